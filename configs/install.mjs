@@ -1,0 +1,34 @@
+// Runs on whatever Node the machine has (20 or later), before anything is installed, so it is plain JavaScript and
+// imports nothing but Node. It brings node_modules to what package-lock.json says, once, and says so.
+import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+const marker = join(root, 'node_modules', '.fd-installed')
+const wanted = createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex')
+
+const major = Number(process.versions.node.split('.')[0])
+if (major < 20) {
+  console.error(`fd needs Node.js 20 or later to install itself; this is ${process.version}. Install a newer Node.js and run the command again.`)
+  process.exit(2)
+}
+
+if (!existsSync(marker) || readFileSync(marker, 'utf8') !== wanted) {
+  console.error('Installing the packages of package-lock.json (once, about a minute, 700 MB) …')
+  const started = Date.now()
+  const npm = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
+    cwd: root,
+    stdio: ['ignore', 2, 2],
+    // onnxruntime-node's own script would download a GPU runtime; the CPU one is inside the package.
+    env: { ...process.env, ONNXRUNTIME_NODE_INSTALL: 'skip' },
+  })
+  if (npm.status !== 0) {
+    console.error('npm ci failed; its message is above. fd needs only the npm registry. Check the network or proxy, then run the command again.')
+    process.exit(2)
+  }
+  writeFileSync(marker, wanted)
+  console.error(`Installed in ${Math.round((Date.now() - started) / 1000)} s.`)
+}
