@@ -1,0 +1,96 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { parse } from 'yaml'
+import { z } from 'zod'
+import { errorMessage, UserError } from './user-error.ts'
+
+/** Root of the project: where `configs/` and the other folders stand. */
+export const PROJECT_ROOT = resolve(import.meta.dirname, '..')
+
+const schema = z.strictObject({
+  /** Folder of everything embedded. Two homes are two worlds. Env: FD_HOME. */
+  home: z.string().default('.fd'),
+  /** `lmdb:` or `lmdb:FOLDER`. Env: FD_EVENT_LOG. */
+  eventLog: z.string().default('lmdb:'),
+  /** `lmdb:` or `lmdb:FOLDER`. Env: FD_ONLINE_STORE. */
+  onlineStore: z.string().default('lmdb:'),
+  /** `sqlite:` or `sqlite:FOLDER`. Env: MLFLOW_TRACKING_URI. */
+  registry: z.string().default('sqlite:'),
+  /** `file:` or `file:FOLDER`. Env: FD_LAKE. */
+  lake: z.string().default('file:'),
+  /** Where a dataset's file is looked for when no `--data` is given, by dataset name. */
+  datasets: z.record(z.string(), z.strictObject({ path: z.string() })).default({}),
+  scorer: z
+    .strictObject({
+      group: z.string().default('scorer'),
+      /** Least time between two state checkpoints, ms; also the most work repeated after a kill. */
+      checkpointEveryMs: z.number().int().positive().default(1000),
+      /** Most transactions in one ONNX call. */
+      maxBatch: z.number().int().positive().default(1024),
+      /** How often the registry is asked for a new champion, ms. */
+      championEveryMs: z.number().int().positive().default(250),
+    })
+    .prefault({}),
+  /** Kaggle API credentials, for `fd datasets fetch kaggle-cc`. Env: KAGGLE_USERNAME, KAGGLE_KEY; never written in a file of the project. */
+  kaggle: z.strictObject({ username: z.string().optional(), key: z.string().optional() }).prefault({}),
+})
+
+/** Everything `fd` can be told, with every path absolute and every URL complete (`lmdb:/abs/.fd/log`). */
+export type Config = z.infer<typeof schema>
+
+/** Environment variable → path in the config. The only list of variables the project reads. */
+const ENVIRONMENT: Record<string, [keyof Config] | ['kaggle', 'username' | 'key']> = {
+  FD_HOME: ['home'],
+  FD_EVENT_LOG: ['eventLog'],
+  FD_ONLINE_STORE: ['onlineStore'],
+  MLFLOW_TRACKING_URI: ['registry'],
+  FD_LAKE: ['lake'],
+  KAGGLE_USERNAME: ['kaggle', 'username'],
+  KAGGLE_KEY: ['kaggle', 'key'],
+}
+
+/** Folder under `home` in which an embedded driver lives when its URL names none. */
+const FOLDERS = { eventLog: 'log', onlineStore: 'online', registry: 'registry', lake: 'lake' } as const
+
+/**
+ * Reads the configuration: environment over `file` (default `configs/local.yaml`, optional) over defaults.
+ * Flags stand above both and are applied by the command that owns them.
+ *
+ * @throws UserError when a file is missing or not YAML, or a key is unknown or has the wrong type (key and value given).
+ */
+export function loadConfig(file?: string, env: Record<string, string | undefined> = process.env): Config {
+  const merged: Record<string, unknown> = readConfigFile(file)
+  for (const [variable, [key, inner]] of Object.entries(ENVIRONMENT)) {
+    const value = env[variable]
+    if (value === undefined || value === '') continue
+    merged[key] = inner === undefined ? value : { ...(merged[key] as object), [inner]: value }
+  }
+  const result = schema.safeParse(merged)
+  if (!result.success) throw new UserError(`Configuration is not valid:\n${z.prettifyError(result.error)}\nMend ${file ?? 'configs/local.yaml'} or the environment.`)
+  return complete(result.data)
+}
+
+function complete(config: Config): Config {
+  const home = resolve(config.home)
+  const completed = { ...config, home }
+  for (const key of Object.keys(FOLDERS) as (keyof typeof FOLDERS)[]) {
+    const url = config[key]
+    const [scheme, rest] = [url.slice(0, url.indexOf(':') + 1), url.slice(url.indexOf(':') + 1)]
+    if (!['lmdb:', 'sqlite:', 'file:'].includes(scheme)) continue
+    completed[key] = scheme + (rest === '' ? join(home, FOLDERS[key]) : resolve(rest))
+  }
+  return completed
+}
+
+function readConfigFile(file: string | undefined): Record<string, unknown> {
+  const path = file ?? join(PROJECT_ROOT, 'configs', 'local.yaml')
+  if (!existsSync(path)) {
+    if (file === undefined) return {}
+    throw new UserError(`No configuration file at ${path}. Leave out --config to use the embedded default.`)
+  }
+  try {
+    return (parse(readFileSync(path, 'utf8')) as Record<string, unknown> | null) ?? {}
+  } catch (error) {
+    throw new UserError(`${path} is not YAML: ${errorMessage(error)}`, { cause: error })
+  }
+}

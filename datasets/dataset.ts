@@ -1,0 +1,65 @@
+import type { DurationMs, EpochMs, EventBatch } from './transaction.ts'
+
+/** A column with an identity: whole numbers or text. */
+export interface KeyRole {
+  column: string
+  type: 'integer' | 'string'
+}
+
+/** Which column of a table of transactions plays which role. Everything else about a dataset follows from this. */
+export interface DatasetSchema {
+  /** Absent: the row's number, from 0, is its id. */
+  id?: KeyRole
+  time: {
+    column: string
+    /** `timestamp`: a timestamp or ISO 8601 text, read as UTC. `s`, `ms`: a number counted from `origin`. */
+    unit: 'timestamp' | 's' | 'ms'
+    /** Default 0, the Unix epoch. */
+    origin?: EpochMs
+  }
+  amount: {
+    column: string
+    /** Decimal places of the currency: 2 makes 149.62 into 14962. */
+    minorUnits: number
+  }
+  label?: {
+    column: string
+    /** The label becomes known this long after the transaction … */
+    delay?: DurationMs
+    /** … or at the timestamp in this column. One of the two; neither: known at once. */
+    knownAt?: string
+  }
+  /** In a fixed order; `name` is the noun (`customer`), `column` its join key (`CUSTOMER_ID`). */
+  entities: ({ name: string } & KeyRole)[]
+  numeric: string[]
+  categorical: string[]
+}
+
+/** How a training set is split when the command does not say. */
+export type SplitRule =
+  /** The first `trainShare` of the rows by time train, the rest test. */
+  | { kind: 'ordered'; trainShare: number }
+  /** The Handbook's protocol: train days, a gap in which labels are not known yet, test days; known cards leave the test. */
+  | { kind: 'delayed'; trainFrom: EpochMs; trainDays: number; delayDays: number; testDays: number; cardEntity: string }
+
+export interface Dataset {
+  name: string
+  description: string
+  schema: DatasetSchema
+  /** Feature service that fits when the command names none. */
+  service: string
+  split: SplitRule
+  /** The file that is read, absolute. */
+  file: string
+  /** sha256 of the file's bytes, hex. */
+  digest(): Promise<string>
+  /** Rows in the file. */
+  count(): Promise<number>
+  /**
+   * Transactions only, in file order, which must be the order of time.
+   *
+   * @throws UserError for a missing file or column, a cell that is not of its type (file, line, column, value),
+   * time that goes back, or a duplicate id.
+   */
+  batches(options?: { sort?: boolean }): AsyncIterable<EventBatch>
+}

@@ -1,0 +1,102 @@
+import { UserError } from '../configs/user-error.ts'
+import type { DurationMs, EpochMs } from './transaction.ts'
+
+/**
+ * A log of events in topics: a topic is a table of all events that came through it. The port both drivers implement;
+ * `event-log.contract.ts` says what is promised, and runs against every driver.
+ *
+ * - A topic has partitions; within one, records have offsets 0, 1, 2 … (gaps are allowed) and never change.
+ * - A record with a key goes to the partition of the key's hash (murmur2 as Kafka's Java client computes it); one without, to partition 0.
+ * - `append` returns when the records are durable: they survive kill -9 of any process.
+ * - Readers in any process see a record once its append (or the commit that carries it) is done, never before, and are
+ *   woken by it without a busy loop.
+ * - A group's partition has one owner. `commit` writes outputs and input offsets atomically, or, when the owner has
+ *   been replaced meanwhile, throws and writes nothing (fencing).
+ */
+export interface EventLog extends AsyncDisposable {
+  /** Makes the topic if it is missing; an existing one keeps its settings. */
+  createTopic(name: string, settings?: Partial<TopicSettings>): Promise<Topic>
+  /** All topics, by name. */
+  topics(): Promise<Topic[]>
+  /** @throws UserError when there is no such topic (the message lists those that exist). */
+  topic(name: string): Promise<Topic>
+  /** Appends in order; the topic is made with default settings when missing. Resolves to the records' next offsets by partition. */
+  append(topic: string, records: NewRecord[]): Promise<void>
+  /**
+   * Records of one partition from `from` (clamped to the oldest kept), in offset order, in batches of at most `maxRecords`.
+   * Ends at the end of the log as it stood at the call, or, with `follow`, when `signal` aborts.
+   */
+  read(topic: string, partition: number, options?: ReadOptions): AsyncIterable<RecordBatch>
+  /**
+   * Joins `group` as the owner of every partition of `topic`.
+   *
+   * @throws UserError when a living process already owns them (its pid given).
+   */
+  join(group: string, topic: string): Promise<GroupMember>
+}
+
+export interface GroupMember extends AsyncDisposable {
+  /** The next offset to consume by partition, as last committed; 0 when never. */
+  committed: Map<number, number>
+  /** Where `poll` continues, by partition. Starts at `committed`. */
+  seek(partition: number, offset: number): void
+  /**
+   * Whatever has arrived, at most `maxRecords`, from one partition; partitions take turns. Waits while there is nothing,
+   * at most `timeoutMs`, then resolves to undefined; so does an abort.
+   */
+  poll(options: { maxRecords: number; timeoutMs: number; signal?: AbortSignal }): Promise<RecordBatch | undefined>
+  /** True when every partition has been polled to its current end. */
+  idle(): Promise<boolean>
+  /** Writes all outputs and the next offset to consume of one partition in one transaction, durable on return. Fenced as above. */
+  commit(partition: number, nextOffset: number, outputs: Map<string, NewRecord[]>): Promise<void>
+}
+
+export interface TopicSettings {
+  partitions: number
+  /** Records older than this, by their timestamp against the newest record's, may be deleted; undefined keeps all. */
+  retention?: DurationMs
+}
+
+export interface Topic extends TopicSettings {
+  name: string
+  /** By partition: the oldest kept offset and the offset the next record will get. */
+  offsets: { start: number; end: number }[]
+}
+
+export interface ReadOptions {
+  from?: number
+  maxRecords?: number
+  follow?: boolean
+  signal?: AbortSignal
+}
+
+export interface NewRecord {
+  key?: string | Uint8Array
+  value: string | Uint8Array
+  timestamp: EpochMs
+  /** Overrides the key's hash. */
+  partition?: number
+}
+
+/**
+ * Records of one partition as columns over one buffer, so that a hot path makes no object a record.
+ * Record i has offset `offsets[i]`; its key is bytes `keyStart[i]` to `valueStart[i]` (empty: no key), its value
+ * `valueStart[i]` to `valueEnd[i]`. Valid until the next batch is asked for, unless copied.
+ */
+export interface RecordBatch {
+  topic: string
+  partition: number
+  size: number
+  offsets: Float64Array
+  timestamps: Float64Array
+  bytes: Buffer
+  keyStart: Uint32Array
+  valueStart: Uint32Array
+  valueEnd: Uint32Array
+}
+
+/** Opens the log that `url` names: `lmdb:FOLDER`. */
+export async function openEventLog(url: string): Promise<EventLog> {
+  if (url.startsWith('lmdb:')) return (await import('./event-log-lmdb.ts')).openLmdbEventLog(url.slice('lmdb:'.length))
+  throw new UserError(`No event log driver for "${url}". Use lmdb:FOLDER.`)
+}

@@ -1,0 +1,69 @@
+/** Milliseconds since the Unix epoch, UTC. */
+export type EpochMs = number
+/** A length of time in milliseconds. */
+export type DurationMs = number
+
+export const SECOND: DurationMs = 1_000
+export const HOUR: DurationMs = 3_600_000
+export const DAY: DurationMs = 86_400_000
+
+/** Ids or entity keys of a batch: whole numbers as float64 (exact below 2^53), anything else as text. */
+export type KeyColumn = Float64Array | string[]
+
+/** What a row of a batch is. A label row says that an earlier transaction became known as fraud. */
+export const TRANSACTION = 0
+export const FRAUD_LABEL = 1
+
+/** The label column of a transaction about which nothing is known. */
+export const UNLABELLED = 255
+
+/**
+ * Events in log order, as columns; every column has at least `size` entries. The one shape that both drivers of the
+ * fold use: backfill fills it from Parquet or CSV, the scorer from the event log.
+ *
+ * Transactions and fraud labels share the sequence, because what a feature may know is decided by order alone.
+ * A label row repeats the id, event time and entity keys of the transaction it is about and carries `knownAt`; its
+ * amount and attributes are meaningless. Genuine transactions get no label row: a view counts frauds that are known.
+ */
+export interface EventBatch {
+  size: number
+  /** TRANSACTION or FRAUD_LABEL, a row. */
+  kind: Uint8Array
+  ids: KeyColumn
+  /** Event time of the transaction, EpochMs. */
+  time: Float64Array
+  /** Minor units (cents), whole numbers. */
+  amount: Float64Array
+  /** One column an entity, in the order of `schema.entities`. */
+  entities: KeyColumn[]
+  /** One column a numeric attribute, in the order of `schema.numeric`. NaN: missing. */
+  numeric: Float64Array[]
+  /** One column a categorical attribute, in the order of `schema.categorical`. '' : missing. */
+  categorical: string[][]
+  /** Transactions: 0 genuine, 1 fraud, UNLABELLED; the truth in hindsight, never visible to a fold. */
+  label: Uint8Array
+  /** When the label became known, EpochMs; Infinity when unlabelled. */
+  knownAt: Float64Array
+}
+
+/** A batch of `size` rows with the columns `schema` needs, to be filled. */
+export function emptyBatch(shape: { entities: { type: 'integer' | 'string' }[]; numeric: number; categorical: number; id: 'integer' | 'string' }, size: number): EventBatch {
+  const keys = (type: 'integer' | 'string'): KeyColumn => (type === 'integer' ? new Float64Array(size) : new Array<string>(size).fill(''))
+  return {
+    size,
+    kind: new Uint8Array(size),
+    ids: keys(shape.id),
+    time: new Float64Array(size),
+    amount: new Float64Array(size),
+    entities: shape.entities.map((entity) => keys(entity.type)),
+    numeric: Array.from({ length: shape.numeric }, () => new Float64Array(size)),
+    categorical: Array.from({ length: shape.categorical }, () => new Array<string>(size).fill('')),
+    label: new Uint8Array(size).fill(UNLABELLED),
+    knownAt: new Float64Array(size).fill(Infinity),
+  }
+}
+
+/** The instant at which a row takes its place in the log: a label's is when it became known. */
+export function logTime(batch: EventBatch, row: number): EpochMs {
+  return batch.kind[row] === FRAUD_LABEL ? batch.knownAt[row] : batch.time[row]
+}
