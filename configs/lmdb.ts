@@ -79,8 +79,8 @@ function guarded<T>(file: string, action: () => T): T {
   }
 }
 
-/** What an error of LMDB or of the file system means to the user; a UserError or a bug of ours passes as it is. */
-function explained(error: unknown, file: string): unknown {
+/** What an error of LMDB or of the file system at `file` means to the user; a UserError or a bug of ours passes as it is. */
+export function explained(error: unknown, file: string): unknown {
   if (error instanceof UserError) return error
   const message = errorMessage(error)
   const code = errorCode(error)

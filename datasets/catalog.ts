@@ -1,0 +1,67 @@
+import { UserError } from '../configs/user-error.ts'
+import type { TopicSettings } from './event-log.ts'
+import type { Volume } from './volume.ts'
+
+/**
+ * Where a topic's blocks are, decided by its first writer. `own`: a volume of the topic's own, because it was appended
+ * to; its producer waits for no scorer's disk. `shared`: the volume of the groups, because a commit wrote it, so that
+ * outputs and offsets are one LMDB transaction.
+ */
+export type Home = 'own' | 'shared'
+
+/** A topic as the catalog knows it; without a home it has no record yet. */
+export type CatalogEntry = TopicSettings & { name: string; home?: Home }
+export type PlacedEntry = CatalogEntry & { home: Home }
+
+/** The topics of a log, in the shared volume. */
+export interface Catalog {
+  find(name: string): CatalogEntry | undefined
+  /** All topics, by name. */
+  list(): CatalogEntry[]
+  /** The topic of this name, made with `settings` when missing. */
+  ensure(name: string, settings?: Partial<TopicSettings>): CatalogEntry
+  /** The topic, made when missing, with its home; `home` when this is its first writer. */
+  place(name: string, home: Home): PlacedEntry
+}
+
+const LEGAL_NAME = /^[A-Za-z0-9._-]{1,249}$/
+
+/** The catalog in the shared volume. */
+export function openCatalog(shared: Volume): Catalog {
+  const topics = shared.database('topics')
+  const read = (name: string): CatalogEntry | undefined => {
+    const bytes = topics.get(Buffer.from(name))
+    return bytes === undefined ? undefined : { name, ...(JSON.parse(bytes.toString()) as TopicSettings & { home?: Home }) }
+  }
+  const write = ({ name, ...rest }: CatalogEntry): void => void topics.put(Buffer.from(name), Buffer.from(JSON.stringify(rest)))
+  const find = (name: string): CatalogEntry | undefined => shared.environment.read(() => read(name))
+  const change = (name: string, settings: Partial<TopicSettings>, home: Home | undefined): CatalogEntry => {
+    const fresh = newEntry(name, settings)
+    return shared.write(() => {
+      const entry = read(name) ?? fresh
+      const placed = { ...entry, home: entry.home ?? home }
+      write(placed)
+      return placed
+    })
+  }
+  return {
+    find,
+    list: () => shared.environment.read(() => Array.from(topics.getKeys(), (key) => read(Buffer.from(key as Uint8Array).toString())).filter((entry) => entry !== undefined)),
+    ensure: (name, settings = {}) => find(checked(name)) ?? change(name, settings, undefined),
+    place(name, home) {
+      const entry = find(checked(name))
+      const placed = entry?.home === undefined ? change(name, {}, home) : entry
+      return { ...placed, home: placed.home ?? home }
+    },
+  }
+}
+
+function checked(name: string): string {
+  if (LEGAL_NAME.test(name) && name !== '.' && name !== '..') return name
+  throw new UserError(`"${name}" cannot be the name of a topic or group: use at most 249 letters, digits, dots, underscores and hyphens.`)
+}
+
+function newEntry(name: string, { partitions = 1, retention }: Partial<TopicSettings>): CatalogEntry {
+  if (!Number.isInteger(partitions) || partitions < 1) throw new UserError(`Topic "${name}" cannot have ${partitions} partitions: give a whole number from 1.`)
+  return { name, partitions, retention }
+}

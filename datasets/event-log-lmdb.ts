@@ -1,0 +1,86 @@
+import { setImmediate as turnOfTheLoop } from 'node:timers/promises'
+import { UserError } from '../configs/user-error.ts'
+import type { CatalogEntry } from './catalog.ts'
+import type { EventLog, NewRecord, ReadOptions, RecordBatch, Topic } from './event-log.ts'
+import { joinGroup } from './group-member.ts'
+import { partitionReader } from './partition-reader.ts'
+import { endOffset, startOffset } from './partition.ts'
+import { checkPartition, openTopicStore, type TopicStore } from './topic-store.ts'
+
+/**
+ * The embedded event log: LMDB environments under one folder, shared by any number of processes.
+ *
+ *     FOLDER/shared/          the catalog of topics, the groups' owners and offsets, and every topic that a commit writes
+ *     FOLDER/topics/NAME/     a topic that `append` writes
+ *
+ * LMDB has one writer at a time in an environment. So a topic that is appended to has one of its own and its producer
+ * never waits for the scorer's disk, while all that a commit writes is in one, and a commit is one LMDB transaction. The
+ * first writer of a topic decides (`catalog.ts`); reading and appending are the same in either.
+ *
+ * Every commit is on disk when the call returns, and is seen by nobody before (no overlapping sync). Measured here at
+ * 1 / 10 / 256 records of 250 bytes: 4.2k / 3.2k / 1.6k commits/s, p99 0.4 / 0.5 / 1.1 ms; without sync 89k / 44k / 5.6k.
+ * The scorer commits what has arrived, so a slower disk makes batches larger, not the queue longer. And only so do two
+ * environments agree after power loss: unsynced, a group's offset might outlive the input that it counts.
+ */
+export function openLmdbEventLog(url: string): EventLog {
+  const { folder, sync } = parseLocation(url)
+  const store = openTopicStore(folder, sync)
+  return {
+    async createTopic(name, settings) {
+      store.catalog.ensure(name, settings)
+      return describe(store, store.require(name))
+    },
+    topics: async () => store.catalog.list().map((entry) => describe(store, entry)),
+    topic: async (name) => describe(store, store.require(name)),
+    append: async (name, records) => appendRecords(store, name, records),
+    read: (name, partition, options) => readRecords(store, name, partition, options),
+    join: async (group, name) => joinGroup(store, group, name),
+    [Symbol.asyncDispose]: () => store.close(),
+  }
+}
+
+/** `FOLDER` or `FOLDER?sync=false`: commits then survive the death of processes, not of the machine. For tests and measurements. */
+function parseLocation(location: string): { folder: string; sync: boolean } {
+  const [folder, query = ''] = location.split('?')
+  if (folder === '' || !['', 'sync=true', 'sync=false'].includes(query)) throw new UserError(`No event log at "lmdb:${location}". Use lmdb:FOLDER or lmdb:FOLDER?sync=false.`)
+  return { folder, sync: query !== 'sync=false' }
+}
+
+function describe(store: TopicStore, entry: CatalogEntry): Topic {
+  const { name, partitions, retention } = entry
+  if (entry.home === undefined) return { name, partitions, retention, offsets: Array.from({ length: partitions }, () => ({ start: 0, end: 0 })) }
+  const all = Array.from({ length: partitions }, (_, number) => store.partition(entry, number))
+  const offsets = store.volumeOf(entry).environment.read(() => all.map((partition) => ({ start: startOffset(partition), end: endOffset(partition) })))
+  return { name, partitions, retention, offsets }
+}
+
+function appendRecords(store: TopicStore, name: string, records: NewRecord[]): void {
+  const entry = store.place(name, 'own')
+  const encoded = store.encode(entry, records)
+  if (encoded.partitions.length > 0) store.volumeOf(entry).write(() => store.write(encoded))
+}
+
+async function* readRecords(store: TopicStore, name: string, number: number, options: ReadOptions = {}): AsyncGenerator<RecordBatch, void, undefined> {
+  const { from = 0, maxRecords = 1024, follow = false, signal } = options
+  checkPartition(store.require(name), number)
+  const reader = partitionReader(store, name, number)
+  const end = follow ? Infinity : reader.end()
+  let next = from
+  while (!aborted(signal)) {
+    const { bell, heard } = reader.listen()
+    const batch = reader.take(next, maxRecords, end)
+    if (batch !== undefined) {
+      next = batch.offsets[batch.size - 1] + 1
+      yield batch
+      // Signals, timers and sockets of a process that reads a long backlog have their turn.
+      await turnOfTheLoop()
+      continue
+    }
+    if (!follow) return
+    await bell.wait(heard, signal)
+  }
+}
+
+function aborted(signal: AbortSignal | undefined): boolean {
+  return signal?.aborted === true
+}
