@@ -12,8 +12,11 @@ export interface FeatureMatrix {
   late: Uint8Array
 }
 
-/** Called with the keys a batch brings for the first time; it restores their stored state before the batch is folded. */
-export type Restore = (view: ViewFold, fresh: (number | string)[]) => void
+/** Keys of a view that a batch brings for the first time. */
+export interface FreshKeys {
+  view: ViewFold
+  keys: (number | string)[]
+}
 
 /**
  * All features of a service over one stream of events: request features from the row, aggregates from their views' folds.
@@ -27,6 +30,7 @@ export class ServiceFold {
   readonly #schema: DatasetSchema
   readonly #scale: number
   readonly #slots: Uint32Array[] = []
+  #prepared: EventBatch | undefined
   #matrix: FeatureMatrix = { rows: 0, values: new Float64Array(0), late: new Uint8Array(0) }
 
   constructor(service: FeatureService, schema: DatasetSchema, settings: { lateness?: DurationMs; maxEvents?: number } = {}) {
@@ -39,14 +43,20 @@ export class ServiceFold {
     this.#entities = aggregates.map((view) => schema.entities.findIndex((entity) => entity.name === view.entity))
   }
 
-  /** Folds a batch. `restore`, when given, is called per view before anything is folded. */
-  fold(batch: EventBatch, restore?: Restore): FeatureMatrix {
-    const slots = this.views.map((view, v) => {
-      const room = this.#slots[v]?.length >= batch.size ? this.#slots[v] : (this.#slots[v] = new Uint32Array(batch.size))
-      const fresh = view.resolve(batch, this.#entities[v], room)
-      if (restore !== undefined && fresh.length > 0) restore(view, fresh)
-      return room
+  /** Finds the keys of a batch and returns those seen for the first time: their stored state, if any, is restored before `fold`. */
+  prepare(batch: EventBatch): FreshKeys[] {
+    this.#prepared = batch
+    return this.views.flatMap((view, v) => {
+      if (this.#slots[v] === undefined || this.#slots[v].length < batch.size) this.#slots[v] = new Uint32Array(batch.size)
+      const keys = view.resolve(batch, this.#entities[v], this.#slots[v])
+      return keys.length > 0 ? [{ view, keys }] : []
     })
+  }
+
+  /** Folds a batch; one that was not prepared starts its new keys empty. */
+  fold(batch: EventBatch): FeatureMatrix {
+    if (this.#prepared !== batch) this.prepare(batch)
+    this.#prepared = undefined
     const matrix = this.#room(batch.size)
     const width = this.names.length
     let column = 0
@@ -55,7 +65,7 @@ export class ServiceFold {
       if (view.kind === 'request') {
         view.features.forEach((feature, f) => this.#request(feature, batch, matrix.values, width, column + f))
       } else {
-        this.views[nextView].fold(batch, slots[nextView], matrix.values, width, column, matrix.late)
+        this.views[nextView].fold(batch, this.#slots[nextView], matrix.values, width, column, matrix.late)
         nextView++
       }
       column += view.features.length

@@ -1,4 +1,8 @@
-import type { KeyColumn } from '../datasets/transaction.ts'
+import type { DatasetSchema } from '../datasets/dataset.ts'
+import { FRAUD_LABEL, UNLABELLED, type EventBatch, type KeyColumn } from '../datasets/transaction.ts'
+import type { FeatureSink } from './backfill.ts'
+import type { FeatureMatrix } from './fold.ts'
+import { categoricalFeatures, featureNames, type FeatureService } from './view.ts'
 
 /**
  * What a model is fitted on and judged on: features as the model reads them, in log order.
@@ -18,4 +22,78 @@ export interface TrainingSet {
   ids: KeyColumn
   /** Join key of the entity whose alerts are counted (the card), for precision@k; undefined when the dataset has none. */
   cards?: KeyColumn
+}
+
+/**
+ * The one cast from what the fold computes (float64) to what a model reads (float32). Training and scoring both go
+ * through it. Copies `count` values of `from` to `to` at `at`.
+ */
+export function toModelInput(from: Float64Array, count: number, to: Float32Array, at = 0): void {
+  to.set(from.subarray(0, count), at)
+}
+
+/** A sink that keeps the labelled transactions as a training set. */
+export interface TrainingSetSink extends FeatureSink {
+  /** What was gathered; unlabelled transactions are not in it. */
+  set(): TrainingSet
+}
+
+/** Gathers a backfill's rows in memory: 4 bytes a feature and about 25 a row. `cardEntity` is whose alerts are counted. */
+export function trainingSetSink(service: FeatureService, schema: DatasetSchema, cardEntity?: string): TrainingSetSink {
+  const names = featureNames(service)
+  const card = cardEntity === undefined ? 0 : schema.entities.findIndex((entity) => entity.name === cardEntity)
+  const cardRole = schema.entities[card]
+  let room = 16_384
+  const set: TrainingSet = {
+    names,
+    categorical: categoricalFeatures(service),
+    rows: 0,
+    x: new Float32Array(room * names.length),
+    y: new Uint8Array(room),
+    time: new Float64Array(room),
+    ids: schema.id?.type === 'string' ? [] : new Float64Array(room),
+    ...(cardRole === undefined ? {} : { cards: cardRole.type === 'string' ? [] : new Float64Array(room) }),
+  }
+  const grow = (): void => {
+    room *= 2
+    set.x = resized(set.x, room * names.length)
+    set.y = resized(set.y, room)
+    set.time = resized(set.time, room)
+    set.ids = resized(set.ids, room)
+    if (set.cards) set.cards = resized(set.cards, room)
+  }
+  return {
+    write: (batch: EventBatch, matrix: FeatureMatrix) => {
+      while (set.rows + matrix.rows > room) grow()
+      let k = 0
+      for (let row = 0; row < batch.size; row++) {
+        if (batch.kind[row] === FRAUD_LABEL) continue
+        if (batch.label[row] !== UNLABELLED) {
+          toModelInput(matrix.values.subarray(k * names.length), names.length, set.x, set.rows * names.length)
+          set.y[set.rows] = batch.label[row]
+          set.time[set.rows] = batch.time[row]
+          set.ids[set.rows] = batch.ids[row]
+          if (set.cards) set.cards[set.rows] = batch.entities[card][row]
+          set.rows++
+        }
+        k++
+      }
+    },
+    close: async () => {},
+    set: () => ({
+      ...set,
+      x: set.x.subarray(0, set.rows * names.length),
+      y: set.y.subarray(0, set.rows),
+      time: set.time.subarray(0, set.rows),
+      ids: set.ids.slice(0, set.rows),
+      ...(set.cards ? { cards: set.cards.slice(0, set.rows) } : {}),
+    }),
+  }
+}
+
+function resized<T extends Float32Array | Float64Array | Uint8Array | KeyColumn>(column: T, length: number): T {
+  if (Array.isArray(column)) return column
+  const wider = new (column.constructor as new (length: number) => T)(length)
+  if (ArrayBuffer.isView(wider)) wider.set(column)
+  return wider
 }

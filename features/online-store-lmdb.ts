@@ -1,0 +1,111 @@
+import { openEnvironment, type Bytes, type Environment } from '../configs/lmdb.ts'
+import { UserError } from '../configs/user-error.ts'
+import type { Base, Checkpoint, EntityState, GroupState, OnlineStore } from './online-store.ts'
+
+/** Keys in one transaction of `publish`: large enough to amortise the commit, small enough to let others write in between. */
+const PUBLISH_BATCH = 5_000
+
+/**
+ * The embedded driver: one LMDB environment with two databases, `states` (scope, view, key → blob) and `records`
+ * (newest base by service, checkpoint by scope, as JSON). A checkpoint and its states are one transaction.
+ */
+export function openLmdbOnlineStore(folder: string): OnlineStore {
+  const environment = openEnvironment(folder)
+  const states = environment.database('states')
+  const records = environment.database('records')
+  const newest = (service: string): Base | undefined => readRecord<Base>(environment, records, `base/${service}`)
+  return {
+    base: async (service) => newest(service),
+    publish: async (draft, entities) => {
+      const base = { ...draft, version: (newest(draft.service)?.version ?? 0) + 1 }
+      for (const batch of batches(entities, PUBLISH_BATCH)) {
+        environment.write(() => putStates(states, baseScope(base), batch))
+      }
+      environment.write(() => records.putSync(text(`base/${base.service}`), toJson(base)))
+      expire(environment, states, records, base)
+      return base
+    },
+    group: async (service, group) => openGroup(environment, states, records, newest(service) ?? emptyBase(service), group),
+    [Symbol.asyncDispose]: () => environment.close(),
+  }
+}
+
+function openGroup(environment: Environment, states: Bytes, records: Bytes, base: Base, group: string): GroupState {
+  const scope = groupScope(base, group)
+  const record = `checkpoint/${scope}`
+  return {
+    base,
+    checkpoint: readRecord<Checkpoint>(environment, records, record),
+    read: async (view, keys) =>
+      environment.read(() => keys.map((key) => states.getBinary(stateKey(scope, view, key)) ?? states.getBinary(stateKey(baseScope(base), view, key)))),
+    write: async (changed, checkpoint) =>
+      environment.write(() => {
+        putStates(states, scope, changed)
+        records.putSync(text(record), toJson(checkpoint))
+      }),
+  }
+}
+
+function emptyBase(service: string): Base {
+  return { service, serviceDigest: '', version: 0, watermark: -Infinity, minorUnits: 0 }
+}
+
+/** Removes bases before the previous one, with what groups wrote on them; the previous may still be read by a running scorer. */
+function expire(environment: Environment, states: Bytes, records: Bytes, base: Base): void {
+  for (let version = Math.max(0, base.version - 3); version <= base.version - 2; version++) {
+    const old = { ...base, version }
+    environment.write(() => {
+      removeUnder(states, `${baseScope(old)}\0`)
+      removeUnder(states, `${groupScope(old, '')}`)
+      removeUnder(records, `checkpoint/${groupScope(old, '')}`)
+    })
+  }
+}
+
+function removeUnder(database: Bytes, prefix: string): void {
+  const start = text(prefix)
+  const end = Buffer.concat([start, Buffer.from([0xff])])
+  const keys = Array.from(database.getKeys({ start, end }))
+  for (const key of keys) database.removeSync(key)
+}
+
+function putStates(states: Bytes, scope: string, entities: Iterable<EntityState>): void {
+  for (const { view, key, bytes } of entities) states.putSync(stateKey(scope, view, key), Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
+}
+
+const baseScope = (base: Base): string => `base/${base.service}/${base.version}`
+const groupScope = (base: Base, group: string): string => `group/${base.service}/${base.version}/${group}`
+
+/** The key's type is part of it: 42 and "42" are different entities. */
+function stateKey(scope: string, view: string, key: number | string): Buffer {
+  return text(`${scope}\0${view}\0${typeof key === 'number' ? 'n' : 's'}${key}`)
+}
+
+const text = (value: string): Buffer => Buffer.from(value, 'utf8')
+
+/** JSON has no −Infinity, the watermark of an empty fold. */
+function toJson(value: Base | Checkpoint): Buffer {
+  return text(JSON.stringify({ ...value, watermark: Number.isFinite(value.watermark) ? value.watermark : null }))
+}
+
+function readRecord<T extends Base | Checkpoint>(environment: Environment, records: Bytes, key: string): T | undefined {
+  const bytes = environment.read(() => records.getBinary(text(key)))
+  if (bytes === undefined) return undefined
+  try {
+    const value = JSON.parse(new TextDecoder().decode(bytes)) as T
+    return { ...value, watermark: value.watermark ?? -Infinity }
+  } catch (error) {
+    throw new UserError(`${environment.file} is damaged: record "${key}" is not JSON. Move ${environment.folder} away and run: fd features backfill --online`, { cause: error })
+  }
+}
+
+function* batches<T>(items: Iterable<T>, size: number): Generator<T[]> {
+  let batch: T[] = []
+  for (const item of items) {
+    batch.push(item)
+    if (batch.length < size) continue
+    yield batch
+    batch = []
+  }
+  if (batch.length > 0) yield batch
+}

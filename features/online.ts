@@ -1,0 +1,49 @@
+import { UserError } from '../configs/user-error.ts'
+import type { EpochMs } from '../datasets/transaction.ts'
+import { decodeState } from './entity-state.ts'
+import type { GroupState } from './online-store.ts'
+import { ViewFold } from './view-fold.ts'
+import type { FeatureService } from './view.ts'
+
+/** The aggregates of one entity at one instant. */
+export interface OnlineFeatures {
+  entity: string
+  key: number | string
+  at: EpochMs
+  features: Record<string, number>
+}
+
+/**
+ * Reads an entity's features from the online store, as a transaction at `at` (default: the newest event time the store has
+ * seen) would find them, itself not counted.
+ *
+ * @throws UserError when the service has no such entity, or the store has no such key.
+ */
+export async function onlineFeatures(state: GroupState, service: FeatureService, entity: string, keyText: string, at?: EpochMs): Promise<OnlineFeatures> {
+  const views = service.views.filter((view) => view.kind === 'aggregate').filter((view) => view.entity === entity)
+  if (views.length === 0) {
+    const entities = new Set(service.views.flatMap((view) => (view.kind === 'aggregate' ? [view.entity] : [])))
+    throw new UserError(`Service "${service.name}" has no entity "${entity}". It has: ${[...entities].join(', ')}`)
+  }
+  const time = at ?? state.checkpoint?.watermark ?? state.base.watermark
+  const minorUnits = state.checkpoint?.minorUnits ?? state.base.minorUnits
+  // Whole numbers and text are different keys; a command line cannot tell which was meant.
+  const candidates: (number | string)[] = /^-?\d+$/.test(keyText) ? [Number(keyText), keyText] : [keyText]
+  const features: Record<string, number> = {}
+  let found: number | string | undefined
+  for (const view of views) {
+    const stored = await state.read(view.name, candidates)
+    const which = stored.findIndex((bytes) => bytes !== undefined)
+    const bytes = stored[which]
+    if (bytes === undefined) continue
+    found = candidates[which]
+    const fold = new ViewFold(view, { scale: 10 ** minorUnits })
+    decodeState(fold, fold.addKey(found), bytes)
+    const values = fold.peek(found, time)
+    view.features.forEach((feature, f) => (features[feature.name] = values?.[f] ?? Number.NaN))
+  }
+  if (found === undefined) {
+    throw new UserError(`The online store has no ${entity} ${keyText} for service "${service.name}". Bring history in: fd features backfill --dataset NAME --service ${service.name} --online`)
+  }
+  return { entity, key: found, at: time, features }
+}

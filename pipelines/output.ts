@@ -1,0 +1,102 @@
+import type { Writable } from 'node:stream'
+
+/** Progress of something with a known, or unknown, number of steps. */
+export interface Progress {
+  update(done: number, detail?: string): void
+  end(detail?: string): void
+}
+
+/**
+ * How a command speaks: results to stdout, as text or, with `--json`, as one JSON document; everything else to stderr, so
+ * that stdout can be piped.
+ */
+export interface Output {
+  json: boolean
+  /** The result of the command. `text` is asked for only when people read. */
+  result(document: unknown, text: () => string): void
+  /** A line on the way. */
+  note(line: string): void
+  /** A bar that redraws itself on a terminal, and a line now and then elsewhere. Nothing is shown in the first second. */
+  progress(label: string, total?: number): Progress
+}
+
+/** Nothing is drawn for what takes less than this. */
+const PATIENCE_MS = 500
+const REDRAW_MS = 100
+const LINE_EVERY_MS = 10_000
+const BAR_CELLS = 24
+
+export function openOutput(json: boolean, stdout: Writable = process.stdout, stderr: Writable & { isTTY?: boolean } = process.stderr): Output {
+  return {
+    json,
+    result: (document, text) => void stdout.write(json ? `${JSON.stringify(document, null, 2)}\n` : `${text()}\n`),
+    note: (line) => void stderr.write(`${line}\n`),
+    progress: (label, total) => openProgress(stderr, label, total),
+  }
+}
+
+function openProgress(stderr: Writable & { isTTY?: boolean }, label: string, total: number | undefined): Progress {
+  const started = performance.now()
+  const terminal = stderr.isTTY === true
+  let shown = started + PATIENCE_MS - (terminal ? REDRAW_MS : LINE_EVERY_MS)
+  let drawn = false
+  const draw = (line: string): void => {
+    drawn = true
+    stderr.write(terminal ? `\r\x1b[K${line}` : `${line}\n`)
+  }
+  return {
+    update: (done, detail = '') => {
+      const now = performance.now()
+      if (now - shown < (terminal ? REDRAW_MS : LINE_EVERY_MS)) return
+      shown = now
+      draw(progressLine(label, done, total, (now - started) / 1000, detail))
+    },
+    end: (detail = '') => {
+      const seconds = (performance.now() - started) / 1000
+      if (!drawn) return
+      draw(`${label}: done in ${seconds.toFixed(1)} s ${detail}`.trimEnd())
+      if (terminal) stderr.write('\n')
+    },
+  }
+}
+
+function progressLine(label: string, done: number, total: number | undefined, seconds: number, detail: string): string {
+  const rate = `${count(Math.round(done / seconds))}/s`
+  if (total === undefined || total === 0) return `${label} ${count(done)} ${rate} ${detail}`.trimEnd()
+  const share = Math.min(1, done / total)
+  const cells = Math.round(share * BAR_CELLS)
+  const left = share > 0 ? `${Math.ceil((seconds / share) * (1 - share))} s left` : ''
+  return `${label} ${'█'.repeat(cells)}${'░'.repeat(BAR_CELLS - cells)} ${Math.floor(share * 100)} % ${count(done)} of ${count(total)} ${rate} ${left} ${detail}`.trimEnd()
+}
+
+/** 1234567 → 1,234,567. */
+export function count(value: number): string {
+  return value.toLocaleString('en-US')
+}
+
+/** EpochMs → 2018-04-01 12:00:00. */
+export function instant(time: number): string {
+  return Number.isFinite(time) ? new Date(time).toISOString().slice(0, 19).replace('T', ' ') : 'never'
+}
+
+/** A number for a table: whole ones in full, others to four digits. */
+export function figure(value: number): string {
+  if (!Number.isFinite(value)) return 'n/a'
+  if (Number.isInteger(value)) return count(value)
+  return Math.abs(value) >= 1000 ? count(Math.round(value)) : String(Number(value.toPrecision(4)))
+}
+
+/** Columns aligned, numbers to the right, under a heading. */
+export function table(heading: string[], rows: (string | number)[][]): string {
+  const cells = [heading, ...rows.map((row) => row.map((cell) => (typeof cell === 'number' ? figure(cell) : cell)))]
+  const widths = heading.map((_, c) => Math.max(...cells.map((row) => (row[c] ?? '').length)))
+  const right = heading.map((_, c) => rows.length > 0 && rows.every((row) => typeof row[c] === 'number'))
+  const line = (row: string[]): string => row.map((cell, c) => (right[c] ? cell.padStart(widths[c]) : cell.padEnd(widths[c]))).join('  ').trimEnd()
+  return [line(cells[0]), widths.map((width) => '─'.repeat(width)).join('  '), ...cells.slice(1).map(line)].join('\n')
+}
+
+/** Two columns, a name and what it is. */
+export function pairs(entries: [string, string | number][]): string {
+  const width = Math.max(...entries.map(([name]) => name.length))
+  return entries.map(([name, value]) => `${name.padEnd(width)}  ${typeof value === 'number' ? figure(value) : value}`).join('\n')
+}

@@ -1,0 +1,23 @@
+import type { NewRecord, RecordBatch } from '../datasets/event-log.ts'
+import type { Rejection } from '../datasets/event-json.ts'
+
+/** The value of a record of `transactions.dlq`: what was wrong, and everything needed to mend it and send it again. */
+export interface DeadLetter {
+  reason: string
+  input: { partition: number; offset: number }
+  /** The record's value as it came, base64. */
+  bytes: string
+  /** The same as text, with replacement characters where it is not UTF-8. */
+  text: string
+}
+
+export function deadLetter(records: RecordBatch, { index, reason }: Rejection): NewRecord {
+  const bytes = records.bytes.subarray(records.valueStart[index], records.valueEnd[index])
+  const letter: DeadLetter = {
+    reason,
+    input: { partition: records.partition, offset: records.offsets[index] },
+    bytes: bytes.toString('base64'),
+    text: bytes.toString('utf8'),
+  }
+  return { key: records.bytes.subarray(records.keyStart[index], records.valueStart[index]), value: JSON.stringify(letter), timestamp: records.timestamps[index] }
+}

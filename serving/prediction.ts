@@ -1,0 +1,80 @@
+import type { NewRecord, RecordBatch } from '../datasets/event-log.ts'
+import type { KeyColumn } from '../datasets/transaction.ts'
+import type { FeatureMatrix } from '../features/fold.ts'
+
+export type Decision = 'alert' | 'approve'
+
+/** The value of a record of `predictions` and `fraud_alerts`: enough to explain the decision and to make it again. */
+export interface Prediction {
+  transaction_id: number | string
+  /** Event time of the transaction, EpochMs. */
+  event_time: number
+  /** What the model gave, a float32: probability of fraud. */
+  score: number
+  /** `alert` where score ≥ threshold. */
+  decision: Decision
+  threshold: number
+  model: { name: string; version: number }
+  /** By name, the float64 values the fold computed; the model read them as float32. null: missing. */
+  features: Record<string, number | null>
+  /** Where in the input topic the transaction stands. */
+  input: { partition: number; offset: number }
+  /** Consumer group of the scorer: two groups over one topic both write their predictions. */
+  group: string
+  /** Present and true when the event came later than the allowed lateness, so that its windows may lack events. */
+  late?: true
+}
+
+/** Who decides: stamped on every prediction. */
+export interface Judge {
+  name: string
+  version: number
+  threshold: number
+  group: string
+}
+
+/**
+ * Writes predictions as JSON records. Text is put together by hand: the names, the model and the order of fields are the same in
+ * every record, and `JSON.stringify` of one object a transaction was the largest part of the scorer's time.
+ * Numbers are ECMAScript's shortest text, which reads back to the same bits.
+ */
+export function predictionWriter(names: readonly string[], judge: Judge): (row: PredictionRow) => NewRecord {
+  const labels = names.map((name, f) => `${f === 0 ? '' : ','}${JSON.stringify(name)}:`)
+  const model = `,"threshold":${json(judge.threshold)},"model":{"name":${JSON.stringify(judge.name)},"version":${judge.version}},"features":{`
+  const end = `},"group":${JSON.stringify(judge.group)}`
+  return ({ id, eventTime, score, features, k, records, index, late }) => {
+    let value = `{"transaction_id":${typeof id === 'number' ? id : JSON.stringify(id)},"event_time":${eventTime},"score":${json(score)},"decision":"${decide(score, judge.threshold)}"${model}`
+    const first = k * names.length
+    for (let f = 0; f < labels.length; f++) value += labels[f] + json(features.values[first + f])
+    value += `},"input":{"partition":${records.partition},"offset":${records.offsets[index]}${end}${late ? ',"late":true' : ''}}`
+    return { key: keyOf(records, index), value, timestamp: records.timestamps[index] }
+  }
+}
+
+export interface PredictionRow {
+  id: KeyColumn[number]
+  eventTime: number
+  score: number
+  features: FeatureMatrix
+  /** Row of `features`. */
+  k: number
+  records: RecordBatch
+  /** The input record in `records`. */
+  index: number
+  late: boolean
+}
+
+export function decide(score: number, threshold: number): Decision {
+  return score >= threshold ? 'alert' : 'approve'
+}
+
+/** −0 keeps its sign and NaN becomes null, so that text and value correspond one to one. */
+function json(value: number): string {
+  if (value === 0) return Object.is(value, -0) ? '-0' : '0'
+  return value === value ? String(value) : 'null'
+}
+
+/** The input's key, so that a card's predictions share a partition as its transactions do. */
+function keyOf(records: RecordBatch, index: number): Uint8Array {
+  return records.bytes.subarray(records.keyStart[index], records.valueStart[index])
+}
