@@ -1,0 +1,71 @@
+import { stringify } from 'yaml'
+import type { EpochMs } from '../datasets/transaction.ts'
+import type { ModelCard, Signature, TensorSpec } from './model-card.ts'
+import type { Registry } from './registry.ts'
+
+/** The ONNX graph's name in a model folder. */
+export const MODEL_FILE = 'model.onnx'
+
+/** Folder of a run in which its model stands. */
+const MODEL_FOLDER = 'model'
+
+export interface MlModel {
+  runId: string
+  /** Folder of the model in the run. */
+  artifactPath: string
+  signature: Signature
+  /** Bytes of the ONNX graph. */
+  size: number
+  createdAt: EpochMs
+}
+
+/**
+ * The text of `MLmodel`, the description by which MLflow knows a model folder (format of MLflow 3.6), for an ONNX graph in
+ * `model.onnx`: flavor `onnx`, and `python_function` so that `mlflow.pyfunc.load_model` loads the folder as it stands.
+ *
+ * - `signature` holds JSON texts inside YAML: MLflow parses them itself and fails on lists.
+ * - No `model_id`: MLflow would look up a logged model by it. The uuid is the run's id: a run has one model.
+ * - The names of the input's columns stand in `metadata.fd.features`; a tensor signature has no place for them.
+ */
+export function mlModel({ runId, artifactPath, signature, size, createdAt }: MlModel): string {
+  return stringify(
+    {
+      artifact_path: artifactPath,
+      flavors: {
+        onnx: { code: null, data: MODEL_FILE, onnx_session_options: null, providers: ['CPUExecutionProvider'] },
+        python_function: { data: MODEL_FILE, env: { virtualenv: 'python_env.yaml' }, loader_module: 'mlflow.onnx' },
+      },
+      metadata: { fd: { features: signature.features } },
+      model_size_bytes: size,
+      model_uuid: runId,
+      run_id: runId,
+      signature: { inputs: tensors([signature.input]), outputs: tensors(signature.outputs), params: null },
+      utc_time_created: new Date(createdAt).toISOString().replace('T', ' ').replace('Z', ''),
+    },
+    { lineWidth: 0 },
+  )
+}
+
+/** MLflow's JSON of tensors, each with its name. */
+function tensors(specs: TensorSpec[]): string {
+  return JSON.stringify(specs.map(({ name, dtype, shape }) => ({ name, type: 'tensor', 'tensor-spec': { dtype, shape } })))
+}
+
+/**
+ * Logs a model folder to a run: `model.onnx`, `MLmodel`, and the two files from which MLflow builds a Python environment.
+ *
+ * @returns the source for `register`: `runs:/RUN_ID/model`.
+ */
+export async function logOnnxModel(registry: Registry, runId: string, model: { onnx: Uint8Array; signature: ModelCard['signature']; now: EpochMs }): Promise<string> {
+  const { onnx, signature, now } = model
+  const description = mlModel({ runId, artifactPath: MODEL_FOLDER, signature, size: onnx.byteLength, createdAt: now })
+  const files = new Map<string, Uint8Array>([
+    [MODEL_FILE, onnx],
+    ['requirements.txt', Buffer.from('mlflow\nonnx\nonnxruntime\nnumpy\npandas\n')],
+    ['python_env.yaml', Buffer.from(stringify({ python: '3.11', build_dependencies: ['pip', 'setuptools', 'wheel'], dependencies: ['-r requirements.txt'] }))],
+    // Last: a folder without MLmodel is not a model yet.
+    ['MLmodel', Buffer.from(description)],
+  ])
+  for (const [name, bytes] of files) await registry.logArtifact(runId, `${MODEL_FOLDER}/${name}`, bytes)
+  return `runs:/${runId}/${MODEL_FOLDER}`
+}

@@ -1,0 +1,63 @@
+import { expect, test } from 'vitest'
+import { UserError } from '../configs/user-error.ts'
+import { modelCardTags, readModelCard, type ModelCard } from './model-card.ts'
+
+const card: ModelCard = {
+  service: { name: 'card-fraud', digest: 'a1' },
+  dataset: {
+    name: 'handbook',
+    digest: 'b2',
+    schema: {
+      id: { column: 'TRANSACTION_ID', type: 'integer' },
+      time: { column: 'TX_TIME', unit: 's', origin: 1_522_540_800_000 },
+      amount: { column: 'TX_AMOUNT', minorUnits: 2 },
+      label: { column: 'TX_FRAUD', delay: 604_800_000 },
+      entities: [{ name: 'customer', column: 'CUSTOMER_ID', type: 'integer' }],
+      numeric: [],
+      categorical: [],
+    },
+  },
+  holdout: { digest: 'c3', rows: 58_264 },
+  signature: {
+    features: ['tx_amount', 'tx_during_night'],
+    input: { name: 'features', dtype: 'float32', shape: [-1, 2] },
+    outputs: [{ name: 'score', dtype: 'float32', shape: [-1] }],
+  },
+  threshold: 0.1 + 0.2,
+  metrics: { average_precision: 0.664, onnx_parity: 5e-8, 'card precision@100': 0.293, lift: Infinity, undefined_here: Number.NaN },
+  codeVersion: '0.1.0+83def5a',
+}
+
+test('a card read back from its tags is the card', () => {
+  expect(readModelCard({ name: 'm', version: 1, tags: modelCardTags(card) })).toEqual(card)
+})
+
+test('the names of the tags are fixed', () => {
+  expect(Object.keys(modelCardTags({ ...card, metrics: { average_precision: 1 } })).sort()).toEqual([
+    'fd.code.version', 'fd.dataset.digest', 'fd.dataset.name', 'fd.dataset.schema', 'fd.holdout.digest', 'fd.holdout.rows',
+    'fd.metric.average_precision', 'fd.service.digest', 'fd.service.name', 'fd.signature', 'fd.threshold',
+  ])
+})
+
+test('tags of others do no harm', () => {
+  expect(readModelCard({ name: 'm', version: 1, tags: { ...modelCardTags(card), owner: 'ann', 'mlflow.x': 'y' } })).toEqual(card)
+})
+
+test('a version that fd did not register is refused, with every missing tag and the next command', () => {
+  expect(() => readModelCard({ name: 'm', version: 4, tags: {} })).toThrow(UserError)
+  expect(() => readModelCard({ name: 'm', version: 4, tags: {} })).toThrow(/Version 4 of "m"[^]*fd\.service\.name[^]*fd\.threshold[^]*fd train --register m/)
+})
+
+test.each([
+  ['fd.threshold', 'high'],
+  ['fd.threshold', ''],
+  ['fd.threshold', 'Infinity'],
+  ['fd.holdout.rows', '0'],
+  ['fd.signature', '{"features":[]}'],
+  ['fd.signature', '{'],
+  ['fd.dataset.schema', '[]'],
+  ['fd.service.digest', ''],
+  ['fd.metric.average_precision', 'good'],
+])('tag %s = %j is refused by name', (tag, value) => {
+  expect(() => readModelCard({ name: 'm', version: 4, tags: { ...modelCardTags(card), [tag]: value } })).toThrow(tag.replace('fd.metric.', ''))
+})

@@ -1,0 +1,144 @@
+import { z } from 'zod'
+import { UserError } from '../configs/user-error.ts'
+import type { DatasetSchema } from '../datasets/dataset.ts'
+import type { ModelVersion, Tags } from './model.ts'
+
+/** Names under which `fd` logs what the gates read. */
+export const AVERAGE_PRECISION = 'average_precision'
+/** Largest absolute difference between the trainer's scores and ONNX Runtime's on the holdout. */
+export const ONNX_PARITY = 'onnx_parity'
+
+/** A tensor of the ONNX graph; −1 stands for a dimension left open (the batch). */
+export interface TensorSpec {
+  name: string
+  dtype: 'float32' | 'float64' | 'int64'
+  shape: number[]
+}
+
+/** What the model reads and gives. The scorer refuses a model whose `features` are not those it computes, in this order. */
+export interface Signature {
+  /** Columns of the input tensor, in order. */
+  features: string[]
+  input: TensorSpec
+  outputs: TensorSpec[]
+}
+
+/** All that `fd` must know of a model version to serve it, to judge it and to make it again. */
+export interface ModelCard {
+  service: { name: string; digest: string }
+  /** `digest`: of the file the model was trained on. */
+  dataset: { name: string; digest: string; schema: DatasetSchema }
+  /** `digest`: of the ids, in order, and labels of the rows the metrics were measured on. Equal digests: comparable metrics. */
+  holdout: { digest: string; rows: number }
+  signature: Signature
+  /** A score at or above is an alert. */
+  threshold: number
+  /** Measured on the holdout. NaN and infinities survive. */
+  metrics: Record<string, number>
+  /** Git commit or package version of the code that trained it. */
+  codeVersion: string
+}
+
+const key = z.object({ column: z.string(), type: z.enum(['integer', 'string']) })
+const datasetSchema: z.ZodType<DatasetSchema> = z.object({
+  id: key.optional(),
+  time: z.object({ column: z.string(), unit: z.enum(['timestamp', 's', 'ms']), origin: z.number().optional() }),
+  amount: z.object({ column: z.string(), minorUnits: z.number().int().nonnegative() }),
+  label: z.object({ column: z.string(), delay: z.number().optional(), knownAt: z.string().optional() }).optional(),
+  entities: z.array(key.extend({ name: z.string() })),
+  numeric: z.array(z.string()),
+  categorical: z.array(z.string()),
+})
+
+const tensor = z.object({ name: z.string().min(1), dtype: z.enum(['float32', 'float64', 'int64']), shape: z.array(z.number().int().min(-1)) })
+const signature: z.ZodType<Signature> = z.object({ features: z.array(z.string()).min(1), input: tensor, outputs: z.array(tensor).min(1) })
+
+const METRIC = 'fd.metric.'
+const text = z.string().min(1)
+
+/** Tag → its reader. A tag a field, so that a version can be searched for by any of them and read in MLflow's UI. */
+const TAGS = {
+  'fd.service.name': text,
+  'fd.service.digest': text,
+  'fd.dataset.name': text,
+  'fd.dataset.digest': text,
+  'fd.dataset.schema': json(datasetSchema),
+  'fd.holdout.digest': text,
+  'fd.holdout.rows': number().pipe(z.number().int().positive()),
+  'fd.signature': json(signature),
+  'fd.threshold': number().pipe(z.number()),
+  'fd.code.version': text,
+}
+
+/** The card as tags of a model version: `fd.*`, the fixed names above, and `fd.metric.NAME`, numbers as ECMAScript prints them. */
+export function modelCardTags(card: ModelCard): Tags {
+  const fixed: Record<keyof typeof TAGS, string> = {
+    'fd.service.name': card.service.name,
+    'fd.service.digest': card.service.digest,
+    'fd.dataset.name': card.dataset.name,
+    'fd.dataset.digest': card.dataset.digest,
+    'fd.dataset.schema': JSON.stringify(card.dataset.schema),
+    'fd.holdout.digest': card.holdout.digest,
+    'fd.holdout.rows': String(card.holdout.rows),
+    'fd.signature': JSON.stringify(card.signature),
+    'fd.threshold': String(card.threshold),
+    'fd.code.version': card.codeVersion,
+  }
+  const metrics = Object.entries(card.metrics).map(([name, value]) => [METRIC + name, String(value)] as const)
+  return { ...fixed, ...Object.fromEntries(metrics) }
+}
+
+/**
+ * Reads the card back; `readModelCard({ …, tags: modelCardTags(card) })` equals `card`.
+ *
+ * @throws UserError that names the tags that are missing or wrong, for a version that `fd` did not register.
+ */
+export function readModelCard(version: Pick<ModelVersion, 'name' | 'version' | 'tags'>): ModelCard {
+  const parsed = z.object(TAGS).safeParse(version.tags)
+  const metrics = z.record(z.string(), number()).safeParse(metricTags(version.tags))
+  const error = parsed.error ?? metrics.error
+  if (!parsed.success || !metrics.success) {
+    throw new UserError(
+      `Version ${version.version} of "${version.name}" does not carry what fd needs to serve it:\n${error === undefined ? '' : z.prettifyError(error)}\n` +
+        `Register it with: fd train --register ${version.name}`,
+    )
+  }
+  const tags = parsed.data
+  return {
+    service: { name: tags['fd.service.name'], digest: tags['fd.service.digest'] },
+    dataset: { name: tags['fd.dataset.name'], digest: tags['fd.dataset.digest'], schema: tags['fd.dataset.schema'] },
+    holdout: { digest: tags['fd.holdout.digest'], rows: tags['fd.holdout.rows'] },
+    signature: tags['fd.signature'],
+    threshold: tags['fd.threshold'],
+    metrics: metrics.data,
+    codeVersion: tags['fd.code.version'],
+  }
+}
+
+function metricTags(tags: Tags): Tags {
+  return Object.fromEntries(Object.entries(tags).flatMap(([key, value]) => (key.startsWith(METRIC) ? [[key.slice(METRIC.length), value]] : [])))
+}
+
+function json<T>(schema: z.ZodType<T>): z.ZodType<T> {
+  return z
+    .string()
+    .transform((value, context): unknown => {
+      try {
+        return JSON.parse(value)
+      } catch (error) {
+        if (!(error instanceof SyntaxError)) throw error
+        context.addIssue({ code: 'custom', message: `not JSON: ${error.message}` })
+        return z.NEVER
+      }
+    })
+    .pipe(schema)
+}
+
+/** A number as `String(number)` prints it, NaN and infinities included; z.number() behind it would refuse those. */
+function number(): z.ZodType<number, string> {
+  return z.string().transform((value, context) => {
+    const parsed = value.trim() === '' ? Number.NaN : Number(value)
+    if (Number.isNaN(parsed) && value !== 'NaN') context.addIssue({ code: 'custom', message: `not a number: "${value}"` })
+    return parsed
+  })
+}

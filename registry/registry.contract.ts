@@ -1,0 +1,463 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { UserError } from '../configs/user-error.ts'
+import type { Metric, Run } from './model.ts'
+import { NotFoundError } from './not-found.ts'
+import { openRegistry, type Registry } from './registry.ts'
+
+/** Starts the writing process of `registry-writer.contract.ts`. */
+export function startWriter(url: string, job: string, ...rest: string[]): ChildProcess {
+  const script = join(import.meta.dirname, 'registry-writer.contract.ts')
+  return spawn(process.execPath, ['--disable-warning=ExperimentalWarning', script, url, job, ...rest], { stdio: ['ignore', 'pipe', 'inherit'] })
+}
+
+/** Lines a writer printed until it ended, or until `enough` of them came; a kill ends it there. */
+export async function linesOf(child: ChildProcess, enough = Infinity): Promise<string[]> {
+  const lines: string[] = []
+  const ended = once(child, 'close')
+  if (child.stdout === null) throw new Error('the writer has no stdout')
+  for await (const line of createInterface({ input: child.stdout })) {
+    lines.push(line)
+    if (lines.length === enough) child.kill('SIGKILL')
+  }
+  const [code] = await ended
+  if (enough === Infinity && code !== 0) throw new Error(`the writer ended with ${code}`)
+  return lines
+}
+
+/** Numbers in [0, 1) from a seed (Lehmer, modulus 2^31 − 1). */
+export function seeded(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (state * 48_271) % 2_147_483_647
+    return state / 2_147_483_647
+  }
+}
+
+/** Forty runs of one experiment with everything a search looks at, and one run elsewhere; in order of creation. */
+async function population(registry: Registry): Promise<Run[]> {
+  const random = seeded(5)
+  const experiment = await registry.createExperiment('study')
+  const runs: Run[] = []
+  for (let index = 0; index < 40; index++) {
+    const { runId } = await registry.createRun(experiment, { startTime: Math.floor(random() * 10), tags: { parent: random() < 0.5 ? 'a' : "b'\"%" } })
+    const value = [Number.NaN, -1, Math.floor(random() * 4), undefined][Math.floor(random() * 4)]
+    await registry.logBatch(runId, { metrics: value === undefined ? [] : [{ key: 'ap', value }], params: { depth: String(index % 3) } })
+    if (random() < 0.5) await registry.updateRun(runId, { status: 'FINISHED' })
+    runs.push(await registry.getRun(runId))
+  }
+  await registry.createRun('0')
+  return runs
+}
+
+function byStart(a: Run, b: Run): number {
+  return b.startTime - a.startTime || (a.runId < b.runId ? -1 : 1)
+}
+
+/** Numbers before NaN before no value. */
+function rank(run: Run): number {
+  if (run.metrics.ap === undefined) return 2
+  return Number.isNaN(run.metrics.ap) ? 1 : 0
+}
+
+/**
+ * What every driver of the registry promises.
+ *
+ * @param freshUrl makes an empty registry and gives its URL.
+ */
+export function registryContract(driver: string, freshUrl: () => Promise<string>): void {
+  describe(`registry on ${driver}`, () => {
+    let url: string
+    let time: number
+    let registry: Registry
+
+    beforeEach(async () => {
+      url = await freshUrl()
+      time = 1_000_000
+      registry = await openRegistry(url, { now: () => time++ })
+    })
+    afterEach(async () => registry[Symbol.asyncDispose]())
+
+    async function modelSource(): Promise<{ runId: string; source: string }> {
+      const { runId } = await registry.createRun('0')
+      await registry.logArtifact(runId, 'model/model.onnx', Buffer.from(`graph of ${runId}`))
+      return { runId, source: `runs:/${runId}/model` }
+    }
+
+    async function modelWith(versions: number, name = 'card-fraud'): Promise<string> {
+      await registry.createRegisteredModel(name)
+      const { source } = await modelSource()
+      for (let index = 0; index < versions; index++) await registry.createModelVersion({ name, source })
+      return source
+    }
+
+    describe('experiments', () => {
+      test('Default is experiment 0, and others follow it', async () => {
+        expect(await registry.getExperiment('0')).toMatchObject({ experimentId: '0', name: 'Default' })
+        const id = await registry.createExperiment('boosting study', { tags: { team: 'fraud' } })
+        expect(id).not.toBe('0')
+        expect(await registry.getExperimentByName('boosting study')).toMatchObject({ experimentId: id, name: 'boosting study', tags: { team: 'fraud' } })
+        expect((await registry.searchExperiments()).map((experiment) => experiment.name)).toEqual(['boosting study', 'Default'])
+      })
+
+      test('a name is taken once, unless it may exist', async () => {
+        const id = await registry.createExperiment('study')
+        await expect(registry.createExperiment('study')).rejects.toThrow(/"study" exists already/)
+        expect(await registry.createExperiment('study', { mayExist: true })).toBe(id)
+        expect(await registry.getExperimentByName('nothing')).toBeUndefined()
+      })
+
+      test.each(['', 'x'.repeat(501)])('a name of the wrong length is refused', async (name) => {
+        await expect(registry.createExperiment(name)).rejects.toThrow(UserError)
+      })
+
+      test.each(['7', 'abc', '-1', '0x1', ''])('unknown experiment %j is not found', async (id) => {
+        await expect(registry.getExperiment(id)).rejects.toThrow(NotFoundError)
+        await expect(registry.createRun(id)).rejects.toThrow(/Default/)
+      })
+    })
+
+    describe('runs', () => {
+      test('a run begins RUNNING and ends with a time', async () => {
+        const run = await registry.createRun('0', { runName: 'first', startTime: 42, tags: { seed: '7' } })
+        expect(run).toMatchObject({ runName: 'first', experimentId: '0', startTime: 42, status: 'RUNNING', params: {}, metrics: {}, tags: { seed: '7', 'mlflow.runName': 'first' } })
+        expect(run.runId).toMatch(/^[0-9a-f]{32}$/)
+        expect('endTime' in run).toBe(false)
+        await registry.updateRun(run.runId, { status: 'FINISHED', endTime: 50 })
+        expect(await registry.getRun(run.runId)).toEqual({ ...run, status: 'FINISHED', endTime: 50 })
+      })
+
+      test.each(['FAILED', 'KILLED'] as const)('a run that is %s can resume', async (status) => {
+        const { runId } = await registry.createRun('0')
+        await registry.updateRun(runId, { status })
+        expect(await registry.getRun(runId)).toMatchObject({ status, endTime: expect.any(Number) as number })
+        await registry.updateRun(runId, { status: 'RUNNING' })
+        expect(await registry.getRun(runId)).not.toHaveProperty('endTime')
+      })
+
+      test('the name and its tag mirror each other', async () => {
+        const { runId, runName } = await registry.createRun('0')
+        expect(runName).not.toBe('')
+        await registry.updateRun(runId, { runName: 'second' })
+        expect((await registry.getRun(runId)).tags['mlflow.runName']).toBe('second')
+        await registry.setTag(runId, 'mlflow.runName', 'third')
+        expect(await registry.getRun(runId)).toMatchObject({ runName: 'third', status: 'RUNNING' })
+      })
+
+      test('params are written once', async () => {
+        const { runId } = await registry.createRun('0')
+        await registry.logBatch(runId, { params: { depth: '6', 'a/b c.d-e:f': '', __proto__x: '1' } })
+        await registry.logBatch(runId, { params: { depth: '6' } })
+        await expect(registry.logBatch(runId, { params: { depth: '7' } })).rejects.toThrow(/"depth".*"6".*"7"/)
+        expect((await registry.getRun(runId)).params).toEqual({ depth: '6', 'a/b c.d-e:f': '', __proto__x: '1' })
+      })
+
+      test('a key named __proto__ is a key', async () => {
+        const { runId } = await registry.createRun('0')
+        await registry.logBatch(runId, { params: Object.fromEntries([['__proto__', 'x']]) })
+        expect(Object.entries((await registry.getRun(runId)).params)).toEqual([['__proto__', 'x']])
+      })
+
+      test('a batch is written whole or not at all', async () => {
+        const { runId } = await registry.createRun('0')
+        await registry.logBatch(runId, { params: { depth: '6' } })
+        await expect(registry.logBatch(runId, { params: { rounds: '10', depth: '7' }, metrics: [{ key: 'loss', value: 1 }], tags: { state: 'x' } })).rejects.toThrow(UserError)
+        expect(await registry.getRun(runId)).toMatchObject({ params: { depth: '6' }, metrics: {} })
+        expect((await registry.getRun(runId)).tags).not.toHaveProperty('state')
+      })
+
+      test('NaN and extreme values survive', async () => {
+        const { runId } = await registry.createRun('0')
+        const values = [Number.NaN, 5e-324, Number.MAX_VALUE, -0.1, 0.1 + 0.2, 2 ** 53]
+        await registry.logBatch(runId, { metrics: values.map((value, step) => ({ key: 'm', value, step: step - 2, timestamp: 9 })) })
+        expect(await registry.getMetricHistory(runId, 'm')).toEqual(values.map((value, step) => ({ key: 'm', value, step: step - 2, timestamp: 9 })))
+        await registry.logBatch(runId, { metrics: [{ key: 'nan', value: Number.NaN }] })
+        expect((await registry.getRun(runId)).metrics).toEqual({ m: 2 ** 53, nan: Number.NaN })
+      })
+
+      test('infinities survive', async () => {
+        const { runId } = await registry.createRun('0')
+        await registry.logBatch(runId, { metrics: [Infinity, -Infinity].map((value, step) => ({ key: 'm', value, step })) })
+        expect((await registry.getMetricHistory(runId, 'm')).map((metric) => metric.value)).toEqual([Infinity, -Infinity])
+        expect((await registry.getRun(runId)).metrics).toEqual({ m: -Infinity })
+      })
+
+      test('history and latest value equal a naive log, in any order of arrival', async () => {
+        const { runId } = await registry.createRun('0')
+        const random = seeded(11)
+        const logged: Metric[] = Array.from({ length: 300 }, () => ({
+          key: 'm',
+          step: Math.floor(random() * 5) - 2,
+          timestamp: Math.floor(random() * 3),
+          value: Math.floor(random() * 6) / 4,
+        }))
+        for (let from = 0; from < logged.length; from += 50) await registry.logBatch(runId, { metrics: logged.slice(from, from + 50) })
+        const distinct = [...new Map(logged.map((metric) => [JSON.stringify(metric), metric])).values()]
+        distinct.sort((a, b) => a.step - b.step || a.timestamp - b.timestamp || a.value - b.value)
+        expect(await registry.getMetricHistory(runId, 'm')).toEqual(distinct)
+        expect((await registry.getRun(runId)).metrics).toEqual({ m: distinct.at(-1)?.value })
+        expect(await registry.getMetricHistory(runId, 'none')).toEqual([])
+      })
+
+      test.each(['', '/a', 'a/', 'a//b', '../a', 'a/../b', 'a\nb', 'é', 'x'.repeat(251)])('key %j is refused', async (key) => {
+        const { runId } = await registry.createRun('0')
+        await expect(registry.logBatch(runId, { params: { [key]: '1' } })).rejects.toThrow(UserError)
+        await expect(registry.logBatch(runId, { metrics: [{ key, value: 1 }] })).rejects.toThrow(UserError)
+        await expect(registry.setTag(runId, key, '1')).rejects.toThrow(UserError)
+      })
+
+      test('values and times out of range are refused', async () => {
+        const { runId } = await registry.createRun('0')
+        await registry.logBatch(runId, { params: { p: 'x'.repeat(6000) }, tags: { t: 'x'.repeat(8000) } })
+        await expect(registry.logBatch(runId, { params: { q: 'x'.repeat(6001) } })).rejects.toThrow(/6001/)
+        await expect(registry.setTag(runId, 'u', 'x'.repeat(8001))).rejects.toThrow(/8001/)
+        await expect(registry.logBatch(runId, { metrics: [{ key: 'm', value: 1, timestamp: -1 }] })).rejects.toThrow(/-1/)
+        await expect(registry.logBatch(runId, { metrics: [{ key: 'm', value: 1, step: 0.5 }] })).rejects.toThrow(/0\.5/)
+      })
+
+      test('an unknown run is not found', async () => {
+        const id = '0'.repeat(32)
+        for (const call of [registry.getRun(id), registry.logBatch(id, {}), registry.updateRun(id, {}), registry.setTag(id, 'a', 'b'), registry.getMetricHistory(id, 'm'), registry.listArtifacts(id)]) {
+          await expect(call).rejects.toThrow(NotFoundError)
+        }
+      })
+    })
+
+    describe('searchRuns', () => {
+      test('order equals a naive sort: values, then NaN, then missing, in both directions', async () => {
+        const runs = await population(registry)
+        const experiment = runs[0].experimentId
+        expect(await registry.searchRuns(experiment)).toEqual([...runs].sort(byStart))
+        for (const direction of ['ascending', 'descending'] as const) {
+          const sign = direction === 'ascending' ? 1 : -1
+          const naive = [...runs].sort((a, b) => rank(a) - rank(b) || (rank(a) === 0 ? sign * (a.metrics.ap - b.metrics.ap) : 0) || byStart(a, b))
+          expect(await registry.searchRuns(experiment, { orderBy: { metric: 'ap', direction } })).toEqual(naive)
+        }
+      })
+
+      test('filters equal a naive filter', async () => {
+        const runs = (await population(registry)).sort(byStart)
+        const search = { status: 'FINISHED', tags: { parent: "b'\"%" }, params: { depth: '1' } } as const
+        const experiment = runs[0].experimentId
+        expect(await registry.searchRuns(experiment, { filter: { status: 'FINISHED' } })).toEqual(runs.filter((run) => run.status === 'FINISHED'))
+        const all = runs.filter((run) => run.status === 'FINISHED' && run.tags.parent === "b'\"%" && run.params.depth === '1')
+        expect(all.length).toBeGreaterThan(0)
+        expect(await registry.searchRuns(experiment, { filter: search })).toEqual(all)
+        expect(await registry.searchRuns(experiment, { filter: { tags: { parent: 'A' } } })).toEqual([])
+      })
+
+      test('maxResults cuts, and has bounds', async () => {
+        for (let index = 0; index < 5; index++) await registry.createRun('0', { startTime: index })
+        expect((await registry.searchRuns('0', { maxResults: 2 })).map((run) => run.startTime)).toEqual([4, 3])
+        for (const maxResults of [0, 50_001, 1.5]) await expect(registry.searchRuns('0', { maxResults })).rejects.toThrow(String(maxResults))
+      })
+    })
+
+    describe('artifacts', () => {
+      test('bytes come back, folders are listed by level', async () => {
+        const { runId } = await registry.createRun('0')
+        const bytes = Uint8Array.from({ length: 300_000 }, (_, index) => (index * 31) % 256)
+        await registry.logArtifact(runId, 'model/model.onnx', bytes)
+        await registry.logArtifact(runId, 'model/data/weights.bin', new Uint8Array(0))
+        await registry.logArtifact(runId, 'model-notes.txt', Buffer.from('é'))
+        expect(Buffer.compare(await registry.downloadArtifact(runId, 'model/model.onnx'), bytes)).toBe(0)
+        expect(await registry.downloadArtifact(runId, 'model/data/weights.bin')).toHaveLength(0)
+        expect(await registry.listArtifacts(runId)).toEqual([
+          { path: 'model', isDir: true },
+          { path: 'model-notes.txt', isDir: false, fileSize: 2 },
+        ])
+        expect(await registry.listArtifacts(runId, 'model')).toEqual([
+          { path: 'model/data', isDir: true },
+          { path: 'model/model.onnx', isDir: false, fileSize: 300_000 },
+        ])
+        expect(await registry.listArtifacts(runId, 'nothing')).toEqual([])
+      })
+
+      test('a path is written once', async () => {
+        const { runId } = await registry.createRun('0')
+        await registry.logArtifact(runId, 'a.txt', Buffer.from('one'))
+        await registry.logArtifact(runId, 'a.txt', Buffer.from('one'))
+        await expect(registry.logArtifact(runId, 'a.txt', Buffer.from('two'))).rejects.toThrow(/"a.txt".*other bytes/)
+        await expect(registry.logArtifact(runId, 'a.txt/b', Buffer.from('two'))).rejects.toThrow(/both file and folder/)
+        expect(String(Buffer.from(await registry.downloadArtifact(runId, 'a.txt')))).toBe('one')
+      })
+
+      test.each(['', '/etc/passwd', '../x', 'a/../../x', 'a\\..\\x', 'a//b', './a', 'C:x', 'a\0b'])('path %j is refused', async (path) => {
+        const { runId } = await registry.createRun('0')
+        await expect(registry.logArtifact(runId, path, new Uint8Array(1))).rejects.toThrow(UserError)
+        await expect(registry.downloadArtifact(runId, path)).rejects.toThrow(UserError)
+      })
+
+      test('a missing artifact is not found, with those that exist', async () => {
+        const { runId } = await registry.createRun('0')
+        await registry.logArtifact(runId, 'a.txt', Buffer.from('one'))
+        await expect(registry.downloadArtifact(runId, 'b.txt')).rejects.toThrow(/"b.txt".*a\.txt/)
+      })
+    })
+
+    describe('models', () => {
+      test('versions count up and a deleted number is not given again', async () => {
+        const source = await modelWith(3)
+        await registry.deleteModelVersion('card-fraud', 3)
+        expect((await registry.createModelVersion({ name: 'card-fraud', source })).version).toBe(4)
+        expect((await registry.searchModelVersions({ name: 'card-fraud' })).map(({ version }) => version)).toEqual([4, 2, 1])
+        expect((await registry.getRegisteredModel('card-fraud')).latestVersion).toBe(4)
+      })
+
+      test('a version keeps its run, source, tags and files', async () => {
+        await registry.createRegisteredModel('m', { description: 'cards', tags: { owner: 'ann' } })
+        const { runId, source } = await modelSource()
+        const created = await registry.createModelVersion({ name: 'm', source, description: 'first', tags: { 'fd.threshold': '0.5' } })
+        expect(created).toMatchObject({ name: 'm', version: 1, description: 'first', source, runId, status: 'READY', aliases: [], tags: { 'fd.threshold': '0.5' } })
+        await registry.setModelVersionTag('m', 1, 'checked', 'yes')
+        expect((await registry.getModelVersion('m', 1)).tags).toEqual({ 'fd.threshold': '0.5', checked: 'yes' })
+        expect(String(Buffer.from(await registry.downloadModelArtifact('m', 1, 'model.onnx')))).toBe(`graph of ${runId}`)
+        expect(await registry.searchModelVersions({ runId })).toHaveLength(1)
+        expect(await registry.getRegisteredModel('m')).toMatchObject({ description: 'cards', tags: { owner: 'ann' }, aliases: {}, latestVersion: 1 })
+      })
+
+      test('a source without files, or of another run, is refused', async () => {
+        const { runId, source } = await modelSource()
+        await registry.createRegisteredModel('m')
+        for (const wrong of [`runs:/${runId}/nothing`, `runs:/${runId}/mode`, `runs:/${'0'.repeat(32)}/model`, `runs:/${runId}`, '/etc']) {
+          await expect(registry.createModelVersion({ name: 'm', source: wrong })).rejects.toThrow(UserError)
+        }
+        await expect(registry.createModelVersion({ name: 'm', source, runId: '0'.repeat(32) })).rejects.toThrow(UserError)
+        expect(await registry.searchModelVersions()).toEqual([])
+      })
+
+      test('an alias points at one version and moves', async () => {
+        await modelWith(2)
+        await registry.setRegisteredModelAlias('card-fraud', 'champion', 1)
+        await registry.setRegisteredModelAlias('card-fraud', 'challenger', 1)
+        expect((await registry.getModelVersionByAlias('card-fraud', 'champion')).aliases).toEqual(['challenger', 'champion'])
+        await registry.setRegisteredModelAlias('card-fraud', 'champion', 2)
+        expect(await registry.aliasVersion('card-fraud', 'champion')).toBe(2)
+        expect((await registry.getRegisteredModel('card-fraud')).aliases).toEqual({ challenger: 1, champion: 2 })
+        await registry.deleteRegisteredModelAlias('card-fraud', 'champion')
+        await registry.deleteRegisteredModelAlias('card-fraud', 'champion')
+        expect(await registry.aliasVersion('card-fraud', 'champion')).toBeUndefined()
+        expect(await registry.aliasVersion('nothing', 'champion')).toBeUndefined()
+      })
+
+      test('aliases are case-sensitive', async () => {
+        await modelWith(2)
+        await registry.setRegisteredModelAlias('card-fraud', 'Champion', 1)
+        expect(await registry.aliasVersion('card-fraud', 'champion')).toBeUndefined()
+      })
+
+      test.each(['latest', 'LATEST', 'v3', 'V10', '', 'a b', 'a/b', 'é', 'x'.repeat(256)])('alias %j is refused', async (alias) => {
+        await modelWith(1)
+        await expect(registry.setRegisteredModelAlias('card-fraud', alias, 1)).rejects.toThrow(UserError)
+      })
+
+      test('"1" and "v" are aliases', async () => {
+        await modelWith(1)
+        for (const alias of ['1', 'v', 'constructor', '__proto__']) await registry.setRegisteredModelAlias('card-fraud', alias, 1)
+        expect(Object.keys((await registry.getRegisteredModel('card-fraud')).aliases).sort()).toEqual(['1', '__proto__', 'constructor', 'v'])
+      })
+
+      test.each(['', 'a/b', 'a:b', 'a@b', ' a', 'a\n', 'x'.repeat(257)])('model name %j is refused', async (name) => {
+        await expect(registry.createRegisteredModel(name)).rejects.toThrow(UserError)
+      })
+
+      test('a name is taken once, unless it may exist', async () => {
+        await registry.createRegisteredModel('m', { description: 'first' })
+        await expect(registry.createRegisteredModel('m')).rejects.toThrow(/"m" exists already/)
+        expect(await registry.createRegisteredModel('m', { description: 'second', mayExist: true })).toMatchObject({ description: 'first' })
+        await registry.createRegisteredModel('a')
+        expect((await registry.searchRegisteredModels()).map((model) => model.name)).toEqual(['a', 'm'])
+      })
+
+      test('an aliased version cannot be deleted', async () => {
+        await modelWith(2)
+        await registry.setRegisteredModelAlias('card-fraud', 'champion', 1)
+        await expect(registry.deleteModelVersion('card-fraud', 1)).rejects.toThrow(/champion.*cannot be deleted/)
+        await registry.setRegisteredModelAlias('card-fraud', 'champion', 2)
+        await registry.deleteModelVersion('card-fraud', 1)
+        await expect(registry.getModelVersion('card-fraud', 1)).rejects.toThrow(/No version 1 of "card-fraud"; there is 2/)
+      })
+
+      test('what is missing is named, with what exists and the next command', async () => {
+        await expect(registry.getRegisteredModel('x')).rejects.toThrow('No registered model "x", the registry is empty. Run: fd train --dataset NAME --register x')
+        await registry.createRegisteredModel('empty')
+        await expect(registry.getModelVersionByAlias('empty', 'champion')).rejects.toThrow('No champion for "empty", it has no versions. Run: fd train --dataset NAME --register empty')
+        await modelWith(3)
+        await expect(registry.getModelVersionByAlias('card-fraud', 'champion')).rejects.toThrow('No champion for "card-fraud". Run: fd models promote card-fraud 3')
+        await registry.setRegisteredModelAlias('card-fraud', 'champion', 2)
+        await expect(registry.getModelVersionByAlias('card-fraud', 'blue')).rejects.toThrow('No blue for "card-fraud"; there is champion (version 2). Run: fd models promote card-fraud 3 --alias blue')
+        await expect(registry.getModelVersion('card-fraud', 9)).rejects.toThrow('No version 9 of "card-fraud"; there are 1, 2, 3.')
+        await expect(registry.setRegisteredModelAlias('card-fraud', 'blue', 9)).rejects.toThrow(NotFoundError)
+        await expect(registry.getModelVersionByAlias('x', 'champion')).rejects.toThrow('No registered model "x"; there are card-fraud, empty.')
+      })
+    })
+
+    describe('added tags', () => {
+      test('are new or not written, with their move', async () => {
+        await modelWith(2)
+        const add = (key: string, expected: number | undefined, version: number): Promise<boolean> =>
+          registry.addRegisteredModelTag('card-fraud', { key, value: key }, { alias: 'champion', expected, version })
+        expect(await add('fd.history.000001', undefined, 1)).toBe(true)
+        expect(await add('fd.history.000001', 1, 2)).toBe(false)
+        expect(await add('fd.history.000002', undefined, 2)).toBe(false)
+        expect(await add('fd.history.000002', 2, 2)).toBe(false)
+        expect(await registry.getRegisteredModel('card-fraud')).toMatchObject({ aliases: { champion: 1 }, tags: { 'fd.history.000001': 'fd.history.000001' } })
+        expect(await add('fd.history.000002', 1, 2)).toBe(true)
+        await expect(add('fd.history.000003', 2, 9)).rejects.toThrow(NotFoundError)
+        expect(Object.keys((await registry.getRegisteredModel('card-fraud')).tags)).toHaveLength(2)
+      })
+
+      test('of the history are neither set nor deleted', async () => {
+        await modelWith(1)
+        await registry.addRegisteredModelTag('card-fraud', { key: 'fd.history.000001', value: 'x' })
+        await expect(registry.setRegisteredModelTag('card-fraud', 'fd.history.000001', 'y')).rejects.toThrow(/append-only/)
+        await expect(registry.deleteRegisteredModelTag('card-fraud', 'fd.history.000001')).rejects.toThrow(/append-only/)
+        await expect(registry.createRegisteredModel('other', { tags: { 'fd.history.000001': 'y' } })).rejects.toThrow(/append-only/)
+        await registry.setRegisteredModelTag('card-fraud', 'owner', 'ann')
+        await registry.setRegisteredModelTag('card-fraud', 'owner', 'bob')
+        expect((await registry.getRegisteredModel('card-fraud')).tags).toEqual({ 'fd.history.000001': 'x', owner: 'bob' })
+        await registry.deleteRegisteredModelTag('card-fraud', 'owner')
+        await registry.deleteRegisteredModelTag('card-fraud', 'owner')
+        expect((await registry.getRegisteredModel('card-fraud')).tags).toEqual({ 'fd.history.000001': 'x' })
+      })
+    })
+
+    describe('processes', () => {
+      test('everything is there after reopening', async () => {
+        const source = await modelWith(1)
+        await registry.setRegisteredModelAlias('card-fraud', 'champion', 1)
+        await registry[Symbol.asyncDispose]()
+        registry = await openRegistry(url, { now: () => time++ })
+        expect(await registry.getModelVersionByAlias('card-fraud', 'champion')).toMatchObject({ version: 1, source })
+        expect(await registry.downloadModelArtifact('card-fraud', 1, 'model.onnx')).toHaveLength(41)
+      })
+
+      test('two processes write one run at once and nothing is lost', async () => {
+        const { runId } = await registry.createRun('0')
+        await Promise.all(['a', 'b'].map((key) => linesOf(startWriter(url, 'metrics', runId, key, '150'))))
+        for (const key of ['a', 'b']) {
+          expect((await registry.getMetricHistory(runId, key)).map((metric) => metric.step)).toEqual(Array.from({ length: 150 }, (_, step) => step))
+        }
+        expect((await registry.getRun(runId)).tags.last).toMatch(/ 149$/)
+      })
+
+      test('a killed writer loses nothing it had acknowledged and leaves nothing by halves', async () => {
+        const { runId } = await registry.createRun('0')
+        for (const enough of [2, 9, 23]) {
+          const child = startWriter(url, 'forever', runId)
+          const acknowledged = (await linesOf(child, enough)).length - 1 // The first line says that it is open.
+          const history = await registry.getMetricHistory(runId, `pid-${child.pid}`)
+          expect(history.length).toBeGreaterThanOrEqual(acknowledged)
+          const { params } = await registry.getRun(runId)
+          expect(Object.keys(params).filter((key) => key.startsWith(`p-${child.pid}-`))).toHaveLength(history.length)
+          const files = await registry.listArtifacts(runId, `pid-${child.pid}`)
+          expect(files.length).toBeGreaterThanOrEqual(acknowledged)
+          for (const { path } of files) expect(await registry.downloadArtifact(runId, path)).toHaveLength(100_000)
+        }
+      })
+    })
+  })
+}
