@@ -4,7 +4,7 @@ import { open, type Database, type RootDatabase } from 'lmdb'
 import { errorCode, errorMessage, UserError } from './user-error.ts'
 
 /** A named database of an environment: bytes to bytes, keys in `memcmp` order. */
-export type Bytes = Database<Buffer, Uint8Array>
+export type Bytes = Database<Buffer, Buffer>
 
 export interface EnvironmentOptions {
   /**
@@ -51,12 +51,12 @@ export function openEnvironment(folder: string, options: EnvironmentOptions = {}
     mkdirSync(folder, { recursive: true })
     reserveLockFile(folder)
     checkFile(file)
-    return open<Buffer, Uint8Array>(folder, { keyEncoding: 'binary', encoding: 'binary', maxDbs: MOST_DATABASES, overlappingSync: false, noSync: options.sync === false })
+    return open<Buffer, Buffer>(folder, { keyEncoding: 'binary', encoding: 'binary', maxDbs: MOST_DATABASES, overlappingSync: false, noSync: options.sync === false })
   })
   return {
     folder,
     file,
-    database: (name) => guarded(file, () => root.openDB<Buffer, Uint8Array>(name, { keyEncoding: 'binary', encoding: 'binary' })),
+    database: (name) => guarded(file, () => root.openDB<Buffer, Buffer>(name, { keyEncoding: 'binary', encoding: 'binary' })),
     write: (action) => guarded(file, () => root.transactionSync(action, COMMIT_NOW)),
     read: (action) =>
       guarded(file, () => {
@@ -67,7 +67,7 @@ export function openEnvironment(folder: string, options: EnvironmentOptions = {}
   }
 }
 
-async function closeEnvironment(root: RootDatabase<Buffer, Uint8Array>): Promise<void> {
+async function closeEnvironment(root: RootDatabase<Buffer, Buffer>): Promise<void> {
   await root.close()
 }
 

@@ -33,9 +33,8 @@ function blockKey(partition: number, lastOffset: number): Buffer {
   return key
 }
 
-function lastOffsetOf(key: Uint8Array): number {
-  const view = new DataView(key.buffer, key.byteOffset, key.byteLength)
-  return view.getUint32(4) * 0x1_0000_0000 + view.getUint32(8)
+function lastOffsetOf(key: Buffer): number {
+  return key.readUInt32BE(4) * 0x1_0000_0000 + key.readUInt32BE(8)
 }
 
 /** Keys of the partition's blocks from the block with offset `from` on. */
@@ -45,7 +44,10 @@ function keysFrom(partition: Partition, from: number): { start: Buffer; end: Buf
 
 /** The offset the next record will get. Call within a read or write of the environment, as everything below. */
 export function endOffset({ blocks, number }: Partition): number {
-  for (const key of blocks.getKeys({ start: blockKey(number, LAST_OFFSET), end: blockKey(number, 0), reverse: true, limit: 1 })) return lastOffsetOf(key as Uint8Array) + 1
+  // The last key up to the partition's greatest; when the partition is empty, one of the partition before.
+  for (const key of blocks.getKeys({ start: blockKey(number, LAST_OFFSET), reverse: true, limit: 1 })) {
+    if (key.readUInt32BE(0) === number) return lastOffsetOf(key) + 1
+  }
   return 0
 }
 
@@ -72,12 +74,12 @@ export function appendBlocks(partition: Partition, blocks: RecordBlock[]): void 
  * @returns the newest timestamp of the oldest block that was kept: nothing more expires before it does.
  */
 export function expireBlocks(partition: Partition, newest: EpochMs, retention: DurationMs): EpochMs {
-  const expired: Uint8Array[] = []
+  const expired: Buffer[] = []
   let oldestKept = Infinity
   for (const { key, value } of partition.blocks.getRange({ ...keysFrom(partition, 0), limit: MOST_EXPIRED + 1 })) {
     oldestKept = blockHeader(value).newest
     if (oldestKept >= newest - retention || expired.length === MOST_EXPIRED) break
-    expired.push(key as Uint8Array)
+    expired.push(key)
   }
   for (const key of expired) void partition.blocks.remove(key)
   return oldestKept
@@ -106,7 +108,7 @@ export function partitionCursor(partition: Partition): PartitionCursor {
       if (block !== undefined && holds(block, next)) add(block)
       if (!full()) {
         for (const { key, value } of partition.blocks.getRange(keysFrom(partition, next))) {
-          block = decoded(partition, value, lastOffsetOf(key as Uint8Array))
+          block = decoded(partition, value, lastOffsetOf(key))
           add(block)
           if (full()) break
         }

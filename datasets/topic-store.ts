@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { UserError } from '../configs/user-error.ts'
-import { openCatalog, type Catalog, type CatalogEntry, type Home, type PlacedEntry } from './catalog.ts'
+import { openCatalog, type Catalog, type CatalogEntry, type Home, type PlacedEntry } from './topic-catalog.ts'
 import type { NewRecord } from './event-log.ts'
 import { partitionOf } from './murmur2.ts'
 import { appendBlocks, expireBlocks, type Partition } from './partition.ts'

@@ -46,7 +46,7 @@ export function openCatalog(shared: Volume): Catalog {
   }
   return {
     find,
-    list: () => shared.environment.read(() => Array.from(topics.getKeys(), (key) => read(Buffer.from(key as Uint8Array).toString())).filter((entry) => entry !== undefined)),
+    list: () => shared.environment.read(() => Array.from(topics.getKeys(), (key) => read(key.toString())).filter((entry) => entry !== undefined)),
     ensure: (name, settings = {}) => find(checked(name)) ?? change(name, settings, undefined),
     place(name, home) {
       const entry = find(checked(name))

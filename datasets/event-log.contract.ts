@@ -1,0 +1,385 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { pathToFileURL } from 'node:url'
+import { describe, expect, test } from 'vitest'
+import { PROJECT_ROOT } from '../configs/config.ts'
+import { UserError } from '../configs/user-error.ts'
+import { openEventLog, type EventLog, type NewRecord, type RecordBatch } from './event-log.ts'
+import { partitionOf } from './murmur2.ts'
+
+/** What a driver lends to the contract. */
+export interface LogHarness {
+  /** The URL of a log that has nothing in it. */
+  fresh(): string
+  /** Makes the owner of the group's topic look dead to others, so that the next to join replaces it while it still runs. */
+  buryOwner(url: string, group: string, topic: string): Promise<void>
+}
+
+interface SeenRecord {
+  partition: number
+  offset: number
+  key: string
+  value: string
+  timestamp: number
+}
+
+/** The batch's records as objects, bytes as latin1 text. */
+export function recordsOf(batch: RecordBatch): SeenRecord[] {
+  return Array.from({ length: batch.size }, (_, i) => ({
+    partition: batch.partition,
+    offset: batch.offsets[i],
+    key: batch.bytes.toString('latin1', batch.keyStart[i], batch.valueStart[i]),
+    value: batch.bytes.toString('latin1', batch.valueStart[i], batch.valueEnd[i]),
+    timestamp: batch.timestamps[i],
+  }))
+}
+
+async function readAll(log: EventLog, topic: string, partition = 0, from = 0, maxRecords = 1024): Promise<SeenRecord[]> {
+  const seen: SeenRecord[] = []
+  for await (const batch of log.read(topic, partition, { from, maxRecords })) {
+    expect(batch.size).toBeLessThanOrEqual(maxRecords)
+    seen.push(...recordsOf(batch))
+  }
+  return seen
+}
+
+/** Runs an ES module in a process of its own; `log` is open in it. */
+function child(url: string, body: string): ChildProcess {
+  const program = `import { openEventLog } from ${JSON.stringify(pathToFileURL(join(import.meta.dirname, 'event-log.ts')).href)}
+    const log = await openEventLog(${JSON.stringify(url)})
+    ${body}
+    await log[Symbol.asyncDispose]()`
+  return spawn(join(PROJECT_ROOT, 'node_modules', '.bin', 'node'), ['--input-type=module', '--eval', program], { stdio: ['ignore', 'pipe', 'inherit'] })
+}
+
+/** Resolves at the child's first line of output. */
+async function firstLine(process: ChildProcess): Promise<void> {
+  if (process.stdout === null) throw new Error('the child has no output')
+  await once(createInterface(process.stdout), 'line')
+}
+
+async function killed(process: ChildProcess): Promise<void> {
+  const exit = once(process, 'exit')
+  process.kill('SIGKILL')
+  await exit
+}
+
+/** Small deterministic generator (mulberry32). */
+function random(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296
+  }
+}
+
+function latin1(content: string | Uint8Array = ''): string {
+  return typeof content === 'string' ? Buffer.from(content).toString('latin1') : Buffer.from(content).toString('latin1')
+}
+
+const numbered = (count: number, first = 0): NewRecord[] => Array.from({ length: count }, (_, i) => ({ value: String(first + i), timestamp: first + i }))
+const values = (records: SeenRecord[]): number[] => records.map((record) => Number(record.value))
+const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i)
+
+/** What every driver of the event log promises. */
+export function eventLogContract(driver: string, harness: LogHarness): void {
+  describe(`event log contract, ${driver}`, () => {
+    describe('records', () => {
+      recordTests(harness)
+    })
+    describe('processes', () => {
+      processTests(harness)
+    })
+    describe('groups', () => {
+      groupTests(harness)
+    })
+  })
+}
+
+function recordTests(harness: LogHarness): void {
+  test('any mixture of appends reads back as an array would, from any offset, in any batch size', async () => {
+    await using log = await openEventLog(harness.fresh())
+    const chance = random(7)
+    const model: SeenRecord[] = []
+    for (let round = 0; round < 40; round++) {
+      const records = Array.from({ length: Math.floor(chance() ** 4 * 3000) }, () => {
+        const value = 'v'.repeat(Math.floor(chance() * 400)) + String(chance())
+        return { key: chance() < 0.5 ? undefined : `k${Math.floor(chance() * 100)}`, value, timestamp: Math.floor(chance() * 1e12) }
+      })
+      await log.append('t', records)
+      for (const { key, value, timestamp } of records) model.push({ partition: 0, offset: model.length, key: key ?? '', value, timestamp })
+    }
+    expect(await readAll(log, 't')).toEqual(model)
+    for (let round = 0; round < 20; round++) {
+      const from = Math.floor(chance() * (model.length + 2))
+      expect(await readAll(log, 't', 0, from, 1 + Math.floor(chance() ** 3 * 5000))).toEqual(model.slice(from))
+    }
+    expect(await log.topic('t')).toEqual({ name: 't', partitions: 1, retention: undefined, offsets: [{ start: 0, end: model.length }] })
+  })
+
+  test('a single record has offset 0, and the next append continues', async () => {
+    await using log = await openEventLog(harness.fresh())
+    await log.append('t', numbered(1))
+    await log.append('t', numbered(1, 1))
+    await log.append('t', [])
+    expect((await readAll(log, 't')).map((record) => record.offset)).toEqual([0, 1])
+  })
+
+  test('a key has one partition, in order; none means partition 0; a given partition stands', async () => {
+    await using log = await openEventLog(harness.fresh())
+    await log.createTopic('t', { partitions: 4 })
+    const keyed = Array.from({ length: 500 }, (_, i) => ({ key: `card-${i % 37}`, value: String(i), timestamp: i }))
+    await log.append('t', keyed)
+    for (let partition = 0; partition < 4; partition++) {
+      const expected = keyed.filter((record) => partitionOf(Buffer.from(record.key), 4) === partition)
+      const seen = await readAll(log, 't', partition)
+      expect(seen.map((record) => record.value)).toEqual(expected.map((record) => record.value))
+      expect(seen.map((record) => record.offset)).toEqual(upTo(seen.length))
+    }
+    const before = (await log.topic('t')).offsets
+    await log.append('t', [{ value: 'a', timestamp: 0 }, { key: 'card-1', value: 'b', timestamp: 0, partition: 3 }])
+    expect((await readAll(log, 't', 0, before[0].end)).map((record) => record.value)).toEqual(['a'])
+    expect((await readAll(log, 't', 3, before[3].end)).map((record) => record.value)).toEqual(['b'])
+  })
+
+  test('keys and values are bytes: binary, unicode, empty, and a megabyte', async () => {
+    await using log = await openEventLog(harness.fresh())
+    const big = Buffer.alloc(1 << 20, 'fraud')
+    const records: NewRecord[] = [
+      { key: Uint8Array.of(0, 255, 10, 0), value: Uint8Array.of(0, 1, 2, 254), timestamp: 1 },
+      { key: 'Zürich-顧客-🂡', value: 'µ€', timestamp: 2 },
+      { key: 'empty', value: '', timestamp: 3 },
+      { key: 'big', value: big, timestamp: -4.5 },
+      { value: 'last', timestamp: 5 },
+    ]
+    await log.append('t', records)
+    expect(await readAll(log, 't', 0, 0, 2)).toEqual(
+      records.map(({ key, value, timestamp }, offset) => ({ partition: 0, offset, key: latin1(key), value: latin1(value), timestamp })),
+    )
+  })
+
+  test('topics are listed by name; an unknown one is an error that lists them; settings stay', async () => {
+    await using log = await openEventLog(harness.fresh())
+    await log.createTopic('b', { partitions: 2, retention: 1000 })
+    await log.append('a', numbered(3))
+    await log.createTopic('b', { partitions: 9 })
+    expect((await log.topics()).map(({ name, partitions, offsets }) => ({ name, partitions, ends: offsets.map((offset) => offset.end) }))).toEqual([
+      { name: 'a', partitions: 1, ends: [3] },
+      { name: 'b', partitions: 2, ends: [0, 0] },
+    ])
+    await expect(log.topic('c')).rejects.toThrow(/No topic "c".*a, b/)
+    await expect(readAll(log, 'c')).rejects.toThrow(UserError)
+    await expect(readAll(log, 'b', 2)).rejects.toThrow(/no partition 2/)
+    expect(await readAll(log, 'b', 1)).toEqual([])
+  })
+
+  test('retention lets go of the old, moves the start, and never the end; readers are clamped', async () => {
+    await using log = await openEventLog(harness.fresh())
+    await log.createTopic('t', { retention: 100 })
+    for (let first = 0; first < 1000; first += 10) await log.append('t', numbered(10, first))
+    const { start, end } = (await log.topic('t')).offsets[0]
+    expect(end).toBe(1000)
+    expect(start).toBeGreaterThan(800)
+    expect(start).toBeLessThanOrEqual(899)
+    expect(values(await readAll(log, 't'))).toEqual(upTo(1000).slice(start))
+  })
+}
+
+function processTests(harness: LogHarness): void {
+  test('two processes append at once: offsets without gap or repeat, each in its own order', async () => {
+    const url = harness.fresh()
+    await using log = await openEventLog(url)
+    const appender = (name: string): ChildProcess =>
+      child(url, `for (let i = 0; i < 300; i++) await log.append('t', Array.from({ length: 1 + i % 5 }, (_, j) => ({ key: '${name}', value: String(i * 10 + j), timestamp: i })))`)
+    const exits = ['a', 'b'].map((name) => once(appender(name), 'exit'))
+    expect(await Promise.all(exits)).toEqual([
+      [0, null],
+      [0, null],
+    ])
+    const seen = await readAll(log, 't')
+    expect(seen.map((record) => record.offset)).toEqual(upTo(1800))
+    for (const name of ['a', 'b']) {
+      const own = values(seen.filter((record) => record.key === name))
+      expect(own).toEqual(own.toSorted((x, y) => x - y))
+      expect(own).toHaveLength(900)
+    }
+  })
+
+  test('a reader that follows sees every record of another process, and stops on abort', async () => {
+    const url = harness.fresh()
+    await using log = await openEventLog(url)
+    await log.createTopic('t')
+    const stop = new AbortController()
+    const producer = child(url, `for (let i = 0; i < 400; i++) { await log.append('t', [{ value: String(i), timestamp: i }]); if (i % 40 === 0) await new Promise((done) => setTimeout(done, 10)) }`)
+    const seen: SeenRecord[] = []
+    for await (const batch of log.read('t', 0, { follow: true, signal: stop.signal })) {
+      seen.push(...recordsOf(batch))
+      if (seen.length === 400) stop.abort()
+    }
+    expect(values(seen)).toEqual(upTo(400))
+    await once(producer, 'exit')
+  })
+
+  test('an abort ends a follower that waits', async () => {
+    await using log = await openEventLog(harness.fresh())
+    await log.append('t', numbered(2))
+    const seen: SeenRecord[] = []
+    for await (const batch of log.read('t', 0, { follow: true, signal: AbortSignal.timeout(50) })) seen.push(...recordsOf(batch))
+    expect(values(seen)).toEqual([0, 1])
+  })
+
+  test('kill -9 in the middle of commits: as many outputs as the committed offset says, each time', async () => {
+    const url = harness.fresh()
+    await using log = await openEventLog(url)
+    await log.append('in', numbered(10))
+    const chance = random(11)
+    for (let round = 0; round < 4; round++) {
+      const committer = child(
+        url,
+        `const member = await log.join('g', 'in')
+        console.log('joined')
+        for (let next = member.committed.get(0); ; next++) {
+          const output = [{ value: String(next), timestamp: next }]
+          await member.commit(0, next + 1, new Map([['out', output], ['twice', [...output, ...output]]]))
+        }`,
+      )
+      await firstLine(committer)
+      await new Promise((resolve) => setTimeout(resolve, 20 + chance() * 80))
+      await killed(committer)
+      const member = await log.join('g', 'in')
+      const committed = member.committed.get(0) ?? -1
+      await member[Symbol.asyncDispose]()
+      expect(committed).toBeGreaterThan(0)
+      expect(values(await readAll(log, 'out'))).toEqual(upTo(committed))
+      expect(values(await readAll(log, 'twice'))).toEqual(upTo(committed).flatMap((n) => [n, n]))
+    }
+  })
+
+  test('kill -9 in the middle of appends: what was said to be appended is there, whole', async () => {
+    const url = harness.fresh()
+    const appender = child(url, `for (let i = 0; ; i++) { await log.append('t', Array.from({ length: 7 }, () => ({ value: String(i), timestamp: i }))); console.log(i) }`)
+    let said = -1
+    if (appender.stdout === null) throw new Error('the child has no output')
+    createInterface(appender.stdout).on('line', (line) => (said = Number(line)))
+    await new Promise((resolve) => setTimeout(resolve, 400))
+    const closed = once(appender, 'close')
+    await killed(appender)
+    await closed
+    await using log = await openEventLog(url)
+    const seen = values(await readAll(log, 't'))
+    expect(seen.length).toBeGreaterThanOrEqual((said + 1) * 7)
+    expect(seen).toEqual(upTo(seen.length).map((i) => Math.floor(i / 7)))
+    await log.append('t', numbered(1))
+    expect((await log.topic('t')).offsets[0].end).toBe(seen.length + 1)
+  })
+}
+
+function groupTests(harness: LogHarness): void {
+  const patient = { maxRecords: 100, timeoutMs: 5000 }
+  const impatient = { maxRecords: 100, timeoutMs: 20 }
+
+  test('a member polls what has arrived, commits, and the next one continues there', async () => {
+    await using log = await openEventLog(harness.fresh())
+    await log.append('in', numbered(250))
+    const first = await log.join('g', 'in')
+    expect(first.committed.get(0)).toBe(0)
+    expect(await first.idle()).toBe(false)
+    expect((await first.poll(patient))?.size).toBe(100)
+    await first.commit(0, 100, new Map([['out', numbered(100)]]))
+    expect((await first.poll(patient))?.offsets[0]).toBe(100)
+    await first[Symbol.asyncDispose]()
+    await using second = await log.join('g', 'in')
+    expect(second.committed.get(0)).toBe(100)
+    const batch = await second.poll({ maxRecords: 1000, timeoutMs: 0 })
+    expect([batch?.size, batch?.offsets[0]]).toEqual([150, 100])
+    expect(await second.idle()).toBe(true)
+    expect(await second.poll(impatient)).toBeUndefined()
+    second.seek(0, 40)
+    expect((await second.poll({ maxRecords: 3, timeoutMs: 0 }))?.offsets).toEqual(Float64Array.of(40, 41, 42))
+    expect(values(await readAll(log, 'out'))).toEqual(upTo(100))
+  })
+
+  test('small appends that piled up come as one batch', async () => {
+    await using log = await openEventLog(harness.fresh())
+    for (let i = 0; i < 50; i++) await log.append('in', numbered(3, i * 3))
+    await using member = await log.join('g', 'in')
+    const batch = await member.poll({ maxRecords: 140, timeoutMs: 0 })
+    expect(batch && values(recordsOf(batch))).toEqual(upTo(140))
+    const rest = await member.poll({ maxRecords: 140, timeoutMs: 0 })
+    expect(rest && values(recordsOf(rest))).toEqual(upTo(150).slice(140))
+  })
+
+  test('partitions take turns', async () => {
+    await using log = await openEventLog(harness.fresh())
+    await log.createTopic('in', { partitions: 3 })
+    await log.append('in', [0, 1, 2].flatMap((partition) => numbered(200).map((record) => ({ ...record, partition }))))
+    await using member = await log.join('g', 'in')
+    const turns: (number | undefined)[] = []
+    for (let i = 0; i < 7; i++) turns.push((await member.poll(impatient))?.partition)
+    expect(turns).toEqual([0, 1, 2, 0, 1, 2, undefined])
+  })
+
+  test('a waiting poll is woken by an append to a topic that had no record yet, and by an abort', async () => {
+    await using log = await openEventLog(harness.fresh())
+    await log.createTopic('in')
+    await using member = await log.join('g', 'in')
+    const polled = member.poll(patient)
+    setTimeout(() => void log.append('in', numbered(1)), 30)
+    expect((await polled)?.size).toBe(1)
+    expect(await member.poll({ ...patient, signal: AbortSignal.timeout(30) })).toBeUndefined()
+    expect(await member.poll({ ...patient, signal: AbortSignal.abort() })).toBeUndefined()
+  })
+
+  test('a group of an unknown topic is an error', async () => {
+    await using log = await openEventLog(harness.fresh())
+    await expect(log.join('g', 'in')).rejects.toThrow(/No topic "in"/)
+  })
+
+  test('a living owner keeps its topic, a dead one is replaced; other groups are free', async () => {
+    const url = harness.fresh()
+    await using log = await openEventLog(url)
+    await log.append('in', numbered(1))
+    const owner = child(url, `await log.join('g', 'in'); console.log('joined'); setInterval(() => {}, 1000); await new Promise(() => {})`)
+    await firstLine(owner)
+    await expect(log.join('g', 'in')).rejects.toThrow(new RegExp(`process ${owner.pid}.*--group`))
+    await (await log.join('other', 'in'))[Symbol.asyncDispose]()
+    await killed(owner)
+    await using member = await log.join('g', 'in')
+    await expect(log.join('g', 'in')).rejects.toThrow(UserError)
+    expect((await member.poll(patient))?.size).toBe(1)
+  })
+
+  test('an owner that was replaced writes nothing any more', async () => {
+    const url = harness.fresh()
+    await using log = await openEventLog(url)
+    await log.append('in', numbered(5))
+    const old = await log.join('g', 'in')
+    await old.commit(0, 1, new Map([['out', numbered(1)]]))
+    await harness.buryOwner(url, 'g', 'in')
+    await using heir = await log.join('g', 'in')
+    await expect(old.commit(0, 2, new Map([['out', numbered(1, 1)]]))).rejects.toThrow(/taken over/)
+    await old[Symbol.asyncDispose]()
+    await heir.commit(0, 3, new Map([['out', numbered(1, 7)]]))
+    expect(values(await readAll(log, 'out'))).toEqual([0, 7])
+    await heir[Symbol.asyncDispose]()
+    await expect(heir.commit(0, 4, new Map())).rejects.toThrow(UserError)
+    await using next = await log.join('g', 'in')
+    expect(next.committed.get(0)).toBe(3)
+  })
+
+  test('two groups write the same topic', async () => {
+    await using log = await openEventLog(harness.fresh())
+    await log.append('in', numbered(5))
+    await using a = await log.join('a', 'in')
+    await using b = await log.join('b', 'in')
+    await a.commit(0, 1, new Map([['out', numbered(2)]]))
+    await b.commit(0, 5, new Map([['out', numbered(2, 2)]]))
+    await log.append('out', numbered(1, 4))
+    expect(values(await readAll(log, 'out'))).toEqual(upTo(5))
+    expect([a.committed.get(0), b.committed.get(0)]).toEqual([1, 5])
+  })
+}
