@@ -1,8 +1,19 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { join, resolve, sep } from 'node:path'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { errorMessage, UserError } from './user-error.ts'
+
+/** The environment for a child process that shall work in another home. */
+export function environmentWithHome(home: string): Record<string, string | undefined> {
+  return { ...process.env, FD_HOME: home }
+}
+
+/** Version of the code, as a model version records it. */
+export function codeVersion(): string {
+  const { name, version } = z.object({ name: z.string(), version: z.string() }).parse(JSON.parse(readFileSync(join(PROJECT_ROOT, 'package.json'), 'utf8')))
+  return `${name} ${version}`
+}
 
 /** Root of the project: where `configs/` and the other folders stand. */
 export const PROJECT_ROOT = resolve(import.meta.dirname, '..')
@@ -51,6 +62,7 @@ const ENVIRONMENT: Record<string, [keyof Config] | ['kaggle', 'username' | 'key'
 
 /** Folder under `home` in which an embedded driver lives when its URL names none. */
 const FOLDERS = { eventLog: 'log', onlineStore: 'online', registry: 'registry', lake: 'lake' } as const
+const embedded = Object.keys(FOLDERS) as (keyof typeof FOLDERS)[]
 
 /**
  * Reads the configuration: environment over `file` (default `configs/local.yaml`, optional) over defaults.
@@ -70,10 +82,20 @@ export function loadConfig(file?: string, env: Record<string, string | undefined
   return complete(result.data)
 }
 
+/** The same configuration in another home: everything embedded that has no place of its own moves along. */
+export function withHome(config: Config, home: string): Config {
+  const stay = Object.fromEntries(embedded.filter((key) => !inside(config.home, config[key])).map((key) => [key, config[key]]))
+  return complete({ ...config, eventLog: 'lmdb:', onlineStore: 'lmdb:', registry: 'sqlite:', lake: 'file:', ...stay, home })
+}
+
+function inside(home: string, url: string): boolean {
+  return url.slice(url.indexOf(':') + 1).startsWith(home + sep)
+}
+
 function complete(config: Config): Config {
   const home = resolve(config.home)
   const completed = { ...config, home }
-  for (const key of Object.keys(FOLDERS) as (keyof typeof FOLDERS)[]) {
+  for (const key of embedded) {
     const url = config[key]
     const [scheme, rest] = [url.slice(0, url.indexOf(':') + 1), url.slice(url.indexOf(':') + 1)]
     if (!['lmdb:', 'sqlite:', 'file:'].includes(scheme)) continue

@@ -1,5 +1,5 @@
 import type { DatasetSchema } from '../datasets/dataset.ts'
-import { FRAUD_LABEL, UNLABELLED, type EventBatch, type KeyColumn } from '../datasets/transaction.ts'
+import { FRAUD_LABEL, UNLABELLED, type EpochMs, type EventBatch, type KeyColumn } from '../datasets/transaction.ts'
 import type { FeatureSink } from './backfill.ts'
 import type { FeatureMatrix } from './fold.ts'
 import { categoricalFeatures, featureNames, type FeatureService } from './view.ts'
@@ -32,14 +32,20 @@ export function toModelInput(from: Float64Array, count: number, to: Float32Array
   to.set(from.subarray(0, count), at)
 }
 
-/** A sink that keeps the labelled transactions as a training set. */
+/** A sink that keeps the labelled transactions as a training set; unlabelled ones are of no use to it. */
 export interface TrainingSetSink extends FeatureSink {
-  /** What was gathered; unlabelled transactions are not in it. */
+  /** What was gathered. */
   set(): TrainingSet
 }
 
-/** Gathers a backfill's rows in memory: 4 bytes a feature and about 25 a row. `cardEntity` is whose alerts are counted. */
-export function trainingSetSink(service: FeatureService, schema: DatasetSchema, cardEntity?: string): TrainingSetSink {
+/**
+ * Gathers a backfill's rows in memory: 4 bytes a feature and about 25 a row.
+ *
+ * @param options.cardEntity whose alerts are counted; default the first entity.
+ * @param options.knownBy only transactions whose label was known by then: what could have been trained on at that instant.
+ */
+export function trainingSetSink(service: FeatureService, schema: DatasetSchema, options: { cardEntity?: string; knownBy?: EpochMs } = {}): TrainingSetSink {
+  const { cardEntity, knownBy = Infinity } = options
   const names = featureNames(service)
   const card = cardEntity === undefined ? 0 : schema.entities.findIndex((entity) => entity.name === cardEntity)
   const cardRole = schema.entities[card]
@@ -68,7 +74,7 @@ export function trainingSetSink(service: FeatureService, schema: DatasetSchema, 
       let k = 0
       for (let row = 0; row < batch.size; row++) {
         if (batch.kind[row] === FRAUD_LABEL) continue
-        if (batch.label[row] !== UNLABELLED) {
+        if (batch.label[row] !== UNLABELLED && batch.knownAt[row] <= knownBy) {
           toModelInput(matrix.values.subarray(k * names.length), names.length, set.x, set.rows * names.length)
           set.y[set.rows] = batch.label[row]
           set.time[set.rows] = batch.time[row]

@@ -55,7 +55,7 @@ async function run({ config, output }: Context, options: ScoreOptions): Promise<
       maxBatch: config.scorer.maxBatch,
       checkpointEveryMs: config.scorer.checkpointEveryMs,
       championEveryMs: config.scorer.championEveryMs,
-      untilIdle: options.untilIdle ?? false,
+      endWhenIdle: () => options.untilIdle ?? false,
       signal: stopSignal(),
       now: wallClock,
       onStart: (champion, state) => output.note(`Scoring with ${champion.name} version ${champion.version}, group ${group}, ${historyLine(state.base.history?.transactions)}.`),

@@ -33,8 +33,8 @@ export interface ScorerOptions {
   maxBatch: number
   checkpointEveryMs: number
   championEveryMs: number
-  /** Ends when everything in the log has been scored, instead of waiting for more. */
-  untilIdle: boolean
+  /** Asked when everything in the log has been scored: whether to end, instead of waiting for more. */
+  endWhenIdle: () => boolean
   signal: AbortSignal
   /** Wall clock, EpochMs with fractions. */
   now: () => number
@@ -116,7 +116,7 @@ async function run(loop: Loop, options: ScorerOptions): Promise<void> {
       const batch = await scoreBatch(loop, records, options.now)
       checkpoints.folded(records.partition, nextOffset(records))
       options.onBatch?.(batch)
-    } else if (options.untilIdle && (await member.idle())) {
+    } else if (options.endWhenIdle() && (await member.idle())) {
       break
     }
     await checkpoints.writeIfDue()

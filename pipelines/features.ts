@@ -1,0 +1,155 @@
+import { Command } from 'commander'
+import { UserError } from '../configs/user-error.ts'
+import type { Dataset } from '../datasets/dataset.ts'
+import type { BackfillReport, FeatureSink } from '../features/backfill.ts'
+import type { FeatureService } from '../features/view.ts'
+import { action, dateTime, example, type Context } from './command.ts'
+import { count, figure, instant, pairs, table } from './output.ts'
+import { verifyCommand } from './verify.ts'
+
+export function featuresCommand(): Command {
+  const features = new Command('features').description('feature services: what models read')
+  features.addCommand(example(new Command('list').description('feature services'), 'fd features list').action(action(list)))
+  features.addCommand(
+    example(new Command('describe').description('views, windows and features of a service').argument('<service>'), 'fd features describe card-fraud').action(action(describe)),
+  )
+  features.addCommand(
+    example(
+      new Command('backfill')
+        .description('compute the features of a dataset, to Parquet (--out) and into the online store (--online)')
+        .requiredOption('--dataset <name>', 'dataset whose history is folded')
+        .option('--data <file>', 'its file, when not the configured one')
+        .option('--service <name>', "feature service (default: the dataset's)")
+        .option('--out <file>', 'Parquet file: transaction_id, the features, label; in log order')
+        .option('--online', 'publish the state from which the scorer goes on')
+        .option('--until <date>', 'fold only what stood in the log before this instant', dateTime)
+        .option('--sort', 'order the file by time first'),
+      'fd features backfill --dataset simulated --until 2018-06-01 --online',
+      'fd features backfill --dataset handbook --data transactions.parquet --out features.parquet',
+    ).action(action(backfillCommand)),
+  )
+  features.addCommand(
+    example(
+      new Command('get')
+        .description("an entity's features in the online store")
+        .requiredOption('--service <name>', 'feature service')
+        .requiredOption('--entity <entity=key>', 'for example customer=42')
+        .option('--group <group>', 'state as this scorer group has it')
+        .option('--at <date>', 'as of this event time (default: the newest the store has seen)', dateTime),
+      'fd features get --service card-fraud --entity customer=42',
+    ).action(action(get)),
+  )
+  features.addCommand(verifyCommand())
+  return features
+}
+
+async function list({ output }: Context): Promise<void> {
+  const { featureServices } = await import('../features/catalog.ts')
+  const { featureNames } = await import('../features/view.ts')
+  const rows = featureServices.map((service) => [service.name, featureNames(service).length, service.description])
+  output.result(featureServices, () => table(['service', 'features', 'description'], rows))
+}
+
+async function describe({ output }: Context, _: object, name: string): Promise<void> {
+  const { featureService } = await import('../features/catalog.ts')
+  const { serviceDigest } = await import('../features/view.ts')
+  const service = featureService(name)
+  const rows = service.views.flatMap((view) =>
+    view.kind === 'request'
+      ? view.features.map((feature) => [view.name, 'the transaction', feature.name, 'column' in feature ? feature.column : feature.from, ''])
+      : view.features.map((feature) => [view.name, view.entity, feature.name, feature.function, 'window' in feature ? window(feature.window) : '']),
+  )
+  const digest = serviceDigest(service)
+  output.result({ ...service, digest }, () => `${service.description}\ndigest ${digest}\n\n${table(['view', 'entity', 'feature', 'function', 'window'], rows)}`)
+}
+
+function window(span: { length: number; delay?: number } | { last: number }): string {
+  if ('last' in span) return `last ${span.last}`
+  const days = (ms: number): string => `${figure(ms / 86_400_000)} d`
+  return span.delay === undefined ? days(span.length) : `${days(span.length)}, ending ${days(span.delay)} ago`
+}
+
+interface BackfillOptions {
+  dataset: string
+  data?: string
+  service?: string
+  out?: string
+  online?: boolean
+  until?: number
+  sort?: boolean
+}
+
+async function backfillCommand({ config, output }: Context, options: BackfillOptions): Promise<void> {
+  if (options.out === undefined && options.online !== true) throw new UserError('Say where the features go: --out FILE.parquet, --online, or both.')
+  const [{ openDataset }, { featureService }, { parquetSink }] = await Promise.all([
+    import('../datasets/catalog.ts'), import('../features/catalog.ts'), import('../features/backfill.ts'),
+  ])
+  const dataset = await openDataset(options.dataset, config, options.data === undefined ? {} : { data: options.data })
+  const service = featureService(options.service ?? dataset.service)
+  await using sink = options.out === undefined ? undefined : await parquetSink(options.out, service, dataset.schema)
+  const started = performance.now()
+  const report = await runBackfill({ config, output }, dataset, service, sink === undefined ? [] : [sink], options)
+  const seconds = (performance.now() - started) / 1000
+  output.result({ ...report, watermark: instant(report.watermark), seconds, out: options.out }, () =>
+    pairs([
+      ['transactions', report.transactions],
+      ['frauds', report.frauds],
+      ['labels known in time', report.labels],
+      ['newest event', instant(report.watermark)],
+      ['seconds', Number(seconds.toFixed(2))],
+      ['transactions a second', Math.round(report.transactions / seconds)],
+      ...(options.out === undefined ? [] : [['features', options.out] as [string, string]]),
+      ...(report.version === undefined ? [] : [['online store', `${service.name}, version ${report.version}: ${count(report.keys)} keys`] as [string, string]]),
+    ]),
+  )
+}
+
+/** Folds a dataset and, when asked, publishes the state of the fold. */
+export async function runBackfill(
+  { config, output }: Context,
+  dataset: Dataset,
+  service: FeatureService,
+  sinks: FeatureSink[],
+  options: { online?: boolean; until?: number; sort?: boolean },
+): Promise<BackfillReport & { version?: number; keys: number }> {
+  const { backfill, statesOf } = await import('../features/backfill.ts')
+  const progress = output.progress('backfill', await dataset.count())
+  const { report, fold } = await backfill(dataset, service, sinks, {
+    ...(options.until === undefined ? {} : { until: options.until }),
+    sort: options.sort ?? false,
+    report: (done) => progress.update(done),
+  })
+  progress.end()
+  const keys = fold.views.reduce((sum, view) => sum + view.keys, 0)
+  if (options.online !== true) return { ...report, keys }
+  const [{ openOnlineStore }, { serviceDigest }] = await Promise.all([import('../features/online-store.ts'), import('../features/view.ts')])
+  await using store = await openOnlineStore(config.onlineStore)
+  const history = {
+    dataset: dataset.name,
+    file: dataset.file,
+    fileDigest: await dataset.digest(),
+    transactions: report.transactions,
+    ...(options.until === undefined ? {} : { until: options.until }),
+  }
+  const base = await store.publish(
+    { service: service.name, serviceDigest: serviceDigest(service), history, watermark: report.watermark, minorUnits: dataset.schema.amount.minorUnits },
+    statesOf(fold),
+  )
+  return { ...report, version: base.version, keys }
+}
+
+async function get({ config, output }: Context, options: { service: string; entity: string; group?: string; at?: number }): Promise<void> {
+  const [{ featureService }, { onlineFeatures }, { openOnlineStore }] = await Promise.all([
+    import('../features/catalog.ts'), import('../features/online.ts'), import('../features/online-store.ts'),
+  ])
+  const service = featureService(options.service)
+  const equals = options.entity.indexOf('=')
+  if (equals <= 0) throw new UserError(`"${options.entity}" is not ENTITY=KEY. For example: --entity customer=42`)
+  await using store = await openOnlineStore(config.onlineStore)
+  const state = await store.group(service.name, options.group ?? config.scorer.group)
+  const found = await onlineFeatures(state, service, options.entity.slice(0, equals), options.entity.slice(equals + 1), options.at)
+  output.result({ ...found, at: instant(found.at) }, () =>
+    `${found.entity} ${found.key} at ${instant(found.at)}\n\n${pairs(Object.entries(found.features))}`,
+  )
+}
+

@@ -1,0 +1,132 @@
+import { userInfo } from 'node:os'
+import { Command } from 'commander'
+import { codeVersion } from '../configs/config.ts'
+import { UserError } from '../configs/user-error.ts'
+import type { Dataset, SplitRule } from '../datasets/dataset.ts'
+import type { TrainingSet } from '../features/training-set.ts'
+import type { FeatureService } from '../features/view.ts'
+import type { Registry } from '../registry/registry.ts'
+import type { Candidate } from '../training/candidate.ts'
+import { action, dateTime, example, keyValue, positiveNumber, wallClock, wholeNumber, type Context } from './command.ts'
+import { runBackfill } from './features.ts'
+import { pairs } from './output.ts'
+
+export interface TrainOptions {
+  dataset: string
+  data?: string
+  service?: string
+  model: string
+  param?: Record<string, string>
+  register?: string
+  seed: number
+  split?: 'ordered' | 'delayed'
+  trainFrom?: number
+  until?: number
+  alertsPerDay: number
+  sort?: boolean
+}
+
+export function trainCommand(): Command {
+  return example(
+    new Command('train')
+      .description('train a model on a dataset, judge it on later transactions, and keep run, metrics and ONNX graph in the registry')
+      .requiredOption('--dataset <name>', 'dataset to train on')
+      .option('--data <file>', 'its file, when not the configured one')
+      .option('--service <name>', "feature service (default: the dataset's)")
+      .option('--model <estimator>', 'boosting or forest', 'boosting')
+      .option('--param <name=value>', 'hyper-parameter; may be repeated', keyValue)
+      .option('--register <name>', 'register the model as a new version of this name')
+      .option('--seed <n>', 'the same seed gives the same model', wholeNumber, 0)
+      .option('--split <rule>', "ordered (70/30 by time) or delayed (the Handbook's week, gap, week); default: the dataset's")
+      .option('--train-from <date>', 'first training day of the delayed split', dateTime)
+      .option('--until <date>', 'use only what was known before this instant', dateTime)
+      .option('--alerts-per-day <n>', 'alert budget from which the threshold follows', positiveNumber, 100)
+      .option('--sort', 'order the file by time first'),
+    'fd train --dataset kaggle-cc --data creditcard.csv --model forest --register card-fraud',
+    'fd train --dataset simulated --param rounds=200 --param depth=5',
+  ).action(action(trainCommandAction))
+}
+
+async function trainCommandAction(context: Context, options: TrainOptions): Promise<void> {
+  const { openRegistry } = await import('../registry/registry.ts')
+  await using registry = await openRegistry(context.config.registry, { now: wallClock })
+  const trained = await train(context, registry, options)
+  const { candidate, runId, version } = trained
+  context.output.result({ runId, model: options.register, version, params: candidate.params, threshold: candidate.threshold, metrics: candidate.metrics }, () =>
+    [
+      pairs(Object.entries(candidate.metrics)),
+      pairs([
+        ['threshold', String(candidate.threshold)],
+        ['run', runId],
+        ...(version === undefined ? [] : [['registered', `${options.register} version ${version}`] as [string, string]]),
+      ]),
+      version === undefined ? 'To use it, register it: add --register NAME' : `To let it decide: fd models promote ${options.register} ${version}`,
+    ].join('\n\n'),
+  )
+}
+
+export interface Trained {
+  candidate: Candidate
+  runId: string
+  version?: number
+}
+
+/** Builds the training set, fits and judges a model, and keeps it as a run, and as a version when `register` names a model. */
+export async function train(context: Context, registry: Registry, options: TrainOptions): Promise<Trained> {
+  const [{ openDataset }, { featureService }, { trainCandidate }, { logRun }] = await Promise.all([
+    import('../datasets/catalog.ts'), import('../features/catalog.ts'), import('../training/candidate.ts'), import('../training/run.ts'),
+  ])
+  const dataset = await openDataset(options.dataset, context.config, options.data === undefined ? {} : { data: options.data })
+  const service = featureService(options.service ?? dataset.service)
+  const split = splitRule(dataset, options)
+  const set = await buildTrainingSet(context, dataset, service, split, options)
+  const progress = context.output.progress(`fit ${options.model}`)
+  const run = await logRun(registry, {
+    experiment: options.register ?? service.name,
+    model: options.register,
+    estimator: options.model,
+    dataset, service, split,
+    seed: options.seed,
+    until: options.until,
+    sort: options.sort ?? false,
+    codeVersion: codeVersion(),
+    by: userInfo().username,
+    now: wallClock,
+    train: () =>
+      trainCandidate(set, { estimator: options.model, params: options.param ?? {}, split, seed: options.seed, alertsPerDay: options.alertsPerDay }, (round) => {
+        progress.update(round)
+        return true
+      }),
+  })
+  progress.end()
+  return run
+}
+
+/** Folds a dataset into the features, in memory, as a model reads them. */
+export async function buildTrainingSet(
+  context: Context,
+  dataset: Dataset,
+  service: FeatureService,
+  split: SplitRule,
+  options: { until?: number; sort?: boolean },
+): Promise<TrainingSet> {
+  const { trainingSetSink } = await import('../features/training-set.ts')
+  const sink = trainingSetSink(service, dataset.schema, {
+    ...(split.kind === 'delayed' ? { cardEntity: split.cardEntity } : {}),
+    ...(options.until === undefined ? {} : { knownBy: options.until }),
+  })
+  await runBackfill(context, dataset, service, [sink], { ...(options.until === undefined ? {} : { until: options.until }), sort: options.sort ?? false })
+  return sink.set()
+}
+
+function splitRule(dataset: Dataset, options: TrainOptions): SplitRule {
+  const kind = options.split ?? (options.trainFrom === undefined ? dataset.split.kind : 'delayed')
+  if (kind === 'ordered') return dataset.split.kind === 'ordered' ? dataset.split : { kind, trainShare: 0.7 }
+  if (kind !== 'delayed') throw new UserError(`"${String(kind)}" is not a split. Use --split ordered or --split delayed.`)
+  const [card] = dataset.schema.entities
+  if (card === undefined) throw new UserError(`Dataset "${dataset.name}" has no entity, so the delayed split cannot tell known cards apart. Use --split ordered.`)
+  const own = dataset.split.kind === 'delayed' ? dataset.split : undefined
+  const trainFrom = options.trainFrom ?? own?.trainFrom
+  if (trainFrom === undefined) throw new UserError(`The delayed split of "${dataset.name}" needs a first training day: --train-from 2018-07-25`)
+  return { kind, trainDays: 7, delayDays: 7, testDays: 7, cardEntity: card.name, ...own, trainFrom }
+}

@@ -1,0 +1,80 @@
+import { Command } from 'commander'
+import { UserError } from '../configs/user-error.ts'
+import type { ParityReport } from '../features/parity.ts'
+import type { ModelCard } from '../registry/model-card.ts'
+import { action, example, wallClock, wholeNumber, type Context } from './command.ts'
+import { count, pairs, table } from './output.ts'
+
+interface VerifyOptions {
+  model: string
+  alias: string
+  group?: string
+  from?: number
+  to?: number
+}
+
+export function verifyCommand(): Command {
+  return example(
+    new Command('verify')
+      .description('recompute served features in batch, from raw history and raw log, and compare them bit by bit; exit 1 when any differs')
+      .option('--model <name>', 'registered model whose predictions are checked', 'card-fraud')
+      .option('--alias <alias>', 'version whose service and schema are used', 'champion')
+      .option('--group <group>', 'scorer group whose predictions are checked')
+      .option('--from <offset>', 'first input offset to compare', wholeNumber)
+      .option('--to <offset>', 'input offset to stop before', wholeNumber),
+    'fd features verify --model card-fraud',
+  ).action(action(verify))
+}
+
+async function verify({ config, output }: Context, options: VerifyOptions): Promise<void> {
+  const [{ openRegistry }, { readModelCard }] = await Promise.all([import('../registry/registry.ts'), import('../registry/model-card.ts')])
+  await using registry = await openRegistry(config.registry, { now: wallClock })
+  const card = readModelCard(await registry.getModelVersionByAlias(options.model, options.alias))
+  const report = await runVerify({ config, output }, card, options)
+  const wrong = report.differences + report.duplicates + report.missing
+  output.result(report, () => describe(report))
+  if (wrong > 0) throw new UserError(`${count(wrong)} faults: what was served is not what batch computes.`, { exitCode: 1 })
+}
+
+/** Recomputes a stretch of the log as `verify` does, with the service and schema of a model's card. */
+export async function runVerify({ config, output }: Context, card: ModelCard, options: { group?: string; from?: number; to?: number }): Promise<ParityReport> {
+  const [{ openDataset }, { openEventLog }, { featureService }, { openOnlineStore }, { verifyParity }, scorer] = await Promise.all([
+    import('../datasets/catalog.ts'), import('../datasets/event-log.ts'), import('../features/catalog.ts'), import('../features/online-store.ts'),
+    import('../features/parity.ts'), import('../serving/scorer.ts'),
+  ])
+  const service = featureService(card.service.name)
+  await using log = await openEventLog(config.eventLog)
+  await using store = await openOnlineStore(config.onlineStore)
+  const history = (await store.base(service.name))?.history
+  const dataset = history === undefined ? undefined : await openDataset(history.dataset, config, { data: history.file })
+  if (history !== undefined && (await dataset?.digest()) !== history.fileDigest) {
+    throw new UserError(`${history.file} has changed since it was backfilled, so what was served cannot be recomputed from it. Put the old file back, or backfill and score again.`)
+  }
+  const progress = output.progress('verify')
+  const report = await verifyParity({
+    log, service,
+    input: scorer.TRANSACTIONS,
+    served: scorer.PREDICTIONS,
+    group: options.group ?? config.scorer.group,
+    schema: card.dataset.schema,
+    ...(dataset === undefined ? {} : { history: { dataset, ...(history?.until === undefined ? {} : { until: history.until }) } }),
+    ...(options.from === undefined ? {} : { from: options.from }),
+    ...(options.to === undefined ? {} : { to: options.to }),
+    report: (done) => progress.update(done),
+  })
+  progress.end()
+  return report
+}
+
+function describe(report: ParityReport): string {
+  const summary = pairs([
+    ['transactions compared', report.transactions],
+    ['feature values compared', report.values],
+    ['differences', report.differences],
+    ['predicted twice', report.duplicates],
+    ['not predicted', report.missing],
+  ])
+  if (report.firstDifferences.length === 0) return summary
+  const rows = report.firstDifferences.map((difference) => [difference.offset, String(difference.transactionId), difference.feature, String(difference.served), String(difference.recomputed)])
+  return `${summary}\n\n${table(['offset', 'transaction', 'feature', 'served', 'recomputed'], rows)}`
+}
