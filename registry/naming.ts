@@ -1,4 +1,6 @@
 import { UserError } from '../configs/user-error.ts'
+import type { EpochMs } from '../datasets/transaction.ts'
+import type { Tags } from './model.ts'
 
 /**
  * What MLflow accepts as a name, checked before a driver is asked, so that what was logged embedded can move to a server.
@@ -10,7 +12,7 @@ const MAX_KEY = 250
 export const MAX_PARAM_VALUE = 6_000
 export const MAX_RUN_TAG_VALUE = 8_000
 export const MAX_EXPERIMENT_TAG_VALUE = 5_000
-export const MAX_REGISTRY_TAG_VALUE = 100_000
+const MAX_REGISTRY_TAG_VALUE = 100_000
 
 /** Tags of a registered model that begin so are its history: written once, never changed, never deleted. */
 export const HISTORY_TAG = 'fd.history.'
@@ -42,14 +44,28 @@ export function checkKey(kind: 'param' | 'metric' | 'tag', key: string): void {
   }
 }
 
-/** @throws UserError unless `key` has 1 to 250 characters: all MLflow asks of a tag in the model registry. */
-export function checkRegistryTagKey(key: string): void {
-  if (key.length < 1 || key.length > MAX_KEY) throw new UserError(`Tag name ${quote(key)} must have 1 to ${MAX_KEY} characters.`)
-}
-
 /** @throws UserError when `value` is longer than `most`; a value cut in silence could not be replayed. */
 export function checkLength(what: string, value: string, most: number): void {
   if (value.length > most) throw new UserError(`${what} has ${value.length} characters, at most ${most} are kept. Log it as an artifact instead.`)
+}
+
+/** @throws UserError unless every tag of a run or experiment has a legal name and a value of at most `longest` characters. */
+export function checkTags(tags: Tags, longest: number): void {
+  for (const [key, value] of Object.entries(tags)) {
+    checkKey('tag', key)
+    checkLength(`Tag "${key}"`, value, longest)
+  }
+}
+
+/** @throws UserError unless `time` is whole milliseconds, not negative. */
+export function checkTime(what: string, time: EpochMs): void {
+  if (!Number.isSafeInteger(time) || time < 0) throw new UserError(`${what} is ${time}, it must be whole milliseconds since 1970.`)
+}
+
+/** @throws UserError unless `key` and `value` fit a tag in the model registry. */
+export function checkRegistryTag(key: string, value: string): void {
+  if (key.length < 1 || key.length > MAX_KEY) throw new UserError(`Tag name ${quote(key)} must have 1 to ${MAX_KEY} characters.`)
+  checkLength(`Tag "${key}"`, value, MAX_REGISTRY_TAG_VALUE)
 }
 
 /** @throws UserError when `key` belongs to the history, which grows only through promotions, rollbacks and registrations. */

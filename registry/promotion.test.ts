@@ -249,6 +249,15 @@ describe('rollback', () => {
     expect(await back()).toEqual({ from: 2, to: 1 })
   })
 
+  test('a holder that another tool set is gone back to like any other, once a promotion has found it', async () => {
+    for (const value of [0.5, 0.6, 0.7]) await add(card(value))
+    await move(1)
+    await registry.setRegisteredModelAlias('m', 'champion', 2)
+    await move(3)
+    expect(await back()).toEqual({ from: 3, to: 2 })
+    expect(await back()).toEqual({ from: 2, to: 1 })
+  })
+
   test('without any holder there is nothing to go back to', async () => {
     await add(card(0.5))
     await expect(back()).rejects.toThrow('champion of "m" is not set')

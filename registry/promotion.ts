@@ -41,6 +41,7 @@ const MAX_ATTEMPTS = 50
 
 /**
  * Registers a version with all that `fd` must know of it, making the model when it is new, and records who did so and why.
+ * Version and record are two writes: a kill between them leaves a version that can be promoted, without a line on who made it.
  *
  * @param registration.source `runs:/RUN_ID/FOLDER`, as `logOnnxModel` returns it.
  */

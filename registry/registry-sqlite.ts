@@ -2,10 +2,14 @@ import { randomUUID } from 'node:crypto'
 import { resolve } from 'node:path'
 import { UserError } from '../configs/user-error.ts'
 import type { Registry, RegistryOptions } from './registry.ts'
+import { aliasVerbs } from './sqlite-aliases.ts'
 import { artifactVerbs, sweepIncoming } from './sqlite-artifacts.ts'
 import { openDatabase } from './sqlite-database.ts'
-import { modelVerbs, versionVerbs } from './sqlite-models.ts'
-import { experimentVerbs, runVerbs } from './sqlite-runs.ts'
+import { experimentVerbs } from './sqlite-experiments.ts'
+import { logVerbs } from './sqlite-metrics.ts'
+import { modelVerbs } from './sqlite-models.ts'
+import { runVerbs } from './sqlite-runs.ts'
+import { versionVerbs } from './sqlite-versions.ts'
 
 /**
  * The embedded registry: `folder`/registry.db and `folder`/artifacts, shared by any number of processes of one machine
@@ -22,8 +26,10 @@ export async function openSqliteRegistry(folder: string, { now, newId = hexId }:
   return {
     ...experimentVerbs(database, now),
     ...runVerbs(database, root, now, newId),
+    ...logVerbs(database, now),
     ...artifacts,
     ...modelVerbs(database, now),
+    ...aliasVerbs(database, now),
     ...versions,
     async downloadModelArtifact(name, version, path) {
       const { runId, source } = await versions.getModelVersion(name, version)

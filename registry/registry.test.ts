@@ -89,8 +89,11 @@ describe('files of sqlite:', () => {
   test.runIf(process.getuid?.() !== 0)('a database without the right to write is named', async () => {
     const { runId } = await filled()
     chmodSync(file, 0o400)
-    await using registry = await open()
-    await expect(registry.setTag(runId, 'a', 'b')).rejects.toThrow(/cannot be written/)
+    const write = async (): Promise<void> => {
+      await using registry = await open()
+      await registry.setTag(runId, 'a', 'b')
+    }
+    await expect(write()).rejects.toThrow(/cannot be written/)
   })
 
   test('a full database refuses in words and keeps what it had', async () => {
@@ -156,6 +159,14 @@ describe('files of sqlite:', () => {
     let id = 0
     await using registry = await openRegistry(`sqlite:${folder}`, { now: () => 7, newId: () => String(id++).padStart(32, '0') })
     expect(await registry.createRun('0')).toMatchObject({ runId: '0'.repeat(32), startTime: 7, runName: 'run-00000000' })
+  })
+
+  test.each([[[Number.NaN, -5]], [[-5, Number.NaN]]])('of a number and NaN at one instant the number is the latest: %j', async (values) => {
+    await using registry = await open()
+    const { runId } = await registry.createRun('0')
+    for (const value of values) await registry.logBatch(runId, { metrics: [{ key: 'm', value, timestamp: 1 }] })
+    expect((await registry.getRun(runId)).metrics).toEqual({ m: -5 })
+    expect((await registry.getMetricHistory(runId, 'm')).map((metric) => metric.value)).toEqual([Number.NaN, -5])
   })
 
   test('several processes may make it at once', async () => {

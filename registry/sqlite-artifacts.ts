@@ -34,28 +34,19 @@ export function artifactVerbs(database: Database, folder: string, newId: () => s
     if (run === undefined) throw noSuchRun(runId)
     return artifactRoot(folder, String(run.experiment_id), runId)
   }
-  const rowsOf = (runId: string): Row[] => database.all('SELECT path, size, sha256 FROM artifacts WHERE run_id = ? ORDER BY path', runId)
-
   return {
     async logArtifact(runId, path, bytes) {
       checkArtifactPath(path)
-      const root = rootOf(runId)
-      const sha256 = digest(bytes)
-      if (alreadyLogged(database, runId, path, sha256)) return
+      const file = join(rootOf(runId), path)
+      const row = { runId, path, sha256: digest(bytes), size: bytes.byteLength }
+      if (alreadyLogged(database, row)) return
       const temporary = join(incoming(folder), newId())
       try {
         await writeDurably(temporary, bytes)
-        database.write(() => {
-          if (alreadyLogged(database, runId, path, sha256)) return
-          refuseOverlap(rowsOf(runId), runId, path)
-          const file = join(root, path)
-          mkdirSync(dirname(file), { recursive: true })
-          renameSync(temporary, file)
-          database.run('INSERT INTO artifacts VALUES (?, ?, ?, ?)', runId, path, bytes.byteLength, sha256)
-        })
-        await syncFolders(dirname(join(root, path)), join(folder, 'artifacts'))
+        moveIntoPlace(database, row, temporary, file)
+        await syncFolders(dirname(file), join(folder, 'artifacts'))
       } catch (error) {
-        throw diskError(error, join(root, path))
+        throw diskError(error, file)
       } finally {
         await rm(temporary, { force: true })
       }
@@ -64,17 +55,15 @@ export function artifactVerbs(database: Database, folder: string, newId: () => s
     async listArtifacts(runId, path) {
       if (path !== undefined) checkArtifactPath(path)
       rootOf(runId)
-      return children(rowsOf(runId), path === undefined ? '' : `${path}/`)
+      return children(artifactRows(database, runId), path === undefined ? '' : `${path}/`)
     },
 
     async downloadArtifact(runId, path) {
       checkArtifactPath(path)
       const file = join(rootOf(runId), path)
       const row = database.get('SELECT sha256 FROM artifacts WHERE run_id = ? AND path = ?', runId, path)
-      if (row === undefined) throw noSuchArtifact(runId, path, rowsOf(runId).map((artifact) => String(artifact.path)))
-      const bytes = await readLogged(file)
-      if (digest(bytes) !== row.sha256) throw damaged(file, `its sha256 is ${digest(bytes)}, logged was ${String(row.sha256)}`)
-      return bytes
+      if (row === undefined) throw noSuchArtifact(runId, path, artifactRows(database, runId).map((artifact) => String(artifact.path)))
+      return readLogged(file, String(row.sha256))
     },
   }
 }
@@ -92,7 +81,30 @@ export async function sweepIncoming(folder: string, now: EpochMs): Promise<void>
   }
 }
 
-function alreadyLogged(database: Database, runId: string, path: string, sha256: string): boolean {
+interface Artifact {
+  runId: string
+  path: string
+  size: number
+  sha256: string
+}
+
+/** One transaction, so that of two writers of a path one finds the other's row; a killed one leaves no row. */
+function moveIntoPlace(database: Database, artifact: Artifact, temporary: string, file: string): void {
+  const { runId, path, size, sha256 } = artifact
+  database.write(() => {
+    if (alreadyLogged(database, artifact)) return
+    refuseOverlap(artifactRows(database, runId), runId, path)
+    mkdirSync(dirname(file), { recursive: true })
+    renameSync(temporary, file)
+    database.run('INSERT INTO artifacts VALUES (?, ?, ?, ?)', runId, path, size, sha256)
+  })
+}
+
+function artifactRows(database: Database, runId: string): Row[] {
+  return database.all('SELECT path, size, sha256 FROM artifacts WHERE run_id = ? ORDER BY path', runId)
+}
+
+function alreadyLogged(database: Database, { runId, path, sha256 }: Artifact): boolean {
   const row = database.get('SELECT sha256 FROM artifacts WHERE run_id = ? AND path = ?', runId, path)
   if (row === undefined || row.sha256 === sha256) return row !== undefined
   throw new UserError(`Artifact "${path}" of run ${runId} was logged with other bytes, and artifacts never change. Log it under another path or in a new run.`)
@@ -130,13 +142,13 @@ async function syncFolders(leaf: string, top: string): Promise<void> {
   }
 }
 
-async function readLogged(file: string): Promise<Uint8Array> {
-  try {
-    return await readFile(file)
-  } catch (error) {
+async function readLogged(file: string, sha256: string): Promise<Uint8Array> {
+  const bytes = await readFile(file).catch((error: unknown) => {
     if (errorCode(error) === 'ENOENT') throw damaged(file, 'it is gone', error)
     throw new UserError(`${file} cannot be read (${errorMessage(error)}). Check it with: ls -l ${file}`, { cause: error })
-  }
+  })
+  if (digest(bytes) !== sha256) throw damaged(file, `its sha256 is ${digest(bytes)}, logged was ${sha256}`)
+  return bytes
 }
 
 function damaged(file: string, why: string, cause?: unknown): UserError {

@@ -7,6 +7,11 @@ import { migrate } from './sqlite-schema.ts'
 
 export type Row = Record<string, SQLOutputValue>
 
+/** Rows of (key, value) as an object; `__proto__` is a key like any other. */
+export function pairs(rows: Row[]): Record<string, string> {
+  return Object.fromEntries(rows.map((row) => [String(row.key), String(row.value)]))
+}
+
 /** One connection to a registry's file. Every error a user can mend arrives as a UserError. */
 export interface Database {
   all(sql: string, ...values: SQLInputValue[]): Row[]

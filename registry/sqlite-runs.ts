@@ -1,60 +1,19 @@
 import { pathToFileURL } from 'node:url'
 import { UserError } from '../configs/user-error.ts'
 import type { EpochMs } from '../datasets/transaction.ts'
-import type { ActiveStatus, EndedStatus, Experiment, Metric, Run, RunStatus, Tags } from './model.ts'
-import { checkExperimentName, checkKey, checkLength, MAX_EXPERIMENT_TAG_VALUE, MAX_PARAM_VALUE, MAX_RUN_TAG_VALUE } from './naming.ts'
-import { noSuchExperiment, noSuchRun } from './not-found.ts'
+import type { ActiveStatus, EndedStatus, Run, RunStatus } from './model.ts'
+import { checkTags, checkTime, MAX_RUN_TAG_VALUE } from './naming.ts'
+import { noSuchRun } from './not-found.ts'
 import type { Registry, RunSearch } from './registry.ts'
 import { artifactRoot } from './sqlite-artifacts.ts'
 import type { Database, Row } from './sqlite-database.ts'
+import { experimentRow } from './sqlite-experiments.ts'
 
-type ExperimentVerbs = Pick<Registry, 'createExperiment' | 'getExperiment' | 'getExperimentByName' | 'searchExperiments'>
-type RunVerbs = Pick<Registry, 'createRun' | 'getRun' | 'updateRun' | 'logBatch' | 'setTag' | 'getMetricHistory' | 'searchRuns'>
+type RunVerbs = Pick<Registry, 'createRun' | 'getRun' | 'updateRun' | 'searchRuns'>
 
 /** The tag in which MLflow repeats a run's name. */
 const RUN_NAME = 'mlflow.runName'
 const MAX_RESULTS = 50_000
-
-export function experimentVerbs(database: Database, now: () => EpochMs): ExperimentVerbs {
-  const experimentOf = (row: Row): Experiment => ({
-    experimentId: String(row.experiment_id),
-    name: String(row.name),
-    tags: pairs(database.all('SELECT key, value FROM experiment_tags WHERE experiment_id = ?', row.experiment_id)),
-    creationTime: Number(row.creation_time),
-    lastUpdateTime: Number(row.last_update_time),
-  })
-  return {
-    async createExperiment(name, { tags = {}, mayExist = false } = {}) {
-      checkExperimentName(name)
-      checkTags(tags, MAX_EXPERIMENT_TAG_VALUE)
-      return database.write(() => {
-        const existing = database.get('SELECT experiment_id FROM experiments WHERE name = ?', name)
-        if (existing !== undefined && mayExist) return String(existing.experiment_id)
-        if (existing !== undefined) throw new UserError(`Experiment "${name}" exists already, with id ${String(existing.experiment_id)}. Choose another name.`)
-        const time = now()
-        const row = database.get('INSERT INTO experiments VALUES (NULL, ?, ?, ?) RETURNING experiment_id', name, time, time)
-        const id = String(row?.experiment_id)
-        for (const [key, value] of Object.entries(tags)) database.run('INSERT INTO experiment_tags VALUES (?, ?, ?)', Number(id), key, value)
-        return id
-      })
-    },
-
-    async getExperiment(experimentId) {
-      return database.read(() => experimentOf(experimentRow(database, experimentId)))
-    },
-
-    async getExperimentByName(name) {
-      return database.read(() => {
-        const row = database.get('SELECT * FROM experiments WHERE name = ?', name)
-        return row === undefined ? undefined : experimentOf(row)
-      })
-    },
-
-    async searchExperiments() {
-      return database.read(() => database.all('SELECT * FROM experiments ORDER BY creation_time DESC, experiment_id DESC').map(experimentOf))
-    },
-  }
-}
 
 export function runVerbs(database: Database, folder: string, now: () => EpochMs, newId: () => string): RunVerbs {
   return {
@@ -85,36 +44,6 @@ export function runVerbs(database: Database, folder: string, now: () => EpochMs,
         if (status !== undefined) database.run('UPDATE runs SET status = ?, end_time = ? WHERE run_id = ?', status, ended ? endTime : null, runId)
         if (runName !== undefined) putTag(database, runId, RUN_NAME, runName)
       })
-    },
-
-    async logBatch(runId, { metrics = [], params = {}, tags = {} }) {
-      checkTags(tags, MAX_RUN_TAG_VALUE)
-      for (const [key, value] of Object.entries(params)) {
-        checkKey('param', key)
-        checkLength(`Param "${key}"`, value, MAX_PARAM_VALUE)
-      }
-      const complete = metrics.map((metric): Metric => ({ timestamp: now(), step: 0, ...metric }))
-      for (const metric of complete) checkMetric(metric)
-      database.write(() => {
-        runRow(database, runId)
-        for (const [key, value] of Object.entries(params)) putParam(database, runId, key, value)
-        for (const metric of complete) putMetric(database, runId, metric)
-        for (const [key, value] of Object.entries(tags)) putTag(database, runId, key, value)
-      })
-    },
-
-    async setTag(runId, key, value) {
-      checkTags({ [key]: value }, MAX_RUN_TAG_VALUE)
-      database.write(() => {
-        runRow(database, runId)
-        putTag(database, runId, key, value)
-      })
-    },
-
-    async getMetricHistory(runId, key) {
-      runRow(database, runId)
-      const rows = database.all('SELECT * FROM metrics WHERE run_id = ? AND key = ? ORDER BY step, timestamp, is_nan DESC, value', runId, key)
-      return rows.map((row) => ({ key, value: metricValue(row), timestamp: Number(row.timestamp), step: Number(row.step) }))
     },
 
     async searchRuns(experimentId, search = {}) {
@@ -183,67 +112,20 @@ function runState(row: Row): { status: ActiveStatus } | { status: EndedStatus; e
   return status === 'RUNNING' || status === 'SCHEDULED' ? { status } : { status, endTime: Number(row.end_time) }
 }
 
-function experimentRow(database: Database, experimentId: string): Row {
-  const row = /^\d{1,15}$/.test(experimentId) ? database.get('SELECT * FROM experiments WHERE experiment_id = ?', Number(experimentId)) : undefined
-  if (row !== undefined) return row
-  const existing = database.all('SELECT experiment_id, name FROM experiments ORDER BY experiment_id')
-  throw noSuchExperiment(experimentId, existing.map((other) => `${String(other.experiment_id)} ("${String(other.name)}")`))
-}
-
-function runRow(database: Database, runId: string): Row {
+/** @throws NotFoundError. */
+export function runRow(database: Database, runId: string): Row {
   const row = database.get('SELECT * FROM runs WHERE run_id = ?', runId)
   if (row === undefined) throw noSuchRun(runId)
   return row
 }
 
-function putParam(database: Database, runId: string, key: string, value: string): void {
-  if (database.run('INSERT INTO params VALUES (?, ?, ?) ON CONFLICT DO NOTHING', runId, key, value) === 1) return
-  const logged = String(database.get('SELECT value FROM params WHERE run_id = ? AND key = ?', runId, key)?.value)
-  if (logged === value) return
-  throw new UserError(`Param "${key}" of run ${runId} is "${logged}" and cannot become "${value}": params are written once. Start a new run.`)
-}
-
-function putMetric(database: Database, runId: string, { key, value, timestamp, step }: Metric): void {
-  const isNaN = Number.isNaN(value) ? 1 : 0
-  const values = [runId, key, step, timestamp, isNaN, isNaN === 1 ? 0 : value] as const
-  database.run('INSERT INTO metrics VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING', ...values)
-  database.run(
-    `INSERT INTO latest_metrics VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE
-     SET step = excluded.step, timestamp = excluded.timestamp, is_nan = excluded.is_nan, value = excluded.value
-     WHERE (excluded.step, excluded.timestamp, -excluded.is_nan, excluded.value) > (step, timestamp, -is_nan, value)`,
-    ...values,
-  )
-}
-
-function putTag(database: Database, runId: string, key: string, value: string): void {
+/** Sets a tag and, where it is the run's name, the name. */
+export function putTag(database: Database, runId: string, key: string, value: string): void {
   database.run('INSERT INTO tags VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value', runId, key, value)
   if (key === RUN_NAME) database.run('UPDATE runs SET run_name = ? WHERE run_id = ?', value, runId)
 }
 
-function metricValue(row: Row): number {
+/** The number a row of a metrics table stands for. */
+export function metricValue(row: Row): number {
   return row.is_nan === 1 ? Number.NaN : Number(row.value)
 }
-
-function checkMetric({ key, value, timestamp, step }: Metric): void {
-  checkKey('metric', key)
-  checkTime(`The timestamp of metric "${key}"`, timestamp)
-  if (!Number.isSafeInteger(step)) throw new UserError(`The step of metric "${key}" is ${step}, it must be a whole number.`)
-  if (typeof value !== 'number') throw new UserError(`Metric "${key}" is ${JSON.stringify(value)}, it must be a number.`)
-}
-
-function checkTime(what: string, time: EpochMs): void {
-  if (!Number.isSafeInteger(time) || time < 0) throw new UserError(`${what} is ${time}, it must be whole milliseconds since 1970.`)
-}
-
-function checkTags(tags: Tags, longest: number): void {
-  for (const [key, value] of Object.entries(tags)) {
-    checkKey('tag', key)
-    checkLength(`Tag "${key}"`, value, longest)
-  }
-}
-
-/** Rows of (key, value) as an object; `__proto__` is a key like any other. */
-export function pairs(rows: Row[]): Tags {
-  return Object.fromEntries(rows.map((row) => [String(row.key), String(row.value)]))
-}
-
