@@ -20,11 +20,19 @@ export interface EventLog extends AsyncDisposable {
   topics(): Promise<Topic[]>
   /** @throws UserError when there is no such topic (the message lists those that exist). */
   topic(name: string): Promise<Topic>
-  /** Appends in order; the topic is made with default settings when missing. Resolves to the records' next offsets by partition. */
+  /**
+   * Appends in order, a partition's records with consecutive offsets; the topic is made with default settings (one
+   * partition, all kept) when missing. Resolves when they are durable.
+   *
+   * @throws UserError when the disk is full (nothing of the call is written, nothing older is lost), the name is no
+   * topic's, or a record names a partition that the topic has not.
+   */
   append(topic: string, records: NewRecord[]): Promise<void>
   /**
    * Records of one partition from `from` (clamped to the oldest kept), in offset order, in batches of at most `maxRecords`.
    * Ends at the end of the log as it stood at the call, or, with `follow`, when `signal` aborts.
+   *
+   * @throws UserError when topic or partition do not exist, or a stored block is damaged (topic, partition, offset and file given).
    */
   read(topic: string, partition: number, options?: ReadOptions): AsyncIterable<RecordBatch>
   /**
@@ -42,12 +50,17 @@ export interface GroupMember extends AsyncDisposable {
   seek(partition: number, offset: number): void
   /**
    * Whatever has arrived, at most `maxRecords`, from one partition; partitions take turns. Waits while there is nothing,
-   * at most `timeoutMs`, then resolves to undefined; so does an abort.
+   * at most `timeoutMs`, then resolves to undefined; so does an abort. Small appends that piled up come joined. Gives the
+   * event loop a turn at every call.
    */
   poll(options: { maxRecords: number; timeoutMs: number; signal?: AbortSignal }): Promise<RecordBatch | undefined>
   /** True when every partition has been polled to its current end. */
   idle(): Promise<boolean>
-  /** Writes all outputs and the next offset to consume of one partition in one transaction, durable on return. Fenced as above. */
+  /**
+   * Writes all outputs and the next offset to consume of one partition in one transaction, durable on return. Fenced as
+   * above. Topics that are missing are made. With `lmdb:` an output topic must not have been appended to before its first
+   * commit (one LMDB environment has both offsets and outputs); appending to it later is fine.
+   */
   commit(partition: number, nextOffset: number, outputs: Map<string, NewRecord[]>): Promise<void>
 }
 
@@ -95,7 +108,7 @@ export interface RecordBatch {
   valueEnd: Uint32Array
 }
 
-/** Opens the log that `url` names: `lmdb:FOLDER`. */
+/** Opens the log that `url` names: `lmdb:FOLDER`, or `lmdb:FOLDER?sync=false` for one that need not survive power loss. */
 export async function openEventLog(url: string): Promise<EventLog> {
   if (url.startsWith('lmdb:')) return (await import('./event-log-lmdb.ts')).openLmdbEventLog(url.slice('lmdb:'.length))
   throw new UserError(`No event log driver for "${url}". Use lmdb:FOLDER.`)
