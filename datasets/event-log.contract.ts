@@ -8,6 +8,7 @@ import { PROJECT_ROOT } from '../configs/config.ts'
 import { UserError } from '../configs/user-error.ts'
 import { openEventLog, type EventLog, type NewRecord, type RecordBatch } from './event-log.ts'
 import { partitionOf } from './murmur2.ts'
+import { randomStream } from './random.ts'
 
 /** What a driver lends to the contract. */
 export interface LogHarness {
@@ -66,17 +67,6 @@ async function killed(process: ChildProcess): Promise<void> {
   await exit
 }
 
-/** Small deterministic generator (mulberry32). */
-function random(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296
-  }
-}
-
 function latin1(content: string | Uint8Array = ''): string {
   return typeof content === 'string' ? Buffer.from(content).toString('latin1') : Buffer.from(content).toString('latin1')
 }
@@ -103,7 +93,7 @@ export function eventLogContract(driver: string, harness: LogHarness): void {
 function recordTests(harness: LogHarness): void {
   test('any mixture of appends reads back as an array would, from any offset, in any batch size', async () => {
     await using log = await openEventLog(harness.fresh())
-    const chance = random(7)
+    const chance = randomStream(7).uniform
     const model: SeenRecord[] = []
     for (let round = 0; round < 40; round++) {
       const records = Array.from({ length: Math.floor(chance() ** 4 * 3000) }, () => {
@@ -236,12 +226,12 @@ function processTests(harness: LogHarness): void {
     const url = harness.fresh()
     await using log = await openEventLog(url)
     await log.append('in', numbered(10))
-    const chance = random(11)
+    const chance = randomStream(11).uniform
     for (let round = 0; round < 4; round++) {
       const committer = child(
         url,
         `const member = await log.join('g', 'in')
-        console.log('joined')
+        process.stdout.write('joined\\n')
         for (let next = member.committed.get(0); ; next++) {
           const output = [{ value: String(next), timestamp: next }]
           await member.commit(0, next + 1, new Map([['out', output], ['twice', [...output, ...output]]]))
@@ -261,7 +251,7 @@ function processTests(harness: LogHarness): void {
 
   test('kill -9 in the middle of appends: what was said to be appended is there, whole', async () => {
     const url = harness.fresh()
-    const appender = child(url, `for (let i = 0; ; i++) { await log.append('t', Array.from({ length: 7 }, () => ({ value: String(i), timestamp: i }))); console.log(i) }`)
+    const appender = child(url, `for (let i = 0; ; i++) { await log.append('t', Array.from({ length: 7 }, () => ({ value: String(i), timestamp: i }))); process.stdout.write(i + '\\n') }`)
     let said = -1
     if (appender.stdout === null) throw new Error('the child has no output')
     createInterface(appender.stdout).on('line', (line) => (said = Number(line)))
@@ -343,7 +333,7 @@ function groupTests(harness: LogHarness): void {
     const url = harness.fresh()
     await using log = await openEventLog(url)
     await log.append('in', numbered(1))
-    const owner = child(url, `await log.join('g', 'in'); console.log('joined'); setInterval(() => {}, 1000); await new Promise(() => {})`)
+    const owner = child(url, `await log.join('g', 'in'); process.stdout.write('joined\\n'); setInterval(() => {}, 1000); await new Promise(() => {})`)
     await firstLine(owner)
     await expect(log.join('g', 'in')).rejects.toThrow(new RegExp(`process ${owner.pid}.*--group`))
     await (await log.join('other', 'in'))[Symbol.asyncDispose]()
