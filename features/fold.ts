@@ -106,7 +106,8 @@ function requestValue(feature: RequestFeature, batch: EventBatch, schema: Datase
       return (row) => (modulo(time[row], DAY) < (LAST_NIGHT_HOUR + 1) * HOUR ? 1 : 0)
     case 'numeric': {
       const values = batch.numeric[schema.numeric.indexOf(feature.column)]
-      return (row) => values[row]
+      // A text format may write −0 as 0; adding 0 makes them one number here, for both drivers.
+      return (row) => values[row] + 0
     }
     case 'categorical': {
       const values = batch.categorical[schema.categorical.indexOf(feature.column)]

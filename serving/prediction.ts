@@ -68,9 +68,8 @@ export function decide(score: number, threshold: number): Decision {
   return score >= threshold ? 'alert' : 'approve'
 }
 
-/** −0 keeps its sign and NaN becomes null, so that text and value correspond one to one. */
+/** The shortest text that reads back to the same bits (the fold makes no −0, which would not); NaN, which JSON lacks, is null. */
 function json(value: number): string {
-  if (value === 0) return Object.is(value, -0) ? '-0' : '0'
   return value === value ? String(value) : 'null'
 }
 

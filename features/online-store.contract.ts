@@ -1,0 +1,106 @@
+import { beforeEach, describe, expect, test } from 'vitest'
+import { openOnlineStore, type Base, type EntityState } from './online-store.ts'
+
+/** What every driver of the online store promises. `freshUrl` gives a store of its own to each test. */
+export function onlineStoreContract(driver: string, freshUrl: () => Promise<string>): void {
+  const draft: Omit<Base, 'version'> = { service: 'card-fraud', serviceDigest: 'd', watermark: 5, minorUnits: 2 }
+  const state = (view: string, key: number | string, text: string): EntityState => ({ view, key, bytes: Buffer.from(text) })
+  const texts = (read: (Uint8Array | undefined)[]): (string | undefined)[] => read.map((bytes) => (bytes === undefined ? undefined : Buffer.from(bytes).toString()))
+
+  describe(`online store on ${driver}`, () => {
+    let url: string
+    beforeEach(async () => {
+      url = await freshUrl()
+    })
+
+    test('without a backfill there is no base, and a group starts empty', async () => {
+      await using store = await openOnlineStore(url)
+      expect(await store.base('card-fraud')).toBeUndefined()
+      const group = await store.group('card-fraud', 'a')
+      expect(group.base.version).toBe(0)
+      expect(group.base.watermark).toBe(-Infinity)
+      expect(group.checkpoint).toBeUndefined()
+      expect(texts(await group.read('customers', [1, 'x']))).toEqual([undefined, undefined])
+    })
+
+    test('a published base is read by every group, in the order of the keys asked for', async () => {
+      await using store = await openOnlineStore(url)
+      const history = { dataset: 'simulated', file: 'f', fileDigest: 'x', until: 9, transactions: 3 }
+      const base = await store.publish({ ...draft, history }, [state('customers', 1, 'one'), state('customers', 2, 'two'), state('terminals', 1, 'other')])
+      expect(base).toEqual({ ...draft, history, version: 1 })
+      expect(await store.base('card-fraud')).toEqual(base)
+      for (const name of ['a', 'b']) {
+        const group = await store.group('card-fraud', name)
+        expect(texts(await group.read('customers', [2, 3, 1]))).toEqual(['two', undefined, 'one'])
+        expect(texts(await group.read('terminals', [1]))).toEqual(['other'])
+      }
+    })
+
+    test('42 and "42" are different keys, and keys may be any text', async () => {
+      await using store = await openOnlineStore(url)
+      const keys = [42, '42', 'n42', 'é/\u0000:"', 'x'.repeat(256), -1, 2 ** 52]
+      await store.publish(draft, keys.map((key, i) => state('customers', key, String(i))))
+      const group = await store.group('card-fraud', 'a')
+      expect(texts(await group.read('customers', keys))).toEqual(keys.map((_, i) => String(i)))
+    })
+
+    test('what a group writes stands over the base, with its checkpoint, and no other group sees it', async () => {
+      await using store = await openOnlineStore(url)
+      await store.publish(draft, [state('customers', 1, 'one'), state('customers', 2, 'two')])
+      const group = await store.group('card-fraud', 'a')
+      const checkpoint = { offsets: { 0: 17, 3: 4 }, watermark: 8.5, minorUnits: 2 }
+      await group.write([state('customers', 2, 'TWO'), state('customers', 3, 'three')], checkpoint)
+      const again = await store.group('card-fraud', 'a')
+      expect(again.checkpoint).toEqual(checkpoint)
+      expect(texts(await again.read('customers', [1, 2, 3]))).toEqual(['one', 'TWO', 'three'])
+      const other = await store.group('card-fraud', 'a2')
+      expect(other.checkpoint).toBeUndefined()
+      expect(texts(await other.read('customers', [1, 2, 3]))).toEqual(['one', 'two', undefined])
+    })
+
+    test('what is written is there after the store is opened again', async () => {
+      {
+        await using store = await openOnlineStore(url)
+        await store.publish(draft, [state('customers', 1, 'one')])
+        await (await store.group('card-fraud', 'a')).write([state('customers', 1, 'ONE')], { offsets: { 0: 1 }, watermark: 6, minorUnits: 2 })
+      }
+      await using store = await openOnlineStore(url)
+      const group = await store.group('card-fraud', 'a')
+      expect(group.checkpoint?.offsets).toEqual({ 0: 1 })
+      expect(texts(await group.read('customers', [1]))).toEqual(['ONE'])
+    })
+
+    test('a new base cuts over at once: groups start from it without a checkpoint; who had the old one open can still read it', async () => {
+      await using store = await openOnlineStore(url)
+      await store.publish(draft, [state('customers', 1, 'old')])
+      const before = await store.group('card-fraud', 'a')
+      await before.write([state('customers', 1, 'old, written')], { offsets: { 0: 9 }, watermark: 6, minorUnits: 2 })
+      expect((await store.publish(draft, [state('customers', 1, 'new')])).version).toBe(2)
+      const after = await store.group('card-fraud', 'a')
+      expect(after.checkpoint).toBeUndefined()
+      expect(texts(await after.read('customers', [1]))).toEqual(['new'])
+      expect(texts(await before.read('customers', [1]))).toEqual(['old, written'])
+      expect(await store.base('user-anomaly')).toBeUndefined()
+    })
+
+    test('bases before the previous one are removed, with what groups wrote on them', async () => {
+      await using store = await openOnlineStore(url)
+      await store.publish(draft, [state('customers', 1, 'first')])
+      const first = await store.group('card-fraud', 'a')
+      await first.write([state('customers', 2, 'second')], { offsets: { 0: 9 }, watermark: 6, minorUnits: 2 })
+      await store.publish(draft, [])
+      await store.publish(draft, [])
+      expect(texts(await first.read('customers', [1, 2]))).toEqual([undefined, undefined])
+    })
+
+    test('large bases are published whole', async () => {
+      await using store = await openOnlineStore(url)
+      const keys = Array.from({ length: 12_345 }, (_, i) => i)
+      await store.publish(draft, (function* () {
+        for (const key of keys) yield state('customers', key, `${key}`)
+      })())
+      const group = await store.group('card-fraud', 'a')
+      expect(texts(await group.read('customers', keys))).toEqual(keys.map(String))
+    })
+  })
+}
