@@ -1,0 +1,40 @@
+import type { Config } from '../configs/config.ts'
+import { UserError } from '../configs/user-error.ts'
+import type { Dataset } from './dataset.ts'
+import { DATASET_FOLDER, userDataset, userDatasetNames } from './user-dataset.ts'
+import { handbook, simulated } from './handbook.ts'
+import { kaggleCc } from './kaggle-cc.ts'
+import { kaggleCcSynthetic } from './kaggle-cc-synthetic.ts'
+
+/** The datasets that come with the project; the user's own are YAML files. */
+const BUILT_IN: Record<string, (config: Config, data?: string) => Dataset> = {
+  'kaggle-cc': kaggleCc,
+  'kaggle-cc-synthetic': kaggleCcSynthetic,
+  handbook,
+  simulated,
+}
+
+/**
+ * Names of all datasets, the built-in first, then the user's own by name.
+ *
+ * @throws UserError when one of the user's has the name of a built-in.
+ */
+export function datasetNames(_config: Config, folder = DATASET_FOLDER): string[] {
+  const own = userDatasetNames(folder)
+  const clash = own.find((name) => name in BUILT_IN)
+  if (clash !== undefined) throw new UserError(`${folder}/${clash}.yaml has the name of a built-in dataset. Rename it, such as my-${clash}.yaml.`)
+  return [...Object.keys(BUILT_IN), ...own]
+}
+
+/**
+ * The dataset of that name. Its file is looked for, not read yet.
+ *
+ * @param options.data the file, instead of the configured or usual one.
+ * @throws UserError for an unknown name (the names are listed), a missing file, or a YAML that is not valid.
+ */
+export async function openDataset(name: string, config: Config, options: { data?: string; folder?: string } = {}): Promise<Dataset> {
+  const folder = options.folder ?? DATASET_FOLDER
+  const names = datasetNames(config, folder)
+  if (!names.includes(name)) throw new UserError(`There is no dataset "${name}". There are: ${names.join(', ')}.\nFor your own, copy configs/datasets/example.yaml to configs/datasets/NAME.yaml.`)
+  return name in BUILT_IN ? BUILT_IN[name](config, options.data) : userDataset(name, config, options.data, folder)
+}
