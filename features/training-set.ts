@@ -103,3 +103,23 @@ function resized<T extends Float32Array | Float64Array | Uint8Array | KeyColumn>
   if (ArrayBuffer.isView(wider)) wider.set(column)
   return wider
 }
+
+/** The given rows of a set, in the given order, copied. */
+export function subset(set: TrainingSet, rows: Int32Array): TrainingSet {
+  const width = set.names.length
+  const x = new Float32Array(rows.length * width)
+  rows.forEach((row, i) => x.set(set.x.subarray(row * width, (row + 1) * width), i * width))
+  return {
+    ...set,
+    rows: rows.length,
+    x,
+    y: Uint8Array.from(rows, (row) => set.y[row]),
+    time: Float64Array.from(rows, (row) => set.time[row]),
+    ids: pick(set.ids, rows),
+    ...(set.cards ? { cards: pick(set.cards, rows) } : {}),
+  }
+}
+
+function pick(keys: KeyColumn, rows: Int32Array): KeyColumn {
+  return Array.isArray(keys) ? Array.from(rows, (row) => keys[row]) : Float64Array.from(rows, (row) => keys[row])
+}

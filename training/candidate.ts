@@ -1,0 +1,107 @@
+import { createHash } from 'node:crypto'
+import type { SplitRule } from '../datasets/dataset.ts'
+import { subset, type TrainingSet } from '../features/training-set.ts'
+import { AVERAGE_PRECISION, ONNX_PARITY, type Signature } from '../registry/model-card.ts'
+import { findEstimator, type Params } from './estimator.ts'
+import { averagePrecision, cardPrecisionAtK, decisionsAt, recallAtFpr, rocAuc } from './metrics.ts'
+import { onnxScores, verifyOnnx } from './onnx-scores.ts'
+import { signatureOf, toOnnx } from './onnx.ts'
+import type { Report } from './progress.ts'
+import { splitRows } from './split.ts'
+import { alertThreshold } from './threshold.ts'
+
+/** What to train, and how to judge it. */
+export interface CandidateRequest {
+  estimator: string
+  /** Parameters that differ from the defaults; text is read as a number. */
+  params: Record<string, string | number>
+  split: SplitRule
+  seed: number
+  /** Alert budget from which the threshold follows. */
+  alertsPerDay: number
+}
+
+/** A fitted model with all that is to be known of it before it may serve. */
+export interface Candidate {
+  onnx: Uint8Array
+  signature: Signature
+  /** All parameters, defaults included. */
+  params: Params
+  /** Measured on the holdout, by the ONNX graph's own scores. */
+  metrics: Record<string, number>
+  /** A score at or above is an alert. */
+  threshold: number
+  holdout: Holdout
+}
+
+/** Rows of the set that were held out, and the graph's scores of them. */
+export interface Holdout {
+  rows: Int32Array
+  scores: Float32Array
+  /** sha256 of the rows' ids, in order, and labels: equal digests, comparable metrics. */
+  digest: string
+}
+
+/** False positive rates at which recall is reported. */
+const FALSE_POSITIVE_RATES = [0.001, 0.01]
+/** Cards that can be checked a day, in the Handbook's measure. */
+const CARDS_A_DAY = 100
+
+/**
+ * Splits, fits, exports and judges. What is judged is the ONNX graph, since that is what will serve.
+ *
+ * @throws UserError for a set, split or parameter that does not do; `Pruned` when `report` answers false.
+ */
+export async function trainCandidate(set: TrainingSet, request: CandidateRequest, report: Report): Promise<Candidate> {
+  const estimator = findEstimator(request.estimator)
+  const params = estimator.params(request.params)
+  const split = splitRows(set, request.split)
+  const train = subset(set, split.train)
+  const model = await estimator.fit(train, params, request.seed, report)
+  const onnx = toOnnx(model)
+  const test = subset(set, split.test)
+  const scores = await onnxScores(onnx, test.x, test.names.length)
+  const threshold = alertThreshold(scores, test.time, request.alertsPerDay)
+  const metrics = {
+    ...holdoutMetrics(test, scores),
+    ...decisionsAt(scores, test.y, threshold),
+    [ONNX_PARITY]: await verifyOnnx(model, onnx, test),
+    train_rows: train.rows,
+    train_frauds: fraudsIn(train),
+    test_rows: test.rows,
+    test_frauds: fraudsIn(test),
+  }
+  return { onnx, signature: signatureOf(set.names), params, metrics, threshold, holdout: { rows: split.test, scores, digest: holdoutDigest(test) } }
+}
+
+/**
+ * Metrics of any scoring graph on the given rows, by the names that `trainCandidate` uses, without those that need a threshold:
+ * to judge a champion on the candidate's holdout.
+ *
+ * @throws UserError when the graph cannot score such rows, or they lack a class.
+ */
+export async function judge(onnx: Uint8Array, set: TrainingSet, rows: Int32Array): Promise<Record<string, number>> {
+  const test = subset(set, rows)
+  return holdoutMetrics(test, await onnxScores(onnx, test.x, test.names.length))
+}
+
+function holdoutMetrics(test: TrainingSet, scores: Float32Array): Record<string, number> {
+  const { y, time, cards } = test
+  return {
+    [AVERAGE_PRECISION]: averagePrecision(scores, y),
+    roc_auc: rocAuc(scores, y),
+    ...Object.fromEntries(FALSE_POSITIVE_RATES.map((rate) => [`recall_at_fpr_${rate}`, recallAtFpr(scores, y, rate)])),
+    ...(cards === undefined ? {} : { [`card_precision_at_${CARDS_A_DAY}`]: cardPrecisionAtK({ scores, y, time, cards }, CARDS_A_DAY) }),
+  }
+}
+
+/** sha256, hex, of the ids, in order, and labels of a set: which transactions a figure was measured on. */
+export function holdoutDigest(test: TrainingSet): string {
+  const hash = createHash('sha256')
+  for (let row = 0; row < test.rows; row++) hash.update(`${JSON.stringify(test.ids[row])},${test.y[row]}\n`)
+  return hash.digest('hex')
+}
+
+function fraudsIn(set: TrainingSet): number {
+  return set.y.reduce((sum, label) => sum + label, 0)
+}

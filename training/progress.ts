@@ -1,0 +1,40 @@
+import { setImmediate } from 'node:timers/promises'
+import { z } from 'zod'
+import type { Bins } from './binning.ts'
+import { averagePrecision } from './metrics.ts'
+
+/** Called after each round (from 1) of `rounds`, with the watched average precision (NaN without watched rows). False prunes: the fit ends with `Pruned`. */
+export type Report = (round: number, value: number, rounds: number) => boolean
+
+/** A parameter of every estimator that grows in rounds. */
+export const watchShare = z.number().min(0).max(0.9).default(0).describe('latest share of the training rows that is watched instead of fitted on')
+
+/** Rows that are not fitted on but scored after every round, binned with the cuts of the training rows. */
+export interface Watch {
+  bins: Bins
+  y: Uint8Array
+}
+
+/** Thrown by a fit whose report answered false. */
+export class Pruned extends Error {
+  readonly round: number
+  readonly value: number
+
+  constructor(round: number, value: number) {
+    super(`Pruned after round ${round}`)
+    this.name = 'Pruned'
+    this.round = round
+    this.value = value
+  }
+}
+
+/**
+ * Tells the caller about a finished round and lets the event loop turn, so that progress is drawn and signals are heard
+ * while a fit runs on the main thread. Resolves to the watched average precision.
+ */
+export async function finishRound(report: Report, round: number, rounds: number, watched: { sums: Float32Array; y: Uint8Array } | undefined): Promise<number> {
+  const value = watched === undefined ? Number.NaN : averagePrecision(watched.sums, watched.y)
+  if (!report(round, value, rounds)) throw new Pruned(round, value)
+  await setImmediate()
+  return value
+}
