@@ -1,10 +1,10 @@
 import type { Config } from '../configs/config.ts'
 import { UserError } from '../configs/user-error.ts'
 import type { Dataset } from './dataset.ts'
-import { DATASET_FOLDER, userDataset, userDatasetNames } from './user-dataset.ts'
 import { handbook, simulated } from './handbook.ts'
 import { kaggleCc } from './kaggle-cc.ts'
 import { kaggleCcSynthetic } from './kaggle-cc-synthetic.ts'
+import { DATASET_FOLDER, userDataset, userDatasetNames } from './user-dataset.ts'
 
 /** The datasets that come with the project; the user's own are YAML files. */
 const BUILT_IN: Record<string, (config: Config, data?: string) => Dataset> = {
@@ -21,7 +21,7 @@ const BUILT_IN: Record<string, (config: Config, data?: string) => Dataset> = {
  */
 export function datasetNames(_config: Config, folder = DATASET_FOLDER): string[] {
   const own = userDatasetNames(folder)
-  const clash = own.find((name) => name in BUILT_IN)
+  const clash = own.find((name) => Object.hasOwn(BUILT_IN, name))
   if (clash !== undefined) throw new UserError(`${folder}/${clash}.yaml has the name of a built-in dataset. Rename it, such as my-${clash}.yaml.`)
   return [...Object.keys(BUILT_IN), ...own]
 }
@@ -36,5 +36,5 @@ export async function openDataset(name: string, config: Config, options: { data?
   const folder = options.folder ?? DATASET_FOLDER
   const names = datasetNames(config, folder)
   if (!names.includes(name)) throw new UserError(`There is no dataset "${name}". There are: ${names.join(', ')}.\nFor your own, copy configs/datasets/example.yaml to configs/datasets/NAME.yaml.`)
-  return name in BUILT_IN ? BUILT_IN[name](config, options.data) : userDataset(name, config, options.data, folder)
+  return Object.hasOwn(BUILT_IN, name) ? BUILT_IN[name](config, options.data) : userDataset(name, config, options.data, folder)
 }

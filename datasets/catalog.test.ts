@@ -1,0 +1,106 @@
+import { createHash } from 'node:crypto'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+import type { Config } from '../configs/config.ts'
+import { loadConfig } from '../configs/config.ts'
+import { datasetNames, openDataset } from './catalog.ts'
+import { simulatedFile, simulateToParquet } from './simulator.ts'
+import { DAY, HOUR } from './transaction.ts'
+import { DATASET_FOLDER, readUserDataset } from './user-dataset.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'fd-catalog-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+const config: Config = loadConfig(undefined, { FD_HOME: join(folder, 'home') })
+
+let folders = 0
+function described(files: Record<string, string>): string {
+  const made = join(folder, `yaml${folders++}`)
+  mkdirSync(made)
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(made, name), text)
+  return made
+}
+
+const SHOP = `
+description: a shop
+service: user-anomaly
+schema:
+  time: { column: t, unit: s, origin: 2013-09-01 }
+  amount: { column: a, minorUnits: 0 }
+  label: { column: y, delay: 12h }
+  entities: [{ name: user, column: u, type: string }]
+`
+
+test('the built-in datasets come first, then the user’s own; the example is none', () => {
+  expect(datasetNames(config, described({ 'zoo.yaml': SHOP, 'apple.yaml': SHOP, 'example.yaml': SHOP, 'notes.txt': '' }))).toEqual(['kaggle-cc', 'kaggle-cc-synthetic', 'handbook', 'simulated', 'apple', 'zoo'])
+  expect(() => datasetNames(config, described({ 'handbook.yaml': SHOP }))).toThrow(/handbook\.yaml has the name of a built-in dataset/)
+})
+
+test('an unknown name lists the known ones', async () => {
+  await expect(openDataset('kagle', config)).rejects.toThrow(/There is no dataset "kagle"\. There are: kaggle-cc, kaggle-cc-synthetic, handbook, simulated/)
+  await expect(openDataset('constructor', config)).rejects.toThrow(/There is no dataset "constructor"/)
+})
+
+test('a user’s own table is read by its YAML; the flag and the configuration say where it is', async () => {
+  const data = join(folder, 'shop.csv')
+  const text = 't,a,y,u\n1,5,1,ann\n'
+  writeFileSync(data, text)
+  const yamls = described({ 'shop.yaml': `${SHOP}path: ${data}\n`, 'bare.yaml': SHOP })
+  const configured = { ...config, datasets: { bare: { path: data } } }
+  for (const dataset of [await openDataset('shop', config, { folder: yamls }), await openDataset('bare', config, { data, folder: yamls }), await openDataset('bare', configured, { folder: yamls })]) {
+    expect(dataset).toMatchObject({ service: 'user-anomaly', description: 'a shop', file: data, split: { kind: 'ordered', trainShare: 0.7 } })
+    expect([await dataset.count(), await dataset.digest()]).toEqual([1, createHash('sha256').update(text).digest('hex')])
+    for await (const batch of dataset.batches()) {
+      const time = Date.UTC(2013, 8, 1) + 1000
+      expect([batch.size, batch.time[0], batch.amount[0], batch.knownAt[0], batch.entities[0][0]]).toEqual([1, time, 5, time + 12 * HOUR, 'ann'])
+    }
+  }
+  await expect(openDataset('bare', config, { folder: yamls })).rejects.toThrow(/The dataset bare has no file\. Give --data FILE, or set `path` in .*bare\.yaml/)
+  await expect(openDataset('bare', { ...config, datasets: { bare: { path: '/none.csv' } } }, { folder: yamls })).rejects.toThrow(/There is no file \/none\.csv\. Mend datasets\.bare\.path/)
+})
+
+test.each([
+  ['not YAML', '{', /shop\.yaml is not YAML/],
+  ['an unknown key', `${SHOP}colour: red\n`, /colour/],
+  ['a length of time without unit', SHOP.replace('12h', '12'), /delay/],
+  ['a length of time that is none', SHOP.replace('12h', 'soon'), /give a length of time such as 7d, 12h, 30m/],
+  ['both delay and knownAt', SHOP.replace('12h', '12h, knownAt: k'), /give delay or knownAt, not both/],
+  ['a date that is none', SHOP.replace('2013-09-01', 'yesterday'), /give a date such as/],
+  ['a split by an entity it has not', `${SHOP}split: { kind: delayed, trainFrom: 2018-07-25, trainDays: 7, delayDays: 7, testDays: 7, cardEntity: card }\n`, /name one of the schema’s entities/],
+  ['nothing', '', /does not describe a dataset/],
+])('a YAML with %s is the user’s error', async (_what, text, message) => {
+  await expect(openDataset('shop', config, { folder: described({ 'shop.yaml': text }) })).rejects.toThrow(message)
+})
+
+test('the example is a valid description', () => {
+  const example = readUserDataset(join(DATASET_FOLDER, 'example.yaml'))
+  expect(example.schema.label).toEqual({ column: 'is_fraud', delay: 7 * DAY })
+  expect(example.schema.entities).toEqual([{ name: 'user', column: 'user_id', type: 'string' }])
+})
+
+test('the Handbook’s split is read from YAML as the built-in one has it', async () => {
+  const text = `${SHOP}split: { kind: delayed, trainFrom: 2018-07-25, trainDays: 7, delayDays: 7, testDays: 7, cardEntity: user }\n`
+  const { split } = readUserDataset(join(described({ 'shop.yaml': text }), 'shop.yaml'))
+  const data = join(folder, 'any.csv')
+  writeFileSync(data, 'x\n')
+  expect({ ...split, cardEntity: 'customer' }).toEqual((await openDataset('handbook', config, { data })).split)
+})
+
+test('handbook and simulated say how to get their file; what the simulator wrote is read back', async () => {
+  await expect(openDataset('handbook', config)).rejects.toThrow(/Give --data FILE, or set datasets\.handbook\.path/)
+  await expect(openDataset('simulated', config)).rejects.toThrow(/Run: fd datasets simulate/)
+  const file = simulatedFile(config)
+  expect(dirname(dirname(file))).toBe(config.home)
+  const made = await simulateToParquet({ customers: 100, terminals: 1000, days: 12, seed: 1 }, file)
+  const dataset = await openDataset('simulated', config)
+  let [transactions, frauds] = [0, 0]
+  for await (const batch of dataset.batches()) {
+    transactions += batch.size
+    for (let row = 0; row < batch.size; row++) {
+      frauds += batch.label[row]
+      if (batch.knownAt[row] !== batch.time[row] + 7 * DAY) throw new Error(`row ${row}: a label is known after 7 days`)
+    }
+  }
+  expect({ transactions, frauds }).toEqual(made)
+})
