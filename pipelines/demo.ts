@@ -1,8 +1,7 @@
-import { spawn } from 'node:child_process'
 import { rm } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { Command } from 'commander'
-import { environmentWithHome, withHome } from '../configs/config.ts'
+import { withHome } from '../configs/config.ts'
 import { UserError } from '../configs/user-error.ts'
 import type { Dataset } from '../datasets/dataset.ts'
 import type { ParityReport } from '../features/parity.ts'
@@ -10,6 +9,7 @@ import type { Registry } from '../registry/registry.ts'
 import { action, example, wallClock, wholeNumber, type Context } from './command.ts'
 import { alertsAgainstTruth, closing } from './demo-report.ts'
 import { openLiveView, type LiveView } from './demo-view.ts'
+import { runFd } from './fd-process.ts'
 import { runBackfill } from './features.ts'
 import { runPromote } from './models.ts'
 import { count, figure, instant } from './output.ts'
@@ -56,7 +56,7 @@ async function demo(context: Context, options: DemoOptions): Promise<void> {
   await simulateHistory(inDemo, options, join(home, 'transactions.parquet'))
   const dataset = await openDataset('simulated', inDemo.config, { data: join(home, 'transactions.parquet') })
   const cut = FIRST_DAY + (options.days - options.liveDays) * DAY
-  await using registry = await openRegistry(inDemo.config.registry, { now: wallClock })
+  await using registry = await openRegistry(inDemo.config.registry, { now: Date.now })
   const history = await backfillHistory(inDemo, dataset, cut)
   const trained = await trainAndPromote(inDemo, registry, dataset, cut, options.seed)
   const live = await scoreLive(inDemo, registry, dataset, cut, options)
@@ -143,18 +143,9 @@ async function scoreUntil(parts: Parts, { config }: Context, running: Promise<un
 }
 
 /** `fd produce` in a process of its own, as a payment system would be. */
-function produceElsewhere(home: string, file: string, from: number, rate: number): Promise<void> {
-  const child = spawn(
-    process.execPath,
-    ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'fd.ts'), 'produce', '--json', '--dataset', 'simulated', '--data', file, '--from', new Date(from).toISOString(), '--rate', String(rate)],
-    { stdio: ['ignore', 'ignore', 'pipe'], env: environmentWithHome(home) },
-  )
-  let complaint = ''
-  child.stderr.on('data', (chunk: Buffer) => (complaint += chunk.toString()))
-  return new Promise((resolve, reject) => {
-    child.on('error', reject)
-    child.on('close', (code) => (code === 0 ? resolve() : reject(new UserError(`fd produce ended with ${code}: ${complaint}`))))
-  })
+async function produceElsewhere(home: string, file: string, from: number, rate: number): Promise<void> {
+  const { code, stderr } = await runFd(home, ['produce', '--json', '--dataset', 'simulated', '--data', file, '--from', new Date(from).toISOString(), '--rate', String(rate)])
+  if (code !== 0) throw new UserError(`fd produce ended with ${code}: ${stderr}`)
 }
 
 async function verify(context: Context, registry: Registry): Promise<ParityReport> {

@@ -2,7 +2,7 @@ import { mkdir, rm, statfs, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { errorMessage, UserError } from '../configs/user-error.ts'
-import { action, example, wallClock, type Context } from './command.ts'
+import { action, example, type Context } from './command.ts'
 import { table } from './output.ts'
 
 /** One thing that must work, and what to do when it does not. */
@@ -53,14 +53,14 @@ const CHECKS: Record<string, Check> = {
   },
   registry: async ({ config }) => {
     const { openRegistry } = await import('../registry/registry.ts')
-    await using registry = await openRegistry(config.registry, { now: wallClock })
+    await using registry = await openRegistry(config.registry, { now: Date.now })
     const models = await registry.searchRegisteredModels()
     if (models.length === 0) return { missing: `${config.registry}: no models yet. Run: fd train --dataset simulated --register card-fraud` }
     return `${config.registry}: ${models.map(({ name, aliases }) => `${name} (${aliases['champion'] === undefined ? 'no champion' : `champion ${aliases['champion']}`})`).join(', ')}`
   },
   champions: async ({ config }) => {
     const [{ openRegistry }, { loadVersion }] = await Promise.all([import('../registry/registry.ts'), import('../serving/champion.ts')])
-    await using registry = await openRegistry(config.registry, { now: wallClock })
+    await using registry = await openRegistry(config.registry, { now: Date.now })
     const found = (await registry.searchRegisteredModels()).flatMap(({ name, aliases }) => (aliases['champion'] === undefined ? [] : [{ name, version: aliases['champion'] }]))
     for (const { name, version } of found) await (await loadVersion(registry, name, version))[Symbol.asyncDispose]()
     return found.length === 0 ? { missing: 'none yet. Run: fd models promote NAME VERSION' } : `${found.length} of ${found.length} load and score a row`

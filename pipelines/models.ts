@@ -4,7 +4,7 @@ import { UserError } from '../configs/user-error.ts'
 import type { HistoryEvent } from '../registry/history.ts'
 import type { Verdict } from '../registry/promotion.ts'
 import type { Registry } from '../registry/registry.ts'
-import { action, example, wallClock, wholeNumber, type Context } from './command.ts'
+import { action, example, wholeNumber, type Context } from './command.ts'
 import { judgeAgain } from './judge.ts'
 import { figure, instant, pairs, table } from './output.ts'
 
@@ -45,7 +45,7 @@ export function modelsCommand(): Command {
 
 async function open({ config }: Context): Promise<Registry> {
   const { openRegistry } = await import('../registry/registry.ts')
-  return openRegistry(config.registry, { now: wallClock })
+  return openRegistry(config.registry, { now: Date.now })
 }
 
 async function list(context: Context): Promise<void> {
@@ -134,7 +134,7 @@ export async function runPromote(context: Context, registry: Registry, name: str
     ],
     force: options.force ?? false,
     by: userInfo().username,
-    now: wallClock(),
+    now: Date.now(),
     ...(options.reason === undefined ? {} : { reason: options.reason }),
   })
 }
@@ -154,7 +154,7 @@ async function rollbackCommand(context: Context, options: { alias: string; reaso
   await using registry = await open(context)
   const { rollback } = await import('../registry/promotion.ts')
   const moved = await rollback(registry, {
-    name, alias: options.alias, by: userInfo().username, now: wallClock(), ...(options.reason === undefined ? {} : { reason: options.reason }),
+    name, alias: options.alias, by: userInfo().username, now: Date.now(), ...(options.reason === undefined ? {} : { reason: options.reason }),
   })
   context.output.result({ name, alias: options.alias, ...moved }, () => `${options.alias} of ${name}: version ${moved.from ?? 'none'} → ${moved.to}.`)
 }

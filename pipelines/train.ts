@@ -7,7 +7,7 @@ import type { TrainingSet } from '../features/training-set.ts'
 import type { FeatureService } from '../features/view.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Candidate } from '../training/candidate.ts'
-import { action, dateTime, example, keyValue, positiveNumber, wallClock, wholeNumber, type Context } from './command.ts'
+import { action, dateTime, example, keyValue, positiveNumber, wholeNumber, type Context } from './command.ts'
 import { runBackfill } from './features.ts'
 import { pairs } from './output.ts'
 
@@ -49,7 +49,7 @@ export function trainCommand(): Command {
 
 async function trainCommandAction(context: Context, options: TrainOptions): Promise<void> {
   const { openRegistry } = await import('../registry/registry.ts')
-  await using registry = await openRegistry(context.config.registry, { now: wallClock })
+  await using registry = await openRegistry(context.config.registry, { now: Date.now })
   const trained = await train(context, registry, options)
   const { candidate, runId, version } = trained
   context.output.result({ runId, model: options.register, version, params: candidate.params, threshold: candidate.threshold, metrics: candidate.metrics }, () =>
@@ -91,7 +91,7 @@ export async function train(context: Context, registry: Registry, options: Train
     sort: options.sort ?? false,
     codeVersion: codeVersion(),
     by: userInfo().username,
-    now: wallClock,
+    now: Date.now,
     train: () =>
       trainCandidate(set, { estimator: options.model, params: options.param ?? {}, split, seed: options.seed, alertsPerDay: options.alertsPerDay }, (round) => {
         progress.update(round)

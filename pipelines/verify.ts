@@ -2,7 +2,7 @@ import { Command } from 'commander'
 import { UserError } from '../configs/user-error.ts'
 import type { ParityReport } from '../features/parity.ts'
 import type { ModelCard } from '../registry/model-card.ts'
-import { action, example, wallClock, wholeNumber, type Context } from './command.ts'
+import { action, example, wholeNumber, type Context } from './command.ts'
 import { count, pairs, table } from './output.ts'
 
 interface VerifyOptions {
@@ -28,7 +28,7 @@ export function verifyCommand(): Command {
 
 async function verify({ config, output }: Context, options: VerifyOptions): Promise<void> {
   const [{ openRegistry }, { readModelCard }] = await Promise.all([import('../registry/registry.ts'), import('../registry/model-card.ts')])
-  await using registry = await openRegistry(config.registry, { now: wallClock })
+  await using registry = await openRegistry(config.registry, { now: Date.now })
   const card = readModelCard(await registry.getModelVersionByAlias(options.model, options.alias))
   const report = await runVerify({ config, output }, card, options)
   const wrong = report.differences + report.duplicates + report.missing

@@ -1,0 +1,59 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Prediction } from '../serving/prediction.ts'
+import { runFd, type Ended } from './fd-process.ts'
+
+/** A home in which history is backfilled and a model decides, made by the commands a user would type. */
+export interface World extends AsyncDisposable {
+  home: string
+  /** The simulated transactions. */
+  file: string
+  /** Where history ends and the live stream begins, for `--from` and `--until`. */
+  cut: string
+  /** Runs `fd` here and expects it to succeed; resolves to what it printed. */
+  fd(...args: string[]): Promise<string>
+  /** Runs `fd` here, however it ends. */
+  try(...args: string[]): Promise<Ended>
+  /** All predictions of a scorer group, in log order. */
+  predictions(group: string): Promise<Prediction[]>
+}
+
+export interface WorldSize {
+  customers: number
+  terminals: number
+  days: number
+  liveDays: number
+  /** Settings of the scorer, for a configuration file. */
+  scorer?: Record<string, number>
+}
+
+const FIRST_DAY = Date.UTC(2018, 3, 1)
+
+export async function makeWorld(size: WorldSize): Promise<World> {
+  const home = await mkdtemp(join(tmpdir(), 'fd-world-'))
+  const file = join(home, 'transactions.parquet')
+  const config = join(home, 'config.yaml')
+  const cut = new Date(FIRST_DAY + (size.days - size.liveDays) * 86_400_000).toISOString()
+  await writeFile(config, JSON.stringify({ scorer: size.scorer ?? {} }))
+  const attempt = (...args: string[]): Promise<Ended> => runFd(home, [...args, '--config', config])
+  const fd = async (...args: string[]): Promise<string> => {
+    const ended = await attempt(...args)
+    if (ended.code !== 0) throw new Error(`fd ${args.join(' ')} ended with ${ended.code ?? ended.signal}: ${ended.stderr}`)
+    return ended.stdout
+  }
+  const world: World = {
+    home, file, cut, fd,
+    try: attempt,
+    predictions: async (group) => {
+      const lines = (await fd('topics', 'read', 'predictions')).split('\n').filter((line) => line !== '')
+      return lines.map((line) => (JSON.parse(line) as { value: Prediction }).value).filter((prediction) => prediction.group === group)
+    },
+    [Symbol.asyncDispose]: () => rm(home, { recursive: true, force: true }),
+  }
+  await fd('datasets', 'simulate', '--customers', String(size.customers), '--terminals', String(size.terminals), '--days', String(size.days), '--seed', '3', '--out', file)
+  await fd('features', 'backfill', '--dataset', 'simulated', '--data', file, '--online', '--until', cut)
+  await fd('train', '--dataset', 'simulated', '--data', file, '--until', cut, '--param', 'rounds=20', '--register', 'card-fraud')
+  await fd('models', 'promote', 'card-fraud', '1')
+  return world
+}
