@@ -17,7 +17,7 @@ const FRAUD_SHIFT = [
 ]
 
 /** Frauds that nothing betrays, and genuine transactions that look like frauds: what keeps a model from being perfect. */
-const HIDDEN_FRAUDS = 0.2
+const HIDDEN_FRAUDS = 0.12
 const LOOK_ALIKES = 0.0005
 
 const SECONDS_A_DAY = 86_400
