@@ -4,7 +4,7 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { PROJECT_ROOT } from '../configs/config.ts'
 
-const benches = ['datasets', 'features', 'training', 'serving'].flatMap((folder) =>
+const benches = ['datasets', 'features', 'training', 'pipelines'].flatMap((folder) =>
   readdirSync(join(PROJECT_ROOT, folder)).filter((file) => file.endsWith('.bench.ts')).map((file) => join(folder, file)),
 )
 const name = (file: string): string => file.split('/')[1].replace('.bench.ts', '')

@@ -1,0 +1,45 @@
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { cpus, tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { loadConfig, withHome, type Config } from '../configs/config.ts'
+import { openDataset } from '../datasets/catalog.ts'
+import type { Dataset } from '../datasets/dataset.ts'
+import { simulateToParquet } from '../datasets/simulator.ts'
+import { openRegistry } from '../registry/registry.ts'
+import type { Context } from './command.ts'
+import { runPromote } from './models.ts'
+import { openOutput } from './output.ts'
+import { train } from './train.ts'
+
+/** What a benchmark of the scorer stands on: a home with a champion, and the transactions to send. */
+export interface BenchWorld extends AsyncDisposable {
+  config: Config
+  dataset: Dataset
+  machine: string
+}
+
+/** The Handbook's transactions where they are, else a simulation of their size; the default boosting model, trained on them. */
+export async function makeBenchWorld(): Promise<BenchWorld> {
+  const home = await mkdtemp(join(tmpdir(), 'fd-bench-'))
+  const config = withHome(loadConfig(), home)
+  const handbook = resolve(import.meta.dirname, '../../shared/data/handbook-raw.parquet')
+  const simulated = join(home, 'simulated.parquet')
+  const name = existsSync(handbook) ? 'handbook' : 'simulated'
+  if (name === 'simulated') await simulateToParquet({ customers: 5000, terminals: 10_000, days: 183, seed: 0, start: Date.UTC(2018, 3, 1) }, simulated, () => {})
+  const data = name === 'handbook' ? handbook : simulated
+  const context: Context = { config, output: openOutput(true) }
+  await using registry = await openRegistry(config.registry, { now: Date.now })
+  const { version } = await train(context, registry, {
+    dataset: name, data, model: 'boosting', register: 'card-fraud', seed: 0, alertsPerDay: 100, split: 'delayed', trainFrom: Date.UTC(2018, 6, 25),
+  })
+  await runPromote(context, registry, 'card-fraud', version ?? 0, { alias: 'champion', margin: 0 })
+  return {
+    config,
+    dataset: await openDataset(name, config, { data }),
+    machine: `${cpus().length} × ${cpus()[0].model}, Node ${process.version}`,
+    [Symbol.asyncDispose]: () => rm(home, { recursive: true, force: true }),
+  }
+}
+
+export const median = (values: number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]

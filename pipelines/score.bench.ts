@@ -1,0 +1,83 @@
+/**
+ * A backlog of transactions from log to log through one scorer process, and the same rows in the same batches through ONNX
+ * Runtime alone; runs are interleaved. Prints JSON.
+ */
+import { openEventLog } from '../datasets/event-log.ts'
+import { eventDecoder } from '../datasets/event-json.ts'
+import { ServiceFold } from '../features/fold.ts'
+import { openOnlineStore } from '../features/online-store.ts'
+import { toModelInput } from '../features/training-set.ts'
+import { openRegistry } from '../registry/registry.ts'
+import { loadVersion } from '../serving/champion.ts'
+import { score, TRANSACTIONS, type ScorerParts } from '../serving/scorer.ts'
+import { makeBenchWorld, median } from './bench-world.ts'
+import { wallClock } from './command.ts'
+import { replay } from './produce.ts'
+
+const TRANSACTIONS_SENT = 300_000
+const RUNS = 3
+
+async function scoreBacklog(parts: ScorerParts, group: string, maxBatch: number): Promise<number> {
+  let scored = 0
+  let first = 0
+  await score(parts, {
+    model: 'card-fraud', alias: 'champion', group, maxBatch, checkpointEveryMs: 1000, championEveryMs: 250,
+    endWhenIdle: () => true,
+    signal: new AbortController().signal,
+    now: wallClock,
+    onStart: () => (first = performance.now()),
+    onBatch: (batch) => (scored += batch.scored),
+  })
+  return scored / ((performance.now() - first) / 1000)
+}
+
+/** Model inputs of the whole log, in the batches in which the scorer reads it. */
+async function modelInputs(parts: ScorerParts, maxBatch: number): Promise<{ input: Float32Array; rows: number }[]> {
+  await using champion = await loadVersion(parts.registry, 'card-fraud', 1)
+  const { schema } = champion.card.dataset
+  const fold = new ServiceFold(champion.service, schema)
+  const decode = eventDecoder(schema)
+  const inputs: { input: Float32Array; rows: number }[] = []
+  for await (const records of parts.log.read(TRANSACTIONS, 0, { maxRecords: maxBatch })) {
+    const { rows, values } = fold.fold(decode(records).events)
+    const input = new Float32Array(rows * fold.names.length)
+    toModelInput(values, input.length, input)
+    inputs.push({ input, rows })
+  }
+  return inputs
+}
+
+async function onnxAlone(parts: ScorerParts, inputs: { input: Float32Array; rows: number }[]): Promise<number> {
+  await using champion = await loadVersion(parts.registry, 'card-fraud', 1)
+  const started = performance.now()
+  let rows = 0
+  for (const batch of inputs) rows += (await champion.model.score(batch.input, batch.rows)).length
+  return rows / ((performance.now() - started) / 1000)
+}
+
+await using world = await makeBenchWorld()
+const { config } = world
+await using log = await openEventLog(config.eventLog)
+await using store = await openOnlineStore(config.onlineStore)
+await using registry = await openRegistry(config.registry, { now: Date.now })
+const parts = { log, store, registry }
+await replay(log, world.dataset, { from: Date.UTC(2018, 6, 25), limit: TRANSACTIONS_SENT, signal: new AbortController().signal })
+const inputs = await modelInputs(parts, config.scorer.maxBatch)
+const ours: number[] = []
+const alone: number[] = []
+for (let run = 0; run < RUNS; run++) {
+  ours.push(await scoreBacklog(parts, `run-${run}`, config.scorer.maxBatch))
+  alone.push(await onnxAlone(parts, inputs))
+}
+console.log(
+  JSON.stringify({
+    benchmark: 'score',
+    machine: world.machine,
+    dataset: world.dataset.name,
+    transactions: TRANSACTIONS_SENT,
+    maxBatch: config.scorer.maxBatch,
+    scorer: { transactionsPerSecond: Math.round(median(ours)), runs: ours.map(Math.round) },
+    onnxRuntimeAlone: { rowsPerSecond: Math.round(median(alone)), runs: alone.map(Math.round) },
+    ratio: median(ours) / median(alone),
+  }, null, 2),
+)
