@@ -4,7 +4,8 @@ import type { Bins } from './binning.ts'
 import { createGrower } from './grower.ts'
 import { type GradientPairs, packGradients, packRows } from './histogram.ts'
 import { finishRound, type Report, type Watch, watchShare } from './progress.ts'
-import { treeBuilder, type Trees } from './tree.ts'
+import { treeBuilder } from './tree-builder.ts'
+import type { Trees } from './tree.ts'
 
 /** Parameters of gradient boosting with their defaults, by the names the field knows. */
 export const boostingParams = z.strictObject({

@@ -4,7 +4,8 @@ import type { Bins } from './binning.ts'
 import { partition } from './grower.ts'
 import { BINS } from './histogram.ts'
 import { finishRound, type Report, type Watch, watchShare } from './progress.ts'
-import { type TreeBuilder, treeBuilder, type Trees } from './tree.ts'
+import { type TreeBuilder, treeBuilder } from './tree-builder.ts'
+import type { Trees } from './tree.ts'
 
 /** Parameters of the random forest with their defaults, by the names the field knows. */
 export const forestParams = z.strictObject({

@@ -11,6 +11,8 @@ export const BINS = 256
 export const PAIR = 2 ** 27
 const GRADIENT_TOTAL = 2 ** 25
 const HESSIAN_TOTAL = 2 ** 26
+/** Stands for a total of 0, so that no unit is infinite. */
+const LEAST_TOTAL = 1e-250
 
 /** Rows × features as words of four bins, so that one load feeds four additions. `words[row * stride + k]` holds features 4k to 4k + 3. */
 export interface PackedRows {
@@ -63,8 +65,8 @@ export interface GradientPairs {
 }
 
 /**
- * Rounds the gradients and hessians (≥ 0) of the rows with `take[row] !== 0` (all when absent) to whole numbers of a unit,
- * so chosen that their totals fill 25 and 26 bits. Writes them into `into.pairs`; rows not taken keep what they had.
+ * Rounds the gradients and hessians (≥ 0) to whole numbers of a unit, so chosen that the totals over the rows with
+ * `take[row] !== 0` (all when absent) fill 25 and 26 bits. Writes the pairs and the units into `into`; the pair of a row that is not taken is not to be summed.
  */
 export function packGradients(gradient: Float64Array, hessian: Float64Array, into: GradientPairs, take?: Uint8Array): void {
   let [gradients, hessians] = [0, 0]
@@ -73,7 +75,8 @@ export function packGradients(gradient: Float64Array, hessian: Float64Array, int
     gradients += Math.abs(gradient[row])
     hessians += hessian[row]
   }
-  const [up, upHessian] = [GRADIENT_TOTAL / Math.max(gradients, Number.MIN_VALUE * 2 ** 100), HESSIAN_TOTAL / Math.max(hessians, Number.MIN_VALUE * 2 ** 100)]
+  const up = GRADIENT_TOTAL / Math.max(gradients, LEAST_TOTAL)
+  const upHessian = HESSIAN_TOTAL / Math.max(hessians, LEAST_TOTAL)
   for (let row = 0; row < gradient.length; row++) {
     into.pairs[row] = Math.round(gradient[row] * up) * PAIR + Math.round(hessian[row] * upHessian)
   }

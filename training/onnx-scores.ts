@@ -48,10 +48,14 @@ async function runBatch(session: InferenceSession, batch: Float32Array, width: n
 
 /** Largest absolute difference between the trainer's scores and the graph's on the rows of `set`; NaN counts as infinitely far. */
 export async function verifyOnnx(model: TreeModel, bytes: Uint8Array, set: TrainingSet): Promise<number> {
-  const [own, graph] = [modelScores(model, set.x), await onnxScores(bytes, set.x, set.names.length)]
+  return largestDifference(modelScores(model, set.x), await onnxScores(bytes, set.x, set.names.length))
+}
+
+/** max |one − other| over all rows; NaN counts as infinitely far. */
+export function largestDifference(one: Float32Array, other: Float32Array): number {
   let largest = 0
-  for (let row = 0; row < own.length; row++) {
-    const difference = Math.abs(own[row] - graph[row])
+  for (let row = 0; row < one.length; row++) {
+    const difference = Math.abs(one[row] - other[row])
     largest = Math.max(largest, Number.isNaN(difference) ? Infinity : difference)
   }
   return largest

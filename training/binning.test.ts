@@ -1,0 +1,71 @@
+import { expect, test } from 'vitest'
+import { randomStream } from '../datasets/random.ts'
+import { assignBins, binTraining, findCuts } from './binning.ts'
+
+const EDGES = [0, -0, Infinity, -Infinity, Number.NaN, 1e-45, -1e-45, 3.4e38, -3.4e38, 1, 1 + 2 ** -23]
+
+/** Values of all magnitudes and signs, with ties and every edge of float32. */
+function wildValues(seed: number, count: number): Float32Array {
+  const random = randomStream(seed)
+  return Float32Array.from({ length: count }, (_, i) => {
+    if (i < EDGES.length) return EDGES[i]
+    const wide = random.normal(0, 1) * 10 ** (random.integer(60) - 30)
+    return random.uniform() < 0.3 ? Math.round(random.normal(0, 3)) : wide
+  })
+}
+
+test.each([1, 2, 3, 4])('bins count the cuts below a value, as a naive loop counts them (seed %i)', (seed) => {
+  const values = wildValues(seed, 3000)
+  const random = randomStream(seed, 1)
+  const cuts = findCuts(values, Uint8Array.from(values, () => (random.uniform() < 0.05 ? 1 : 0)))
+  const naive = Array.from(values, (value) => (Number.isNaN(value) ? cuts.length : cuts.filter((cut) => value > cut).length))
+  expect(cuts.length).toBeGreaterThan(150)
+  expect(Array.from(assignBins(values, cuts))).toEqual(naive)
+})
+
+test('bin <= b says exactly x <= cuts[b], on the training rows and on others', () => {
+  const cuts = findCuts(wildValues(5, 2000), new Uint8Array(2000).fill(1, 0, 100))
+  const others = wildValues(6, 500)
+  const bins = assignBins(others, cuts)
+  const wrong = Array.from(others).flatMap((value, row) => Array.from(cuts.keys()).filter((cut) => bins[row] <= cut !== value <= cuts[cut]))
+  expect(wrong).toEqual([])
+})
+
+test('cuts rise strictly, are at most 255 and float32', () => {
+  const values = wildValues(7, 100_000)
+  const cuts = findCuts(values, new Uint8Array(values.length).fill(1, 500, 3000))
+  expect(cuts.length).toBeLessThanOrEqual(255)
+  expect(Array.from(cuts).every((cut, i) => i === 0 || cut > cuts[i - 1])).toBe(true)
+  expect(Array.from(cuts).map(Math.fround)).toEqual(Array.from(cuts))
+})
+
+test('few distinct values: a cut at every midpoint; a constant: none; missing: Infinity at the end', () => {
+  expect(Array.from(findCuts(Float32Array.of(3, 1, 2, 2, 10), new Uint8Array(5)))).toEqual([1.5, 2.5, 6.5])
+  expect(Array.from(findCuts(Float32Array.of(7, 7, 7), Uint8Array.of(1, 0, 0)))).toEqual([])
+  const withMissing = Float32Array.of(1, Number.NaN, 2)
+  const cuts = findCuts(withMissing, new Uint8Array(3))
+  expect(Array.from(cuts)).toEqual([1.5, Infinity])
+  expect(Array.from(assignBins(withMissing, cuts))).toEqual([0, 2, 1])
+  expect(Array.from(findCuts(Float32Array.of(Number.NaN, Number.NaN), new Uint8Array(2)))).toEqual([Infinity])
+})
+
+test('neighbouring floats without a midpoint are cut at the lower one', () => {
+  const [low, high] = [1, 1 + 2 ** -23]
+  expect(Array.from(findCuts(Float32Array.of(low, high), new Uint8Array(2)))).toEqual([low])
+})
+
+test('frauds in the tail get bins of their own', () => {
+  const random = randomStream(8)
+  const y = new Uint8Array(20_000).fill(1, 0, 60)
+  const values = Float32Array.from(y, (label) => (label === 1 ? 10 + random.uniform() : random.uniform() + (random.uniform() < 0.001 ? 10 : 0)))
+  const bins = assignBins(values, findCuts(values, y))
+  expect(new Set(bins.subarray(0, 60)).size).toBeGreaterThan(50)
+  expect(new Set(assignBins(values, findCuts(values, new Uint8Array(y.length))).subarray(0, 60)).size).toBeLessThan(5)
+})
+
+test('a row-major matrix is binned column by column', () => {
+  const { columns, cuts, rows } = binTraining(Float32Array.of(1, 30, 2, 20, 3, 10), 2, Uint8Array.of(0, 1, 0))
+  expect(rows).toBe(3)
+  expect(cuts.map((own) => Array.from(own))).toEqual([[1.5, 2.5], [15, 25]])
+  expect(columns.map((own) => Array.from(own))).toEqual([[0, 1, 2], [2, 1, 0]])
+})

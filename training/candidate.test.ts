@@ -1,0 +1,119 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { expect, test } from 'vitest'
+import { subset, type TrainingSet } from '../features/training-set.ts'
+import { holdoutDigest, judge, trainCandidate, type CandidateRequest } from './candidate.ts'
+import { estimatorNames, findEstimator } from './estimator.ts'
+import { decisionsAt } from './metrics.ts'
+import { plantedSet } from './planted-set.ts'
+import { Pruned } from './progress.ts'
+
+const REQUEST: CandidateRequest = { estimator: 'boosting', params: { rounds: '30' }, split: { kind: 'ordered', trainShare: 0.7 }, seed: 1, alertsPerDay: 20 }
+const set = plantedSet({ rows: 6000, features: 6, frauds: 200, missing: 0.02, categories: 12 }, 1)
+
+test('a candidate is its graph: metrics, threshold and holdout follow from it', async () => {
+  const rounds: number[] = []
+  const candidate = await trainCandidate(set, REQUEST, (round) => rounds.push(round) > 0)
+  const { metrics, holdout, threshold } = candidate
+  expect(rounds).toEqual(Array.from({ length: 30 }, (_, round) => round + 1))
+  expect(candidate.params).toMatchObject({ rounds: 30, max_depth: 6 })
+  expect(candidate.signature.features).toEqual(set.names)
+  expect(metrics.onnx_parity).toBeLessThanOrEqual(1e-6)
+  expect(metrics.average_precision).toBeGreaterThan(0.4)
+  expect(metrics).toMatchObject(await judge(candidate.onnx, set, holdout.rows))
+  expect(metrics).toMatchObject(decisionsAt(holdout.scores, subset(set, holdout.rows).y, threshold))
+  expect(metrics.alerts / (1799 / 1440)).toBeLessThanOrEqual(20.5)
+  expect(Object.values(metrics).every(Number.isFinite)).toBe(true)
+})
+
+const run = (estimator: string) => trainCandidate(set, { ...REQUEST, estimator, params: {} }, () => true)
+
+test('the same request gives the same bytes; two estimators are judged on the same holdout', async () => {
+  const [one, same, other] = [await run('forest'), await run('forest'), await run('boosting')]
+  expect(same).toEqual(one)
+  expect(other.holdout.digest).toBe(one.holdout.digest)
+  expect(other.onnx).not.toEqual(one.onnx)
+})
+
+const part = (...rows: number[]): TrainingSet => subset(set, Int32Array.from(rows))
+
+test('the holdout digest tells ids, order and labels apart', () => {
+  const digest = holdoutDigest(part(1, 2, 3))
+  expect(digest).toMatch(/^[0-9a-f]{64}$/)
+  expect(holdoutDigest(part(1, 2, 3))).toBe(digest)
+  for (const other of [part(1, 3, 2), part(1, 2), { ...part(1, 2, 3), y: Uint8Array.of(1, 1, 1) }, { ...part(1, 2, 3), ids: ['1', '2', '3'] }]) {
+    expect(holdoutDigest(other)).not.toBe(digest)
+  }
+})
+
+test('a report that answers false prunes, with the watched value', async () => {
+  const request = { ...REQUEST, params: { rounds: 30, watch_share: 0.3 } }
+  const pruned = await trainCandidate(set, request, (round) => round < 4).catch((error: unknown) => error)
+  expect(pruned).toBeInstanceOf(Pruned)
+  expect(pruned).toMatchObject({ round: 4, value: expect.closeTo(0.5, 0) })
+})
+
+test.each([
+  [{ estimator: 'svm' }, 'No estimator "svm". Use --model boosting or --model forest.'],
+  [{ params: { depth: '5' } }, 'Estimator "boosting" has no parameter "depth". It has: rounds=200 learning_rate=0.05'],
+  [{ params: { max_depth: 'deep' } }, 'Parameter max_depth is "deep", which is not a number'],
+  [{ params: { max_depth: '' } }, 'Parameter max_depth is "", which is not a number'],
+  [{ params: { max_depth: 1000 } }, 'out of range: max_depth=1000'],
+  [{ params: { rounds: 2.5 } }, 'out of range: rounds=2.5'],
+  [{ params: { early_stopping_rounds: 5 } }, 'Add: --param watch_share=0.2'],
+])('a request that cannot be met says why: %j', async (change, message) => {
+  await expect(trainCandidate(set, { ...REQUEST, ...change }, () => true)).rejects.toMatchObject({ name: 'UserError', message: expect.stringContaining(message) })
+})
+
+test.each(estimatorNames())('%s refuses no rows, one class and odd labels, and takes constant columns and missing ones', async (name) => {
+  const estimator = findEstimator(name)
+  const params = estimator.params({ [name === 'boosting' ? 'rounds' : 'trees']: 3 })
+  const fit = (some: TrainingSet) => estimator.fit(some, params, 1, () => true)
+  const small = plantedSet({ rows: 200, features: 2, frauds: 20 }, 1)
+  await expect(fit(subset(small, new Int32Array(0)))).rejects.toThrow('No rows to fit on')
+  await expect(fit({ ...small, y: new Uint8Array(200) })).rejects.toThrow('No fraud to fit on')
+  await expect(fit({ ...small, y: new Uint8Array(200).fill(1) })).rejects.toThrow('Nothing but frauds to fit on')
+  await expect(fit({ ...small, y: new Uint8Array(200).fill(255, 3, 4) })).rejects.toThrow('A label is 255')
+  for (const constant of [5, Number.NaN]) {
+    const { trees } = await fit({ ...small, x: small.x.map((value, at) => (at % 2 === 1 ? constant : value)) })
+    expect(new Set(trees.feature)).toEqual(new Set([-1, 0]))
+    const nothing = await fit({ ...small, x: small.x.map(() => constant) })
+    expect(new Set(nothing.trees.feature)).toEqual(new Set([-1]))
+  }
+})
+
+test('every parameter says what it means', () => {
+  for (const name of estimatorNames()) {
+    for (const parameter of findEstimator(name).parameters) {
+      expect(parameter.description).not.toBe('')
+      expect(typeof parameter.default).toBe('number')
+    }
+  }
+})
+
+/** Genuine rows of creditcard.csv in order of Time; Amount and V1 … V28. Missing: the test does not run. */
+const REAL = resolve(import.meta.dirname, '../../shared/data/kaggle-cc-real.csv')
+
+function readReal(): TrainingSet {
+  const [header, ...lines] = readFileSync(REAL, 'utf8').trim().replaceAll('"', '').split('\n')
+  const names = header.split(',').slice(1, 30)
+  const x = new Float32Array(lines.length * names.length)
+  const y = new Uint8Array(lines.length)
+  const time = new Float64Array(lines.length)
+  for (const [row, line] of lines.entries()) {
+    const cells = line.split(',').map(Number)
+    x.set(cells.slice(1, 30), row * names.length)
+    time[row] = cells[0] * 1000
+    y[row] = cells[30]
+  }
+  return { names, categorical: [], rows: lines.length, x, y, time, ids: Float64Array.from(lines.keys()) }
+}
+
+test.runIf(existsSync(REAL))('on the real kaggle-cc rows, split in time, both estimators reach an average precision of .84 with their defaults', async () => {
+  const real = readReal()
+  for (const estimator of estimatorNames()) {
+    const { metrics } = await trainCandidate(real, { ...REQUEST, estimator, params: {}, seed: 0, alertsPerDay: 100 }, () => true)
+    expect(metrics.average_precision).toBeGreaterThanOrEqual(0.84)
+    expect(metrics.onnx_parity).toBeLessThanOrEqual(1e-6)
+  }
+})

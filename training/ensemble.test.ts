@@ -1,0 +1,144 @@
+import { expect, test } from 'vitest'
+import { randomStream } from '../datasets/random.ts'
+import { binTraining, binWith, type Bins } from './binning.ts'
+import { boostingParams, fitBoosting, sampleSorted } from './boosting.ts'
+import { fitForest, forestParams } from './forest.ts'
+import { averagePrecision } from './metrics.ts'
+import { plantedSet } from './planted-set.ts'
+import type { Report } from './progress.ts'
+import { gainImportance, treeScores, type Trees } from './tree.ts'
+
+const proceed: Report = () => true
+
+/** Rows drawn from a tree of depth 2: v0 <= 10 ? (v1 <= 5 ? .02 : .3) : (v2 <= 14 ? .6 : .95); v3 means nothing. */
+function plantedTree(rows: number): { x: Float32Array; y: Uint8Array } {
+  const random = randomStream(11)
+  const x = Float32Array.from({ length: rows * 4 }, () => random.integer(21))
+  const rate = (at: number): number => (x[at] <= 10 ? (x[at + 1] <= 5 ? 0.02 : 0.3) : x[at + 2] <= 14 ? 0.6 : 0.95)
+  return { x, y: Uint8Array.from({ length: rows }, (_, row) => (random.uniform() < rate(row * 4) ? 1 : 0)) }
+}
+
+/** Splits of a tree of depth 2: root, left, right. */
+function splitsOf(trees: Trees, root: number): [feature: number, threshold: number][] {
+  return [root, trees.left[root], trees.left[root] + 1].map((node) => [trees.feature[node], trees.threshold[node]])
+}
+
+test('a planted tree is recovered split by split, by boosting and by a forest that sees all features', async () => {
+  const { x, y } = plantedTree(20_000)
+  const bins = binTraining(x, 4, y)
+  const planted = [[0, 10.5], [1, 5.5], [2, 14.5]]
+  const boosted = await fitBoosting(bins, y, boostingParams.parse({ rounds: 1, max_depth: 2, learning_rate: 1, l2: 0, subsample: 1, colsample: 1 }), 0, proceed)
+  expect(splitsOf(boosted, 0)).toEqual(planted)
+  const forest = await fitForest(bins, y, forestParams.parse({ trees: 5, max_depth: 2, max_features: 4 }), 0, proceed)
+  for (const root of forest.roots) expect(splitsOf(forest, root)).toEqual(planted)
+  const leaves = Array.from(forest.value.slice(0, 7)).filter((value) => value > 0).sort()
+  for (const [i, rate] of [0.02, 0.3, 0.6, 0.95].entries()) expect(Math.abs(leaves[i] - rate)).toBeLessThan(0.03)
+})
+
+test('a round at margin 0 steps to 4 (share − ½) in each leaf: the Newton step of the logistic loss', async () => {
+  const { x, y } = plantedTree(5000)
+  const bins = binTraining(x, 4, y)
+  const trees = await fitBoosting(bins, y, boostingParams.parse({ rounds: 1, max_depth: 1, learning_rate: 0.5, l2: 0, subsample: 1, colsample: 1 }), 0, proceed)
+  const [feature, cut] = [trees.feature[0], trees.cut[0]]
+  for (const side of [0, 1]) {
+    const labels = y.filter((_, row) => (bins.columns[feature][row] <= cut ? 0 : 1) === side)
+    const share = labels.reduce((a, b) => a + b, 0) / labels.length
+    expect(trees.value[trees.left[0] + side]).toBeCloseTo(0.5 * 4 * (share - 0.5), 5)
+  }
+})
+
+/** Gini impurity times weight of some rows, twice: what a split lowers. */
+function impurity(rows: number[], y: Uint8Array, weight: Uint8Array): number {
+  const [genuine, fraud] = [0, 1].map((label) => rows.reduce((sum, row) => sum + (y[row] === label ? weight[row] : 0), 0))
+  return genuine + fraud === 0 ? 0 : genuine + fraud - (genuine ** 2 + fraud ** 2) / (genuine + fraud)
+}
+
+/** What is wrong with one node and all below: leaves hold the share of frauds, splits are the best of all cuts of all features. */
+function faults(trees: Trees, node: number, rows: number[], bins: Bins, y: Uint8Array, weight: Uint8Array, least: number): string[] {
+  const weigh = (some: number[]): number => some.reduce((sum, row) => sum + weight[row], 0)
+  const part = (feature: number, cut: number): number[][] => [true, false].map((left) => rows.filter((row) => bins.columns[feature][row] <= cut === left))
+  const gainOf = (feature: number, cut: number): number => {
+    const sides = part(feature, cut)
+    return sides.some((side) => weigh(side) < least) ? -1 : impurity(rows, y, weight) - sides.reduce((sum, side) => sum + impurity(side, y, weight), 0)
+  }
+  const best = Math.max(...bins.cuts.flatMap((cuts, feature) => Array.from(cuts.keys()).map((cut) => gainOf(feature, cut))))
+  const [feature, cut] = [trees.feature[node], trees.cut[node]]
+  if (feature < 0) {
+    const share = weigh(rows.filter((row) => y[row] === 1)) / weigh(rows)
+    return [...(Math.abs(trees.value[node] - share) > 1e-6 ? [`leaf ${node}: ${trees.value[node]}, not ${share}`] : []), ...(share > 0 && share < 1 && best > -1 ? [`leaf ${node} can gain ${best}`] : [])]
+  }
+  const wrong = [trees.gain[node], gainOf(feature, cut)].filter((gain) => Math.abs(gain - best) > 1e-9).map((gain) => `node ${node} gains ${gain}, not ${best}`)
+  return [...wrong, ...part(feature, cut).flatMap((side, index) => faults(trees, trees.left[node] + index, side, bins, y, weight, least))]
+}
+
+test.each([1, 2, 3])('forest trees are exact greedy Gini trees on their bootstrap (seed %i)', async (seed) => {
+  const random = randomStream(seed)
+  const x = Float32Array.from({ length: 120 * 3 }, () => random.integer(12))
+  const y = Uint8Array.from({ length: 120 }, (_, row) => (random.uniform() < x[row * 3] / 15 ? 1 : 0))
+  const bins = binTraining(x, 3, y)
+  const trees = await fitForest(bins, y, forestParams.parse({ trees: 3, max_features: 3, min_samples_leaf: seed }), seed, proceed)
+  const found = Array.from(trees.roots).flatMap((root, tree) => {
+    const draws = randomStream(seed, tree + 1)
+    const weight = new Uint8Array(120)
+    for (let draw = 0; draw < 120; draw++) weight[draws.integer(120)]++
+    return faults(trees, root, Array.from({ length: 120 }, (_, row) => row).filter((row) => weight[row] > 0), bins, y, weight, seed)
+  })
+  expect(found).toEqual([])
+  expect(trees.feature.length).toBeGreaterThan(30)
+})
+
+test('the same seed gives the same trees, another seed others', async () => {
+  const set = plantedSet({ rows: 3000, features: 8, frauds: 60 }, 1)
+  const bins = binTraining(set.x, 8, set.y)
+  for (const fit of [
+    (seed: number) => fitBoosting(bins, set.y, boostingParams.parse({ rounds: 10 }), seed, proceed),
+    (seed: number) => fitForest(bins, set.y, forestParams.parse({ trees: 10 }), seed, proceed),
+  ]) {
+    const [one, same, other] = [await fit(7), await fit(7), await fit(8)]
+    expect(same).toEqual(one)
+    expect(other).not.toEqual(one)
+  }
+})
+
+test('tree t of a forest does not depend on how many there are', async () => {
+  const set = plantedSet({ rows: 1000, features: 6, frauds: 40 }, 2)
+  const bins = binTraining(set.x, 6, set.y)
+  const [three, five] = [await fitForest(bins, set.y, forestParams.parse({ trees: 3 }), 1, proceed), await fitForest(bins, set.y, forestParams.parse({ trees: 5 }), 1, proceed)]
+  expect(five.value.slice(0, three.value.length)).toEqual(three.value)
+})
+
+test('reports come a round with the watched average precision, and early stopping keeps the best round', async () => {
+  const set = plantedSet({ rows: 4000, features: 6, frauds: 120 }, 3)
+  const later = plantedSet({ rows: 4000, features: 6, frauds: 120 }, 4)
+  const bins = binTraining(set.x, 6, set.y)
+  const watch = { bins: binWith(bins.cuts, later.x, later.rows), y: later.y }
+  const values: number[] = []
+  const params = boostingParams.parse({ rounds: 300, learning_rate: 0.3, early_stopping_rounds: 10, watch_share: 0.5 })
+  const trees = await fitBoosting(bins, set.y, params, 0, (round, value) => values.push(value) === round, watch)
+  const best = values.indexOf(Math.max(...values)) + 1
+  expect(values.length).toBe(best + 10)
+  expect(trees.roots.length).toBe(best)
+  expect(averagePrecision(treeScores(trees, later.x, 6), later.y)).toBe(Math.max(...values))
+})
+
+test('importance is the share of gain, and finds the features that matter', async () => {
+  const { x, y } = plantedTree(5000)
+  const trees = await fitForest(binTraining(x, 4, y), y, forestParams.parse({ trees: 10, max_depth: 2, max_features: 4 }), 0, proceed)
+  const importance = gainImportance(trees, 4)
+  expect(importance.reduce((a, b) => a + b)).toBeCloseTo(1, 12)
+  expect(importance[0]).toBeGreaterThan(0.5)
+  expect(importance[3]).toBe(0)
+})
+
+test('samples are rising, different and as many as asked for', () => {
+  const random = randomStream(1)
+  const seen = new Float64Array(20)
+  for (let i = 0; i < 4000; i++) {
+    const sample = sampleSorted(random, 20, 5)
+    expect(sample.length === 5 && sample.every((value, at) => at === 0 || value > sample[at - 1])).toBe(true)
+    for (const value of sample) seen[value]++
+  }
+  expect(Math.min(...seen)).toBeGreaterThan(850)
+  expect(Math.max(...seen)).toBeLessThan(1150)
+  expect(Array.from(sampleSorted(random, 3, 9))).toEqual([0, 1, 2])
+})
