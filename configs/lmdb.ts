@@ -24,6 +24,11 @@ export interface Environment {
   database(name: string): Bytes
   /** Runs `action` in one write transaction and commits. When it throws, or the disk is full, nothing is written. Synchronous: `action` must not await. */
   write<T>(action: () => T): T
+  /**
+   * The same, committed by LMDB's own thread while this one goes on: `action` runs soon, and the promise settles when the
+   * commit is durable. Commits asked for earlier come earlier.
+   */
+  writeLater<T>(action: () => T): Promise<T>
   /** Runs `action` on the newest snapshot; the errors of LMDB name the file. Buffers of `getBinaryFast` are reused by the next get. */
   read<T>(action: () => T): T
   close(): Promise<void>
@@ -58,6 +63,13 @@ export function openEnvironment(folder: string, options: EnvironmentOptions = {}
     file,
     database: (name) => guarded(file, () => root.openDB<Buffer, Buffer>(name, { keyEncoding: 'binary', encoding: 'binary' })),
     write: (action) => guarded(file, () => root.transactionSync(action, COMMIT_NOW)),
+    writeLater: async (action) => {
+      try {
+        return await root.childTransaction(action)
+      } catch (error) {
+        throw explained(error, file)
+      }
+    },
     read: (action) =>
       guarded(file, () => {
         root.resetReadTxn()

@@ -32,7 +32,7 @@ export function joinGroup(store: TopicStore, group: string, topic: string): Grou
     seek: (partition, offset) => void member.positions.set(partition, offset),
     poll: (options) => poll(member, options),
     idle: async () => readers.every((reader, partition) => position(member, partition) >= reader.end()),
-    commit: async (partition, nextOffset, outputs) => commit(member, partition, nextOffset, outputs),
+    commit: (partition, nextOffset, outputs) => commit(member, partition, nextOffset, outputs),
     async [Symbol.asyncDispose]() {
       store.shared.write(() => release(seat, epoch))
     },
@@ -71,10 +71,10 @@ function takeTurn(member: Membership, maxRecords: number): RecordBatch | undefin
   return undefined
 }
 
-function commit(member: Membership, partition: number, nextOffset: number, outputs: Map<string, NewRecord[]>): void {
+async function commit(member: Membership, partition: number, nextOffset: number, outputs: Map<string, NewRecord[]>): Promise<void> {
   const { store, seat, epoch } = member
   const encoded = [...outputs].map(([topic, records]) => encodeOutput(store, seat, topic, records))
-  store.shared.write(() => {
+  await store.shared.writeLater(() => {
     assertOwner(seat, epoch)
     for (const output of encoded) store.write(output)
     commitOffset(seat, partition, nextOffset)

@@ -1,4 +1,5 @@
 import { UserError } from '../configs/user-error.ts'
+import type { EventRings } from './ring.ts'
 import type { ViewFold } from './view-fold.ts'
 
 const VERSION = 1
@@ -14,24 +15,36 @@ const HEADER = 16
  */
 export function encodeState(view: ViewFold, slot: number): Buffer {
   const { rings } = view
+  const { amount, label } = rings.columns
   const progress = view.windows.progress(slot)
   const first = rings.first[slot]
   const events = rings.next[slot] - first
-  const bytes = Buffer.allocUnsafe(sizeOf(events, progress.length / 2, rings.columns.amount, rings.columns.label))
+  const bytes = Buffer.allocUnsafeSlow(sizeOf(events, progress.length / 2, amount, label))
   bytes.writeUInt8(VERSION, 0)
-  bytes.writeUInt8((rings.columns.amount ? 1 : 0) + (rings.columns.label ? 2 : 0), 1)
+  bytes.writeUInt8((amount ? 1 : 0) + (label ? 2 : 0), 1)
   bytes.writeUInt16LE(progress.length / 2, 2)
   bytes.writeUInt32LE(events, 4)
   bytes.writeDoubleLE(view.clock(slot), 8)
-  let at = HEADER
-  for (const bound of progress) at = bytes.writeUInt32LE(bound, at)
-  for (let s = first; s < first + events; s++) at = bytes.writeDoubleLE(rings.time[rings.position(slot, s)], at)
-  if (rings.columns.amount) for (let s = first; s < first + events; s++) at = bytes.writeDoubleLE(rings.amount[rings.position(slot, s)], at)
-  if (rings.columns.label) {
-    for (let s = first; s < first + events; s++) at = bytes.writeUInt32LE(rings.idHash[rings.position(slot, s)], at)
-    for (let s = first; s < first + events; s++) at = bytes.writeUInt8(rings.fraud[rings.position(slot, s)], at)
-  }
+  new Uint32Array(bytes.buffer, HEADER, progress.length).set(progress)
+  // Every column begins at a multiple of its element's size, so it is written as a typed array.
+  const times = HEADER + progress.length * 4
+  const amounts = times + events * 8
+  const hashes = amounts + (amount ? events * 8 : 0)
+  copyRing(rings.time, new Float64Array(bytes.buffer, times, events), rings, slot)
+  if (amount) copyRing(rings.amount, new Float64Array(bytes.buffer, amounts, events), rings, slot)
+  if (!label) return bytes
+  copyRing(rings.idHash, new Uint32Array(bytes.buffer, hashes, events), rings, slot)
+  copyRing(rings.fraud, new Uint8Array(bytes.buffer, hashes + events * 4, events), rings, slot)
   return bytes
+}
+
+/** Copies a slot's events of one column, oldest first: a ring lies in at most two runs. */
+function copyRing<T extends Float64Array | Uint32Array | Uint8Array>(from: T, to: T, rings: EventRings, slot: number): void {
+  const start = rings.first[slot] & rings.mask[slot]
+  const base = rings.base[slot]
+  const untilEnd = Math.min(to.length, rings.mask[slot] + 1 - start)
+  to.set(from.subarray(base + start, base + start + untilEnd))
+  to.set(from.subarray(base, base + to.length - untilEnd), untilEnd)
 }
 
 /**

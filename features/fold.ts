@@ -74,6 +74,11 @@ export class ServiceFold {
     return matrix
   }
 
+  /** Keys changed since a checkpoint took them. */
+  get changedKeys(): number {
+    return this.views.reduce((sum, view) => sum + view.changedKeys, 0)
+  }
+
   #room(size: number): FeatureMatrix {
     if (this.#matrix.late.length < size) this.#matrix = { rows: 0, values: new Float64Array(size * this.names.length), late: new Uint8Array(size) }
     this.#matrix.late.fill(0)

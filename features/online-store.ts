@@ -63,7 +63,7 @@ export interface GroupState {
   checkpoint: Checkpoint | undefined
   /** States in the order of `keys`, the group's own before the base's; undefined where neither has one. */
   read(view: string, keys: readonly (number | string)[]): Promise<(Uint8Array | undefined)[]>
-  /** Writes the states and the checkpoint in one step, durable on return: after a kill both are there, or neither. */
+  /** Writes the states and the checkpoint in one step, durable when the promise settles: after a kill both are there, or neither. The bytes must not change before. */
   write(states: Iterable<EntityState>, checkpoint: Checkpoint): Promise<void>
 }
 

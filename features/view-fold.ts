@@ -127,6 +127,10 @@ export class ViewFold {
     this.#clock[slot] = clock
   }
 
+  get changedKeys(): number {
+    return this.#changedSlots.length
+  }
+
   /** Slots changed since the last call, and forgets them: what a checkpoint has to write. */
   takeChanged(): number[] {
     const changed = this.#changedSlots

@@ -84,10 +84,12 @@ export async function replay(log: EventLog, dataset: Dataset, options: Replay): 
 
 /** Resolves to how many events may go now, at least one, after waiting until it is so. */
 function pacer(rate: number): () => Promise<number> {
-  const started = performance.now()
+  let started: number | undefined
   let allowed = 0
   return async () => {
     if (!Number.isFinite(rate)) return BATCH
+    // From the first event on: reading up to it may take a while, and is no debt.
+    started ??= performance.now()
     for (;;) {
       const due = Math.floor(((performance.now() - started) / 1000) * rate) - allowed
       if (due > 0) {

@@ -108,43 +108,71 @@ interface Loop {
   input: Float32Array
 }
 
+/**
+ * Batches in sequence, commits beside them: while LMDB or the broker makes batch n durable, batch n + 1 is decoded, folded
+ * and scored. One commit is under way at a time, and a checkpoint waits for it, because state must never be ahead of outputs.
+ */
 async function run(loop: Loop, options: ScorerOptions): Promise<void> {
   const { member, checkpoints } = loop
+  let commit = settled(Promise.resolve())
   while (!options.signal.aborted) {
     const records = await member.poll({ maxRecords: options.maxBatch, timeoutMs: POLL_MS, signal: options.signal })
     if (records !== undefined) {
-      const batch = await scoreBatch(loop, records, options.now)
+      const { batch, outputs } = await scoreBatch(loop, records)
+      await throwIfFailed(commit)
+      commit = settled(commitBatch(loop, records, batch, outputs, options))
       checkpoints.folded(records.partition, nextOffset(records))
-      options.onBatch?.(batch)
     } else if (options.endWhenIdle() && (await member.idle())) {
       break
     }
-    await checkpoints.writeIfDue()
+    if (!checkpoints.due()) continue
+    await throwIfFailed(commit)
+    await checkpoints.write()
   }
+  await throwIfFailed(commit)
   await checkpoints.write()
+  await checkpoints.written()
 }
 
-async function scoreBatch(loop: Loop, records: RecordBatch, now: () => number): Promise<ScoredBatch> {
+/** The outcome of work that is looked at later: as a value, because a rejection nobody awaits yet ends the process. */
+function settled(work: Promise<void>): Promise<{ error: unknown } | undefined> {
+  return work.then(() => undefined, (error: unknown) => ({ error }))
+}
+
+async function throwIfFailed(outcome: Promise<{ error: unknown } | undefined>): Promise<void> {
+  const failed = await outcome
+  if (failed !== undefined) throw failed.error
+}
+
+async function commitBatch({ member }: Loop, records: RecordBatch, batch: ScoredBatch, outputs: Outputs | undefined, options: ScorerOptions): Promise<void> {
+  const { partition } = records
+  const next = nextOffset(records)
+  if (outputs !== undefined) await member.commit(partition, next, outputs)
+  options.onBatch?.({ ...batch, done: options.now() })
+}
+
+type Outputs = Map<string, NewRecord[]>
+
+/** Folds and scores a batch. Without outputs when every record of it had its outputs committed before. */
+async function scoreBatch(loop: Loop, records: RecordBatch): Promise<{ batch: ScoredBatch; outputs?: Outputs }> {
   const { fold, member } = loop
   const decoded = loop.decode(records)
   await restore(loop, decoded)
   const features = fold.fold(decoded.events)
   loop.checkpoints.sawTimes(decoded.events)
   const committed = member.committed.get(records.partition) ?? 0
-  const next = nextOffset(records)
-  const rows = transactionRows(decoded)
-  const done: ScoredBatch = { scored: 0, alerts: 0, rejected: 0, labels: decoded.events.size - rows.length, late: 0, replayed: 0, timestamps: new Float64Array(0), done: 0 }
-  done.replayed = firstAtOrAfter(records, committed)
-  if (next <= committed) return { ...done, labels: 0 }
+  const replayed = firstAtOrAfter(records, committed)
+  const batch: ScoredBatch = { scored: 0, alerts: 0, rejected: 0, labels: 0, late: 0, replayed, timestamps: new Float64Array(0), done: 0 }
+  if (replayed === records.size) return { batch }
 
+  const rows = transactionRows(decoded)
   const fresh = rows.flatMap((row, k) => (records.offsets[decoded.index[row]] >= committed ? [k] : []))
-  const outputs = await judge(loop, records, decoded, features, rows, fresh, done)
-  const letters = decoded.rejected.filter(({ index }) => records.offsets[index] >= committed).map((rejection) => deadLetter(records, rejection))
-  done.rejected = letters.length
+  const outputs = await judge(loop, records, decoded, features, rows, fresh, batch)
+  const letters = decoded.rejected.filter(({ index }) => index >= replayed).map((rejection) => deadLetter(records, rejection))
+  batch.rejected = letters.length
+  batch.labels = records.size - replayed - fresh.length - letters.length
   if (letters.length > 0) outputs.set(DEAD_LETTERS, letters)
-  await member.commit(records.partition, next, outputs)
-  done.done = now()
-  return done
+  return { batch, outputs }
 }
 
 /** Gives new keys of the batch the state they had when the group last wrote it, or when history ended. */
@@ -173,9 +201,9 @@ async function judge(
   features: FeatureMatrix,
   rows: number[],
   fresh: number[],
-  done: ScoredBatch,
-): Promise<Map<string, NewRecord[]>> {
-  const outputs = new Map<string, NewRecord[]>()
+  batch: ScoredBatch,
+): Promise<Outputs> {
+  const outputs: Outputs = new Map()
   if (fresh.length === 0) return outputs
   const champion = loop.champions.current()
   const { threshold } = champion.card
@@ -183,7 +211,7 @@ async function judge(
   const write = predictionWriter(loop.fold.names, { name: champion.name, version: champion.version, threshold, group: loop.group })
   const predictions: NewRecord[] = []
   const alerts: NewRecord[] = []
-  done.timestamps = new Float64Array(fresh.length)
+  batch.timestamps = new Float64Array(fresh.length)
   for (const [i, k] of fresh.entries()) {
     const row = rows[k]
     const late = features.late[k] === 1
@@ -191,11 +219,11 @@ async function judge(
     const record = write(prediction)
     predictions.push(record)
     if (decide(scores[i], threshold) === 'alert') alerts.push(record)
-    if (late) done.late++
-    done.timestamps[i] = records.timestamps[index[row]]
+    if (late) batch.late++
+    batch.timestamps[i] = records.timestamps[index[row]]
   }
-  done.scored = predictions.length
-  done.alerts = alerts.length
+  batch.scored = predictions.length
+  batch.alerts = alerts.length
   outputs.set(PREDICTIONS, predictions)
   if (alerts.length > 0) outputs.set(FRAUD_ALERTS, alerts)
   return outputs
