@@ -1,0 +1,96 @@
+import { join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { openEventLog } from '../datasets/event-log.ts'
+import type { DeadLetter } from '../serving/dead-letter.ts'
+import type { Prediction } from '../serving/prediction.ts'
+import { startFd } from './fd-process.ts'
+import { makeWorld, type World } from './world.ts'
+
+let world: World
+beforeAll(async () => {
+  world = await makeWorld({ customers: 300, terminals: 500, days: 80, liveDays: 30 })
+})
+afterAll(() => world[Symbol.asyncDispose]())
+
+const config = (): string[] => ['--config', join(world.home, 'config.yaml')]
+
+/** What a topic holds, as `fd topics read` prints it. */
+async function values<T>(topic: string): Promise<T[]> {
+  const lines = (await world.fd('topics', 'read', topic)).split('\n').filter((line) => line !== '')
+  return lines.map((line) => (JSON.parse(line) as { value: T }).value)
+}
+
+test('three terminals: produce, score, and read the alerts as they come; a promotion at 5,000 a second loses and doubles nothing', { timeout: 120_000 }, async () => {
+  await world.fd('train', '--dataset', 'simulated', '--data', world.file, '--until', world.cut, '--model', 'forest', '--param', 'trees=20', '--register', 'card-fraud')
+  const scorer = startFd(world.home, ['score', '--json', ...config()])
+  await scorer.says('Scoring with card-fraud version 1')
+  const reader = startFd(world.home, ['topics', 'read', 'fraud_alerts', '--follow'])
+  const producer = startFd(world.home, ['produce', '--dataset', 'simulated', '--data', world.file, '--from', world.cut, '--rate', '5000', '--json'])
+  await wait(1200)
+  await world.fd('models', 'promote', 'card-fraud', '2', '--force', '--reason', 'the stream must not notice')
+  await scorer.says('New champion: card-fraud version 2')
+  const { transactions } = JSON.parse((await producer.ended).stdout) as { transactions: number }
+  await wait(500)
+  scorer.child.kill('SIGTERM')
+  const totals = JSON.parse((await scorer.ended).stdout) as Record<string, number>
+  reader.child.kill('SIGTERM')
+
+  const predictions = await world.predictions('scorer')
+  expect(transactions).toBeGreaterThan(10_000)
+  expect(totals).toMatchObject({ scored: transactions, rejected: 0, late: 0, replayed: 0 })
+  expect(predictions.length).toBe(transactions)
+  expect(new Set(predictions.map(({ transaction_id }) => transaction_id)).size).toBe(transactions)
+  const versions = predictions.map(({ model }) => model.version)
+  const swap = versions.indexOf(2)
+  expect(swap).toBeGreaterThan(0)
+  expect(versions).toEqual(versions.map((_, i) => (i < swap ? 1 : 2)))
+  for (const prediction of predictions) expect(prediction.decision).toBe(prediction.score >= prediction.threshold ? 'alert' : 'approve')
+
+  const alerts = predictions.filter(({ decision }) => decision === 'alert')
+  expect(alerts.length).toBeGreaterThan(0)
+  const followed = (await reader.ended).stdout.split('\n').filter((line) => line !== '')
+  expect(followed.map((line) => (JSON.parse(line) as { value: Prediction }).value)).toEqual(alerts)
+})
+
+test('malformed records go to transactions.dlq with reason and bytes, and the scorer goes on', async () => {
+  const bad = ['not json', '{"TRANSACTION_ID":1}', '\ufffd', JSON.stringify({ TRANSACTION_ID: 1, TX_DATETIME: 1, CUSTOMER_ID: 'x', TERMINAL_ID: 1, TX_AMOUNT: 1 })]
+  const good = { TRANSACTION_ID: 9_000_001, TX_DATETIME: Date.UTC(2018, 8, 1), CUSTOMER_ID: 1, TERMINAL_ID: 1, TX_AMOUNT: 12.5, note: 'unknown fields are ignored' }
+  {
+    await using log = await openEventLog(`lmdb:${join(world.home, 'log')}`)
+    await log.append('transactions', [...bad.map((value) => ({ value, timestamp: 0 })), { value: Buffer.from([0xc3, 0x28, 0]), timestamp: 0 }, { value: JSON.stringify(good), timestamp: 0 }])
+  }
+  await world.fd('score', '--until-idle')
+  const letters = await values<DeadLetter>('transactions.dlq')
+  expect(letters.map(({ bytes }) => Buffer.from(bytes, 'base64'))).toEqual([...bad.map((value) => Buffer.from(value)), Buffer.from([0xc3, 0x28, 0])])
+  expect(letters.map(({ reason }) => reason)).toEqual([
+    expect.stringMatching(/^not JSON/), expect.stringMatching(/^TX_DATETIME: expected/), expect.stringMatching(/^not JSON/),
+    expect.stringMatching(/^CUSTOMER_ID: expected a whole number, found "x"/), expect.stringMatching(/^not JSON/),
+  ])
+  expect((await world.predictions('scorer')).at(-1)?.transaction_id).toBe(good.TRANSACTION_ID)
+  await world.fd('features', 'verify')
+})
+
+test('a second scorer of the group is refused while the first lives, and may go on when it is gone', async () => {
+  const first = startFd(world.home, ['score'])
+  await first.says('Scoring with')
+  const second = await world.try('score', '--until-idle')
+  expect(second.code).toBe(2)
+  expect(second.stderr).toMatch(/already reads topic "transactions" in process \d+.*--group/s)
+  first.child.kill('SIGKILL')
+  await first.ended
+  expect((await world.try('score', '--until-idle')).code).toBe(0)
+})
+
+test('served features that were tampered with are found: verify ends with 1 and names them', async () => {
+  const [prediction] = await world.predictions('scorer')
+  {
+    await using log = await openEventLog(`lmdb:${join(world.home, 'log')}`)
+    const forged = { ...prediction, group: 'forged', features: { ...prediction.features, tx_amount: (prediction.features['tx_amount'] ?? 0) + 0.01 } }
+    await log.append('predictions', [{ value: JSON.stringify(forged), timestamp: 0 }])
+  }
+  const { code, stdout } = await world.try('features', 'verify', '--group', 'forged')
+  expect(code).toBe(1)
+  expect(stdout).toMatch(/differences +1\n/)
+  expect(stdout).toMatch(/tx_amount/)
+})
