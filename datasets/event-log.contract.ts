@@ -234,7 +234,7 @@ function processTests(harness: LogHarness): void {
         process.stdout.write('joined\\n')
         for (let next = member.committed.get(0); ; next++) {
           const output = [{ value: String(next), timestamp: next }]
-          await member.commit(0, next + 1, new Map([['out', output], ['twice', [...output, ...output]]]))
+          await (await member.commit(0, next + 1, new Map([['out', output], ['twice', [...output, ...output]]]))).durable
         }`,
       )
       await firstLine(committer)
@@ -279,7 +279,7 @@ function groupTests(harness: LogHarness): void {
     expect(first.committed.get(0)).toBe(0)
     expect(await first.idle()).toBe(false)
     expect((await first.poll(patient))?.size).toBe(100)
-    await first.commit(0, 100, new Map([['out', numbered(100)]]))
+    await (await first.commit(0, 100, new Map([['out', numbered(100)]]))).durable
     expect((await first.poll(patient))?.offsets[0]).toBe(100)
     await first[Symbol.asyncDispose]()
     await using second = await log.join('g', 'in')
@@ -348,12 +348,12 @@ function groupTests(harness: LogHarness): void {
     await using log = await openEventLog(url)
     await log.append('in', numbered(5))
     const old = await log.join('g', 'in')
-    await old.commit(0, 1, new Map([['out', numbered(1)]]))
+    await (await old.commit(0, 1, new Map([['out', numbered(1)]]))).durable
     await harness.buryOwner(url, 'g', 'in')
     await using heir = await log.join('g', 'in')
     await expect(old.commit(0, 2, new Map([['out', numbered(1, 1)]]))).rejects.toThrow(/taken over/)
     await old[Symbol.asyncDispose]()
-    await heir.commit(0, 3, new Map([['out', numbered(1, 7)]]))
+    await (await heir.commit(0, 3, new Map([['out', numbered(1, 7)]]))).durable
     expect(values(await readAll(log, 'out'))).toEqual([0, 7])
     await heir[Symbol.asyncDispose]()
     await expect(heir.commit(0, 4, new Map())).rejects.toThrow(UserError)
@@ -366,8 +366,8 @@ function groupTests(harness: LogHarness): void {
     await log.append('in', numbered(5))
     await using a = await log.join('a', 'in')
     await using b = await log.join('b', 'in')
-    await a.commit(0, 1, new Map([['out', numbered(2)]]))
-    await b.commit(0, 5, new Map([['out', numbered(2, 2)]]))
+    await (await a.commit(0, 1, new Map([['out', numbered(2)]]))).durable
+    await (await b.commit(0, 5, new Map([['out', numbered(2, 2)]]))).durable
     await log.append('out', numbered(1, 4))
     expect(values(await readAll(log, 'out'))).toEqual(upTo(5))
     expect([a.committed.get(0), b.committed.get(0)]).toEqual([1, 5])

@@ -57,11 +57,13 @@ export interface GroupMember extends AsyncDisposable {
   /** True when every partition has been polled to its current end. */
   idle(): Promise<boolean>
   /**
-   * Writes all outputs and the next offset to consume of one partition in one transaction, durable on return. Fenced as
-   * above. Topics that are missing are made. With `lmdb:` an output topic must not have been appended to before its first
-   * commit (one LMDB environment has both offsets and outputs); appending to it later is fine.
+   * Writes all outputs and the next offset to consume of one partition in one transaction. Resolves when the transaction is
+   * on its way, so that the caller can go on with the next batch; `durable` settles when it is done, or has failed with
+   * nothing written. One at a time: await `durable` before the next commit.
+   *
+   * @throws UserError, here or from `durable`, when another owner has replaced this one.
    */
-  commit(partition: number, nextOffset: number, outputs: Map<string, NewRecord[]>): Promise<void>
+  commit(partition: number, nextOffset: number, outputs: Map<string, NewRecord[]>): Promise<{ durable: Promise<void> }>
 }
 
 export interface TopicSettings {
@@ -94,7 +96,7 @@ export interface NewRecord {
 /**
  * Records of one partition as columns over one buffer, so that a hot path makes no object a record.
  * Record i has offset `offsets[i]`; its key is bytes `keyStart[i]` to `valueStart[i]` (empty: no key), its value
- * `valueStart[i]` to `valueEnd[i]`. Valid until the next batch is asked for, unless copied.
+ * `valueStart[i]` to `valueEnd[i]`. It stays valid as long as it is held.
  */
 export interface RecordBatch {
   topic: string

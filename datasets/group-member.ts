@@ -71,15 +71,24 @@ function takeTurn(member: Membership, maxRecords: number): RecordBatch | undefin
   return undefined
 }
 
-async function commit(member: Membership, partition: number, nextOffset: number, outputs: Map<string, NewRecord[]>): Promise<void> {
+/** A commit of fewer records is quicker done here than handed to LMDB's thread and back: 0.1 to 0.3 ms each way on two shared cores. */
+const WORTH_HANDING_OVER = 256
+
+async function commit(member: Membership, partition: number, nextOffset: number, outputs: Map<string, NewRecord[]>): Promise<{ durable: Promise<void> }> {
   const { store, seat, epoch } = member
   const encoded = [...outputs].map(([topic, records]) => encodeOutput(store, seat, topic, records))
-  await store.shared.writeLater(() => {
+  const { promise: written, resolve: wrote } = Promise.withResolvers<void>()
+  const write = (): void => {
     assertOwner(seat, epoch)
     for (const output of encoded) store.write(output)
     commitOffset(seat, partition, nextOffset)
-  })
-  member.committed.set(partition, nextOffset)
+    wrote()
+  }
+  const records = [...outputs.values()].reduce((sum, { length }) => sum + length, 0)
+  const durable = records < WORTH_HANDING_OVER ? Promise.resolve(store.shared.write(write)) : store.shared.writeLater(write)
+  // A transaction that fails before it writes settles `durable` alone.
+  await Promise.race([written, durable])
+  return { durable: durable.then(() => void member.committed.set(partition, nextOffset)) }
 }
 
 function encodeOutput(store: TopicStore, { group }: GroupSeat, topic: string, records: NewRecord[]): EncodedRecords {

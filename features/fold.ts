@@ -31,7 +31,7 @@ export class ServiceFold {
   readonly #scale: number
   readonly #slots: Uint32Array[] = []
   #prepared: EventBatch | undefined
-  #matrix: FeatureMatrix = { rows: 0, values: new Float64Array(0), late: new Uint8Array(0) }
+  readonly #matrix: FeatureMatrix = { rows: 0, values: new Float64Array(0), late: new Uint8Array(0) }
 
   constructor(service: FeatureService, schema: DatasetSchema, settings: { lateness?: DurationMs; maxEvents?: number } = {}) {
     this.service = service
@@ -80,7 +80,10 @@ export class ServiceFold {
   }
 
   #room(size: number): FeatureMatrix {
-    if (this.#matrix.late.length < size) this.#matrix = { rows: 0, values: new Float64Array(size * this.names.length), late: new Uint8Array(size) }
+    if (this.#matrix.late.length < size) {
+      this.#matrix.values = new Float64Array(size * this.names.length)
+      this.#matrix.late = new Uint8Array(size)
+    }
     this.#matrix.late.fill(0)
     return this.#matrix
   }

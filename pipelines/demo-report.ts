@@ -25,7 +25,7 @@ export interface DemoResult {
 
 /** Reads the alerts from their topic and the truth, in hindsight, from the dataset. */
 export async function alertsAgainstTruth({ config }: Context, dataset: Dataset, from: number): Promise<AlertTruth> {
-  const [{ openEventLog }, { FRAUD_ALERTS }] = await Promise.all([import('../datasets/event-log.ts'), import('../serving/scorer.ts')])
+  const [{ openEventLog }, { FRAUD_ALERTS }] = await Promise.all([import('../datasets/event-log.ts'), import('../serving/batch.ts')])
   await using log = await openEventLog(config.eventLog)
   const alerted = new Set<number | string>()
   for await (const batch of log.read(FRAUD_ALERTS, 0)) {

@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { errorMessage } from '../configs/user-error.ts'
-import type { ScoredBatch } from '../serving/scorer.ts'
+import type { ScoredBatch } from '../serving/batch.ts'
 import { action, example, stopSignal, wallClock, type Context } from './command.ts'
 import { count, pairs } from './output.ts'
 

@@ -43,7 +43,7 @@ export function trainCommand(): Command {
       .option('--alerts-per-day <n>', 'alert budget from which the threshold follows', positiveNumber, 100)
       .option('--sort', 'order the file by time first'),
     'fd train --dataset kaggle-cc --data creditcard.csv --model forest --register card-fraud',
-    'fd train --dataset simulated --param rounds=200 --param depth=5',
+    'fd train --dataset simulated --param rounds=200 --param max_depth=5',
   ).action(action(trainCommandAction))
 }
 

@@ -38,9 +38,9 @@ async function verify({ config, output }: Context, options: VerifyOptions): Prom
 
 /** Recomputes a stretch of the log as `verify` does, with the service and schema of a model's card. */
 export async function runVerify({ config, output }: Context, card: ModelCard, options: { group?: string; from?: number; to?: number }): Promise<ParityReport> {
-  const [{ openDataset }, { openEventLog }, { featureService }, { openOnlineStore }, { verifyParity }, scorer] = await Promise.all([
+  const [{ openDataset }, { openEventLog }, { featureService }, { openOnlineStore }, { verifyParity }, topics] = await Promise.all([
     import('../datasets/catalog.ts'), import('../datasets/event-log.ts'), import('../features/catalog.ts'), import('../features/online-store.ts'),
-    import('../features/parity.ts'), import('../serving/scorer.ts'),
+    import('../features/parity.ts'), import('../serving/batch.ts'),
   ])
   const service = featureService(card.service.name)
   await using log = await openEventLog(config.eventLog)
@@ -53,8 +53,8 @@ export async function runVerify({ config, output }: Context, card: ModelCard, op
   const progress = output.progress('verify')
   const report = await verifyParity({
     log, service,
-    input: scorer.TRANSACTIONS,
-    served: scorer.PREDICTIONS,
+    input: topics.TRANSACTIONS,
+    served: topics.PREDICTIONS,
     group: options.group ?? config.scorer.group,
     schema: card.dataset.schema,
     ...(dataset === undefined ? {} : { history: { dataset, ...(history?.until === undefined ? {} : { until: history.until }) } }),

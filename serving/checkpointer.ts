@@ -19,8 +19,7 @@ export interface Checkpointer {
    */
   resumeAt(partition: number, start: number): number
   /** A batch has been folded; `next` is the offset after it. */
-  folded(partition: number, next: number): void
-  sawTimes(events: EventBatch): void
+  folded(partition: number, next: number, events: EventBatch): void
   due(): boolean
   /** Takes the state as it stands and begins to write it; waits for the one before. Nothing when nothing was folded since. */
   write(): Promise<void>
@@ -41,11 +40,9 @@ export function checkpointer(fold: ServiceFold, state: GroupState, options: { mi
   return {
     written,
     resumeAt: (partition, start) => resumeAt(partition, offsets.get(String(partition)) ?? start, start),
-    folded: (partition, next) => {
+    folded: (partition, next, events) => {
       offsets.set(String(partition), next)
       changed = true
-    },
-    sawTimes: (events) => {
       for (let row = 0; row < events.size; row++) if (events.time[row] > watermark) watermark = events.time[row]
     },
     due: () => {

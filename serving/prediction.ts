@@ -1,6 +1,5 @@
 import type { NewRecord, RecordBatch } from '../datasets/event-log.ts'
-import type { KeyColumn } from '../datasets/transaction.ts'
-import type { FeatureMatrix } from '../features/fold.ts'
+import type { EpochMs } from '../datasets/transaction.ts'
 
 export type Decision = 'alert' | 'approve'
 
@@ -38,31 +37,35 @@ export interface Judge {
  * every record, and `JSON.stringify` of one object a transaction was the largest part of the scorer's time.
  * Numbers are ECMAScript's shortest text, which reads back to the same bits.
  */
-export function predictionWriter(names: readonly string[], judge: Judge): (row: PredictionRow) => NewRecord {
+export function predictionWriter(names: readonly string[], judge: Judge): PredictionWriter {
   const labels = names.map((name, f) => `${f === 0 ? '' : ','}${JSON.stringify(name)}:`)
   const model = `,"threshold":${json(judge.threshold)},"model":{"name":${JSON.stringify(judge.name)},"version":${judge.version}},"features":{`
-  const end = `},"group":${JSON.stringify(judge.group)}`
-  return ({ id, eventTime, score, features, k, records, index, late }) => {
+  const group = `},"group":${JSON.stringify(judge.group)}`
+  return (id, eventTime, score, features, k, records, index, late) => {
     let value = `{"transaction_id":${typeof id === 'number' ? id : JSON.stringify(id)},"event_time":${eventTime},"score":${json(score)},"decision":"${decide(score, judge.threshold)}"${model}`
-    const first = k * names.length
-    for (let f = 0; f < labels.length; f++) value += labels[f] + json(features.values[first + f])
-    value += `},"input":{"partition":${records.partition},"offset":${records.offsets[index]}${end}${late ? ',"late":true' : ''}}`
+    const first = k * labels.length
+    for (let f = 0; f < labels.length; f++) value += labels[f] + json(features[first + f])
+    value += `},"input":{"partition":${records.partition},"offset":${records.offsets[index]}${group}${late ? ',"late":true' : ''}}`
     return { key: keyOf(records, index), value, timestamp: records.timestamps[index] }
   }
 }
 
-export interface PredictionRow {
-  id: KeyColumn[number]
-  eventTime: number
-  score: number
-  features: FeatureMatrix
-  /** Row of `features`. */
-  k: number
-  records: RecordBatch
-  /** The input record in `records`. */
-  index: number
-  late: boolean
-}
+/**
+ * The prediction of one transaction.
+ *
+ * @param features row-major feature values, of which row `k` is meant.
+ * @param index of the input record in `records`.
+ */
+export type PredictionWriter = (
+  id: number | string,
+  eventTime: EpochMs,
+  score: number,
+  features: Float64Array,
+  k: number,
+  records: RecordBatch,
+  index: number,
+  late: boolean,
+) => NewRecord
 
 export function decide(score: number, threshold: number): Decision {
   return score >= threshold ? 'alert' : 'approve'

@@ -1,22 +1,15 @@
-import { eventDecoder, type DecodedBatch } from '../datasets/event-json.ts'
-import type { EventLog, GroupMember, NewRecord, RecordBatch } from '../datasets/event-log.ts'
-import { FRAUD_LABEL } from '../datasets/transaction.ts'
 import { UserError } from '../configs/user-error.ts'
-import { decodeState } from '../features/entity-state.ts'
-import { ServiceFold, type FeatureMatrix } from '../features/fold.ts'
+import { eventDecoder, type DecodedBatch } from '../datasets/event-json.ts'
+import type { EventLog, GroupMember, RecordBatch } from '../datasets/event-log.ts'
+import { ServiceFold } from '../features/fold.ts'
 import type { GroupState, OnlineStore } from '../features/online-store.ts'
-import { toModelInput } from '../features/training-set.ts'
 import { serviceDigest } from '../features/view.ts'
 import type { Registry } from '../registry/registry.ts'
+import {
+  DEAD_LETTERS, foldBatch, FRAUD_ALERTS, modelInput, PREDICTIONS, TRANSACTIONS, writeOutputs, type FoldedBatch, type ScoredBatch, type WrittenBatch,
+} from './batch.ts'
 import { watchChampion, type Champion, type ChampionWatch } from './champion.ts'
 import { checkpointer, type Checkpointer } from './checkpointer.ts'
-import { deadLetter } from './dead-letter.ts'
-import { decide, predictionWriter, type PredictionRow } from './prediction.ts'
-
-export const TRANSACTIONS = 'transactions'
-export const PREDICTIONS = 'predictions'
-export const FRAUD_ALERTS = 'fraud_alerts'
-export const DEAD_LETTERS = 'transactions.dlq'
 
 export interface ScorerParts {
   log: EventLog
@@ -43,20 +36,6 @@ export interface ScorerOptions {
   onRefused?: (error: unknown) => void
   /** After every batch. */
   onBatch?: (batch: ScoredBatch) => void
-}
-
-/** What became of one batch. */
-export interface ScoredBatch {
-  scored: number
-  alerts: number
-  rejected: number
-  labels: number
-  late: number
-  /** Records folded again after a restart, whose outputs had been written before. */
-  replayed: number
-  /** When each scored record was put into the log, EpochMs, and when the batch's predictions were durable. */
-  timestamps: Float64Array
-  done: number
 }
 
 /** Longest wait for records before the loop looks around: at the signal, at idleness, at a checkpoint that is due. */
@@ -93,35 +72,32 @@ export async function score(parts: ScorerParts, options: ScorerOptions): Promise
   const checkpoints = checkpointer(fold, state, { minorUnits: card.dataset.schema.amount.minorUnits, everyMs: options.checkpointEveryMs, now: options.now })
   for (const [partition, { start }] of topic.offsets.entries()) member.seek(partition, checkpoints.resumeAt(partition, start))
   options.onStart?.(champions.current(), state)
-  await run({ group: options.group, member, champions, checkpoints, state, fold, decode: eventDecoder(card.dataset.schema), input: new Float32Array(0) }, options)
+  await run({ member, champions, checkpoints, state, fold, decode: eventDecoder(card.dataset.schema), options })
 }
 
 interface Loop {
-  group: string
   member: GroupMember
   champions: ChampionWatch
   checkpoints: Checkpointer
   state: GroupState
   fold: ServiceFold
   decode: (records: RecordBatch) => DecodedBatch
-  /** The model's input, reused. */
-  input: Float32Array
+  options: ScorerOptions
 }
 
 /**
- * Batches in sequence, commits beside them: while LMDB or the broker makes batch n durable, batch n + 1 is decoded, folded
- * and scored. One commit is under way at a time, and a checkpoint waits for it, because state must never be ahead of outputs.
+ * Batches in sequence, commits beside them: while the log makes batch n durable, batch n + 1 is decoded, folded and scored.
+ * One commit is under way at a time, and a checkpoint waits for it, because state must never be ahead of outputs.
  */
-async function run(loop: Loop, options: ScorerOptions): Promise<void> {
-  const { member, checkpoints } = loop
+async function run(loop: Loop): Promise<void> {
+  const { member, checkpoints, options } = loop
   let commit = settled(Promise.resolve())
   while (!options.signal.aborted) {
     const records = await member.poll({ maxRecords: options.maxBatch, timeoutMs: POLL_MS, signal: options.signal })
     if (records !== undefined) {
-      const { batch, outputs } = await scoreBatch(loop, records)
+      const { folded, written } = await scoreBatch(loop, records)
       await throwIfFailed(commit)
-      commit = settled(commitBatch(loop, records, batch, outputs, options))
-      checkpoints.folded(records.partition, nextOffset(records))
+      commit = settled((await commitBatch(loop, folded, written)).durable)
     } else if (options.endWhenIdle() && (await member.idle())) {
       break
     }
@@ -134,7 +110,24 @@ async function run(loop: Loop, options: ScorerOptions): Promise<void> {
   await checkpoints.written()
 }
 
-/** The outcome of work that is looked at later: as a value, because a rejection nobody awaits yet ends the process. */
+/** Folds a batch and scores it with the champion of this moment, which judges all of it. */
+async function scoreBatch(loop: Loop, records: RecordBatch): Promise<{ folded: FoldedBatch; written: WrittenBatch }> {
+  const { fold, state, member, checkpoints, options } = loop
+  const folded = await foldBatch(records, member.committed.get(records.partition) ?? 0, fold, state, loop.decode)
+  checkpoints.folded(records.partition, nextOffset(records), folded.decoded.events)
+  const { name, version, card, model } = loop.champions.current()
+  const rows = folded.fresh.length
+  const scores = rows === 0 ? new Float32Array(0) : await model.score(modelInput(folded, fold.names.length), rows)
+  return { folded, written: writeOutputs(folded, scores, fold.names, { name, version, threshold: card.threshold, group: options.group }) }
+}
+
+async function commitBatch({ member, options }: Loop, { records, replayed }: FoldedBatch, { batch, outputs }: WrittenBatch): Promise<{ durable: Promise<void> }> {
+  // Of a batch that was all replayed the outputs are there, and the committed offset must not go back.
+  const { durable } = replayed < records.size ? await member.commit(records.partition, nextOffset(records), outputs) : { durable: Promise.resolve() }
+  return { durable: durable.then(() => options.onBatch?.({ ...batch, done: options.now() })) }
+}
+
+/** The outcome of work that is looked at later, as a value: a rejection that nobody awaits yet would end the process. */
 function settled(work: Promise<void>): Promise<{ error: unknown } | undefined> {
   return work.then(() => undefined, (error: unknown) => ({ error }))
 }
@@ -144,105 +137,6 @@ async function throwIfFailed(outcome: Promise<{ error: unknown } | undefined>): 
   if (failed !== undefined) throw failed.error
 }
 
-async function commitBatch({ member }: Loop, records: RecordBatch, batch: ScoredBatch, outputs: Outputs | undefined, options: ScorerOptions): Promise<void> {
-  const { partition } = records
-  const next = nextOffset(records)
-  if (outputs !== undefined) await member.commit(partition, next, outputs)
-  options.onBatch?.({ ...batch, done: options.now() })
-}
-
-type Outputs = Map<string, NewRecord[]>
-
-/** Folds and scores a batch. Without outputs when every record of it had its outputs committed before. */
-async function scoreBatch(loop: Loop, records: RecordBatch): Promise<{ batch: ScoredBatch; outputs?: Outputs }> {
-  const { fold, member } = loop
-  const decoded = loop.decode(records)
-  await restore(loop, decoded)
-  const features = fold.fold(decoded.events)
-  loop.checkpoints.sawTimes(decoded.events)
-  const committed = member.committed.get(records.partition) ?? 0
-  const replayed = firstAtOrAfter(records, committed)
-  const batch: ScoredBatch = { scored: 0, alerts: 0, rejected: 0, labels: 0, late: 0, replayed, timestamps: new Float64Array(0), done: 0 }
-  if (replayed === records.size) return { batch }
-
-  const rows = transactionRows(decoded)
-  const fresh = rows.flatMap((row, k) => (records.offsets[decoded.index[row]] >= committed ? [k] : []))
-  const outputs = await judge(loop, records, decoded, features, rows, fresh, batch)
-  const letters = decoded.rejected.filter(({ index }) => index >= replayed).map((rejection) => deadLetter(records, rejection))
-  batch.rejected = letters.length
-  batch.labels = records.size - replayed - fresh.length - letters.length
-  if (letters.length > 0) outputs.set(DEAD_LETTERS, letters)
-  return { batch, outputs }
-}
-
-/** Gives new keys of the batch the state they had when the group last wrote it, or when history ended. */
-async function restore({ fold, state }: Loop, decoded: DecodedBatch): Promise<void> {
-  for (const { view, keys } of fold.prepare(decoded.events)) {
-    const stored = await state.read(view.view.name, keys)
-    for (const [i, bytes] of stored.entries()) {
-      const slot = view.slot(keys[i])
-      if (bytes !== undefined && slot !== undefined) decodeState(view, slot, bytes)
-    }
-  }
-}
-
-/** Rows of the decoded batch that are transactions: row `rows[k]` has features k. */
-function transactionRows({ events }: DecodedBatch): number[] {
-  const rows: number[] = []
-  for (let row = 0; row < events.size; row++) if (events.kind[row] !== FRAUD_LABEL) rows.push(row)
-  return rows
-}
-
-/** Scores the transactions `fresh` (indices into `rows`) with the champion of this moment, and writes what is to be said of them. */
-async function judge(
-  loop: Loop,
-  records: RecordBatch,
-  { events, index }: DecodedBatch,
-  features: FeatureMatrix,
-  rows: number[],
-  fresh: number[],
-  batch: ScoredBatch,
-): Promise<Outputs> {
-  const outputs: Outputs = new Map()
-  if (fresh.length === 0) return outputs
-  const champion = loop.champions.current()
-  const { threshold } = champion.card
-  const scores = await champion.model.score(modelInput(loop, features, fresh), fresh.length)
-  const write = predictionWriter(loop.fold.names, { name: champion.name, version: champion.version, threshold, group: loop.group })
-  const predictions: NewRecord[] = []
-  const alerts: NewRecord[] = []
-  batch.timestamps = new Float64Array(fresh.length)
-  for (const [i, k] of fresh.entries()) {
-    const row = rows[k]
-    const late = features.late[k] === 1
-    const prediction: PredictionRow = { id: events.ids[row], eventTime: events.time[row], score: scores[i], features, k, records, index: index[row], late }
-    const record = write(prediction)
-    predictions.push(record)
-    if (decide(scores[i], threshold) === 'alert') alerts.push(record)
-    if (late) batch.late++
-    batch.timestamps[i] = records.timestamps[index[row]]
-  }
-  batch.scored = predictions.length
-  batch.alerts = alerts.length
-  outputs.set(PREDICTIONS, predictions)
-  if (alerts.length > 0) outputs.set(FRAUD_ALERTS, alerts)
-  return outputs
-}
-
-function modelInput(loop: Loop, features: FeatureMatrix, fresh: number[]): Float32Array {
-  const width = loop.fold.names.length
-  if (loop.input.length < fresh.length * width) loop.input = new Float32Array(fresh.length * width)
-  // After a restart only the youngest rows of a batch are fresh, so they lie together.
-  toModelInput(features.values.subarray(fresh[0] * width), fresh.length * width, loop.input)
-  return loop.input.subarray(0, fresh.length * width)
-}
-
 function nextOffset(records: RecordBatch): number {
   return records.offsets[records.size - 1] + 1
-}
-
-function firstAtOrAfter(records: RecordBatch, offset: number): number {
-  let i = 0
-  while (i < records.size && records.offsets[i] < offset) i++
-  return i
 }
