@@ -77,7 +77,7 @@ export async function train(context: Context, registry: Registry, options: Train
     import('../datasets/catalog.ts'), import('../features/catalog.ts'), import('../training/candidate.ts'), import('../training/run.ts'),
   ])
   const dataset = await openDataset(options.dataset, context.config, options.data === undefined ? {} : { data: options.data })
-  const service = featureService(options.service ?? dataset.service)
+  const service = featureService(options.service ?? dataset.service, dataset.schema)
   const split = splitRule(dataset, options)
   const set = await buildTrainingSet(context, dataset, service, split, options)
   const progress = context.output.progress(`fit ${options.model}`)
