@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander'
 import { codeVersion } from '../configs/config.ts'
 import { UserError } from '../configs/user-error.ts'
+import { archiveCommand } from './archive.ts'
 import { datasetsCommand } from './datasets.ts'
 import { demoCommand } from './demo.ts'
 import { doctorCommand } from './doctor.ts'
@@ -22,7 +23,7 @@ export function program(): Command {
     .version(codeVersion(), '-V, --version')
     .addHelpText('after', '\nStart here:\n  $ fd demo\n\nEverything embedded lives under FD_HOME (default .fd).')
   for (const command of [
-    demoCommand(), doctorCommand(), datasetsCommand(), featuresCommand(), trainCommand(), modelsCommand(), produceCommand(), scoreCommand(), topicsCommand(),
+    demoCommand(), doctorCommand(), datasetsCommand(), featuresCommand(), trainCommand(), modelsCommand(), produceCommand(), scoreCommand(), topicsCommand(), archiveCommand(),
   ]) {
     fd.addCommand(command)
   }

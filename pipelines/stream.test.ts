@@ -1,7 +1,8 @@
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { openEventLog } from '../datasets/event-log.ts'
+import { openEventLog, type RecordBatch } from '../datasets/event-log.ts'
+import { openLake } from '../datasets/lake.ts'
 import type { DeadLetter } from '../serving/dead-letter.ts'
 import type { Prediction } from '../serving/prediction.ts'
 import { startFd } from './fd-process.ts'
@@ -94,3 +95,26 @@ test('served features that were tampered with are found: verify ends with 1 and 
   expect(stdout).toMatch(/differences +1\n/)
   expect(stdout).toMatch(/tx_amount/)
 })
+
+test('the archive holds every record of the topic once, with partition and offset, also after it was killed', async () => {
+  const archiver = startFd(world.home, ['archive', '--records', '500', '--every', '0'])
+  await wait(700)
+  archiver.child.kill('SIGKILL')
+  await archiver.ended
+  await world.fd('archive', '--records', '500', '--until-idle')
+  await using log = await openEventLog(`lmdb:${join(world.home, 'log')}`)
+  await using lake = await openLake(`file:${join(world.home, 'lake')}`)
+  expect(await gather(lake.read('transactions'))).toEqual(await gather(log.read('transactions', 0)))
+  expect((await lake.list('transactions')).length).toBeGreaterThan(1)
+})
+
+/** Offsets, keys and values of what is read. */
+async function gather(batches: AsyncIterable<RecordBatch>): Promise<[number, string, string][]> {
+  const records: [number, string, string][] = []
+  for await (const batch of batches) {
+    for (let i = 0; i < batch.size; i++) {
+      records.push([batch.offsets[i], batch.bytes.toString('latin1', batch.keyStart[i], batch.valueStart[i]), batch.bytes.toString('latin1', batch.valueStart[i], batch.valueEnd[i])])
+    }
+  }
+  return records
+}
