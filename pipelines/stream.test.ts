@@ -5,7 +5,6 @@ import { openEventLog, type RecordBatch } from '../datasets/event-log.ts'
 import { openLake } from '../datasets/lake.ts'
 import type { DeadLetter } from '../serving/dead-letter.ts'
 import type { Prediction } from '../serving/prediction.ts'
-import { startFd } from './fd-process.ts'
 import { makeWorld, type World } from './world.ts'
 
 let world: World
@@ -13,8 +12,6 @@ beforeAll(async () => {
   world = await makeWorld({ customers: 300, terminals: 500, days: 80, liveDays: 30 })
 })
 afterAll(() => world[Symbol.asyncDispose]())
-
-const config = (): string[] => ['--config', join(world.home, 'config.yaml')]
 
 /** What a topic holds, as `fd topics read` prints it. */
 async function values<T>(topic: string): Promise<T[]> {
@@ -24,10 +21,10 @@ async function values<T>(topic: string): Promise<T[]> {
 
 test('three terminals: produce, score, and read the alerts as they come; a promotion at 5,000 a second loses and doubles nothing', { timeout: 120_000 }, async () => {
   await world.fd('train', '--dataset', 'simulated', '--data', world.file, '--until', world.cut, '--model', 'forest', '--param', 'trees=20', '--register', 'card-fraud')
-  const scorer = startFd(world.home, ['score', '--json', ...config()])
+  const scorer = world.start('score', '--json')
   await scorer.says('Scoring with card-fraud version 1')
-  const reader = startFd(world.home, ['topics', 'read', 'fraud_alerts', '--follow'])
-  const producer = startFd(world.home, ['produce', '--dataset', 'simulated', '--data', world.file, '--from', world.cut, '--rate', '5000', '--json'])
+  const reader = world.start('topics', 'read', 'fraud_alerts', '--follow')
+  const producer = world.start('produce', '--dataset', 'simulated', '--data', world.file, '--from', world.cut, '--rate', '5000', '--json')
   await wait(1200)
   await world.fd('models', 'promote', 'card-fraud', '2', '--force', '--reason', 'the stream must not notice')
   await scorer.says('New champion: card-fraud version 2')
@@ -73,7 +70,7 @@ test('malformed records go to transactions.dlq with reason and bytes, and the sc
 })
 
 test('a second scorer of the group is refused while the first lives, and may go on when it is gone', async () => {
-  const first = startFd(world.home, ['score'])
+  const first = world.start('score')
   await first.says('Scoring with')
   const second = await world.try('score', '--until-idle')
   expect(second.code).toBe(2)
@@ -97,7 +94,7 @@ test('served features that were tampered with are found: verify ends with 1 and 
 })
 
 test('the archive holds every record of the topic once, with partition and offset, also after it was killed', async () => {
-  const archiver = startFd(world.home, ['archive', '--records', '500', '--every', '0'])
+  const archiver = world.start('archive', '--records', '500', '--every', '0')
   await wait(700)
   archiver.child.kill('SIGKILL')
   await archiver.ended
