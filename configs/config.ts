@@ -3,7 +3,7 @@ import { homedir } from 'node:os'
 import { join, resolve, sep } from 'node:path'
 import { parse } from 'yaml'
 import { z } from 'zod'
-import { completeLake, withSecrets, type Variables } from './credentials.ts'
+import { withSecrets, type Variables } from './credentials.ts'
 import { errorMessage, UserError } from './user-error.ts'
 
 /** The environment for a child process that shall work in another home. */
@@ -46,10 +46,7 @@ const schema = z.strictObject({
   onlineStore: z.string().default('lmdb:'),
   /** `sqlite:`, `sqlite:FOLDER` or `http://HOST:PORT`. Env: MLFLOW_TRACKING_URI. */
   registry: z.string().default('sqlite:'),
-  /**
-   * `file:`, `file:FOLDER` or `s3://KEY:SECRET@BUCKET?endpoint=http://HOST:PORT`. Env: FD_LAKE; where an `s3:` URL does not
-   * say them, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL.
-   */
+  /** `file:`, `file:FOLDER`, or `s3://BUCKET/PREFIX?endpoint=URL`. Env: FD_LAKE. */
   lake: z.string().default('file:'),
   /** Servers of `fd services`; no command but that one reads it. */
   services: services.default({}),
@@ -68,6 +65,16 @@ const schema = z.strictObject({
     .prefault({}),
   /** Kaggle API credentials, for `fd datasets fetch kaggle-cc`. Env: KAGGLE_USERNAME, KAGGLE_KEY; never written in a file of the project. */
   kaggle: z.strictObject({ username: z.string().optional(), key: z.string().optional() }).prefault({}),
+  /** Credentials and place of the S3 store. Env: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_ENDPOINT_URL, AWS_REGION. */
+  s3: z
+    .strictObject({
+      accessKeyId: z.string().optional(),
+      secretAccessKey: z.string().optional(),
+      sessionToken: z.string().optional(),
+      endpoint: z.string().optional(),
+      region: z.string().optional(),
+    })
+    .prefault({}),
 })
 
 /** Everything `fd` can be told, with every path absolute and every URL complete (`lmdb:/abs/.fd/log`). */
@@ -76,8 +83,8 @@ export type Config = z.infer<typeof schema>
 /** What `fd services` can start. */
 export type ServiceName = keyof Config['services']
 
-/** Environment variable → path in the config; a later one wins. With those of `completeLake`, the only variables the project reads. */
-const ENVIRONMENT: Record<string, [keyof Config] | ['kaggle', 'username' | 'key']> = {
+/** Environment variable → path in the config; a later one wins. With the secrets that a file names as `${NAME}`, the only variables the project reads. */
+const ENVIRONMENT: Record<string, [keyof Config] | ['kaggle', keyof Config['kaggle']] | ['s3', keyof Config['s3']]> = {
   FD_HOME: ['home'],
   FD_CACHE: ['cache'],
   KAFKA_BROKERS: ['eventLog'],
@@ -88,6 +95,11 @@ const ENVIRONMENT: Record<string, [keyof Config] | ['kaggle', 'username' | 'key'
   FD_LAKE: ['lake'],
   KAGGLE_USERNAME: ['kaggle', 'username'],
   KAGGLE_KEY: ['kaggle', 'key'],
+  AWS_ACCESS_KEY_ID: ['s3', 'accessKeyId'],
+  AWS_SECRET_ACCESS_KEY: ['s3', 'secretAccessKey'],
+  AWS_SESSION_TOKEN: ['s3', 'sessionToken'],
+  AWS_ENDPOINT_URL: ['s3', 'endpoint'],
+  AWS_REGION: ['s3', 'region'],
 }
 
 /** Folder under `home` in which an embedded driver lives when its URL names none. */
@@ -103,8 +115,9 @@ const embedded = Object.keys(FOLDERS) as (keyof typeof FOLDERS)[]
  */
 export function loadConfig(file?: string, env: Variables = process.env): Config {
   const config = readConfig(file, env)
-  const filled = { ...config, lake: completeLake(withSecrets(config.lake, config.home, env), env) }
-  for (const key of ['eventLog', 'onlineStore', 'registry'] as const) filled[key] = withSecrets(config[key], config.home, env)
+  const filled = { ...config, s3: { ...config.s3 } }
+  for (const key of embedded) filled[key] = withSecrets(config[key], config.home, env, encodeURIComponent)
+  for (const key of ['accessKeyId', 'secretAccessKey'] as const) filled.s3[key] &&= withSecrets(filled.s3[key], config.home, env)
   return filled
 }
 

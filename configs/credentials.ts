@@ -19,35 +19,22 @@ export function readCredentials(home: string): Record<string, string> {
 }
 
 /**
- * Puts secrets where `${NAME}` stands in a URL, percent-encoded: from the environment, else from the home's credentials.
+ * Puts secrets where `${NAME}` stands in a text: from the environment, else from the home's credentials; as they are, or as
+ * `encode` gives them.
  *
  * @throws UserError naming the variable that is set nowhere.
  */
-export function withSecrets(url: string, home: string, env: Variables): string {
-  return url.replaceAll(/\$\{(\w+)\}/g, (_, name: string) => {
+export function withSecrets(text: string, home: string, env: Variables, encode = (secret: string): string => secret): string {
+  return text.replaceAll(/\$\{(\w+)\}/g, (_, name: string) => {
     const value = env[name] ?? readCredentials(home)[name]
     if (value === undefined || value === '') {
-      throw new UserError(`${url} needs ${name}, which is neither in the environment nor in ${credentialsFile(home)}. Run: fd services up`)
+      throw new UserError(`The configuration needs ${name}, which is neither in the environment nor in ${credentialsFile(home)}. Run: fd services up`)
     }
-    return encodeURIComponent(value)
+    return encode(value)
   })
 }
 
 /** The URL as it may be shown: user and password, when it has any, as `***`. */
 export function withoutSecrets(url: string): string {
   return url.replace(/^([\w+.-]+:\/\/)[^/?#]*@/, '$1***@')
-}
-
-/** An `s3:` URL with what the AWS variables know and it does not say: credentials (not temporary ones, which the SDK renews itself) and endpoint. */
-export function completeLake(url: string, env: Variables): string {
-  if (!url.startsWith('s3://')) return url
-  const { AWS_ACCESS_KEY_ID: key, AWS_SECRET_ACCESS_KEY: secret, AWS_SESSION_TOKEN: session, AWS_ENDPOINT_URL: endpoint } = env
-  const completed = new URL(url)
-  if (completed.username === '' && key && secret && !session) {
-    completed.username = encodeURIComponent(key)
-    completed.password = encodeURIComponent(secret)
-  }
-  // Written by hand: URLSearchParams would encode the slashes of the endpoint, and people read this.
-  if (endpoint && !completed.searchParams.has('endpoint')) completed.search = `${completed.search === '' ? '?' : `${completed.search}&`}endpoint=${endpoint}`
-  return completed.href
 }

@@ -19,7 +19,7 @@ export function s3Service({ port, version, bucket }: { port: number; version: st
   const { S3_ACCESS_KEY_ID: key, S3_SECRET_ACCESS_KEY: secret } = credentials
   return {
     name: 's3', port,
-    url: `s3://${key}:${secret}@${bucket}?endpoint=${endpoint}`,
+    url: `s3://${bucket}?endpoint=${endpoint}`,
     environment: { FD_LAKE: `s3://${bucket}?endpoint=${endpoint}`, AWS_ENDPOINT_URL: endpoint, AWS_ACCESS_KEY_ID: key, AWS_SECRET_ACCESS_KEY: secret, AWS_REGION: REGION },
     missing: () =>
       isInstalled(installed) ? undefined

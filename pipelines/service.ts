@@ -10,7 +10,7 @@ import { exclusively, lastLogLines, portIsFree, runningProcess, startOf, startPr
 export interface Service {
   name: ServiceName
   port: number
-  /** What clients are given, secrets included. */
+  /** What clients are given; Redis's password is in it, S3's keys are in `environment`. */
   url: string
   /** Variables that lead any program to the server, for `fd services env`. */
   environment: Record<string, string>
