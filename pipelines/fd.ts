@@ -1,5 +1,6 @@
 #!/usr/bin/env -S node --disable-warning=ExperimentalWarning
 import { Command, CommanderError } from 'commander'
+import { codeVersion } from '../configs/config.ts'
 import { UserError } from '../configs/user-error.ts'
 import { datasetsCommand } from './datasets.ts'
 import { demoCommand } from './demo.ts'
@@ -19,7 +20,7 @@ export function program(): Command {
     .option('--json', 'print the result as one JSON document on stdout; all else goes to stderr')
     .option('--config <file>', 'configuration file (default: configs/local.yaml when it exists)')
     .configureHelp({ showGlobalOptions: true })
-    .showHelpAfterError('(add --help for what it takes)')
+    .version(codeVersion(), '-V, --version')
     .addHelpText('after', '\nStart here:\n  $ fd demo\n\nEverything embedded lives under FD_HOME (default .fd).')
   for (const command of [
     demoCommand(), doctorCommand(), datasetsCommand(), featuresCommand(), trainCommand(), modelsCommand(), produceCommand(), scoreCommand(), topicsCommand(), servicesCommand(),
@@ -53,8 +54,9 @@ async function main(): Promise<void> {
   }
 }
 
-/** Commander exits with 1 for a wrong argument; 1 means "no" here, so errors are 2. */
+/** Commander exits with 1 for a wrong argument; 1 means "no" here, so errors are 2. And every command says where its help is. */
 function exitWithTwo(command: Command): void {
+  command.showHelpAfterError('(add --help for what it takes)')
   command.exitOverride((error) => {
     error.exitCode = error.exitCode === 0 ? 0 : 2
     throw error

@@ -22,10 +22,8 @@ test(`kill -9 at ${KILLS} random moments of a stream: each transaction has one p
   const next = random(7)
   const config = ['--config', `${world.home}/config.yaml`]
   const producer = startFd(world.home, ['produce', '--dataset', 'simulated', '--data', world.file, '--from', world.cut, '--rate', '500', '--json'])
-  let producing = true
-  void producer.ended.then(() => (producing = false))
   let kills = 0
-  while (kills < KILLS || producing) {
+  while (kills < KILLS || producer.child.exitCode === null) {
     const scorer = startFd(world.home, ['score', '--group', 'killed', ...config])
     await scorer.says('Scoring with')
     await wait(next() * 500)
