@@ -1,12 +1,19 @@
 import { existsSync, readFileSync } from 'node:fs'
+import { homedir } from 'node:os'
 import { join, resolve, sep } from 'node:path'
 import { parse } from 'yaml'
 import { z } from 'zod'
+import { withSecrets, type Variables } from './credentials.ts'
 import { errorMessage, UserError } from './user-error.ts'
 
 /** The environment for a child process that shall work in another home. */
-export function environmentWithHome(home: string): Record<string, string | undefined> {
-  return { ...process.env, FD_HOME: home }
+export function environmentWithHome(home: string): Variables {
+  return environmentWith({ FD_HOME: home })
+}
+
+/** The environment for a child process, with some variables set. */
+export function environmentWith(variables: Variables): Variables {
+  return { ...process.env, ...variables }
 }
 
 /** Version of the code, as a model version records it. */
@@ -18,17 +25,31 @@ export function codeVersion(): string {
 /** Root of the project: where `configs/` and the other folders stand. */
 export const PROJECT_ROOT = resolve(import.meta.dirname, '..')
 
+const port = z.number().int().min(1).max(65_535)
+
+/** What `fd services` starts, each on 127.0.0.1. What is left out is not started. */
+const services = z.strictObject({
+  redis: z.strictObject({ port }).optional(),
+  kafka: z.strictObject({ port, controllerPort: port, version: z.string() }).optional(),
+  mlflow: z.strictObject({ port, version: z.string() }).optional(),
+  s3: z.strictObject({ port, version: z.string(), bucket: z.string() }).optional(),
+})
+
 const schema = z.strictObject({
   /** Folder of everything embedded. Two homes are two worlds. Env: FD_HOME. */
   home: z.string().default('.fd'),
-  /** `lmdb:` or `lmdb:FOLDER`. Env: FD_EVENT_LOG. */
+  /** Folder of installed servers, shared by all homes: what can be downloaded again. Env: FD_CACHE. */
+  cache: z.string().default(join(homedir(), '.cache', 'fd')),
+  /** `lmdb:`, `lmdb:FOLDER` or `kafka://HOST:PORT,HOST:PORT`. Env: FD_EVENT_LOG, or KAFKA_BROKERS without the scheme. */
   eventLog: z.string().default('lmdb:'),
-  /** `lmdb:` or `lmdb:FOLDER`. Env: FD_ONLINE_STORE. */
+  /** `lmdb:`, `lmdb:FOLDER` or `redis://:PASSWORD@HOST:PORT`. Env: FD_ONLINE_STORE, REDIS_URL. */
   onlineStore: z.string().default('lmdb:'),
-  /** `sqlite:` or `sqlite:FOLDER`. Env: MLFLOW_TRACKING_URI. */
+  /** `sqlite:`, `sqlite:FOLDER` or `http://HOST:PORT`. Env: MLFLOW_TRACKING_URI. */
   registry: z.string().default('sqlite:'),
-  /** `file:` or `file:FOLDER`. Env: FD_LAKE. */
+  /** `file:`, `file:FOLDER`, or `s3://BUCKET/PREFIX?endpoint=URL`. Env: FD_LAKE. */
   lake: z.string().default('file:'),
+  /** Servers of `fd services`; no command but that one reads it. */
+  services: services.default({}),
   /** Where a dataset's file is looked for when no `--data` is given, by dataset name. */
   datasets: z.record(z.string(), z.strictObject({ path: z.string() })).default({}),
   scorer: z
@@ -46,14 +67,30 @@ const schema = z.strictObject({
   tokenKey: z.string().optional(),
   /** Kaggle API credentials, for `fd datasets fetch kaggle-cc`. Env: KAGGLE_USERNAME, KAGGLE_KEY; never written in a file of the project. */
   kaggle: z.strictObject({ username: z.string().optional(), key: z.string().optional() }).prefault({}),
+  /** Credentials and place of the S3 store. Env: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_ENDPOINT_URL, AWS_REGION. */
+  s3: z
+    .strictObject({
+      accessKeyId: z.string().optional(),
+      secretAccessKey: z.string().optional(),
+      sessionToken: z.string().optional(),
+      endpoint: z.string().optional(),
+      region: z.string().optional(),
+    })
+    .prefault({}),
 })
 
 /** Everything `fd` can be told, with every path absolute and every URL complete (`lmdb:/abs/.fd/log`). */
 export type Config = z.infer<typeof schema>
 
-/** Environment variable → path in the config. The only list of variables the project reads. */
-const ENVIRONMENT: Record<string, [keyof Config] | ['kaggle', 'username' | 'key']> = {
+/** What `fd services` can start. */
+export type ServiceName = keyof Config['services']
+
+/** Environment variable → path in the config; a later one wins. With the secrets that a file names as `${NAME}`, the only variables the project reads. */
+const ENVIRONMENT: Record<string, [keyof Config] | ['kaggle', keyof Config['kaggle']] | ['s3', keyof Config['s3']]> = {
   FD_HOME: ['home'],
+  FD_CACHE: ['cache'],
+  KAFKA_BROKERS: ['eventLog'],
+  REDIS_URL: ['onlineStore'],
   FD_EVENT_LOG: ['eventLog'],
   FD_ONLINE_STORE: ['onlineStore'],
   MLFLOW_TRACKING_URI: ['registry'],
@@ -61,6 +98,11 @@ const ENVIRONMENT: Record<string, [keyof Config] | ['kaggle', 'username' | 'key'
   FD_TOKEN_KEY: ['tokenKey'],
   KAGGLE_USERNAME: ['kaggle', 'username'],
   KAGGLE_KEY: ['kaggle', 'key'],
+  AWS_ACCESS_KEY_ID: ['s3', 'accessKeyId'],
+  AWS_SECRET_ACCESS_KEY: ['s3', 'secretAccessKey'],
+  AWS_SESSION_TOKEN: ['s3', 'sessionToken'],
+  AWS_ENDPOINT_URL: ['s3', 'endpoint'],
+  AWS_REGION: ['s3', 'region'],
 }
 
 /** Folder under `home` in which an embedded driver lives when its URL names none. */
@@ -71,13 +113,24 @@ const embedded = Object.keys(FOLDERS) as (keyof typeof FOLDERS)[]
  * Reads the configuration: environment over `file` (default `configs/local.yaml`, optional) over defaults.
  * Flags stand above both and are applied by the command that owns them.
  *
- * @throws UserError when a file is missing or not YAML, or a key is unknown or has the wrong type (key and value given).
+ * @throws UserError when a file is missing or not YAML, or a key is unknown or has the wrong type (key and value given), or
+ * a secret that a URL names (`${REDIS_PASSWORD}`) is nowhere to be found.
  */
-export function loadConfig(file?: string, env: Record<string, string | undefined> = process.env): Config {
+export function loadConfig(file?: string, env: Variables = process.env): Config {
+  const config = readConfig(file, env)
+  const filled = { ...config, s3: { ...config.s3 } }
+  for (const key of embedded) filled[key] = withSecrets(config[key], config.home, env, encodeURIComponent)
+  for (const key of ['accessKeyId', 'secretAccessKey'] as const) filled.s3[key] &&= withSecrets(filled.s3[key], config.home, env)
+  return filled
+}
+
+/** The same before secrets are put in where `${NAME}` stands: what can be read before there are any. */
+export function readConfig(file?: string, env: Variables = process.env): Config {
   const merged: Record<string, unknown> = readConfigFile(file)
   for (const [variable, [key, inner]] of Object.entries(ENVIRONMENT)) {
-    const value = env[variable]
-    if (value === undefined || value === '') continue
+    const given = env[variable]
+    if (given === undefined || given === '') continue
+    const value = variable === 'KAFKA_BROKERS' ? `kafka://${given}` : given
     merged[key] = inner === undefined ? value : { ...(merged[key] as object), [inner]: value }
   }
   const result = schema.safeParse(merged)
@@ -97,7 +150,7 @@ function inside(home: string, url: string): boolean {
 
 function complete(config: Config): Config {
   const home = resolve(config.home)
-  const completed = { ...config, home }
+  const completed = { ...config, home, cache: resolve(config.cache) }
   for (const key of embedded) {
     const url = config[key]
     const [scheme, rest] = [url.slice(0, url.indexOf(':') + 1), url.slice(url.indexOf(':') + 1)]

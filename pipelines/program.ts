@@ -9,6 +9,7 @@ import { featuresCommand } from './features.ts'
 import { modelsCommand } from './models.ts'
 import { produceCommand } from './produce.ts'
 import { scoreCommand } from './score.ts'
+import { servicesCommand } from './services.ts'
 import { topicsCommand } from './topics.ts'
 import { trainCommand } from './train.ts'
 
@@ -23,6 +24,7 @@ export function program(): Command {
     .addHelpText('after', '\nStart here:\n  $ fd demo\n\nEverything embedded lives under FD_HOME (default .fd).')
   for (const command of [
     demoCommand(), doctorCommand(), datasetsCommand(), featuresCommand(), trainCommand(), modelsCommand(), produceCommand(), scoreCommand(), topicsCommand(), archiveCommand(),
+    servicesCommand(),
   ]) {
     fd.addCommand(command)
   }
