@@ -25,9 +25,9 @@ const schema = z.strictObject({
   eventLog: z.string().default('lmdb:'),
   /** `lmdb:` or `lmdb:FOLDER`. Env: FD_ONLINE_STORE. */
   onlineStore: z.string().default('lmdb:'),
-  /** `sqlite:` or `sqlite:FOLDER`. Env: MLFLOW_TRACKING_URI. */
+  /** `sqlite:`, `sqlite:FOLDER`, or `http://HOST:PORT` of an MLflow server. Env: MLFLOW_TRACKING_URI. */
   registry: z.string().default('sqlite:'),
-  /** `file:` or `file:FOLDER`. Env: FD_LAKE. */
+  /** `file:`, `file:FOLDER`, or `s3://BUCKET/PREFIX?endpoint=URL`. Env: FD_LAKE. */
   lake: z.string().default('file:'),
   /** Where a dataset's file is looked for when no `--data` is given, by dataset name. */
   datasets: z.record(z.string(), z.strictObject({ path: z.string() })).default({}),
@@ -44,13 +44,25 @@ const schema = z.strictObject({
     .prefault({}),
   /** Kaggle API credentials, for `fd datasets fetch kaggle-cc`. Env: KAGGLE_USERNAME, KAGGLE_KEY; never written in a file of the project. */
   kaggle: z.strictObject({ username: z.string().optional(), key: z.string().optional() }).prefault({}),
+  /** Credentials of the MLflow server. Env: MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN. */
+  mlflow: z.strictObject({ username: z.string().optional(), password: z.string().optional(), token: z.string().optional() }).prefault({}),
+  /** Credentials and place of the S3 store. Env: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_ENDPOINT_URL, AWS_REGION. */
+  s3: z
+    .strictObject({
+      accessKeyId: z.string().optional(),
+      secretAccessKey: z.string().optional(),
+      sessionToken: z.string().optional(),
+      endpoint: z.string().optional(),
+      region: z.string().optional(),
+    })
+    .prefault({}),
 })
 
 /** Everything `fd` can be told, with every path absolute and every URL complete (`lmdb:/abs/.fd/log`). */
 export type Config = z.infer<typeof schema>
 
 /** Environment variable → path in the config. The only list of variables the project reads. */
-const ENVIRONMENT: Record<string, [keyof Config] | ['kaggle', 'username' | 'key']> = {
+const ENVIRONMENT: Record<string, [keyof Config] | ['kaggle', keyof Config['kaggle']] | ['mlflow', keyof Config['mlflow']] | ['s3', keyof Config['s3']]> = {
   FD_HOME: ['home'],
   FD_EVENT_LOG: ['eventLog'],
   FD_ONLINE_STORE: ['onlineStore'],
@@ -58,6 +70,14 @@ const ENVIRONMENT: Record<string, [keyof Config] | ['kaggle', 'username' | 'key'
   FD_LAKE: ['lake'],
   KAGGLE_USERNAME: ['kaggle', 'username'],
   KAGGLE_KEY: ['kaggle', 'key'],
+  MLFLOW_TRACKING_USERNAME: ['mlflow', 'username'],
+  MLFLOW_TRACKING_PASSWORD: ['mlflow', 'password'],
+  MLFLOW_TRACKING_TOKEN: ['mlflow', 'token'],
+  AWS_ACCESS_KEY_ID: ['s3', 'accessKeyId'],
+  AWS_SECRET_ACCESS_KEY: ['s3', 'secretAccessKey'],
+  AWS_SESSION_TOKEN: ['s3', 'sessionToken'],
+  AWS_ENDPOINT_URL: ['s3', 'endpoint'],
+  AWS_REGION: ['s3', 'region'],
 }
 
 /** Folder under `home` in which an embedded driver lives when its URL names none. */
