@@ -61,7 +61,7 @@ const FILE_WITHIN: DurationMs = 600_000
  */
 export function mlflowClient(url: string, credentials: MlflowCredentials = {}, patience: DurationMs = PATIENCE): MlflowClient {
   const { server, header } = authorization(url, credentials)
-  const headers: Record<string, string> = header === undefined ? {} : { authorization: header }
+  const headers: Record<string, string> = { ...(header === undefined ? {} : { authorization: header }), ...connectionOf(server) }
   const json = async <S extends z.ZodType>(request: Request, answer: S, within = patience): Promise<z.output<S>> => {
     const parsed = answer.safeParse(jsonOf(await answered({ ...request, headers: { ...headers, ...request.headers } }, server, within)))
     if (!parsed.success) throw notMlflow(server, `an answer without what MLflow answers to ${pathOf(request)}`, z.prettifyError(parsed.error))
@@ -82,6 +82,15 @@ export function mlflowClient(url: string, credentials: MlflowCredentials = {}, p
       await answered({ ...file(path), method: 'PUT', body: bytes as Uint8Array<ArrayBuffer> }, server, patience)
     },
   }
+}
+
+/**
+ * MLflow's server (uvicorn with several workers) leaves Nagle's algorithm on and writes head and body apart, so on a connection that is
+ * kept each answer waits 40 ms for a delayed acknowledgement: 46 ms against 7 ms for the alias of a champion, measured. A new connection is
+ * acknowledged at once and costs plain HTTP one round trip. What stands in front of a server for TLS has no such delay.
+ */
+function connectionOf(server: string): Record<string, string> {
+  return server.startsWith('http:') ? { connection: 'close' } : {}
 }
 
 interface Request {
