@@ -44,7 +44,7 @@ const schema = z.strictObject({
   eventLog: z.string().default('lmdb:'),
   /** `lmdb:`, `lmdb:FOLDER` or `redis://:PASSWORD@HOST:PORT`. Env: FD_ONLINE_STORE, REDIS_URL. */
   onlineStore: z.string().default('lmdb:'),
-  /** `sqlite:`, `sqlite:FOLDER` or `http://HOST:PORT`. Env: MLFLOW_TRACKING_URI. */
+  /** `sqlite:`, `sqlite:FOLDER`, or `http://HOST:PORT` of an MLflow server. Env: MLFLOW_TRACKING_URI. */
   registry: z.string().default('sqlite:'),
   /** `file:`, `file:FOLDER`, or `s3://BUCKET/PREFIX?endpoint=URL`. Env: FD_LAKE. */
   lake: z.string().default('file:'),
@@ -67,6 +67,8 @@ const schema = z.strictObject({
   tokenKey: z.string().optional(),
   /** Kaggle API credentials, for `fd datasets fetch kaggle-cc`. Env: KAGGLE_USERNAME, KAGGLE_KEY; never written in a file of the project. */
   kaggle: z.strictObject({ username: z.string().optional(), key: z.string().optional() }).prefault({}),
+  /** Credentials of the MLflow server. Env: MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN. */
+  mlflow: z.strictObject({ username: z.string().optional(), password: z.string().optional(), token: z.string().optional() }).prefault({}),
   /** Credentials and place of the S3 store. Env: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_ENDPOINT_URL, AWS_REGION. */
   s3: z
     .strictObject({
@@ -86,7 +88,7 @@ export type Config = z.infer<typeof schema>
 export type ServiceName = keyof Config['services']
 
 /** Environment variable → path in the config; a later one wins. With the secrets that a file names as `${NAME}`, the only variables the project reads. */
-const ENVIRONMENT: Record<string, [keyof Config] | ['kaggle', keyof Config['kaggle']] | ['s3', keyof Config['s3']]> = {
+const ENVIRONMENT: Record<string, [keyof Config] | ['kaggle', keyof Config['kaggle']] | ['mlflow', keyof Config['mlflow']] | ['s3', keyof Config['s3']]> = {
   FD_HOME: ['home'],
   FD_CACHE: ['cache'],
   KAFKA_BROKERS: ['eventLog'],
@@ -98,6 +100,9 @@ const ENVIRONMENT: Record<string, [keyof Config] | ['kaggle', keyof Config['kagg
   FD_TOKEN_KEY: ['tokenKey'],
   KAGGLE_USERNAME: ['kaggle', 'username'],
   KAGGLE_KEY: ['kaggle', 'key'],
+  MLFLOW_TRACKING_USERNAME: ['mlflow', 'username'],
+  MLFLOW_TRACKING_PASSWORD: ['mlflow', 'password'],
+  MLFLOW_TRACKING_TOKEN: ['mlflow', 'token'],
   AWS_ACCESS_KEY_ID: ['s3', 'accessKeyId'],
   AWS_SECRET_ACCESS_KEY: ['s3', 'secretAccessKey'],
   AWS_SESSION_TOKEN: ['s3', 'sessionToken'],

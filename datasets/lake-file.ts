@@ -1,9 +1,10 @@
+import { UserError } from '../configs/user-error.ts'
 import type { RecordBatch } from './event-log.ts'
 import type { DateRange, LakeFile } from './lake.ts'
 import type { EpochMs } from './transaction.ts'
 
 /** The path of a file relative to the lake. */
-export function lakePath({ topic, date, partition, offset }: Omit<LakeFile, 'path'>): string {
+function lakePath({ topic, date, partition, offset }: Omit<LakeFile, 'path'>): string {
   return `raw/${topic}/date=${date}/partition-${partition}-offset-${offset}.parquet`
 }
 
@@ -22,13 +23,28 @@ function compareText(a: string, b: string): number {
   return a < b ? -1 : Number(a > b)
 }
 
-/** True when the file's day is within the range. */
-export function inRange({ date }: LakeFile, { from, to }: DateRange): boolean {
-  return (from === undefined || date >= from) && (to === undefined || date <= to)
+/** Files whose day is within the range, by partition, in the order they have. */
+export function byPartition(files: readonly LakeFile[], { from, to }: DateRange): Map<number, LakeFile[]> {
+  const inRange = files.filter(({ date }) => (from === undefined || date >= from) && (to === undefined || date <= to))
+  return Map.groupBy(inRange, (file) => file.partition)
+}
+
+/** The error for a topic of which a lake has no file. @param files all it has. */
+export function nothingOf(topic: string, lake: string, files: readonly LakeFile[]): UserError {
+  const topics = [...new Set(files.map((file) => file.topic))]
+  return new UserError(`The lake at ${lake} has nothing of topic "${topic}". ${topics.length === 0 ? 'It is empty.' : `It has: ${topics.join(', ')}.`}`)
+}
+
+/** The files that a batch becomes, with the rows of each. */
+export function filesOf(batch: RecordBatch): [LakeFile, number[]][] {
+  return [...rowsByDate(batch)].map(([date, rows]) => {
+    const name = { topic: batch.topic, date, partition: batch.partition, offset: batch.offsets[rows[0]] }
+    return [{ path: lakePath(name), ...name }, rows]
+  })
 }
 
 /** Rows of the batch by day (UTC) of their timestamps, in order. A timestamp outside of the calendar's years counts as the epoch's day. */
-export function rowsByDate(batch: RecordBatch): Map<string, number[]> {
+function rowsByDate(batch: RecordBatch): Map<string, number[]> {
   const days = new Map<string, number[]>()
   for (let row = 0; row < batch.size; row++) {
     const date = dateOf(batch.timestamps[row])

@@ -5,12 +5,13 @@ import type { NewRecord, RecordBatch } from './event-log.ts'
 import { openLake, type Lake } from './lake.ts'
 import { decodeBlock, encodeBlocks, stampOffset } from './record-block.ts'
 import { joinBatches } from './record-batch.ts'
+import type { S3Options } from './s3-bucket.ts'
 import { DAY } from './transaction.ts'
 
 const MIDNIGHT = Date.parse('2018-04-01T00:00:00Z')
 
 /** The records as one batch of the topic, from offset `first` on. */
-function batchFrom(first: number, records: NewRecord[], topic = 't', partition = 0): RecordBatch {
+export function batchFrom(first: number, records: NewRecord[], topic = 't', partition = 0): RecordBatch {
   let next = first
   const parts = encodeBlocks(records).map((block) => {
     stampOffset(block, next)
@@ -33,10 +34,10 @@ async function readAll(lake: Lake, topic: string, range?: { from?: string; to?: 
 }
 
 /** What every driver of the lake promises; `fresh` gives the URL of an empty one. */
-export function lakeContract(driver: string, fresh: () => string): void {
+export function lakeContract(driver: string, fresh: () => string, s3: S3Options = {}): void {
   describe(`lake contract, ${driver}`, () => {
     test('records come back in the order of partition and offset, and lie by topic and day', async () => {
-      await using lake = await openLake(fresh())
+      await using lake = await openLake(fresh(), s3)
       const [first, second, other] = [batchFrom(0, stretch(0, 9)), batchFrom(9, stretch(9, 12)), batchFrom(5, stretch(5, 8), 't', 1)]
       const written = await lake.write(first)
       await Promise.all([lake.write(other), lake.write(second)])
@@ -56,7 +57,7 @@ export function lakeContract(driver: string, fresh: () => string): void {
     })
 
     test('the same offsets written again, or overlapping, are there once', async () => {
-      await using lake = await openLake(fresh())
+      await using lake = await openLake(fresh(), s3)
       await lake.write(batchFrom(0, stretch(0, 10)))
       const files = await lake.list('t')
       await lake.write(batchFrom(0, stretch(0, 10)))
@@ -67,7 +68,7 @@ export function lakeContract(driver: string, fresh: () => string): void {
     })
 
     test('keys and values are bytes, and thousands of records pass', async () => {
-      await using lake = await openLake(fresh())
+      await using lake = await openLake(fresh(), s3)
       const records: NewRecord[] = Array.from({ length: 5000 }, (_, i) => ({ key: Uint8Array.of(i & 255, 0, 255), value: i % 7 === 0 ? '' : Buffer.from([254, 0, i >> 8, i & 255]), timestamp: MIDNIGHT + i }))
       const batch = batchFrom(2 ** 40, records)
       await lake.write(batch)
@@ -75,7 +76,7 @@ export function lakeContract(driver: string, fresh: () => string): void {
     })
 
     test('a topic that is not there is an error that lists those that are', async () => {
-      await using lake = await openLake(fresh())
+      await using lake = await openLake(fresh(), s3)
       await expect(readAll(lake, 'x')).rejects.toThrow(/nothing of topic "x".*empty/)
       await lake.write(batchFrom(0, stretch(0, 1), 'predictions'))
       await expect(readAll(lake, 'x')).rejects.toThrow(/predictions/)

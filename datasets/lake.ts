@@ -1,5 +1,6 @@
 import { UserError } from '../configs/user-error.ts'
 import type { RecordBatch } from './event-log.ts'
+import type { S3Options } from './s3-bucket.ts'
 
 /**
  * The lake: topics at rest, as Parquet, kept for ever. A table of a topic has the columns partition, offset, key (NULL:
@@ -43,8 +44,14 @@ export interface LakeFile {
   offset: number
 }
 
-/** Opens the lake that `url` names: `file:FOLDER`. */
-export async function openLake(url: string): Promise<Lake> {
+/**
+ * Opens the lake that `url` names: `file:FOLDER`, or `s3://BUCKET[/PREFIX][?endpoint=URL&region=NAME]`, which is not asked before
+ * the first call.
+ *
+ * @param s3 keys and endpoint of the store, for an S3 lake.
+ */
+export async function openLake(url: string, s3: S3Options = {}): Promise<Lake> {
   if (url.startsWith('file:') && url.length > 'file:'.length) return (await import('./lake-folder.ts')).openFolderLake(url.slice('file:'.length))
-  throw new UserError(`No lake driver for "${url}". Use file:FOLDER.`)
+  if (url.startsWith('s3:')) return (await import('./lake-s3.ts')).openS3Lake(url, s3)
+  throw new UserError(`No lake driver for "${url}". Use file:FOLDER or s3://BUCKET.`)
 }

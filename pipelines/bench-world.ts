@@ -29,7 +29,7 @@ export async function makeBenchWorld(): Promise<BenchWorld> {
   if (name === 'simulated') await simulateToParquet({ customers: 5000, terminals: 10_000, days: 183, seed: 0, start: Date.UTC(2018, 3, 1) }, simulated, () => {})
   const data = name === 'handbook' ? handbook : simulated
   const context: Context = { config, output: openOutput(true) }
-  await using registry = await openRegistry(config.registry, { now: Date.now })
+  await using registry = await openRegistry(config.registry, { now: Date.now, credentials: config.mlflow })
   const { version } = await train(context, registry, {
     dataset: name, data, model: 'boosting', register: 'card-fraud', seed: 0, alertsPerDay: 100, split: 'delayed', trainFrom: Date.UTC(2018, 6, 25),
   })

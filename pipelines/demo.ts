@@ -56,7 +56,7 @@ async function demo(context: Context, options: DemoOptions): Promise<void> {
   await simulateHistory(inDemo, options, join(home, 'transactions.parquet'))
   const dataset = await openDataset('simulated', inDemo.config, { data: join(home, 'transactions.parquet') })
   const cut = FIRST_DAY + (options.days - options.liveDays) * DAY
-  await using registry = await openRegistry(inDemo.config.registry, { now: Date.now })
+  await using registry = await openRegistry(inDemo.config.registry, { now: Date.now, credentials: inDemo.config.mlflow })
   const history = await backfillHistory(inDemo, dataset, cut)
   const trained = await trainAndPromote(inDemo, registry, dataset, cut, options.seed)
   const live = await scoreLive(inDemo, registry, dataset, cut, options)

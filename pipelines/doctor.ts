@@ -53,21 +53,21 @@ const CHECKS: Record<string, Check> = {
   },
   registry: async ({ config }) => {
     const { openRegistry } = await import('../registry/registry.ts')
-    await using registry = await openRegistry(config.registry, { now: Date.now })
+    await using registry = await openRegistry(config.registry, { now: Date.now, credentials: config.mlflow })
     const models = await registry.searchRegisteredModels()
     if (models.length === 0) return { missing: `${config.registry}: no models yet. Run: fd train --dataset simulated --register card-fraud` }
     return `${config.registry}: ${models.map(({ name, aliases }) => `${name} (${aliases['champion'] === undefined ? 'no champion' : `champion ${aliases['champion']}`})`).join(', ')}`
   },
   champions: async ({ config }) => {
     const [{ openRegistry }, { loadVersion }] = await Promise.all([import('../registry/registry.ts'), import('../serving/champion.ts')])
-    await using registry = await openRegistry(config.registry, { now: Date.now })
+    await using registry = await openRegistry(config.registry, { now: Date.now, credentials: config.mlflow })
     const found = (await registry.searchRegisteredModels()).flatMap(({ name, aliases }) => (aliases['champion'] === undefined ? [] : [{ name, version: aliases['champion'] }]))
     for (const { name, version } of found) await (await loadVersion(registry, name, version))[Symbol.asyncDispose]()
     return found.length === 0 ? { missing: 'none yet. Run: fd models promote NAME VERSION' } : `${found.length} of ${found.length} load and score a row`
   },
   lake: async ({ config }) => {
     const { openLake } = await import('../datasets/lake.ts')
-    await using lake = await openLake(config.lake)
+    await using lake = await openLake(config.lake, config.s3)
     return `${config.lake}: ${(await lake.list('transactions')).length} files of raw transactions`
   },
 }

@@ -21,6 +21,8 @@ const HOMES: Record<string, RegExp> = {
   lmdb: /^(datasets\/event-log-lmdb|features\/online-store-lmdb|configs\/lmdb)/,
   '@duckdb/node-api': /^datasets\//,
   'onnxruntime-node': /^registry\/|^serving\/|^training\//,
+  '@aws-sdk/client-s3': /^datasets\/(lake-s3|s3-bucket)/,
+  '@aws-sdk/lib-storage': /^datasets\/lake-s3/,
   commander: /^pipelines\//,
   '@aws-sdk/client-s3': /^(datasets\/lake-s3|pipelines\/service-s3)/,
 }

@@ -18,7 +18,7 @@ await using world = await makeBenchWorld()
 const { config } = world
 await using log = await openEventLog(config.eventLog)
 await using store = await openOnlineStore(config.onlineStore)
-await using registry = await openRegistry(config.registry, { now: Date.now })
+await using registry = await openRegistry(config.registry, { now: Date.now, credentials: config.mlflow })
 
 async function measure(rate: number): Promise<Record<string, number>> {
   const latency = latencyHistogram()

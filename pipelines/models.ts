@@ -45,7 +45,7 @@ export function modelsCommand(): Command {
 
 async function open({ config }: Context): Promise<Registry> {
   const { openRegistry } = await import('../registry/registry.ts')
-  return openRegistry(config.registry, { now: Date.now })
+  return openRegistry(config.registry, { now: Date.now, credentials: config.mlflow })
 }
 
 async function list(context: Context): Promise<void> {

@@ -67,7 +67,7 @@ await using world = await makeBenchWorld()
 const { config } = world
 await using log = await openEventLog(config.eventLog)
 await using store = await openOnlineStore(config.onlineStore)
-await using registry = await openRegistry(config.registry, { now: Date.now })
+await using registry = await openRegistry(config.registry, { now: Date.now, credentials: config.mlflow })
 const parts = { log, store, registry }
 await replay(log, world.dataset, { from: Date.UTC(2018, 6, 25), limit: TRANSACTIONS_SENT, signal: new AbortController().signal })
 const inputs = await modelInputs(parts, config.scorer.maxBatch)

@@ -35,7 +35,7 @@ async function run({ config, output }: Context, options: ScoreOptions): Promise<
   const [{ openEventLog }, { openOnlineStore }, { openRegistry }, { score }] = await Promise.all([
     import('../datasets/event-log.ts'), import('../features/online-store.ts'), import('../registry/registry.ts'), import('../serving/scorer.ts'),
   ])
-  await using registry = await openRegistry(config.registry, { now: Date.now })
+  await using registry = await openRegistry(config.registry, { now: Date.now, credentials: config.mlflow })
   await using log = await openEventLog(config.eventLog)
   await using store = await openOnlineStore(config.onlineStore)
   const group = options.group ?? config.scorer.group

@@ -49,7 +49,7 @@ export function trainCommand(): Command {
 
 async function trainCommandAction(context: Context, options: TrainOptions): Promise<void> {
   const { openRegistry } = await import('../registry/registry.ts')
-  await using registry = await openRegistry(context.config.registry, { now: Date.now })
+  await using registry = await openRegistry(context.config.registry, { now: Date.now, credentials: context.config.mlflow })
   const trained = await train(context, registry, options)
   const { candidate, runId, version } = trained
   context.output.result({ runId, model: options.register, version, params: candidate.params, threshold: candidate.threshold, metrics: candidate.metrics }, () =>

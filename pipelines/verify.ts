@@ -28,7 +28,7 @@ export function verifyCommand(): Command {
 
 async function verify({ config, output }: Context, options: VerifyOptions): Promise<void> {
   const [{ openRegistry }, { readModelCard }] = await Promise.all([import('../registry/registry.ts'), import('../registry/model-card.ts')])
-  await using registry = await openRegistry(config.registry, { now: Date.now })
+  await using registry = await openRegistry(config.registry, { now: Date.now, credentials: config.mlflow })
   const card = readModelCard(await registry.getModelVersionByAlias(options.model, options.alias))
   const report = await runVerify({ config, output }, card, options)
   const wrong = report.differences + report.duplicates + report.missing

@@ -1,6 +1,6 @@
 import { UserError } from '../configs/user-error.ts'
 import type { EpochMs } from '../datasets/transaction.ts'
-import type { Tags } from './model.ts'
+import type { Metric, Tags } from './model.ts'
 
 /**
  * What MLflow accepts as a name, checked before a driver is asked, so that what was logged embedded can move to a server.
@@ -9,10 +9,14 @@ import type { Tags } from './model.ts'
  */
 
 const MAX_KEY = 250
-export const MAX_PARAM_VALUE = 6_000
+const MAX_PARAM_VALUE = 6_000
 export const MAX_RUN_TAG_VALUE = 8_000
 export const MAX_EXPERIMENT_TAG_VALUE = 5_000
 const MAX_REGISTRY_TAG_VALUE = 100_000
+const MAX_RESULTS = 50_000
+
+/** The tag in which MLflow repeats a run's name. */
+export const RUN_NAME = 'mlflow.runName'
 
 /** Tags of a registered model that begin so are its history: written once, never changed, never deleted. */
 export const HISTORY_TAG = 'fd.history.'
@@ -57,6 +61,27 @@ export function checkTags(tags: Tags, longest: number): void {
   }
 }
 
+/** @throws UserError unless a param has a legal name and a value short enough to be kept whole. */
+export function checkParam(key: string, value: string): void {
+  checkKey('param', key)
+  checkLength(`Param "${key}"`, value, MAX_PARAM_VALUE)
+}
+
+/** @throws UserError unless the name is legal, the step whole, the time whole and not negative, and the value a number (NaN and infinities are). */
+export function checkMetric({ key, value, timestamp, step }: Metric): void {
+  checkKey('metric', key)
+  checkTime(`The timestamp of metric "${key}"`, timestamp)
+  if (!Number.isSafeInteger(step)) throw new UserError(`The step of metric "${key}" is ${step}, it must be a whole number.`)
+  if (typeof value !== 'number') throw new UserError(`Metric "${key}" is ${JSON.stringify(value)}, it must be a number.`)
+}
+
+/** @throws UserError unless 1 ≤ `maxResults` ≤ 50,000. */
+export function checkMaxResults(maxResults: number): void {
+  if (!Number.isInteger(maxResults) || maxResults < 1 || maxResults > MAX_RESULTS) {
+    throw new UserError(`maxResults ${maxResults} must be a whole number from 1 to ${MAX_RESULTS}.`)
+  }
+}
+
 /** @throws UserError unless `time` is whole milliseconds, not negative. */
 export function checkTime(what: string, time: EpochMs): void {
   if (!Number.isSafeInteger(time) || time < 0) throw new UserError(`${what} is ${time}, it must be whole milliseconds since 1970.`)
@@ -71,6 +96,20 @@ export function checkRegistryTag(key: string, value: string): void {
 /** @throws UserError when `key` belongs to the history, which grows only through promotions, rollbacks and registrations. */
 export function checkNotHistory(key: string): void {
   if (key.startsWith(HISTORY_TAG)) throw new UserError(`Tag "${key}" is part of the model's history, which is append-only. See it with: fd models history NAME`)
+}
+
+/** @throws UserError unless `key` and `value` fit a tag of a registered model that is not its history. */
+export function checkModelTag(key: string, value: string): void {
+  checkNotHistory(key)
+  checkRegistryTag(key, value)
+}
+
+/** @throws UserError unless `source` is `runs:/RUN_ID/FOLDER` and `runId`, when given, is the run in it. */
+export function parseModelSource({ source, runId }: { source: string; runId?: string }): { runId: string; folder: string } {
+  const [, id, folder] = /^runs:\/([^/]+)\/(.+)$/.exec(source) ?? []
+  if (id === undefined) throw new UserError(`Model source "${source}" must be runs:/RUN_ID/FOLDER, the folder of the model's files in a run of this registry.`)
+  if (runId !== undefined && runId !== id) throw new UserError(`Model source "${source}" is not of run ${runId}. Give the run that logged the model.`)
+  return { runId: id, folder }
 }
 
 /** @throws UserError unless `path` is relative, with `/`, and stays inside the run's artifacts. */

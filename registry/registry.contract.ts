@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -38,9 +39,9 @@ export function seeded(seed: number): () => number {
 }
 
 /** Forty runs of one experiment with everything a search looks at, and one run elsewhere; in order of creation. */
-async function population(registry: Registry): Promise<Run[]> {
+async function population(registry: Registry, name: string): Promise<Run[]> {
   const random = seeded(5)
-  const experiment = await registry.createExperiment('study')
+  const experiment = await registry.createExperiment(name)
   const runs: Run[] = []
   for (let index = 0; index < 40; index++) {
     const { runId } = await registry.createRun(experiment, { startTime: Math.floor(random() * 10), tags: { parent: random() < 0.5 ? 'a' : "b'\"%" } })
@@ -49,7 +50,7 @@ async function population(registry: Registry): Promise<Run[]> {
     if (random() < 0.5) await registry.updateRun(runId, { status: 'FINISHED' })
     runs.push(await registry.getRun(runId))
   }
-  await registry.createRun('0')
+  await registry.createRun(await registry.createExperiment(`${name} beside`))
   return runs
 }
 
@@ -63,31 +64,51 @@ function rank(run: Run): number {
   return Number.isNaN(run.metrics.ap) ? 1 : 0
 }
 
+/** Where drivers may differ. */
+export interface RegistryFeatures {
+  /** One server serves every test, and others beside: what a test makes ends with a suffix, by which `cleanUp` removes it. */
+  shared?: { cleanUp: (suffix: string) => Promise<void> }
+  /** MLflow's SQL store keeps ±Infinity as the largest number there is. */
+  infinities?: 'kept' | 'clamped'
+}
+
 /**
  * What every driver of the registry promises.
  *
- * @param freshUrl makes an empty registry and gives its URL.
+ * @param freshUrl gives the URL of a registry, an empty one unless it is shared.
  */
-export function registryContract(driver: string, freshUrl: () => Promise<string>): void {
+export function registryContract(driver: string, freshUrl: () => Promise<string>, { shared, infinities = 'kept' }: RegistryFeatures = {}): void {
   describe(`registry on ${driver}`, () => {
     let url: string
     let time: number
     let registry: Registry
+    let suffix: string
+    /** Experiment of the runs of one test. */
+    let home: string
+
+    /** What a test calls its models and experiments: on a shared registry, names that nobody else has. */
+    const named = (name: string): string => name + suffix
+    const isOurs = (name: string): boolean => shared === undefined || name.endsWith(suffix)
 
     beforeEach(async () => {
       url = await freshUrl()
       time = 1_000_000
+      suffix = shared === undefined ? '' : `-${randomUUID()}`
       registry = await openRegistry(url, { now: () => time++ })
+      home = await registry.createExperiment(named('home'))
     })
-    afterEach(async () => registry[Symbol.asyncDispose]())
+    afterEach(async () => {
+      await registry[Symbol.asyncDispose]()
+      await shared?.cleanUp(suffix)
+    })
 
     async function modelSource(): Promise<{ runId: string; source: string }> {
-      const { runId } = await registry.createRun('0')
+      const { runId } = await registry.createRun(home)
       await registry.logArtifact(runId, 'model/model.onnx', Buffer.from(`graph of ${runId}`))
       return { runId, source: `runs:/${runId}/model` }
     }
 
-    async function modelWith(versions: number, name = 'card-fraud'): Promise<string> {
+    async function modelWith(versions: number, name = named('card-fraud')): Promise<string> {
       await registry.createRegisteredModel(name)
       const { source } = await modelSource()
       for (let index = 0; index < versions; index++) await registry.createModelVersion({ name, source })
@@ -97,24 +118,25 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
     describe('experiments', () => {
       test('Default is experiment 0, and others follow it', async () => {
         expect(await registry.getExperiment('0')).toMatchObject({ experimentId: '0', name: 'Default' })
-        const id = await registry.createExperiment('boosting study', { tags: { team: 'fraud' } })
+        const id = await registry.createExperiment(named('boosting study'), { tags: { team: 'fraud' } })
         expect(id).not.toBe('0')
-        expect(await registry.getExperimentByName('boosting study')).toMatchObject({ experimentId: id, name: 'boosting study', tags: { team: 'fraud' } })
-        expect((await registry.searchExperiments()).map((experiment) => experiment.name)).toEqual(['boosting study', 'Default'])
+        expect(await registry.getExperimentByName(named('boosting study'))).toMatchObject({ experimentId: id, name: named('boosting study'), tags: { team: 'fraud' } })
+        const names = (await registry.searchExperiments()).map((experiment) => experiment.name)
+        expect(names.filter((name) => isOurs(name) || name === 'Default')).toEqual([named('boosting study'), named('home'), 'Default'])
       })
 
       test('a name is taken once, unless it may exist', async () => {
-        const id = await registry.createExperiment('study')
-        await expect(registry.createExperiment('study')).rejects.toThrow(/"study" exists already/)
-        expect(await registry.createExperiment('study', { mayExist: true })).toBe(id)
-        expect(await registry.getExperimentByName('nothing')).toBeUndefined()
+        const id = await registry.createExperiment(named('study'))
+        await expect(registry.createExperiment(named('study'))).rejects.toThrow(`"${named('study')}" exists already`)
+        expect(await registry.createExperiment(named('study'), { mayExist: true })).toBe(id)
+        expect(await registry.getExperimentByName(named('nothing'))).toBeUndefined()
       })
 
       test.each(['', 'x'.repeat(501)])('a name of the wrong length is refused', async (name) => {
         await expect(registry.createExperiment(name)).rejects.toThrow(UserError)
       })
 
-      test.each(['7', 'abc', '-1', '0x1', ''])('unknown experiment %j is not found', async (id) => {
+      test.each(['987654321', 'abc', '-1', '0x1', ''])('unknown experiment %j is not found', async (id) => {
         await expect(registry.getExperiment(id)).rejects.toThrow(NotFoundError)
         await expect(registry.createRun(id)).rejects.toThrow(/Default/)
       })
@@ -122,8 +144,8 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
 
     describe('runs', () => {
       test('a run begins RUNNING and ends with a time', async () => {
-        const run = await registry.createRun('0', { runName: 'first', startTime: 42, tags: { seed: '7' } })
-        expect(run).toMatchObject({ runName: 'first', experimentId: '0', startTime: 42, status: 'RUNNING', params: {}, metrics: {}, tags: { seed: '7', 'mlflow.runName': 'first' } })
+        const run = await registry.createRun(home, { runName: 'first', startTime: 42, tags: { seed: '7' } })
+        expect(run).toMatchObject({ runName: 'first', experimentId: home, startTime: 42, status: 'RUNNING', params: {}, metrics: {}, tags: { seed: '7', 'mlflow.runName': 'first' } })
         expect(run.runId).toMatch(/^[0-9a-f]{32}$/)
         expect('endTime' in run).toBe(false)
         await registry.updateRun(run.runId, { status: 'FINISHED', endTime: 50 })
@@ -131,7 +153,7 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
       })
 
       test.each(['FAILED', 'KILLED'] as const)('a run that is %s can resume', async (status) => {
-        const { runId } = await registry.createRun('0')
+        const { runId } = await registry.createRun(home)
         await registry.updateRun(runId, { status })
         expect(await registry.getRun(runId)).toMatchObject({ status, endTime: expect.any(Number) as number })
         await registry.updateRun(runId, { status: 'RUNNING' })
@@ -139,7 +161,7 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
       })
 
       test('the name and its tag mirror each other', async () => {
-        const { runId, runName } = await registry.createRun('0')
+        const { runId, runName } = await registry.createRun(home)
         expect(runName).not.toBe('')
         await registry.updateRun(runId, { runName: 'second' })
         expect((await registry.getRun(runId)).tags['mlflow.runName']).toBe('second')
@@ -148,7 +170,7 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
       })
 
       test('params are written once', async () => {
-        const { runId } = await registry.createRun('0')
+        const { runId } = await registry.createRun(home)
         await registry.logBatch(runId, { params: { depth: '6', 'a/b c.d-e:f': '', __proto__x: '1' } })
         await registry.logBatch(runId, { params: { depth: '6' } })
         await expect(registry.logBatch(runId, { params: { depth: '7' } })).rejects.toThrow(/"depth".*"6".*"7"/)
@@ -156,13 +178,13 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
       })
 
       test('a key named __proto__ is a key', async () => {
-        const { runId } = await registry.createRun('0')
+        const { runId } = await registry.createRun(home)
         await registry.logBatch(runId, { params: Object.fromEntries([['__proto__', 'x']]) })
         expect(Object.entries((await registry.getRun(runId)).params)).toEqual([['__proto__', 'x']])
       })
 
       test('a batch is written whole or not at all', async () => {
-        const { runId } = await registry.createRun('0')
+        const { runId } = await registry.createRun(home)
         await registry.logBatch(runId, { params: { depth: '6' } })
         await expect(registry.logBatch(runId, { params: { rounds: '10', depth: '7' }, metrics: [{ key: 'loss', value: 1 }], tags: { state: 'x' } })).rejects.toThrow(UserError)
         expect(await registry.getRun(runId)).toMatchObject({ params: { depth: '6' }, metrics: {} })
@@ -170,7 +192,7 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
       })
 
       test('NaN and extreme values survive', async () => {
-        const { runId } = await registry.createRun('0')
+        const { runId } = await registry.createRun(home)
         const values = [Number.NaN, 5e-324, Number.MAX_VALUE, -0.1, 0.1 + 0.2, 2 ** 53]
         await registry.logBatch(runId, { metrics: values.map((value, step) => ({ key: 'm', value, step: step - 2, timestamp: 9 })) })
         expect(await registry.getMetricHistory(runId, 'm')).toEqual(values.map((value, step) => ({ key: 'm', value, step: step - 2, timestamp: 9 })))
@@ -178,15 +200,16 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
         expect((await registry.getRun(runId)).metrics).toEqual({ m: 2 ** 53, nan: Number.NaN })
       })
 
-      test('infinities survive', async () => {
-        const { runId } = await registry.createRun('0')
+      test(`infinities are ${infinities}`, async () => {
+        const { runId } = await registry.createRun(home)
+        const largest = infinities === 'kept' ? Infinity : Number.MAX_VALUE
         await registry.logBatch(runId, { metrics: [Infinity, -Infinity].map((value, step) => ({ key: 'm', value, step })) })
-        expect((await registry.getMetricHistory(runId, 'm')).map((metric) => metric.value)).toEqual([Infinity, -Infinity])
-        expect((await registry.getRun(runId)).metrics).toEqual({ m: -Infinity })
+        expect((await registry.getMetricHistory(runId, 'm')).map((metric) => metric.value)).toEqual([largest, -largest])
+        expect((await registry.getRun(runId)).metrics).toEqual({ m: -largest })
       })
 
       test('history and latest value equal a naive log, in any order of arrival', async () => {
-        const { runId } = await registry.createRun('0')
+        const { runId } = await registry.createRun(home)
         const random = seeded(11)
         const logged: Metric[] = Array.from({ length: 300 }, () => ({
           key: 'm',
@@ -203,14 +226,14 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
       })
 
       test.each(['', '/a', 'a/', 'a//b', '../a', 'a/../b', 'a\nb', 'é', 'x'.repeat(251)])('key %j is refused', async (key) => {
-        const { runId } = await registry.createRun('0')
+        const { runId } = await registry.createRun(home)
         await expect(registry.logBatch(runId, { params: { [key]: '1' } })).rejects.toThrow(UserError)
         await expect(registry.logBatch(runId, { metrics: [{ key, value: 1 }] })).rejects.toThrow(UserError)
         await expect(registry.setTag(runId, key, '1')).rejects.toThrow(UserError)
       })
 
       test('values and times out of range are refused', async () => {
-        const { runId } = await registry.createRun('0')
+        const { runId } = await registry.createRun(home)
         await registry.logBatch(runId, { params: { p: 'x'.repeat(6000) }, tags: { t: 'x'.repeat(8000) } })
         await expect(registry.logBatch(runId, { params: { q: 'x'.repeat(6001) } })).rejects.toThrow(/6001/)
         await expect(registry.setTag(runId, 'u', 'x'.repeat(8001))).rejects.toThrow(/8001/)
@@ -228,7 +251,7 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
 
     describe('searchRuns', () => {
       test('order equals a naive sort: values, then NaN, then missing, in both directions', async () => {
-        const runs = await population(registry)
+        const runs = await population(registry, named('study'))
         const experiment = runs[0].experimentId
         expect(await registry.searchRuns(experiment)).toEqual([...runs].sort(byStart))
         for (const direction of ['ascending', 'descending'] as const) {
@@ -239,7 +262,7 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
       })
 
       test('filters equal a naive filter', async () => {
-        const runs = (await population(registry)).sort(byStart)
+        const runs = (await population(registry, named('study'))).sort(byStart)
         const search = { status: 'FINISHED', tags: { parent: "b'\"%" }, params: { depth: '1' } } as const
         const experiment = runs[0].experimentId
         expect(await registry.searchRuns(experiment, { filter: { status: 'FINISHED' } })).toEqual(runs.filter((run) => run.status === 'FINISHED'))
@@ -250,15 +273,15 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
       })
 
       test('maxResults cuts, and has bounds', async () => {
-        for (let index = 0; index < 5; index++) await registry.createRun('0', { startTime: index })
-        expect((await registry.searchRuns('0', { maxResults: 2 })).map((run) => run.startTime)).toEqual([4, 3])
-        for (const maxResults of [0, 50_001, 1.5]) await expect(registry.searchRuns('0', { maxResults })).rejects.toThrow(String(maxResults))
+        for (let index = 0; index < 5; index++) await registry.createRun(home, { startTime: index })
+        expect((await registry.searchRuns(home, { maxResults: 2 })).map((run) => run.startTime)).toEqual([4, 3])
+        for (const maxResults of [0, 50_001, 1.5]) await expect(registry.searchRuns(home, { maxResults })).rejects.toThrow(String(maxResults))
       })
     })
 
     describe('artifacts', () => {
       test('bytes come back, folders are listed by level', async () => {
-        const { runId } = await registry.createRun('0')
+        const { runId } = await registry.createRun(home)
         const bytes = Uint8Array.from({ length: 300_000 }, (_, index) => (index * 31) % 256)
         await registry.logArtifact(runId, 'model/model.onnx', bytes)
         await registry.logArtifact(runId, 'model/data/weights.bin', new Uint8Array(0))
@@ -277,7 +300,7 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
       })
 
       test('a path is written once', async () => {
-        const { runId } = await registry.createRun('0')
+        const { runId } = await registry.createRun(home)
         await registry.logArtifact(runId, 'a.txt', Buffer.from('one'))
         await registry.logArtifact(runId, 'a.txt', Buffer.from('one'))
         await expect(registry.logArtifact(runId, 'a.txt', Buffer.from('two'))).rejects.toThrow(/"a.txt".*other bytes/)
@@ -286,13 +309,13 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
       })
 
       test.each(['', '/etc/passwd', '../x', 'a/../../x', 'a\\..\\x', 'a//b', './a', 'C:x', 'a\0b'])('path %j is refused', async (path) => {
-        const { runId } = await registry.createRun('0')
+        const { runId } = await registry.createRun(home)
         await expect(registry.logArtifact(runId, path, new Uint8Array(1))).rejects.toThrow(UserError)
         await expect(registry.downloadArtifact(runId, path)).rejects.toThrow(UserError)
       })
 
       test('a missing artifact is not found, with those that exist', async () => {
-        const { runId } = await registry.createRun('0')
+        const { runId } = await registry.createRun(home)
         await registry.logArtifact(runId, 'a.txt', Buffer.from('one'))
         await expect(registry.downloadArtifact(runId, 'b.txt')).rejects.toThrow(/"b.txt".*a\.txt/)
       })
@@ -301,63 +324,64 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
     describe('models', () => {
       test('versions count up and a deleted number is not given again', async () => {
         const source = await modelWith(3)
-        await registry.deleteModelVersion('card-fraud', 3)
-        expect((await registry.createModelVersion({ name: 'card-fraud', source })).version).toBe(4)
-        expect((await registry.searchModelVersions({ name: 'card-fraud' })).map(({ version }) => version)).toEqual([4, 2, 1])
-        expect((await registry.getRegisteredModel('card-fraud')).latestVersion).toBe(4)
+        await registry.deleteModelVersion(named('card-fraud'), 3)
+        expect((await registry.createModelVersion({ name: named('card-fraud'), source })).version).toBe(4)
+        expect((await registry.searchModelVersions({ name: named('card-fraud') })).map(({ version }) => version)).toEqual([4, 2, 1])
+        expect((await registry.getRegisteredModel(named('card-fraud'))).latestVersion).toBe(4)
       })
 
       test('a version keeps its run, source, tags and files', async () => {
-        await registry.createRegisteredModel('m', { description: 'cards', tags: { owner: 'ann' } })
+        await registry.createRegisteredModel(named('m'), { description: 'cards', tags: { owner: 'ann' } })
         const { runId, source } = await modelSource()
-        const created = await registry.createModelVersion({ name: 'm', source, description: 'first', tags: { 'fd.threshold': '0.5' } })
-        expect(created).toMatchObject({ name: 'm', version: 1, description: 'first', source, runId, status: 'READY', aliases: [], tags: { 'fd.threshold': '0.5' } })
-        await registry.setModelVersionTag('m', 1, 'checked', 'yes')
-        expect((await registry.getModelVersion('m', 1)).tags).toEqual({ 'fd.threshold': '0.5', checked: 'yes' })
-        expect(String(Buffer.from(await registry.downloadModelArtifact('m', 1, 'model.onnx')))).toBe(`graph of ${runId}`)
+        const created = await registry.createModelVersion({ name: named('m'), source, description: 'first', tags: { 'fd.threshold': '0.5' } })
+        expect(created).toMatchObject({ name: named('m'), version: 1, description: 'first', source, runId, status: 'READY', aliases: [], tags: { 'fd.threshold': '0.5' } })
+        await registry.setModelVersionTag(named('m'), 1, 'checked', 'yes')
+        expect((await registry.getModelVersion(named('m'), 1)).tags).toEqual({ 'fd.threshold': '0.5', checked: 'yes' })
+        expect(String(Buffer.from(await registry.downloadModelArtifact(named('m'), 1, 'model.onnx')))).toBe(`graph of ${runId}`)
         expect(await registry.searchModelVersions({ runId })).toHaveLength(1)
-        expect(await registry.getRegisteredModel('m')).toMatchObject({ description: 'cards', tags: { owner: 'ann' }, aliases: {}, latestVersion: 1 })
+        expect(await registry.getRegisteredModel(named('m'))).toMatchObject({ description: 'cards', tags: { owner: 'ann' }, aliases: {}, latestVersion: 1 })
       })
 
       test('a source without files, or of another run, is refused', async () => {
         const { runId, source } = await modelSource()
-        await registry.createRegisteredModel('m')
+        await registry.createRegisteredModel(named('m'))
         for (const wrong of [`runs:/${runId}/nothing`, `runs:/${runId}/mode`, `runs:/${'0'.repeat(32)}/model`, `runs:/${runId}`, '/etc']) {
-          await expect(registry.createModelVersion({ name: 'm', source: wrong })).rejects.toThrow(UserError)
+          await expect(registry.createModelVersion({ name: named('m'), source: wrong })).rejects.toThrow(UserError)
         }
-        await expect(registry.createModelVersion({ name: 'm', source, runId: '0'.repeat(32) })).rejects.toThrow(UserError)
-        expect(await registry.searchModelVersions()).toEqual([])
+        await expect(registry.createModelVersion({ name: named('m'), source, runId: '0'.repeat(32) })).rejects.toThrow(UserError)
+        expect(await registry.searchModelVersions({ name: named('m') })).toEqual([])
+        expect(await registry.searchModelVersions({ runId })).toEqual([])
       })
 
       test('an alias points at one version and moves', async () => {
         await modelWith(2)
-        await registry.setRegisteredModelAlias('card-fraud', 'champion', 1)
-        await registry.setRegisteredModelAlias('card-fraud', 'challenger', 1)
-        expect((await registry.getModelVersionByAlias('card-fraud', 'champion')).aliases).toEqual(['challenger', 'champion'])
-        await registry.setRegisteredModelAlias('card-fraud', 'champion', 2)
-        expect(await registry.aliasVersion('card-fraud', 'champion')).toBe(2)
-        expect((await registry.getRegisteredModel('card-fraud')).aliases).toEqual({ challenger: 1, champion: 2 })
-        await registry.deleteRegisteredModelAlias('card-fraud', 'champion')
-        await registry.deleteRegisteredModelAlias('card-fraud', 'champion')
-        expect(await registry.aliasVersion('card-fraud', 'champion')).toBeUndefined()
-        expect(await registry.aliasVersion('nothing', 'champion')).toBeUndefined()
+        await registry.setRegisteredModelAlias(named('card-fraud'), 'champion', 1)
+        await registry.setRegisteredModelAlias(named('card-fraud'), 'challenger', 1)
+        expect((await registry.getModelVersionByAlias(named('card-fraud'), 'champion')).aliases).toEqual(['challenger', 'champion'])
+        await registry.setRegisteredModelAlias(named('card-fraud'), 'champion', 2)
+        expect(await registry.aliasVersion(named('card-fraud'), 'champion')).toBe(2)
+        expect((await registry.getRegisteredModel(named('card-fraud'))).aliases).toEqual({ challenger: 1, champion: 2 })
+        await registry.deleteRegisteredModelAlias(named('card-fraud'), 'champion')
+        await registry.deleteRegisteredModelAlias(named('card-fraud'), 'champion')
+        expect(await registry.aliasVersion(named('card-fraud'), 'champion')).toBeUndefined()
+        expect(await registry.aliasVersion(named('nothing'), 'champion')).toBeUndefined()
       })
 
       test('aliases are case-sensitive', async () => {
         await modelWith(2)
-        await registry.setRegisteredModelAlias('card-fraud', 'Champion', 1)
-        expect(await registry.aliasVersion('card-fraud', 'champion')).toBeUndefined()
+        await registry.setRegisteredModelAlias(named('card-fraud'), 'Champion', 1)
+        expect(await registry.aliasVersion(named('card-fraud'), 'champion')).toBeUndefined()
       })
 
       test.each(['latest', 'LATEST', 'v3', 'V10', '', 'a b', 'a/b', 'é', 'x'.repeat(256)])('alias %j is refused', async (alias) => {
         await modelWith(1)
-        await expect(registry.setRegisteredModelAlias('card-fraud', alias, 1)).rejects.toThrow(UserError)
+        await expect(registry.setRegisteredModelAlias(named('card-fraud'), alias, 1)).rejects.toThrow(UserError)
       })
 
       test('"1" and "v" are aliases', async () => {
         await modelWith(1)
-        for (const alias of ['1', 'v', 'constructor', '__proto__']) await registry.setRegisteredModelAlias('card-fraud', alias, 1)
-        expect(Object.keys((await registry.getRegisteredModel('card-fraud')).aliases).sort()).toEqual(['1', '__proto__', 'constructor', 'v'])
+        for (const alias of ['1', 'v', 'constructor', '__proto__']) await registry.setRegisteredModelAlias(named('card-fraud'), alias, 1)
+        expect(Object.keys((await registry.getRegisteredModel(named('card-fraud'))).aliases).sort()).toEqual(['1', '__proto__', 'constructor', 'v'])
       })
 
       test.each(['', 'a/b', 'a:b', 'a@b', ' a', 'a\n', 'x'.repeat(257)])('model name %j is refused', async (name) => {
@@ -365,33 +389,34 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
       })
 
       test('a name is taken once, unless it may exist', async () => {
-        await registry.createRegisteredModel('m', { description: 'first' })
-        await expect(registry.createRegisteredModel('m')).rejects.toThrow(/"m" exists already/)
-        expect(await registry.createRegisteredModel('m', { description: 'second', mayExist: true })).toMatchObject({ description: 'first' })
-        await registry.createRegisteredModel('a')
-        expect((await registry.searchRegisteredModels()).map((model) => model.name)).toEqual(['a', 'm'])
+        await registry.createRegisteredModel(named('m'), { description: 'first' })
+        await expect(registry.createRegisteredModel(named('m'))).rejects.toThrow(`"${named('m')}" exists already`)
+        expect(await registry.createRegisteredModel(named('m'), { description: 'second', mayExist: true })).toMatchObject({ description: 'first' })
+        await registry.createRegisteredModel(named('a'))
+        expect((await registry.searchRegisteredModels()).map((model) => model.name).filter(isOurs)).toEqual([named('a'), named('m')])
       })
 
       test('an aliased version cannot be deleted', async () => {
         await modelWith(2)
-        await registry.setRegisteredModelAlias('card-fraud', 'champion', 1)
-        await expect(registry.deleteModelVersion('card-fraud', 1)).rejects.toThrow(/champion.*cannot be deleted/)
-        await registry.setRegisteredModelAlias('card-fraud', 'champion', 2)
-        await registry.deleteModelVersion('card-fraud', 1)
-        await expect(registry.getModelVersion('card-fraud', 1)).rejects.toThrow(/No version 1 of "card-fraud"; there is 2/)
+        await registry.setRegisteredModelAlias(named('card-fraud'), 'champion', 1)
+        await expect(registry.deleteModelVersion(named('card-fraud'), 1)).rejects.toThrow(/champion.*cannot be deleted/)
+        await registry.setRegisteredModelAlias(named('card-fraud'), 'champion', 2)
+        await registry.deleteModelVersion(named('card-fraud'), 1)
+        await expect(registry.getModelVersion(named('card-fraud'), 1)).rejects.toThrow(`No version 1 of "${named('card-fraud')}"; there is 2`)
       })
 
       test('what is missing is named, with what exists and the next command', async () => {
-        await expect(registry.getRegisteredModel('x')).rejects.toThrow('No registered model "x", the registry is empty. Run: fd train --dataset NAME --register x')
-        await registry.createRegisteredModel('empty')
-        await expect(registry.getModelVersionByAlias('empty', 'champion')).rejects.toThrow('No champion for "empty", it has no versions. Run: fd train --dataset NAME --register empty')
+        const [x, empty, full] = [named('x'), named('empty'), named('card-fraud')]
+        await expect(registry.getRegisteredModel(x)).rejects.toThrow(shared === undefined ? `No registered model "x", the registry is empty. Run: fd train --dataset NAME --register x` : `No registered model "${x}"`)
+        await registry.createRegisteredModel(empty)
+        await expect(registry.getModelVersionByAlias(empty, 'champion')).rejects.toThrow(`No champion for "${empty}", it has no versions. Run: fd train --dataset NAME --register ${empty}`)
         await modelWith(3)
-        await expect(registry.getModelVersionByAlias('card-fraud', 'champion')).rejects.toThrow('No champion for "card-fraud". Run: fd models promote card-fraud 3')
-        await registry.setRegisteredModelAlias('card-fraud', 'champion', 2)
-        await expect(registry.getModelVersionByAlias('card-fraud', 'blue')).rejects.toThrow('No blue for "card-fraud"; there is champion (version 2). Run: fd models promote card-fraud 3 --alias blue')
-        await expect(registry.getModelVersion('card-fraud', 9)).rejects.toThrow('No version 9 of "card-fraud"; there are 1, 2, 3.')
-        await expect(registry.setRegisteredModelAlias('card-fraud', 'blue', 9)).rejects.toThrow(NotFoundError)
-        await expect(registry.getModelVersionByAlias('x', 'champion')).rejects.toThrow('No registered model "x"; there are card-fraud, empty.')
+        await expect(registry.getModelVersionByAlias(full, 'champion')).rejects.toThrow(`No champion for "${full}". Run: fd models promote ${full} 3`)
+        await registry.setRegisteredModelAlias(full, 'champion', 2)
+        await expect(registry.getModelVersionByAlias(full, 'blue')).rejects.toThrow(`No blue for "${full}"; there is champion (version 2). Run: fd models promote ${full} 3 --alias blue`)
+        await expect(registry.getModelVersion(full, 9)).rejects.toThrow(`No version 9 of "${full}"; there are 1, 2, 3.`)
+        await expect(registry.setRegisteredModelAlias(full, 'blue', 9)).rejects.toThrow(NotFoundError)
+        await expect(registry.getModelVersionByAlias(x, 'champion')).rejects.toThrow(shared === undefined ? 'No registered model "x"; there are card-fraud, empty.' : `No registered model "${x}"; there`)
       })
     })
 
@@ -399,44 +424,44 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
       test('are new or not written, with their move', async () => {
         await modelWith(2)
         const add = (key: string, expected: number | undefined, version: number): Promise<boolean> =>
-          registry.addRegisteredModelTag('card-fraud', { key, value: key }, { alias: 'champion', expected, version })
+          registry.addRegisteredModelTag(named('card-fraud'), { key, value: key }, { alias: 'champion', expected, version })
         expect(await add('fd.history.000001', undefined, 1)).toBe(true)
         expect(await add('fd.history.000001', 1, 2)).toBe(false)
         expect(await add('fd.history.000002', undefined, 2)).toBe(false)
         expect(await add('fd.history.000002', 2, 2)).toBe(false)
-        expect(await registry.getRegisteredModel('card-fraud')).toMatchObject({ aliases: { champion: 1 }, tags: { 'fd.history.000001': 'fd.history.000001' } })
+        expect(await registry.getRegisteredModel(named('card-fraud'))).toMatchObject({ aliases: { champion: 1 }, tags: { 'fd.history.000001': 'fd.history.000001' } })
         expect(await add('fd.history.000002', 1, 2)).toBe(true)
         await expect(add('fd.history.000003', 2, 9)).rejects.toThrow(NotFoundError)
-        expect(Object.keys((await registry.getRegisteredModel('card-fraud')).tags)).toHaveLength(2)
+        expect(Object.keys((await registry.getRegisteredModel(named('card-fraud'))).tags)).toHaveLength(2)
       })
 
       test('of the history are neither set nor deleted', async () => {
         await modelWith(1)
-        await registry.addRegisteredModelTag('card-fraud', { key: 'fd.history.000001', value: 'x' })
-        await expect(registry.setRegisteredModelTag('card-fraud', 'fd.history.000001', 'y')).rejects.toThrow(/append-only/)
-        await expect(registry.deleteRegisteredModelTag('card-fraud', 'fd.history.000001')).rejects.toThrow(/append-only/)
-        await expect(registry.createRegisteredModel('other', { tags: { 'fd.history.000001': 'y' } })).rejects.toThrow(/append-only/)
-        await registry.setRegisteredModelTag('card-fraud', 'owner', 'ann')
-        await registry.setRegisteredModelTag('card-fraud', 'owner', 'bob')
-        expect((await registry.getRegisteredModel('card-fraud')).tags).toEqual({ 'fd.history.000001': 'x', owner: 'bob' })
-        await registry.deleteRegisteredModelTag('card-fraud', 'owner')
-        await registry.deleteRegisteredModelTag('card-fraud', 'owner')
-        expect((await registry.getRegisteredModel('card-fraud')).tags).toEqual({ 'fd.history.000001': 'x' })
+        await registry.addRegisteredModelTag(named('card-fraud'), { key: 'fd.history.000001', value: 'x' })
+        await expect(registry.setRegisteredModelTag(named('card-fraud'), 'fd.history.000001', 'y')).rejects.toThrow(/append-only/)
+        await expect(registry.deleteRegisteredModelTag(named('card-fraud'), 'fd.history.000001')).rejects.toThrow(/append-only/)
+        await expect(registry.createRegisteredModel(named('other'), { tags: { 'fd.history.000001': 'y' } })).rejects.toThrow(/append-only/)
+        await registry.setRegisteredModelTag(named('card-fraud'), 'owner', 'ann')
+        await registry.setRegisteredModelTag(named('card-fraud'), 'owner', 'bob')
+        expect((await registry.getRegisteredModel(named('card-fraud'))).tags).toEqual({ 'fd.history.000001': 'x', owner: 'bob' })
+        await registry.deleteRegisteredModelTag(named('card-fraud'), 'owner')
+        await registry.deleteRegisteredModelTag(named('card-fraud'), 'owner')
+        expect((await registry.getRegisteredModel(named('card-fraud'))).tags).toEqual({ 'fd.history.000001': 'x' })
       })
     })
 
     describe('processes', () => {
       test('everything is there after reopening', async () => {
         const source = await modelWith(1)
-        await registry.setRegisteredModelAlias('card-fraud', 'champion', 1)
+        await registry.setRegisteredModelAlias(named('card-fraud'), 'champion', 1)
         await registry[Symbol.asyncDispose]()
         registry = await openRegistry(url, { now: () => time++ })
-        expect(await registry.getModelVersionByAlias('card-fraud', 'champion')).toMatchObject({ version: 1, source })
-        expect(await registry.downloadModelArtifact('card-fraud', 1, 'model.onnx')).toHaveLength(41)
+        expect(await registry.getModelVersionByAlias(named('card-fraud'), 'champion')).toMatchObject({ version: 1, source })
+        expect(await registry.downloadModelArtifact(named('card-fraud'), 1, 'model.onnx')).toHaveLength(41)
       })
 
       test('two processes write one run at once and nothing is lost', async () => {
-        const { runId } = await registry.createRun('0')
+        const { runId } = await registry.createRun(home)
         await Promise.all(['a', 'b'].map((key) => linesOf(startWriter(url, 'metrics', runId, key, '150'))))
         for (const key of ['a', 'b']) {
           expect((await registry.getMetricHistory(runId, key)).map((metric) => metric.step)).toEqual(Array.from({ length: 150 }, (_, step) => step))
@@ -445,7 +470,7 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
       })
 
       test('a killed writer loses nothing it had acknowledged and leaves nothing by halves', async () => {
-        const { runId } = await registry.createRun('0')
+        const { runId } = await registry.createRun(home)
         for (const enough of [2, 9, 23]) {
           const child = startWriter(url, 'forever', runId)
           const acknowledged = (await linesOf(child, enough)).length - 1 // The first line says that it is open.

@@ -1,5 +1,6 @@
 import { UserError } from '../configs/user-error.ts'
-import type { EpochMs } from '../datasets/transaction.ts'
+import type { DurationMs, EpochMs } from '../datasets/transaction.ts'
+import type { MlflowCredentials } from './mlflow-credentials.ts'
 import type { ArtifactInfo, Experiment, Metric, ModelVersion, NewMetric, RegisteredModel, Run, RunStatus, Tags } from './model.ts'
 
 /**
@@ -118,14 +119,20 @@ export interface RegistryOptions {
   now: () => EpochMs
   /** 32 hex digits, different each time. Default: `crypto.randomUUID`. */
   newId?: () => string
+  /** Of a server; a URL that carries its own comes first. */
+  credentials?: MlflowCredentials
+  /** How long one call is repeated while a server is away. Default: 15 s. */
+  patience?: DurationMs
 }
 
 /**
- * Opens the registry that `url` names: `sqlite:FOLDER`, made when missing.
+ * Opens the registry that `url` names: `sqlite:FOLDER`, made when missing, or the `http://` or `https://` URL of an MLflow 3
+ * server, which is not asked before the first call.
  *
  * @throws UserError for another scheme, a folder that cannot be written, or a damaged database (file and next step given).
  */
 export async function openRegistry(url: string, options: RegistryOptions): Promise<Registry> {
   if (url.startsWith('sqlite:')) return (await import('./registry-sqlite.ts')).openSqliteRegistry(url.slice('sqlite:'.length), options)
-  throw new UserError(`No registry driver for "${url}". Use sqlite:FOLDER.`)
+  if (/^https?:\/\//.test(url)) return (await import('./registry-mlflow.ts')).openMlflowRegistry(url, options)
+  throw new UserError(`No registry driver for "${url}". Use sqlite:FOLDER, or http://HOST:PORT of an MLflow server.`)
 }

@@ -4,6 +4,7 @@ import { mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { errorCode, errorMessage, UserError } from '../configs/user-error.ts'
 import { DAY, type EpochMs } from '../datasets/transaction.ts'
+import { artifactChanged, fileAndFolder } from './conflict.ts'
 import type { ArtifactInfo } from './model.ts'
 import { checkArtifactPath } from './naming.ts'
 import { noSuchArtifact, noSuchRun } from './not-found.ts'
@@ -107,12 +108,12 @@ function artifactRows(database: Database, runId: string): Row[] {
 function alreadyLogged(database: Database, { runId, path, sha256 }: Artifact): boolean {
   const row = database.get('SELECT sha256 FROM artifacts WHERE run_id = ? AND path = ?', runId, path)
   if (row === undefined || row.sha256 === sha256) return row !== undefined
-  throw new UserError(`Artifact "${path}" of run ${runId} was logged with other bytes, and artifacts never change. Log it under another path or in a new run.`)
+  throw artifactChanged(runId, path)
 }
 
 function refuseOverlap(rows: Row[], runId: string, path: string): void {
   const other = rows.map((row) => String(row.path)).find((existing) => existing.startsWith(`${path}/`) || path.startsWith(`${existing}/`))
-  if (other !== undefined) throw new UserError(`Artifact "${path}" of run ${runId} would be both file and folder: "${other}" exists. Log it under another path.`)
+  if (other !== undefined) throw fileAndFolder(runId, path, other)
 }
 
 function children(rows: Row[], prefix: string): ArtifactInfo[] {

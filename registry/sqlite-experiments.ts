@@ -1,5 +1,5 @@
-import { UserError } from '../configs/user-error.ts'
 import type { EpochMs } from '../datasets/transaction.ts'
+import { experimentTaken } from './conflict.ts'
 import type { Experiment } from './model.ts'
 import { checkExperimentName, checkTags, MAX_EXPERIMENT_TAG_VALUE } from './naming.ts'
 import { noSuchExperiment } from './not-found.ts'
@@ -23,7 +23,7 @@ export function experimentVerbs(database: Database, now: () => EpochMs): Experim
       return database.write(() => {
         const existing = database.get('SELECT experiment_id FROM experiments WHERE name = ?', name)
         if (existing !== undefined && mayExist) return String(existing.experiment_id)
-        if (existing !== undefined) throw new UserError(`Experiment "${name}" exists already, with id ${String(existing.experiment_id)}. Choose another name.`)
+        if (existing !== undefined) throw experimentTaken(name, String(existing.experiment_id))
         const time = now()
         const row = database.get('INSERT INTO experiments VALUES (NULL, ?, ?, ?) RETURNING experiment_id', name, time, time)
         const id = String(row?.experiment_id)

@@ -1,7 +1,7 @@
-import { UserError } from '../configs/user-error.ts'
 import type { EpochMs } from '../datasets/transaction.ts'
+import { paramChanged } from './conflict.ts'
 import type { Metric } from './model.ts'
-import { checkKey, checkLength, checkTags, checkTime, MAX_PARAM_VALUE, MAX_RUN_TAG_VALUE } from './naming.ts'
+import { checkMetric, checkParam, checkTags, MAX_RUN_TAG_VALUE } from './naming.ts'
 import type { Registry } from './registry.ts'
 import type { Database } from './sqlite-database.ts'
 import { metricValue, putTag, runRow } from './sqlite-runs.ts'
@@ -13,10 +13,7 @@ export function logVerbs(database: Database, now: () => EpochMs): LogVerbs {
   return {
     async logBatch(runId, { metrics = [], params = {}, tags = {} }) {
       checkTags(tags, MAX_RUN_TAG_VALUE)
-      for (const [key, value] of Object.entries(params)) {
-        checkKey('param', key)
-        checkLength(`Param "${key}"`, value, MAX_PARAM_VALUE)
-      }
+      for (const [key, value] of Object.entries(params)) checkParam(key, value)
       const complete = metrics.map((metric): Metric => ({ timestamp: now(), step: 0, ...metric }))
       for (const metric of complete) checkMetric(metric)
       database.write(() => {
@@ -47,7 +44,7 @@ function putParam(database: Database, runId: string, key: string, value: string)
   if (database.run('INSERT INTO params VALUES (?, ?, ?) ON CONFLICT DO NOTHING', runId, key, value) === 1) return
   const logged = String(database.get('SELECT value FROM params WHERE run_id = ? AND key = ?', runId, key)?.value)
   if (logged === value) return
-  throw new UserError(`Param "${key}" of run ${runId} is "${logged}" and cannot become "${value}": params are written once. Start a new run.`)
+  throw paramChanged(runId, key, logged, value)
 }
 
 function putMetric(database: Database, runId: string, { key, value, timestamp, step }: Metric): void {
@@ -60,11 +57,4 @@ function putMetric(database: Database, runId: string, { key, value, timestamp, s
      WHERE (excluded.step, excluded.timestamp, -excluded.is_nan, excluded.value) > (step, timestamp, -is_nan, value)`,
     ...values,
   )
-}
-
-function checkMetric({ key, value, timestamp, step }: Metric): void {
-  checkKey('metric', key)
-  checkTime(`The timestamp of metric "${key}"`, timestamp)
-  if (!Number.isSafeInteger(step)) throw new UserError(`The step of metric "${key}" is ${step}, it must be a whole number.`)
-  if (typeof value !== 'number') throw new UserError(`Metric "${key}" is ${JSON.stringify(value)}, it must be a number.`)
 }

@@ -1,7 +1,7 @@
-import { UserError } from '../configs/user-error.ts'
 import type { EpochMs } from '../datasets/transaction.ts'
+import { modelTaken } from './conflict.ts'
 import type { RegisteredModel } from './model.ts'
-import { checkModelName, checkNotHistory, checkRegistryTag } from './naming.ts'
+import { checkModelName, checkModelTag, checkNotHistory } from './naming.ts'
 import { noSuchModel } from './not-found.ts'
 import type { Registry } from './registry.ts'
 import { pairs, type Database, type Row } from './sqlite-database.ts'
@@ -15,11 +15,11 @@ export function modelVerbs(database: Database, now: () => EpochMs): ModelVerbs {
   return {
     async createRegisteredModel(name, { tags = {}, description = '', mayExist = false } = {}) {
       checkModelName(name)
-      for (const [key, value] of Object.entries(tags)) checkTag(key, value)
+      for (const [key, value] of Object.entries(tags)) checkModelTag(key, value)
       const time = now()
       return database.write(() => {
         const added = database.run('INSERT INTO registered_models VALUES (?, ?, ?, ?, 1) ON CONFLICT DO NOTHING', name, description, time, time) === 1
-        if (!added && !mayExist) throw new UserError(`Registered model "${name}" exists already. See it with: fd models describe ${name}`)
+        if (!added && !mayExist) throw modelTaken(name)
         if (added) for (const [key, value] of Object.entries(tags)) putModelTag(database, name, key, value)
         return modelOf(database, modelRow(database, name))
       }, 'decision')
@@ -34,7 +34,7 @@ export function modelVerbs(database: Database, now: () => EpochMs): ModelVerbs {
     },
 
     async setRegisteredModelTag(name, key, value) {
-      checkTag(key, value)
+      checkModelTag(key, value)
       database.write(() => {
         modelRow(database, name)
         putModelTag(database, name, key, value)
@@ -81,9 +81,4 @@ function putModelTag(database: Database, name: string, key: string, value: strin
 /** Stamps a model as changed. */
 export function touch(database: Database, name: string, time: EpochMs): void {
   database.run('UPDATE registered_models SET last_updated_time = ? WHERE name = ?', time, name)
-}
-
-function checkTag(key: string, value: string): void {
-  checkNotHistory(key)
-  checkRegistryTag(key, value)
 }

@@ -1,8 +1,7 @@
 import { pathToFileURL } from 'node:url'
-import { UserError } from '../configs/user-error.ts'
 import type { EpochMs } from '../datasets/transaction.ts'
 import type { ActiveStatus, EndedStatus, Run, RunStatus } from './model.ts'
-import { checkTags, checkTime, MAX_RUN_TAG_VALUE } from './naming.ts'
+import { checkMaxResults, checkTags, checkTime, MAX_RUN_TAG_VALUE, RUN_NAME } from './naming.ts'
 import { noSuchRun } from './not-found.ts'
 import type { Registry, RunSearch } from './registry.ts'
 import { artifactRoot } from './sqlite-artifacts.ts'
@@ -10,10 +9,6 @@ import type { Database, Row } from './sqlite-database.ts'
 import { experimentRow } from './sqlite-experiments.ts'
 
 type RunVerbs = Pick<Registry, 'createRun' | 'getRun' | 'updateRun' | 'searchRuns'>
-
-/** The tag in which MLflow repeats a run's name. */
-const RUN_NAME = 'mlflow.runName'
-const MAX_RESULTS = 50_000
 
 export function runVerbs(database: Database, folder: string, now: () => EpochMs, newId: () => string): RunVerbs {
   return {
@@ -57,9 +52,7 @@ export function runVerbs(database: Database, folder: string, now: () => EpochMs,
 }
 
 function searchQuery(experimentId: string, { filter = {}, orderBy, maxResults = 1000 }: RunSearch): { sql: string; values: (string | number)[] } {
-  if (!Number.isInteger(maxResults) || maxResults < 1 || maxResults > MAX_RESULTS) {
-    throw new UserError(`maxResults ${maxResults} must be a whole number from 1 to ${MAX_RESULTS}.`)
-  }
+  checkMaxResults(maxResults)
   const conditions = ['r.experiment_id = ?']
   const values: (string | number)[] = [Number(experimentId)]
   if (filter.status !== undefined) {

@@ -1,7 +1,7 @@
-import { UserError } from '../configs/user-error.ts'
 import type { EpochMs } from '../datasets/transaction.ts'
+import { sourceEmpty, versionAliased } from './conflict.ts'
 import type { ModelVersion } from './model.ts'
-import { checkRegistryTag } from './naming.ts'
+import { checkRegistryTag, parseModelSource } from './naming.ts'
 import { noSuchRun, noSuchVersion } from './not-found.ts'
 import type { NewModelVersion, Registry } from './registry.ts'
 import { pairs, type Database, type Row } from './sqlite-database.ts'
@@ -36,9 +36,7 @@ export function versionVerbs(database: Database, now: () => EpochMs): VersionVer
     async deleteModelVersion(name, version) {
       database.write(() => {
         const { aliases } = versionOf(database, versionRow(database, name, version))
-        if (aliases.length > 0) {
-          throw new UserError(`Version ${version} of "${name}" is its ${aliases.join(' and ')} and cannot be deleted. Promote another one first: fd models promote ${name} VERSION --alias ${aliases[0]}`)
-        }
+        if (aliases.length > 0) throw versionAliased(name, version, aliases)
         database.run('DELETE FROM model_versions WHERE name = ? AND version = ?', name, version)
         touch(database, name, now())
       }, 'decision')
@@ -47,7 +45,7 @@ export function versionVerbs(database: Database, now: () => EpochMs): VersionVer
 }
 
 function insertVersion(database: Database, given: NewModelVersion, time: EpochMs): ModelVersion {
-  const { runId, folder } = parseSource(given)
+  const { runId, folder } = parseModelSource(given)
   const { name, source, description = '', tags = {} } = given
   for (const [key, value] of Object.entries(tags)) checkRegistryTag(key, value)
   return database.write(() => {
@@ -61,18 +59,11 @@ function insertVersion(database: Database, given: NewModelVersion, time: EpochMs
   }, 'decision')
 }
 
-function parseSource({ source, runId }: NewModelVersion): { runId: string; folder: string } {
-  const [, id, folder] = /^runs:\/([^/]+)\/(.+)$/.exec(source) ?? []
-  if (id === undefined) throw new UserError(`Model source "${source}" must be runs:/RUN_ID/FOLDER, the folder of the model's files in a run of this registry.`)
-  if (runId !== undefined && runId !== id) throw new UserError(`Model source "${source}" is not of run ${runId}. Give the run that logged the model.`)
-  return { runId: id, folder }
-}
-
 function checkSource(database: Database, source: string, runId: string, folder: string): void {
   if (database.get('SELECT 1 FROM runs WHERE run_id = ?', runId) === undefined) throw noSuchRun(runId)
   const [from, to] = [`${folder}/`, `${folder}0`] // "0" follows "/": every path below the folder lies between.
   if (database.get('SELECT 1 FROM artifacts WHERE run_id = ? AND path > ? AND path < ? LIMIT 1', runId, from, to) === undefined) {
-    throw new UserError(`Model source "${source}" has no files. Log the model first, as fd train does.`)
+    throw sourceEmpty(source)
   }
 }
 
