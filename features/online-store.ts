@@ -67,8 +67,12 @@ export interface GroupState {
   write(states: Iterable<EntityState>, checkpoint: Checkpoint): Promise<void>
 }
 
-/** Opens the store that `url` names: `lmdb:FOLDER`. */
-export async function openOnlineStore(url: string): Promise<OnlineStore> {
+/**
+ * Opens the store that `url` names: `lmdb:FOLDER`, `redis://…` or `rediss://…`. `tell` hears when a server is lost and when
+ * it is back; calls wait meanwhile, up to a limit of the URL.
+ */
+export async function openOnlineStore(url: string, tell?: (line: string) => void): Promise<OnlineStore> {
   if (url.startsWith('lmdb:')) return (await import('./online-store-lmdb.ts')).openLmdbOnlineStore(url.slice('lmdb:'.length))
-  throw new UserError(`No online store driver for "${url}". Use lmdb:FOLDER.`)
+  if (/^rediss?:/.test(url)) return (await import('./online-store-redis.ts')).openRedisOnlineStore(url, tell)
+  throw new UserError(`No online store driver for "${url}". Use lmdb:FOLDER, redis://HOST:PORT or rediss://HOST:PORT.`)
 }
