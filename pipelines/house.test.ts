@@ -21,6 +21,7 @@ const HOMES: Record<string, RegExp> = {
   lmdb: /^(datasets\/event-log-lmdb|features\/online-store-lmdb|configs\/lmdb)/,
   '@duckdb/node-api': /^datasets\//,
   'onnxruntime-node': /^registry\/|^serving\/|^training\//,
+  '@platformatic/kafka': /^datasets\/(event-log-kafka|kafka-)/,
   commander: /^pipelines\//,
 }
 
