@@ -20,7 +20,7 @@ export interface LogHarness {
   fractionalTime: boolean
   /** What is kept is counted from the newest record, as the embedded log does; a Kafka broker goes by its clock, a segment at a time. */
   retentionByRecordTime: boolean
-  /** How long a process may take to open the log and make its topics, before it is killed in the middle of its work. */
+  /** How long the first commit may take, which makes its topics, before its process is killed. */
   startMs: number
 }
 
@@ -260,8 +260,9 @@ function processTests(harness: LogHarness): void {
     const appender = child(url, `for (let i = 0; ; i++) { await log.append('t', Array.from({ length: 7 }, () => ({ value: String(i), timestamp: i }))); process.stdout.write(i + '\\n') }`)
     let said = -1
     if (appender.stdout === null) throw new Error('the child has no output')
-    createInterface(appender.stdout).on('line', (line) => (said = Number(line)))
-    await new Promise((resolve) => setTimeout(resolve, 380 + harness.startMs))
+    const lines = createInterface(appender.stdout).on('line', (line) => (said = Number(line)))
+    await once(lines, 'line')
+    await new Promise((resolve) => setTimeout(resolve, 300))
     const closed = once(appender, 'close')
     await killed(appender)
     await closed

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Connection, findCoordinatorV4, metadataV12 } from '@platformatic/kafka'
-import { brokerGone, firstContactFailed, isTransient, kafkaErrors, reasonOf, refusedUser } from './kafka-error.ts'
+import { brokerGone, firstContactFailed, isClosingTransaction, isTransient, kafkaErrors, reasonOf, refusedUser } from './kafka-error.ts'
 import type { KafkaLocation } from './kafka-location.ts'
 import { processStart } from './group.ts'
 import { SECOND } from './transaction.ts'
@@ -20,6 +20,8 @@ export interface TopicLeaders {
  */
 export interface KafkaCluster extends AsyncDisposable {
   location: KafkaLocation
+  /** Hears, in a sentence, what is being waited for. */
+  tell: (message: string) => void
   /** Sends a request, and again as `retry` says. Requests of one `lane` share a connection, on which a broker answers in turn. */
   call<T>(route: Route, request: Request<T>, lane?: string): Promise<T>
   /** Sends a request once. */
@@ -46,13 +48,13 @@ interface Address {
   port: number
 }
 
-/** Connects when first needed. `tell` hears in a sentence what is being waited for. */
+/** Connects when first needed. */
 export function openCluster(location: KafkaLocation, tell: (message: string) => void): KafkaCluster {
   const links = new Links(location)
   const topics = new Map<string, TopicLeaders>()
   const brokers = new Map<number, Address>()
   const coordinators = new Map<string, Address>()
-  const closing = new AbortController()
+  const ended = new AbortController()
   let reached = false
   let turn = 0
 
@@ -99,22 +101,24 @@ export function openCluster(location: KafkaLocation, tell: (message: string) => 
         reached = true
         return answer
       } catch (error) {
-        if (!isTransient(error) || closing.signal.aborted) throw refusedUser(location, error)
+        if (!isTransient(error) || ended.signal.aborted) throw refusedUser(location, error)
         reached ||= kafkaErrors(error).length > 0
         if (!reached && tries >= location.brokers.length) throw firstContactFailed(location, error)
         if (patience.aborted) throw brokerGone(location, error)
-        forget()
-        if (!told && tries >= TOLD_AFTER) {
+        const closing = isClosingTransaction(error)
+        if (!closing) forget()
+        if (!told && tries >= (closing ? 10 * TOLD_AFTER : TOLD_AFTER)) {
           told = true
           tell(`Kafka at ${location.shown} does not answer (${reasonOf(error)}): waiting up to ${location.patience / SECOND} s.`)
         }
-        await sleep(Math.min(2 ** tries, 500), undefined, { signal: closing.signal })
+        await sleep(Math.min(closing ? tries : 2 ** tries, 500), undefined, { signal: ended.signal })
       }
     }
   }
   const call: KafkaCluster['call'] = (route, request, lane) => retry(() => once(route, request, lane))
   return {
     location,
+    tell,
     call,
     once,
     retry,
@@ -132,13 +136,13 @@ export function openCluster(location: KafkaLocation, tell: (message: string) => 
       return topics.get(topic)
     },
     async [Symbol.asyncDispose]() {
-      closing.abort()
+      ended.abort()
       await links.close()
     },
   }
 }
 
-/** Attempts that pass in silence, about 1.5 s: a leader that moves, a transaction that is still being closed. */
+/** Attempts that pass in silence, about 1.5 s: a leader that moves. */
 const TOLD_AFTER = 10
 const NO_TOPIC = new Error('no such topic')
 

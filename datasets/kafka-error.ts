@@ -20,6 +20,12 @@ export function isTransient(error: unknown): boolean {
   return 'canRetry' in error && error.canRetry === true
 }
 
+/** Whether the broker is only still writing the markers of a transaction that was ended before: a matter of milliseconds. */
+export function isClosingTransaction(error: unknown): boolean {
+  const names = kafkaErrors(error)
+  return names.length > 0 && names.every((name) => name === 'CONCURRENT_TRANSACTIONS' || name === 'UNSTABLE_OFFSET_COMMIT')
+}
+
 /** An error and what caused it, outermost first. */
 function causes(error: unknown): { code?: unknown; message: string }[] {
   if (error instanceof AggregateError) return error.errors.flatMap(causes)

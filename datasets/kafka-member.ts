@@ -1,5 +1,4 @@
 import { setImmediate as turnOfTheLoop } from 'node:timers/promises'
-import { UserError } from '../configs/user-error.ts'
 import type { GroupMember, RecordBatch } from './event-log.ts'
 import { PartitionFeed } from './kafka-feed.ts'
 import { committedOffsets, groupId, type KafkaSeat, takeSeat } from './kafka-group.ts'
@@ -20,9 +19,7 @@ export async function joinKafkaGroup(seat: KafkaSeat, topics: KafkaTopics): Prom
   const numbers = [...committed.keys()]
   for (const [partition, { end }] of (await topics.offsets(topic, numbers)).entries()) {
     const offset = committed.get(partition) ?? 0
-    if (offset <= end) continue
-    await membership[Symbol.asyncDispose]()
-    throw new UserError(`Group "${group}" has committed offset ${offset} of topic "${topic}", partition ${partition}, which ends at ${end}: the topic was deleted and made again. Read as another group (--group NAME).`)
+    if (offset > end) cluster.tell(`Group "${group}" has committed offset ${offset} of topic "${topic}", partition ${partition}, which ends at ${end}: was the topic deleted and made again? Nothing is read before it gets there; another group (--group NAME) reads all.`)
   }
   const offsets = async (partition: number) => (await topics.offsets(topic, [partition]))[0]
   const feed = new PartitionFeed({ cluster, topic, offsets, lane: `member ${groupId(seat)}` }, committed)
