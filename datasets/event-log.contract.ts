@@ -16,6 +16,12 @@ export interface LogHarness {
   fresh(): string
   /** Makes the owner of the group's topic look dead to others, so that the next to join replaces it while it still runs. */
   buryOwner(url: string, group: string, topic: string): Promise<void>
+  /** Timestamps may have fractions, as the embedded log keeps them; Kafka has whole milliseconds. */
+  fractionalTime: boolean
+  /** What is kept is counted from the newest record, as the embedded log does; a Kafka broker goes by its clock, a segment at a time. */
+  retentionByRecordTime: boolean
+  /** How long the first commit may take, which makes its topics, before its process is killed. */
+  startMs: number
 }
 
 interface SeenRecord {
@@ -143,7 +149,7 @@ function recordTests(harness: LogHarness): void {
       { key: Uint8Array.of(0, 255, 10, 0), value: Uint8Array.of(0, 1, 2, 254), timestamp: 1 },
       { key: 'Zürich-顧客-🂡', value: 'µ€', timestamp: 2 },
       { key: 'empty', value: '', timestamp: 3 },
-      { key: 'big', value: big, timestamp: -4.5 },
+      { key: 'big', value: big, timestamp: harness.fractionalTime ? -4.5 : -4 },
       { value: 'last', timestamp: 5 },
     ]
     await log.append('t', records)
@@ -167,7 +173,7 @@ function recordTests(harness: LogHarness): void {
     expect(await readAll(log, 'b', 1)).toEqual([])
   })
 
-  test('retention lets go of the old, moves the start, and never the end; readers are clamped', async () => {
+  test.runIf(harness.retentionByRecordTime)('retention lets go of the old, moves the start, and never the end; readers are clamped', async () => {
     await using log = await openEventLog(harness.fresh())
     await log.createTopic('t', { retention: 100 })
     for (let first = 0; first < 1000; first += 10) await log.append('t', numbered(10, first))
@@ -238,7 +244,7 @@ function processTests(harness: LogHarness): void {
         }`,
       )
       await firstLine(committer)
-      await new Promise((resolve) => setTimeout(resolve, 20 + chance() * 80))
+      await new Promise((resolve) => setTimeout(resolve, (round === 0 ? harness.startMs : 20) + chance() * 80))
       await killed(committer)
       const member = await log.join('g', 'in')
       const committed = member.committed.get(0) ?? -1
@@ -254,8 +260,9 @@ function processTests(harness: LogHarness): void {
     const appender = child(url, `for (let i = 0; ; i++) { await log.append('t', Array.from({ length: 7 }, () => ({ value: String(i), timestamp: i }))); process.stdout.write(i + '\\n') }`)
     let said = -1
     if (appender.stdout === null) throw new Error('the child has no output')
-    createInterface(appender.stdout).on('line', (line) => (said = Number(line)))
-    await new Promise((resolve) => setTimeout(resolve, 400))
+    const lines = createInterface(appender.stdout).on('line', (line) => (said = Number(line)))
+    await once(lines, 'line')
+    await new Promise((resolve) => setTimeout(resolve, 300))
     const closed = once(appender, 'close')
     await killed(appender)
     await closed
@@ -351,7 +358,9 @@ function groupTests(harness: LogHarness): void {
     await (await old.commit(0, 1, new Map([['out', numbered(1)]]))).durable
     await harness.buryOwner(url, 'g', 'in')
     await using heir = await log.join('g', 'in')
-    await expect(old.commit(0, 2, new Map([['out', numbered(1, 1)]]))).rejects.toThrow(/taken over/)
+    // The refusal may come when the commit begins or, from a server, when it is to be done.
+    const zombie = old.commit(0, 2, new Map([['out', numbered(1, 1)]])).then(({ durable }) => durable)
+    await expect(zombie).rejects.toThrow(/taken over/)
     await old[Symbol.asyncDispose]()
     await (await heir.commit(0, 3, new Map([['out', numbered(1, 7)]]))).durable
     expect(values(await readAll(log, 'out'))).toEqual([0, 7])

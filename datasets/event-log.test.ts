@@ -18,6 +18,9 @@ const freshFolder = (): string => join(home, `log-${logs++}`)
 
 eventLogContract('lmdb', {
   fresh: () => `lmdb:${freshFolder()}`,
+  fractionalTime: true,
+  retentionByRecordTime: true,
+  startMs: 20,
   async buryOwner(url, group, topic) {
     const environment = openEnvironment(join(url.slice('lmdb:'.length), 'shared'))
     const groups = environment.database('groups')

@@ -110,8 +110,18 @@ export interface RecordBatch {
   valueEnd: Uint32Array
 }
 
-/** Opens the log that `url` names: `lmdb:FOLDER`, or `lmdb:FOLDER?sync=false` for one that need not survive power loss. */
-export async function openEventLog(url: string): Promise<EventLog> {
+/**
+ * Opens the log that `url` names: `lmdb:FOLDER`, or `lmdb:FOLDER?sync=false` for one that need not survive power loss;
+ * `kafka://HOST:PORT[,HOST:PORT…][?…]` for Apache Kafka (parameters in `kafka-location.ts`).
+ *
+ * `tell` hears in a sentence what a call waits for, such as a broker that is gone; without it Node prints it as a warning.
+ */
+export async function openEventLog(url: string, tell: (message: string) => void = warn): Promise<EventLog> {
   if (url.startsWith('lmdb:')) return (await import('./event-log-lmdb.ts')).openLmdbEventLog(url.slice('lmdb:'.length))
-  throw new UserError(`No event log driver for "${url}". Use lmdb:FOLDER.`)
+  if (url.startsWith('kafka:')) return (await import('./event-log-kafka.ts')).openKafkaEventLog(url, tell)
+  throw new UserError(`No event log driver for "${url}". Use lmdb:FOLDER or kafka://HOST:PORT.`)
+}
+
+function warn(message: string): void {
+  process.emitWarning(message, 'EventLog')
 }

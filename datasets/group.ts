@@ -83,7 +83,7 @@ export function commitOffset(seat: GroupSeat, partition: number, nextOffset: num
   void seat.groups.put(offsetKey(seat, partition), bytes)
 }
 
-function ownerIsAlive({ pid, started }: Owner): boolean {
+export function ownerIsAlive({ pid, started }: Pick<Owner, 'pid' | 'started'>): boolean {
   const start = processStart(pid)
   if (start !== undefined) return start === started
   try {
@@ -96,7 +96,7 @@ function ownerIsAlive({ pid, started }: Owner): boolean {
 }
 
 /** Start of a running process in clock ticks since boot (`/proc/PID/stat`, field 22); undefined when it has ended or the system has no /proc. */
-function processStart(pid: number): string | undefined {
+export function processStart(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
     const [state, ...fields] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')

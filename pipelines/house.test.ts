@@ -22,10 +22,10 @@ const HOMES: Record<string, RegExp> = {
   ioredis: /^(features\/(online-store-redis|redis-group)|configs\/redis)/,
   '@duckdb/node-api': /^datasets\//,
   'onnxruntime-node': /^registry\/|^serving\/|^training\//,
-  '@aws-sdk/client-s3': /^datasets\/(lake-s3|s3-bucket)/,
   '@aws-sdk/lib-storage': /^datasets\/lake-s3/,
+  '@platformatic/kafka': /^datasets\/(event-log-kafka|kafka-)/,
   commander: /^pipelines\//,
-  '@aws-sdk/client-s3': /^(datasets\/lake-s3|pipelines\/service-s3)/,
+  '@aws-sdk/client-s3': /^(datasets\/(lake-s3|s3-bucket)|pipelines\/service-s3)/,
 }
 
 const folders = Object.keys(FLOORS)

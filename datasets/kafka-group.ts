@@ -1,0 +1,183 @@
+import { hostname } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describeGroupsV5, heartbeatV4, joinGroupV7, leaveGroupV5, offsetFetchV8, syncGroupV5, Writer } from '@platformatic/kafka'
+import { UserError } from '../configs/user-error.ts'
+import { ownerIsAlive } from './group.ts'
+import type { KafkaCluster } from './kafka-cluster.ts'
+import { kafkaErrors } from './kafka-error.ts'
+import type { DurationMs } from './transaction.ts'
+
+/** A group's topic, by their names without the log's prefix. */
+export interface KafkaSeat {
+  cluster: KafkaCluster
+  group: string
+  topic: string
+  partitions: number
+}
+
+/** This process's place in a Kafka consumer group, held by heartbeats. */
+export interface Membership extends AsyncDisposable {
+  memberId: string
+  generation: number
+  /** Why the place was lost, when it was. */
+  lost: UserError | undefined
+}
+
+const PROTOCOL = 'fd-one-owner'
+
+/** Kafka's id of the group. A group of this port has an owner a topic, so the topic is part of it; it is the transactional id, too. */
+export function groupId({ cluster, group, topic }: KafkaSeat): string {
+  return `${cluster.location.prefix}${group}/${topic}`
+}
+
+/**
+ * Takes the group's topic. Kafka hears of a killed process only when its session ends, so a member of this host whose
+ * process has ended is shown out at once, and one of another host is given its session's time.
+ *
+ * @throws UserError when a living process has it.
+ */
+export async function takeSeat(seat: KafkaSeat): Promise<Membership> {
+  await awaitVacancy(seat)
+  const membership: Membership = { memberId: '', generation: -1, lost: undefined, [Symbol.asyncDispose]: async () => {} }
+  if (!(await enter(seat, membership))) {
+    await leave(seat, membership.memberId)
+    throw await taken(seat)
+  }
+  const stop = new AbortController()
+  const beating = beat(seat, membership, stop.signal)
+  membership[Symbol.asyncDispose] = async () => {
+    if (stop.signal.aborted) return
+    stop.abort()
+    membership.lost ??= new UserError(`Group "${seat.group}" on topic "${seat.topic}" was left by this process; nothing is written by it any more.`)
+    await beating
+    await leave(seat, membership.memberId)
+  }
+  return membership
+}
+
+async function membersOf(seat: KafkaSeat): Promise<{ memberId: string; clientId: string; clientHost: string }[]> {
+  const { cluster } = seat
+  const id = groupId(seat)
+  const { groups } = await cluster.call({ to: 'group', key: id }, (connection) => describeGroupsV5.api.async(connection, [id], false))
+  return groups[0].members
+}
+
+async function awaitVacancy(seat: KafkaSeat): Promise<void> {
+  // A member of another host cannot be looked at, only waited for.
+  const session = AbortSignal.timeout(seat.cluster.location.session * 1.5)
+  for (;;) {
+    const members = await membersOf(seat)
+    const dead = members.filter((member) => processOf(member) === 'dead')
+    for (const { memberId } of dead) await leave(seat, memberId)
+    if (members.length === dead.length) return
+    if (session.aborted || members.some((member) => processOf(member) === 'alive')) throw await taken(seat)
+    await sleep(250)
+  }
+}
+
+function processOf({ clientId }: { clientId: string }): 'alive' | 'dead' | 'elsewhere' {
+  const [, host, pid, started] = /^fd (\S+) (\d+) (\d*)$/.exec(clientId) ?? []
+  if (host !== hostname()) return 'elsewhere'
+  return ownerIsAlive({ pid: Number(pid), started }) ? 'alive' : 'dead'
+}
+
+async function taken(seat: KafkaSeat): Promise<UserError> {
+  return new UserError(`Group "${seat.group}" already reads topic "${seat.topic}" in ${await ownerOf(seat)}. Stop that process, or read as another group (--group NAME).`)
+}
+
+/** Who has the group's topic now, for messages: `process 4711 on host1`. */
+export async function ownerOf(seat: KafkaSeat): Promise<string> {
+  const owner = (await membersOf(seat)).at(0)
+  const [, host, pid] = /^fd (\S+) (\d+) /.exec(owner?.clientId ?? '') ?? []
+  if (pid !== undefined) return `process ${pid} on ${host}`
+  return owner === undefined ? 'another process' : `client "${owner.clientId}" on ${owner.clientHost}`
+}
+
+/** Joins the group's next generation. @returns whether this process has the topic in it. */
+async function enter(seat: KafkaSeat, membership: Membership): Promise<boolean> {
+  const { cluster, topic, partitions } = seat
+  const { session } = cluster.location
+  const id = groupId(seat)
+  const protocols = [{ name: PROTOCOL, metadata: subscription(cluster.location.prefix + topic) }]
+  const join = () =>
+    cluster.call({ to: 'group', key: id }, (connection) => joinGroupV7.api.async(connection, id, session, session, membership.memberId, null, 'consumer', protocols), `group ${id}`)
+  const joined = await join().catch((error: unknown) => {
+    // The first answer only gives the id to join with.
+    membership.memberId = givenMemberId(error)
+    return join()
+  })
+  membership.memberId = joined.memberId
+  membership.generation = joined.generationId
+  // One member owns all: the leader, who is the one that was there first.
+  const all = assignment(cluster.location.prefix + topic, partitions)
+  const assignments = joined.members.map(({ memberId }) => ({ memberId, assignment: memberId === joined.leader ? all : assignment(cluster.location.prefix + topic, 0) }))
+  await cluster.call(
+    { to: 'group', key: id },
+    (connection) => syncGroupV5.api.async(connection, id, joined.generationId, joined.memberId, null, 'consumer', PROTOCOL, joined.leader === joined.memberId ? assignments : []),
+    `group ${id}`,
+  )
+  return joined.leader === joined.memberId
+}
+
+/** @throws the error when it is not the one that gives an id. */
+function givenMemberId(error: unknown): string {
+  if (error instanceof AggregateError && kafkaErrors(error).includes('MEMBER_ID_REQUIRED') && 'response' in error) {
+    const response = error.response as { memberId?: string }
+    if (response.memberId !== undefined) return response.memberId
+  }
+  throw error
+}
+
+/** What the member reads, as Kafka's own tools understand it (ConsumerProtocolSubscription, version 0). */
+function subscription(topic: string): Buffer {
+  return Writer.create().appendInt16(0).appendArray([topic], (w) => void w.appendString(topic, false), false, false).appendBytes(null, false).buffer
+}
+
+/** ConsumerProtocolAssignment, version 0: the topic's first `partitions` partitions. */
+function assignment(topic: string, partitions: number): Buffer {
+  const numbers = Array.from({ length: partitions }, (_, number) => number)
+  const topics = partitions === 0 ? [] : [topic]
+  return Writer.create()
+    .appendInt16(0)
+    .appendArray(topics, (w) => void w.appendString(topic, false).appendArray(numbers, (v, number) => void v.appendInt32(number), false, false), false, false)
+    .appendBytes(null, false).buffer
+}
+
+/** Shows that the process lives until `signal` aborts, and takes part in rebalances; sets `lost` when the place is gone. */
+async function beat(seat: KafkaSeat, membership: Membership, signal: AbortSignal): Promise<void> {
+  const { cluster, group, topic } = seat
+  const id = groupId(seat)
+  const every: DurationMs = cluster.location.session / 4
+  while (!signal.aborted && membership.lost === undefined) {
+    await sleep(every, undefined, { signal, ref: false }).catch(() => {})
+    if (signal.aborted) return
+    try {
+      await cluster.call({ to: 'group', key: id }, (connection) => heartbeatV4.api.async(connection, id, membership.generation, membership.memberId, null), `group ${id}`)
+    } catch (error) {
+      if (kafkaErrors(error).includes('REBALANCE_IN_PROGRESS') && (await enter(seat, membership).catch(() => false))) continue
+      if (signal.aborted) return
+      membership.lost = new UserError(`Group "${group}" on topic "${topic}" was taken over by ${await ownerOf(seat).catch(() => 'another process')}, or was silent for too long; nothing more is written by this one. Let one of the two run, or read as another group (--group NAME).`, { cause: error })
+    }
+  }
+}
+
+async function leave(seat: KafkaSeat, memberId: string): Promise<void> {
+  const id = groupId(seat)
+  try {
+    await seat.cluster.call({ to: 'group', key: id }, (connection) => leaveGroupV5.api.async(connection, id, [{ memberId, groupInstanceId: null, reason: null }]))
+  } catch (error) {
+    // Out already: that is all that was wanted.
+    if (!kafkaErrors(error).includes('UNKNOWN_MEMBER_ID')) throw error
+  }
+}
+
+/** The group's next offset to consume by partition, 0 where none was committed. Waits for transactions that are being closed. */
+export async function committedOffsets(seat: KafkaSeat): Promise<Map<number, number>> {
+  const { cluster, topic, partitions } = seat
+  const id = groupId(seat)
+  const numbers = Array.from({ length: partitions }, (_, number) => number)
+  const request = [{ groupId: id, memberId: null, memberEpoch: -1, topics: [{ name: cluster.location.prefix + topic, partitionIndexes: numbers }] }]
+  const { groups } = await cluster.call({ to: 'group', key: id }, (connection) => offsetFetchV8.api.async(connection, request, true))
+  const found = groups[0].topics[0]?.partitions ?? []
+  return new Map(numbers.map((number) => [number, Math.max(0, Number(found.find(({ partitionIndex }) => partitionIndex === number)?.committedOffset ?? 0n))]))
+}
