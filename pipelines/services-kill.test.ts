@@ -1,0 +1,31 @@
+import { randomUUID } from 'node:crypto'
+import { describe, expect, test } from 'vitest'
+import { expectNothingLostOrDoubled } from './kill.contract.ts'
+import { makeWorld } from './world.ts'
+
+const { FD_TEST_KAFKA_URL: kafka, FD_TEST_REDIS_URL: redis, FD_TEST_MLFLOW_URL: mlflow, CI } = process.env
+
+/** A URL with one more parameter, so that a test has names of its own on a server it shares. */
+function withParameter(url: string, name: string, value: string): string {
+  return `${url}${url.includes('?') ? '&' : '?'}${name}=${value}`
+}
+
+// A broker lets a killed member's seat go after 6 s at the earliest, so kills are dear here: all twenty in CI, a few at a desk.
+const kills = CI === undefined ? 4 : 20
+
+describe.runIf(kafka !== undefined && redis !== undefined)('on Kafka and Redis', () => {
+  test(`kill -9 at ${kills} random moments of a stream: each prediction once among the committed, equal to an uninterrupted run's`, { timeout: 600_000 }, async () => {
+    const id = `fd-test-${randomUUID().slice(0, 8)}`
+    await using world = await makeWorld({
+      customers: 600, terminals: 1000, days: 80, liveDays: 30,
+      scorer: { maxBatch: 256, checkpointEveryMs: 100 },
+      environment: {
+        FD_EVENT_LOG: withParameter(withParameter(kafka ?? '', 'prefix', `${id}.`), 'session', '6'),
+        FD_ONLINE_STORE: withParameter(redis ?? '', 'prefix', id),
+        ...(mlflow === undefined ? {} : { MLFLOW_TRACKING_URI: mlflow }),
+      },
+    })
+    const { transactions } = await expectNothingLostOrDoubled(world, { kills, rate: 800, longestLifeMs: 2500 })
+    expect(transactions).toBeGreaterThan(20_000)
+  })
+})
