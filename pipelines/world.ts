@@ -58,7 +58,9 @@ export async function makeWorld(size: WorldSize): Promise<World> {
   }
   await fd('datasets', 'simulate', '--customers', String(size.customers), '--terminals', String(size.terminals), '--days', String(size.days), '--seed', '3', '--out', file)
   await fd('features', 'backfill', '--dataset', 'simulated', '--data', file, '--online', '--until', cut)
-  await fd('train', '--dataset', 'simulated', '--data', file, '--until', cut, '--param', 'rounds=20', '--register', 'card-fraud')
-  await fd('models', 'promote', 'card-fraud', '1')
+  const trained = await fd('train', '--dataset', 'simulated', '--data', file, '--until', cut, '--param', 'rounds=20', '--register', 'card-fraud', '--json')
+  // A registry that is shared may have versions of others; whoever holds the alias there must not matter.
+  const { version } = JSON.parse(trained) as { version: number }
+  await fd('models', 'promote', 'card-fraud', String(version), '--force', '--reason', 'the model of this test')
   return world
 }
