@@ -1,6 +1,7 @@
 import { mkdir, rm, statfs, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Command } from 'commander'
+import { withoutPassword } from '../configs/url.ts'
 import { errorMessage, UserError } from '../configs/user-error.ts'
 import { action, example, type Context } from './command.ts'
 import { table } from './output.ts'
@@ -41,22 +42,22 @@ const CHECKS: Record<string, Check> = {
     const { openEventLog } = await import('../datasets/event-log.ts')
     await using log = await openEventLog(config.eventLog)
     const topics = await log.topics()
-    if (topics.length === 0) return { missing: `${config.eventLog}: no topics yet. Run: fd produce --dataset simulated` }
-    return `${config.eventLog}: ${topics.map(({ name, offsets }) => `${name} ${offsets.reduce((sum, { start, end }) => sum + end - start, 0)}`).join(', ')}`
+    if (topics.length === 0) return { missing: `${withoutPassword(config.eventLog)}: no topics yet. Run: fd produce --dataset simulated` }
+    return `${withoutPassword(config.eventLog)}: ${topics.map(({ name, offsets }) => `${name} ${offsets.reduce((sum, { start, end }) => sum + end - start, 0)}`).join(', ')}`
   },
   'online store': async ({ config }) => {
     const [{ openOnlineStore }, { featureServices }] = await Promise.all([import('../features/online-store.ts'), import('../features/catalog.ts')])
     await using store = await openOnlineStore(config.onlineStore)
     const bases = (await Promise.all(featureServices.map(({ name }) => store.base(name)))).filter((base) => base !== undefined)
-    if (bases.length === 0) return { missing: `${config.onlineStore}: no features yet. Run: fd features backfill --dataset simulated --online` }
-    return `${config.onlineStore}: ${bases.map(({ service, version }) => `${service} version ${version}`).join(', ')}`
+    if (bases.length === 0) return { missing: `${withoutPassword(config.onlineStore)}: no features yet. Run: fd features backfill --dataset simulated --online` }
+    return `${withoutPassword(config.onlineStore)}: ${bases.map(({ service, version }) => `${service} version ${version}`).join(', ')}`
   },
   registry: async ({ config }) => {
     const { openRegistry } = await import('../registry/registry.ts')
     await using registry = await openRegistry(config.registry, { now: Date.now, credentials: config.mlflow })
     const models = await registry.searchRegisteredModels()
-    if (models.length === 0) return { missing: `${config.registry}: no models yet. Run: fd train --dataset simulated --register card-fraud` }
-    return `${config.registry}: ${models.map(({ name, aliases }) => `${name} (${aliases['champion'] === undefined ? 'no champion' : `champion ${aliases['champion']}`})`).join(', ')}`
+    if (models.length === 0) return { missing: `${withoutPassword(config.registry)}: no models yet. Run: fd train --dataset simulated --register card-fraud` }
+    return `${withoutPassword(config.registry)}: ${models.map(({ name, aliases }) => `${name} (${aliases['champion'] === undefined ? 'no champion' : `champion ${aliases['champion']}`})`).join(', ')}`
   },
   champions: async ({ config }) => {
     const [{ openRegistry }, { loadVersion }] = await Promise.all([import('../registry/registry.ts'), import('../serving/champion.ts')])
@@ -68,7 +69,7 @@ const CHECKS: Record<string, Check> = {
   lake: async ({ config }) => {
     const { openLake } = await import('../datasets/lake.ts')
     await using lake = await openLake(config.lake, config.s3)
-    return `${config.lake}: ${(await lake.list('transactions')).length} files of raw transactions`
+    return `${withoutPassword(config.lake)}: ${(await lake.list('transactions')).length} files of raw transactions`
   },
 }
 

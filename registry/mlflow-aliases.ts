@@ -35,9 +35,10 @@ export function aliasVerbs(client: MlflowClient): AliasVerbs {
 }
 
 /**
- * Compare, write, compare: the tag is set, then read back, and only its owner moves the alias. Of two writers of one tag in the same
- * moment the second overwrites the first, who sees it and says false. What is left to chance is a write between reading back and
- * moving; reading once more after the move detects that one too.
+ * Compare, write, compare: the tag is set, then tag and alias are read back, and only who finds both as expected moves the alias. Of two
+ * writers of one tag in the same moment the second overwrites the first, who sees it and says false; so does who finds that the
+ * alias has moved meanwhile. What is left to chance is a write between reading back and moving; reading once
+ * more after the move detects that one of the same tag.
  */
 async function addTag(client: MlflowClient, name: string, tag: { key: string; value: string }, move?: AliasMove): Promise<boolean> {
   checkRegistryTag(tag.key, tag.value)
@@ -49,11 +50,16 @@ async function addTag(client: MlflowClient, name: string, tag: { key: string; va
   }
   if (Object.hasOwn(model.tags, tag.key)) return false
   await setModelTag(client, name, tag.key, tag.value)
-  const isOurs = async (): Promise<boolean> => (await getModel(client, name)).tags[tag.key] === tag.value
-  if (!(await isOurs())) return false
+  const written = await getModel(client, name)
+  if (written.tags[tag.key] !== tag.value) return false
   if (move === undefined) return true
+  if (holderOf(written, move.alias) !== move.expected) {
+    // Another writer, whose tag was there before ours, has just made its move. Ours was not made, so its record goes too.
+    await ofModel(client, name, client.send('DELETE', 'registered-models/delete-tag', { name, key: tag.key }, nothing))
+    return false
+  }
   await setAlias(client, name, move.alias, move.version)
-  return isOurs()
+  return (await getModel(client, name)).tags[tag.key] === tag.value
 }
 
 async function setAlias(client: MlflowClient, name: string, alias: string, version: number): Promise<void> {
