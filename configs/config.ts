@@ -23,7 +23,7 @@ const schema = z.strictObject({
   home: z.string().default('.fd'),
   /** `lmdb:` or `lmdb:FOLDER`. Env: FD_EVENT_LOG. */
   eventLog: z.string().default('lmdb:'),
-  /** `lmdb:` or `lmdb:FOLDER`. Env: FD_ONLINE_STORE. */
+  /** `lmdb:` or `lmdb:FOLDER`, `redis://…` or `rediss://…`. Env: FD_ONLINE_STORE. */
   onlineStore: z.string().default('lmdb:'),
   /** `sqlite:` or `sqlite:FOLDER`. Env: MLFLOW_TRACKING_URI. */
   registry: z.string().default('sqlite:'),
