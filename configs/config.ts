@@ -42,7 +42,7 @@ const schema = z.strictObject({
   cache: z.string().default(join(homedir(), '.cache', 'fd')),
   /** `lmdb:`, `lmdb:FOLDER` or `kafka://HOST:PORT,HOST:PORT`. Env: FD_EVENT_LOG, or KAFKA_BROKERS without the scheme. */
   eventLog: z.string().default('lmdb:'),
-  /** `lmdb:`, `lmdb:FOLDER` or `redis://:PASSWORD@HOST:PORT`. Env: FD_ONLINE_STORE, REDIS_URL. */
+  /** `lmdb:` or `lmdb:FOLDER`, `redis://…` or `rediss://…`. Env: FD_ONLINE_STORE. */
   onlineStore: z.string().default('lmdb:'),
   /** `sqlite:`, `sqlite:FOLDER`, or `http://HOST:PORT` of an MLflow server. Env: MLFLOW_TRACKING_URI. */
   registry: z.string().default('sqlite:'),

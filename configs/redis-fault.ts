@@ -15,7 +15,7 @@ const FAULTS: readonly [RegExp, string][] = [
   [/max number of clients/, 'Redis at % has no connection left for us. Raise "maxclients" (redis-cli CONFIG SET maxclients …) or end other clients.'],
   [/ENOTFOUND|EAI_AGAIN/, 'There is no host of the name in %. Mend the URL of the online store (FD_ONLINE_STORE).'],
   [/ECONNREFUSED|EHOSTUNREACH|ENETUNREACH/, 'No Redis answers at %. Start it: fd services up redis'],
-  [/ETIMEDOUT/, 'Redis at % does not answer in time. Look at the host, the port and the firewall, or raise ?connectMs= in the URL.'],
+  [/ETIMEDOUT|Socket timeout/, 'Redis at % does not answer in time. Look at the host, the port and the firewall; rediss:// needs a port that speaks TLS; a slow server needs a larger ?connectMs= or ?commandMs= in the URL.'],
   [/CERT|certificate|SELF_SIGNED|ERR_TLS/, "Redis at % shows a certificate that is not trusted. Name its authority's file in the URL: rediss://…?ca=FILE"],
   [/EPROTO|SSL|wrong version number/, 'Redis at % does not speak TLS on this port. Use redis:// or its TLS port.'],
   [/Connection is closed|ECONNRESET|EPIPE/, 'Redis at % closed the connection. redis:// on a TLS port does that: try rediss://. Else see its log.'],

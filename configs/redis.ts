@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { redisFault } from './redis-fault.ts'
@@ -161,11 +162,13 @@ export class RedisConnection implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#redis.status === 'end') return
-    const ended = once(this.#redis, 'end')
     this.#disposed = true
+    // Between two attempts to connect there is no socket, and ioredis would never say that it has ended.
+    const socket: Socket | undefined = this.#redis.stream
     this.#redis.disconnect()
-    await ended
+    if (socket === undefined || socket.closed) return
+    socket.destroy()
+    await once(socket, 'close')
   }
 
   /** Whether commands can be sent at this moment. */

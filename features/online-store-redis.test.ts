@@ -1,7 +1,8 @@
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
@@ -43,16 +44,19 @@ const service = process.env.FD_TEST_REDIS_URL
 describe.runIf(service !== undefined)('on the Redis of FD_TEST_REDIS_URL', () => {
   const prefix = `fd-test-${randomUUID()}`
   let store = 0
-  afterAll(async () => {
-    const redis = new Redis(service ?? '')
-    for (const key of await keysUnder(redis, prefix)) await redis.unlink(key)
-    expect(await keysUnder(redis, prefix)).toEqual([])
-    await redis.quit()
-  })
   onlineStoreContract('redis:', async () => {
     const url = new URL(service ?? '')
     url.searchParams.set('prefix', `${prefix}-${store++}`)
     return url.href
+  })
+
+  test('every key begins with the prefix of the URL, so that nothing is left behind', async () => {
+    const redis = new Redis(service ?? '')
+    const keys = await keysUnder(redis, prefix)
+    expect(keys.filter((key) => !key.startsWith(`{${prefix}-`))).toEqual([])
+    for (const key of keys) await redis.unlink(key)
+    expect(await keysUnder(redis, prefix)).toEqual([])
+    await redis.quit()
   })
 })
 
@@ -139,6 +143,30 @@ describe.runIf(redisServerOnPath)('a server that refuses', () => {
   })
 })
 
+const openssl = spawnSync('openssl', ['version']).status === 0
+
+describe.runIf(redisServerOnPath && openssl)('over TLS', () => {
+  test('the certificate is checked, against the authority that the URL names', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'fd-tls-'))
+    try {
+      const [key, certificate] = [join(folder, 'key.pem'), join(folder, 'certificate.pem')]
+      const made = spawnSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-keyout', key, '-out', certificate])
+      expect(made.status).toBe(0)
+      const port = await freePort()
+      const server = await started(['--tls-port', String(port), '--tls-cert-file', certificate, '--tls-key-file', key, '--tls-auth-clients', 'no'])
+      expect(await refusal(openOnlineStore(`rediss://localhost:${port}`))).toMatch(/certificate that is not trusted.*ca=FILE/)
+      expect(await refusal(openOnlineStore(`rediss://localhost:${server.port}?connectMs=300`))).toMatch(/needs a port that speaks TLS/)
+      expect(await refusal(openOnlineStore(`redis://localhost:${port}?commandMs=1000`))).toMatch(/rediss:/)
+      await using store = await openOnlineStore(`rediss://localhost:${port}?ca=${encodeURIComponent(certificate)}`)
+      await store.publish(draft, states(20_000, 'x'))
+      const group = await store.group('card-fraud', 'a')
+      expect(texts(await group.read('customers', [0, 19_999]))).toEqual(['x', 'x'])
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  })
+})
+
 const AOF = ['--appendonly', 'yes', '--appendfsync', 'always']
 
 describe.runIf(redisServerOnPath)('a server that goes away', () => {
@@ -148,7 +176,7 @@ describe.runIf(redisServerOnPath)('a server that goes away', () => {
     await using store = await openOnlineStore(server.url('?outageMs=20000'), (line) => told.push(line))
     await store.publish(draft, states(2000, 'base'))
     const group = await store.group('card-fraud', 'a')
-    let ended = false
+    const over = new AbortController()
     const kills = (async () => {
       for (let kill = 0; kill < 3; kill++) {
         await new Promise((resolve) => setTimeout(resolve, 100 + 60 * kill))
@@ -156,10 +184,10 @@ describe.runIf(redisServerOnPath)('a server that goes away', () => {
         await new Promise((resolve) => setTimeout(resolve, 200))
         await server.start()
       }
-      ended = true
+      over.abort()
     })()
     let offset = 0
-    for (; !ended; offset++) {
+    for (; !over.signal.aborted; offset++) {
       await group.write([state(offset % 700, `at ${offset}`), state(1000, `at ${offset}`)], checkpoint(offset))
       expect(texts(await group.read('customers', [offset % 700, 1000, 1500]))).toEqual([`at ${offset}`, `at ${offset}`, 'base'])
     }
@@ -203,6 +231,12 @@ describe.runIf(redisServerOnPath)('a server that goes away', () => {
     expect(await refusal(group.read('customers', [2]))).toMatch(/came back without state.*group "a"/)
     expect(await refusal(group.write([state(3, 'three')], checkpoint(2)))).toMatch(/came back without state/)
     expect((await store.group('card-fraud', 'a')).checkpoint).toBeUndefined()
+  })
+
+  test('or hangs before it was ever reached: opening ends too', async () => {
+    const server = await started()
+    server.signal('SIGSTOP')
+    expect(await refusal(openOnlineStore(server.url('?commandMs=200')))).toMatch(/does not answer in time/)
   })
 
   test('for good, or hangs: calls end after the time the URL gives', async () => {

@@ -37,7 +37,7 @@ async function run({ config, output }: Context, options: ScoreOptions): Promise<
   ])
   await using registry = await openRegistry(config.registry, { now: Date.now, credentials: config.mlflow })
   await using log = await openEventLog(config.eventLog)
-  await using store = await openOnlineStore(config.onlineStore)
+  await using store = await openOnlineStore(config.onlineStore, output.note)
   const group = options.group ?? config.scorer.group
   const totals = await scoreTotals()
   const progress = output.progress('scored')
