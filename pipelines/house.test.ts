@@ -22,7 +22,7 @@ const HOMES: Record<string, RegExp> = {
   '@duckdb/node-api': /^datasets\//,
   'onnxruntime-node': /^registry\/|^serving\/|^training\//,
   commander: /^pipelines\//,
-  '@aws-sdk/client-s3': /^(datasets\/lake-s3|pipelines\/service-s3)/,
+  '@aws-sdk/client-s3': /^(datasets\/(lake-s3|s3-bucket)|pipelines\/service-s3)/,
 }
 
 const folders = Object.keys(FLOORS)
