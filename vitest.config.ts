@@ -4,6 +4,7 @@ export default defineConfig({
   test: {
     include: ['{configs,datasets,features,training,registry,serving,pipelines,notebooks}/**/*.test.ts'],
     // Tests start real processes and real databases: forks keep native add-ons (LMDB, DuckDB, ONNX Runtime) apart.
+    globalSetup: ['pipelines/service-setup.ts'],
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 60_000,

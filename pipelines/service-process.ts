@@ -174,6 +174,12 @@ export async function stopProcess(folder: string, patienceMs: number): Promise<'
   return ending
 }
 
+/** Ends the server in `folder` at once, without asking or waiting: for the moment in which we end ourselves. */
+export function killProcess(folder: string): void {
+  const identity = runningProcess(folder)
+  if (identity !== undefined) signalGroup(identity.pid, 'SIGKILL')
+}
+
 function signalGroup(leader: number, signal: NodeJS.Signals): void {
   try {
     process.kill(-leader, signal)

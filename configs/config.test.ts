@@ -1,0 +1,50 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+import { loadConfig, PROJECT_ROOT, readConfig } from './config.ts'
+import { credentialsFile, withoutSecrets } from './credentials.ts'
+import { UserError } from './user-error.ts'
+
+const home = mkdtempSync(join(tmpdir(), 'fd-config-'))
+afterAll(() => rmSync(home, { recursive: true, force: true }))
+const services = join(PROJECT_ROOT, 'configs', 'services.yaml')
+const empty = join(home, 'empty.yaml')
+writeFileSync(empty, '')
+
+test('configs/services.yaml picks a service driver for every port, and the ports are those of the servers', () => {
+  const { eventLog, onlineStore, registry, lake, services: servers } = readConfig(services, { FD_HOME: home })
+  expect(eventLog).toBe(`kafka://127.0.0.1:${servers.kafka?.port}`)
+  expect(onlineStore).toBe(`redis://:\${REDIS_PASSWORD}@127.0.0.1:${servers.redis?.port}`)
+  expect(registry).toBe(`http://127.0.0.1:${servers.mlflow?.port}`)
+  expect(lake).toBe(`s3://${servers.s3?.bucket}?endpoint=http://127.0.0.1:${servers.s3?.port}`)
+})
+
+test('a secret that is nowhere is an error that says what makes it; the home has it, the environment stands above', () => {
+  expect(() => loadConfig(services, { FD_HOME: home })).toThrow(UserError)
+  expect(() => loadConfig(services, { FD_HOME: home })).toThrow(/REDIS_PASSWORD.*Run: fd services up/)
+  mkdirSync(join(home, 'services'))
+  writeFileSync(credentialsFile(home), 'REDIS_PASSWORD=p=1\nS3_ACCESS_KEY_ID=key\nS3_SECRET_ACCESS_KEY=secret\n')
+  const config = loadConfig(services, { FD_HOME: home })
+  expect(config.onlineStore).toBe('redis://:p%3D1@127.0.0.1:26379')
+  expect(config.s3).toMatchObject({ accessKeyId: 'key', secretAccessKey: 'secret' })
+  const told = loadConfig(services, { FD_HOME: home, REDIS_PASSWORD: 'a@b', AWS_ACCESS_KEY_ID: 'mine' })
+  expect(told.onlineStore).toBe('redis://:a%40b@127.0.0.1:26379')
+  expect(told.s3.accessKeyId).toBe('mine')
+})
+
+test('variables of other programs lead to the same servers; those of fd stand above them', () => {
+  const shared = { FD_HOME: home, KAFKA_BROKERS: 'a:9092,b:9092', REDIS_URL: 'redis://r:1' }
+  expect(loadConfig(empty, shared)).toMatchObject({ eventLog: 'kafka://a:9092,b:9092', onlineStore: 'redis://r:1' })
+  expect(loadConfig(empty, { ...shared, FD_EVENT_LOG: 'lmdb:', FD_ONLINE_STORE: 'redis://s:2' })).toMatchObject({ eventLog: `lmdb:${join(home, 'log')}`, onlineStore: 'redis://s:2' })
+})
+
+test.each([
+  ['redis://:p%40@h:1/0', 'redis://***@h:1/0'],
+  ['kafka://u:p@a:1,b:2?sasl=plain', 'kafka://***@a:1,b:2?sasl=plain'],
+  ['http://h/x@y', 'http://h/x@y'],
+  ['s3://b?endpoint=http://h:1', 's3://b?endpoint=http://h:1'],
+  ['lmdb:/a@b', 'lmdb:/a@b'],
+])('%s is shown as %s', (url, shown) => {
+  expect(withoutSecrets(url)).toBe(shown)
+})
