@@ -42,6 +42,8 @@ const schema = z.strictObject({
       championEveryMs: z.number().int().positive().default(250),
     })
     .prefault({}),
+  /** Secret under which card numbers become tokens. Env: FD_TOKEN_KEY; never written in a file of the project. */
+  tokenKey: z.string().optional(),
   /** Kaggle API credentials, for `fd datasets fetch kaggle-cc`. Env: KAGGLE_USERNAME, KAGGLE_KEY; never written in a file of the project. */
   kaggle: z.strictObject({ username: z.string().optional(), key: z.string().optional() }).prefault({}),
   /** Credentials of the MLflow server. Env: MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN. */
@@ -68,6 +70,7 @@ const ENVIRONMENT: Record<string, [keyof Config] | ['kaggle', keyof Config['kagg
   FD_ONLINE_STORE: ['onlineStore'],
   MLFLOW_TRACKING_URI: ['registry'],
   FD_LAKE: ['lake'],
+  FD_TOKEN_KEY: ['tokenKey'],
   KAGGLE_USERNAME: ['kaggle', 'username'],
   KAGGLE_KEY: ['kaggle', 'key'],
   MLFLOW_TRACKING_USERNAME: ['mlflow', 'username'],

@@ -1,5 +1,7 @@
 // Runs on whatever Node the machine has (20 or later), before anything is installed, so it is plain JavaScript and
-// imports nothing but Node. It brings node_modules to what package-lock.json says, once, and says so.
+// imports nothing but Node. It brings node_modules to what package-lock.json says, once, and says so. With arguments, a
+// TypeScript file and its own, it then runs that on the installed Node: a shell that has run an older `node` before
+// remembers where that one is.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
@@ -31,4 +33,11 @@ if (!existsSync(marker) || readFileSync(marker, 'utf8') !== wanted) {
   }
   writeFileSync(marker, wanted)
   console.error(`Installed in ${Math.round((Date.now() - started) / 1000)} s.`)
+}
+
+const [program, ...args] = process.argv.slice(2)
+if (program !== undefined) {
+  const node = join(root, 'node_modules', 'node', 'bin', process.platform === 'win32' ? 'node.exe' : 'node')
+  const { status, signal } = spawnSync(node, ['--disable-warning=ExperimentalWarning', join(root, program), ...args], { stdio: 'inherit' })
+  process.exitCode = signal === null ? status : 2
 }

@@ -24,11 +24,6 @@ export interface Environment {
   database(name: string): Bytes
   /** Runs `action` in one write transaction and commits. When it throws, or the disk is full, nothing is written. Synchronous: `action` must not await. */
   write<T>(action: () => T): T
-  /**
-   * The same, committed by LMDB's own thread while this one goes on: `action` runs soon, and the promise settles when the
-   * commit is durable. Commits asked for earlier come earlier.
-   */
-  writeLater<T>(action: () => T): Promise<T>
   /** Runs `action` on the newest snapshot; the errors of LMDB name the file. Buffers of `getBinaryFast` are reused by the next get. */
   read<T>(action: () => T): T
   close(): Promise<void>
@@ -63,13 +58,6 @@ export function openEnvironment(folder: string, options: EnvironmentOptions = {}
     file,
     database: (name) => guarded(file, () => root.openDB<Buffer, Buffer>(name, { keyEncoding: 'binary', encoding: 'binary' })),
     write: (action) => guarded(file, () => root.transactionSync(action, COMMIT_NOW)),
-    writeLater: async (action) => {
-      try {
-        return await root.childTransaction(action)
-      } catch (error) {
-        throw explained(error, file)
-      }
-    },
     read: (action) =>
       guarded(file, () => {
         root.resetReadTxn()
@@ -96,8 +84,9 @@ export function explained(error: unknown, file: string): unknown {
   if (error instanceof UserError) return error
   const message = errorMessage(error)
   const code = errorCode(error)
-  if (code === 'ENOSPC' || code === 'EDQUOT' || /MDB_MAP_FULL|No space left|quota exceeded/i.test(message)) {
-    return new UserError(`The disk is full: ${file} cannot grow. Nothing that was written is lost. Free some space (df -h) and run the command again.`, { cause: error })
+  // LMDB calls a write that a full disk cut short an input/output error.
+  if (code === 'ENOSPC' || code === 'EDQUOT' || /MDB_MAP_FULL|No space left|quota exceeded|Input\/output error/i.test(message)) {
+    return new UserError(`The disk is full: ${file} cannot grow (${message}). Nothing that was written is lost. Free some space (df -h) and run the command again.`, { cause: error })
   }
   if (/MDB_INVALID|MDB_CORRUPTED|MDB_PAGE_NOTFOUND|MDB_VERSION_MISMATCH|MDB_PANIC|MDB_INCOMPATIBLE|MDB_BAD_TXN/.test(message)) return damaged(file, message, error)
   if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS' || /Permission denied|Read-only file system/.test(message)) {

@@ -6,6 +6,13 @@ export interface KeyRole {
   type: 'integer' | 'string'
 }
 
+/** Whose history features are about: a customer, a card, a terminal. */
+export interface EntityRole extends KeyRole {
+  name: string
+  /** The column holds card numbers: they become keyed tokens as the file is read (`card-token.ts`). The type is then `string`. */
+  token?: boolean
+}
+
 /** Which column of a table of transactions plays which role. Everything else about a dataset follows from this. */
 export interface DatasetSchema {
   /** Absent: the row's number, from 0, is its id. */
@@ -30,7 +37,7 @@ export interface DatasetSchema {
     knownAt?: string
   }
   /** In a fixed order; `name` is the noun (`customer`), `column` its join key (`CUSTOMER_ID`). */
-  entities: ({ name: string } & KeyRole)[]
+  entities: EntityRole[]
   numeric: string[]
   categorical: string[]
 }

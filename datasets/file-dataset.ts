@@ -4,6 +4,7 @@ import { resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import type { Config } from '../configs/config.ts'
 import { UserError } from '../configs/user-error.ts'
+import { tokenizer } from './card-token.ts'
 import type { Dataset } from './dataset.ts'
 import { countRows, readTable } from './table.ts'
 
@@ -13,9 +14,11 @@ export type DatasetDescription = Pick<Dataset, 'name' | 'description' | 'schema'
 /**
  * A dataset over one table file.
  *
- * @param make called before the first reading of a file that does not exist, to make it.
+ * @param options.make called before the first reading of a file that does not exist, to make it.
+ * @param options.tokenKey the secret under which card numbers become tokens.
  */
-export function fileDataset(description: DatasetDescription, file: string, make?: () => Promise<unknown>): Dataset {
+export function fileDataset(description: DatasetDescription, file: string, options: { make?: () => Promise<unknown>; tokenKey?: string } = {}): Dataset {
+  const { make } = options
   const ready = async (): Promise<void> => {
     if (make !== undefined && !existsSync(file)) await make()
   }
@@ -30,9 +33,10 @@ export function fileDataset(description: DatasetDescription, file: string, make?
       await ready()
       return countRows(file)
     },
-    batches: async function* (options) {
+    batches: async function* (reading) {
       await ready()
-      yield* readTable(file, description.schema, options)
+      const tokenize = tokenizer(description.schema, options.tokenKey)
+      for await (const batch of readTable(file, description.schema, reading)) yield tokenize(batch)
     },
   }
 }

@@ -43,7 +43,7 @@ export function kaggleCcSynthetic(config: Config, data?: string): Dataset {
       split: { kind: 'ordered', trainShare: 0.7 },
     },
     locateFile('kaggle-cc-synthetic', config, data) ?? usual,
-    () => writeKaggleCcSynthetic(usual),
+    { make: () => writeKaggleCcSynthetic(usual) },
   )
 }
 

@@ -21,9 +21,9 @@ export interface SimulatorOptions {
   start?: EpochMs
   /** A customer uses the terminals at a distance strictly below this on the map of 100 × 100; default 5. One who reaches none buys nothing. */
   radius?: number
-  /** Terminals that fall to fraudsters each day; default 2. */
+  /** Terminals that fall to fraudsters each day; default 2 of 10,000, as in the Handbook, and at least 1. */
   compromisedTerminals?: number
-  /** Customers whose card data leak each day; default 3. */
+  /** Customers whose card data leak each day; default 3 of 5,000, as in the Handbook, and at least 1. */
   compromisedCustomers?: number
 }
 
@@ -141,7 +141,14 @@ export async function simulateToParquet(options: SimulatorOptions, file: string,
 }
 
 function withDefaults(options: SimulatorOptions): Required<SimulatorOptions> {
-  const complete = { start: HANDBOOK_START, radius: 5, compromisedTerminals: 2, compromisedCustomers: 3, ...options }
+  const { customers, terminals } = options
+  const complete = {
+    start: HANDBOOK_START,
+    radius: 5,
+    compromisedTerminals: Math.max(1, Math.round((2 * terminals) / 10_000)),
+    compromisedCustomers: Math.max(1, Math.round((3 * customers) / 5_000)),
+    ...options,
+  }
   for (const name of ['customers', 'terminals', 'days'] as const) {
     const value = complete[name]
     if (!Number.isInteger(value) || value < 1 || value > 2 ** 31 - 1) throw new UserError(`--${name} is ${value}: give a whole number from 1 on, such as --${name} 100.`)

@@ -30,6 +30,10 @@ const instant = z
 const key = { column: z.string(), type: z.enum(['integer', 'string']) }
 const days = z.number().int().positive()
 
+const entity = z
+  .strictObject({ name: z.string(), ...key, token: z.boolean().optional() })
+  .refine(({ type, token }) => token !== true || type === 'string', 'a token is text: give type: string')
+
 const tableSchema = z.strictObject({
   id: z.strictObject(key).optional(),
   time: z.strictObject({ column: z.string(), unit: z.enum(['timestamp', 's', 'ms']), origin: instant.optional() }),
@@ -38,7 +42,7 @@ const tableSchema = z.strictObject({
     .strictObject({ column: z.string(), delay: duration.optional(), knownAt: z.string().optional() })
     .refine((label) => label.delay === undefined || label.knownAt === undefined, 'give delay or knownAt, not both')
     .optional(),
-  entities: z.array(z.strictObject({ name: z.string(), ...key })).default([]),
+  entities: z.array(entity).default([]),
   numeric: z.array(z.string()).default([]),
   categorical: z.array(z.string()).default([]),
 })
@@ -90,7 +94,7 @@ export function userDataset(name: string, config: Config, data: string | undefin
   const usual = path === undefined ? undefined : resolve(PROJECT_ROOT, path)
   const file = locateFile(name, config, data, usual)
   if (file === undefined) throw new UserError(`The dataset ${name} has no file${usual === undefined ? '' : `: there is no ${usual}`}. Give --data FILE, or set \`path\` in ${yaml}.`)
-  return fileDataset({ name, ...description }, file)
+  return fileDataset({ name, ...description }, file, config.tokenKey === undefined ? {} : { tokenKey: config.tokenKey })
 }
 
 /** Reads and checks one YAML file. @throws UserError with the key and what is wrong with it. */

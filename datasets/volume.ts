@@ -10,8 +10,6 @@ export interface Volume {
   database(name: string): Bytes
   /** One write transaction; the bell rings when it is done. */
   write<T>(action: () => T): T
-  /** The same, committed by LMDB's own thread. */
-  writeLater<T>(action: () => T): Promise<T>
   close(): Promise<void>
 }
 
@@ -30,11 +28,6 @@ export function openVolume(folder: string, options: EnvironmentOptions): Volume 
     },
     write(action) {
       const result = environment.write(action)
-      bell.ring()
-      return result
-    },
-    async writeLater(action) {
-      const result = await environment.writeLater(action)
       bell.ring()
       return result
     },

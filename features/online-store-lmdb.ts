@@ -38,8 +38,8 @@ function openGroup(environment: Environment, states: Bytes, records: Bytes, base
     checkpoint: readRecord<Checkpoint>(environment, records, record),
     read: async (view, keys) =>
       environment.read(() => keys.map((key) => states.getBinary(stateKey(scope, view, key)) ?? states.getBinary(stateKey(baseScope(base), view, key)))),
-    write: (changed, checkpoint) =>
-      environment.writeLater(() => {
+    write: async (changed, checkpoint) =>
+      environment.write(() => {
         putStates(states, scope, changed)
         records.putSync(text(record), toJson(checkpoint))
       }),

@@ -1,6 +1,7 @@
 import type { DatasetSchema } from '../datasets/dataset.ts'
 import { FRAUD_LABEL, UNLABELLED, type EpochMs, type EventBatch, type KeyColumn } from '../datasets/transaction.ts'
 import type { FeatureSink } from './backfill.ts'
+import { vocabulary } from './category.ts'
 import type { FeatureMatrix } from './fold.ts'
 import { categoricalFeatures, featureNames, type FeatureService } from './view.ts'
 
@@ -68,8 +69,10 @@ export function trainingSetSink(service: FeatureService, schema: DatasetSchema, 
     set.ids = resized(set.ids, room)
     if (set.cards) set.cards = resized(set.cards, room)
   }
+  const vocabularies = schema.categorical.map(vocabulary)
   return {
     write: (batch: EventBatch, matrix: FeatureMatrix) => {
+      vocabularies.forEach((watch, c) => batch.categorical[c].slice(0, batch.size).forEach(watch))
       while (set.rows + matrix.rows > room) grow()
       let k = 0
       for (let row = 0; row < batch.size; row++) {

@@ -35,8 +35,8 @@ export function demoCommand(): Command {
   return example(
     new Command('demo')
       .description('the whole job in under a minute, with no server: simulate, backfill, train, promote, score a live stream, verify')
-      .option('--customers <n>', 'customers', wholeNumber, 1000)
-      .option('--terminals <n>', 'terminals', wholeNumber, 2000)
+      .option('--customers <n>', 'customers', wholeNumber, 2000)
+      .option('--terminals <n>', 'terminals', wholeNumber, 4000)
       .option('--days <n>', 'days of history and live stream together', wholeNumber, 120)
       .option('--live-days <n>', 'days at the end that arrive live', wholeNumber, 20)
       .option('--rate <tps>', 'events a second of the live stream', wholeNumber, 3000)
@@ -89,7 +89,7 @@ async function backfillHistory(context: Context, dataset: Dataset, cut: number):
 async function trainAndPromote(context: Context, registry: Registry, dataset: Dataset, cut: number, seed: number): Promise<Trained> {
   context.output.note('3/6  Training on what was known by then, and judging on the later 30 %')
   const trained = await train(context, registry, {
-    dataset: 'simulated', data: dataset.file, model: 'boosting', register: MODEL, seed, until: cut, alertsPerDay: 20,
+    dataset: 'simulated', data: dataset.file, model: 'boosting', register: MODEL, seed, until: cut, alertsPerDay: 40,
   })
   const { average_precision: precision, roc_auc: auc } = trained.candidate.metrics
   context.output.note(`     average precision ${figure(precision)}, ROC AUC ${figure(auc)}`)

@@ -19,9 +19,9 @@ export interface FdProcess {
 }
 
 /** Starts `fd` as a process of its own, in a home of its own: as a user's second terminal would. */
-export function startFd(home: string, args: readonly string[]): FdProcess {
+export function startFd(home: string, args: readonly string[], environment: Record<string, string> = {}): FdProcess {
   const entry = join(import.meta.dirname, 'fd.ts')
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', entry, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: environmentWithHome(home) })
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', entry, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...environmentWithHome(home), ...environment } })
   const said = { stdout: '', stderr: '' }
   child.stdout.setEncoding('utf8').on('data', (text: string) => (said.stdout += text))
   child.stderr.setEncoding('utf8').on('data', (text: string) => (said.stderr += text))
@@ -40,6 +40,6 @@ export function startFd(home: string, args: readonly string[]): FdProcess {
 }
 
 /** Runs `fd` to its end. */
-export function runFd(home: string, args: readonly string[]): Promise<Ended> {
-  return startFd(home, args).ended
+export function runFd(home: string, args: readonly string[], environment?: Record<string, string>): Promise<Ended> {
+  return startFd(home, args, environment).ended
 }

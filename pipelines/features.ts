@@ -45,8 +45,9 @@ export function featuresCommand(): Command {
 
 async function list({ output }: Context): Promise<void> {
   const { featureServices } = await import('../features/catalog.ts')
-  const { featureNames } = await import('../features/view.ts')
-  const rows = featureServices.map((service) => [service.name, featureNames(service).length, service.description])
+  const [{ featureNames }, { ATTRIBUTES }] = await Promise.all([import('../features/view.ts'), import('../features/attributes.ts')])
+  const rows = featureServices.map((service) => [service.name, String(featureNames(service).length), service.description])
+  rows.push([ATTRIBUTES, 'any', "The dataset's own amount, numeric and categorical columns."])
   output.result(featureServices, () => table(['service', 'features', 'description'], rows))
 }
 
@@ -85,7 +86,7 @@ async function backfillCommand({ config, output }: Context, options: BackfillOpt
     import('../datasets/catalog.ts'), import('../features/catalog.ts'), import('../features/backfill.ts'),
   ])
   const dataset = await openDataset(options.dataset, config, options.data === undefined ? {} : { data: options.data })
-  const service = featureService(options.service ?? dataset.service)
+  const service = featureService(options.service ?? dataset.service, dataset.schema)
   await using sink = options.out === undefined ? undefined : await parquetSink(options.out, service, dataset.schema)
   const started = performance.now()
   const report = await runBackfill({ config, output }, dataset, service, sink === undefined ? [] : [sink], options)

@@ -26,7 +26,7 @@ export async function judgeAgain(context: Context, registry: Registry, champion:
   }
   const until = params[RUN_PARAMS.until]
   const options = { ...(until === undefined ? {} : { until: Number(until) }), sort: params[RUN_PARAMS.sort] === 'true' }
-  const set = await buildTrainingSet(context, dataset, featureService(candidate.card.service.name), split, options)
+  const set = await buildTrainingSet(context, dataset, featureService(candidate.card.service.name, dataset.schema), split, options)
   const graph = await registry.downloadModelArtifact(champion.version.name, champion.version.version, 'model.onnx')
   const metrics = await judge(graph, set, splitRows(set, split).test)
   return metrics['average_precision']

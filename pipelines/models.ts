@@ -123,7 +123,8 @@ export async function runPromote(context: Context, registry: Registry, name: str
   const [{ promote }, gates, { readModelCard }, { featureService }, { featureNames, serviceDigest }] = await Promise.all([
     import('../registry/promotion.ts'), import('../registry/gate.ts'), import('../registry/model-card.ts'), import('../features/catalog.ts'), import('../features/view.ts'),
   ])
-  const service = featureService(readModelCard(await registry.getModelVersion(name, version)).service.name)
+  const card = readModelCard(await registry.getModelVersion(name, version))
+  const service = featureService(card.service.name, card.dataset.schema)
   return promote(registry, {
     name, version,
     alias: options.alias,

@@ -23,14 +23,9 @@ export function scoreCommand(): Command {
   ).action(action(run))
 }
 
-/** What a run of the scorer came to. */
-export interface ScoreTotals {
-  scored: number
-  alerts: number
-  rejected: number
-  labels: number
-  late: number
-  replayed: number
+/** What a run of the scorer came to: the sums of its batches. */
+export interface ScoreTotals extends Omit<ScoredBatch, 'timestamps' | 'done'> {
+  /** From the first to the last batch that had something to score. */
   seconds: number
   p50Ms: number
   p99Ms: number

@@ -1,10 +1,10 @@
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { openEventLog } from '../datasets/event-log.ts'
+import { openEventLog, type RecordBatch } from '../datasets/event-log.ts'
+import { openLake } from '../datasets/lake.ts'
 import type { DeadLetter } from '../serving/dead-letter.ts'
 import type { Prediction } from '../serving/prediction.ts'
-import { startFd } from './fd-process.ts'
 import { makeWorld, type World } from './world.ts'
 
 let world: World
@@ -12,8 +12,6 @@ beforeAll(async () => {
   world = await makeWorld({ customers: 300, terminals: 500, days: 80, liveDays: 30 })
 })
 afterAll(() => world[Symbol.asyncDispose]())
-
-const config = (): string[] => ['--config', join(world.home, 'config.yaml')]
 
 /** What a topic holds, as `fd topics read` prints it. */
 async function values<T>(topic: string): Promise<T[]> {
@@ -23,10 +21,10 @@ async function values<T>(topic: string): Promise<T[]> {
 
 test('three terminals: produce, score, and read the alerts as they come; a promotion at 5,000 a second loses and doubles nothing', { timeout: 120_000 }, async () => {
   await world.fd('train', '--dataset', 'simulated', '--data', world.file, '--until', world.cut, '--model', 'forest', '--param', 'trees=20', '--register', 'card-fraud')
-  const scorer = startFd(world.home, ['score', '--json', ...config()])
+  const scorer = world.start('score', '--json')
   await scorer.says('Scoring with card-fraud version 1')
-  const reader = startFd(world.home, ['topics', 'read', 'fraud_alerts', '--follow'])
-  const producer = startFd(world.home, ['produce', '--dataset', 'simulated', '--data', world.file, '--from', world.cut, '--rate', '5000', '--json'])
+  const reader = world.start('topics', 'read', 'fraud_alerts', '--follow')
+  const producer = world.start('produce', '--dataset', 'simulated', '--data', world.file, '--from', world.cut, '--rate', '5000', '--json')
   await wait(1200)
   await world.fd('models', 'promote', 'card-fraud', '2', '--force', '--reason', 'the stream must not notice')
   await scorer.says('New champion: card-fraud version 2')
@@ -72,7 +70,7 @@ test('malformed records go to transactions.dlq with reason and bytes, and the sc
 })
 
 test('a second scorer of the group is refused while the first lives, and may go on when it is gone', async () => {
-  const first = startFd(world.home, ['score'])
+  const first = world.start('score')
   await first.says('Scoring with')
   const second = await world.try('score', '--until-idle')
   expect(second.code).toBe(2)
@@ -94,3 +92,26 @@ test('served features that were tampered with are found: verify ends with 1 and 
   expect(stdout).toMatch(/differences +1\n/)
   expect(stdout).toMatch(/tx_amount/)
 })
+
+test('the archive holds every record of the topic once, with partition and offset, also after it was killed', async () => {
+  const archiver = world.start('archive', '--records', '500', '--every', '0')
+  await wait(700)
+  archiver.child.kill('SIGKILL')
+  await archiver.ended
+  await world.fd('archive', '--records', '500', '--until-idle')
+  await using log = await openEventLog(`lmdb:${join(world.home, 'log')}`)
+  await using lake = await openLake(`file:${join(world.home, 'lake')}`)
+  expect(await gather(lake.read('transactions'))).toEqual(await gather(log.read('transactions', 0)))
+  expect((await lake.list('transactions')).length).toBeGreaterThan(1)
+})
+
+/** Offsets, keys and values of what is read. */
+async function gather(batches: AsyncIterable<RecordBatch>): Promise<[number, string, string][]> {
+  const records: [number, string, string][] = []
+  for await (const batch of batches) {
+    for (let i = 0; i < batch.size; i++) {
+      records.push([batch.offsets[i], batch.bytes.toString('latin1', batch.keyStart[i], batch.valueStart[i]), batch.bytes.toString('latin1', batch.valueStart[i], batch.valueEnd[i])])
+    }
+  }
+  return records
+}

@@ -9,7 +9,7 @@ import type { Registry } from '../registry/registry.ts'
 import type { Candidate } from '../training/candidate.ts'
 import { action, dateTime, example, keyValue, positiveNumber, wholeNumber, type Context } from './command.ts'
 import { runBackfill } from './features.ts'
-import { pairs } from './output.ts'
+import { pairs, type Progress } from './output.ts'
 
 export interface TrainOptions {
   dataset: string
@@ -77,10 +77,10 @@ export async function train(context: Context, registry: Registry, options: Train
     import('../datasets/catalog.ts'), import('../features/catalog.ts'), import('../training/candidate.ts'), import('../training/run.ts'),
   ])
   const dataset = await openDataset(options.dataset, context.config, options.data === undefined ? {} : { data: options.data })
-  const service = featureService(options.service ?? dataset.service)
+  const service = featureService(options.service ?? dataset.service, dataset.schema)
   const split = splitRule(dataset, options)
   const set = await buildTrainingSet(context, dataset, service, split, options)
-  const progress = context.output.progress(`fit ${options.model}`)
+  let progress: Progress | undefined
   const run = await logRun(registry, {
     experiment: options.register ?? service.name,
     model: options.register,
@@ -93,12 +93,13 @@ export async function train(context: Context, registry: Registry, options: Train
     by: userInfo().username,
     now: Date.now,
     train: () =>
-      trainCandidate(set, { estimator: options.model, params: options.param ?? {}, split, seed: options.seed, alertsPerDay: options.alertsPerDay }, (round) => {
+      trainCandidate(set, { estimator: options.model, params: options.param ?? {}, split, seed: options.seed, alertsPerDay: options.alertsPerDay }, (round, _value, rounds) => {
+        progress ??= context.output.progress(`fit ${options.model}`, rounds)
         progress.update(round)
         return true
       }),
   })
-  progress.end()
+  progress?.end()
   return run
 }
 

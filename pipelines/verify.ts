@@ -42,7 +42,7 @@ export async function runVerify({ config, output }: Context, card: ModelCard, op
     import('../datasets/catalog.ts'), import('../datasets/event-log.ts'), import('../features/catalog.ts'), import('../features/online-store.ts'),
     import('../features/parity.ts'), import('../serving/batch.ts'),
   ])
-  const service = featureService(card.service.name)
+  const service = featureService(card.service.name, card.dataset.schema)
   await using log = await openEventLog(config.eventLog)
   await using store = await openOnlineStore(config.onlineStore)
   const history = (await store.base(service.name))?.history

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Prediction } from '../serving/prediction.ts'
-import { runFd, type Ended } from './fd-process.ts'
+import { startFd, type Ended, type FdProcess } from './fd-process.ts'
 
 /** A home in which history is backfilled and a model decides, made by the commands a user would type. */
 export interface World extends AsyncDisposable {
@@ -15,6 +15,8 @@ export interface World extends AsyncDisposable {
   fd(...args: string[]): Promise<string>
   /** Runs `fd` here, however it ends. */
   try(...args: string[]): Promise<Ended>
+  /** Starts `fd` here and leaves it running. */
+  start(...args: string[]): FdProcess
   /** All predictions of a scorer group, in log order. */
   predictions(group: string): Promise<Prediction[]>
 }
@@ -26,6 +28,8 @@ export interface WorldSize {
   liveDays: number
   /** Settings of the scorer, for a configuration file. */
   scorer?: Record<string, number>
+  /** Where its parts are, when not in the home: FD_EVENT_LOG, FD_ONLINE_STORE … */
+  environment?: Record<string, string>
 }
 
 const FIRST_DAY = Date.UTC(2018, 3, 1)
@@ -36,14 +40,15 @@ export async function makeWorld(size: WorldSize): Promise<World> {
   const config = join(home, 'config.yaml')
   const cut = new Date(FIRST_DAY + (size.days - size.liveDays) * 86_400_000).toISOString()
   await writeFile(config, JSON.stringify({ scorer: size.scorer ?? {} }))
-  const attempt = (...args: string[]): Promise<Ended> => runFd(home, [...args, '--config', config])
+  const start = (...args: string[]): FdProcess => startFd(home, [...args, '--config', config], size.environment)
+  const attempt = (...args: string[]): Promise<Ended> => start(...args).ended
   const fd = async (...args: string[]): Promise<string> => {
     const ended = await attempt(...args)
     if (ended.code !== 0) throw new Error(`fd ${args.join(' ')} ended with ${ended.code ?? ended.signal}: ${ended.stderr}`)
     return ended.stdout
   }
   const world: World = {
-    home, file, cut, fd,
+    home, file, cut, fd, start,
     try: attempt,
     predictions: async (group) => {
       const lines = (await fd('topics', 'read', 'predictions')).split('\n').filter((line) => line !== '')
@@ -53,7 +58,9 @@ export async function makeWorld(size: WorldSize): Promise<World> {
   }
   await fd('datasets', 'simulate', '--customers', String(size.customers), '--terminals', String(size.terminals), '--days', String(size.days), '--seed', '3', '--out', file)
   await fd('features', 'backfill', '--dataset', 'simulated', '--data', file, '--online', '--until', cut)
-  await fd('train', '--dataset', 'simulated', '--data', file, '--until', cut, '--param', 'rounds=20', '--register', 'card-fraud')
-  await fd('models', 'promote', 'card-fraud', '1')
+  const trained = await fd('train', '--dataset', 'simulated', '--data', file, '--until', cut, '--param', 'rounds=20', '--register', 'card-fraud', '--json')
+  // A registry that is shared may have versions of others; whoever holds the alias there must not matter.
+  const { version } = JSON.parse(trained) as { version: number }
+  await fd('models', 'promote', 'card-fraud', String(version), '--force', '--reason', 'the model of this test')
   return world
 }

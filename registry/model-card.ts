@@ -45,7 +45,7 @@ const datasetSchema: z.ZodType<DatasetSchema> = z.object({
   time: z.object({ column: z.string(), unit: z.enum(['timestamp', 's', 'ms']), origin: z.number().optional() }),
   amount: z.object({ column: z.string(), minorUnits: z.number().int().nonnegative() }),
   label: z.object({ column: z.string(), delay: z.number().optional(), knownAt: z.string().optional() }).optional(),
-  entities: z.array(key.extend({ name: z.string() })),
+  entities: z.array(key.extend({ name: z.string(), token: z.boolean().optional() })),
   numeric: z.array(z.string()),
   categorical: z.array(z.string()),
 })

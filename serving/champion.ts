@@ -25,7 +25,7 @@ export interface Champion extends AsyncDisposable {
  */
 export async function loadVersion(registry: Registry, name: string, version: number): Promise<Champion> {
   const card = readModelCard(await registry.getModelVersion(name, version))
-  const service = featureService(card.service.name)
+  const service = featureService(card.service.name, card.dataset.schema)
   const computed = featureNames(service)
   if (card.signature.features.join('\n') !== computed.join('\n') || card.service.digest !== serviceDigest(service)) {
     throw new UserError(

@@ -1,0 +1,39 @@
+import { setTimeout as wait } from 'node:timers/promises'
+import { expect } from 'vitest'
+import type { World } from './world.ts'
+
+/** Seeded, so that the moments can be tried again; what the machine does in them is its own. */
+function random(seed: number): () => number {
+  let state = seed
+  return () => (state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fffffff) / 0x80000000
+}
+
+/**
+ * Kills the scorer with −9 at random moments of a stream, then scores the same log once more in peace as another group.
+ * Whatever the log and the store are, each transaction must have one prediction of the killed group, equal bit for bit to
+ * that of the group left in peace, and the features of both must be what batch computes.
+ */
+export async function expectNothingLostOrDoubled(world: World, options: { kills: number; rate: number; longestLifeMs: number }): Promise<{ transactions: number }> {
+  const next = random(7)
+  const producer = world.start('produce', '--dataset', 'simulated', '--data', world.file, '--from', world.cut, '--rate', String(options.rate), '--json')
+  for (let kills = 0; kills < options.kills || producer.child.exitCode === null; kills++) {
+    const scorer = world.start('score', '--group', 'killed')
+    await scorer.says('Scoring with')
+    await wait(next() * options.longestLifeMs)
+    scorer.child.kill('SIGKILL')
+    expect((await scorer.ended).signal).toBe('SIGKILL')
+  }
+  const { transactions } = JSON.parse((await producer.ended).stdout) as { transactions: number }
+  await world.fd('score', '--group', 'killed', '--until-idle')
+  await world.fd('score', '--group', 'unharmed', '--until-idle')
+
+  const killed = await world.predictions('killed')
+  const unharmed = await world.predictions('unharmed')
+  expect(killed.length).toBe(transactions)
+  expect(killed.map((prediction) => ({ ...prediction, group: 'unharmed' }))).toEqual(unharmed)
+  for (const group of ['killed', 'unharmed']) {
+    const parity = JSON.parse(await world.fd('features', 'verify', '--group', group, '--json')) as Record<string, number>
+    expect(parity).toMatchObject({ transactions, values: transactions * 15, differences: 0, duplicates: 0, missing: 0 })
+  }
+  return { transactions }
+}

@@ -1,0 +1,64 @@
+import { Command, CommanderError } from 'commander'
+import { codeVersion } from '../configs/config.ts'
+import { UserError } from '../configs/user-error.ts'
+import { archiveCommand } from './archive.ts'
+import { datasetsCommand } from './datasets.ts'
+import { demoCommand } from './demo.ts'
+import { doctorCommand } from './doctor.ts'
+import { featuresCommand } from './features.ts'
+import { modelsCommand } from './models.ts'
+import { produceCommand } from './produce.ts'
+import { scoreCommand } from './score.ts'
+import { topicsCommand } from './topics.ts'
+import { trainCommand } from './train.ts'
+
+/** The whole command line. Commands load what they need when they run, so that `--help` needs nothing. */
+export function program(): Command {
+  const fd = new Command('fd')
+    .description('From a history of card transactions to a live decision: features, training, registry, scoring.\nThe value trained on is the value served.')
+    .option('--json', 'print the result as one JSON document on stdout; all else goes to stderr')
+    .option('--config <file>', 'configuration file (default: configs/local.yaml when it exists)')
+    .configureHelp({ showGlobalOptions: true })
+    .version(codeVersion(), '-V, --version')
+    .addHelpText('after', '\nStart here:\n  $ fd demo\n\nEverything embedded lives under FD_HOME (default .fd).')
+  for (const command of [
+    demoCommand(), doctorCommand(), datasetsCommand(), featuresCommand(), trainCommand(), modelsCommand(), produceCommand(), scoreCommand(), topicsCommand(), archiveCommand(),
+  ]) {
+    fd.addCommand(command)
+  }
+  return fd
+}
+
+/** Exit codes: 0 done, 1 a legitimate no, 2 an error. A UserError prints its message; anything else is a bug and prints its stack. */
+export async function main(): Promise<void> {
+  // A reader that has seen enough (`| head`) closes the pipe: that ends the command, it is no error.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+    process.exit(0)
+  })
+  const fd = program()
+  exitWithTwo(fd)
+  try {
+    await fd.parseAsync()
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      process.exitCode = error.exitCode
+    } else if (error instanceof UserError) {
+      process.stderr.write(`${error.message}\n`)
+      process.exitCode = error.exitCode
+    } else {
+      process.stderr.write(`This is a bug in fd:\n${error instanceof Error ? error.stack : String(error)}\n`)
+      process.exitCode = 2
+    }
+  }
+}
+
+/** Commander exits with 1 for a wrong argument; 1 means "no" here, so errors are 2. And every command says where its help is. */
+function exitWithTwo(command: Command): void {
+  command.showHelpAfterError('(add --help for what it takes)')
+  command.exitOverride((error) => {
+    error.exitCode = error.exitCode === 0 ? 0 : 2
+    throw error
+  })
+  command.commands.forEach((sub) => exitWithTwo(sub as Command))
+}

@@ -1,0 +1,57 @@
+import type { EventLog, GroupMember, RecordBatch } from '../datasets/event-log.ts'
+import type { Lake } from '../datasets/lake.ts'
+import { joinBatches } from '../datasets/record-batch.ts'
+
+export interface ArchiveOptions {
+  topic: string
+  /** Consumer group, so that the archive goes on where it stopped. */
+  group: string
+  /** A file is written when so many records have come … */
+  maxRecords: number
+  /** … or when the first of them has waited this long. */
+  everyMs: number
+  /** Asked when all of the topic is in the lake: whether to end, instead of waiting for more. */
+  endWhenIdle: () => boolean
+  signal: AbortSignal
+  now: () => number
+  onWritten?: (records: number) => void
+}
+
+const POLL_MS = 200
+
+/**
+ * Copies a topic into the lake as it grows, partition and offset kept, every record once: files first, then the offset. After
+ * a kill the records since the committed offset are written again, under the same names.
+ */
+export async function archive(parts: { log: EventLog; lake: Lake }, options: ArchiveOptions): Promise<void> {
+  await parts.log.createTopic(options.topic)
+  await using member = await parts.log.join(options.group, options.topic)
+  const waiting = new Map<number, { batches: RecordBatch[]; records: number; since: number }>()
+  const writeDue = async (all: boolean): Promise<void> => {
+    for (const [partition, { batches, records, since }] of waiting) {
+      if (!all && records < options.maxRecords && options.now() - since < options.everyMs) continue
+      waiting.delete(partition)
+      await writeBatch(parts.lake, member, joinBatches(batches))
+      options.onWritten?.(records)
+    }
+  }
+  while (!options.signal.aborted) {
+    const batch = await member.poll({ maxRecords: options.maxRecords, timeoutMs: POLL_MS, signal: options.signal })
+    if (batch !== undefined) {
+      const gathered = waiting.get(batch.partition) ?? { batches: [], records: 0, since: options.now() }
+      gathered.batches.push(batch)
+      gathered.records += batch.size
+      waiting.set(batch.partition, gathered)
+    } else if (options.endWhenIdle() && (await member.idle())) {
+      break
+    }
+    await writeDue(false)
+  }
+  await writeDue(true)
+}
+
+async function writeBatch(lake: Lake, member: GroupMember, batch: RecordBatch): Promise<void> {
+  await lake.write(batch)
+  const { durable } = await member.commit(batch.partition, batch.offsets[batch.size - 1] + 1, new Map())
+  await durable
+}
