@@ -24,7 +24,7 @@ export function archiveCommand(): Command {
 async function run({ config, output }: Context, options: ArchiveCommandOptions): Promise<void> {
   const [{ openEventLog }, { openLake }, { archive }] = await Promise.all([import('../datasets/event-log.ts'), import('../datasets/lake.ts'), import('../serving/archive.ts')])
   await using log = await openEventLog(config.eventLog)
-  await using lake = await openLake(config.lake)
+  await using lake = await openLake(config.lake, config.s3)
   const progress = output.progress('archived')
   let records = 0
   await archive({ log, lake }, {
