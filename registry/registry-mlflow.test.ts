@@ -216,6 +216,20 @@ describe.runIf(server !== undefined)('with an MLflow server (FD_TEST_MLFLOW_URL)
       expect(await registry.downloadArtifact(runId, 'model/a.bin')).toHaveLength(1_000_000)
     })
 
+    test('a batch beyond the limits of one call arrives whole, in several', async () => {
+      await using counting = await front(() => false)
+      await using registry = await open(counting.url)
+      const params = Object.fromEntries(Array.from({ length: 230 }, (_, i) => [`p${i}`, String(i).repeat(1500)]))
+      const tags = Object.fromEntries(Array.from({ length: 130 }, (_, i) => [`t${i}`, 'é'.repeat(7000)]))
+      const metrics = Array.from({ length: 2300 }, (_, step) => ({ key: 'm', value: step / 7, step }))
+      await registry.logBatch(runId, { params, tags, metrics })
+      expect(counting.asked.filter((call) => call === 'POST runs/log-batch').length).toBeGreaterThan(3)
+      const run = await registry.getRun(runId)
+      expect(run.params).toEqual(params)
+      expect(run.tags).toMatchObject(tags)
+      expect((await registry.getMetricHistory(runId, 'm')).map(({ step, value }) => ({ key: 'm', value, step }))).toEqual(metrics)
+    })
+
     test('the alias is asked once a look, whatever the server answers', async () => {
       await using down = await front(always(503, 'busy'))
       await using registry = await open(down.url, { patience: 10_000 })
