@@ -19,7 +19,7 @@ const FLOORS: Record<string, number> = {
 /** Libraries that have one home, because a driver or a format is known in one place only. */
 const HOMES: Record<string, RegExp> = {
   lmdb: /^(datasets\/event-log-lmdb|features\/online-store-lmdb|configs\/lmdb)/,
-  ioredis: /^(features\/(online-store-redis|redis-group)|configs\/redis)/,
+  ioredis: /^(features\/(online-store-redis|redis-)|configs\/redis)/,
   '@duckdb/node-api': /^datasets\//,
   'onnxruntime-node': /^registry\/|^serving\/|^training\//,
   commander: /^pipelines\//,
