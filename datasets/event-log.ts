@@ -38,10 +38,13 @@ export interface EventLog extends AsyncDisposable {
   /**
    * Joins `group` as the owner of every partition of `topic`.
    *
-   * @throws UserError when a living process already owns them (its pid given).
+   * @throws GroupTaken when a living process already owns them (its pid given).
    */
   join(group: string, topic: string): Promise<GroupMember>
 }
+
+/** Thrown by `join` while a living process owns the group's topic: who wants to may wait for its end and join again. */
+export class GroupTaken extends UserError {}
 
 export interface GroupMember extends AsyncDisposable {
   /** The next offset to consume by partition, as last committed; 0 when never. */

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { Bytes } from '../configs/lmdb.ts'
 import { errorCode, UserError } from '../configs/user-error.ts'
+import { GroupTaken } from './event-log.ts'
 
 /**
  * A consumer group's ownership of a topic and its committed offsets, in the LMDB database `groups`. All functions but
@@ -47,7 +48,7 @@ function writeOwner(seat: GroupSeat, owner: Owner): void {
 export function claim(seat: GroupSeat): number {
   const owner = readOwner(seat)
   if (owner?.state === 'held' && ownerIsAlive(owner)) {
-    throw new UserError(
+    throw new GroupTaken(
       `Group "${seat.group}" already reads topic "${seat.topic}" in process ${owner.pid}. Stop that process (kill ${owner.pid}), or read as another group (--group NAME).`,
     )
   }

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { describeGroupsV5, heartbeatV4, joinGroupV7, leaveGroupV5, offsetFetchV8, syncGroupV5, Writer } from '@platformatic/kafka'
 import { UserError } from '../configs/user-error.ts'
 import { ownerIsAlive } from './group.ts'
+import { GroupTaken } from './event-log.ts'
 import type { KafkaCluster } from './kafka-cluster.ts'
 import { kafkaErrors } from './kafka-error.ts'
 import type { DurationMs } from './transaction.ts'
@@ -81,8 +82,8 @@ function processOf({ clientId }: { clientId: string }): 'alive' | 'dead' | 'else
   return ownerIsAlive({ pid: Number(pid), started }) ? 'alive' : 'dead'
 }
 
-async function taken(seat: KafkaSeat): Promise<UserError> {
-  return new UserError(`Group "${seat.group}" already reads topic "${seat.topic}" in ${await ownerOf(seat)}. Stop that process, or read as another group (--group NAME).`)
+async function taken(seat: KafkaSeat): Promise<GroupTaken> {
+  return new GroupTaken(`Group "${seat.group}" already reads topic "${seat.topic}" in ${await ownerOf(seat)}. Stop that process, or read as another group (--group NAME).`)
 }
 
 /** Who has the group's topic now, for messages: `process 4711 on host1`. */

@@ -104,6 +104,21 @@ describe.runIf(redisServerOnPath)('a server that refuses', () => {
     expect((await store.base('card-fraud'))?.version).toBe(1)
   })
 
+  test('no password, though one is given: it is let in', async () => {
+    const server = await started()
+    await using store = await openOnlineStore(server.url('', ':needless@'))
+    expect((await store.publish(draft, states(1000, 'x'))).version).toBe(1)
+  })
+
+  test('a record that is not ours', async () => {
+    const server = await started()
+    await using store = await openOnlineStore(server.url())
+    await server.command('SET', '{fd:card-fraud:0:a}:checkpoint', 'hello')
+    expect(await refusal(store.group('card-fraud', 'a'))).toMatch(/not a record of ours.*prefix/)
+    await server.command('LPUSH', '{fd:card-fraud}:base', 'hello')
+    expect(await refusal(store.base('card-fraud'))).toMatch(/other data under our keys.*prefix/)
+  })
+
   test('a database it does not have', async () => {
     const server = await started()
     expect(await refusal(openOnlineStore(server.url('/99')))).toMatch(/no such database/)
@@ -276,6 +291,19 @@ describe.runIf(redisServerOnPath)('a publish', () => {
     expect((await store.publish(draft, [state(1, 'newest')])).version).toBe(3)
     const left = (await server.command('KEYS', '*')) as string[]
     expect(left.toSorted()).toEqual(['{fd:card-fraud:3}customers:n1', '{fd:card-fraud:4}customers:n1', '{fd:card-fraud}:base', '{fd:card-fraud}:loads'])
+  })
+
+  test('that stood still until its lease ran out is not published', async () => {
+    const server = await started()
+    await using store = await openOnlineStore(server.url())
+    const stalled = store.publish(draft, (function* () {
+      yield* states(20_000, 'x')
+      void server.command('DEL', '{fd:card-fraud}:loading:1')
+      yield* states(20_000, 'x')
+    })())
+    expect(await refusal(stalled)).toMatch(/stood still/)
+    expect(await store.base('card-fraud')).toBeUndefined()
+    expect(await server.command('KEYS', '*customers*')).toEqual([])
   })
 
   test('beside another of the same service: both are bases, one after the other, each whole', async () => {

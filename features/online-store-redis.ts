@@ -1,16 +1,10 @@
-import type { Redis } from 'ioredis'
 import { RedisConnection, redisAddress } from '../configs/redis.ts'
 import { UserError } from '../configs/user-error.ts'
 import { msetBlock, RedisBulk, type Entry } from './redis-bulk.ts'
 import { openRedisGroup } from './redis-group.ts'
 import { serviceKeys, entityKey, viewStem, type ServiceKeys } from './redis-keys.ts'
+import { readRecord, recordText, type StoredBase } from './redis-record.ts'
 import type { Base, EntityState, OnlineStore } from './online-store.ts'
-
-/** A base as it is stored: with the number of the load that wrote it, and of the one that is served beside it. */
-export interface StoredBase extends Base {
-  load: number
-  previous: number
-}
 
 /** Most states, and bytes, in one MSET: larger commands gain nothing and keep other clients waiting. */
 const BLOCK_STATES = 256
@@ -66,13 +60,17 @@ async function refuseEviction(connection: RedisConnection): Promise<void> {
  */
 async function publish(connection: RedisConnection, keys: ServiceKeys, draft: Omit<Base, 'version'>, states: Iterable<EntityState>): Promise<Base> {
   const load = await connection.run((redis) => redis.incr(keys.loads))
-  const renew = (mark: string) => connection.run((redis) => redis.set(keys.lease(load), mark, 'PX', LEASE_MS))
-  await renew('loading')
+  const lease = keys.lease(load)
+  await connection.run((redis) => redis.set(lease, 'loading', 'PX', LEASE_MS))
+  // Once the lease has run out another publish may have removed what we wrote: it is never taken up again.
+  const renew = async (mark: string): Promise<void> => {
+    if ((await connection.run((redis) => redis.set(lease, mark, 'PX', LEASE_MS, 'XX'))) === null) throw lostLoad(connection)
+  }
   try {
     await loadStates(connection, entries(keys.tag(load), states), () => renew('loading'))
   } catch (error) {
     // The lease would run out by itself; but where memory was short, it should be free again now.
-    if (connection.usable) await connection.run((redis) => redis.del(keys.lease(load))).then(() => sweep(connection, keys)).catch(() => undefined)
+    if (connection.usable) await connection.run((redis) => redis.del(lease)).then(() => sweep(connection, keys)).catch(() => undefined)
     throw error
   }
   await renew('loaded')
@@ -108,12 +106,18 @@ const CUT_OVER = `
 async function cutOver(connection: RedisConnection, keys: ServiceKeys, draft: Omit<Base, 'version'>, load: number): Promise<StoredBase> {
   for (;;) {
     const before = await connection.run((redis) => redis.get(keys.base))
-    const current = before === null ? undefined : parseBase(before, keys)
+    const current = readRecord<StoredBase>(before, keys.base)
     const base = { ...draft, version: (current?.version ?? 0) + 1, load, previous: current?.load ?? 0 }
-    const outcome = await connection.run((redis) => redis.eval(CUT_OVER, 2, keys.base, keys.lease(load), before ?? '', toJson(base)))
+    const outcome = await connection.run((redis) => redis.eval(CUT_OVER, 2, keys.base, keys.lease(load), before ?? '', recordText(base)))
     if (outcome === 'done') return base
-    if (outcome === 'lost') throw new UserError(`Redis at ${connection.address.shown} lost a part of the load before it was published. The old features are still served. Run the command again.`)
+    if (outcome === 'lost') throw lostLoad(connection)
   }
+}
+
+function lostLoad(connection: RedisConnection): UserError {
+  return new UserError(
+    `Redis at ${connection.address.shown} lost a part of the load before it was published, or the load stood still for ${LEASE_MS / 60_000} minutes. The old features are still served. Run the command again.`,
+  )
 }
 
 /** Removes what belongs neither to the newest base, nor to the one before it, nor to a load under way. */
@@ -156,21 +160,8 @@ function* entries(tag: string, states: Iterable<EntityState>): Generator<Entry[]
 }
 
 async function newest(connection: RedisConnection, keys: ServiceKeys): Promise<StoredBase | undefined> {
-  const text = await connection.run((redis: Redis) => redis.get(keys.base))
-  return text === null ? undefined : parseBase(text, keys)
+  return readRecord(await connection.run((redis) => redis.get(keys.base)), keys.base)
 }
-
-function parseBase(text: string, keys: ServiceKeys): StoredBase {
-  try {
-    const base = JSON.parse(text) as StoredBase
-    return { ...base, watermark: base.watermark ?? -Infinity }
-  } catch (error) {
-    throw new UserError(`The record "${keys.base}" in Redis is not ours. Choose another prefix (redis://…?prefix=NAME), or remove it and run: fd features backfill --online`, { cause: error })
-  }
-}
-
-/** JSON has no −Infinity, the watermark of an empty fold. */
-const toJson = (base: StoredBase): string => JSON.stringify({ ...base, watermark: Number.isFinite(base.watermark) ? base.watermark : null })
 
 function plain({ load: _load, previous: _previous, ...base }: StoredBase): Base {
   return base

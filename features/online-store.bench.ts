@@ -2,10 +2,10 @@
  * What the online store costs, on a Redis of its own and on LMDB, beside `redis-benchmark` in the same run. Prints JSON.
  *
  * load: a base of 1,000,000 states of 256 bytes through `publish`, beside `redis-benchmark -t set -P 256`. read: batches of 256
- * random keys through a group that has written nothing, so that each is two MGETs, the group's and the base's, and through
- * one that has written all it reads; one batch at a time and 8 at once, beside MGET of 256 keys from 1 and from 50 clients.
- * Every figure is the median of three; load and peer alternate, on keys that are new, because a first write costs the
- * server more than one over it.
+ * random keys through a group that has written nothing, so that the base's are asked for beside the group's, and through one
+ * that has written all it reads; one batch at a time beside one client's MGET of 256 keys, 8 at once beside that of 50
+ * clients. Every figure is the median of three, taken in turn with its peer; loads are of keys that are new, because a
+ * first write costs the server more than one over it.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -29,6 +29,8 @@ function* states(count: number): Generator<EntityState> {
 
 const median = (values: number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]
 
+const share = (ours: number, theirs: number): number => Number((ours / theirs).toFixed(2))
+
 /** Things a second of `work`, which does `count` of them. */
 async function rate(count: number, work: () => Promise<unknown>): Promise<number> {
   const started = performance.now()
@@ -36,37 +38,37 @@ async function rate(count: number, work: () => Promise<unknown>): Promise<number
   return Math.round((count / (performance.now() - started)) * 1000)
 }
 
-async function repeated(run: () => Promise<number>): Promise<number> {
-  const rates: number[] = []
-  for (let i = 0; i < RUNS; i++) rates.push(await run())
-  return median(rates)
+/** Medians of figures that are taken in turn, so that a slow minute of the machine falls on all of them. */
+async function inTurn<Name extends string>(figures: Record<Name, () => Promise<number>>): Promise<Record<Name, number>> {
+  const names = Object.keys(figures) as Name[]
+  const taken = new Map(names.map((name) => [name, [] as number[]]))
+  for (let run = 0; run < RUNS; run++) for (const name of names) taken.get(name)?.push(await figures[name]())
+  return Object.fromEntries(names.map((name) => [name, median(taken.get(name) ?? [])])) as Record<Name, number>
 }
 
-function readRate(group: GroupState, keys: number, atOnce: number): Promise<number> {
+function reader(group: GroupState, keys: number, atOnce: number): () => Promise<number> {
   let seed = 1
   const next = (): number => (seed = (Math.imul(seed, 1_103_515_245) + 12_345) & 0x7fffffff) % keys
   const batches = Array.from({ length: READS }, () => Array.from({ length: BATCH }, next))
-  return repeated(() =>
-    rate(READS * BATCH, async () => {
-      let at = 0
-      const reader = async (): Promise<void> => {
-        while (at < READS) {
-          const values = await group.read('customers', batches[at++])
-          if (values.some((value) => value?.length !== BYTES)) throw new Error('A state is missing')
-        }
-      }
-      await Promise.all(Array.from({ length: atOnce }, reader))
-    }),
-  )
+  const readOn = async (from: { at: number }): Promise<void> => {
+    while (from.at < READS) {
+      const values = await group.read('customers', batches[from.at++])
+      if (values.some((value) => value?.length !== BYTES)) throw new Error('A state is missing')
+    }
+  }
+  return () => {
+    const from = { at: 0 }
+    return rate(READS * BATCH, () => Promise.all(Array.from({ length: atOnce }, () => readOn(from))))
+  }
 }
 
-async function reads(store: OnlineStore): Promise<Record<string, Record<string, number>>> {
-  const untouched = await store.group('bench', 'untouched')
+async function readers(store: OnlineStore) {
   const written = await store.group('bench', 'written')
   await written.write(states(WRITTEN), { offsets: {}, watermark: 0, minorUnits: 2 })
+  const untouched = await store.group('bench', 'untouched')
   return {
-    fromBase: { oneAtATime: await readRate(untouched, ENTITIES, 1), eightAtOnce: await readRate(untouched, ENTITIES, 8) },
-    fromGroup: { oneAtATime: await readRate(written, WRITTEN, 1), eightAtOnce: await readRate(written, WRITTEN, 8) },
+    baseOneAtATime: reader(untouched, ENTITIES, 1), groupOneAtATime: reader(written, WRITTEN, 1),
+    baseEightAtOnce: reader(untouched, ENTITIES, 8), groupEightAtOnce: reader(written, WRITTEN, 8),
   }
 }
 
@@ -87,7 +89,7 @@ async function loads(server: RedisProcess, store: OnlineStore): Promise<{ publis
     await server.command('FLUSHALL')
     ours.push(await rate(ENTITIES, () => store.publish(draft, states(ENTITIES))))
   }
-  return { publish: median(ours), set: median(theirs), ratio: Number((median(ours) / median(theirs)).toFixed(2)) }
+  return { publish: median(ours), set: median(theirs), ratio: share(median(ours), median(theirs)) }
 }
 
 async function redis(): Promise<unknown> {
@@ -96,20 +98,22 @@ async function redis(): Promise<unknown> {
   await using server = await startRedis()
   await using store = await openOnlineStore(server.url())
   const load = await loads(server, store)
-  const ours = await reads(store)
-  await server.command('SELECT', '0')
   const names = Array.from({ length: BATCH }, () => '{bench}:__rand_int__')
-  peer(server, ['-n', String(ENTITIES), '-P', '256', '-c', '1', 'SET', '{bench}:__rand_int__', 'x'.repeat(BYTES)])
-  const mget = (clients: number): Promise<number> => repeated(async () => BATCH * peer(server, ['-n', String(READS), '-c', String(clients), 'MGET', ...names]))
-  const theirs = { oneClient: await mget(1), fiftyClients: await mget(50) }
-  return { load, read: { ...ours, mget: theirs } }
+  await server.command('EVAL', `for i = 0, ARGV[1] - 1 do redis.call('SET', string.format('{bench}:%012d', i), ARGV[2]) end`, '0', String(ENTITIES), 'x'.repeat(BYTES))
+  const mget = async (clients: number): Promise<number> => BATCH * peer(server, ['-n', String(READS), '-c', String(clients), 'MGET', ...names])
+  const read = await inTurn({ mgetOneClient: () => mget(1), ...(await readers(store)), mgetFiftyClients: () => mget(50) })
+  const ratio = {
+    baseOneAtATime: share(read.baseOneAtATime, read.mgetOneClient), groupOneAtATime: share(read.groupOneAtATime, read.mgetOneClient),
+    baseEightAtOnce: share(read.baseEightAtOnce, read.mgetFiftyClients), groupEightAtOnce: share(read.groupEightAtOnce, read.mgetFiftyClients),
+  }
+  return { load, read: { ...read, ratio } }
 }
 
 async function lmdb(): Promise<unknown> {
   const folder = await mkdtemp(join(tmpdir(), 'fd-online-bench-'))
   try {
     await using store = await openOnlineStore(`lmdb:${join(folder, 'online')}`)
-    return { load: { publish: await rate(ENTITIES, () => store.publish(draft, states(ENTITIES))) }, read: await reads(store) }
+    return { load: { publish: await rate(ENTITIES, () => store.publish(draft, states(ENTITIES))) }, read: await inTurn(await readers(store)) }
   } finally {
     await rm(folder, { recursive: true, force: true })
   }

@@ -74,5 +74,5 @@ export interface GroupState {
 export async function openOnlineStore(url: string, tell?: (line: string) => void): Promise<OnlineStore> {
   if (url.startsWith('lmdb:')) return (await import('./online-store-lmdb.ts')).openLmdbOnlineStore(url.slice('lmdb:'.length))
   if (/^rediss?:/.test(url)) return (await import('./online-store-redis.ts')).openRedisOnlineStore(url, tell)
-  throw new UserError(`No online store driver for "${url}". Use lmdb:FOLDER, redis://HOST:PORT or rediss://HOST:PORT.`)
+  throw new UserError(`No online store driver for "${url.slice(0, url.indexOf(':') + 1)}". Use lmdb:FOLDER, redis://HOST:PORT or rediss://HOST:PORT.`)
 }

@@ -127,7 +127,10 @@ export class RedisBulk implements AsyncDisposable {
   }
 
   #answered(line: string): void {
-    if (line.startsWith('-')) {
+    if (this.#greetings > 0 && line.includes('without any password configured')) {
+      // As ioredis has it: a password too many is no reason to refuse.
+      this.#greetings--
+    } else if (line.startsWith('-')) {
       const error = new Error(line.slice(1))
       if (isLoss(error)) this.#socket.destroy()
       else this.#refused ??= error

@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis'
 import type { RedisConnection } from '../configs/redis.ts'
 import { UserError } from '../configs/user-error.ts'
 import { checkpointKey, entityKey, viewStem, type ServiceKeys } from './redis-keys.ts'
-import type { StoredBase } from './online-store-redis.ts'
+import { readRecord, recordText, type StoredBase } from './redis-record.ts'
 import type { Checkpoint, GroupState } from './online-store.ts'
 
 /** Keys in one MGET, one MSET: a batch of 256 is two commands, and the server answers the first while the second is written. */
@@ -24,7 +24,8 @@ export async function openRedisGroup(connection: RedisConnection, keys: ServiceK
   let lost: UserError | undefined
   connection.onReconnect(async (redis) => {
     const [found, text] = await Promise.all([readCheckpoint(redis, own), redis.get(keys.base)])
-    if (isBehind(found, acknowledged) || newestVersion(text) < base.version) lost ??= lostState(connection, group)
+    const newest = readRecord<StoredBase>(text, keys.base)
+    if (isBehind(found, acknowledged) || (newest?.version ?? 0) < base.version) lost ??= lostState(connection, group)
   })
   const run: Run = (attempt) => connection.run((redis) => (lost === undefined ? attempt(redis) : Promise.reject(lost)))
   return {
@@ -41,16 +42,13 @@ export async function openRedisGroup(connection: RedisConnection, keys: ServiceK
 }
 
 async function readCheckpoint(redis: Redis, tag: string): Promise<Checkpoint | undefined> {
-  const text = await redis.get(checkpointKey(tag))
-  if (text === null) return undefined
-  const checkpoint = JSON.parse(text) as Checkpoint
-  return { ...checkpoint, watermark: checkpoint.watermark ?? -Infinity }
+  return readRecord(await redis.get(checkpointKey(tag)), checkpointKey(tag))
 }
 
 async function writeStates(redis: Redis, entries: [string, Buffer][], record: string, checkpoint: Checkpoint): Promise<void> {
   const transaction = redis.multi()
   for (let at = 0; at < entries.length; at += BATCH) transaction.mset(entries.slice(at, at + BATCH).flat())
-  transaction.set(record, JSON.stringify({ ...checkpoint, watermark: Number.isFinite(checkpoint.watermark) ? checkpoint.watermark : null }))
+  transaction.set(record, recordText(checkpoint))
   for (const [error] of (await transaction.exec()) ?? []) if (error !== null) throw error
 }
 
@@ -90,10 +88,6 @@ function stateReader(run: Run, own: (view: string) => string, base: ((view: stri
 /** Whether any offset that was acknowledged is further than the stored one. Ahead is no fault: another process wrote on. */
 function isBehind(stored: Checkpoint | undefined, acknowledged: Checkpoint | undefined): boolean {
   return Object.entries(acknowledged?.offsets ?? {}).some(([partition, offset]) => !((stored?.offsets[partition] ?? -1) >= offset))
-}
-
-function newestVersion(text: string | null): number {
-  return text === null ? 0 : (JSON.parse(text) as StoredBase).version
 }
 
 function lostState(connection: RedisConnection, group: string): UserError {

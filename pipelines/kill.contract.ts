@@ -37,3 +37,28 @@ export async function expectNothingLostOrDoubled(world: World, options: { kills:
   }
   return { transactions }
 }
+
+/**
+ * Two scorers of one group, the second standing by: killed with −9 while the stream runs, the first is followed by the second,
+ * and together they predict each transaction once.
+ */
+export async function expectTakeover(world: World, rate: number): Promise<{ seconds: number }> {
+  const first = world.start('score', '--group', 'pair')
+  await first.says('Scoring with')
+  const second = world.start('score', '--group', 'pair', '--standby')
+  await second.says('Standing by')
+  const producer = world.start('produce', '--dataset', 'simulated', '--data', world.file, '--from', world.cut, '--rate', String(rate), '--limit', String(rate * 6), '--json')
+  await wait(2000)
+  first.child.kill('SIGKILL')
+  const killed = performance.now()
+  await second.says('Scoring with')
+  const seconds = (performance.now() - killed) / 1000
+  const { transactions } = JSON.parse((await producer.ended).stdout) as { transactions: number }
+  second.child.kill('SIGTERM')
+  await second.ended
+  await world.fd('score', '--group', 'pair', '--until-idle')
+  const parity = JSON.parse(await world.fd('features', 'verify', '--group', 'pair', '--json')) as Record<string, number>
+  expect(transactions).toBe(rate * 6)
+  expect(parity).toMatchObject({ transactions, differences: 0, duplicates: 0, missing: 0 })
+  return { seconds }
+}

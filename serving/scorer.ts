@@ -1,6 +1,7 @@
+import { setTimeout as wait } from 'node:timers/promises'
 import { UserError } from '../configs/user-error.ts'
 import { eventDecoder, type DecodedBatch } from '../datasets/event-json.ts'
-import type { EventLog, GroupMember, RecordBatch } from '../datasets/event-log.ts'
+import { GroupTaken, type EventLog, type GroupMember, type RecordBatch } from '../datasets/event-log.ts'
 import { ServiceFold } from '../features/fold.ts'
 import type { GroupState, OnlineStore } from '../features/online-store.ts'
 import { serviceDigest } from '../features/view.ts'
@@ -26,6 +27,9 @@ export interface ScorerOptions {
   maxBatch: number
   checkpointEveryMs: number
   championEveryMs: number
+  /** While another process scores for the group, wait for its end instead of refusing. */
+  standby?: boolean
+  onStandby?: (reason: string) => void
   /** Asked when everything in the log has been scored: whether to end, instead of waiting for more. */
   endWhenIdle: () => boolean
   signal: AbortSignal
@@ -61,7 +65,7 @@ export async function score(parts: ScorerParts, options: ScorerOptions): Promise
     onRefused: (error) => options.onRefused?.(error),
   })
   for (const topic of [TRANSACTIONS, PREDICTIONS, FRAUD_ALERTS, DEAD_LETTERS]) await parts.log.createTopic(topic)
-  await using member = await parts.log.join(options.group, TRANSACTIONS)
+  await using member = await join(parts.log, options)
   const { service, card } = champions.current()
   const state = await parts.store.group(service.name, options.group)
   if (state.base.version > 0 && state.base.serviceDigest !== serviceDigest(service)) {
@@ -73,6 +77,21 @@ export async function score(parts: ScorerParts, options: ScorerOptions): Promise
   for (const [partition, { start }] of topic.offsets.entries()) member.seek(partition, checkpoints.resumeAt(partition, start))
   options.onStart?.(champions.current(), state)
   await run({ member, champions, checkpoints, state, fold, decode: eventDecoder(card.dataset.schema), options })
+}
+
+/** How often a standby asks for the group's seat. */
+const STANDBY_MS = 500
+
+async function join(log: EventLog, options: ScorerOptions): Promise<GroupMember> {
+  for (let told = false; ; told = true) {
+    try {
+      return await log.join(options.group, TRANSACTIONS)
+    } catch (error) {
+      if (!(error instanceof GroupTaken) || options.standby !== true || options.signal.aborted) throw error
+      if (!told) options.onStandby?.(error.message)
+      await wait(STANDBY_MS, undefined, { signal: options.signal })
+    }
+  }
 }
 
 interface Loop {
