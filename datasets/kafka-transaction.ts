@@ -1,8 +1,7 @@
 import { addOffsetsToTxnV3, addPartitionsToTxnV3, endTxnV3, txnOffsetCommitV3 } from '@platformatic/kafka'
-import { UserError } from '../configs/user-error.ts'
 import type { NewRecord } from './event-log.ts'
 import { kafkaErrors } from './kafka-error.ts'
-import { groupId, type KafkaSeat, type Membership, ownerOf } from './kafka-group.ts'
+import { groupId, type KafkaSeat, type Membership, takenOver } from './kafka-group.ts'
 import { newIdentity, type PartitionRecords, partitionRecords, SequencedWriter } from './kafka-producer.ts'
 import type { KafkaTopics } from './kafka-topics.ts'
 import { SECOND } from './transaction.ts'
@@ -47,7 +46,7 @@ export async function openTransactions(seat: KafkaSeat, membership: Membership, 
         parts.push(...partitionRecords(cluster.location.prefix, topic, await topics.require(topic), records))
       }
       const durable = run(partition, nextOffset, parts).catch(async (error: unknown) => {
-        throw await explained(seat, error)
+        throw kafkaErrors(error).some((name) => REPLACED.has(name)) ? await takenOver(seat, error) : error
       })
       return { durable }
     },
@@ -74,11 +73,4 @@ async function transact(seat: KafkaSeat, membership: Membership, writer: Sequenc
   ])
   // Answered twice with the same word, so that one whose answer was lost can be asked again.
   await cluster.call(coordinator, (connection) => endTxnV3.api.async(connection, id, producer, epoch, true))
-}
-
-async function explained(seat: KafkaSeat, error: unknown): Promise<unknown> {
-  const { group, topic } = seat
-  if (!kafkaErrors(error).some((name) => REPLACED.has(name))) return error
-  const owner = await ownerOf(seat)
-  return new UserError(`Group "${group}" on topic "${topic}" was taken over by ${owner}; nothing was written by this one. Let one of the two run, or read as another group (--group NAME).`, { cause: error })
 }
