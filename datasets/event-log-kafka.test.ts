@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
-import { Connection, deleteRecordsV2, describeGroupsV5, leaveGroupV5 } from '@platformatic/kafka'
+import { Connection, deleteRecordsV2, describeGroupsV5, initProducerIdV4, leaveGroupV5 } from '@platformatic/kafka'
 import { CompressionTypes, Kafka, logLevel, Partitioners } from 'kafkajs'
 import { afterAll, describe, expect, test } from 'vitest'
 import { UserError } from '../configs/user-error.ts'
@@ -55,7 +55,7 @@ describe.runIf(server !== undefined)('Kafka (FD_TEST_KAFKA_URL)', () => {
   describe('faults', () => {
     faultTests()
   })
-  eventLogContract('kafka', { fresh, buryOwner, fractionalTime: false, retentionByRecordTime: false, startMs: 1000 })
+  eventLogContract('kafka', { fresh, buryOwner, fractionalTime: false, retentionByRecordTime: false })
 })
 
 const prefixOf = (url: string): string => parseKafkaUrl(url).prefix
@@ -154,6 +154,35 @@ function transactionTests(): void {
     expect(member.committed.get(0)).toBe(0)
     await (await member.commit(0, 1, new Map([['a', [small]], ['b', [small]]]))).durable
     expect([await valuesOf(log, 'a'), await valuesOf(log, 'b')]).toEqual([['small'], ['small']])
+  })
+
+  test('the transactional id alone shuts a zombie out: another that takes it aborts what is open, and commits are refused', async () => {
+    const url = fresh()
+    await using log = await openEventLog(url)
+    await log.append('in', [{ value: '', timestamp: 0 }])
+    const zombie = await log.join('g', 'in')
+    await (await zombie.commit(0, 1, new Map([['out', [{ value: 'before', timestamp: 1 }]]]))).durable
+    await using connection = await connected()
+    await initProducerIdV4.api.async(connection.to, `${prefixOf(url)}g/in`, 60_000, -1n, -1)
+    const refused = zombie.commit(0, 2, new Map([['out', [{ value: 'zombie', timestamp: 1 }]]])).then(({ durable }) => durable)
+    await expect(refused).rejects.toThrow(/taken over/)
+    await expect(zombie.commit(0, 2, new Map()).then(({ durable }) => durable)).rejects.toThrow(/taken over/)
+    await zombie[Symbol.asyncDispose]()
+    await using heir = await log.join('g', 'in')
+    expect(heir.committed.get(0)).toBe(1)
+    expect(await valuesOf(log, 'out')).toEqual(['before'])
+  })
+
+  test('the place in the group alone shuts a zombie out: nothing of its commit is seen, and no reader waits for it', async () => {
+    const url = fresh()
+    await using log = await openEventLog(url)
+    await log.append('in', [{ value: '', timestamp: 0 }])
+    await using zombie = await log.join('g', 'in')
+    await (await zombie.commit(0, 1, new Map([['out', [{ value: 'before', timestamp: 1 }]]]))).durable
+    await buryOwner(url, 'g', 'in')
+    const refused = zombie.commit(0, 2, new Map([['out', [{ value: 'zombie', timestamp: 1 }]]])).then(({ durable }) => durable)
+    await expect(refused).rejects.toThrow(/taken over/)
+    expect(await valuesOf(log, 'out')).toEqual(['before'])
   })
 
   test('a member that was shut out hears of it when it polls', async () => {

@@ -1,6 +1,6 @@
 import { setImmediate as turnOfTheLoop } from 'node:timers/promises'
 import type { EventLog, GroupMember, NewRecord, ReadOptions, RecordBatch } from './event-log.ts'
-import { openCluster, type KafkaCluster } from './kafka-cluster.ts'
+import { KafkaCluster } from './kafka-cluster.ts'
 import { PartitionFeed } from './kafka-feed.ts'
 import { parseKafkaUrl } from './kafka-location.ts'
 import { joinKafkaGroup } from './kafka-member.ts'
@@ -18,7 +18,7 @@ import { checkPartitionNumber, kafkaTopics, type KafkaTopics } from './kafka-top
  * `tell` hears what a call waits for, and when that is over.
  */
 export function openKafkaEventLog(url: string, tell: (message: string) => void): EventLog {
-  const cluster = openCluster(parseKafkaUrl(url), tell)
+  const cluster = new KafkaCluster(parseKafkaUrl(url), tell)
   const topics = kafkaTopics(cluster)
   const append = appender(cluster, topics)
   const members = new Set<GroupMember>()

@@ -20,8 +20,6 @@ export interface LogHarness {
   fractionalTime: boolean
   /** What is kept is counted from the newest record, as the embedded log does; a Kafka broker goes by its clock, a segment at a time. */
   retentionByRecordTime: boolean
-  /** How long the first commit may take, which makes its topics, before its process is killed. */
-  startMs: number
 }
 
 interface SeenRecord {
@@ -237,14 +235,15 @@ function processTests(harness: LogHarness): void {
       const committer = child(
         url,
         `const member = await log.join('g', 'in')
-        process.stdout.write('joined\\n')
+        if (member.committed.get(0) > 0) process.stdout.write('joined\\n')
         for (let next = member.committed.get(0); ; next++) {
           const output = [{ value: String(next), timestamp: next }]
           await (await member.commit(0, next + 1, new Map([['out', output], ['twice', [...output, ...output]]]))).durable
+          if (next === 0) process.stdout.write('made its topics\\n')
         }`,
       )
       await firstLine(committer)
-      await new Promise((resolve) => setTimeout(resolve, (round === 0 ? harness.startMs : 20) + chance() * 80))
+      await new Promise((resolve) => setTimeout(resolve, 20 + chance() * 80))
       await killed(committer)
       const member = await log.join('g', 'in')
       const committed = member.committed.get(0) ?? -1

@@ -20,7 +20,6 @@ eventLogContract('lmdb', {
   fresh: () => `lmdb:${freshFolder()}`,
   fractionalTime: true,
   retentionByRecordTime: true,
-  startMs: 20,
   async buryOwner(url, group, topic) {
     const environment = openEnvironment(join(url.slice('lmdb:'.length), 'shared'))
     const groups = environment.database('groups')

@@ -1,208 +1,154 @@
-import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Connection, findCoordinatorV4, metadataV12 } from '@platformatic/kafka'
-import { brokerGone, firstContactFailed, isClosingTransaction, isTransient, kafkaErrors, reasonOf, refusedUser } from './kafka-error.ts'
+import { type Connection, findCoordinatorV4, metadataV12 } from '@platformatic/kafka'
+import { brokerGone, explained, firstContactFailed, isClosingTransaction, isTransient, kafkaErrors, reasonOf } from './kafka-error.ts'
+import { type Address, KafkaLinks } from './kafka-links.ts'
 import type { KafkaLocation } from './kafka-location.ts'
-import { processStart } from './group.ts'
 import { SECOND } from './transaction.ts'
 
 /** Who answers a request: any broker, the leader of a partition, or the coordinator of a group or transactional id. */
 export type Route = { to: 'any' } | { to: 'leader'; topic: string; partition: number } | { to: 'group' | 'transaction'; key: string }
-
-/** The partitions of a topic, by the id of the broker that leads each. */
-export interface TopicLeaders {
-  leaders: number[]
-}
-
-/**
- * Connections to a Kafka cluster, and who leads what in it. Built on the client's connections and request codecs, not on
- * its Producer and Consumer: those retry and hand over ownership by rules of their own, and make several objects a record.
- */
-export interface KafkaCluster extends AsyncDisposable {
-  location: KafkaLocation
-  /** Hears, in a sentence, what is being waited for. */
-  tell: (message: string) => void
-  /** Sends a request, and again as `retry` says. Requests of one `lane` share a connection, on which a broker answers in turn. */
-  call<T>(route: Route, request: Request<T>, lane?: string): Promise<T>
-  /** Sends a request once. */
-  once<T>(route: Route, request: Request<T>, lane?: string): Promise<T>
-  /**
-   * Does `work` again after transient faults (a broker that restarts, a leader that moves), for as long as the URL's
-   * patience; what it waits for is told.
-   *
-   * @throws UserError when patience is over, or the cluster could never be reached; a broker's refusal as it came.
-   */
-  retry<T>(work: () => Promise<T>): Promise<T>
-  /** The topic's leaders (name with prefix), or undefined when there is no such topic. Remembered until a fault. */
-  leaders(topic: string): Promise<TopicLeaders | undefined>
-  /** Forgets who leads what, because a broker has said that it is otherwise. */
-  forget(): void
-  /** Closes the connections of a lane. */
-  closeLane(lane: string): Promise<void>
-}
-
 export type Request<T> = (connection: Connection) => Promise<T>
 
-interface Address {
-  host: string
-  port: number
-}
+/** Attempts that pass in silence, about 1.5 s: a leader that moves. */
+const TOLD_AFTER = 10
+const GROUP_KEY = 0
+const TRANSACTION_KEY = 1
 
-/** Connects when first needed. */
-export function openCluster(location: KafkaLocation, tell: (message: string) => void): KafkaCluster {
-  const links = new Links(location)
-  const topics = new Map<string, TopicLeaders>()
-  const brokers = new Map<number, Address>()
-  const coordinators = new Map<string, Address>()
-  const ended = new AbortController()
-  let reached = false
-  let turn = 0
+/**
+ * Connections to a Kafka cluster, and who leads what in it. Built on the client's connections and codecs, not on its
+ * Producer and Consumer: those make several objects a record, hand partitions over by rules of their own, and write
+ * timestamps that are 25 days apart wrongly (`kafka-records.test.ts`). Connects when first needed.
+ */
+export class KafkaCluster implements AsyncDisposable {
+  readonly location: KafkaLocation
+  /** Hears, in a sentence, what is being waited for. */
+  readonly tell: (message: string) => void
+  readonly #links: KafkaLinks
+  /** By topic: the id of each partition's leader. */
+  readonly #leaders = new Map<string, number[]>()
+  readonly #brokers = new Map<number, Address>()
+  readonly #coordinators = new Map<string, Address>()
+  readonly #ended = new AbortController()
+  #reached = false
+  /** Several calls wait for the same cluster; it is said once. */
+  #told = false
+  #turn = 0
 
-  const forget = (): void => {
-    topics.clear()
-    coordinators.clear()
+  constructor(location: KafkaLocation, tell: (message: string) => void) {
+    this.location = location
+    this.tell = tell
+    this.#links = new KafkaLinks(location)
   }
-  const bootstrap = (): Address => location.brokers[turn++ % location.brokers.length]
-  const refresh = async (names: string[]): Promise<void> => {
-    const metadata = await metadataV12.api.async(await links.get(bootstrap(), 'main'), names, false, false)
-    for (const { nodeId, host, port } of metadata.brokers) brokers.set(nodeId, { host, port })
-    for (const topic of metadata.topics) topics.set(topic.name ?? '', { leaders: topic.partitions.map(({ leaderId }) => leaderId) })
+
+  /** Sends a request, and again as `retry` says. Requests of one `lane` share a connection, on which a broker answers in turn. */
+  call<T>(route: Route, request: Request<T>, lane?: string): Promise<T> {
+    return this.retry(() => this.once(route, request, lane))
   }
-  const resolve = async (route: Route): Promise<Address> => {
-    if (route.to === 'any') return bootstrap()
-    if (route.to === 'leader') {
-      if (!topics.has(route.topic)) await refresh([route.topic])
-      return brokers.get(topics.get(route.topic)?.leaders[route.partition] ?? -1) ?? bootstrap()
-    }
-    const id = `${route.to} ${route.key}`
-    const known = coordinators.get(id)
-    if (known !== undefined) return known
-    const found = await findCoordinatorV4.api.async(await links.get(bootstrap(), 'main'), route.to === 'group' ? 0 : 1, [route.key])
-    coordinators.set(id, found.coordinators[0])
-    return found.coordinators[0]
-  }
-  const once: KafkaCluster['once'] = async (route, request, lane = 'main') => {
-    const connection = await links.get(await resolve(route), lane)
+
+  /** Sends a request once. */
+  async once<T>(route: Route, request: Request<T>, lane = 'main'): Promise<T> {
+    const connection = await this.#links.get(await this.#resolve(route), lane)
     try {
       return await request(connection)
     } catch (error) {
       // A connection that broke or went silent has lost its place in the stream of answers.
-      if (kafkaErrors(error).length === 0) links.drop(connection)
+      if (kafkaErrors(error).length === 0) this.#links.drop(connection)
       throw error
     }
   }
-  const retry: KafkaCluster['retry'] = async (work) => {
-    const patience = AbortSignal.timeout(location.patience)
-    let told = false
+
+  /**
+   * Does `work` again after transient faults (a broker that restarts, a leader that moves), for as long as the URL's
+   * patience; what it waits for is told.
+   *
+   * @throws UserError when patience is over, the cluster could never be reached, or it refuses the user; any other refusal as it came.
+   */
+  async retry<T>(work: () => Promise<T>): Promise<T> {
+    const patience = AbortSignal.timeout(this.location.patience)
     for (let tries = 1; ; tries++) {
       try {
         const answer = await work()
-        if (told) tell(`Kafka at ${location.shown} answers again.`)
-        reached = true
+        this.#answered()
         return answer
       } catch (error) {
-        if (!isTransient(error) || ended.signal.aborted) throw refusedUser(location, error)
-        reached ||= kafkaErrors(error).length > 0
-        if (!reached && tries >= location.brokers.length) throw firstContactFailed(location, error)
-        if (patience.aborted) throw brokerGone(location, error)
-        const closing = isClosingTransaction(error)
-        if (!closing) forget()
-        if (!told && tries >= (closing ? 10 * TOLD_AFTER : TOLD_AFTER)) {
-          told = true
-          tell(`Kafka at ${location.shown} does not answer (${reasonOf(error)}): waiting up to ${location.patience / SECOND} s.`)
-        }
-        await sleep(Math.min(closing ? tries : 2 ** tries, 500), undefined, { signal: ended.signal })
+        if (!isTransient(error) || this.#ended.signal.aborted) throw explained(this.location, error)
+        this.#reached ||= kafkaErrors(error).length > 0
+        if (!this.#reached && tries >= this.location.brokers.length) throw firstContactFailed(this.location, error)
+        if (patience.aborted) throw brokerGone(this.location, error)
+        await this.#pause(tries, error)
       }
     }
   }
-  const call: KafkaCluster['call'] = (route, request, lane) => retry(() => once(route, request, lane))
-  return {
-    location,
-    tell,
-    call,
-    once,
-    retry,
-    forget,
-    closeLane: (lane) => links.close(lane),
-    async leaders(topic) {
-      const known = topics.get(topic)
-      if (known !== undefined) return known
-      try {
-        await call({ to: 'any' }, () => refreshTopic(refresh, topic))
-      } catch (error) {
-        if (error === NO_TOPIC) return undefined
-        throw error
+
+  #answered(): void {
+    this.#reached = true
+    if (this.#told) this.tell(`Kafka at ${this.location.shown} answers again.`)
+    this.#told = false
+  }
+
+  /** Between two attempts: longer and longer, but for a transaction that is being closed, which takes milliseconds and moves no leader. */
+  async #pause(tries: number, error: unknown): Promise<void> {
+    const closing = isClosingTransaction(error)
+    if (!closing) this.forget()
+    if (!this.#told && tries >= (closing ? 10 * TOLD_AFTER : TOLD_AFTER)) {
+      this.#told = true
+      this.tell(`Kafka at ${this.location.shown} does not answer (${reasonOf(error)}): waiting up to ${this.location.patience / SECOND} s.`)
+    }
+    await sleep(Math.min(closing ? tries : 2 ** tries, 500), undefined, { signal: this.#ended.signal })
+  }
+
+  /** The broker that leads each of the topic's partitions (name with prefix), or undefined when there is no such topic. Remembered until a fault. */
+  async leaders(topic: string): Promise<number[] | undefined> {
+    if (!this.#leaders.has(topic)) await this.retry(() => this.#refresh(topic))
+    return this.#leaders.get(topic)
+  }
+
+  /** Forgets who leads what, because a broker has said that it is otherwise. */
+  forget(): void {
+    this.#leaders.clear()
+    this.#coordinators.clear()
+  }
+
+  closeLane(lane: string): Promise<void> {
+    return this.#links.close(lane)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ended.abort()
+    await this.#links.close()
+  }
+
+  #bootstrap(): Address {
+    return this.location.brokers[this.#turn++ % this.location.brokers.length]
+  }
+
+  async #refresh(topic: string): Promise<void> {
+    const connection = await this.#links.get(this.#bootstrap(), 'main')
+    try {
+      const { brokers, topics } = await metadataV12.api.async(connection, [topic], false, false)
+      for (const { nodeId, host, port } of brokers) this.#brokers.set(nodeId, { host, port })
+      for (const { partitions } of topics) {
+        const byNumber = partitions.toSorted((a, b) => a.partitionIndex - b.partitionIndex)
+        this.#leaders.set(topic, byNumber.map(({ leaderId }) => leaderId))
       }
-      return topics.get(topic)
-    },
-    async [Symbol.asyncDispose]() {
-      ended.abort()
-      await links.close()
-    },
-  }
-}
-
-/** Attempts that pass in silence, about 1.5 s: a leader that moves. */
-const TOLD_AFTER = 10
-const NO_TOPIC = new Error('no such topic')
-
-async function refreshTopic(refresh: (names: string[]) => Promise<void>, topic: string): Promise<void> {
-  try {
-    await refresh([topic])
-  } catch (error) {
-    if (kafkaErrors(error).includes('UNKNOWN_TOPIC_OR_PARTITION')) throw NO_TOPIC
-    throw error
-  }
-}
-
-/** `fd HOST PID START`, as the group coordinator shows a member: by it another `fd` of the host knows whether its process still runs. */
-export function processName(): string {
-  return `fd ${hostname()} ${process.pid} ${processStart(process.pid) ?? ''}`
-}
-
-/** Connections by address and lane, each opened when first needed. */
-class Links {
-  readonly #location: KafkaLocation
-  readonly #open = new Map<string, Promise<Connection>>()
-
-  constructor(location: KafkaLocation) {
-    this.#location = location
+    } catch (error) {
+      if (!kafkaErrors(error).includes('UNKNOWN_TOPIC_OR_PARTITION')) throw error
+    }
   }
 
-  get({ host, port }: Address, lane: string): Promise<Connection> {
-    const key = `${lane} ${host} ${port}`
-    const known = this.#open.get(key)
+  async #resolve(route: Route): Promise<Address> {
+    if (route.to === 'any') return this.#bootstrap()
+    if (route.to === 'leader') {
+      if (!this.#leaders.has(route.topic)) await this.#refresh(route.topic)
+      const leader = this.#leaders.get(route.topic)?.[route.partition]
+      return this.#brokers.get(leader ?? -1) ?? this.#bootstrap()
+    }
+    const id = `${route.to} ${route.key}`
+    const known = this.#coordinators.get(id)
     if (known !== undefined) return known
-    const { tls, sasl } = this.#location
-    const connection = new Connection(processName(), { connectTimeout: 5 * SECOND, requestTimeout: 30 * SECOND, tls, tlsServerName: tls !== undefined, sasl })
-    // Every failure reaches the request that meets it; an event without a listener would end the process.
-    connection.on('error', () => this.drop(connection))
-    connection.once('close', () => this.drop(connection))
-    const connecting = Promise.resolve(connection.connect(host, port)).then(() => connection)
-    this.#open.set(key, connecting)
-    connecting.catch(() => this.#open.delete(key))
-    this.#keys.set(connection, key)
-    return connecting
-  }
-
-  readonly #keys = new WeakMap<Connection, string>()
-
-  /** Forgets a connection that has failed; the next request opens another. */
-  drop(connection: Connection): void {
-    const key = this.#keys.get(connection)
-    if (key === undefined) return
-    this.#keys.delete(connection)
-    this.#open.delete(key)
-    connection.close(() => {})
-  }
-
-  /** Closes those of a lane, or all. */
-  async close(lane?: string): Promise<void> {
-    for (const [key, connecting] of this.#open) {
-      if (lane !== undefined && !key.startsWith(`${lane} `)) continue
-      this.#open.delete(key)
-      await connecting.then((connection) => connection.close(), () => {})
-    }
+    const connection = await this.#links.get(this.#bootstrap(), 'main')
+    const found = await findCoordinatorV4.api.async(connection, route.to === 'group' ? GROUP_KEY : TRANSACTION_KEY, [route.key])
+    this.#coordinators.set(id, found.coordinators[0])
+    return found.coordinators[0]
   }
 }
-

@@ -39,21 +39,22 @@ export function reasonOf(error: unknown): string {
   return names.length > 0 ? names.join(', ') : (causes(error).at(-1)?.message ?? String(error))
 }
 
-/** The error as the user should see it when it is about who he is; any other as it came. */
-export function refusedUser(location: KafkaLocation, error: unknown): unknown {
+/** The error as the user should see it when it is about who he is, or how he connects; any other as it came. */
+export function explained(location: KafkaLocation, error: unknown): unknown {
   const names = kafkaErrors(error)
   const refused = names.find((name) => name.endsWith('AUTHORIZATION_FAILED'))
   if (refused !== undefined) return new UserError(`Kafka at ${location.shown} does not allow this user what fd needs (${refused}). Grant it with kafka-acls.sh, or use another user.`, { cause: error })
   if (causes(error).some(({ code }) => code === 'PLT_KFK_AUTHENTICATION') || names.includes('UNSUPPORTED_SASL_MECHANISM')) {
     return new UserError(`Kafka at ${location.shown} refused the user or the password. Check both, and sasl= (plain, scram-sha-256 or scram-sha-512), in the URL of the event log (FD_EVENT_LOG).`, { cause: error })
   }
-  if (reasonOf(error).includes('requires TLS')) return new UserError(`Kafka at ${location.shown} wants TLS. Add tls=true to the URL of the event log (FD_EVENT_LOG).`, { cause: error })
+  const tls = causes(error).find(({ message }) => /TLS/.test(message))
+  if (tls !== undefined) return new UserError(`Kafka at ${location.shown} and the URL do not agree about TLS: ${tls.message} Add tls=true to the URL of the event log (FD_EVENT_LOG), or leave it out.`, { cause: error })
   return error
 }
 
 /** A cluster that could not be reached once: more likely a wrong address than a broker that restarts, so nothing is waited for. */
 export function firstContactFailed(location: KafkaLocation, error: unknown): UserError {
-  return new UserError(`No Kafka broker answers at ${location.shown}: ${reasonOf(error)}. Check the address (FD_EVENT_LOG), or start one with: fd services up kafka`, { cause: error })
+  return new UserError(`No Kafka broker answers at ${location.shown}: ${reasonOf(error)}. Check the address and, if the broker wants them, user and tls=true in the URL of the event log (FD_EVENT_LOG); or start one with: fd services up kafka`, { cause: error })
 }
 
 /** A cluster that was there and has been gone for longer than the URL's patience. */

@@ -69,7 +69,7 @@ export class PartitionFeed {
       this.#turn = (this.#turn + i + 1) % count
       const batch = takeFrom(buffer, maxRecords)
       // What is needed next comes while this is worked on.
-      if (buffer.records < maxRecords) this.#askInBackground()
+      if (buffer.records < ENOUGH_RECORDS) this.#askInBackground()
       return batch
     }
     return undefined
@@ -109,7 +109,7 @@ export class PartitionFeed {
     const found = await cluster.leaders(cluster.location.prefix + topic)
     if (found === undefined) throw new UserError(`Topic "${topic}" is there no longer. See: fd topics list`)
     const wanted = this.#buffers.filter(({ asked, records }) => !asked && records < ENOUGH_RECORDS)
-    for (const group of Map.groupBy(wanted, ({ partition }) => found.leaders[partition]).values()) {
+    for (const group of Map.groupBy(wanted, ({ partition }) => found[partition]).values()) {
       for (const buffer of group) buffer.asked = true
       const fetch = this.#fetch(group, Math.min(wait, LONGEST_WAIT))
         .catch((error: unknown) => {

@@ -1,12 +1,12 @@
 import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { describeGroupsV5, heartbeatV4, joinGroupV7, leaveGroupV5, offsetFetchV8, syncGroupV5, Writer } from '@platformatic/kafka'
+import { type Connection, describeGroupsV5, heartbeatV4, joinGroupV7, leaveGroupV5, offsetFetchV8, syncGroupV5, Writer } from '@platformatic/kafka'
 import { UserError } from '../configs/user-error.ts'
 import { ownerIsAlive } from './group.ts'
 import { GroupTaken } from './event-log.ts'
 import type { KafkaCluster } from './kafka-cluster.ts'
 import { kafkaErrors } from './kafka-error.ts'
-import type { DurationMs } from './transaction.ts'
+import { SECOND, type DurationMs } from './transaction.ts'
 
 /** A group's topic, by their names without the log's prefix. */
 export interface KafkaSeat {
@@ -21,7 +21,7 @@ export interface Membership extends AsyncDisposable {
   memberId: string
   generation: number
   /** Why the place was lost, when it was. */
-  lost: UserError | undefined
+  lost: unknown
 }
 
 const PROTOCOL = 'fd-one-owner'
@@ -51,7 +51,8 @@ export async function takeSeat(seat: KafkaSeat): Promise<Membership> {
     stop.abort()
     membership.lost ??= new UserError(`Group "${seat.group}" on topic "${seat.topic}" was left by this process; nothing is written by it any more.`)
     await beating
-    await leave(seat, membership.memberId)
+    // Asked once: a place that cannot be given up now is free when its session ends.
+    await Promise.allSettled([seat.cluster.once({ to: 'group', key: groupId(seat) }, leaveRequest(seat, membership.memberId))])
   }
   return membership
 }
@@ -87,7 +88,7 @@ async function taken(seat: KafkaSeat): Promise<GroupTaken> {
 }
 
 /** Who has the group's topic now, for messages: `process 4711 on host1`. */
-export async function ownerOf(seat: KafkaSeat): Promise<string> {
+async function ownerOf(seat: KafkaSeat): Promise<string> {
   const owner = (await membersOf(seat)).at(0)
   const [, host, pid] = /^fd (\S+) (\d+) /.exec(owner?.clientId ?? '') ?? []
   if (pid !== undefined) return `process ${pid} on ${host}`
@@ -146,26 +147,39 @@ function assignment(topic: string, partitions: number): Buffer {
 
 /** Shows that the process lives until `signal` aborts, and takes part in rebalances; sets `lost` when the place is gone. */
 async function beat(seat: KafkaSeat, membership: Membership, signal: AbortSignal): Promise<void> {
-  const { cluster, group, topic } = seat
+  const { cluster } = seat
   const id = groupId(seat)
   const every: DurationMs = cluster.location.session / 4
   while (!signal.aborted && membership.lost === undefined) {
-    await sleep(every, undefined, { signal, ref: false }).catch(() => {})
+    await Promise.allSettled([sleep(every, undefined, { signal, ref: false })])
     if (signal.aborted) return
     try {
       await cluster.call({ to: 'group', key: id }, (connection) => heartbeatV4.api.async(connection, id, membership.generation, membership.memberId, null), `group ${id}`)
     } catch (error) {
-      if (kafkaErrors(error).includes('REBALANCE_IN_PROGRESS') && (await enter(seat, membership).catch(() => false))) continue
-      if (signal.aborted) return
-      membership.lost = new UserError(`Group "${group}" on topic "${topic}" was taken over by ${await ownerOf(seat).catch(() => 'another process')}, or was silent for too long; nothing more is written by this one. Let one of the two run, or read as another group (--group NAME).`, { cause: error })
+      const rebalance = kafkaErrors(error).includes('REBALANCE_IN_PROGRESS')
+      if (rebalance && (await enter(seat, membership).catch(() => false))) continue
+      if (!signal.aborted) membership.lost = kafkaErrors(error).length > 0 ? await takenOver(seat, error) : error
     }
   }
 }
 
+/** The error of a member that has been replaced, or was silent for longer than its session. */
+export async function takenOver(seat: KafkaSeat, cause: unknown): Promise<UserError> {
+  const { group, topic, cluster } = seat
+  const owner = await ownerOf(seat).catch(() => 'another process')
+  return new UserError(
+    `Group "${group}" on topic "${topic}" was taken over by ${owner}, or this one was silent for ${cluster.location.session / SECOND} s; nothing was written by it since. Let one of the two run, or read as another group (--group NAME).`,
+    { cause },
+  )
+}
+
+function leaveRequest(seat: KafkaSeat, memberId: string): (connection: Connection) => Promise<unknown> {
+  return (connection) => leaveGroupV5.api.async(connection, groupId(seat), [{ memberId, groupInstanceId: null, reason: null }])
+}
+
 async function leave(seat: KafkaSeat, memberId: string): Promise<void> {
-  const id = groupId(seat)
   try {
-    await seat.cluster.call({ to: 'group', key: id }, (connection) => leaveGroupV5.api.async(connection, id, [{ memberId, groupInstanceId: null, reason: null }]))
+    await seat.cluster.call({ to: 'group', key: groupId(seat) }, leaveRequest(seat, memberId))
   } catch (error) {
     // Out already: that is all that was wanted.
     if (!kafkaErrors(error).includes('UNKNOWN_MEMBER_ID')) throw error

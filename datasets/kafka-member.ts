@@ -1,9 +1,9 @@
 import { setImmediate as turnOfTheLoop } from 'node:timers/promises'
 import type { GroupMember, RecordBatch } from './event-log.ts'
 import { PartitionFeed } from './kafka-feed.ts'
-import { committedOffsets, groupId, type KafkaSeat, takeSeat } from './kafka-group.ts'
+import { committedOffsets, groupId, type KafkaSeat, type Membership, takeSeat } from './kafka-group.ts'
 import type { KafkaTopics } from './kafka-topics.ts'
-import { openTransactions } from './kafka-transaction.ts'
+import { openTransactions, type Transactions } from './kafka-transaction.ts'
 
 /**
  * Makes this process the owner of all partitions of a group's topic.
@@ -12,16 +12,40 @@ import { openTransactions } from './kafka-transaction.ts'
  * and shuts a living one out; then the committed offsets, which nobody else can move any more.
  */
 export async function joinKafkaGroup(seat: KafkaSeat, topics: KafkaTopics): Promise<GroupMember> {
-  const { cluster, topic, group } = seat
   const membership = await takeSeat(seat)
-  const transactions = await openTransactions(seat, membership, topics)
-  const committed = await committedOffsets(seat)
-  const numbers = [...committed.keys()]
-  for (const [partition, { end }] of (await topics.offsets(topic, numbers)).entries()) {
-    const offset = committed.get(partition) ?? 0
-    if (offset > end) cluster.tell(`Group "${group}" has committed offset ${offset} of topic "${topic}", partition ${partition}, which ends at ${end}: was the topic deleted and made again? Nothing is read before it gets there; another group (--group NAME) reads all.`)
+  try {
+    const transactions = await openTransactions(seat, membership, topics)
+    const committed = await committedOffsets(seat)
+    await warnOfLostTopic(seat, topics, committed)
+    return kafkaMember(seat, topics, { membership, transactions, committed })
+  } catch (error) {
+    await membership[Symbol.asyncDispose]()
+    throw error
   }
-  const offsets = async (partition: number) => (await topics.offsets(topic, [partition]))[0]
+}
+
+/** Committed offsets behind the end belong to a topic of this name that is no more. */
+async function warnOfLostTopic({ cluster, group, topic }: KafkaSeat, topics: KafkaTopics, committed: Map<number, number>): Promise<void> {
+  const ends = await topics.offsets(topic, [...committed.keys()])
+  for (const [partition, offset] of committed) {
+    const { end } = ends[partition]
+    if (offset <= end) continue
+    cluster.tell(
+      `Group "${group}" has committed offset ${offset} of topic "${topic}", partition ${partition}, which ends at ${end}: was the topic deleted and made again? Nothing is read before it gets there; another group (--group NAME) reads all.`,
+    )
+  }
+}
+
+interface Parts {
+  membership: Membership
+  transactions: Transactions
+  committed: Map<number, number>
+}
+
+function kafkaMember(seat: KafkaSeat, topics: KafkaTopics, { membership, transactions, committed }: Parts): GroupMember {
+  const { cluster, topic } = seat
+  const numbers = [...committed.keys()]
+  const offsets = async (partition: number): Promise<{ start: number; end: number }> => (await topics.offsets(topic, [partition]))[0]
   const feed = new PartitionFeed({ cluster, topic, offsets, lane: `member ${groupId(seat)}` }, committed)
   return {
     committed,

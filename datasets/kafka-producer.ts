@@ -100,7 +100,7 @@ export class SequencedWriter {
   async #send(batches: Batch[]): Promise<void> {
     const byLeader = new Map<number, Batch[]>()
     for (const batch of batches) {
-      const leader = (await this.#cluster.leaders(batch.topic))?.leaders[batch.partition] ?? -1
+      const leader = (await this.#cluster.leaders(batch.topic))?.[batch.partition] ?? -1
       byLeader.set(leader, [...(byLeader.get(leader) ?? []), batch])
     }
     const sent = await Promise.allSettled(

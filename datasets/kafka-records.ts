@@ -1,4 +1,5 @@
 import { compressionsAlgorithmsByBitmask, crc32c } from '@platformatic/kafka'
+import { UserError } from '../configs/user-error.ts'
 import type { NewRecord, RecordBatch } from './event-log.ts'
 
 /**
@@ -127,7 +128,7 @@ export interface Decoded {
  * The committed records from offset `from` in what a broker sent, whose last batch may be cut off. Batches lie over `bytes`
  * itself, in which keys are moved up to their values: it must not be decoded again.
  *
- * @throws Error saying what is damaged and where.
+ * @throws UserError saying what is damaged and where.
  */
 export function decodeBatches(bytes: Buffer, topic: string, partition: number, from: number, aborted: AbortedTransaction[]): Decoded {
   const ends = aborted.toSorted((a, b) => Number(a.firstOffset - b.firstOffset))
@@ -139,7 +140,10 @@ export function decodeBatches(bytes: Buffer, topic: string, partition: number, f
     if (end > bytes.length) break
     const first = Number(bytes.readBigInt64BE(at))
     const last = first + bytes.readInt32BE(at + 23)
-    checkBatch(bytes, at, end, `Topic "${topic}", partition ${partition}, batch of offset ${first}`)
+    const damage = damageOf(bytes, at, end)
+    if (damage !== undefined) {
+      throw new UserError(`Topic "${topic}", partition ${partition}, batch of offset ${first} is damaged: ${damage}. Read on behind it with: fd topics read ${topic} --from ${last + 1}`)
+    }
     while (ends.length > 0 && Number(ends[0].firstOffset) <= last) dropped.add((ends.shift() as AbortedTransaction).producerId)
     const attributes = bytes.readInt16BE(at + 21)
     const producer = bytes.readBigInt64BE(at + 43)
@@ -154,9 +158,9 @@ export function decodeBatches(bytes: Buffer, topic: string, partition: number, f
   return { batches, next }
 }
 
-function checkBatch(bytes: Buffer, at: number, end: number, what: string): void {
-  if (bytes[at + 16] !== VERSION) throw new Error(`${what} has format version ${bytes[at + 16]}, not ${VERSION}`)
-  if (crc32c(bytes.subarray(at + 21, end)) !== bytes.readUInt32BE(at + 17)) throw new Error(`${what} is damaged: its checksum does not match`)
+function damageOf(bytes: Buffer, at: number, end: number): string | undefined {
+  if (bytes[at + 16] !== VERSION) return `it has format version ${bytes[at + 16]}, not ${VERSION}`
+  return crc32c(bytes.subarray(at + 21, end)) === bytes.readUInt32BE(at + 17) ? undefined : 'its checksum does not match'
 }
 
 interface BatchPlace {
@@ -210,7 +214,7 @@ function readKeyAndValue(cursor: Cursor, keyStart: Uint32Array, valueStart: Uint
 
 function decompress(bytes: Buffer, algorithm: number): Buffer {
   const known = compressionsAlgorithmsByBitmask[algorithm as keyof typeof compressionsAlgorithmsByBitmask]
-  if (known === undefined) throw new Error(`a batch is compressed by unknown algorithm ${algorithm}`)
+  if (known === undefined) throw new UserError(`A batch is compressed in a way that is not known (${algorithm}). Use none, gzip, snappy, lz4 or zstd.`)
   return known.decompressSync(bytes)
 }
 

@@ -39,7 +39,7 @@ export function kafkaTopics(cluster: KafkaCluster): KafkaTopics {
     },
     async require(name) {
       const found = LEGAL_NAME.test(name) ? await cluster.leaders(prefix + name) : undefined
-      if (found !== undefined) return found.leaders.length
+      if (found !== undefined) return found.length
       const known = (await names(cluster)).join(', ')
       throw new UserError(`No topic "${name}". ${known === '' ? 'There is none yet; fill one with: fd produce' : `Topics: ${known}`}.`)
     },

@@ -1,8 +1,7 @@
 import { addOffsetsToTxnV3, addPartitionsToTxnV3, endTxnV3, txnOffsetCommitV3 } from '@platformatic/kafka'
-import { UserError } from '../configs/user-error.ts'
 import type { NewRecord } from './event-log.ts'
 import { kafkaErrors } from './kafka-error.ts'
-import { groupId, type KafkaSeat, type Membership, ownerOf } from './kafka-group.ts'
+import { groupId, type KafkaSeat, type Membership, takenOver } from './kafka-group.ts'
 import { newIdentity, type PartitionRecords, partitionRecords, SequencedWriter } from './kafka-producer.ts'
 import type { KafkaTopics } from './kafka-topics.ts'
 import { SECOND } from './transaction.ts'
@@ -35,8 +34,15 @@ export async function openTransactions(seat: KafkaSeat, membership: Membership, 
   const run = async (partition: number, nextOffset: number, parts: PartitionRecords[]): Promise<void> => {
     if (broken) writer.become(await newIdentity(cluster, id, TRANSACTION_TIMEOUT, writer.identity))
     broken = true
-    await transact(seat, membership, writer, { partition, nextOffset, parts })
-    broken = false
+    try {
+      await transact(seat, membership, writer, { partition, nextOffset, parts })
+      broken = false
+    } catch (error) {
+      // Asked once, so that no reader waits for an outcome; whoever comes next aborts it otherwise, or the broker when its time is over.
+      const { id: producer, epoch } = writer.identity
+      await Promise.allSettled([cluster.once({ to: 'transaction', key: id }, (connection) => endTxnV3.api.async(connection, id, producer, epoch, false))])
+      throw error
+    }
   }
   return {
     async begin(partition, nextOffset, outputs) {
@@ -47,7 +53,7 @@ export async function openTransactions(seat: KafkaSeat, membership: Membership, 
         parts.push(...partitionRecords(cluster.location.prefix, topic, await topics.require(topic), records))
       }
       const durable = run(partition, nextOffset, parts).catch(async (error: unknown) => {
-        throw await explained(seat, error)
+        throw kafkaErrors(error).some((name) => REPLACED.has(name)) ? await takenOver(seat, error) : error
       })
       return { durable }
     },
@@ -68,17 +74,12 @@ async function transact(seat: KafkaSeat, membership: Membership, writer: Sequenc
   }
   await Promise.all(announcements)
   const offset = [{ name: cluster.location.prefix + topic, partitions: [{ partitionIndex: work.partition, committedOffset: BigInt(work.nextOffset), committedLeaderEpoch: -1, committedMetadata: '' }] }]
-  await Promise.all([
+  // Both are awaited whatever comes of one: nothing may arrive after the transaction was aborted.
+  const written = await Promise.allSettled([
     writer.write(work.parts),
     cluster.call({ to: 'group', key: id }, (connection) => txnOffsetCommitV3.api.async(connection, id, id, producer, epoch, membership.generation, membership.memberId, null, offset)),
   ])
+  for (const outcome of written) if (outcome.status === 'rejected') throw outcome.reason
   // Answered twice with the same word, so that one whose answer was lost can be asked again.
   await cluster.call(coordinator, (connection) => endTxnV3.api.async(connection, id, producer, epoch, true))
-}
-
-async function explained(seat: KafkaSeat, error: unknown): Promise<unknown> {
-  const { group, topic } = seat
-  if (!kafkaErrors(error).some((name) => REPLACED.has(name))) return error
-  const owner = await ownerOf(seat)
-  return new UserError(`Group "${group}" on topic "${topic}" was taken over by ${owner}; nothing was written by this one. Let one of the two run, or read as another group (--group NAME).`, { cause: error })
 }

@@ -1,0 +1,68 @@
+import { isIP } from 'node:net'
+import { hostname } from 'node:os'
+import { Connection } from '@platformatic/kafka'
+import { processStart } from './group.ts'
+import type { KafkaLocation } from './kafka-location.ts'
+import { SECOND } from './transaction.ts'
+
+export interface Address {
+  host: string
+  port: number
+}
+
+/** `fd HOST PID START`, as the group coordinator shows a member: by it another `fd` of the host knows whether its process still runs. */
+function processName(): string {
+  return `fd ${hostname()} ${process.pid} ${processStart(process.pid) ?? ''}`
+}
+
+/** Connections by broker and lane, each opened when first needed. A broker answers one connection's requests in turn. */
+export class KafkaLinks {
+  readonly #location: KafkaLocation
+  readonly #open = new Map<string, Promise<Connection>>()
+  readonly #keys = new WeakMap<Connection, string>()
+
+  constructor(location: KafkaLocation) {
+    this.#location = location
+  }
+
+  get({ host, port }: Address, lane: string): Promise<Connection> {
+    const key = `${lane} ${host} ${port}`
+    const known = this.#open.get(key)
+    if (known !== undefined) return known
+    const { tls, sasl, session } = this.#location
+    const connection = new Connection(processName(), {
+      connectTimeout: 5 * SECOND,
+      // Joining a group may take as long as a member of it may be silent.
+      requestTimeout: Math.max(30 * SECOND, 2 * session),
+      tls,
+      tlsServerName: tls !== undefined && isIP(host) === 0,
+      sasl,
+    })
+    // Every failure reaches the request that meets it; an event without a listener would end the process.
+    connection.on('error', () => this.drop(connection))
+    connection.once('close', () => this.drop(connection))
+    const connecting = Promise.resolve(connection.connect(host, port)).then(() => connection)
+    this.#keys.set(connection, key)
+    this.#open.set(key, connecting)
+    connecting.catch(() => this.drop(connection))
+    return connecting
+  }
+
+  /** Forgets a connection that has failed; the next request opens another. */
+  drop(connection: Connection): void {
+    const key = this.#keys.get(connection)
+    if (key === undefined) return
+    this.#keys.delete(connection)
+    this.#open.delete(key)
+    connection.close(() => {})
+  }
+
+  /** Closes the connections of a lane, or all. */
+  async close(lane?: string): Promise<void> {
+    for (const [key, connecting] of this.#open) {
+      if (lane !== undefined && !key.startsWith(`${lane} `)) continue
+      this.#open.delete(key)
+      await connecting.then((connection) => connection.close(), () => {})
+    }
+  }
+}
