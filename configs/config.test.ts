@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
-import { loadConfig, PROJECT_ROOT, readConfig } from './config.ts'
+import { environmentWithHome, loadConfig, PROJECT_ROOT, readConfig } from './config.ts'
 import { credentialsFile, withoutSecrets } from './credentials.ts'
 import { UserError } from './user-error.ts'
 
@@ -31,6 +31,8 @@ test('a secret that is nowhere is an error that says what makes it; the home has
   const told = loadConfig(services, { FD_HOME: home, REDIS_PASSWORD: 'a@b', AWS_ACCESS_KEY_ID: 'mine' })
   expect(told.onlineStore).toBe('redis://:a%40b@127.0.0.1:26379')
   expect(told.s3.accessKeyId).toBe('mine')
+  const other = loadConfig(services, environmentWithHome(join(home, 'other'), { FD_HOME: home }))
+  expect([other.home, other.onlineStore]).toEqual([join(home, 'other'), config.onlineStore])
 })
 
 test('variables of other programs lead to the same servers; those of fd stand above them', () => {

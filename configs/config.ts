@@ -3,12 +3,12 @@ import { homedir } from 'node:os'
 import { join, resolve, sep } from 'node:path'
 import { parse } from 'yaml'
 import { z } from 'zod'
-import { withSecrets, type Variables } from './credentials.ts'
+import { readCredentials, withSecrets, type Variables } from './credentials.ts'
 import { errorMessage, UserError } from './user-error.ts'
 
-/** The environment for a child process that shall work in another home. */
-export function environmentWithHome(home: string): Variables {
-  return environmentWith({ FD_HOME: home })
+/** The environment for a child process that shall work in another home, with the same services: secrets of the home of ours go with it. */
+export function environmentWithHome(home: string, env: Variables = process.env): Variables {
+  return { ...readCredentials(resolve(env['FD_HOME'] ?? '.fd')), ...env, FD_HOME: home }
 }
 
 /** The environment for a child process, with some variables set. */

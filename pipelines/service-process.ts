@@ -170,6 +170,8 @@ export async function stopProcess(folder: string, patienceMs: number): Promise<'
     }
     await sleep(STOP_POLL_MS)
   }
+  // A parent may have ended before its workers; none shall hold the port against the next start.
+  signalGroup(identity.pid, 'SIGKILL')
   rmSync(join(folder, PID_FILE), { force: true })
   return ending
 }

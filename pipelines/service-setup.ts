@@ -10,7 +10,7 @@ import { configuredServices, serviceFolder, startService, stopService, type Serv
 /** Where the tests of a driver find its server; unset, they are not run. With s3 come AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. */
 const VARIABLES: Record<ServiceName, string> = { redis: 'FD_TEST_REDIS_URL', s3: 'FD_TEST_S3_URL', kafka: 'FD_TEST_KAFKA_URL', mlflow: 'FD_TEST_MLFLOW_URL' }
 
-/** What became of a service: none was needed, it runs, or why it does not. */
+/** What became of a service: its variable was set already, it was started, or why it was not. */
 type Outcome = { name: ServiceName } & ({ state: 'given' | 'started'; seconds: number } | { state: 'not run'; reason: string })
 
 /**
@@ -25,7 +25,10 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const wanted = environment['FD_TEST_SERVICES']?.split(',')
   const home = mkdtempSync(join(tmpdir(), 'fd-services-'))
   const services = await configuredServices(await testConfig(home))
-  const abandon = (): void => services.forEach(({ name }) => killProcess(serviceFolder(home, name)))
+  const abandon = (): void => {
+    for (const { name } of services) killProcess(serviceFolder(home, name))
+    rmSync(home, { recursive: true, force: true, maxRetries: 5 })
+  }
   // Servers outlive their starter by design; these must not, however the run ends.
   process.once('exit', abandon)
 
