@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { expectNothingLostOrDoubled } from './kill.contract.ts'
-import { makeWorld } from './world.ts'
+import { expectNothingLostOrDoubled, expectTakeover } from './kill.contract.ts'
+import { makeWorld, type World, type WorldSize } from './world.ts'
 
 const { FD_TEST_KAFKA_URL: kafka, FD_TEST_REDIS_URL: redis, FD_TEST_MLFLOW_URL: mlflow, CI } = process.env
 
@@ -13,19 +13,31 @@ function withParameter(url: string, name: string, value: string): string {
 // A broker lets a killed member's seat go after 6 s at the earliest, so kills are dear here: all twenty in CI, a few at a desk.
 const kills = CI === undefined ? 4 : 20
 
+/** A world of its own on the servers that all tests share. */
+function makeServiceWorld(size: Pick<WorldSize, 'customers' | 'terminals' | 'liveDays' | 'scorer'>): Promise<World> {
+  const id = `fd-test-${randomUUID().slice(0, 8)}`
+  return makeWorld({
+    ...size,
+    days: 50 + size.liveDays,
+    environment: {
+      FD_EVENT_LOG: withParameter(withParameter(kafka ?? '', 'prefix', `${id}.`), 'session', '6'),
+      FD_ONLINE_STORE: withParameter(redis ?? '', 'prefix', id),
+      ...(mlflow === undefined ? {} : { MLFLOW_TRACKING_URI: mlflow }),
+    },
+  })
+}
+
 describe.runIf(kafka !== undefined && redis !== undefined)('on Kafka and Redis', () => {
-  test(`kill -9 at ${kills} random moments of a stream: each prediction once among the committed, equal to an uninterrupted run's`, { timeout: 600_000 }, async () => {
-    const id = `fd-test-${randomUUID().slice(0, 8)}`
-    await using world = await makeWorld({
-      customers: 600, terminals: 1000, days: 80, liveDays: 30,
-      scorer: { maxBatch: 256, checkpointEveryMs: 100 },
-      environment: {
-        FD_EVENT_LOG: withParameter(withParameter(kafka ?? '', 'prefix', `${id}.`), 'session', '6'),
-        FD_ONLINE_STORE: withParameter(redis ?? '', 'prefix', id),
-        ...(mlflow === undefined ? {} : { MLFLOW_TRACKING_URI: mlflow }),
-      },
-    })
+  test(`kill -9 at ${kills} random moments of a stream: each prediction once among the committed, equal to an uninterrupted run's`, { timeout: 900_000 }, async () => {
+    await using world = await makeServiceWorld({ customers: 600, terminals: 1000, liveDays: 30, scorer: { maxBatch: 256, checkpointEveryMs: 100 } })
     const { transactions } = await expectNothingLostOrDoubled(world, { kills, rate: 800, longestLifeMs: 2500 })
     expect(transactions).toBeGreaterThan(20_000)
+  })
+
+  test('a scorer that stands by takes over when the first is killed', { timeout: 180_000 }, async () => {
+    await using world = await makeServiceWorld({ customers: 300, terminals: 500, liveDays: 20 })
+    const { seconds } = await expectTakeover(world, 500)
+    // No matter of speed: a session of 6 s and a try every half second bound it, whatever the machine.
+    expect(seconds).toBeLessThan(15)
   })
 })
