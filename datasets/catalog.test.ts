@@ -76,7 +76,7 @@ test.each([
 test('the example is a valid description', () => {
   const example = readUserDataset(join(DATASET_FOLDER, 'example.yaml'))
   expect(example.schema.label).toEqual({ column: 'is_fraud', delay: 7 * DAY })
-  expect(example.schema.entities).toEqual([{ name: 'user', column: 'user_id', type: 'string' }])
+  expect(example.schema.entities).toEqual([{ name: 'customer', column: 'user_id', type: 'string' }])
 })
 
 test('the Handbook’s split is read from YAML as the built-in one has it', async () => {
