@@ -66,15 +66,17 @@ async function publish(connection: RedisConnection, keys: ServiceKeys, draft: Om
   const renew = async (mark: string): Promise<void> => {
     if ((await connection.run((redis) => redis.set(lease, mark, 'PX', LEASE_MS, 'XX'))) === null) throw lostLoad(connection)
   }
+  let base: StoredBase
   try {
     await loadStates(connection, entries(keys.tag(load), states), () => renew('loading'))
+    await renew('loaded')
+    base = await cutOver(connection, keys, draft, load)
   } catch (error) {
-    // The lease would run out by itself; but where memory was short, it should be free again now.
+    // The lease would run out by itself; but where memory was short, it should be free again now. Should that fail too, the
+    // first error is the one to tell.
     if (connection.usable) await connection.run((redis) => redis.del(lease)).then(() => sweep(connection, keys)).catch(() => undefined)
     throw error
   }
-  await renew('loaded')
-  const base = await cutOver(connection, keys, draft, load)
   // Before the first load of all there is nothing to look for.
   if (load > 1) await sweep(connection, keys)
   return plain(base)

@@ -10,7 +10,8 @@ const BATCH = 128
 
 /**
  * A group's state over a base. Reads are MGETs of the group's own keys and, for those it lacks, of the base's; a write is
- * one MULTI, sent whole, with the states, the checkpoint and EXEC.
+ * one MULTI, sent whole, with the states, the checkpoint and EXEC. A group has one writer: one that had no checkpoint when it
+ * was opened is not asked for states of its own before it writes.
  *
  * After every lost connection the stored checkpoint is compared with the one last read or acknowledged, and the base with
  * the one in use. A server that came back without them has forgotten states too, and which is unknown: from then on
@@ -21,6 +22,8 @@ export async function openRedisGroup(connection: RedisConnection, keys: ServiceK
   const own = keys.tag(load, group)
   let acknowledged = await connection.run((redis) => readCheckpoint(redis, own))
   const opened = acknowledged
+  // States are written with their checkpoint: a group without one has none of its own.
+  let hasOwn = opened !== undefined
   let lost: UserError | undefined
   connection.onReconnect(async (redis) => {
     const [found, text] = await Promise.all([readCheckpoint(redis, own), redis.get(keys.base)])
@@ -31,8 +34,9 @@ export async function openRedisGroup(connection: RedisConnection, keys: ServiceK
   return {
     base,
     checkpoint: opened,
-    read: stateReader(run, (view) => viewStem(own, view), load === 0 ? undefined : (view) => viewStem(keys.tag(load), view), opened !== undefined),
+    read: stateReader(run, (view) => viewStem(own, view), load === 0 ? undefined : (view) => viewStem(keys.tag(load), view), () => hasOwn),
     write: async (states, checkpoint) => {
+      hasOwn = true
       const entries: [string, Buffer][] = []
       for (const { view, key, bytes } of states) entries.push([entityKey(viewStem(own, view), key), Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)])
       await run((redis) => writeStates(redis, entries, checkpointKey(own), checkpoint))
@@ -61,10 +65,11 @@ const get = (redis: Redis, stem: string, keys: Keys): Promise<(Buffer | null)[]>
  * Reads states under `own`, then under `base`. Asking for both at once saves a round trip where most are the base's, and
  * moves twice the bytes where most are the group's: the batch before tells which to expect (measured: online-store.bench.ts).
  */
-function stateReader(run: Run, own: (view: string) => string, base: ((view: string) => string) | undefined, written: boolean): GroupState['read'] {
-  let expectBase = !written
+function stateReader(run: Run, own: (view: string) => string, base: ((view: string) => string) | undefined, hasOwn: () => boolean): GroupState['read'] {
+  let expectBase = true
   const readBatch = async (view: string, keys: Keys): Promise<(Buffer | null)[]> => {
     if (base === undefined) return run((redis) => get(redis, own(view), keys))
+    if (!hasOwn()) return run((redis) => get(redis, base(view), keys))
     if (expectBase) {
       const [first, second] = await run((redis) => Promise.all([get(redis, own(view), keys), get(redis, base(view), keys)]))
       expectBase = 2 * first.filter((bytes) => bytes === null).length > keys.length
