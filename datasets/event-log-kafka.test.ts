@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { Connection, deleteRecordsV2, describeGroupsV5, initProducerIdV4, leaveGroupV5 } from '@platformatic/kafka'
 import { CompressionTypes, Kafka, logLevel, Partitioners } from 'kafkajs'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test, vi } from 'vitest'
 import { UserError } from '../configs/user-error.ts'
 import { eventLogContract, recordsOf } from './event-log.contract.ts'
 import { openEventLog, type EventLog } from './event-log.ts'
@@ -163,7 +163,8 @@ function transactionTests(): void {
     const zombie = await log.join('g', 'in')
     await (await zombie.commit(0, 1, new Map([['out', [{ value: 'before', timestamp: 1 }]]]))).durable
     await using connection = await connected()
-    await initProducerIdV4.api.async(connection.to, `${prefixOf(url)}g/in`, 60_000, -1n, -1)
+    // Refused while the broker is still writing the markers of the commit before.
+    await vi.waitFor(() => initProducerIdV4.api.async(connection.to, `${prefixOf(url)}g/in`, 60_000, -1n, -1), { timeout: 5000, interval: 20 })
     const refused = zombie.commit(0, 2, new Map([['out', [{ value: 'zombie', timestamp: 1 }]]])).then(({ durable }) => durable)
     await expect(refused).rejects.toThrow(/taken over/)
     await expect(zombie.commit(0, 2, new Map()).then(({ durable }) => durable)).rejects.toThrow(/taken over/)

@@ -40,7 +40,7 @@ export function joinBatches(batches: RecordBatch[]): RecordBatch {
   return joined
 }
 
-/** Bytes of the batch's keys and values. Its records lie one after the other. */
+/** Bytes that the batch’s keys and values span. Its records stand in order; a driver may leave bytes between them. */
 export function batchBytes(batch: RecordBatch): number {
   return batch.size === 0 ? 0 : batch.valueEnd[batch.size - 1] - batch.keyStart[0]
 }
