@@ -29,7 +29,7 @@ test('one key of two is refused', async () => {
 })
 
 test('a store that is gone is named, with what to do', async () => {
-  await using lake = await openLake('s3://b?endpoint=http://127.0.0.1:9', { accessKeyId: 'a', secretAccessKey: 'b' })
+  await using lake = await openLake('s3://b?endpoint=http://127.0.0.1:9', { accessKeyId: 'a', secretAccessKey: 'b', attempts: 3 })
   await expect(lake.list()).rejects.toThrow(/s3:\/\/b\/ at http:\/\/127\.0\.0\.1:9.*ECONNREFUSED.*fd doctor/)
   await expect(lake.write(batchOf(['v']))).rejects.toThrow(UserError)
 })
@@ -124,6 +124,7 @@ async function forwarding(target: string, cut: (path: string) => boolean): Promi
       if (!fails) return answer.pipe(response)
       return answer.once('data', (chunk: Buffer) => response.write(chunk.subarray(0, chunk.length / 2), () => request.socket.destroy()))
     })
+    onward.on('error', () => response.destroy())
     request.pipe(onward)
   })
   server.listen(0, '127.0.0.1')

@@ -9,6 +9,8 @@ export interface S3Options {
   /** URL of a store that is not Amazon's. */
   endpoint?: string
   region?: string
+  /** How often a request is sent while the store is away. Default: 9. */
+  attempts?: number
 }
 
 /** A bucket, or the part of it below a prefix. */
@@ -27,8 +29,8 @@ export interface Bucket {
 
 /** The region of stores that have none; also Amazon's own default. */
 const REGION = 'us-east-1'
-/** With the client's pauses in between, some seconds in all. */
-const ATTEMPTS = 5
+/** The client's pauses double from 0.1 s, at random up to that: 4 to 13 s in all, in which a store restarts. */
+const ATTEMPTS = 9
 const CONNECT_WITHIN_MS = 5_000
 const ANSWER_WITHIN_MS = 60_000
 
@@ -49,7 +51,7 @@ export function openBucket(url: string, options: S3Options): Bucket {
     ...(endpoint === undefined ? {} : { endpoint }),
     // A bucket's name in the path, not in the host: a store on an address or in a network of one's own has no such hosts.
     forcePathStyle: true,
-    maxAttempts: ATTEMPTS,
+    maxAttempts: options.attempts ?? ATTEMPTS,
     requestHandler: { connectionTimeout: CONNECT_WITHIN_MS, requestTimeout: ANSWER_WITHIN_MS, throwOnRequestTimeout: true },
     ...(accessKeyId === undefined || secretAccessKey === undefined ? {} : { credentials: { accessKeyId, secretAccessKey, sessionToken } }),
   })
