@@ -21,7 +21,9 @@ export async function expectNothingLostOrDoubled(world: World, options: { kills:
     await scorer.says('Scoring with')
     await wait(next() * options.longestLifeMs)
     scorer.child.kill('SIGKILL')
-    expect((await scorer.ended).signal).toBe('SIGKILL')
+    const { signal, stderr } = await scorer.ended
+    // One that ended by itself says why in the message of the failure.
+    expect(signal, stderr).toBe('SIGKILL')
   }
   const { transactions } = JSON.parse((await producer.ended).stdout) as { transactions: number }
   await world.fd('score', '--group', 'killed', '--until-idle')
