@@ -99,8 +99,8 @@ export class KafkaCluster implements AsyncDisposable {
 
   /** The broker that leads each of the topic's partitions (name with prefix), or undefined when there is no such topic. Remembered until a fault. */
   async leaders(topic: string): Promise<number[] | undefined> {
-    if (!this.#leaders.has(topic)) await this.retry(() => this.#refresh(topic))
-    return this.#leaders.get(topic)
+    // The answer itself, not what is remembered of it: `forget` may come between the two.
+    return this.#leaders.get(topic) ?? (await this.retry(() => this.#refresh(topic)))
   }
 
   /** Forgets who leads what, because a broker has said that it is otherwise. */
@@ -122,25 +122,27 @@ export class KafkaCluster implements AsyncDisposable {
     return this.location.brokers[this.#turn++ % this.location.brokers.length]
   }
 
-  async #refresh(topic: string): Promise<void> {
+  /** Asks who leads the topic's partitions, by number; undefined when there is no such topic. */
+  async #refresh(topic: string): Promise<number[] | undefined> {
     const connection = await this.#links.get(this.#bootstrap(), 'main')
     try {
       const { brokers, topics } = await metadataV12.api.async(connection, [topic], false, false)
       for (const { nodeId, host, port } of brokers) this.#brokers.set(nodeId, { host, port })
-      for (const { partitions } of topics) {
-        const byNumber = partitions.toSorted((a, b) => a.partitionIndex - b.partitionIndex)
-        this.#leaders.set(topic, byNumber.map(({ leaderId }) => leaderId))
-      }
+      const byNumber = topics.flatMap(({ partitions }) => partitions).toSorted((a, b) => a.partitionIndex - b.partitionIndex)
+      const leaders = byNumber.map(({ leaderId }) => leaderId)
+      this.#leaders.set(topic, leaders)
+      return leaders
     } catch (error) {
       if (!kafkaErrors(error).includes('UNKNOWN_TOPIC_OR_PARTITION')) throw error
+      return undefined
     }
   }
 
   async #resolve(route: Route): Promise<Address> {
     if (route.to === 'any') return this.#bootstrap()
     if (route.to === 'leader') {
-      if (!this.#leaders.has(route.topic)) await this.#refresh(route.topic)
-      const leader = this.#leaders.get(route.topic)?.[route.partition]
+      const leaders = this.#leaders.get(route.topic) ?? (await this.#refresh(route.topic))
+      const leader = leaders?.[route.partition]
       return this.#brokers.get(leader ?? -1) ?? this.#bootstrap()
     }
     const id = `${route.to} ${route.key}`
