@@ -61,8 +61,8 @@ test('an unknown service is an error that lists the known ones', async () => {
 
 test('what is not installed is said with the command that gets it, and nothing is started', async () => {
   const absent = join(home, 'absent.yaml')
-  writeFileSync(absent, JSON.stringify({ home, cache: join(home, 'no-cache'), services: config.services }))
-  const { code, stderr } = await runFd(home, ['services', 'up', 's3', 'kafka', 'mlflow', '--native', '--config', absent])
+  writeFileSync(absent, JSON.stringify({ home, services: config.services }))
+  const { code, stderr } = await runFd(home, ['services', 'up', 's3', 'kafka', 'mlflow', '--native', '--config', absent], { FD_CACHE: join(home, 'no-cache') })
   expect(code).toBe(2)
   // Each line ends with what to type, whichever tools this machine has.
   expect(stderr.trim().split('\n')).toEqual([expect.stringMatching(/^s3: .*(fd services up s3 --install)$/), expect.stringMatching(/^kafka: .*Run: .+$/), expect.stringMatching(/^mlflow: .*Run: .+$/)])
