@@ -86,7 +86,8 @@ export class PartitionFeed {
     const abort = (): void => resolve()
     signal?.addEventListener('abort', abort, { once: true })
     try {
-      await Promise.race([this.#ask(wait).then(() => Promise.race(this.#fetches)), aborted])
+      // An answer may have come while this asked; a race of none would never end.
+      await Promise.race([this.#ask(wait).then(() => (this.#fetches.size === 0 ? undefined : Promise.race(this.#fetches))), aborted])
     } finally {
       signal?.removeEventListener('abort', abort)
     }
