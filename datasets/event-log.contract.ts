@@ -209,13 +209,15 @@ function processTests(harness: LogHarness): void {
     await log.createTopic('t')
     const stop = new AbortController()
     const producer = child(url, `for (let i = 0; i < 400; i++) { await log.append('t', [{ value: String(i), timestamp: i }]); if (i % 40 === 0) await new Promise((done) => setTimeout(done, 10)) }`)
+    // Listened for from the start: the producer may be gone before the last record is read.
+    const exited = once(producer, 'exit')
     const seen: SeenRecord[] = []
     for await (const batch of log.read('t', 0, { follow: true, signal: stop.signal })) {
       seen.push(...recordsOf(batch))
       if (seen.length === 400) stop.abort()
     }
     expect(values(seen)).toEqual(upTo(400))
-    await once(producer, 'exit')
+    await exited
   })
 
   test('an abort ends a follower that waits', async () => {
