@@ -37,6 +37,12 @@ export function positiveNumber(text: string): number {
   return value
 }
 
+export function share(text: string): number {
+  const value = Number(text)
+  if (!(value >= 0 && value <= 1) || text.trim() === '') throw new InvalidArgumentError('Expected a number from 0 to 1.')
+  return value
+}
+
 /** `2018-07-25` or any ISO 8601 instant, read as UTC when it names no zone. */
 export function dateTime(text: string): number {
   const zoned = /[zZ]$|[+-]\d\d:?\d\d$/.test(text) || /^\d{4}-\d\d-\d\d$/.test(text)

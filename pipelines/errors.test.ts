@@ -71,6 +71,7 @@ test.each<[string[], RegExp]>([
   [['features', 'backfill', '--dataset', 'simulated'], /--out FILE\.parquet, --online/],
   [['models', 'describe', 'card-fraud@champion'], /No registered model "card-fraud".*fd train/],
   [['models', 'promote', 'card-fraud', 'one'], /Expected a whole number/],
+  [['models', 'promote', 'card-fraud', '1', '--margin', 'some'], /Expected a number from 0 to 1/],
   [['score'], /No registered model "card-fraud".*fd train/],
   [['topics', 'read', 'nothing'], /No topic "nothing"/],
   [['datasets', 'fetch', 'kaggle-cc'], /KAGGLE_USERNAME and KAGGLE_KEY/],

@@ -4,7 +4,7 @@ import { UserError } from '../configs/user-error.ts'
 import type { HistoryEvent } from '../registry/history.ts'
 import type { Verdict } from '../registry/promotion.ts'
 import type { Registry } from '../registry/registry.ts'
-import { action, example, wholeNumber, type Context } from './command.ts'
+import { action, example, share, wholeNumber, type Context } from './command.ts'
 import { judgeAgain } from './judge.ts'
 import { figure, instant, pairs, table } from './output.ts'
 
@@ -25,7 +25,7 @@ export function modelsCommand(): Command {
         .argument('<name>')
         .argument('<version>', 'version', wholeNumber)
         .option('--alias <alias>', 'alias to move', 'champion')
-        .option('--margin <ap>', 'average precision the version must be ahead of the holder by', Number, 0.002)
+        .option('--margin <ap>', 'average precision the version must be ahead of the holder by', share, 0.002)
         .option('--force', 'move it although a gate refuses; takes --reason')
         .option('--reason <text>', 'why; kept in the history'),
       'fd models promote card-fraud 3',
