@@ -19,8 +19,7 @@ import { checkPartition, openTopicStore, type TopicStore } from './topic-store.t
  *
  * Every commit is on disk when the call returns, and is seen by nobody before, so power loss takes nothing either and
  * two environments agree after it: unsynced, a group's offset might outlive the input that it counts. Overlapping sync
- * does not keep that order and cost as much. `event-log.bench.ts` on two shared cores, commits of 1 / 10 / 256 records of
- * 250 bytes: 3.0k / 2.7k / 1.4k a second, p99 0.7 / 0.5 / 1.3 ms; without sync 52k / 25k / 2.9k, p99 0.05 / 0.06 / 0.6 ms.
+ * does not keep that order and cost as much. What a sync costs, by the size of the commit, `event-log.bench.ts` prints.
  * The scorer commits what has arrived, so a slower disk makes batches larger, not the queue longer.
  */
 export function openLmdbEventLog(url: string): EventLog {
