@@ -32,9 +32,10 @@ export function openKafkaEventLog(url: string, tell: (message: string) => void):
     topic: async (name) => (await topics.describe([name]))[0],
     append,
     read: (name, partition, options) => readRecords(cluster, topics, { name, partition, lane: `reader ${readers++}`, ...options }),
-    async join(group, topic) {
+    async join(group, topic, share) {
       const member = await joinKafkaGroup({ cluster, group, topic, partitions: await topics.require(topic) }, topics)
       members.add(member)
+      await share?.onAssigned?.([...member.committed.keys()])
       return member
     },
     async [Symbol.asyncDispose]() {

@@ -34,7 +34,11 @@ export function openLmdbEventLog(url: string): EventLog {
     topic: async (name) => describe(store, store.require(name)),
     append: async (name, records) => appendRecords(store, name, records),
     read: (name, partition, options) => readRecords(store, name, partition, options),
-    join: async (group, name) => joinGroup(store, group, name),
+    async join(group, name, share) {
+      const member = joinGroup(store, group, name)
+      await share?.onAssigned?.([...member.committed.keys()])
+      return member
+    },
     [Symbol.asyncDispose]: () => store.close(),
   }
 }

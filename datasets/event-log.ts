@@ -11,7 +11,7 @@ import type { DurationMs, EpochMs } from './transaction.ts'
  * - Readers in any process see a record once its append (or the commit that carries it) is done, never before, and are
  *   woken by it without a busy loop.
  * - A group's partition has one owner. `commit` writes outputs and input offsets atomically, or, when the owner has
- *   been replaced meanwhile, throws and writes nothing (fencing).
+ *   been replaced meanwhile, throws and writes nothing (fencing). A member that ends, however it does, is followed by the others.
  */
 export interface EventLog extends AsyncDisposable {
   /** Makes the topic if it is missing; an existing one keeps its settings. */
@@ -36,19 +36,32 @@ export interface EventLog extends AsyncDisposable {
    */
   read(topic: string, partition: number, options?: ReadOptions): AsyncIterable<RecordBatch>
   /**
-   * Joins `group` as the owner of every partition of `topic`.
-   *
-   * @throws GroupTaken when a living process already owns them (its pid given).
+   * Joins `group`, whose members divide the partitions of `topic` among them. Resolves when this one's first share is
+   * known; it may be empty, when there are more members than partitions.
    */
-  join(group: string, topic: string): Promise<GroupMember>
+  join(group: string, topic: string, share?: ShareListener): Promise<GroupMember>
 }
 
-/** Thrown by `join` while a living process owns the group's topic: who wants to may wait for its end and join again. */
+/** Thrown by a driver that gives a topic to one member alone, while a living process has it. */
 export class GroupTaken extends UserError {}
 
+/**
+ * Hears which partitions come and go. Called within `join` and `poll` only, one call at a time, so that nothing of a
+ * partition is under way but what the listener's owner began itself. What it throws, `join` or `poll` throws.
+ */
+export interface ShareListener {
+  /** Partitions that are this member's from now on, `committed` set and positions there; `seek` is allowed. Before any of their records. */
+  onAssigned?(partitions: readonly number[]): Promise<void>
+  /**
+   * Partitions that are about to go to another member, which waits for this to resolve: what must be handed over is
+   * committed and written here. With `lost` they are another's already: nothing can be committed, only forgotten.
+   */
+  onRevoked?(partitions: readonly number[], lost: boolean): Promise<void>
+}
+
 export interface GroupMember extends AsyncDisposable {
-  /** The next offset to consume by partition, as last committed; 0 when never. */
-  committed: Map<number, number>
+  /** The partitions of this member, with the next offset to consume as last committed; 0 when never. */
+  committed: ReadonlyMap<number, number>
   /** Where `poll` continues, by partition. Starts at `committed`. */
   seek(partition: number, offset: number): void
   /**
@@ -57,7 +70,7 @@ export interface GroupMember extends AsyncDisposable {
    * event loop a turn at every call.
    */
   poll(options: { maxRecords: number; timeoutMs: number; signal?: AbortSignal }): Promise<RecordBatch | undefined>
-  /** True when every partition has been polled to its current end. */
+  /** True when every partition of this member has been polled to its current end; those of others are theirs. */
   idle(): Promise<boolean>
   /**
    * Writes all outputs and the next offset to consume of one partition in one transaction. Resolves when the transaction is
