@@ -55,7 +55,7 @@ describe.runIf(server !== undefined)('Kafka (FD_TEST_KAFKA_URL)', () => {
   describe('faults', () => {
     faultTests()
   })
-  eventLogContract('kafka', { fresh, buryOwner, fractionalTime: false, retentionByRecordTime: false })
+  eventLogContract('kafka', { fresh, freshWithShortSession: () => `${fresh()}&session=6`, buryOwner, fractionalTime: false, retentionByRecordTime: false })
 })
 
 const prefixOf = (url: string): string => parseKafkaUrl(url).prefix

@@ -35,7 +35,7 @@ export function openKafkaEventLog(url: string, tell: (message: string) => void):
     async join(group, topic, share) {
       const member = await joinKafkaGroup({ cluster, group, topic, partitions: await topics.require(topic) }, topics)
       members.add(member)
-      await share?.onAssigned?.([...member.committed.keys()])
+      await share?.onAssigned?.([...member.committed.keys()], member)
       return member
     },
     async [Symbol.asyncDispose]() {

@@ -1,11 +1,12 @@
 import { setImmediate as turnOfTheLoop } from 'node:timers/promises'
 import { UserError } from '../configs/user-error.ts'
 import type { CatalogEntry } from './topic-catalog.ts'
-import type { EventLog, NewRecord, ReadOptions, RecordBatch, Topic } from './event-log.ts'
+import type { EventLog, GroupMember, NewRecord, ReadOptions, RecordBatch, Topic } from './event-log.ts'
 import { joinGroup } from './group-member.ts'
 import { partitionReader } from './partition-reader.ts'
 import { endOffset, startOffset } from './partition.ts'
 import { checkPartition, openTopicStore, type TopicStore } from './topic-store.ts'
+import { SECOND, type DurationMs } from './transaction.ts'
 
 /**
  * The embedded event log: LMDB environments under one folder, shared by any number of processes.
@@ -23,8 +24,9 @@ import { checkPartition, openTopicStore, type TopicStore } from './topic-store.t
  * The scorer commits what has arrived, so a slower disk makes batches larger, not the queue longer.
  */
 export function openLmdbEventLog(url: string): EventLog {
-  const { folder, sync } = parseLocation(url)
+  const { folder, sync, session } = parseLocation(url)
   const store = openTopicStore(folder, sync)
+  const members: GroupMember[] = []
   return {
     async createTopic(name, settings) {
       store.catalog.ensure(name, settings)
@@ -34,20 +36,32 @@ export function openLmdbEventLog(url: string): EventLog {
     topic: async (name) => describe(store, store.require(name)),
     append: async (name, records) => appendRecords(store, name, records),
     read: (name, partition, options) => readRecords(store, name, partition, options),
-    async join(group, name, share) {
-      const member = joinGroup(store, group, name)
-      await share?.onAssigned?.([...member.committed.keys()])
+    async join(group, topic, share = {}) {
+      const { partitions } = store.require(topic)
+      const member = await joinGroup(store, { groups: store.shared.database('groups'), group, topic, partitions }, session, share)
+      members.push(member)
       return member
     },
-    [Symbol.asyncDispose]: () => store.close(),
+    async [Symbol.asyncDispose]() {
+      for (const member of members) await member[Symbol.asyncDispose]()
+      await store.close()
+    },
   }
 }
 
-/** `FOLDER` or `FOLDER?sync=false`: commits then survive the death of processes, not of the machine. For tests and measurements. */
-function parseLocation(location: string): { folder: string; sync: boolean } {
+/**
+ * `FOLDER`, with `?PARAMETER=VALUE&…`:
+ *
+ *     sync     false: commits survive the death of processes, not of the machine. For tests and measurements
+ *     session  seconds for which a group's member may be stopped before the others divide its partitions (10)
+ */
+function parseLocation(location: string): { folder: string; sync: boolean; session: DurationMs } {
   const [folder, query = ''] = location.split('?')
-  if (folder === '' || !['', 'sync=true', 'sync=false'].includes(query)) throw new UserError(`No event log at "lmdb:${location}". Use lmdb:FOLDER or lmdb:FOLDER?sync=false.`)
-  return { folder, sync: query !== 'sync=false' }
+  const { sync = 'true', session = '10', ...others } = Object.fromEntries(new URLSearchParams(query))
+  if (folder === '' || !['true', 'false'].includes(sync) || !(Number(session) > 0) || Object.keys(others).length > 0) {
+    throw new UserError(`No event log at "lmdb:${location}". Use lmdb:FOLDER[?sync=false&session=SECONDS].`)
+  }
+  return { folder, sync: sync === 'true', session: Number(session) * SECOND }
 }
 
 function describe(store: TopicStore, entry: CatalogEntry): Topic {

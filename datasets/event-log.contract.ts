@@ -3,10 +3,10 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { pathToFileURL } from 'node:url'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { PROJECT_ROOT } from '../configs/config.ts'
 import { UserError } from '../configs/user-error.ts'
-import { openEventLog, type EventLog, type NewRecord, type RecordBatch } from './event-log.ts'
+import { openEventLog, PartitionLost, type EventLog, type GroupMember, type NewRecord, type RecordBatch } from './event-log.ts'
 import { partitionOf } from './murmur2.ts'
 import { randomStream } from './random.ts'
 
@@ -14,6 +14,8 @@ import { randomStream } from './random.ts'
 export interface LogHarness {
   /** The URL of a log that has nothing in it. */
   fresh(): string
+  /** The same, with the shortest session a member can have. */
+  freshWithShortSession(): string
   /** Makes the owner of the group's topic look dead to others, so that the next to join replaces it while it still runs. */
   buryOwner(url: string, group: string, topic: string): Promise<void>
   /** Timestamps may have fractions, as the embedded log keeps them; Kafka has whole milliseconds. */
@@ -90,6 +92,11 @@ export function eventLogContract(driver: string, harness: LogHarness): void {
     })
     describe('groups', () => {
       groupTests(harness)
+    })
+    describe('shares', () => {
+      shareTests(harness)
+      handoverTests(harness)
+      takeoverTests(harness)
     })
   })
 }
@@ -337,20 +344,6 @@ function groupTests(harness: LogHarness): void {
     await expect(log.join('g', 'in')).rejects.toThrow(/No topic "in"/)
   })
 
-  test('a living owner keeps its topic, a dead one is replaced; other groups are free', async () => {
-    const url = harness.fresh()
-    await using log = await openEventLog(url)
-    await log.append('in', numbered(1))
-    const owner = child(url, `await log.join('g', 'in'); process.stdout.write('joined\\n'); setInterval(() => {}, 1000); await new Promise(() => {})`)
-    await firstLine(owner)
-    await expect(log.join('g', 'in')).rejects.toThrow(new RegExp(`process ${owner.pid}.*--group`))
-    await (await log.join('other', 'in'))[Symbol.asyncDispose]()
-    await killed(owner)
-    await using member = await log.join('g', 'in')
-    await expect(log.join('g', 'in')).rejects.toThrow(UserError)
-    expect((await member.poll(patient))?.size).toBe(1)
-  })
-
   test('an owner that was replaced writes nothing any more', async () => {
     const url = harness.fresh()
     await using log = await openEventLog(url)
@@ -381,5 +374,347 @@ function groupTests(harness: LogHarness): void {
     await log.append('out', numbered(1, 4))
     expect(values(await readAll(log, 'out'))).toEqual(upTo(5))
     expect([a.committed.get(0), b.committed.get(0)]).toEqual([1, 5])
+  })
+}
+
+/** A member's life as its listener heard it: `+` assigned, `-` revoked, `!` lost. */
+type Story = string[]
+
+/** A member that consumes and commits what it is given until it is stopped. */
+interface Consumer {
+  story: Story
+  /** The partitions it has now. */
+  share(): number[]
+  stop(): Promise<void>
+}
+
+const TOPIC = 'in'
+const GROUP = 'g'
+
+/** A member in this process, which writes `PARTITION:OFFSET` of each record to the same partition of topic `out`. */
+async function consumer(log: EventLog, story: Story = []): Promise<Consumer> {
+  const member = await log.join(GROUP, TOPIC, {
+    onAssigned: async (partitions) => void story.push(`+${partitions}`),
+    onRevoked: async (partitions, lost) => void story.push(`${lost ? '!' : '-'}${partitions}`),
+  })
+  const stop = new AbortController()
+  const consuming = consume(member, stop.signal)
+  // Looked at when it is stopped.
+  consuming.catch(() => {})
+  return {
+    story,
+    share: () => [...member.committed.keys()],
+    async stop() {
+      stop.abort()
+      await consuming
+      await member[Symbol.asyncDispose]()
+    },
+  }
+}
+
+async function consume(member: GroupMember, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    const batch = await member.poll({ maxRecords: 9, timeoutMs: 200, signal })
+    if (batch !== undefined) await (await member.commit(batch.partition, nextOffset(batch), echo(batch))).durable
+  }
+}
+
+const nextOffset = (batch: RecordBatch): number => batch.offsets[batch.size - 1] + 1
+const echo = (batch: RecordBatch): Map<string, NewRecord[]> =>
+  new Map([['out', recordsOf(batch).map(({ partition, offset }) => ({ value: `${partition}:${offset}`, timestamp: 0, partition }))]])
+
+/** The same as a process of its own, which leaves the group on SIGTERM. On SIGUSR2 it stops, and when it is continued commits as if nothing had been. */
+const CONSUMER_PROCESS = `
+  const say = (line) => process.stdout.write(line + '\\n')
+  const member = await log.join('${GROUP}', '${TOPIC}', {
+    onAssigned: async (partitions) => say('+' + partitions),
+    onRevoked: async (partitions, lost) => say((lost ? '!' : '-') + partitions),
+  })
+  say('joined')
+  let stop = false
+  let freeze = false
+  process.on('SIGTERM', () => (stop = true))
+  process.on('SIGUSR2', () => (freeze = true))
+  const commit = async (partition, next, values) => {
+    const outputs = new Map([['out', values.map((value) => ({ value, timestamp: 0, partition }))]])
+    try {
+      await (await member.commit(partition, next, outputs)).durable
+      return true
+    } catch (error) {
+      if (error.constructor.name !== 'PartitionLost') throw error
+      say('refused ' + partition)
+    }
+  }
+  while (!stop) {
+    const batch = await member.poll({ maxRecords: 9, timeoutMs: 200 })
+    if (batch !== undefined) await commit(batch.partition, batch.offsets[batch.size - 1] + 1, Array.from(batch.offsets.subarray(0, batch.size), (offset) => batch.partition + ':' + offset))
+    if (!freeze) continue
+    freeze = false
+    const own = [...member.committed.keys()]
+    say('stopped')
+    process.kill(process.pid, 'SIGSTOP')
+    for (const partition of own) if (await commit(partition, 999, ['zombie'])) say('committed ' + partition)
+  }
+  await member[Symbol.asyncDispose]()
+`
+
+interface ConsumerProcess extends Consumer {
+  process: ChildProcess
+  kill(): Promise<void>
+}
+
+/** Resolves when the process has joined. */
+async function consumerProcess(url: string): Promise<ConsumerProcess> {
+  const own = child(url, CONSUMER_PROCESS)
+  const exited = once(own, 'exit')
+  if (own.stdout === null) throw new Error('the child has no output')
+  const story: Story = []
+  createInterface(own.stdout).on('line', (line) => story.push(line))
+  await vi.waitFor(() => expect(story).toContain('joined'), PATIENCE)
+  return {
+    process: own,
+    story,
+    share: () => told(story),
+    async stop() {
+      own.kill('SIGTERM')
+      expect(await exited).toEqual([0, null])
+    },
+    kill: () => killed(own),
+  }
+}
+
+/** What a listener must take for its share. */
+function told(story: Story): number[] {
+  const share = new Set<number>()
+  for (const line of story.filter((text) => /^[-+!]/.test(text))) {
+    for (const partition of line.slice(1).split(',').map(Number)) {
+      if (line.startsWith('+')) share.add(partition)
+      else share.delete(partition)
+    }
+  }
+  return [...share]
+}
+
+/** What must come, however slow the machine. */
+const PATIENCE = { timeout: 45_000, interval: 50 }
+
+/** Resolves when every partition has one owner and shares differ by at most one. */
+async function balanced(consumers: Consumer[], partitions: number): Promise<void> {
+  await vi.waitFor(() => {
+    const shares = consumers.map((each) => each.share())
+    expect(shares.flat().toSorted((a, b) => a - b)).toEqual(upTo(partitions))
+    const sizes = shares.map((share) => share.length)
+    expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(1)
+  }, PATIENCE)
+}
+
+/** Resolves when all that is in the topic has been consumed; then each record has been, once, in order. */
+async function expectEachOnce(log: EventLog): Promise<void> {
+  const { offsets } = await log.topic(TOPIC)
+  await vi.waitFor(async () => {
+    const outputs = await Promise.all(offsets.map((_, partition) => readAll(log, 'out', partition)))
+    expect(outputs.map((seen) => seen.length)).toEqual(offsets.map(({ end }) => end))
+  }, PATIENCE)
+  for (const [partition, { end }] of offsets.entries()) {
+    const seen = await readAll(log, 'out', partition)
+    expect(seen.map(({ value }) => value)).toEqual(upTo(end).map((offset) => `${partition}:${offset}`))
+  }
+}
+
+async function topics(log: EventLog, partitions: number): Promise<void> {
+  await log.createTopic(TOPIC, { partitions })
+  await log.createTopic('out', { partitions })
+}
+
+/** So many records for every partition. */
+const forEach = (partitions: number, count: number): NewRecord[] => upTo(partitions).flatMap((partition) => numbered(count).map((record) => ({ ...record, partition })))
+
+function shareTests(harness: LogHarness): void {
+  test('three members come and two go: shares differ by at most one, and only what must move is told', { timeout: 120_000 }, async () => {
+    await using log = await openEventLog(harness.fresh())
+    await topics(log, 7)
+    await log.append(TOPIC, forEach(7, 50))
+    const a = await consumer(log)
+    expect(a.story).toEqual(['+0,1,2,3,4,5,6'])
+    const b = await consumer(log)
+    await balanced([a, b], 7)
+    const c = await consumer(log)
+    await balanced([a, b, c], 7)
+    await log.append(TOPIC, forEach(7, 50))
+    const stories = [a, b, c].map(({ story }) => story.join())
+    expect(stories.join()).not.toContain('!')
+    // Seven to one; then four and three; then three, two and two.
+    expect(stories.map((story) => moved(story, '-')).reduce((sum, count) => sum + count)).toBe(3 + 2)
+    expect(stories.map((story) => moved(story, '+')).reduce((sum, count) => sum + count)).toBe(7 + 3 + 2)
+    await b.stop()
+    await balanced([a, c], 7)
+    await a.stop()
+    await balanced([c], 7)
+    expect(moved(c.story.join(), '-')).toBe(0)
+    await c.stop()
+    await expectEachOnce(log)
+    await using next = await log.join(GROUP, TOPIC)
+    expect([...next.committed]).toEqual(upTo(7).map((partition) => [partition, 100]))
+  })
+
+  test('members of several processes join, leave and are killed with −9 at random: every record is consumed once', { timeout: 180_000 }, async () => {
+    const url = harness.fresh()
+    await using log = await openEventLog(url)
+    await topics(log, 5)
+    const random = randomStream(23)
+    const feeding = new AbortController()
+    const fed = feed(log, feeding.signal)
+    const resident = await consumer(log)
+    const others: ConsumerProcess[] = []
+    for (let step = 0; step < 9; step++) {
+      if (others.length < 2 || (others.length === 2 && random.uniform() < 0.3)) others.push(await consumerProcess(url))
+      else {
+        const [leaver] = others.splice(random.integer(others.length), 1)
+        await (random.uniform() < 0.6 ? leaver.kill() : leaver.stop())
+      }
+      if (random.uniform() < 0.4) await balanced([resident, ...others], 5)
+      else await new Promise((resolve) => setTimeout(resolve, random.uniform() * 1500))
+    }
+    feeding.abort()
+    await fed
+    await balanced([resident, ...others], 5)
+    await expectEachOnce(log)
+    for (const other of others) await other.stop()
+    await balanced([resident], 5)
+    await resident.stop()
+  })
+
+  test('more members than partitions: one has none, waits, is idle, and follows the owner that is killed', { timeout: 120_000 }, async () => {
+    const url = harness.fresh()
+    await using log = await openEventLog(url)
+    await topics(log, 1)
+    await log.append(TOPIC, numbered(20))
+    const owner = await consumerProcess(url)
+    await using spare = await log.join(GROUP, TOPIC)
+    expect(spare.committed.size).toBe(0)
+    expect(await spare.poll({ maxRecords: 100, timeoutMs: 300 })).toBeUndefined()
+    expect(await spare.poll({ maxRecords: 100, timeoutMs: 5000, signal: AbortSignal.timeout(50) })).toBeUndefined()
+    expect(await spare.idle()).toBe(true)
+    await expect(spare.commit(0, 1, new Map())).rejects.toThrow(PartitionLost)
+    expect(() => spare.seek(0, 0)).toThrow(UserError)
+    await expectEachOnce(log)
+    await owner.kill()
+    await log.append(TOPIC, numbered(3))
+    await vi.waitFor(async () => expect((await spare.poll({ maxRecords: 100, timeoutMs: 1000 }))?.offsets).toEqual(Float64Array.of(20, 21, 22)), PATIENCE)
+  })
+
+  test('groups share nothing with each other', async () => {
+    await using log = await openEventLog(harness.fresh())
+    await topics(log, 2)
+    await using one = await log.join('one', TOPIC)
+    await using other = await log.join('other', TOPIC)
+    expect([one.committed.size, other.committed.size]).toEqual([2, 2])
+  })
+}
+
+/** How many partitions were assigned, or revoked, in a story. */
+function moved(story: string, how: '+' | '-'): number {
+  return story.split(/(?=[-+!])/).filter((line) => line.startsWith(how)).join().match(/\d+/g)?.length ?? 0
+}
+
+/** Appends small batches to all partitions until it is told to stop. */
+async function feed(log: EventLog, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await log.append(TOPIC, forEach(5, 8))
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+}
+
+function handoverTests(harness: LogHarness): void {
+  test('what onRevoked throws, poll throws, and the partition stays; a commit within it counts; the new owner begins there', async () => {
+    await using log = await openEventLog(harness.fresh())
+    await topics(log, 2)
+    await log.append(TOPIC, forEach(2, 10))
+    const order: string[] = []
+    let ready = false
+    let handed = -1
+    const giver = await log.join(GROUP, TOPIC, {
+      async onRevoked([partition, ...others], lost) {
+        order.push('revoked')
+        if (!ready) throw new Error('not ready')
+        expect([others, lost, giver.committed.get(partition)]).toEqual([[], false, 0])
+        await (await giver.commit(partition, 4, new Map([['out', [{ value: 'last words', timestamp: 0, partition }]]]))).durable
+        await new Promise((resolve) => setTimeout(resolve, 300))
+        handed = partition
+        order.push('handed over')
+      },
+    })
+    const stop = new AbortController()
+    const taking = log.join(GROUP, TOPIC, {
+      onAssigned: async ([partition], member) => {
+        order.push('assigned')
+        expect([...member.committed]).toEqual([[partition, 4]])
+      },
+    })
+    const taken = taking.then(async (taker) => {
+      for (;;) {
+        const batch = await taker.poll({ maxRecords: 100, timeoutMs: 200, signal: stop.signal })
+        if (batch !== undefined) return { taker, batch }
+      }
+    })
+    const refused = vi.waitFor(async () => expect(await giver.poll({ maxRecords: 1, timeoutMs: 100 }).then(() => 'a poll without a word', String)).toContain('not ready'), PATIENCE)
+    await refused
+    expect([giver.committed.size, order]).toEqual([2, ['revoked']])
+    ready = true
+    await vi.waitFor(async () => {
+      await giver.poll({ maxRecords: 1, timeoutMs: 100 })
+      expect(giver.committed.size).toBe(1)
+    }, PATIENCE)
+    const { taker, batch } = await within(taken, giver)
+    expect(order).toEqual(['revoked', 'revoked', 'handed over', 'assigned'])
+    expect([batch.partition, batch.offsets[0], batch.size]).toEqual([handed, 4, 6])
+    await expect(giver.commit(handed, 9, new Map())).rejects.toThrow(PartitionLost)
+    expect(await readAll(log, 'out', handed)).toHaveLength(1)
+    await taker[Symbol.asyncDispose]()
+    await giver[Symbol.asyncDispose]()
+  })
+
+  test('what onAssigned throws, join throws, and the member is none', async () => {
+    await using log = await openEventLog(harness.fresh())
+    await topics(log, 2)
+    const refusing = log.join(GROUP, TOPIC, { onAssigned: () => Promise.reject(new Error('no room')) })
+    await expect(refusing).rejects.toThrow('no room')
+    await using member = await log.join(GROUP, TOPIC, { onAssigned: async (_, self) => void self.seek(1, 7) })
+    await log.append(TOPIC, [...numbered(10)].map((record) => ({ ...record, partition: 1 })))
+    expect((await member.poll({ maxRecords: 100, timeoutMs: 5000 }))?.offsets[0]).toBe(7)
+    expect([...member.committed]).toEqual([[0, 0], [1, 0]])
+  })
+}
+
+/** The outcome of work that needs another member to be polled meanwhile. */
+async function within<T>(work: Promise<T>, other: GroupMember): Promise<T> {
+  const done = new AbortController()
+  const outcome = work.finally(() => done.abort())
+  while (!done.signal.aborted) await other.poll({ maxRecords: 1, timeoutMs: 100, signal: done.signal })
+  return outcome
+}
+
+function takeoverTests(harness: LogHarness): void {
+  test('a member that is stopped for longer than its session loses its partitions, can commit nothing, hears of it, and gets a new share', { timeout: 120_000 }, async () => {
+    const url = harness.freshWithShortSession()
+    await using log = await openEventLog(url)
+    await topics(log, 2)
+    const heir = await consumer(log)
+    const zombie = await consumerProcess(url)
+    await balanced([heir, zombie], 2)
+    const [old] = zombie.share()
+    zombie.process.kill('SIGUSR2')
+    await vi.waitFor(() => expect(zombie.story).toContain('stopped'), PATIENCE)
+    await vi.waitFor(() => expect(heir.share()).toHaveLength(2), PATIENCE)
+    await log.append(TOPIC, forEach(2, 30))
+    await expectEachOnce(log)
+    const before = zombie.story.length
+    zombie.process.kill('SIGCONT')
+    await balanced([heir, zombie], 2)
+    await vi.waitFor(() => expect(zombie.story.slice(before).slice(0, 2)).toEqual([`refused ${old}`, `!${old}`]), PATIENCE)
+    await log.append(TOPIC, forEach(2, 30))
+    await expectEachOnce(log)
+    await zombie.stop()
+    await heir.stop()
   })
 }

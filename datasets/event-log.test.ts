@@ -18,14 +18,16 @@ const freshFolder = (): string => join(home, `log-${logs++}`)
 
 eventLogContract('lmdb', {
   fresh: () => `lmdb:${freshFolder()}`,
+  freshWithShortSession: () => `lmdb:${freshFolder()}?session=1`,
   fractionalTime: true,
   retentionByRecordTime: true,
   async buryOwner(url, group, topic) {
     const environment = openEnvironment(join(url.slice('lmdb:'.length), 'shared'))
     const groups = environment.database('groups')
-    const key = Buffer.from(JSON.stringify(['owner', group, topic]))
-    const owner = JSON.parse(String(groups.get(key))) as Record<string, unknown>
-    environment.write(() => void groups.put(key, Buffer.from(JSON.stringify({ ...owner, started: 'before the last boot' }))))
+    const key = Buffer.from(JSON.stringify(['members', group, topic]))
+    const roster = JSON.parse(String(groups.get(key))) as { members: object[] }
+    const members = roster.members.map((member) => ({ ...member, started: 'before the last boot' }))
+    environment.write(() => void groups.put(key, Buffer.from(JSON.stringify({ ...roster, members }))))
     await environment.close()
   },
 })

@@ -11,7 +11,8 @@ import type { DurationMs, EpochMs } from './transaction.ts'
  * - Readers in any process see a record once its append (or the commit that carries it) is done, never before, and are
  *   woken by it without a busy loop.
  * - A group's partition has one owner. `commit` writes outputs and input offsets atomically, or, when the owner has
- *   been replaced meanwhile, throws and writes nothing (fencing). A member that ends, however it does, is followed by the others.
+ *   been replaced meanwhile, throws and writes nothing (fencing). A member that ends, however it does, is followed by the
+ *   others, and so is one that was stopped for longer than its session.
  */
 export interface EventLog extends AsyncDisposable {
   /** Makes the topic if it is missing; an existing one keeps its settings. */
@@ -37,21 +38,24 @@ export interface EventLog extends AsyncDisposable {
   read(topic: string, partition: number, options?: ReadOptions): AsyncIterable<RecordBatch>
   /**
    * Joins `group`, whose members divide the partitions of `topic` among them. Resolves when this one's first share is
-   * known; it may be empty, when there are more members than partitions.
+   * known; it may be empty, when there are more members than partitions, or until others have given up what is due to it.
    */
   join(group: string, topic: string, share?: ShareListener): Promise<GroupMember>
 }
 
-/** Thrown by a driver that gives a topic to one member alone, while a living process has it. */
-export class GroupTaken extends UserError {}
+/** Thrown by a commit to a partition that is not the member's, or not any more; nothing of it was written. The member hears of it at its next `poll`, and may go on. */
+export class PartitionLost extends UserError {}
 
 /**
  * Hears which partitions come and go. Called within `join` and `poll` only, one call at a time, so that nothing of a
  * partition is under way but what the listener's owner began itself. What it throws, `join` or `poll` throws.
  */
 export interface ShareListener {
-  /** Partitions that are this member's from now on, `committed` set and positions there; `seek` is allowed. Before any of their records. */
-  onAssigned?(partitions: readonly number[]): Promise<void>
+  /**
+   * Partitions that are this member's from now on, `committed` set and positions there; `seek` is allowed. Before any of
+   * their records. `member` is the one that `join` is about to give, or that polls.
+   */
+  onAssigned?(partitions: readonly number[], member: GroupMember): Promise<void>
   /**
    * Partitions that are about to go to another member, which waits for this to resolve: what must be handed over is
    * committed and written here. With `lost` they are another's already: nothing can be committed, only forgotten.
@@ -79,7 +83,7 @@ export interface GroupMember extends AsyncDisposable {
    * Topics that are missing are made. With `lmdb:` an output topic must not have been appended to before its first commit
    * (one LMDB environment has both offsets and outputs); appending to it later is fine.
    *
-   * @throws UserError, here or from `durable`, when another owner has replaced this one.
+   * @throws PartitionLost, here or from `durable`, when the partition is another's.
    */
   commit(partition: number, nextOffset: number, outputs: Map<string, NewRecord[]>): Promise<{ durable: Promise<void> }>
 }
@@ -129,7 +133,7 @@ export interface RecordBatch {
 }
 
 /**
- * Opens the log that `url` names: `lmdb:FOLDER`, or `lmdb:FOLDER?sync=false` for one that need not survive power loss;
+ * Opens the log that `url` names: `lmdb:FOLDER[?…]` for the embedded one (parameters in `event-log-lmdb.ts`), or
  * `kafka://HOST:PORT[,HOST:PORT…][?…]` for Apache Kafka (parameters in `kafka-location.ts`).
  *
  * `tell` hears in a sentence what a call waits for, such as a broker that is gone; without it Node prints it as a warning.

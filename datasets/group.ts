@@ -1,75 +1,62 @@
-import { readFileSync } from 'node:fs'
 import type { Bytes } from '../configs/lmdb.ts'
-import { errorCode, UserError } from '../configs/user-error.ts'
-import { GroupTaken } from './event-log.ts'
+import { PartitionLost } from './event-log.ts'
+import type { ProcessMark } from './living-process.ts'
 
-/**
- * A consumer group's ownership of a topic and its committed offsets, in the LMDB database `groups`. All functions but
- * `ownerIsAlive` must be called within a transaction of its environment.
- */
+/** A group's topic, whose members and committed offsets are in the LMDB database `groups`. All functions here must be called within a transaction of its environment. */
 export interface GroupSeat {
   groups: Bytes
   group: string
   topic: string
+  partitions: number
 }
 
-/** Who owns a group's topic. Every new owner has a higher epoch, by which commits of the old one are known and refused. */
-interface Owner {
-  epoch: number
-  state: 'held' | 'released'
-  pid: number
-  /** When the process started, as its system counts it: a pid alone may have been given to another. */
-  started: string
+/** Who is in a group's topic and who owns what of it: one value, so that every change of it is seen whole. */
+export interface Roster {
+  /** The number of the next member; none is given twice. */
+  next: number
+  members: (ProcessMark & { number: number })[]
+  /** By partition. Every new owner has a higher epoch, by which commits of the old one are known and refused. */
+  owners: { epoch: number; member?: number }[]
 }
 
-function ownerKey({ group, topic }: GroupSeat): Buffer {
-  return Buffer.from(JSON.stringify(['owner', group, topic]))
+function rosterKey({ group, topic }: GroupSeat): Buffer {
+  return Buffer.from(JSON.stringify(['members', group, topic]))
 }
 
 function offsetKey({ group, topic }: GroupSeat, partition: number): Buffer {
   return Buffer.from(JSON.stringify(['offset', group, topic, partition]))
 }
 
-function readOwner(seat: GroupSeat): Owner | undefined {
-  const bytes = seat.groups.get(ownerKey(seat))
-  return bytes === undefined ? undefined : (JSON.parse(bytes.toString()) as Owner)
+/** The roster as it is stored, to be compared with one that was seen; undefined before the first member. */
+export function rosterBytes(seat: GroupSeat): Buffer | undefined {
+  return seat.groups.get(rosterKey(seat))
 }
 
-function writeOwner(seat: GroupSeat, owner: Owner): void {
-  void seat.groups.put(ownerKey(seat), Buffer.from(JSON.stringify(owner)))
+export function readRoster(seat: GroupSeat): Roster {
+  const bytes = rosterBytes(seat)
+  if (bytes !== undefined) return JSON.parse(bytes.toString()) as Roster
+  return { next: 1, members: [], owners: Array.from({ length: seat.partitions }, () => ({ epoch: 0 })) }
 }
 
-/**
- * Makes this process the owner, in a write transaction.
- *
- * @returns the epoch that its commits must show.
- * @throws UserError when a living process is the owner.
- */
-export function claim(seat: GroupSeat): number {
-  const owner = readOwner(seat)
-  if (owner?.state === 'held' && ownerIsAlive(owner)) {
-    throw new GroupTaken(
-      `Group "${seat.group}" already reads topic "${seat.topic}" in process ${owner.pid}. Stop that process (kill ${owner.pid}), or read as another group (--group NAME).`,
-    )
-  }
-  const epoch = (owner?.epoch ?? 0) + 1
-  writeOwner(seat, { epoch, state: 'held', pid: process.pid, started: processStart(process.pid) ?? '' })
-  return epoch
+export function writeRoster(seat: GroupSeat, roster: Roster): void {
+  void seat.groups.put(rosterKey(seat), Buffer.from(JSON.stringify(roster)))
 }
 
-/** @throws UserError when another owner has replaced the one of `epoch`. Called first in the transaction of a commit. */
-export function assertOwner(seat: GroupSeat, epoch: number): void {
-  const owner = readOwner(seat)
-  if (owner?.epoch === epoch && owner.state === 'held') return
-  throw new UserError(
-    `Group "${seat.group}" on topic "${seat.topic}" was taken over by process ${owner?.pid ?? 'unknown'}; nothing was written by this one. Let one of the two run, or read as another group (--group NAME).`,
+/** Takes members off the roster; what they owned is free. */
+export function strike(roster: Roster, gone: ReadonlySet<number>): void {
+  roster.members = roster.members.filter(({ number }) => !gone.has(number))
+  for (const owner of roster.owners) if (owner.member !== undefined && gone.has(owner.member)) delete owner.member
+}
+
+/** @throws PartitionLost when another owner has replaced the one of `epoch`. Called first in the transaction of a commit. */
+export function assertOwner(seat: GroupSeat, partition: number, epoch: number): void {
+  const { owners, members } = readRoster(seat)
+  const owner = owners[partition]
+  if (owner.epoch === epoch && owner.member !== undefined) return
+  const heir = members.find(({ number }) => number === owner.member)
+  throw new PartitionLost(
+    `Partition ${partition} of topic "${seat.topic}" was taken over by ${heir === undefined ? 'another member' : `process ${heir.pid}`} of group "${seat.group}": this one had been stopped for too long. Nothing of this commit was written; the new owner goes on from the committed offset.`,
   )
-}
-
-/** Gives the ownership up, in a write transaction, unless another process has it already. The epoch is kept, so that it never repeats. */
-export function release(seat: GroupSeat, epoch: number): void {
-  const owner = readOwner(seat)
-  if (owner?.epoch === epoch) writeOwner(seat, { ...owner, state: 'released' })
 }
 
 /** The next offset to consume; 0 when the group never committed one. */
@@ -82,28 +69,4 @@ export function commitOffset(seat: GroupSeat, partition: number, nextOffset: num
   const bytes = Buffer.allocUnsafeSlow(8)
   bytes.writeDoubleBE(nextOffset)
   void seat.groups.put(offsetKey(seat, partition), bytes)
-}
-
-export function ownerIsAlive({ pid, started }: Pick<Owner, 'pid' | 'started'>): boolean {
-  const start = processStart(pid)
-  if (start !== undefined) return start === started
-  try {
-    process.kill(pid, 0)
-    // Without /proc the pid is all there is to go by; with it, the process has just ended.
-    return started === ''
-  } catch (error) {
-    return errorCode(error) === 'EPERM' && started === ''
-  }
-}
-
-/** Start of a running process in clock ticks since boot (`/proc/PID/stat`, field 22); undefined when it has ended or the system has no /proc. */
-export function processStart(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-    const [state, ...fields] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    return state === 'Z' || state === 'X' ? undefined : fields[18]
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ESRCH') return undefined
-    throw error
-  }
 }

@@ -2,10 +2,9 @@ import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Connection, describeGroupsV5, heartbeatV4, joinGroupV7, leaveGroupV5, offsetFetchV8, syncGroupV5, Writer } from '@platformatic/kafka'
 import { UserError } from '../configs/user-error.ts'
-import { ownerIsAlive } from './group.ts'
-import { GroupTaken } from './event-log.ts'
 import type { KafkaCluster } from './kafka-cluster.ts'
 import { kafkaErrors } from './kafka-error.ts'
+import { processState } from './living-process.ts'
 import { SECOND, type DurationMs } from './transaction.ts'
 
 /** A group's topic, by their names without the log's prefix. */
@@ -80,11 +79,11 @@ async function awaitVacancy(seat: KafkaSeat): Promise<void> {
 function processOf({ clientId }: { clientId: string }): 'alive' | 'dead' | 'elsewhere' {
   const [, host, pid, started] = /^fd (\S+) (\d+) (\d*)$/.exec(clientId) ?? []
   if (host !== hostname()) return 'elsewhere'
-  return ownerIsAlive({ pid: Number(pid), started }) ? 'alive' : 'dead'
+  return processState({ pid: Number(pid), started }) === 'ended' ? 'dead' : 'alive'
 }
 
-async function taken(seat: KafkaSeat): Promise<GroupTaken> {
-  return new GroupTaken(`Group "${seat.group}" already reads topic "${seat.topic}" in ${await ownerOf(seat)}. Stop that process, or read as another group (--group NAME).`)
+async function taken(seat: KafkaSeat): Promise<UserError> {
+  return new UserError(`Group "${seat.group}" already reads topic "${seat.topic}" in ${await ownerOf(seat)}. Stop that process, or read as another group (--group NAME).`)
 }
 
 /** Who has the group's topic now, for messages: `process 4711 on host1`. */

@@ -1,8 +1,8 @@
 import { isIP } from 'node:net'
 import { hostname } from 'node:os'
 import { Connection } from '@platformatic/kafka'
-import { processStart } from './group.ts'
 import type { KafkaLocation } from './kafka-location.ts'
+import { thisProcess } from './living-process.ts'
 import { SECOND } from './transaction.ts'
 
 export interface Address {
@@ -12,7 +12,8 @@ export interface Address {
 
 /** `fd HOST PID START`, as the group coordinator shows a member: by it another `fd` of the host knows whether its process still runs. */
 function processName(): string {
-  return `fd ${hostname()} ${process.pid} ${processStart(process.pid) ?? ''}`
+  const { pid, started } = thisProcess()
+  return `fd ${hostname()} ${pid} ${started}`
 }
 
 /** Connections by broker and lane, each opened when first needed. A broker answers one connection's requests in turn. */

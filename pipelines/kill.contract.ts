@@ -47,7 +47,7 @@ export async function expectNothingLostOrDoubled(world: World, options: { kills:
 export async function expectTakeover(world: World, rate: number): Promise<{ seconds: number }> {
   const first = world.start('score', '--group', 'pair')
   await first.says('Scoring with')
-  const second = world.start('score', '--group', 'pair', '--standby')
+  const second = world.start('score', '--group', 'pair')
   await second.says('Standing by')
   const producer = world.start('produce', '--dataset', 'simulated', '--data', world.file, '--from', world.cut, '--rate', String(rate), '--limit', String(rate * 6), '--json')
   await wait(2000)

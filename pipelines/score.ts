@@ -9,7 +9,6 @@ interface ScoreOptions {
   alias: string
   group?: string
   untilIdle?: boolean
-  standby?: boolean
 }
 
 export function scoreCommand(): Command {
@@ -19,7 +18,6 @@ export function scoreCommand(): Command {
       .option('--model <name>', 'registered model', 'card-fraud')
       .option('--alias <alias>', 'which of its versions decides', 'champion')
       .option('--group <group>', 'consumer group: offsets and state are its own')
-      .option('--standby', 'wait while another scorer of the group lives, and take over when it is gone')
       .option('--until-idle', 'end when everything in the log is scored'),
     'fd score --model card-fraud --until-idle',
   ).action(action(run))
@@ -53,8 +51,7 @@ async function run({ config, output }: Context, options: ScoreOptions): Promise<
       checkpointEveryMs: config.scorer.checkpointEveryMs,
       championEveryMs: config.scorer.championEveryMs,
       endWhenIdle: () => options.untilIdle ?? false,
-      standby: options.standby ?? false,
-      onStandby: (reason) => output.note(`Standing by. ${reason}`),
+      onStandby: () => output.note(`Standing by: other scorers of group ${group} have all partitions.`),
       signal: stopSignal(),
       now: wallClock,
       onStart: (champion, state) => output.note(`Scoring with ${champion.name} version ${champion.version}, group ${group}, ${historyLine(state.base.history?.transactions)}.`),

@@ -1,7 +1,6 @@
-import { setTimeout as wait } from 'node:timers/promises'
 import { UserError } from '../configs/user-error.ts'
 import { eventDecoder, type DecodedBatch } from '../datasets/event-json.ts'
-import { GroupTaken, type EventLog, type GroupMember, type RecordBatch } from '../datasets/event-log.ts'
+import type { EventLog, GroupMember, RecordBatch } from '../datasets/event-log.ts'
 import { ServiceFold } from '../features/fold.ts'
 import type { GroupState, OnlineStore } from '../features/online-store.ts'
 import { serviceDigest } from '../features/view.ts'
@@ -27,9 +26,8 @@ export interface ScorerOptions {
   maxBatch: number
   checkpointEveryMs: number
   championEveryMs: number
-  /** While another process scores for the group, wait for its end instead of refusing. */
-  standby?: boolean
-  onStandby?: (reason: string) => void
+  /** When the other members of the group have all partitions, so that this one waits for their end. */
+  onStandby?: () => void
   /** Asked when everything in the log has been scored: whether to end, instead of waiting for more. */
   endWhenIdle: () => boolean
   signal: AbortSignal
@@ -53,8 +51,7 @@ const POLL_MS = 200
  * the fold goes back to the checkpoint and folds the log from there again; records below the committed offset give no
  * output a second time. The fold is deterministic, so what follows is what would have followed.
  *
- * @throws UserError when there is no champion, when another process owns the group, or when the stored state is of
- * another definition of the service.
+ * @throws UserError when there is no champion, or when the stored state is of another definition of the service.
  */
 export async function score(parts: ScorerParts, options: ScorerOptions): Promise<void> {
   await using champions = await watchChampion(parts.registry, {
@@ -65,7 +62,8 @@ export async function score(parts: ScorerParts, options: ScorerOptions): Promise
     onRefused: (error) => options.onRefused?.(error),
   })
   for (const topic of [TRANSACTIONS, PREDICTIONS, FRAUD_ALERTS, DEAD_LETTERS]) await parts.log.createTopic(topic)
-  await using member = await join(parts.log, options)
+  await using member = await parts.log.join(options.group, TRANSACTIONS)
+  await awaitShare(member, options)
   const { service, card } = champions.current()
   const state = await parts.store.group(service.name, options.group)
   if (state.base.version > 0 && state.base.serviceDigest !== serviceDigest(service)) {
@@ -74,24 +72,15 @@ export async function score(parts: ScorerParts, options: ScorerOptions): Promise
   const topic = await parts.log.topic(TRANSACTIONS)
   const fold = new ServiceFold(service, card.dataset.schema)
   const checkpoints = checkpointer(fold, state, { minorUnits: card.dataset.schema.amount.minorUnits, everyMs: options.checkpointEveryMs, now: options.now })
-  for (const [partition, { start }] of topic.offsets.entries()) member.seek(partition, checkpoints.resumeAt(partition, start))
+  for (const partition of member.committed.keys()) member.seek(partition, checkpoints.resumeAt(partition, topic.offsets[partition].start))
   options.onStart?.(champions.current(), state)
   await run({ member, champions, checkpoints, state, fold, decode: eventDecoder(card.dataset.schema), options })
 }
 
-/** How often a standby asks for the group's seat. */
-const STANDBY_MS = 500
-
-async function join(log: EventLog, options: ScorerOptions): Promise<GroupMember> {
-  for (let told = false; ; told = true) {
-    try {
-      return await log.join(options.group, TRANSACTIONS)
-    } catch (error) {
-      if (!(error instanceof GroupTaken) || options.standby !== true || options.signal.aborted) throw error
-      if (!told) options.onStandby?.(error.message)
-      await wait(STANDBY_MS, undefined, { signal: options.signal })
-    }
-  }
+/** Resolves when the member has a partition. The state is read after that: until then its owner writes it. What is polled here is polled again. */
+async function awaitShare(member: GroupMember, options: ScorerOptions): Promise<void> {
+  if (member.committed.size === 0) options.onStandby?.()
+  while (member.committed.size === 0 && !options.signal.aborted) await member.poll({ maxRecords: 1, timeoutMs: POLL_MS, signal: options.signal })
 }
 
 interface Loop {
