@@ -164,7 +164,7 @@ function transactionTests(): void {
     await (await zombie.commit(0, 1, new Map([['out', [{ value: 'before', timestamp: 1 }]]]))).durable
     await using connection = await connected()
     // Refused while the broker is still writing the markers of the commit before.
-    await vi.waitFor(() => initProducerIdV4.api.async(connection.to, `${prefixOf(url)}g/in`, 60_000, -1n, -1), { timeout: 5000, interval: 20 })
+    await vi.waitFor(() => initProducerIdV4.api.async(connection.to, `${prefixOf(url)}g/in/0`, 60_000, -1n, -1), { timeout: 5000, interval: 20 })
     const refused = zombie.commit(0, 2, new Map([['out', [{ value: 'zombie', timestamp: 1 }]]])).then(({ durable }) => durable)
     await expect(refused).rejects.toThrow(/taken over/)
     await expect(zombie.commit(0, 2, new Map()).then(({ durable }) => durable)).rejects.toThrow(/taken over/)
@@ -186,17 +186,22 @@ function transactionTests(): void {
     expect(await valuesOf(log, 'out')).toEqual(['before'])
   })
 
-  test('a member that was shut out hears of it when it polls', async () => {
+  test('a member that was shut out hears of it when it polls, and goes on with a new share', async () => {
     const url = `${fresh()}&session=6`
     await using log = await openEventLog(url)
     await log.append('in', [{ value: '', timestamp: 0 }])
-    const member = await log.join('g', 'in')
+    const heard: string[] = []
+    await using member = await log.join('g', 'in', {
+      onAssigned: async (partitions) => void heard.push(`+${partitions}`),
+      onRevoked: async (partitions, lost) => void heard.push(`${lost ? '!' : '-'}${partitions}`),
+    })
     await buryOwner(url, 'g', 'in')
-    const polled = async (): Promise<void> => {
-      for (;;) await member.poll({ maxRecords: 1, timeoutMs: 100 })
-    }
-    await expect(polled()).rejects.toThrow(/taken over/)
-    await member[Symbol.asyncDispose]()
+    await vi.waitFor(async () => {
+      await member.poll({ maxRecords: 1, timeoutMs: 100 })
+      expect(heard).toEqual(['+0', '!0', '+0'])
+    }, { timeout: 20_000 })
+    await (await member.commit(0, 1, new Map([['out', [{ value: 'after', timestamp: 1 }]]]))).durable
+    expect(await valuesOf(log, 'out')).toEqual(['after'])
   })
 }
 

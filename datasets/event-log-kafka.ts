@@ -22,7 +22,7 @@ export function openKafkaEventLog(url: string, tell: (message: string) => void):
   const topics = kafkaTopics(cluster)
   const append = appender(cluster, topics)
   const members = new Set<GroupMember>()
-  let readers = 0
+  let lanes = 0
   return {
     async createTopic(name, settings) {
       await topics.ensure(name, settings)
@@ -31,11 +31,10 @@ export function openKafkaEventLog(url: string, tell: (message: string) => void):
     topics: () => topics.list(),
     topic: async (name) => (await topics.describe([name]))[0],
     append,
-    read: (name, partition, options) => readRecords(cluster, topics, { name, partition, lane: `reader ${readers++}`, ...options }),
-    async join(group, topic, share) {
-      const member = await joinKafkaGroup({ cluster, group, topic, partitions: await topics.require(topic) }, topics)
+    read: (name, partition, options) => readRecords(cluster, topics, { name, partition, lane: `reader ${lanes++}`, ...options }),
+    async join(group, topic, share = {}) {
+      const member = await joinKafkaGroup({ cluster, topics, group, topic, lane: `member ${lanes++}` }, share)
       members.add(member)
-      await share?.onAssigned?.([...member.committed.keys()], member)
       return member
     },
     async [Symbol.asyncDispose]() {

@@ -49,6 +49,22 @@ export class PartitionFeed {
     this.#buffers = [...positions].map(([partition, next]) => ({ partition, next, batches: [], records: 0, asked: false }))
   }
 
+  /** Whether there is no partition to read. */
+  get empty(): boolean {
+    return this.#buffers.length === 0
+  }
+
+  /** Reads another partition, too. */
+  add(partition: number, next: number): void {
+    this.#buffers.push({ partition, next, batches: [], records: 0, asked: false })
+  }
+
+  /** Reads a partition no further; what has been fetched of it is let go. */
+  drop(partition: number): void {
+    const at = this.#buffers.findIndex((buffer) => buffer.partition === partition)
+    if (at >= 0) this.#buffers.splice(at, 1)
+  }
+
   /** Behind everything that was taken, markers of transactions included. */
   position(partition: number): number {
     const { batches, next } = this.#buffer(partition)

@@ -1,123 +1,82 @@
 import { hostname } from 'node:os'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { type Connection, describeGroupsV5, heartbeatV4, joinGroupV7, leaveGroupV5, offsetFetchV8, syncGroupV5, Writer } from '@platformatic/kafka'
-import { UserError } from '../configs/user-error.ts'
-import type { KafkaCluster } from './kafka-cluster.ts'
+import { type Connection, describeGroupsV5, heartbeatV4, joinGroupV7, leaveGroupV5, offsetFetchV8, syncGroupV5 } from '@platformatic/kafka'
+import { cooperativeAssignment, type Holder } from './assignor.ts'
+import type { KafkaCluster, Request } from './kafka-cluster.ts'
 import { kafkaErrors } from './kafka-error.ts'
-import { processState } from './living-process.ts'
-import { SECOND, type DurationMs } from './transaction.ts'
+import { decodeAssignment, decodeOwned, encodeAssignment, encodeSubscription } from './kafka-protocol.ts'
+import type { KafkaTopics } from './kafka-topics.ts'
+import { pidNamespace, processState } from './living-process.ts'
 
-/** A group's topic, by their names without the log's prefix. */
+/** A group's topic, by their names without the log's prefix, and what a member of it needs to reach them. */
 export interface KafkaSeat {
   cluster: KafkaCluster
+  topics: KafkaTopics
   group: string
   topic: string
-  partitions: number
+  /** The member's own: joining waits at the broker for the other members, and would hold up requests behind it. */
+  lane: string
 }
 
-/** This process's place in a Kafka consumer group, held by heartbeats. */
-export interface Membership extends AsyncDisposable {
+/** A member as the group coordinator knows it. */
+export interface Standing {
+  /** Empty before the first join. */
   memberId: string
   generation: number
-  /** Why the place was lost, when it was. */
-  lost: unknown
 }
 
-const PROTOCOL = 'fd-one-owner'
+/** Who may not share a group with whom is told by this name. */
+const PROTOCOL = 'fd-cooperative-sticky'
 
-/** Kafka's id of the group. A group of this port has an owner a topic, so the topic is part of it; it is the transactional id, too. */
-export function groupId({ cluster, group, topic }: KafkaSeat): string {
+/** Kafka's id of the group. A group of this port has a topic, so the topic is part of it. */
+export function groupId({ cluster, group, topic }: Pick<KafkaSeat, 'cluster' | 'group' | 'topic'>): string {
   return `${cluster.location.prefix}${group}/${topic}`
 }
 
+function topicName({ cluster, topic }: KafkaSeat): string {
+  return cluster.location.prefix + topic
+}
+
+function ask<T>(seat: KafkaSeat, request: Request<T>, lane?: string): Promise<T> {
+  return seat.cluster.call({ to: 'group', key: groupId(seat) }, request, lane)
+}
+
 /**
- * Takes the group's topic. Kafka hears of a killed process only when its session ends, so a member of this host whose
- * process has ended is shown out at once, and one of another host is given its session's time.
+ * Takes part in one rebalance, which waits for all other members: joins the next generation, and, as its leader, divides
+ * the partitions that the topic has now.
  *
- * @throws UserError when a living process has it.
+ * @param standing brought up to date as soon as the coordinator has answered
+ * @param owned the partitions this member has
+ * @returns those it is to have; what is missing of `owned` it must give up and then join again.
  */
-export async function takeSeat(seat: KafkaSeat): Promise<Membership> {
-  await awaitVacancy(seat)
-  const membership: Membership = { memberId: '', generation: -1, lost: undefined, [Symbol.asyncDispose]: async () => {} }
-  if (!(await enter(seat, membership))) {
-    await leave(seat, membership.memberId)
-    throw await taken(seat)
-  }
-  const stop = new AbortController()
-  const beating = beat(seat, membership, stop.signal)
-  membership[Symbol.asyncDispose] = async () => {
-    if (stop.signal.aborted) return
-    stop.abort()
-    membership.lost ??= new UserError(`Group "${seat.group}" on topic "${seat.topic}" was left by this process; nothing is written by it any more.`)
-    await beating
-    // Asked once: a place that cannot be given up now is free when its session ends.
-    await Promise.allSettled([seat.cluster.once({ to: 'group', key: groupId(seat) }, leaveRequest(seat, membership.memberId))])
-  }
-  return membership
-}
-
-async function membersOf(seat: KafkaSeat): Promise<{ memberId: string; clientId: string; clientHost: string }[]> {
-  const { cluster } = seat
+export async function rebalance(seat: KafkaSeat, standing: Standing, owned: readonly number[]): Promise<number[]> {
   const id = groupId(seat)
-  const { groups } = await cluster.call({ to: 'group', key: id }, (connection) => describeGroupsV5.api.async(connection, [id], false))
-  return groups[0].members
-}
-
-async function awaitVacancy(seat: KafkaSeat): Promise<void> {
-  // A member of another host cannot be looked at, only waited for.
-  const session = AbortSignal.timeout(seat.cluster.location.session * 1.5)
-  for (;;) {
-    const members = await membersOf(seat)
-    const dead = members.filter((member) => processOf(member) === 'dead')
-    for (const { memberId } of dead) await leave(seat, memberId)
-    if (members.length === dead.length) return
-    if (session.aborted || members.some((member) => processOf(member) === 'alive')) throw await taken(seat)
-    await sleep(250)
-  }
-}
-
-function processOf({ clientId }: { clientId: string }): 'alive' | 'dead' | 'elsewhere' {
-  const [, host, pid, started] = /^fd (\S+) (\d+) (\d*)$/.exec(clientId) ?? []
-  if (host !== hostname()) return 'elsewhere'
-  return processState({ pid: Number(pid), started }) === 'ended' ? 'dead' : 'alive'
-}
-
-async function taken(seat: KafkaSeat): Promise<UserError> {
-  return new UserError(`Group "${seat.group}" already reads topic "${seat.topic}" in ${await ownerOf(seat)}. Stop that process, or read as another group (--group NAME).`)
-}
-
-/** Who has the group's topic now, for messages: `process 4711 on host1`. */
-async function ownerOf(seat: KafkaSeat): Promise<string> {
-  const owner = (await membersOf(seat)).at(0)
-  const [, host, pid] = /^fd (\S+) (\d+) /.exec(owner?.clientId ?? '') ?? []
-  if (pid !== undefined) return `process ${pid} on ${host}`
-  return owner === undefined ? 'another process' : `client "${owner.clientId}" on ${owner.clientHost}`
-}
-
-/** Joins the group's next generation. @returns whether this process has the topic in it. */
-async function enter(seat: KafkaSeat, membership: Membership): Promise<boolean> {
-  const { cluster, topic, partitions } = seat
-  const { session } = cluster.location
-  const id = groupId(seat)
-  const protocols = [{ name: PROTOCOL, metadata: subscription(cluster.location.prefix + topic) }]
-  const join = () =>
-    cluster.call({ to: 'group', key: id }, (connection) => joinGroupV7.api.async(connection, id, session, session, membership.memberId, null, 'consumer', protocols), `group ${id}`)
+  const { session } = seat.cluster.location
+  const protocols = [{ name: PROTOCOL, metadata: encodeSubscription(topicName(seat), owned) }]
+  // A living member that does not poll, busy with a batch, holds the others up for as long as three sessions.
+  const join = (): ReturnType<typeof joinGroupV7.api.async> =>
+    ask(seat, (connection) => joinGroupV7.api.async(connection, id, session, 3 * session, standing.memberId, null, 'consumer', protocols), seat.lane)
   const joined = await join().catch((error: unknown) => {
     // The first answer only gives the id to join with.
-    membership.memberId = givenMemberId(error)
+    standing.memberId = givenMemberId(error)
     return join()
   })
-  membership.memberId = joined.memberId
-  membership.generation = joined.generationId
-  // One member owns all: the leader, who is the one that was there first.
-  const all = assignment(cluster.location.prefix + topic, partitions)
-  const assignments = joined.members.map(({ memberId }) => ({ memberId, assignment: memberId === joined.leader ? all : assignment(cluster.location.prefix + topic, 0) }))
-  await cluster.call(
-    { to: 'group', key: id },
-    (connection) => syncGroupV5.api.async(connection, id, joined.generationId, joined.memberId, null, 'consumer', PROTOCOL, joined.leader === joined.memberId ? assignments : []),
-    `group ${id}`,
+  standing.memberId = joined.memberId
+  standing.generation = joined.generationId
+  // Partitions may have been added, and a coordinator may have moved.
+  seat.cluster.forget()
+  const members = joined.members.map(({ memberId, metadata }) => ({ id: memberId, holds: decodeOwned(metadata, topicName(seat)) }))
+  const assignments = joined.memberId === joined.leader ? await divide(seat, members) : []
+  const { assignment } = await ask(
+    seat,
+    (connection) => syncGroupV5.api.async(connection, id, joined.generationId, joined.memberId, null, 'consumer', PROTOCOL, assignments),
+    seat.lane,
   )
-  return joined.leader === joined.memberId
+  return decodeAssignment(assignment, topicName(seat))
+}
+
+async function divide(seat: KafkaSeat, members: Holder[]): Promise<{ memberId: string; assignment: Buffer }[]> {
+  const shares = cooperativeAssignment(members, await seat.topics.require(seat.topic))
+  return [...shares].map(([memberId, partitions]) => ({ memberId, assignment: encodeAssignment(topicName(seat), partitions) }))
 }
 
 /** @throws the error when it is not the one that gives an id. */
@@ -129,56 +88,38 @@ function givenMemberId(error: unknown): string {
   throw error
 }
 
-/** What the member reads, as Kafka's own tools understand it (ConsumerProtocolSubscription, version 0). */
-function subscription(topic: string): Buffer {
-  return Writer.create().appendInt16(0).appendArray([topic], (w) => void w.appendString(topic, false), false, false).appendBytes(null, false).buffer
+/** Shows that the member lives. @throws what the coordinator answers: that a rebalance is in progress, or the member none of its any more. */
+export async function heartbeat(seat: KafkaSeat, { memberId, generation }: Standing): Promise<void> {
+  await ask(seat, (connection) => heartbeatV4.api.async(connection, groupId(seat), generation, memberId, null))
 }
 
-/** ConsumerProtocolAssignment, version 0: the topic's first `partitions` partitions. */
-function assignment(topic: string, partitions: number): Buffer {
-  const numbers = Array.from({ length: partitions }, (_, number) => number)
-  const topics = partitions === 0 ? [] : [topic]
-  return Writer.create()
-    .appendInt16(0)
-    .appendArray(topics, (w) => void w.appendString(topic, false).appendArray(numbers, (v, number) => void v.appendInt32(number), false, false), false, false)
-    .appendBytes(null, false).buffer
-}
-
-/** Shows that the process lives until `signal` aborts, and takes part in rebalances; sets `lost` when the place is gone. */
-async function beat(seat: KafkaSeat, membership: Membership, signal: AbortSignal): Promise<void> {
-  const { cluster } = seat
+/**
+ * Shows members of this host out whose process has ended: Kafka hears of a killed process only when its session ends.
+ *
+ * @returns whether there was one.
+ */
+export async function showOutTheDead(seat: KafkaSeat): Promise<boolean> {
   const id = groupId(seat)
-  const every: DurationMs = cluster.location.session / 4
-  while (!signal.aborted && membership.lost === undefined) {
-    await Promise.allSettled([sleep(every, undefined, { signal, ref: false })])
-    if (signal.aborted) return
-    try {
-      await cluster.call({ to: 'group', key: id }, (connection) => heartbeatV4.api.async(connection, id, membership.generation, membership.memberId, null), `group ${id}`)
-    } catch (error) {
-      const rebalance = kafkaErrors(error).includes('REBALANCE_IN_PROGRESS')
-      if (rebalance && (await enter(seat, membership).catch(() => false))) continue
-      if (!signal.aborted) membership.lost = kafkaErrors(error).length > 0 ? await takenOver(seat, error) : error
-    }
-  }
+  const { groups } = await ask(seat, (connection) => describeGroupsV5.api.async(connection, [id], false))
+  const dead = groups[0].members.filter(hasEnded)
+  for (const { memberId } of dead) await leave(seat, memberId)
+  return dead.length > 0
 }
 
-/** The error of a member that has been replaced, or was silent for longer than its session. */
-export async function takenOver(seat: KafkaSeat, cause: unknown): Promise<UserError> {
-  const { group, topic, cluster } = seat
-  const owner = await ownerOf(seat).catch(() => 'another process')
-  return new UserError(
-    `Group "${group}" on topic "${topic}" was taken over by ${owner}, or this one was silent for ${cluster.location.session / SECOND} s; nothing was written by it since. Let one of the two run, or read as another group (--group NAME).`,
-    { cause },
-  )
+/** Whether a member's process has, as far as it can be seen from here: its name (`kafka-links.ts`) tells the host and the pid namespace, for which alone the pid stands. */
+function hasEnded({ clientId }: { clientId: string }): boolean {
+  const [, host, pid, started, namespace] = /^fd (\S+) (\d+) (\d*) (\d*)$/.exec(clientId) ?? []
+  return host === hostname() && namespace === pidNamespace() && processState({ pid: Number(pid), started }) === 'ended'
 }
 
-function leaveRequest(seat: KafkaSeat, memberId: string): (connection: Connection) => Promise<unknown> {
+/** The request by which a member leaves, for one who asks once. */
+export function leaveRequest(seat: KafkaSeat, memberId: string): (connection: Connection) => Promise<unknown> {
   return (connection) => leaveGroupV5.api.async(connection, groupId(seat), [{ memberId, groupInstanceId: null, reason: null }])
 }
 
-async function leave(seat: KafkaSeat, memberId: string): Promise<void> {
+export async function leave(seat: KafkaSeat, memberId: string): Promise<void> {
   try {
-    await seat.cluster.call({ to: 'group', key: groupId(seat) }, leaveRequest(seat, memberId))
+    await ask(seat, leaveRequest(seat, memberId))
   } catch (error) {
     // Out already: that is all that was wanted.
     if (!kafkaErrors(error).includes('UNKNOWN_MEMBER_ID')) throw error
@@ -186,12 +127,10 @@ async function leave(seat: KafkaSeat, memberId: string): Promise<void> {
 }
 
 /** The group's next offset to consume by partition, 0 where none was committed. Waits for transactions that are being closed. */
-export async function committedOffsets(seat: KafkaSeat): Promise<Map<number, number>> {
-  const { cluster, topic, partitions } = seat
-  const id = groupId(seat)
-  const numbers = Array.from({ length: partitions }, (_, number) => number)
-  const request = [{ groupId: id, memberId: null, memberEpoch: -1, topics: [{ name: cluster.location.prefix + topic, partitionIndexes: numbers }] }]
-  const { groups } = await cluster.call({ to: 'group', key: id }, (connection) => offsetFetchV8.api.async(connection, request, true))
+export async function committedOffsets(seat: KafkaSeat, partitions: readonly number[]): Promise<Map<number, number>> {
+  const topics = [{ name: topicName(seat), partitionIndexes: [...partitions] }]
+  const request = [{ groupId: groupId(seat), memberId: null, memberEpoch: -1, topics }]
+  const { groups } = await ask(seat, (connection) => offsetFetchV8.api.async(connection, request, true))
   const found = groups[0].topics[0]?.partitions ?? []
-  return new Map(numbers.map((number) => [number, Math.max(0, Number(found.find(({ partitionIndex }) => partitionIndex === number)?.committedOffset ?? 0n))]))
+  return new Map(partitions.map((number) => [number, Math.max(0, Number(found.find(({ partitionIndex }) => partitionIndex === number)?.committedOffset ?? 0n))]))
 }

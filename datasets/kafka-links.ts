@@ -2,7 +2,7 @@ import { isIP } from 'node:net'
 import { hostname } from 'node:os'
 import { Connection } from '@platformatic/kafka'
 import type { KafkaLocation } from './kafka-location.ts'
-import { thisProcess } from './living-process.ts'
+import { pidNamespace, thisProcess } from './living-process.ts'
 import { SECOND } from './transaction.ts'
 
 export interface Address {
@@ -10,10 +10,10 @@ export interface Address {
   port: number
 }
 
-/** `fd HOST PID START`, as the group coordinator shows a member: by it another `fd` of the host knows whether its process still runs. */
+/** `fd HOST PID START NAMESPACE`, as the group coordinator shows a member: by it another `fd` of the host, or container, knows whether its process still runs. */
 function processName(): string {
   const { pid, started } = thisProcess()
-  return `fd ${hostname()} ${pid} ${started}`
+  return `fd ${hostname()} ${pid} ${started} ${pidNamespace()}`
 }
 
 /** Connections by broker and lane, each opened when first needed. A broker answers one connection's requests in turn. */
@@ -33,8 +33,8 @@ export class KafkaLinks {
     const { tls, sasl, session } = this.#location
     const connection = new Connection(processName(), {
       connectTimeout: 5 * SECOND,
-      // Joining a group may take as long as a member of it may be silent.
-      requestTimeout: Math.max(30 * SECOND, 2 * session),
+      // Joining a group takes as long as its busiest member needs to poll: at most three sessions (`kafka-group.ts`).
+      requestTimeout: Math.max(30 * SECOND, 5 * session),
       tls,
       tlsServerName: tls !== undefined && isIP(host) === 0,
       sasl,

@@ -14,7 +14,7 @@ export interface KafkaLocation {
   sasl?: ConnectionOptions['sasl']
   /** How long a call waits for a cluster that answered before and does not now. */
   patience: DurationMs
-  /** How long a group's member may be silent before another takes its place. Brokers allow 6 s to 30 min by default. */
+  /** How long a group's member may be silent before its partitions go to others. Brokers allow 6 s to 30 min by default. */
   session: DurationMs
 }
 
@@ -32,7 +32,7 @@ const URL_PATTERN = /^kafka:\/\/(?:([^@/?:]*):([^@/?]*)@)?([^@/?]+)\/?(?:\?(.*))
  *     ca        a PEM file of authorities to check it against instead; cert and key: PEM files of a client certificate
  *     prefix    put before the name of every topic and group
  *     patience  seconds that a call waits for a cluster that has gone (60)
- *     session   seconds after which a silent owner of a group's topic is replaced (10)
+ *     session   seconds after which the partitions of a silent member of a group are divided among the others (10)
  *
  * @throws UserError for anything else, or a PEM file that cannot be read.
  */

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, readlinkSync } from 'node:fs'
 import { errorCode } from '../configs/user-error.ts'
 
 /** A process of this machine, told apart from a later one that was given the same pid. */
@@ -20,6 +20,16 @@ export function processState({ pid, started }: ProcessMark): 'running' | 'stoppe
   if (found === undefined) return started === '' && hasPid(pid) ? 'running' : 'ended'
   if (found.started !== started || found.state === 'Z' || found.state === 'X') return 'ended'
   return found.state === 'T' ? 'stopped' : 'running'
+}
+
+/** Number of the pid namespace, outside of which this system's pids mean nothing: containers may share a host's name. Empty where the system has no /proc. */
+export function pidNamespace(): string {
+  try {
+    return readlinkSync('/proc/self/ns/pid').replace(/\D/g, '')
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return ''
+    throw error
+  }
 }
 
 function hasPid(pid: number): boolean {
