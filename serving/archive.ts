@@ -25,11 +25,17 @@ const POLL_MS = 200
  */
 export async function archive(parts: { log: EventLog; lake: Lake }, options: ArchiveOptions): Promise<void> {
   await parts.log.createTopic(options.topic)
-  await using member = await parts.log.join(options.group, options.topic)
   const waiting = new Map<number, { batches: RecordBatch[]; records: number; since: number }>()
-  const writeDue = async (all: boolean): Promise<void> => {
+  await using member = await parts.log.join(options.group, options.topic, {
+    async onRevoked(partitions, lost) {
+      // What another has taken over it writes itself, from the committed offset.
+      if (lost) for (const partition of partitions) waiting.delete(partition)
+      else await writeDue((partition) => partitions.includes(partition))
+    },
+  })
+  const writeDue = async (now: (partition: number) => boolean): Promise<void> => {
     for (const [partition, { batches, records, since }] of waiting) {
-      if (!all && records < options.maxRecords && options.now() - since < options.everyMs) continue
+      if (!now(partition) && records < options.maxRecords && options.now() - since < options.everyMs) continue
       waiting.delete(partition)
       await writeBatch(parts.lake, member, joinBatches(batches))
       options.onWritten?.(records)
@@ -45,9 +51,9 @@ export async function archive(parts: { log: EventLog; lake: Lake }, options: Arc
     } else if (options.endWhenIdle() && (await member.idle())) {
       break
     }
-    await writeDue(false)
+    await writeDue(() => false)
   }
-  await writeDue(true)
+  await writeDue(() => true)
 }
 
 async function writeBatch(lake: Lake, member: GroupMember, batch: RecordBatch): Promise<void> {
