@@ -55,6 +55,8 @@ const schema = z.strictObject({
   scorer: z
     .strictObject({
       group: z.string().default('scorer'),
+      /** Partitions of the topic `transactions` when it is made, by whoever comes first: as many scorers of a group can share the work. */
+      partitions: z.number().int().positive().default(1),
       /** Least time between two state checkpoints, ms; also the most work repeated after a kill. */
       checkpointEveryMs: z.number().int().positive().default(1000),
       /** Most transactions in one ONNX call. */

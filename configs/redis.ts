@@ -95,7 +95,7 @@ export class RedisConnection implements AsyncDisposable {
   readonly address: RedisAddress
   readonly #redis: Redis
   readonly #tell: (line: string) => void
-  readonly #checks: SessionCheck[] = []
+  readonly #checks = new Set<SessionCheck>()
   /** Resolves when commands can be sent, rejects when the server has refused us; a settled one is replaced when its connection ends. */
   #usable = unsettled()
   #sessions = 0
@@ -132,9 +132,10 @@ export class RedisConnection implements AsyncDisposable {
     }
   }
 
-  /** Adds a check that later sessions pass before they are used. One that rejects counts as a lost connection. */
-  onReconnect(check: SessionCheck): void {
-    this.#checks.push(check)
+  /** Adds a check that later sessions pass before they are used, until it is disposed of. One that rejects counts as a lost connection. */
+  onReconnect(check: SessionCheck): Disposable {
+    this.#checks.add(check)
+    return { [Symbol.dispose]: () => void this.#checks.delete(check) }
   }
 
   /**
@@ -192,7 +193,7 @@ export class RedisConnection implements AsyncDisposable {
 
   async #ready(): Promise<void> {
     try {
-      await Promise.all(this.#checks.map((check) => check(this.#redis)))
+      await Promise.all([...this.#checks].map((check) => check(this.#redis)))
     } catch (error) {
       this.#lastError = error
       this.#redis.disconnect(true)

@@ -1,7 +1,7 @@
 import type { DatasetSchema } from '../datasets/dataset.ts'
 import { DAY, FRAUD_LABEL, HOUR, type DurationMs, type EventBatch } from '../datasets/transaction.ts'
 import { categoryCode } from './category.ts'
-import { featureNames, type FeatureService, type RequestFeature } from './view.ts'
+import { featureNames, type FeatureService, type FeatureView, type RequestFeature } from './view.ts'
 import { ViewFold } from './view-fold.ts'
 
 /** Features of the transactions of one batch, row-major `rows × names.length`, in log order. Reused by the next call. */
@@ -18,6 +18,23 @@ export interface FreshKeys {
   keys: (number | string)[]
 }
 
+export interface ServiceFoldOptions {
+  lateness?: DurationMs
+  maxEvents?: number
+  /** Views of the service to fold, when not all: a stage of a chain folds its own. */
+  views?: readonly FeatureView[]
+  /** A fold of these views to go on from; state is shared with it. */
+  from?: ServiceFold
+}
+
+/** A view that is folded: the first of its columns, its place in `schema.entities`, the slots of a batch's keys. */
+interface Folded {
+  fold: ViewFold
+  column: number
+  entity: number
+  slots: Uint32Array
+}
+
 /**
  * All features of a service over one stream of events: request features from the row, aggregates from their views' folds.
  * Not reentrant: one batch at a time.
@@ -25,52 +42,66 @@ export interface FreshKeys {
 export class ServiceFold {
   readonly service: FeatureService
   readonly names: string[]
-  readonly views: ViewFold[]
-  readonly #entities: number[]
+  readonly views: ViewFold[] = []
+  readonly #requests: { feature: RequestFeature; column: number }[] = []
+  readonly #folded: Folded[] = []
   readonly #schema: DatasetSchema
   readonly #scale: number
-  readonly #slots: Uint32Array[] = []
   #prepared: EventBatch | undefined
   readonly #matrix: FeatureMatrix = { rows: 0, values: new Float64Array(0), late: new Uint8Array(0) }
 
-  constructor(service: FeatureService, schema: DatasetSchema, settings: { lateness?: DurationMs; maxEvents?: number } = {}) {
+  constructor(service: FeatureService, schema: DatasetSchema, { views = service.views, from, ...settings }: ServiceFoldOptions = {}) {
     this.service = service
     this.names = featureNames(service)
     this.#schema = schema
     this.#scale = 10 ** schema.amount.minorUnits
-    const aggregates = service.views.filter((view) => view.kind === 'aggregate')
-    this.views = aggregates.map((view) => new ViewFold(view, { ...settings, scale: this.#scale }))
-    this.#entities = aggregates.map((view) => schema.entities.findIndex((entity) => entity.name === view.entity))
+    let column = 0
+    for (const view of service.views) {
+      if (!views.includes(view)) {
+        column += view.features.length
+      } else if (view.kind === 'request') {
+        for (const feature of view.features) this.#requests.push({ feature, column: column++ })
+      } else {
+        const fold = from?.views.find((known) => known.view === view) ?? new ViewFold(view, { ...settings, scale: this.#scale })
+        this.views.push(fold)
+        this.#folded.push({ fold, column, entity: schema.entities.findIndex(({ name }) => name === view.entity), slots: new Uint32Array(0) })
+        column += view.features.length
+      }
+    }
+  }
+
+  /** Columns that this fold computes, in order. */
+  get columns(): number[] {
+    const own = this.#folded.flatMap(({ fold, column }) => fold.view.features.map((_, f) => column + f))
+    return [...this.#requests.map(({ column }) => column), ...own].sort((a, b) => a - b)
   }
 
   /** Finds the keys of a batch and returns those seen for the first time: their stored state, if any, is restored before `fold`. */
   prepare(batch: EventBatch): FreshKeys[] {
     this.#prepared = batch
-    return this.views.flatMap((view, v) => {
-      if (this.#slots[v] === undefined || this.#slots[v].length < batch.size) this.#slots[v] = new Uint32Array(batch.size)
-      const keys = view.resolve(batch, this.#entities[v], this.#slots[v])
-      return keys.length > 0 ? [{ view, keys }] : []
+    return this.#folded.flatMap((folded) => {
+      if (folded.slots.length < batch.size) folded.slots = new Uint32Array(batch.size)
+      const keys = folded.fold.resolve(batch, folded.entity, folded.slots)
+      return keys.length > 0 ? [{ view: folded.fold, keys }] : []
     })
   }
 
-  /** Folds a batch; one that was not prepared starts its new keys empty. */
-  fold(batch: EventBatch): FeatureMatrix {
+  /**
+   * Folds a batch; one that was not prepared starts its new keys empty. Columns of views that are not folded here are those
+   * of `earlier`, what the stages before found for the same rows; without it they are 0.
+   */
+  fold(batch: EventBatch, earlier?: FeatureMatrix): FeatureMatrix {
     if (this.#prepared !== batch) this.prepare(batch)
     this.#prepared = undefined
     const matrix = this.#room(batch.size)
     const width = this.names.length
-    let column = 0
-    let nextView = 0
-    for (const view of this.service.views) {
-      if (view.kind === 'request') {
-        view.features.forEach((feature, f) => this.#request(feature, batch, matrix.values, width, column + f))
-      } else {
-        this.views[nextView].fold(batch, this.#slots[nextView], matrix.values, width, column, matrix.late)
-        nextView++
-      }
-      column += view.features.length
-    }
     matrix.rows = transactionsOf(batch)
+    if (earlier !== undefined) {
+      matrix.values.set(earlier.values.subarray(0, matrix.rows * width))
+      matrix.late.set(earlier.late.subarray(0, matrix.rows))
+    }
+    for (const { feature, column } of this.#requests) this.#request(feature, batch, matrix.values, width, column)
+    for (const { fold, column, slots } of this.#folded) fold.fold(batch, slots, matrix.values, width, column, matrix.late)
     return matrix
   }
 

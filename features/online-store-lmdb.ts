@@ -1,19 +1,23 @@
+import { randomUUID } from 'node:crypto'
 import { openEnvironment, type Bytes, type Environment } from '../configs/lmdb.ts'
 import { UserError } from '../configs/user-error.ts'
-import type { Base, Checkpoint, EntityState, GroupState, OnlineStore } from './online-store.ts'
+import { takenState, type Base, type Checkpoint, type EntityState, type GroupPartition, type GroupState, type OnlineStore, type OwnedState } from './online-store.ts'
 
 /** Keys in one transaction of `publish`: large enough to amortise the commit, small enough to let others write in between. */
 const PUBLISH_BATCH = 5_000
 
 /**
  * The embedded driver: one LMDB environment with two databases, `states` (scope, view, key → blob) and `records`
- * (newest base by service, checkpoint by scope, as JSON). A checkpoint and its states are one transaction.
+ * (newest base by service, checkpoint by scope, as JSON; owner by scope). A checkpoint and its states are one transaction,
+ * which begins by asking whether the writer still owns them.
  */
 export function openLmdbOnlineStore(folder: string): OnlineStore {
   const environment = openEnvironment(folder)
   const states = environment.database('states')
   const records = environment.database('records')
-  const newest = (service: string): Base | undefined => readRecord<Base>(environment, records, `base/${service}`)
+  const parts: Parts = { environment, states, records }
+  const newest = (service: string): Base | undefined => readRecord<Base>(parts, `base/${service}`)
+  const newestOr = (service: string): Base => newest(service) ?? emptyBase(service)
   return {
     base: async (service) => newest(service),
     publish: async (draft, entities) => {
@@ -22,27 +26,47 @@ export function openLmdbOnlineStore(folder: string): OnlineStore {
         environment.write(() => putStates(states, baseScope(base), batch))
       }
       environment.write(() => records.putSync(text(`base/${base.service}`), toJson(base)))
-      expire(environment, states, records, base)
+      expire(parts, base)
       return base
     },
-    group: async (service, group) => openGroup(environment, states, records, newest(service) ?? emptyBase(service), group),
+    group: async (service, place) => openState(parts, newestOr(service), place),
+    take: async (service, place) => takeState(parts, newestOr(service), place),
     [Symbol.asyncDispose]: () => environment.close(),
   }
 }
 
-function openGroup(environment: Environment, states: Bytes, records: Bytes, base: Base, group: string): GroupState {
-  const scope = groupScope(base, group)
-  const record = `checkpoint/${scope}`
+interface Parts {
+  environment: Environment
+  states: Bytes
+  records: Bytes
+}
+
+function openState(parts: Parts, base: Base, place: GroupPartition): GroupState {
+  const { environment, states } = parts
+  const scope = groupScope(base, place)
   return {
     base,
-    checkpoint: readRecord<Checkpoint>(environment, records, record),
+    checkpoint: readRecord<Checkpoint>(parts, checkpointRecord(scope)),
     read: async (view, keys) =>
       environment.read(() => keys.map((key) => states.getBinary(stateKey(scope, view, key)) ?? states.getBinary(stateKey(baseScope(base), view, key)))),
+  }
+}
+
+function takeState(parts: Parts, base: Base, place: GroupPartition): OwnedState {
+  const { environment, states, records } = parts
+  const scope = groupScope(base, place)
+  const owner = text(randomUUID())
+  // First the name, then the look: what is read afterwards, nobody else changes.
+  environment.write(() => records.putSync(text(ownerRecord(scope)), owner))
+  return {
+    ...openState(parts, base, place),
     write: async (changed, checkpoint) =>
       environment.write(() => {
+        if (records.getBinary(text(ownerRecord(scope)))?.equals(owner) !== true) throw takenState(place)
         putStates(states, scope, changed)
-        records.putSync(text(record), toJson(checkpoint))
+        records.putSync(text(checkpointRecord(scope)), toJson(checkpoint))
       }),
+    [Symbol.dispose]: () => {},
   }
 }
 
@@ -51,13 +75,14 @@ function emptyBase(service: string): Base {
 }
 
 /** Removes bases before the previous one, with what groups wrote on them; the previous may still be read by a running scorer. */
-function expire(environment: Environment, states: Bytes, records: Bytes, base: Base): void {
+function expire({ environment, states, records }: Parts, base: Base): void {
   for (let version = Math.max(0, base.version - 3); version <= base.version - 2; version++) {
     const old = { ...base, version }
     environment.write(() => {
       removeUnder(states, `${baseScope(old)}\0`)
-      removeUnder(states, `${groupScope(old, '')}`)
-      removeUnder(records, `checkpoint/${groupScope(old, '')}`)
+      removeUnder(states, groupsOf(old))
+      removeUnder(records, checkpointRecord(groupsOf(old)))
+      removeUnder(records, ownerRecord(groupsOf(old)))
     })
   }
 }
@@ -74,7 +99,10 @@ function putStates(states: Bytes, scope: string, entities: Iterable<EntityState>
 }
 
 const baseScope = (base: Base): string => `base/${base.service}/${base.version}`
-const groupScope = (base: Base, group: string): string => `group/${base.service}/${base.version}/${group}`
+const groupsOf = (base: Base): string => `group/${base.service}/${base.version}/`
+const groupScope = (base: Base, { group, topic, partition }: GroupPartition): string => `${groupsOf(base)}${group}\0${topic}\0${partition}`
+const checkpointRecord = (scope: string): string => `checkpoint/${scope}`
+const ownerRecord = (scope: string): string => `owner/${scope}`
 
 /** The key's type is part of it: 42 and "42" are different entities. */
 function stateKey(scope: string, view: string, key: number | string): Buffer {
@@ -88,7 +116,7 @@ function toJson(value: Base | Checkpoint): Buffer {
   return text(JSON.stringify({ ...value, watermark: Number.isFinite(value.watermark) ? value.watermark : null }))
 }
 
-function readRecord<T extends Base | Checkpoint>(environment: Environment, records: Bytes, key: string): T | undefined {
+function readRecord<T extends Base | Checkpoint>({ environment, records }: Parts, key: string): T | undefined {
   const bytes = environment.read(() => records.getBinary(text(key)))
   if (bytes === undefined) return undefined
   try {

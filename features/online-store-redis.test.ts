@@ -8,12 +8,13 @@ import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { UserError } from '../configs/user-error.ts'
 import { onlineStoreContract } from './online-store.contract.ts'
-import { openOnlineStore, type Base, type Checkpoint, type EntityState } from './online-store.ts'
+import { openOnlineStore, type Base, type Checkpoint, type EntityState, type GroupPartition } from './online-store.ts'
 import { freePort, redisServerOnPath, startRedis, type RedisProcess } from './redis-process.ts'
 
 const draft: Omit<Base, 'version'> = { service: 'card-fraud', serviceDigest: 'd', watermark: 5, minorUnits: 2 }
 const state = (key: number, text: string): EntityState => ({ view: 'customers', key, bytes: Buffer.from(text) })
-const checkpoint = (offset: number): Checkpoint => ({ offsets: { 0: offset }, watermark: offset, minorUnits: 2 })
+const checkpoint = (offset: number): Checkpoint => ({ offset, watermark: offset, minorUnits: 2 })
+const a: GroupPartition = { group: 'a', topic: 'transactions', partition: 0 }
 const texts = (read: (Uint8Array | undefined)[]): (string | undefined)[] => read.map((bytes) => (bytes === undefined ? undefined : Buffer.from(bytes).toString()))
 function* states(count: number, text: string): Generator<EntityState> {
   for (let key = 0; key < count; key++) yield state(key, text)
@@ -113,8 +114,8 @@ describe.runIf(redisServerOnPath)('a server that refuses', () => {
   test('a record that is not ours', async () => {
     const server = await started()
     await using store = await openOnlineStore(server.url())
-    await server.command('SET', '{fd:card-fraud:0:a}:checkpoint', 'hello')
-    expect(await refusal(store.group('card-fraud', 'a'))).toMatch(/not a record of ours.*prefix/)
+    await server.command('SET', '{fd:card-fraud:0:a:transactions:0}:checkpoint', 'hello')
+    expect(await refusal(store.group('card-fraud', a))).toMatch(/not a record of ours.*prefix/)
     await server.command('LPUSH', '{fd:card-fraud}:base', 'hello')
     expect(await refusal(store.base('card-fraud'))).toMatch(/other data under our keys.*prefix/)
   })
@@ -128,13 +129,13 @@ describe.runIf(redisServerOnPath)('a server that refuses', () => {
     const server = await started(['--maxmemory', '6mb'])
     await using store = await openOnlineStore(server.url())
     await store.publish(draft, [state(1, 'one')])
-    const group = await store.group('card-fraud', 'a')
+    const group = await store.take('card-fraud', a)
     await group.write([state(1, 'ONE')], checkpoint(1))
     expect(await refusal(store.publish(draft, states(10_000, 'x'.repeat(2000))))).toMatch(/out of memory.*maxmemory/)
     expect((await store.base('card-fraud'))?.version).toBe(1)
-    expect(await server.command('DBSIZE')).toBe(5)
+    expect(await server.command('DBSIZE')).toBe(6)
     expect(await refusal(group.write([state(1, 'lost'), state(2, 'x'.repeat(8_000_000))], checkpoint(2)))).toMatch(/out of memory/)
-    const again = await store.group('card-fraud', 'a')
+    const again = await store.group('card-fraud', a)
     expect(again.checkpoint).toEqual(checkpoint(1))
     expect(texts(await again.read('customers', [1, 2]))).toEqual(['ONE', undefined])
   })
@@ -147,7 +148,7 @@ describe.runIf(redisServerOnPath)('a server that refuses', () => {
   test('writes because it is a replica, or cannot save', async () => {
     const server = await started(['--save', '3600 1000000'])
     await using store = await openOnlineStore(server.url())
-    const group = await store.group('card-fraud', 'a')
+    const group = await store.take('card-fraud', a)
     await server.command('REPLICAOF', '127.0.0.1', String(await freePort()))
     expect(await refusal(group.write([state(1, 'x')], checkpoint(1)))).toMatch(/read-only replica/)
     await server.command('REPLICAOF', 'NO', 'ONE')
@@ -174,7 +175,7 @@ describe.runIf(redisServerOnPath && openssl)('over TLS', () => {
       expect(await refusal(openOnlineStore(`redis://localhost:${port}?commandMs=1000`))).toMatch(/rediss:/)
       await using store = await openOnlineStore(`rediss://localhost:${port}?ca=${encodeURIComponent(certificate)}`)
       await store.publish(draft, states(20_000, 'x'))
-      const group = await store.group('card-fraud', 'a')
+      const group = await store.take('card-fraud', a)
       expect(texts(await group.read('customers', [0, 19_999]))).toEqual(['x', 'x'])
     } finally {
       await rm(folder, { recursive: true })
@@ -190,7 +191,7 @@ describe.runIf(redisServerOnPath)('a server that goes away', () => {
     const told: string[] = []
     await using store = await openOnlineStore(server.url('?outageMs=20000'), (line) => told.push(line))
     await store.publish(draft, states(2000, 'base'))
-    const group = await store.group('card-fraud', 'a')
+    const group = await store.take('card-fraud', a)
     const over = new AbortController()
     const kills = (async () => {
       for (let kill = 0; kill < 3; kill++) {
@@ -207,7 +208,7 @@ describe.runIf(redisServerOnPath)('a server that goes away', () => {
       expect(texts(await group.read('customers', [offset % 700, 1000, 1500]))).toEqual([`at ${offset}`, `at ${offset}`, 'base'])
     }
     await kills
-    const again = await store.group('card-fraud', 'a')
+    const again = await store.group('card-fraud', a)
     expect(again.checkpoint).toEqual(checkpoint(offset - 1))
     expect(texts(await again.read('customers', [1000]))).toEqual([`at ${offset - 1}`])
     expect(told.filter((line) => line.startsWith('Lost')).length).toBe(3)
@@ -226,7 +227,7 @@ describe.runIf(redisServerOnPath)('a server that goes away', () => {
     })())
     await restarted
     const keys = Array.from({ length: 60_000 }, (_, key) => key)
-    const group = await store.group('card-fraud', 'a')
+    const group = await store.take('card-fraud', a)
     expect(texts(await group.read('customers', keys))).toEqual(keys.map((key) => `value ${key}`))
   })
 
@@ -234,7 +235,7 @@ describe.runIf(redisServerOnPath)('a server that goes away', () => {
     const server = await started()
     await using store = await openOnlineStore(server.url())
     await store.publish(draft, [state(1, 'one')])
-    const group = await store.group('card-fraud', 'a')
+    const group = await store.take('card-fraud', a)
     await group.write([state(2, 'two')], checkpoint(1))
     const load = store.publish(draft, (function* () {
       for (let key = 0; key < 60_000; key++) {
@@ -245,7 +246,7 @@ describe.runIf(redisServerOnPath)('a server that goes away', () => {
     expect(await refusal(load)).toMatch(/lost a part/)
     expect(await refusal(group.read('customers', [2]))).toMatch(/came back without state.*group "a"/)
     expect(await refusal(group.write([state(3, 'three')], checkpoint(2)))).toMatch(/came back without state/)
-    expect((await store.group('card-fraud', 'a')).checkpoint).toBeUndefined()
+    expect((await store.group('card-fraud', a)).checkpoint).toBeUndefined()
   })
 
   test('or hangs before it was ever reached: opening ends too', async () => {
@@ -257,7 +258,7 @@ describe.runIf(redisServerOnPath)('a server that goes away', () => {
   test('for good, or hangs: calls end after the time the URL gives', async () => {
     const server = await started()
     await using store = await openOnlineStore(server.url('?commandMs=200&outageMs=600'))
-    const group = await store.group('card-fraud', 'a')
+    const group = await store.take('card-fraud', a)
     server.signal('SIGSTOP')
     expect(await refusal(group.read('customers', [1]))).toMatch(/away for 0\.6 s/)
     server.signal('SIGCONT')
@@ -282,7 +283,7 @@ describe.runIf(redisServerOnPath)('a publish', () => {
     child.kill('SIGKILL')
     await once(child, 'close')
     expect((await store.base('card-fraud'))?.version).toBe(1)
-    expect(texts(await (await store.group('card-fraud', 'a')).read('customers', [1, 2]))).toEqual(['old', undefined])
+    expect(texts(await (await store.group('card-fraud', a)).read('customers', [1, 2]))).toEqual(['old', undefined])
 
     expect((await store.publish(draft, [state(1, 'newer')])).version).toBe(2)
     expect(await server.command('EXISTS', '{fd:card-fraud:2}customers:n2')).toBe(1)
@@ -312,7 +313,7 @@ describe.runIf(redisServerOnPath)('a publish', () => {
     await using other = await openOnlineStore(server.url())
     const [first, second] = await Promise.all([store.publish(draft, states(20_000, 'first')), other.publish(draft, states(20_000, 'second'))])
     expect([first.version, second.version].toSorted()).toEqual([1, 2])
-    const group = await store.group('card-fraud', 'a')
+    const group = await store.take('card-fraud', a)
     const keys = Array.from({ length: 20_000 }, (_, key) => key)
     expect(new Set(texts(await group.read('customers', keys)))).toEqual(new Set([first.version === 2 ? 'first' : 'second']))
   })

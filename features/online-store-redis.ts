@@ -1,7 +1,7 @@
 import { RedisConnection, redisAddress } from '../configs/redis.ts'
 import { UserError } from '../configs/user-error.ts'
 import { msetBlock, RedisBulk, type Entry } from './redis-bulk.ts'
-import { openRedisGroup } from './redis-group.ts'
+import { openRedisState, takeRedisState } from './redis-group.ts'
 import { serviceKeys, entityKey, viewStem, type ServiceKeys } from './redis-keys.ts'
 import { readRecord, recordText, type StoredBase } from './redis-record.ts'
 import type { Base, EntityState, OnlineStore } from './online-store.ts'
@@ -35,13 +35,15 @@ export async function openRedisOnlineStore(url: string, tell?: (line: string) =>
     throw error
   }
   const keys = (service: string): ServiceKeys => serviceKeys(address.prefix, service)
+  const newestOr = async (service: string): Promise<StoredBase> => (await newest(connection, keys(service))) ?? emptyBase(service)
   return {
     base: async (service) => {
       const stored = await newest(connection, keys(service))
       return stored === undefined ? undefined : plain(stored)
     },
     publish: (draft, states) => publish(connection, keys(draft.service), draft, states),
-    group: async (service, group) => openRedisGroup(connection, keys(service), group, (await newest(connection, keys(service))) ?? emptyBase(service)),
+    group: async (service, place) => openRedisState(connection, keys(service), place, await newestOr(service)),
+    take: async (service, place) => takeRedisState(connection, keys(service), place, await newestOr(service)),
     [Symbol.asyncDispose]: () => connection[Symbol.asyncDispose](),
   }
 }

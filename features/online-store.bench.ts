@@ -11,7 +11,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { openOnlineStore, type EntityState, type GroupState, type OnlineStore } from './online-store.ts'
+import { openOnlineStore, type EntityState, type Checkpoint, type GroupState, type OnlineStore, type OwnedState } from './online-store.ts'
 import { redisServerOnPath, startRedis, type RedisProcess } from './redis-process.ts'
 
 const ENTITIES = 1_000_000
@@ -22,6 +22,7 @@ const WRITTEN = 100_000
 const RUNS = 3
 
 const bytes = Buffer.alloc(BYTES, 7)
+const checkpoint: Checkpoint = { offset: 0, watermark: 0, minorUnits: 2 }
 const draft = { service: 'bench', serviceDigest: '', watermark: 0, minorUnits: 2 }
 function* states(count: number): Generator<EntityState> {
   for (let key = 0; key < count; key++) yield { view: 'customers', key, bytes }
@@ -63,11 +64,12 @@ function reader(group: GroupState, keys: number, atOnce: number): () => Promise<
 }
 
 async function readers(store: OnlineStore) {
-  const written = await store.group('bench', 'written')
-  await written.write(states(WRITTEN), { offsets: {}, watermark: 0, minorUnits: 2 })
-  const fresh = await store.group('bench', 'fresh')
-  const begun = await store.group('bench', 'begun')
-  await begun.write([], { offsets: {}, watermark: 0, minorUnits: 2 })
+  const take = (group: string): Promise<OwnedState> => store.take('bench', { group, topic: 'transactions', partition: 0 })
+  const written = await take('written')
+  await written.write(states(WRITTEN), checkpoint)
+  const fresh = await take('fresh')
+  const begun = await take('begun')
+  await begun.write([], checkpoint)
   return {
     base: reader(fresh, ENTITIES, 1), baseThroughGroup: reader(begun, ENTITIES, 1), group: reader(written, WRITTEN, 1),
     baseEightAtOnce: reader(fresh, ENTITIES, 8), baseThroughGroupEightAtOnce: reader(begun, ENTITIES, 8), groupEightAtOnce: reader(written, WRITTEN, 8),

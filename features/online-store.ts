@@ -33,10 +33,17 @@ export interface Base {
   minorUnits: number
 }
 
-/** How far a group's state has come in the log. */
+/** One partition of a topic that a group reads: what has state of its own, and moves with it from process to process. */
+export interface GroupPartition {
+  group: string
+  topic: string
+  partition: number
+}
+
+/** How far the state of a group's partition has come. */
 export interface Checkpoint {
-  /** Next offset to fold, by partition of the input topic. */
-  offsets: Record<string, number>
+  /** Next offset to fold. */
+  offset: number
   watermark: EpochMs
   minorUnits: number
 }
@@ -44,27 +51,49 @@ export interface Checkpoint {
 /**
  * Where the fold's state lives between processes: one blob per key of a view.
  *
- * A backfill publishes a *base*; a scorer group reads through to it and writes what it changed on top, so several groups
- * can stand at different offsets over one history. A new base cuts over at once: a group that opens after it starts from
- * it, without a checkpoint, and the bases before the previous one are removed.
+ * A backfill publishes a *base*; a group's partition reads through to it and writes what it changed on top, so several
+ * groups, and the partitions of one, can stand at different offsets over one history. A new base cuts over at once: state
+ * that is opened after it starts from it, without a checkpoint, and the bases before the previous one are removed.
  */
 export interface OnlineStore extends AsyncDisposable {
   /** The newest base of a service, undefined when none was published. */
   base(service: string): Promise<Base | undefined>
   /** Writes a new base and makes it the newest in one step once all states are written. Resolves to it. */
   publish(base: Omit<Base, 'version'>, states: Iterable<EntityState>): Promise<Base>
-  /** The state of `group` on the newest base. */
-  group(service: string, group: string): Promise<GroupState>
+  /** The state of a group's partition on the newest base, to look at. */
+  group(service: string, place: GroupPartition): Promise<GroupState>
+  /** The same to go on from: from now on nobody who took it earlier can write it. */
+  take(service: string, place: GroupPartition): Promise<OwnedState>
 }
 
 export interface GroupState {
   base: Base
-  /** Undefined when the group has written nothing on this base. */
+  /** Undefined when nothing was written on this base. */
   checkpoint: Checkpoint | undefined
-  /** States in the order of `keys`, the group's own before the base's; undefined where neither has one. */
+  /** States in the order of `keys`, the partition's own before the base's; undefined where neither has one. */
   read(view: string, keys: readonly (number | string)[]): Promise<(Uint8Array | undefined)[]>
-  /** Writes the states and the checkpoint in one step, durable when the promise settles: after a kill both are there, or neither. The bytes must not change before. */
+}
+
+/**
+ * State with its one writer. Taking it shuts the writer before out (fencing), and not only once the new one has written: a
+ * process that was stopped and comes back must not put newer states under a fold that is still replaying towards them,
+ * which would count their events twice.
+ */
+export interface OwnedState extends GroupState, Disposable {
+  /**
+   * Writes the states and the checkpoint in one step, durable when the promise settles: after a kill both are there, or neither.
+   * The bytes must not change before.
+   *
+   * @throws UserError when another has taken the state since; nothing is changed.
+   */
   write(states: Iterable<EntityState>, checkpoint: Checkpoint): Promise<void>
+}
+
+/** The error of a writer that has been replaced. */
+export function takenState({ group, topic, partition }: GroupPartition): UserError {
+  return new UserError(
+    `Another process has taken over the state of partition ${partition} of "${topic}" for group "${group}", or it was removed (by newer backfills, or with all else of its server); nothing was written by this one. Start it again: fd score`,
+  )
 }
 
 /**

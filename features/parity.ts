@@ -1,19 +1,12 @@
 import type { Dataset, DatasetSchema } from '../datasets/dataset.ts'
-import { eventDecoder } from '../datasets/event-json.ts'
 import type { EventLog } from '../datasets/event-log.ts'
 import { FRAUD_LABEL, type EpochMs } from '../datasets/transaction.ts'
-import { UserError } from '../configs/user-error.ts'
 import { backfill } from './backfill.ts'
-import { ServiceFold } from './fold.ts'
-import type { FeatureService } from './view.ts'
-
-/** What the scorer logged of one transaction, as far as parity needs it. */
-export interface ServedFeatures {
-  transaction_id: number | string
-  features: Record<string, number | null>
-  input: { partition: number; offset: number }
-  group: string
-}
+import { planChain, type Stage } from './chain.ts'
+import { ServiceFold, type FeatureMatrix } from './fold.ts'
+import { passedOn, servedFeatures, type Placed, type Served } from './served.ts'
+import { origins, stageReader, type StageInput } from './stage-record.ts'
+import { featureNames, type FeatureService } from './view.ts'
 
 /** A value that was served and is not what batch computes. */
 export interface Difference {
@@ -33,8 +26,9 @@ export interface ParityReport {
   differences: number
   /** The first of them. */
   firstDifferences: Difference[]
-  /** Offsets with more than one prediction of the group, and with none though later ones have one. */
+  /** Offsets with more than one prediction of the group, or passed on more than once between stages. */
   duplicates: number
+  /** Offsets without a prediction, or not passed on, though later ones of their partition were. */
   missing: number
 }
 
@@ -48,7 +42,7 @@ export interface ParityRequest {
   schema: DatasetSchema
   /** The history that was backfilled before the log began. */
   history?: { dataset: Dataset; until?: EpochMs }
-  /** Input offsets to compare, from (included) and to (excluded); everything before `from` is folded all the same. */
+  /** Input offsets to compare, from (included) and to (excluded), in every partition; everything before `from` is folded all the same. */
   from?: number
   to?: number
   report?: (transactions: number) => void
@@ -59,15 +53,25 @@ const SHOWN = 20
 /**
  * Recomputes the features of a stretch of the log in batch, from the raw history and the raw log, and compares them bit by
  * bit with what the scorer logged. No stored state takes part, so a scorer that lost or repeated an event in any
- * restart is found out. Partitions are folded one after the other.
+ * restart, or when a partition moved, is found out.
+ *
+ * Each stage is proven by itself, on the topic it reads: its columns are folded again, in the order of its partitions, and
+ * held against the predictions, whatever the stages between have carried; and each of its records must have come to the
+ * next. A key that stands in two partitions of a topic is one entity here, so what was served for it will differ.
  */
 export async function verifyParity(request: ParityRequest): Promise<ParityReport> {
-  const fold = await foldHistory(request)
+  const { log, service, schema, group } = request
+  const names = featureNames(service)
+  const history = await foldHistory(request)
   const report: ParityReport = { transactions: 0, values: 0, differences: 0, firstDifferences: [], duplicates: 0, missing: 0 }
-  const topic = await request.log.topic(request.input)
-  for (const partition of topic.offsets.keys()) {
-    const served = await readServed(request, partition, report)
-    await comparePartition(request, partition, fold, served, report)
+  const chain = planChain(service, schema, await log.topic(request.input), group)
+  const served = await servedFeatures(log, request.served, group, names)
+  report.duplicates += served.duplicates
+  for (const [n, stage] of chain.entries()) {
+    const next = chain.at(n + 1)
+    const handedOn = next === undefined ? served : await passedOn(log, next.topic)
+    if (next !== undefined) report.duplicates += handedOn.duplicates
+    await compareStage({ request, stage, names, fold: new ServiceFold(service, schema, { views: stage.views, from: history }), served, handedOn, report })
   }
   return report
 }
@@ -78,79 +82,70 @@ async function foldHistory({ service, schema, history }: ParityRequest): Promise
   return fold
 }
 
-/** Served values of one partition: input offset → row of `values`. Column by column in one array: a stretch may be millions of rows. */
-interface Served {
-  rowOf: Map<number, number>
-  values: Float64Array
-  last: number
+interface Comparison {
+  request: ParityRequest
+  stage: Stage
+  names: string[]
+  fold: ServiceFold
+  served: Served
+  /** Where the stage's records went: to the next stage, or into predictions. */
+  handedOn: Placed
+  report: ParityReport
 }
 
-async function readServed(request: ParityRequest, partition: number, report: ParityReport): Promise<Served> {
-  const names = request.service.views.flatMap((view) => view.features.map((feature) => feature.name))
-  const served: Served = { rowOf: new Map(), values: new Float64Array(1024 * names.length), last: -1 }
-  const topic = await request.log.topic(request.served)
-  for (const servedPartition of topic.offsets.keys()) {
-    for await (const batch of request.log.read(request.served, servedPartition)) {
-      for (let i = 0; i < batch.size; i++) {
-        const prediction = parsePrediction(batch.bytes.toString('utf8', batch.valueStart[i], batch.valueEnd[i]), request.served, batch.offsets[i])
-        if (prediction.group !== request.group || prediction.input.partition !== partition) continue
-        addServed(served, prediction, names, report)
-      }
+async function compareStage(comparison: Comparison): Promise<void> {
+  const { request, stage, names, fold, report } = comparison
+  const { log, schema } = request
+  const read = stageReader(schema, names.length, stage.entity === undefined)
+  const { offsets } = await log.topic(stage.topic)
+  for (const partition of offsets.keys()) {
+    const last = await lastHandedOn(comparison, partition)
+    for await (const records of log.read(stage.topic, partition)) {
+      const input = read(records)
+      compareBatch(comparison, input, fold.fold(input.decoded.events, input.earlier), last)
+      request.report?.(report.transactions)
     }
   }
-  return served
 }
 
-function addServed(served: Served, { input, features }: ServedFeatures, names: string[], report: ParityReport): void {
-  if (served.rowOf.has(input.offset)) {
-    report.duplicates++
-    return
+/** The last offset of a stage's partition that was handed on: what stands before it must have been. −1 when nothing was. */
+async function lastHandedOn({ request, stage, handedOn }: Comparison, partition: number): Promise<number> {
+  if (stage.entity === undefined) return handedOn.last(partition)
+  let last = -1
+  for await (const records of request.log.read(stage.topic, partition)) {
+    const { partitions, offsets } = origins(records)
+    for (let i = 0; i < records.size; i++) if (handedOn.has(partitions[i], offsets[i])) last = records.offsets[i]
   }
-  const row = served.rowOf.size
-  if ((row + 1) * names.length > served.values.length) {
-    const wider = new Float64Array(served.values.length * 2)
-    wider.set(served.values)
-    served.values = wider
-  }
-  for (const [f, name] of names.entries()) served.values[row * names.length + f] = features[name] ?? Number.NaN
-  served.rowOf.set(input.offset, row)
-  served.last = Math.max(served.last, input.offset)
+  return last
 }
 
-function parsePrediction(text: string, topic: string, offset: number): ServedFeatures {
-  try {
-    return JSON.parse(text) as ServedFeatures
-  } catch (error) {
-    throw new UserError(`Record ${offset} of "${topic}" is not JSON, so it cannot be compared. See: fd topics read ${topic} --from ${offset} --limit 1`, { cause: error })
-  }
-}
-
-async function comparePartition(request: ParityRequest, partition: number, fold: ServiceFold, served: Served, report: ParityReport): Promise<void> {
+function compareBatch({ request, stage, names, fold, served, handedOn, report }: Comparison, input: StageInput, matrix: FeatureMatrix, last: number): void {
   const { from = 0, to = Infinity } = request
-  const decode = eventDecoder(request.schema)
-  const width = fold.names.length
-  for await (const records of request.log.read(request.input, partition)) {
-    const { events, index } = decode(records)
-    const matrix = fold.fold(events)
-    let k = 0
-    for (let row = 0; row < events.size; row++) {
-      if (events.kind[row] === FRAUD_LABEL) continue
-      const offset = records.offsets[index[row]]
-      if (offset >= from && offset < to && offset <= served.last) {
-        const at = served.rowOf.get(offset)
-        if (at === undefined) report.missing++
-        else compareRow({ partition, offset, transactionId: events.ids[row] }, fold.names, matrix.values.subarray(k * width, (k + 1) * width), served.values.subarray(at * width, (at + 1) * width), report)
-      }
-      k++
+  const { events, index } = input.decoded
+  const { columns } = fold
+  // Labels have no prediction, but every stage has to hear of them.
+  const labelsToo = handedOn !== served
+  let k = 0
+  for (let row = 0; row < events.size; row++) {
+    const i = index[row]
+    const [partition, offset] = [input.partitions[i], input.offsets[i]]
+    const label = events.kind[row] === FRAUD_LABEL
+    const asked = offset >= from && offset < to
+    if (asked && (!label || labelsToo) && input.records.offsets[i] <= last && !handedOn.has(partition, offset)) report.missing++
+    if (label) continue
+    const values = asked ? served.row(partition, offset) : undefined
+    if (values !== undefined) {
+      if (stage.entity === undefined) report.transactions++
+      const where = { partition, offset, transactionId: events.ids[row] }
+      compareRow(where, { names, columns }, matrix.values.subarray(k * names.length, (k + 1) * names.length), values, report)
     }
-    request.report?.(report.transactions)
+    k++
   }
 }
 
-function compareRow(where: Pick<Difference, 'partition' | 'offset' | 'transactionId'>, names: string[], recomputed: Float64Array, served: Float64Array, report: ParityReport): void {
-  report.transactions++
-  report.values += names.length
-  for (let f = 0; f < names.length; f++) {
+function compareRow(where: Pick<Difference, 'partition' | 'offset' | 'transactionId'>, { names, columns }: { names: string[]; columns: number[] }, recomputed: Float64Array, served: Float64Array, report: ParityReport): void {
+  report.values += columns.length
+  for (const f of columns) {
     if (Object.is(recomputed[f], served[f])) continue
     report.differences++
     if (report.firstDifferences.length < SHOWN) report.firstDifferences.push({ ...where, feature: names[f], served: served[f], recomputed: recomputed[f] })

@@ -1,47 +1,61 @@
+import { randomUUID } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import type { RedisConnection } from '../configs/redis.ts'
 import { UserError } from '../configs/user-error.ts'
-import { checkpointKey, entityKey, viewStem, type ServiceKeys } from './redis-keys.ts'
+import { checkpointKey, entityKey, ownerKey, viewStem, type ServiceKeys } from './redis-keys.ts'
 import { readRecord, recordText, type StoredBase } from './redis-record.ts'
-import type { Checkpoint, GroupState } from './online-store.ts'
+import { takenState, type Checkpoint, type EntityState, type GroupPartition, type GroupState, type OwnedState } from './online-store.ts'
 
-/** Keys in one MGET, one MSET: a batch of 256 is two commands, and the server answers the first while the second is written. */
+/** Keys in one MGET: a batch of 256 is two commands, and the server answers the first while the second is written. */
 const BATCH = 128
 
 /**
- * A group's state over a base. Reads are MGETs of the group's own keys and, for those it lacks, of the base's; a write is
- * one MULTI, sent whole, with the states, the checkpoint and EXEC. A group has one writer: one that had no checkpoint when it
- * was opened is not asked for states of its own before it writes.
+ * State of a group's partition over a base. Reads are MGETs of its own keys and, for those it lacks, of the base's. Who
+ * only looks does not know whether there are own ones by now, and asks for them always.
+ */
+export async function openRedisState(connection: RedisConnection, keys: ServiceKeys, place: GroupPartition, stored: StoredBase): Promise<GroupState> {
+  const { load, previous: _, ...base } = stored
+  const own = keys.tag(load, place)
+  const run: Run = (attempt) => connection.run(attempt)
+  return { base, checkpoint: await run((redis) => readCheckpoint(redis, own)), read: stateReader(run, keys, load, own, () => true) }
+}
+
+/**
+ * The same with the right to write, shown by a name that is put beside the checkpoint. A state that had no checkpoint when
+ * it was taken is not asked for states of its own before it writes: nobody else can have.
  *
  * After every lost connection the stored checkpoint is compared with the one last read or acknowledged, and the base with
  * the one in use. A server that came back without them has forgotten states too, and which is unknown: from then on
- * every call rejects with a UserError. Who opens the group again starts from what is stored, offsets and states of one moment.
+ * every call rejects with a UserError. Who takes the state again starts from what is stored, offset and states of one moment.
  */
-export async function openRedisGroup(connection: RedisConnection, keys: ServiceKeys, group: string, stored: StoredBase): Promise<GroupState> {
+export async function takeRedisState(connection: RedisConnection, keys: ServiceKeys, place: GroupPartition, stored: StoredBase): Promise<OwnedState> {
   const { load, previous: _, ...base } = stored
-  const own = keys.tag(load, group)
+  const own = keys.tag(load, place)
+  const owner = randomUUID()
+  // First the name, then the look: what is read afterwards, nobody else changes.
+  await connection.run((redis) => redis.set(ownerKey(own), owner))
   let acknowledged = await connection.run((redis) => readCheckpoint(redis, own))
   const opened = acknowledged
-  // States are written with their checkpoint: a group without one has none of its own.
+  // States are written with their checkpoint: without one there are none.
   let hasOwn = opened !== undefined
   let lost: UserError | undefined
-  connection.onReconnect(async (redis) => {
+  const check = connection.onReconnect(async (redis) => {
     const [found, text] = await Promise.all([readCheckpoint(redis, own), redis.get(keys.base)])
     const newest = readRecord<StoredBase>(text, keys.base)
-    if (isBehind(found, acknowledged) || (newest?.version ?? 0) < base.version) lost ??= lostState(connection, group)
+    if (isBehind(found, acknowledged) || (newest?.version ?? 0) < base.version) lost ??= lostState(connection, place)
   })
   const run: Run = (attempt) => connection.run((redis) => (lost === undefined ? attempt(redis) : Promise.reject(lost)))
   return {
     base,
     checkpoint: opened,
-    read: stateReader(run, (view) => viewStem(own, view), load === 0 ? undefined : (view) => viewStem(keys.tag(load), view), () => hasOwn),
+    read: stateReader(run, keys, load, own, () => hasOwn),
     write: async (states, checkpoint) => {
       hasOwn = true
-      const entries: [string, Buffer][] = []
-      for (const { view, key, bytes } of states) entries.push([entityKey(viewStem(own, view), key), Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)])
-      await run((redis) => writeStates(redis, entries, checkpointKey(own), checkpoint))
+      const write = stateWrite(own, owner, states, checkpoint)
+      if ((await run(write)) === 0) throw takenState(place)
       acknowledged = checkpoint
     },
+    [Symbol.dispose]: () => check[Symbol.dispose](),
   }
 }
 
@@ -49,11 +63,33 @@ async function readCheckpoint(redis: Redis, tag: string): Promise<Checkpoint | u
   return readRecord(await redis.get(checkpointKey(tag)), checkpointKey(tag))
 }
 
-async function writeStates(redis: Redis, entries: [string, Buffer][], record: string, checkpoint: Checkpoint): Promise<void> {
-  const transaction = redis.multi()
-  for (let at = 0; at < entries.length; at += BATCH) transaction.mset(entries.slice(at, at + BATCH).flat())
-  transaction.set(record, recordText(checkpoint))
-  for (const [error] of (await transaction.exec()) ?? []) if (error !== null) throw error
+/**
+ * Owner and checkpoint are the first two keys, then the states; 0 when another owns them. A script rather than WATCH, which
+ * holds for a whole connection: the EXEC of another partition's write in between would end it, unseen. Lua passes on as many
+ * arguments as fit its stack, hence the slices; what they cost beside a plain MULTI, `online-store.bench.ts` prints.
+ * Written again because an answer was lost, it comes to the same.
+ */
+const WRITE = `
+  if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+  for from = 3, #KEYS, ${BATCH} do
+    local slice = {}
+    for i = from, math.min(from + ${BATCH - 1}, #KEYS) do
+      slice[#slice + 1] = KEYS[i]
+      slice[#slice + 1] = ARGV[i]
+    end
+    redis.call('MSET', unpack(slice))
+  end
+  redis.call('SET', KEYS[2], ARGV[2])
+  return 1`
+
+function stateWrite(own: string, owner: string, states: Iterable<EntityState>, checkpoint: Checkpoint): (redis: Redis) => Promise<unknown> {
+  const names = [ownerKey(own), checkpointKey(own)]
+  const values: (string | Buffer)[] = [owner, recordText(checkpoint)]
+  for (const { view, key, bytes } of states) {
+    names.push(entityKey(viewStem(own, view), key))
+    values.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
+  }
+  return (redis) => redis.eval(WRITE, names.length, ...names, ...values)
 }
 
 type Run = <T>(attempt: (redis: Redis) => Promise<T>) => Promise<T>
@@ -65,7 +101,9 @@ const get = (redis: Redis, stem: string, keys: Keys): Promise<(Buffer | null)[]>
  * Reads states under `own`, then under `base`. Asking for both at once saves a round trip where most are the base's, and
  * moves twice the bytes where most are the group's: the batch before tells which to expect (measured: online-store.bench.ts).
  */
-function stateReader(run: Run, own: (view: string) => string, base: ((view: string) => string) | undefined, hasOwn: () => boolean): GroupState['read'] {
+function stateReader(run: Run, keysOf: ServiceKeys, load: number, tag: string, hasOwn: () => boolean): GroupState['read'] {
+  const own = (view: string): string => viewStem(tag, view)
+  const base = load === 0 ? undefined : (view: string): string => viewStem(keysOf.tag(load), view)
   let expectBase = true
   const readBatch = async (view: string, keys: Keys): Promise<(Buffer | null)[]> => {
     if (base === undefined) return run((redis) => get(redis, own(view), keys))
@@ -90,14 +128,14 @@ function stateReader(run: Run, own: (view: string) => string, base: ((view: stri
   }
 }
 
-/** Whether any offset that was acknowledged is further than the stored one. Ahead is no fault: another process wrote on. */
+/** Whether what is stored has not come as far as what was acknowledged. Ahead is no fault: another process wrote on. */
 function isBehind(stored: Checkpoint | undefined, acknowledged: Checkpoint | undefined): boolean {
-  return Object.entries(acknowledged?.offsets ?? {}).some(([partition, offset]) => !((stored?.offsets[partition] ?? -1) >= offset))
+  return acknowledged !== undefined && !((stored?.offset ?? -1) >= acknowledged.offset)
 }
 
-function lostState(connection: RedisConnection, group: string): UserError {
+function lostState(connection: RedisConnection, { group, topic, partition }: GroupPartition): UserError {
   return new UserError(
-    `Redis at ${connection.address.shown} came back without state that it had acknowledged for group "${group}". ` +
+    `Redis at ${connection.address.shown} came back without state that it had acknowledged for group "${group}", partition ${partition} of "${topic}". ` +
       'Start the command again: it goes back to what is stored and folds the log from there. To lose nothing at a restart: redis-cli CONFIG SET appendonly yes, appendfsync always',
   )
 }

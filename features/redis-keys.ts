@@ -1,3 +1,5 @@
+import type { GroupPartition } from './online-store.ts'
+
 /**
  * How the online store lies in Redis. Every key begins with a hash tag, and a tag is one slot of a cluster:
  *
@@ -5,13 +7,14 @@
  *     {fd:card-fraud}:loads              counter that numbers the loads
  *     {fd:card-fraud}:loading:18         lease of a load under way, expires when its process is gone
  *     {fd:card-fraud:17}customers:n42    state of key 42 in load 17, a base
- *     {fd:card-fraud:17:scorer}:checkpoint
- *     {fd:card-fraud:17:scorer}customers:n42    state of key 42 as group `scorer` has changed it, over load 17
+ *     {fd:card-fraud:17:scorer:transactions:0}:owner         who may write the group's partition
+ *     {fd:card-fraud:17:scorer:transactions:0}:checkpoint
+ *     {fd:card-fraud:17:scorer:transactions:0}customers:n42    state of key 42 as the group's partition has changed it, over load 17
  *
- * What must share a slot does: a group's states with its checkpoint, because they are one MULTI; a base's states among
- * themselves, because 256 of them are one MSET and one MGET. So every command is legal in a cluster, behind one address;
- * the price is that one base lies on one node, whose memory bounds it, as does the memory of the scorer that folds it.
- * Bases of other loads and services, and the groups, are spread.
+ * What must share a slot does: a partition's states with its checkpoint and its owner, because they are one step; a base's
+ * states among themselves, because 256 of them are one MSET and one MGET. So every command is legal in a cluster, behind one
+ * address; the price is that one base lies on one node, whose memory bounds it. Bases of other loads and services, and the
+ * groups' partitions, are spread.
  *
  * A load has a number of its own, apart from the version it becomes: two backfills at once never write the same keys.
  */
@@ -19,8 +22,8 @@ export interface ServiceKeys {
   base: string
   loads: string
   lease(load: number): string
-  /** Tag of a load's states; with a group, of what the group wrote over it. */
-  tag(load: number, group?: string): string
+  /** Tag of a load's states; with a group's partition, of what was written there over it. */
+  tag(load: number, place?: GroupPartition): string
   /** Glob that finds the states and checkpoints of all loads and groups, and nothing else. */
   pattern: string
   /** The load that a key found by `pattern` belongs to. */
@@ -33,7 +36,7 @@ export function serviceKeys(prefix: string, service: string): ServiceKeys {
     base: `${stem}}:base`,
     loads: `${stem}}:loads`,
     lease: (load) => `${stem}}:loading:${load}`,
-    tag: (load, group) => `${stem}:${load}${group === undefined ? '' : `:${word(group)}`}}`,
+    tag: (load, place) => `${stem}:${load}${place === undefined ? '' : `:${word(place.group)}:${word(place.topic)}:${place.partition}`}}`,
     pattern: `${stem}:*`,
     loadOf: (key) => Number.parseInt(key.slice(stem.length + 1), 10),
   }
@@ -42,8 +45,9 @@ export function serviceKeys(prefix: string, service: string): ServiceKeys {
 /** Start of the keys of a view's states under a tag. */
 export const viewStem = (tag: string, view: string): string => `${tag}${word(view)}:`
 
-/** A checkpoint has no view before its colon, so no state can have its key. */
+/** These have no view before their colon, so no state can have their keys. */
 export const checkpointKey = (tag: string): string => `${tag}:checkpoint`
+export const ownerKey = (tag: string): string => `${tag}:owner`
 
 /** The key's type is part of it: 42 and "42" are different entities. */
 export const entityKey = (stem: string, key: number | string): string => `${stem}${typeof key === 'number' ? 'n' : 's'}${key}`

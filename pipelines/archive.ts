@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { action, example, stopSignal, wallClock, wholeNumber, type Context } from './command.ts'
 import { count } from './output.ts'
+import { ensureTransactions } from './produce.ts'
 
 interface ArchiveCommandOptions {
   topic: string
@@ -25,6 +26,7 @@ async function run({ config, output }: Context, options: ArchiveCommandOptions):
   const [{ openEventLog }, { openLake }, { archive }] = await Promise.all([import('../datasets/event-log.ts'), import('../datasets/lake.ts'), import('../serving/archive.ts')])
   await using log = await openEventLog(config.eventLog)
   await using lake = await openLake(config.lake, config.s3)
+  if (options.topic === 'transactions') await ensureTransactions(log, config.scorer.partitions, output.note)
   const progress = output.progress('archived')
   let records = 0
   await archive({ log, lake }, {

@@ -13,7 +13,7 @@ import { runFd } from './fd-process.ts'
 import { runBackfill } from './features.ts'
 import { runPromote } from './models.ts'
 import { count, figure, instant } from './output.ts'
-import { replay } from './produce.ts'
+import { ensureTransactions, replay } from './produce.ts'
 import { scoreTotals, type ScoreTotals } from './score.ts'
 import { train, type Trained } from './train.ts'
 import { runVerify } from './verify.ts'
@@ -108,6 +108,7 @@ async function scoreLive(context: Context, registry: Registry, dataset: Dataset,
   await using store = await openOnlineStore(config.onlineStore)
   const middle = cut + Math.floor(options.liveDays / 2) * DAY
   output.note(`5/6  Scoring the live stream: a backlog of ${Math.floor(options.liveDays / 2)} days, then ${count(options.rate)} events a second from another process`)
+  await ensureTransactions(log, config.scorer.partitions, output.note)
   await replay(log, dataset, { from: cut, until: middle, signal: new AbortController().signal })
   const view = openLiveView(output.json)
   const run = (running: Promise<unknown>): Promise<ScoreTotals> => scoreUntil({ log, store, registry }, context, running, view)

@@ -14,8 +14,8 @@ export interface FdProcess {
   child: ChildProcess
   /** Resolves at the end of the process, however it ended. */
   ended: Promise<Ended>
-  /** Resolves when stderr has shown `text`; rejects when the process ends first. */
-  says(text: string): Promise<void>
+  /** Resolves when stderr has shown `text`, or what the function looks for; rejects when the process ends first. */
+  says(text: string | ((stderr: string) => boolean)): Promise<void>
 }
 
 /** Starts `fd` as a process of its own, in a home of its own: as a user's second terminal would. */
@@ -29,12 +29,13 @@ export function startFd(home: string, args: readonly string[], environment: Reco
     child.on('error', reject)
     child.on('close', (code, signal) => resolve({ code, signal, ...said }))
   })
-  const says = (text: string): Promise<void> =>
+  const says: FdProcess['says'] = (text) =>
     new Promise((resolve, reject) => {
-      const look = (): void => void (said.stderr.includes(text) && resolve())
+      const shown = typeof text === 'string' ? (stderr: string): boolean => stderr.includes(text) : text
+      const look = (): void => void (shown(said.stderr) && resolve())
       look()
       child.stderr.on('data', look)
-      child.on('close', () => reject(new Error(`fd ${args.join(' ')} ended before it said "${text}": ${said.stderr}`)))
+      child.on('close', () => reject(new Error(`fd ${args.join(' ')} ended before it said ${typeof text === 'string' ? `"${text}"` : 'what was waited for'}: ${said.stderr}`)))
     })
   return { child, ended, says }
 }

@@ -140,15 +140,18 @@ export async function runBackfill(
 }
 
 async function get({ config, output }: Context, options: { service: string; entity: string; group?: string; at?: number }): Promise<void> {
-  const [{ featureService }, { onlineFeatures }, { openOnlineStore }] = await Promise.all([
-    import('../features/catalog.ts'), import('../features/online.ts'), import('../features/online-store.ts'),
+  const [{ featureService }, { onlineFeatures }, { openOnlineStore }, { statePlace }, { openEventLog }, { TRANSACTIONS }] = await Promise.all([
+    import('../features/catalog.ts'), import('../features/online.ts'), import('../features/online-store.ts'), import('../features/chain.ts'),
+    import('../datasets/event-log.ts'), import('../serving/batch.ts'),
   ])
   const service = featureService(options.service)
   const equals = options.entity.indexOf('=')
   if (equals <= 0) throw new UserError(`"${options.entity}" is not ENTITY=KEY. For example: --entity customer=42`)
+  const [entity, key] = [options.entity.slice(0, equals), options.entity.slice(equals + 1)]
+  await using log = await openEventLog(config.eventLog)
   await using store = await openOnlineStore(config.onlineStore)
-  const state = await store.group(service.name, options.group ?? config.scorer.group)
-  const found = await onlineFeatures(state, service, options.entity.slice(0, equals), options.entity.slice(equals + 1), options.at)
+  const state = await store.group(service.name, statePlace(await log.topics(), TRANSACTIONS, options.group ?? config.scorer.group, service, entity, key))
+  const found = await onlineFeatures(state, service, entity, key, options.at)
   output.result({ ...found, at: instant(found.at) }, () =>
     `${found.entity} ${found.key} at ${instant(found.at)}\n\n${pairs(Object.entries(found.features))}`,
   )

@@ -9,9 +9,10 @@ function random(seed: number): () => number {
 }
 
 /**
- * Kills the scorer with −9 at random moments of a stream, then scores the same log once more in peace as another group.
- * Whatever the log and the store are, each transaction must have one prediction of the killed group, equal bit for bit to
- * that of the group left in peace, and the features of both must be what batch computes.
+ * Kills the scorer with −9 at random moments of a stream. Whatever the log and the store are, each transaction must have one
+ * prediction, and its features must be what batch computes. In one partition, where the order is the stream's, the same log is
+ * scored once more in peace as another group, and both must say the same bit for bit; in several, each group's stages
+ * see the partitions in an order of their own.
  */
 export async function expectNothingLostOrDoubled(world: World, options: { kills: number; rate: number; longestLifeMs: number }): Promise<{ transactions: number }> {
   const next = random(7)
@@ -27,40 +28,57 @@ export async function expectNothingLostOrDoubled(world: World, options: { kills:
   }
   const { transactions } = JSON.parse((await producer.ended).stdout) as { transactions: number }
   await world.fd('score', '--group', 'killed', '--until-idle')
-  await world.fd('score', '--group', 'unharmed', '--until-idle')
-
   const killed = await world.predictions('killed')
-  const unharmed = await world.predictions('unharmed')
   expect(killed.length).toBe(transactions)
-  expect(killed.map((prediction) => ({ ...prediction, group: 'unharmed' }))).toEqual(unharmed)
-  for (const group of ['killed', 'unharmed']) {
-    const parity = JSON.parse(await world.fd('features', 'verify', '--group', group, '--json')) as Record<string, number>
-    expect(parity).toMatchObject({ transactions, values: transactions * 15, differences: 0, duplicates: 0, missing: 0 })
-  }
+  expect(new Set(killed.map(({ transaction_id }) => transaction_id)).size).toBe(transactions)
+  await expectParity(world, 'killed', transactions)
+  if (world.partitions > 1) return { transactions }
+
+  await world.fd('score', '--group', 'unharmed', '--until-idle')
+  expect(killed.map((prediction) => ({ ...prediction, group: 'unharmed' }))).toEqual(await world.predictions('unharmed'))
+  await expectParity(world, 'unharmed', transactions)
   return { transactions }
 }
 
+async function expectParity(world: World, group: string, transactions: number): Promise<void> {
+  const parity = JSON.parse(await world.fd('features', 'verify', '--group', group, '--json')) as Record<string, number>
+  expect(parity).toMatchObject({ transactions, values: transactions * 15, differences: 0, duplicates: 0, missing: 0 })
+}
+
+/** The partitions of "transactions" that a scorer has, by what it said. */
+function shareOf(stderr: string): Set<number> {
+  const share = new Set<number>()
+  for (const [, numbers, change] of stderr.matchAll(/^Partitions? ([\d, ]+) of transactions: (folding|gone)/gm)) {
+    for (const number of numbers.split(', ')) {
+      if (change === 'folding') share.add(Number(number))
+      else share.delete(Number(number))
+    }
+  }
+  return share
+}
+
 /**
- * Two scorers of one group, the second standing by: killed with −9 while the stream runs, the first is followed by the second,
- * and together they predict each transaction once.
+ * Two scorers of one group, the second started while the stream runs: it takes its share of the partitions, or stands by when
+ * there is but one. Killed with −9, the first is followed by the second in all of them, and together they predict each
+ * transaction once.
  */
 export async function expectTakeover(world: World, rate: number): Promise<{ seconds: number }> {
+  const all = world.partitions
   const first = world.start('score', '--group', 'pair')
-  await first.says('Scoring with')
+  await first.says((stderr) => shareOf(stderr).size === all && stderr.includes('Scoring with'))
+  const producer = world.start('produce', '--dataset', 'simulated', '--data', world.file, '--from', world.cut, '--rate', String(rate), '--limit', String(rate * 8), '--json')
   const second = world.start('score', '--group', 'pair')
-  await second.says('Standing by')
-  const producer = world.start('produce', '--dataset', 'simulated', '--data', world.file, '--from', world.cut, '--rate', String(rate), '--limit', String(rate * 6), '--json')
+  await second.says(all === 1 ? 'Standing by' : (stderr) => shareOf(stderr).size > 0)
   await wait(2000)
   first.child.kill('SIGKILL')
   const killed = performance.now()
-  await second.says('Scoring with')
+  await second.says((stderr) => shareOf(stderr).size === all)
   const seconds = (performance.now() - killed) / 1000
   const { transactions } = JSON.parse((await producer.ended).stdout) as { transactions: number }
   second.child.kill('SIGTERM')
   await second.ended
   await world.fd('score', '--group', 'pair', '--until-idle')
-  const parity = JSON.parse(await world.fd('features', 'verify', '--group', 'pair', '--json')) as Record<string, number>
-  expect(transactions).toBe(rate * 6)
-  expect(parity).toMatchObject({ transactions, differences: 0, duplicates: 0, missing: 0 })
+  expect(transactions).toBe(rate * 8)
+  await expectParity(world, 'pair', transactions)
   return { seconds }
 }

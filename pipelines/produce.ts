@@ -36,10 +36,21 @@ async function produce({ config, output }: Context, options: ProduceOptions): Pr
   await using log = await openEventLog(config.eventLog)
   const progress = output.progress('produce', options.limit)
   const started = performance.now()
+  await ensureTransactions(log, config.scorer.partitions, output.note)
   const sent = await replay(log, dataset, { ...options, signal: stopSignal(), onSent: (done) => progress.update(done) })
   progress.end()
   const seconds = (performance.now() - started) / 1000
   output.result({ ...sent, seconds }, () => `${count(sent.transactions)} transactions and ${count(sent.labels)} fraud labels sent to "transactions" in ${seconds.toFixed(1)} s.`)
+}
+
+/** Makes the topic "transactions" with so many partitions; one that is there keeps its own, and fewer than asked for are told. */
+export async function ensureTransactions(log: EventLog, partitions: number, tell: (line: string) => void): Promise<void> {
+  const topic = await log.createTopic('transactions', { partitions })
+  if (topic.partitions >= partitions) return
+  tell(
+    `The topic "transactions" has ${topic.partitions} of the ${partitions} partitions configured (scorer.partitions), so at most ${topic.partitions} of a group's scorers have work. ` +
+      'A topic keeps the partitions it was made with: for more, begin another log (FD_HOME, or ?prefix=NAME in the Kafka URL).',
+  )
 }
 
 /** Most events in one append: a block of the log. */

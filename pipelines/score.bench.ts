@@ -23,7 +23,7 @@ async function scoreBacklog(parts: ScorerParts, group: string, maxBatch: number)
   let scored = 0
   let first = 0
   await score(parts, {
-    model: 'card-fraud', alias: 'champion', group, maxBatch, checkpointEveryMs: 1000, championEveryMs: 250,
+    model: 'card-fraud', alias: 'champion', group, partitions: 1, maxBatch, checkpointEveryMs: 1000, championEveryMs: 250,
     endWhenIdle: () => true,
     signal: new AbortController().signal,
     now: wallClock,

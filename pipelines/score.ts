@@ -3,6 +3,7 @@ import { errorMessage } from '../configs/user-error.ts'
 import type { ScoredBatch } from '../serving/batch.ts'
 import { action, example, stopSignal, wallClock, type Context } from './command.ts'
 import { count, pairs } from './output.ts'
+import { ensureTransactions } from './produce.ts'
 
 interface ScoreOptions {
   model: string
@@ -17,7 +18,7 @@ export function scoreCommand(): Command {
       .description('score the topic "transactions" with the champion, into "predictions" and "fraud_alerts"')
       .option('--model <name>', 'registered model', 'card-fraud')
       .option('--alias <alias>', 'which of its versions decides', 'champion')
-      .option('--group <group>', 'consumer group: offsets and state are its own')
+      .option('--group <group>', 'consumer group: offsets and state are its own; its scorers share the partitions')
       .option('--until-idle', 'end when everything in the log is scored'),
     'fd score --model card-fraud --until-idle',
   ).action(action(run))
@@ -41,20 +42,24 @@ async function run({ config, output }: Context, options: ScoreOptions): Promise<
   const group = options.group ?? config.scorer.group
   const totals = await scoreTotals()
   const progress = output.progress('scored')
+  await ensureTransactions(log, config.scorer.partitions, output.note)
   await score(
     { log, store, registry },
     {
       model: options.model,
       alias: options.alias,
       group,
+      partitions: config.scorer.partitions,
       maxBatch: config.scorer.maxBatch,
       checkpointEveryMs: config.scorer.checkpointEveryMs,
       championEveryMs: config.scorer.championEveryMs,
       endWhenIdle: () => options.untilIdle ?? false,
-      onStandby: () => output.note(`Standing by: other scorers of group ${group} have all partitions.`),
       signal: stopSignal(),
       now: wallClock,
-      onStart: (champion, state) => output.note(`Scoring with ${champion.name} version ${champion.version}, group ${group}, ${historyLine(state.base.history?.transactions)}.`),
+      onAssigned: (topic, from) => output.note(assignedLine(topic, from)),
+      onStandby: (topic) => output.note(standbyLine(topic)),
+      onRevoked: (topic, gone, left) => output.note(revokedLine(topic, gone, left)),
+      onStart: (champion, base) => output.note(`Scoring with ${champion.name} version ${champion.version}, group ${group}, ${historyLine(base?.history?.transactions)}.`),
       onSwap: (champion) => output.note(`New champion: ${champion.name} version ${champion.version}.`),
       onRefused: (error) => output.note(`The new champion was refused, the old one goes on: ${errorMessage(error)}`),
       onBatch: (batch) => {
@@ -66,6 +71,22 @@ async function run({ config, output }: Context, options: ScoreOptions): Promise<
   progress.end()
   const value = totals.value()
   output.result(value, () => describe(value))
+}
+
+function assignedLine(topic: string, from: ReadonlyMap<number, number>): string {
+  return `${partitionsOf(topic, [...from.keys()])}: folding from ${from.size === 1 ? 'offset' : 'offsets'} ${[...from.values()].join(', ')}.`
+}
+
+function revokedLine(topic: string, gone: readonly number[], left: number): string {
+  return `${partitionsOf(topic, gone)}: gone to another scorer.${left === 0 ? `\n${standbyLine(topic)}` : ''}`
+}
+
+function standbyLine(topic: string): string {
+  return `Standing by: other scorers have all partitions of ${topic}.`
+}
+
+function partitionsOf(topic: string, partitions: readonly number[]): string {
+  return `${partitions.length === 1 ? 'Partition' : 'Partitions'} ${partitions.join(', ')} of ${topic}`
 }
 
 function historyLine(transactions: number | undefined): string {

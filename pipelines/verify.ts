@@ -20,7 +20,7 @@ export function verifyCommand(): Command {
       .option('--model <name>', 'registered model whose predictions are checked', 'card-fraud')
       .option('--alias <alias>', 'version whose service and schema are used', 'champion')
       .option('--group <group>', 'scorer group whose predictions are checked')
-      .option('--from <offset>', 'first input offset to compare', wholeNumber)
+      .option('--from <offset>', 'first input offset to compare, in every partition', wholeNumber)
       .option('--to <offset>', 'input offset to stop before', wholeNumber),
     'fd features verify --model card-fraud',
   ).action(action(verify))
@@ -75,6 +75,6 @@ function describe(report: ParityReport): string {
     ['not predicted', report.missing],
   ])
   if (report.firstDifferences.length === 0) return summary
-  const rows = report.firstDifferences.map((difference) => [difference.offset, String(difference.transactionId), difference.feature, String(difference.served), String(difference.recomputed)])
-  return `${summary}\n\n${table(['offset', 'transaction', 'feature', 'served', 'recomputed'], rows)}`
+  const rows = report.firstDifferences.map((difference) => [difference.partition, difference.offset, String(difference.transactionId), difference.feature, String(difference.served), String(difference.recomputed)])
+  return `${summary}\n\n${table(['partition', 'offset', 'transaction', 'feature', 'served', 'recomputed'], rows)}`
 }

@@ -11,6 +11,8 @@ export interface World extends AsyncDisposable {
   file: string
   /** Where history ends and the live stream begins, for `--from` and `--until`. */
   cut: string
+  /** Of the topic `transactions`. */
+  partitions: number
   /** Runs `fd` here and expects it to succeed; resolves to what it printed. */
   fd(...args: string[]): Promise<string>
   /** Runs `fd` here, however it ends. */
@@ -49,6 +51,7 @@ export async function makeWorld(size: WorldSize): Promise<World> {
   }
   const world: World = {
     home, file, cut, fd, start,
+    partitions: size.scorer?.['partitions'] ?? 1,
     try: attempt,
     predictions: async (group) => {
       const lines = (await fd('topics', 'read', 'predictions')).split('\n').filter((line) => line !== '')

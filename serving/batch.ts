@@ -4,6 +4,7 @@ import { FRAUD_LABEL } from '../datasets/transaction.ts'
 import { decodeState } from '../features/entity-state.ts'
 import type { FeatureMatrix, ServiceFold } from '../features/fold.ts'
 import type { GroupState } from '../features/online-store.ts'
+import { stageRecords, type StageInput, type StageTarget } from '../features/stage-record.ts'
 import { toModelInput } from '../features/training-set.ts'
 import { deadLetter } from './dead-letter.ts'
 import { decide, predictionWriter, type Judge } from './prediction.ts'
@@ -15,31 +16,30 @@ export const DEAD_LETTERS = 'transactions.dlq'
 
 export type Outputs = Map<string, NewRecord[]>
 
-/** A batch of the input topic, folded; what of it is fresh is still to be scored. `decoded` and `features` are reused by the next batch. */
+/** A batch of a stage's topic, folded; what of it is fresh is still to be scored, or passed on. `input` and `features` are reused by the next batch. */
 export interface FoldedBatch {
-  records: RecordBatch
-  decoded: DecodedBatch
+  input: StageInput
   features: FeatureMatrix
   /** Records below the committed offset: folded again after a restart, with their outputs already written. They stand first. */
   replayed: number
-  /** Rows of `decoded.events` that are transactions to be scored, in order; the features of the i-th are row `firstFeature + i`. */
+  /** Rows of the events that are transactions to be scored, in order; the features of the i-th are row `firstFeature + i`. */
   fresh: number[]
   firstFeature: number
 }
 
-/** Decodes and folds a batch, after giving its new keys the state they had when the group last wrote it, or when history ended. */
-export async function foldBatch(records: RecordBatch, committed: number, fold: ServiceFold, state: GroupState, decode: (records: RecordBatch) => DecodedBatch): Promise<FoldedBatch> {
-  const decoded = decode(records)
-  for (const { view, keys } of fold.prepare(decoded.events)) {
+/** Folds a batch, after giving its new keys the state they had when the group last wrote it, or when history ended. */
+export async function foldBatch(input: StageInput, committed: number, fold: ServiceFold, state: GroupState): Promise<FoldedBatch> {
+  const { events } = input.decoded
+  for (const { view, keys } of fold.prepare(events)) {
     const stored = await state.read(view.view.name, keys)
     for (const [i, bytes] of stored.entries()) {
       const slot = view.slot(keys[i])
       if (bytes !== undefined && slot !== undefined) decodeState(view, slot, bytes)
     }
   }
-  const features = fold.fold(decoded.events)
-  const replayed = firstAtOrAfter(records, committed)
-  return { records, decoded, features, replayed, ...freshRows(decoded, replayed) }
+  const features = fold.fold(events, input.earlier)
+  const replayed = firstAtOrAfter(input.records, committed)
+  return { input, features, replayed, ...freshRows(input.decoded, replayed) }
 }
 
 function firstAtOrAfter(records: RecordBatch, offset: number): number {
@@ -66,7 +66,7 @@ export function modelInput({ features, fresh, firstFeature }: FoldedBatch, width
   return input
 }
 
-/** What became of one batch. */
+/** What became of one batch of one stage: rejected and labels are counted in the first, scored, alerts and late in the last. */
 export interface ScoredBatch {
   scored: number
   alerts: number
@@ -88,8 +88,8 @@ export interface WrittenBatch {
 
 /** Writes what is to be said of a batch: a prediction a fresh transaction, an alert where it is one, a dead letter a record that is no event. */
 export function writeOutputs(folded: FoldedBatch, scores: Float32Array, names: readonly string[], judge: Judge): WrittenBatch {
-  const { records, decoded, features, replayed, fresh, firstFeature } = folded
-  const { events, index } = decoded
+  const { input, features, fresh, firstFeature } = folded
+  const { events, index } = input.decoded
   const write = predictionWriter(names, judge)
   const predictions: NewRecord[] = []
   const alerts: NewRecord[] = []
@@ -99,17 +99,39 @@ export function writeOutputs(folded: FoldedBatch, scores: Float32Array, names: r
     const row = fresh[i]
     const k = firstFeature + i
     const late = features.late[k] === 1
-    const record = write(events.ids[row], events.time[row], scores[i], features.values, k, records, index[row], late)
+    const record = write(events.ids[row], events.time[row], scores[i], features.values, k, input, index[row], late)
     predictions.push(record)
     if (decide(scores[i], judge.threshold) === 'alert') alerts.push(record)
     if (late) lateRows++
-    timestamps[i] = records.timestamps[index[row]]
+    timestamps[i] = input.records.timestamps[index[row]]
   }
-  const letters = decoded.rejected.filter((rejection) => rejection.index >= replayed).map((rejection) => deadLetter(records, rejection))
-  const topics: [string, NewRecord[]][] = [[PREDICTIONS, predictions], [FRAUD_ALERTS, alerts], [DEAD_LETTERS, letters]]
-  const labels = records.size - replayed - fresh.length - letters.length
+  const letters = deadLetters(folded)
   return {
-    batch: { scored: predictions.length, alerts: alerts.length, rejected: letters.length, labels, late: lateRows, replayed, timestamps, done: 0 },
-    outputs: new Map(topics.filter(([, written]) => written.length > 0)),
+    batch: { ...intake(folded, letters), scored: predictions.length, alerts: alerts.length, late: lateRows, timestamps, done: 0 },
+    outputs: nonEmpty([[PREDICTIONS, predictions], [FRAUD_ALERTS, alerts], [DEAD_LETTERS, letters]]),
   }
+}
+
+/** Passes a batch on to the next stage: its fresh events with the features so far, and dead letters as above. */
+export function passOn(folded: FoldedBatch, width: number, next: StageTarget & { topic: string }): WrittenBatch {
+  const letters = deadLetters(folded)
+  const events = stageRecords(folded.input, folded.features, width, next, folded.replayed)
+  return {
+    batch: { ...intake(folded, letters), scored: 0, alerts: 0, late: 0, timestamps: new Float64Array(0), done: 0 },
+    outputs: nonEmpty([[next.topic, events], [DEAD_LETTERS, letters]]),
+  }
+}
+
+function deadLetters({ input, replayed }: FoldedBatch): NewRecord[] {
+  return input.decoded.rejected.filter(({ index }) => index >= replayed).map((rejection) => deadLetter(input, rejection))
+}
+
+/** What of a batch was no transaction. A later stage has heard of it from the first. */
+function intake({ input, replayed, fresh }: FoldedBatch, letters: NewRecord[]): Pick<ScoredBatch, 'rejected' | 'labels' | 'replayed'> {
+  const labels = input.earlier === undefined ? input.records.size - replayed - fresh.length - letters.length : 0
+  return { rejected: letters.length, labels, replayed }
+}
+
+function nonEmpty(topics: [string, NewRecord[]][]): Outputs {
+  return new Map(topics.filter(([, written]) => written.length > 0))
 }

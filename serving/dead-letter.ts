@@ -1,5 +1,6 @@
-import type { NewRecord, RecordBatch } from '../datasets/event-log.ts'
+import type { NewRecord } from '../datasets/event-log.ts'
 import type { Rejection } from '../datasets/event-json.ts'
+import type { StageInput } from '../features/stage-record.ts'
 
 /** The value of a record of `transactions.dlq`: what was wrong, and everything needed to mend it and send it again. */
 export interface DeadLetter {
@@ -11,11 +12,11 @@ export interface DeadLetter {
   text: string
 }
 
-export function deadLetter(records: RecordBatch, { index, reason }: Rejection): NewRecord {
-  const bytes = records.bytes.subarray(records.valueStart[index], records.valueEnd[index])
+export function deadLetter({ records, values, partitions, offsets }: StageInput, { index, reason }: Rejection): NewRecord {
+  const bytes = values.bytes.subarray(values.valueStart[index], values.valueEnd[index])
   const letter: DeadLetter = {
     reason,
-    input: { partition: records.partition, offset: records.offsets[index] },
+    input: { partition: partitions[index], offset: offsets[index] },
     bytes: bytes.toString('base64'),
     text: bytes.toString('utf8'),
   }

@@ -1,5 +1,6 @@
 import type { NewRecord, RecordBatch } from '../datasets/event-log.ts'
 import type { EpochMs } from '../datasets/transaction.ts'
+import type { StageInput } from '../features/stage-record.ts'
 
 export type Decision = 'alert' | 'approve'
 
@@ -16,7 +17,7 @@ export interface Prediction {
   model: { name: string; version: number }
   /** By name, the float64 values the fold computed; the model read them as float32. null: missing. */
   features: Record<string, number | null>
-  /** Where in the input topic the transaction stands. */
+  /** Where in `transactions` it stands. */
   input: { partition: number; offset: number }
   /** Consumer group of the scorer: two groups over one topic both write their predictions. */
   group: string
@@ -41,11 +42,11 @@ export function predictionWriter(names: readonly string[], judge: Judge): Predic
   const labels = names.map((name, f) => `${f === 0 ? '' : ','}${JSON.stringify(name)}:`)
   const model = `,"threshold":${json(judge.threshold)},"model":{"name":${JSON.stringify(judge.name)},"version":${judge.version}},"features":{`
   const group = `},"group":${JSON.stringify(judge.group)}`
-  return (id, eventTime, score, features, k, records, index, late) => {
+  return (id, eventTime, score, features, k, { records, partitions, offsets }, index, late) => {
     let value = `{"transaction_id":${typeof id === 'number' ? id : JSON.stringify(id)},"event_time":${eventTime},"score":${json(score)},"decision":"${decide(score, judge.threshold)}"${model}`
     const first = k * labels.length
     for (let f = 0; f < labels.length; f++) value += labels[f] + json(features[first + f])
-    value += `},"input":{"partition":${records.partition},"offset":${records.offsets[index]}${group}${late ? ',"late":true' : ''}}`
+    value += `},"input":{"partition":${partitions[index]},"offset":${offsets[index]}${group}${late ? ',"late":true' : ''}}`
     return { key: keyOf(records, index), value, timestamp: records.timestamps[index] }
   }
 }
@@ -54,7 +55,7 @@ export function predictionWriter(names: readonly string[], judge: Judge): Predic
  * The prediction of one transaction.
  *
  * @param features row-major feature values, of which row `k` is meant.
- * @param index of the input record in `records`.
+ * @param index of the record in `input`.
  */
 export type PredictionWriter = (
   id: number | string,
@@ -62,7 +63,7 @@ export type PredictionWriter = (
   score: number,
   features: Float64Array,
   k: number,
-  records: RecordBatch,
+  input: StageInput,
   index: number,
   late: boolean,
 ) => NewRecord

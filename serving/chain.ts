@@ -1,0 +1,76 @@
+import { UserError } from '../configs/user-error.ts'
+import type { EventLog } from '../datasets/event-log.ts'
+import { planChain, type Stage } from '../features/chain.ts'
+import { featureNames } from '../features/view.ts'
+import { passOn, TRANSACTIONS, type FoldedBatch, type WrittenBatch } from './batch.ts'
+import { openStage, type OpenStage, type StageOptions } from './stage.ts'
+
+export interface ChainOptions extends Omit<StageOptions, 'stage' | 'emit'> {
+  /** Partitions of `transactions` when it is made. */
+  partitions: number
+  /** Outputs of a batch that has all features. */
+  finish: StageOptions['emit']
+  /** All stages have joined. */
+  onStart?: () => void
+}
+
+/**
+ * Runs all stages of a service over `transactions`, side by side in this process, each with a share of its own of its topic's
+ * partitions (`planChain` says which stages there are). A failure in one ends all. With `endWhenIdle` a stage ends only
+ * after the one before it.
+ */
+export async function runChain(options: ChainOptions): Promise<void> {
+  const { log, service, schema, group } = options
+  const { partitions } = await log.createTopic(TRANSACTIONS, { partitions: options.partitions })
+  const plan = planChain(service, schema, { name: TRANSACTIONS, partitions }, group)
+  const missing = await missingTopics(log, plan.slice(1))
+  const failed = new AbortController()
+  const signal = AbortSignal.any([options.signal, failed.signal])
+  const width = featureNames(service).length
+  await using stack = new AsyncDisposableStack()
+  const stages: OpenStage[] = []
+  const ended = new Set<number>()
+  for (const [n, stage] of plan.entries()) {
+    const next = plan.at(n + 1)
+    const emit = next === undefined ? options.finish : async (folded: FoldedBatch): Promise<WrittenBatch> => passOn(folded, width, target(next, schema.entities, partitions))
+    const endWhenIdle = (): boolean => options.endWhenIdle() && (n === 0 || ended.has(n - 1))
+    stages.push(stack.use(await openStage({ ...options, stage, emit, signal, endWhenIdle })))
+    if (n === 0) await makeTopics(options, stages[0], missing, partitions)
+  }
+  options.onStart?.()
+  const runs = stages.map(async (stage, n) => {
+    try {
+      await stage.run()
+      ended.add(n)
+    } catch (error) {
+      if (!failed.signal.aborted) failed.abort(error)
+    }
+  })
+  await Promise.all(runs)
+  if (failed.signal.aborted) throw failed.signal.reason
+}
+
+function target({ topic, entity }: Stage, entities: readonly { name: string }[], partitions: number): { topic: string; entity: number; partitions: number } {
+  return { topic, entity: entities.findIndex(({ name }) => name === entity), partitions }
+}
+
+async function missingTopics(log: EventLog, stages: readonly Stage[]): Promise<Stage[]> {
+  if (stages.length === 0) return []
+  const known = new Set((await log.topics()).map(({ name }) => name))
+  return stages.filter(({ topic }) => !known.has(topic))
+}
+
+/**
+ * Makes the topics between stages. A group that has read `transactions` before they were there has scored by another
+ * definition of the service, or when there was one partition: events that it has committed would never come to them.
+ */
+async function makeTopics({ log, group, service }: ChainOptions, { member }: OpenStage, missing: readonly Stage[], partitions: number): Promise<void> {
+  const begun = [...member.committed].find(([, offset]) => offset > 0)
+  if (missing.length > 0 && begun !== undefined) {
+    throw new UserError(
+      `Group "${group}" has read "${TRANSACTIONS}" (partition ${begun[0]} up to offset ${begun[1]}) for another definition of service "${service.name}", or when there was one partition; ` +
+        'its stages would lack those events. Score as another group: fd score --group NAME',
+    )
+  }
+  for (const { topic } of missing) await log.createTopic(topic, { partitions })
+}
