@@ -1,13 +1,18 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
-import { Connection, deleteRecordsV2, describeGroupsV5, initProducerIdV4, leaveGroupV5 } from '@platformatic/kafka'
-import { CompressionTypes, Kafka, logLevel, Partitioners } from 'kafkajs'
+import { hostname } from 'node:os'
+import { Connection, deleteRecordsV2, describeGroupsV5, initProducerIdV4, joinGroupV7, leaveGroupV5 } from '@platformatic/kafka'
+import { AssignerProtocol, CompressionTypes, Kafka, logLevel, Partitioners } from 'kafkajs'
 import { afterAll, describe, expect, test, vi } from 'vitest'
 import { UserError } from '../configs/user-error.ts'
 import { eventLogContract, recordsOf } from './event-log.contract.ts'
 import { openEventLog, type EventLog } from './event-log.ts'
+import { KafkaCluster } from './kafka-cluster.ts'
+import { groupId, leave, showOutTheDead } from './kafka-group.ts'
 import { parseKafkaUrl } from './kafka-location.ts'
+import { kafkaTopics } from './kafka-topics.ts'
+import { pidNamespace, thisProcess } from './living-process.ts'
 import { partitionOf } from './murmur2.ts'
 
 /** kafka://HOST:PORT of a broker to test against; set by the service layer. */
@@ -28,8 +33,8 @@ async function buryOwner(url: string, group: string, topic: string): Promise<voi
   await leaveGroupV5.api.async(connection.to, id, members)
 }
 
-async function connected(): Promise<AsyncDisposable & { to: Connection }> {
-  const to = new Connection(run)
+async function connected(name = run): Promise<AsyncDisposable & { to: Connection }> {
+  const to = new Connection(name)
   const [host, port] = broker.split(':')
   await to.connect(host, Number(port))
   return { to, [Symbol.asyncDispose]: () => to.close() }
@@ -51,6 +56,9 @@ describe.runIf(server !== undefined)('Kafka (FD_TEST_KAFKA_URL)', () => {
   })
   describe('transactions', () => {
     transactionTests()
+  })
+  describe('groups', () => {
+    memberTests()
   })
   describe('faults', () => {
     faultTests()
@@ -203,6 +211,72 @@ function transactionTests(): void {
     await (await member.commit(0, 1, new Map([['out', [{ value: 'after', timestamp: 1 }]]]))).durable
     expect(await valuesOf(log, 'out')).toEqual(['after'])
   })
+}
+
+function memberTests(): void {
+  test('kafkajs sees the members, what they subscribed to and what they have', async () => {
+    const url = fresh()
+    await using log = await openEventLog(url)
+    await log.createTopic('in', { partitions: 3 })
+    await using member = await log.join('g', 'in')
+    const admin = peer.admin()
+    await admin.connect()
+    const { groups } = await admin.describeGroups([`${prefixOf(url)}g/in`])
+    await admin.disconnect()
+    expect(groups[0]).toMatchObject({ state: 'Stable', protocolType: 'consumer' })
+    const [{ memberMetadata, memberAssignment }] = groups[0].members
+    expect(AssignerProtocol.MemberMetadata.decode(memberMetadata)?.topics).toEqual([`${prefixOf(url)}in`])
+    expect(AssignerProtocol.MemberAssignment.decode(memberAssignment)?.assignment).toEqual({ [`${prefixOf(url)}in`]: [...member.committed.keys()] })
+  })
+
+  test('partitions that were added are shared at the next rebalance', async () => {
+    const url = fresh()
+    await using log = await openEventLog(url)
+    await log.createTopic('in', { partitions: 2 })
+    await using first = await log.join('g', 'in')
+    const admin = peer.admin()
+    await admin.connect()
+    await admin.createPartitions({ topicPartitions: [{ topic: `${prefixOf(url)}in`, count: 4 }] })
+    await admin.disconnect()
+    const joined = new AbortController()
+    const joining = log.join('g', 'in').finally(() => joined.abort())
+    while (!joined.signal.aborted) await first.poll({ maxRecords: 1, timeoutMs: 100 })
+    await using second = await joining
+    await vi.waitFor(async () => {
+      for (const member of [first, second]) await member.poll({ maxRecords: 1, timeoutMs: 20 })
+      expect([...first.committed.keys(), ...second.committed.keys()].toSorted()).toEqual([0, 1, 2, 3])
+      expect(first.committed.size).toBe(2)
+    }, { timeout: 30_000 })
+    await log.append('in', [{ value: 'new', timestamp: 1, partition: 3 }])
+    const owner = first.committed.has(3) ? first : second
+    expect((await owner.poll({ maxRecords: 1, timeoutMs: 5000 }))?.partition).toBe(3)
+  })
+
+  test('a dead process of this pid namespace is shown out; one that cannot be seen from here is left to its session', async () => {
+    const url = fresh()
+    const cluster = new KafkaCluster(parseKafkaUrl(url), () => {})
+    const seat = { cluster, topics: kafkaTopics(cluster), group: 'g', topic: 'in', lane: 'test' }
+    for (const [name, expected] of [
+      [`fd ${hostname()} ${process.pid} 1 ${pidNamespace()}`, true],
+      [`fd ${hostname()} ${process.pid} ${thisProcess().started} ${pidNamespace()}`, false],
+      [`fd ${hostname()} ${process.pid} 1 4026539999`, false],
+      [`fd elsewhere ${process.pid} 1 ${pidNamespace()}`, false],
+      ['kafkajs', false],
+    ] as const) {
+      await using connection = await connected(name)
+      const place = await joinedBy(connection.to, groupId(seat))
+      expect([name, await showOutTheDead(seat)]).toEqual([name, expected])
+      await leave(seat, place)
+    }
+    await cluster[Symbol.asyncDispose]()
+  })
+}
+
+/** Joins a group by hand, and gives the member's id. */
+async function joinedBy(connection: Connection, group: string): Promise<string> {
+  const join = (id: string): Promise<{ memberId: string }> => joinGroupV7.api.async(connection, group, 6000, 6000, id, null, 'consumer', [{ name: 'fd-test', metadata: Buffer.alloc(0) }])
+  const refusal = (await join('').catch((error: unknown) => error)) as { response: { memberId: string } }
+  return (await join(refusal.response.memberId)).memberId
 }
 
 async function reach(url: string): Promise<void> {

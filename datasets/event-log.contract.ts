@@ -551,8 +551,8 @@ function shareTests(harness: LogHarness): void {
     await a.stop()
     await balanced([c], 7)
     expect(moved(c.story.join(), '-')).toBe(0)
-    await c.stop()
     await expectEachOnce(log)
+    await c.stop()
     await using next = await log.join(GROUP, TOPIC)
     expect([...next.committed]).toEqual(upTo(7).map((partition) => [partition, 100]))
   })
@@ -601,6 +601,23 @@ function shareTests(harness: LogHarness): void {
     await owner.kill()
     await log.append(TOPIC, numbered(3))
     await vi.waitFor(async () => expect((await spare.poll({ maxRecords: 100, timeoutMs: 1000 }))?.offsets).toEqual(Float64Array.of(20, 21, 22)), PATIENCE)
+  })
+
+  test('members of one process that are polled in turn divide the partitions, too', { timeout: 120_000 }, async () => {
+    await using log = await openEventLog(harness.fresh())
+    await topics(log, 5)
+    await log.append(TOPIC, forEach(5, 30))
+    const members = [await log.join(GROUP, TOPIC)]
+    while (members.length < 3) members.push(await within(log.join(GROUP, TOPIC), members))
+    await vi.waitFor(async () => {
+      for (const member of members) {
+        const batch = await member.poll({ maxRecords: 7, timeoutMs: 30 })
+        if (batch !== undefined) await (await member.commit(batch.partition, nextOffset(batch), echo(batch))).durable
+      }
+      expect(members.map((member) => member.committed.size).toSorted()).toEqual([1, 2, 2])
+      expect(members.flatMap((member) => [...member.committed.values()])).toEqual([30, 30, 30, 30, 30])
+    }, PATIENCE)
+    await expectEachOnce(log)
   })
 
   test('groups share nothing with each other', async () => {
@@ -665,7 +682,7 @@ function handoverTests(harness: LogHarness): void {
       await giver.poll({ maxRecords: 1, timeoutMs: 100 })
       expect(giver.committed.size).toBe(1)
     }, PATIENCE)
-    const { taker, batch } = await within(taken, giver)
+    const { taker, batch } = await within(taken, [giver])
     expect(order).toEqual(['revoked', 'revoked', 'handed over', 'assigned'])
     expect([batch.partition, batch.offsets[0], batch.size]).toEqual([handed, 4, 6])
     await expect(giver.commit(handed, 9, new Map())).rejects.toThrow(PartitionLost)
@@ -686,11 +703,16 @@ function handoverTests(harness: LogHarness): void {
   })
 }
 
-/** The outcome of work that needs another member to be polled meanwhile. */
-async function within<T>(work: Promise<T>, other: GroupMember): Promise<T> {
+/** The outcome of work that needs other members to be polled meanwhile; what they are given is given again. */
+async function within<T>(work: Promise<T>, others: GroupMember[]): Promise<T> {
   const done = new AbortController()
   const outcome = work.finally(() => done.abort())
-  while (!done.signal.aborted) await other.poll({ maxRecords: 1, timeoutMs: 100, signal: done.signal })
+  while (!done.signal.aborted) {
+    for (const other of others) {
+      const batch = await other.poll({ maxRecords: 1, timeoutMs: 100, signal: done.signal })
+      if (batch !== undefined) other.seek(batch.partition, batch.offsets[0])
+    }
+  }
   return outcome
 }
 

@@ -1,5 +1,4 @@
-import { spawnSync } from 'node:child_process'
-import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -144,40 +143,5 @@ describe('what can go wrong', () => {
     await expect(log.append('t', [{ value: '', timestamp: 0, partition: 1 }])).rejects.toThrow(/no partition 1/)
     await expect(openEventLog('lmdb:')).rejects.toThrow(UserError)
     await expect(openEventLog('redis://here')).rejects.toThrow(UserError)
-  })
-})
-
-const small = join(home, 'small')
-mkdirSync(small)
-/** A disk of 1 MB needs the right to mount one, which a container or an ordinary user does not have. */
-const mounted = existsSync('/proc/mounts') && spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', small]).status === 0
-
-describe('a full disk', () => {
-  afterAll(() => void (mounted && spawnSync('umount', ['-l', small])))
-
-  test.runIf(mounted)('is an error, nothing that was appended is lost, and there is a way on', async () => {
-    const url = `lmdb:${join(small, 'log')}`
-    const ballast = join(small, 'ballast')
-    writeFileSync(ballast, Buffer.alloc(100_000))
-    let appended = 0
-    {
-      await using log = await openEventLog(url)
-      const fill = async (): Promise<void> => {
-        for (;;) {
-          await log.append('t', [{ value: 'x'.repeat(3000), timestamp: appended }])
-          appended++
-        }
-      }
-      await expect(fill()).rejects.toThrow(/disk is full/)
-      await expect(fill()).rejects.toThrow(UserError)
-      await expect(log.append('another', [{ value: 'x'.repeat(3000), timestamp: 0 }])).rejects.toThrow(/disk is full/)
-    }
-    rmSync(ballast)
-    await using log = await openEventLog(url)
-    expect((await log.topic('t')).offsets).toEqual([{ start: 0, end: appended }])
-    await log.append('t', [{ value: 'y', timestamp: 0 }])
-    let seen = 0
-    for await (const batch of log.read('t', 0)) seen += batch.size
-    expect(seen).toBe(appended + 1)
   })
 })

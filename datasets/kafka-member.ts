@@ -66,7 +66,8 @@ export async function joinKafkaGroup(seat: KafkaSeat, listener: ShareListener): 
 async function poll(membership: Membership, member: GroupMember, { maxRecords, timeoutMs, signal }: PollOptions): Promise<RecordBatch | undefined> {
   const { feed } = membership
   const timeout = AbortSignal.timeout(Math.max(0, timeoutMs))
-  const until = signal === undefined ? timeout : AbortSignal.any([timeout, signal])
+  let either: AbortSignal | undefined
+  const until = (): AbortSignal => (either ??= signal === undefined ? timeout : AbortSignal.any([timeout, signal]))
   // An answer that was under way may have been empty only because it was asked for too early: one more is always asked for.
   let asked = false
   while (!aborted(signal)) {
@@ -75,7 +76,7 @@ async function poll(membership: Membership, member: GroupMember, { maxRecords, t
     if (batch !== undefined) return batch
     if ((asked || feed.empty) && (timeoutMs <= 0 || timeout.aborted)) return undefined
     asked = !feed.busy
-    if (feed.empty) await Promise.allSettled([sleep(LOOK_MS, undefined, { signal: until })])
+    if (feed.empty) await Promise.allSettled([sleep(LOOK_MS, undefined, { signal: until() })])
     else await feed.fill(Math.max(0, timeoutMs), signal)
   }
   return undefined
@@ -87,13 +88,13 @@ async function poll(membership: Membership, member: GroupMember, { maxRecords, t
  *
  * @returns false when `until` was aborted before, with the other members still to come.
  */
-async function settle(membership: Membership, member: GroupMember, until?: AbortSignal): Promise<boolean> {
+async function settle(membership: Membership, member: GroupMember, until?: () => AbortSignal): Promise<boolean> {
   const { place, share } = membership
   for (;;) {
     if (place.failed !== undefined) throw place.failed.error
     if (place.lost && membership.entering === undefined) await startOver(membership)
     if (place.due || membership.entering !== undefined) {
-      if (!(await entered(membership, until))) return false
+      if (!(await entered(membership, until?.()))) return false
       continue
     }
     const surplus = [...share.committed.keys()].filter((partition) => !membership.given.includes(partition))
