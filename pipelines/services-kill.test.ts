@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { expectNothingLostOrDoubled, expectTakeover } from './kill.contract.ts'
+import { expectNothingLostOrDoubled, expectStoppedScorerHarmless, expectTakeover } from './kill.contract.ts'
 import { makeWorld, type World, type WorldSize } from './world.ts'
 
 const { FD_TEST_KAFKA_URL: kafka, FD_TEST_REDIS_URL: redis, FD_TEST_MLFLOW_URL: mlflow, CI } = process.env
@@ -45,5 +45,10 @@ describe.runIf(kafka !== undefined && redis !== undefined)('on Kafka and Redis',
     const { seconds } = await expectTakeover(world, 500)
     // No matter of speed: a session of 6 s bounds it, whatever the machine.
     expect(seconds).toBeLessThan(15)
+  })
+
+  test('a scorer that is stopped, replaced and goes on harms nothing', { timeout: 180_000 }, async () => {
+    await using world = await makeServiceWorld({ customers: 300, terminals: 500, liveDays: 30, scorer: { maxBatch: 256, checkpointEveryMs: 100, partitions: 3 } })
+    await expectStoppedScorerHarmless(world, 500)
   })
 })
