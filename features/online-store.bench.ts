@@ -11,6 +11,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Redis } from 'ioredis'
 import { openOnlineStore, type EntityState, type Checkpoint, type GroupState, type OnlineStore, type OwnedState } from './online-store.ts'
 import { redisServerOnPath, startRedis, type RedisProcess } from './redis-process.ts'
 
@@ -20,6 +21,8 @@ const BATCH = 256
 const READS = 2000
 const WRITTEN = 100_000
 const RUNS = 3
+const CHECKPOINT = 1000
+const CHECKPOINTS = 100
 
 const bytes = Buffer.alloc(BYTES, 7)
 const checkpoint: Checkpoint = { offset: 0, watermark: 0, minorUnits: 2 }
@@ -76,6 +79,26 @@ async function readers(store: OnlineStore) {
   }
 }
 
+/** States a second in checkpoints of a thousand, beside the same bytes in a plain MULTI, which asks nobody whether it may write. */
+async function checkpoints(server: RedisProcess, store: OnlineStore): Promise<{ checkpoint: number; multi: number; ratio: number }> {
+  const group = await store.take('bench', { group: 'checkpoints', topic: 'transactions', partition: 0 })
+  const batch = [...states(CHECKPOINT)]
+  const names = batch.map(({ key }) => `{bench:multi}:${key}`)
+  const redis = new Redis({ port: server.port, host: '127.0.0.1' })
+  const multi = async (): Promise<void> => {
+    const transaction = redis.multi()
+    for (let at = 0; at < CHECKPOINT; at += 128) transaction.mset(names.slice(at, at + 128).flatMap((name) => [name, bytes]))
+    await transaction.set('{bench:multi}:checkpoint', 'x').exec()
+  }
+  const repeated = (work: () => Promise<void>): Promise<number> =>
+    rate(CHECKPOINTS * CHECKPOINT, async () => {
+      for (let i = 0; i < CHECKPOINTS; i++) await work()
+    })
+  const taken = await inTurn({ checkpoint: () => repeated(() => group.write(batch, checkpoint)), multi: () => repeated(multi) })
+  redis.disconnect()
+  return { ...taken, ratio: share(taken.checkpoint, taken.multi) }
+}
+
 /** What redis-benchmark says it did a second, a command. */
 function peer(server: RedisProcess, args: string[]): number {
   const { stdout, stderr } = spawnSync('redis-benchmark', ['-p', String(server.port), '-r', String(ENTITIES), '--csv', ...args], { encoding: 'utf8' })
@@ -110,7 +133,7 @@ async function redis(): Promise<unknown> {
     base: share(read.base, read.mgetOneClient), group: share(read.group, read.mgetOneClient),
     baseEightAtOnce: share(read.baseEightAtOnce, read.mgetFiftyClients), groupEightAtOnce: share(read.groupEightAtOnce, read.mgetFiftyClients),
   }
-  return { load, read: { ...read, ratio } }
+  return { load, read: { ...read, ratio }, write: await checkpoints(server, store) }
 }
 
 async function lmdb(): Promise<unknown> {

@@ -82,3 +82,31 @@ export async function expectTakeover(world: World, rate: number): Promise<{ seco
   await expectParity(world, 'pair', transactions)
   return { seconds }
 }
+
+/**
+ * A scorer that is stopped for longer than its session, replaced in all its partitions, and goes on later: it must neither write
+ * what the other has written, nor states under the other's fold, nor end.
+ */
+export async function expectStoppedScorerHarmless(world: World, rate: number): Promise<void> {
+  const all = world.partitions
+  const stopped = world.start('score', '--group', 'stopped')
+  await stopped.says((stderr) => shareOf(stderr).size === all && stderr.includes('Scoring with'))
+  const producer = world.start('produce', '--dataset', 'simulated', '--data', world.file, '--from', world.cut, '--rate', String(rate), '--limit', String(rate * 20), '--json')
+  const other = world.start('score', '--group', 'stopped')
+  await other.says((stderr) => shareOf(stderr).size > 0)
+  await wait(500)
+  stopped.child.kill('SIGSTOP')
+  await other.says((stderr) => shareOf(stderr).size === all)
+  await wait(1000)
+  stopped.child.kill('SIGCONT')
+  // It hears that it has lost them, and is given its share again.
+  await other.says((stderr) => shareOf(stderr).size < all)
+  const { transactions } = JSON.parse((await producer.ended).stdout) as { transactions: number }
+  for (const scorer of [stopped, other]) {
+    scorer.child.kill('SIGTERM')
+    const { code, stderr } = await scorer.ended
+    expect(code, stderr).toBe(0)
+  }
+  await world.fd('score', '--group', 'stopped', '--until-idle')
+  await expectParity(world, 'stopped', transactions)
+}

@@ -1,5 +1,8 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { expectNothingLostOrDoubled, expectTakeover } from './kill.contract.ts'
+import { expectNothingLostOrDoubled, expectStoppedScorerHarmless, expectTakeover } from './kill.contract.ts'
 import { makeWorld } from './world.ts'
 
 const size = { customers: 200, terminals: 300, days: 80, liveDays: 20 }
@@ -20,4 +23,16 @@ test('the same with three partitions, in which terminals have a stage of their o
 test.each([1, 3])('two scorers of a group over %i partitions: the second takes over when the first is killed', { timeout: 60_000 }, async (partitions) => {
   await using world = await makeWorld({ ...size, scorer: { maxBatch: 64, checkpointEveryMs: 40, partitions } })
   await expectTakeover(world, 500)
+})
+
+test('a scorer that is stopped, replaced and goes on harms nothing', { timeout: 120_000 }, async () => {
+  const log = await mkdtemp(join(tmpdir(), 'fd-log-'))
+  try {
+    await using world = await makeWorld({
+      ...size, liveDays: 40, scorer: { maxBatch: 64, checkpointEveryMs: 40, partitions: 3 }, environment: { FD_EVENT_LOG: `lmdb:${log}?session=2` },
+    })
+    await expectStoppedScorerHarmless(world, 500)
+  } finally {
+    await rm(log, { recursive: true })
+  }
 })

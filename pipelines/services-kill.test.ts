@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { expectNothingLostOrDoubled, expectTakeover } from './kill.contract.ts'
+import { expectNothingLostOrDoubled, expectStoppedScorerHarmless, expectTakeover } from './kill.contract.ts'
 import { makeWorld, type World, type WorldSize } from './world.ts'
 
 const { FD_TEST_KAFKA_URL: kafka, FD_TEST_REDIS_URL: redis, FD_TEST_MLFLOW_URL: mlflow, CI } = process.env
@@ -34,10 +34,21 @@ describe.runIf(kafka !== undefined && redis !== undefined)('on Kafka and Redis',
     expect(transactions).toBeGreaterThan(CI === undefined ? 15_000 : 100_000)
   })
 
-  test('a scorer that stands by takes over when the first is killed', { timeout: 180_000 }, async () => {
-    await using world = await makeServiceWorld({ customers: 300, terminals: 500, liveDays: 20 })
+  test('the same with three partitions, in which terminals have a stage of their own', { timeout: 900_000 }, async () => {
+    await using world = await makeServiceWorld({ customers: 300, terminals: 600, liveDays: 30, scorer: { maxBatch: 256, checkpointEveryMs: 100, partitions: 3 } })
+    const { transactions } = await expectNothingLostOrDoubled(world, { kills: 4, rate: 800, longestLifeMs: 4000 })
+    expect(transactions).toBeGreaterThan(15_000)
+  })
+
+  test.each([1, 3])('two scorers of a group over %i partitions: the second takes over when the first is killed', { timeout: 180_000 }, async (partitions) => {
+    await using world = await makeServiceWorld({ customers: 300, terminals: 500, liveDays: 20, scorer: { maxBatch: 256, checkpointEveryMs: 100, partitions } })
     const { seconds } = await expectTakeover(world, 500)
-    // No matter of speed: a session of 6 s and a try every half second bound it, whatever the machine.
+    // No matter of speed: a session of 6 s bounds it, whatever the machine.
     expect(seconds).toBeLessThan(15)
+  })
+
+  test('a scorer that is stopped, replaced and goes on harms nothing', { timeout: 180_000 }, async () => {
+    await using world = await makeServiceWorld({ customers: 300, terminals: 500, liveDays: 30, scorer: { maxBatch: 256, checkpointEveryMs: 100, partitions: 3 } })
+    await expectStoppedScorerHarmless(world, 500)
   })
 })

@@ -6,6 +6,7 @@ import { ServiceFold } from '../features/fold.ts'
 import type { OnlineStore, OwnedState } from '../features/online-store.ts'
 import { stageReader, type StageInput } from '../features/stage-record.ts'
 import { serviceDigest, type FeatureService } from '../features/view.ts'
+import { openBacklog, type Backlog } from './backlog.ts'
 import { foldBatch, type FoldedBatch, type ScoredBatch, type WrittenBatch } from './batch.ts'
 import { checkpointer, type Checkpointer } from './checkpointer.ts'
 
@@ -58,15 +59,18 @@ interface Holding {
 interface Loop {
   options: StageOptions
   /** Undefined while it joins. */
-  member: GroupMember | undefined
+  joined: Joined | undefined
   held: Map<number, Holding>
   read: (records: RecordBatch) => StageInput
   /** The commit under way, or the last one. */
   commit: Commit
-  /** Polled and not yet folded. */
-  waiting: RecordBatch[]
   /** Whether there ever was a partition: one that stands by has not come to the end of anything. */
   begun: boolean
+}
+
+interface Joined {
+  member: GroupMember
+  backlog: Backlog
 }
 
 interface Commit {
@@ -89,17 +93,18 @@ export async function openStage(options: StageOptions): Promise<OpenStage> {
   const { log, group, stage, service, schema } = options
   const width = service.views.reduce((sum, view) => sum + view.features.length, 0)
   const read = stageReader(schema, width, stage.entity === undefined)
-  const loop: Loop = { options, member: undefined, held: new Map(), read, commit: NO_COMMIT, waiting: [], begun: false }
+  const loop: Loop = { options, joined: undefined, held: new Map(), read, commit: NO_COMMIT, begun: false }
   const member = await log.join(group, stage.topic, {
     onAssigned: (partitions) => assigned(loop, partitions),
     onRevoked: (partitions, lost) => revoked(loop, partitions, lost),
   })
-  loop.member = member
+  const joined = { member, backlog: openBacklog(member, () => loop.held.size, options.maxBatch) }
+  loop.joined = joined
   for (const [partition, { from }] of loop.held) member.seek(partition, from)
   if (loop.held.size === 0) options.onStandby?.(stage.topic)
   return {
     member,
-    run: () => run(loop, member),
+    run: () => run(loop, joined),
     [Symbol.asyncDispose]: async () => {
       for (const { state } of loop.held.values()) state[Symbol.dispose]()
       await member[Symbol.asyncDispose]()
@@ -109,7 +114,7 @@ export async function openStage(options: StageOptions): Promise<OpenStage> {
 
 async function assigned(loop: Loop, partitions: readonly number[]): Promise<void> {
   if (partitions.length === 0) return
-  const { options, member, held } = loop
+  const { options, joined, held } = loop
   const { log, store, group, stage, service, schema } = options
   const from = new Map<number, number>()
   const { offsets } = await log.topic(stage.topic)
@@ -120,7 +125,7 @@ async function assigned(loop: Loop, partitions: readonly number[]): Promise<void
     const checkpoints = checkpointer(fold, state, { minorUnits: schema.amount.minorUnits, everyMs: options.checkpointEveryMs, now: options.now })
     const resume = resumeAt(stage.topic, partition, state, offsets[partition].start)
     held.set(partition, { state, fold, checkpoints, from: resume })
-    member?.seek(partition, resume)
+    joined?.member.seek(partition, resume)
     from.set(partition, resume)
   }
   loop.begun = true
@@ -151,7 +156,7 @@ async function revoked(loop: Loop, partitions: readonly number[], lost: boolean)
     if (failed !== undefined && !lost) throw failed.error
     loop.commit = NO_COMMIT
   }
-  loop.waiting = loop.waiting.filter(({ partition }) => !partitions.includes(partition))
+  loop.joined?.backlog.forget(partitions)
   for (const partition of partitions) {
     if (!lost) await writeOut(held.get(partition)?.checkpoints)
     held.get(partition)?.state[Symbol.dispose]()
@@ -169,17 +174,17 @@ async function writeOut(checkpoints: Checkpointer | undefined): Promise<void> {
  * Batches in sequence, commits beside them: while the log makes batch n durable, batch n + 1 is decoded, folded and scored.
  * One commit is under way at a time, and a partition's checkpoint waits for its own, because state must never be ahead of outputs.
  */
-async function run(loop: Loop, member: GroupMember): Promise<void> {
+async function run(loop: Loop, joined: Joined): Promise<void> {
   const { held, options } = loop
   while (!options.signal.aborted) {
-    const records = loop.waiting.shift() ?? (await member.poll({ maxRecords: options.maxBatch, timeoutMs: POLL_MS, signal: options.signal }))
-    if (records !== undefined) await handle(loop, member, records)
-    else if (options.endWhenIdle() && loop.begun && (await member.idle())) break
+    const records = await joined.backlog.next({ timeoutMs: POLL_MS, signal: options.signal })
+    if (records !== undefined) await handle(loop, joined, records)
+    else if (options.endWhenIdle() && loop.begun && (await joined.member.idle())) break
     for (const [partition, { checkpoints }] of held) {
-      if (checkpoints.due()) await unlessLost(loop, member, partition, () => checkpoint(loop, partition, () => checkpoints.write()))
+      if (checkpoints.due()) await unlessLost(loop, joined, partition, () => checkpoint(loop, partition, () => checkpoints.write()))
     }
   }
-  for (const [partition, { checkpoints }] of held) await unlessLost(loop, member, partition, () => checkpoint(loop, partition, () => writeOut(checkpoints)))
+  for (const [partition, { checkpoints }] of held) await unlessLost(loop, joined, partition, () => checkpoint(loop, partition, () => writeOut(checkpoints)))
 }
 
 async function checkpoint({ commit }: Loop, partition: number, write: () => Promise<void>): Promise<void> {
@@ -188,8 +193,9 @@ async function checkpoint({ commit }: Loop, partition: number, write: () => Prom
 }
 
 /** Folds a batch and begins its commit. */
-async function handle(loop: Loop, member: GroupMember, records: RecordBatch): Promise<void> {
+async function handle(loop: Loop, joined: Joined, records: RecordBatch): Promise<void> {
   const { options, held } = loop
+  const { member } = joined
   const { partition } = records
   const holding = held.get(partition)
   if (holding === undefined) throw new Error(`Records of partition ${partition} of "${records.topic}", which was not assigned`)
@@ -197,7 +203,7 @@ async function handle(loop: Loop, member: GroupMember, records: RecordBatch): Pr
   const folded = await foldBatch(input, member.committed.get(partition) ?? 0, holding.fold, holding.state)
   holding.checkpoints.folded(nextOffset(records), input.decoded.events)
   const { batch, outputs } = await options.emit(folded)
-  await unlessLost(loop, member, loop.commit.partition, () => throwIfFailed(loop.commit))
+  await unlessLost(loop, joined, loop.commit.partition, () => throwIfFailed(loop.commit))
   if (held.get(partition) !== holding) return
   // Of a batch that was all replayed the outputs are there, and the committed offset must not go back.
   const begin = folded.replayed < records.size ? member.commit(partition, nextOffset(records), outputs) : Promise.resolve({ durable: Promise.resolve() })
@@ -211,13 +217,12 @@ async function handle(loop: Loop, member: GroupMember, records: RecordBatch): Pr
  * Does what belongs to a partition. When it fails, the log is asked first whether the partition is this member's still: the
  * failure of one that was stopped for longer than its session is the other's success, and the rest goes on.
  */
-async function unlessLost(loop: Loop, member: GroupMember, partition: number, work: () => Promise<void>): Promise<void> {
+async function unlessLost(loop: Loop, { backlog }: Joined, partition: number, work: () => Promise<void>): Promise<void> {
   const holding = loop.held.get(partition)
   try {
     await work()
   } catch (error) {
-    const records = await member.poll({ maxRecords: loop.options.maxBatch, timeoutMs: 0 })
-    if (records !== undefined) loop.waiting.push(records)
+    await backlog.look()
     if (holding === undefined || loop.held.get(partition) === holding) throw error
   }
 }
