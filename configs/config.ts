@@ -48,6 +48,8 @@ const schema = z.strictObject({
   registry: z.string().default('sqlite:'),
   /** `file:`, `file:FOLDER`, or `s3://BUCKET/PREFIX?endpoint=URL`. Env: FD_LAKE. */
   lake: z.string().default('file:'),
+  /** Partitions that the topic `transactions` is made with, and must have: the most scorers that can share it. */
+  partitions: z.number().int().positive().default(1),
   /** Servers of `fd services`; no command but that one reads it. */
   services: services.default({}),
   /** Where a dataset's file is looked for when no `--data` is given, by dataset name. */

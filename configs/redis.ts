@@ -4,6 +4,7 @@ import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { redisFault } from './redis-fault.ts'
+import type { Tell } from './tell.ts'
 import { errorCode, errorMessage, UserError } from './user-error.ts'
 
 /** What a `redis://` or `rediss://` URL says. */
@@ -94,7 +95,7 @@ export type SessionCheck = (redis: Redis) => Promise<void>
 export class RedisConnection implements AsyncDisposable {
   readonly address: RedisAddress
   readonly #redis: Redis
-  readonly #tell: (line: string) => void
+  readonly #tell: Tell
   readonly #checks: SessionCheck[] = []
   /** Resolves when commands can be sent, rejects when the server has refused us; a settled one is replaced when its connection ends. */
   #usable = unsettled()
@@ -102,7 +103,7 @@ export class RedisConnection implements AsyncDisposable {
   #lastError: unknown
   #disposed = false
 
-  private constructor(address: RedisAddress, tell: (line: string) => void) {
+  private constructor(address: RedisAddress, tell: Tell) {
     this.address = address
     this.#tell = tell
     const { host, port, username, password, database, tls, connectMs, commandMs } = address
@@ -120,7 +121,7 @@ export class RedisConnection implements AsyncDisposable {
    *
    * @throws UserError when the server cannot be reached or refuses the password or database: a first connection is not tried twice.
    */
-  static async open(address: RedisAddress, tell: (line: string) => void = () => {}): Promise<RedisConnection> {
+  static async open(address: RedisAddress, tell: Tell = () => {}): Promise<RedisConnection> {
     const connection = new RedisConnection(address, tell)
     try {
       await connection.#redis.connect()
@@ -187,7 +188,7 @@ export class RedisConnection implements AsyncDisposable {
   #lost(): void {
     if (!this.#usable.settled) return
     this.#usable = unsettled()
-    if (!this.#disposed && this.#sessions > 0) this.#tell(`Lost the connection to Redis at ${this.address.shown}; waiting up to ${this.address.outageMs / 1000} s for it.`)
+    if (!this.#disposed && this.#sessions > 0) this.#tell(`Lost the connection to Redis at ${this.address.shown}; waiting up to ${this.address.outageMs / 1000} s for it.`, 'lost')
   }
 
   async #ready(): Promise<void> {
@@ -198,7 +199,7 @@ export class RedisConnection implements AsyncDisposable {
       this.#redis.disconnect(true)
       return
     }
-    if (this.#sessions++ > 0) this.#tell(`Redis at ${this.address.shown} is back.`)
+    if (this.#sessions++ > 0) this.#tell(`Redis at ${this.address.shown} is back.`, 'back')
     this.#usable.settled = true
     this.#usable.resolve()
   }
