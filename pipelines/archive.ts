@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { action, example, stopSignal, wallClock, wholeNumber, type Context } from './command.ts'
 import { count } from './output.ts'
+import { openLog } from './parts.ts'
 
 interface ArchiveCommandOptions {
   topic: string
@@ -21,9 +22,10 @@ export function archiveCommand(): Command {
   ).action(action(run))
 }
 
-async function run({ config, output }: Context, options: ArchiveCommandOptions): Promise<void> {
-  const [{ openEventLog }, { openLake }, { archive }] = await Promise.all([import('../datasets/event-log.ts'), import('../datasets/lake.ts'), import('../serving/archive.ts')])
-  await using log = await openEventLog(config.eventLog)
+async function run(context: Context, options: ArchiveCommandOptions): Promise<void> {
+  const { config, output } = context
+  const [{ openLake }, { archive }] = await Promise.all([import('../datasets/lake.ts'), import('../serving/archive.ts')])
+  await using log = await openLog(context)
   await using lake = await openLake(config.lake, config.s3)
   const progress = output.progress('archived')
   let records = 0

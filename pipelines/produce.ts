@@ -3,7 +3,9 @@ import { Command } from 'commander'
 import type { Dataset } from '../datasets/dataset.ts'
 import type { EventLog, NewRecord } from '../datasets/event-log.ts'
 import { action, dateTime, example, positiveNumber, stopSignal, wallClock, wholeNumber, type Context } from './command.ts'
+import { readyInput } from './input-topic.ts'
 import { count } from './output.ts'
+import { openLog } from './parts.ts'
 
 interface ProduceOptions {
   dataset: string
@@ -30,10 +32,12 @@ export function produceCommand(): Command {
   ).action(action(produce))
 }
 
-async function produce({ config, output }: Context, options: ProduceOptions): Promise<void> {
-  const [{ openDataset }, { openEventLog }] = await Promise.all([import('../datasets/catalog.ts'), import('../datasets/event-log.ts')])
+async function produce(context: Context, options: ProduceOptions): Promise<void> {
+  const { config, output } = context
+  const { openDataset } = await import('../datasets/catalog.ts')
   const dataset = await openDataset(options.dataset, config, options.data === undefined ? {} : { data: options.data })
-  await using log = await openEventLog(config.eventLog)
+  await using log = await openLog(context)
+  await readyInput(log, config)
   const progress = output.progress('produce', options.limit)
   const started = performance.now()
   const sent = await replay(log, dataset, { ...options, signal: stopSignal(), onSent: (done) => progress.update(done) })

@@ -1,4 +1,4 @@
-import type { DecodedBatch } from '../datasets/event-json.ts'
+import type { DecodedBatch, RejectionKind } from '../datasets/event-json.ts'
 import type { NewRecord, RecordBatch } from '../datasets/event-log.ts'
 import { FRAUD_LABEL } from '../datasets/transaction.ts'
 import { decodeState } from '../features/entity-state.ts'
@@ -71,6 +71,8 @@ export interface ScoredBatch {
   scored: number
   alerts: number
   rejected: number
+  /** The same by kind of fault. */
+  rejections: Partial<Record<RejectionKind, number>>
   labels: number
   late: number
   /** Records folded again after a restart, whose outputs had been written before. */
@@ -105,11 +107,18 @@ export function writeOutputs(folded: FoldedBatch, scores: Float32Array, names: r
     if (late) lateRows++
     timestamps[i] = records.timestamps[index[row]]
   }
-  const letters = decoded.rejected.filter((rejection) => rejection.index >= replayed).map((rejection) => deadLetter(records, rejection))
+  const rejected = decoded.rejected.filter(({ index }) => index >= replayed)
+  const letters = rejected.map((rejection) => deadLetter(records, rejection))
   const topics: [string, NewRecord[]][] = [[PREDICTIONS, predictions], [FRAUD_ALERTS, alerts], [DEAD_LETTERS, letters]]
   const labels = records.size - replayed - fresh.length - letters.length
   return {
-    batch: { scored: predictions.length, alerts: alerts.length, rejected: letters.length, labels, late: lateRows, replayed, timestamps, done: 0 },
+    batch: { scored: predictions.length, alerts: alerts.length, rejected: letters.length, rejections: countByKind(rejected), labels, late: lateRows, replayed, timestamps, done: 0 },
     outputs: new Map(topics.filter(([, written]) => written.length > 0)),
   }
+}
+
+function countByKind(rejected: readonly { kind: RejectionKind }[]): Partial<Record<RejectionKind, number>> {
+  const counts: Partial<Record<RejectionKind, number>> = {}
+  for (const { kind } of rejected) counts[kind] = (counts[kind] ?? 0) + 1
+  return counts
 }
