@@ -48,8 +48,6 @@ const schema = z.strictObject({
   registry: z.string().default('sqlite:'),
   /** `file:`, `file:FOLDER`, or `s3://BUCKET/PREFIX?endpoint=URL`. Env: FD_LAKE. */
   lake: z.string().default('file:'),
-  /** Partitions that the topic `transactions` is made with, and must have: the most scorers that can share it. */
-  partitions: z.number().int().positive().default(1),
   /** Servers of `fd services`; no command but that one reads it. */
   services: services.default({}),
   /** Where a dataset's file is looked for when no `--data` is given, by dataset name. */
@@ -57,6 +55,8 @@ const schema = z.strictObject({
   scorer: z
     .strictObject({
       group: z.string().default('scorer'),
+      /** Partitions that the topic `transactions` is made with, and must have: as many scorers of a group can share the work. */
+      partitions: z.number().int().positive().default(1),
       /** Least time between two state checkpoints, ms; also the most work repeated after a kill. */
       checkpointEveryMs: z.number().int().positive().default(1000),
       /** Most transactions in one ONNX call. */

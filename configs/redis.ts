@@ -111,6 +111,8 @@ export class RedisConnection implements AsyncDisposable {
       host, port, username, password, db: database, tls, connectTimeout: connectMs, socketTimeout: commandMs, connectionName: 'fd',
       // With a retry limit of 0 ioredis rejects at once what was unanswered when the connection ended.
       lazyConnect: true, enableOfflineQueue: false, autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0,
+      // Of a socket that is closed already it would wait 2 s for the end, and the process with it.
+      disconnectTimeout: 0,
       retryStrategy: (times) => Math.min(50 * times, LONGEST_PAUSE_MS),
     })
     this.#redis.on('error', (error) => this.#failed(error)).on('close', () => this.#lost()).on('ready', () => void this.#ready())

@@ -90,7 +90,7 @@ export function judgeTopic({ name, brokers, replicas, inSync, settings }: Cluste
   const { 'retention.ms': kept = '-1', 'retention.bytes': keptBytes = '-1', 'cleanup.policy': policy = 'delete', 'max.message.bytes': most = '', 'min.insync.replicas': least = '1' } = settings
   if (partitions !== undefined && replicas.length < partitions) {
     faults.push(broken(
-      `topic "${name}" has ${replicas.length} partition${replicas.length === 1 ? '' : 's'}, the configuration wants ${partitions}. Set partitions: ${replicas.length}, or add some before the first record is in it, since keys change their partition: ` +
+      `topic "${name}" has ${replicas.length} partition${replicas.length === 1 ? '' : 's'}, the configuration wants ${partitions}. Set scorer.partitions: ${replicas.length}, or add some before the first record is in it, since keys change their partition: ` +
         `kafka-topics.sh --bootstrap-server ${bootstrap} --alter --topic ${name} --partitions ${partitions}`,
     ))
   }

@@ -1,5 +1,6 @@
 import { openEnvironment, type Bytes, type Environment } from '../configs/lmdb.ts'
 import { UserError } from '../configs/user-error.ts'
+import { fromRecord, toRecord } from './store-record.ts'
 import type { Base, Checkpoint, EntityState, GroupState, OnlineStore } from './online-store.ts'
 
 /** Keys in one transaction of `publish`: large enough to amortise the commit, small enough to let others write in between. */
@@ -21,7 +22,7 @@ export function openLmdbOnlineStore(folder: string): OnlineStore {
       for (const batch of batches(entities, PUBLISH_BATCH)) {
         environment.write(() => putStates(states, baseScope(base), batch))
       }
-      environment.write(() => records.putSync(text(`base/${base.service}`), toJson(base)))
+      environment.write(() => records.putSync(text(`base/${base.service}`), text(toRecord(base))))
       expire(environment, states, records, base)
       return base
     },
@@ -41,7 +42,7 @@ function openGroup(environment: Environment, states: Bytes, records: Bytes, base
     write: async (changed, checkpoint) =>
       environment.write(() => {
         putStates(states, scope, changed)
-        records.putSync(text(record), toJson(checkpoint))
+        records.putSync(text(record), text(toRecord(checkpoint)))
       }),
   }
 }
@@ -83,18 +84,13 @@ function stateKey(scope: string, view: string, key: number | string): Buffer {
 
 const text = (value: string): Buffer => Buffer.from(value, 'utf8')
 
-/** JSON has no −Infinity, the watermark of an empty fold. */
-function toJson(value: Base | Checkpoint): Buffer {
-  return text(JSON.stringify({ ...value, watermark: Number.isFinite(value.watermark) ? value.watermark : null }))
-}
-
 function readRecord<T extends Base | Checkpoint>(environment: Environment, records: Bytes, key: string): T | undefined {
   const bytes = environment.read(() => records.getBinary(text(key)))
   if (bytes === undefined) return undefined
   try {
-    const value = JSON.parse(new TextDecoder().decode(bytes)) as T
-    return { ...value, watermark: value.watermark ?? -Infinity }
+    return fromRecord<T>(new TextDecoder().decode(bytes), `Record "${key}" in ${environment.file}`)
   } catch (error) {
+    if (error instanceof UserError) throw error
     throw new UserError(`${environment.file} is damaged: record "${key}" is not JSON. Move ${environment.folder} away and run: fd features backfill --online`, { cause: error })
   }
 }

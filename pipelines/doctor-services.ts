@@ -41,7 +41,7 @@ const missing = (detail: string): Judgement => ({ state: 'missing', detail })
 async function logNeeds({ config }: Context): Promise<LogNeeds> {
   const [topics, { featureServices }, { longestReach }] = await Promise.all([import('../serving/batch.ts'), import('../features/catalog.ts'), import('../features/view.ts')])
   const retention = Math.max(...featureServices.map(longestReach))
-  return { group: config.scorer.group, input: { topic: topics.TRANSACTIONS, partitions: config.partitions, retention }, outputs: [topics.PREDICTIONS, topics.FRAUD_ALERTS, topics.DEAD_LETTERS] }
+  return { group: config.scorer.group, input: { topic: topics.TRANSACTIONS, partitions: config.scorer.partitions, retention }, outputs: [topics.PREDICTIONS, topics.FRAUD_ALERTS, topics.DEAD_LETTERS] }
 }
 
 async function topicsOf(context: Context): Promise<string | Judgement> {

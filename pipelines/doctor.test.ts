@@ -124,7 +124,7 @@ describe.runIf(kafka !== undefined)('Kafka', () => {
   test('a topic with fewer partitions than the configuration wants', async () => {
     const environment = await made(`${run}.few.`, {})
     const config = join(home, 'four.yaml')
-    appendFileSync(config, 'partitions: 4\n')
+    appendFileSync(config, 'scorer: { partitions: 4 }\n')
     const few = await doctor(environment, '--config', config)
     expect(few.code).toBe(1)
     expect(few.of('event log', 'topics')[0]).toMatchObject({ state: 'broken', detail: expect.stringMatching(/transactions" has 2 partitions, the configuration wants 4\..*kafka-topics\.sh --bootstrap-server \S+ --alter --topic \S+transactions --partitions 4$/) })

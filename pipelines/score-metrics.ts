@@ -42,7 +42,11 @@ export async function openMeter({ config, output }: Context, port = config.metri
 function meteredParts({ log, store, registry }: ScorerParts, metrics: ScorerMetrics): ScorerParts & Disposable {
   let member: GroupMember | undefined
   const watching = watchLag(log, { topic: TRANSACTIONS, everyMs: LAG_EVERY_MS, positions: () => member?.committed ?? new Map(), report: metrics.onLag })
-  const join: typeof log.join = async (...given) => (member = await log.join(...given))
+  const join: typeof log.join = async (group, topic, ...given) => {
+    const joined = await log.join(group, topic, ...given)
+    if (topic === TRANSACTIONS) member = joined
+    return joined
+  }
   return { log: { ...log, join }, store: timed(store, metrics), registry, [Symbol.dispose]: () => watching[Symbol.dispose]() }
 }
 
@@ -65,14 +69,14 @@ function timed(store: OnlineStore, metrics: ScorerMetrics): OnlineStore {
 function heard(options: ScorerOptions, metrics: ScorerMetrics, become: (state: 'standing by' | 'scoring') => void): ScorerOptions {
   return {
     ...options,
-    onStandby: (reason) => {
+    onStandby: (...given) => {
       become('standing by')
-      options.onStandby?.(reason)
+      options.onStandby?.(...given)
     },
-    onStart: (champion, state) => {
+    onStart: (champion, ...given) => {
       become('scoring')
       metrics.onStart(champion)
-      options.onStart?.(champion, state)
+      options.onStart?.(champion, ...given)
     },
     onSwap: (champion) => {
       metrics.onSwap(champion)
