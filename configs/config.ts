@@ -55,7 +55,7 @@ const schema = z.strictObject({
   scorer: z
     .strictObject({
       group: z.string().default('scorer'),
-      /** Partitions of the topic `transactions` when it is made, by whoever comes first: as many scorers of a group can share the work. */
+      /** Partitions that the topic `transactions` is made with, and must have: as many scorers of a group can share the work. */
       partitions: z.number().int().positive().default(1),
       /** Least time between two state checkpoints, ms; also the most work repeated after a kill. */
       checkpointEveryMs: z.number().int().positive().default(1000),
@@ -65,6 +65,8 @@ const schema = z.strictObject({
       championEveryMs: z.number().int().positive().default(250),
     })
     .prefault({}),
+  /** Where `fd score` serves /metrics and /healthz; not at all without a port. Env: FD_METRICS_PORT, FD_METRICS_HOST. */
+  metrics: z.strictObject({ port: z.coerce.number().int().min(0).max(65_535).optional(), host: z.string().default('127.0.0.1') }).prefault({}),
   /** Secret under which card numbers become tokens. Env: FD_TOKEN_KEY; never written in a file of the project. */
   tokenKey: z.string().optional(),
   /** Kaggle API credentials, for `fd datasets fetch kaggle-cc`. Env: KAGGLE_USERNAME, KAGGLE_KEY; never written in a file of the project. */
@@ -90,7 +92,7 @@ export type Config = z.infer<typeof schema>
 export type ServiceName = keyof Config['services']
 
 /** Environment variable → path in the config; a later one wins. With the secrets that a file names as `${NAME}`, the only variables the project reads. */
-const ENVIRONMENT: Record<string, [keyof Config] | ['kaggle', keyof Config['kaggle']] | ['mlflow', keyof Config['mlflow']] | ['s3', keyof Config['s3']]> = {
+const ENVIRONMENT: Record<string, [keyof Config] | ['kaggle', keyof Config['kaggle']] | ['mlflow', keyof Config['mlflow']] | ['s3', keyof Config['s3']] | ['metrics', keyof Config['metrics']]> = {
   FD_HOME: ['home'],
   FD_CACHE: ['cache'],
   KAFKA_BROKERS: ['eventLog'],
@@ -99,6 +101,8 @@ const ENVIRONMENT: Record<string, [keyof Config] | ['kaggle', keyof Config['kagg
   FD_ONLINE_STORE: ['onlineStore'],
   MLFLOW_TRACKING_URI: ['registry'],
   FD_LAKE: ['lake'],
+  FD_METRICS_PORT: ['metrics', 'port'],
+  FD_METRICS_HOST: ['metrics', 'host'],
   FD_TOKEN_KEY: ['tokenKey'],
   KAGGLE_USERNAME: ['kaggle', 'username'],
   KAGGLE_KEY: ['kaggle', 'key'],

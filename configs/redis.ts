@@ -4,6 +4,7 @@ import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { redisFault } from './redis-fault.ts'
+import type { Tell } from './tell.ts'
 import { errorCode, errorMessage, UserError } from './user-error.ts'
 
 /** What a `redis://` or `rediss://` URL says. */
@@ -94,7 +95,7 @@ export type SessionCheck = (redis: Redis) => Promise<void>
 export class RedisConnection implements AsyncDisposable {
   readonly address: RedisAddress
   readonly #redis: Redis
-  readonly #tell: (line: string) => void
+  readonly #tell: Tell
   readonly #checks = new Set<SessionCheck>()
   /** Resolves when commands can be sent, rejects when the server has refused us; a settled one is replaced when its connection ends. */
   #usable = unsettled()
@@ -102,7 +103,7 @@ export class RedisConnection implements AsyncDisposable {
   #lastError: unknown
   #disposed = false
 
-  private constructor(address: RedisAddress, tell: (line: string) => void) {
+  private constructor(address: RedisAddress, tell: Tell) {
     this.address = address
     this.#tell = tell
     const { host, port, username, password, database, tls, connectMs, commandMs } = address
@@ -110,6 +111,8 @@ export class RedisConnection implements AsyncDisposable {
       host, port, username, password, db: database, tls, connectTimeout: connectMs, socketTimeout: commandMs, connectionName: 'fd',
       // With a retry limit of 0 ioredis rejects at once what was unanswered when the connection ended.
       lazyConnect: true, enableOfflineQueue: false, autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0,
+      // Of a socket that is closed already it would wait 2 s for the end, and the process with it.
+      disconnectTimeout: 0,
       retryStrategy: (times) => Math.min(50 * times, LONGEST_PAUSE_MS),
     })
     this.#redis.on('error', (error) => this.#failed(error)).on('close', () => this.#lost()).on('ready', () => void this.#ready())
@@ -120,7 +123,7 @@ export class RedisConnection implements AsyncDisposable {
    *
    * @throws UserError when the server cannot be reached or refuses the password or database: a first connection is not tried twice.
    */
-  static async open(address: RedisAddress, tell: (line: string) => void = () => {}): Promise<RedisConnection> {
+  static async open(address: RedisAddress, tell: Tell = () => {}): Promise<RedisConnection> {
     const connection = new RedisConnection(address, tell)
     try {
       await connection.#redis.connect()
@@ -188,7 +191,7 @@ export class RedisConnection implements AsyncDisposable {
   #lost(): void {
     if (!this.#usable.settled) return
     this.#usable = unsettled()
-    if (!this.#disposed && this.#sessions > 0) this.#tell(`Lost the connection to Redis at ${this.address.shown}; waiting up to ${this.address.outageMs / 1000} s for it.`)
+    if (!this.#disposed && this.#sessions > 0) this.#tell(`Lost the connection to Redis at ${this.address.shown}; waiting up to ${this.address.outageMs / 1000} s for it.`, 'lost')
   }
 
   async #ready(): Promise<void> {
@@ -199,7 +202,7 @@ export class RedisConnection implements AsyncDisposable {
       this.#redis.disconnect(true)
       return
     }
-    if (this.#sessions++ > 0) this.#tell(`Redis at ${this.address.shown} is back.`)
+    if (this.#sessions++ > 0) this.#tell(`Redis at ${this.address.shown} is back.`, 'back')
     this.#usable.settled = true
     this.#usable.resolve()
   }

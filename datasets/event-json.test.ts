@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { DatasetSchema } from './dataset.ts'
-import { encodeEvent, eventDecoder, FRAUD_KNOWN_AT } from './event-json.ts'
+import { encodeEvent, eventDecoder, FRAUD_KNOWN_AT, type RejectionKind } from './event-json.ts'
 import type { RecordBatch } from './event-log.ts'
 import { DAY, emptyBatch, FRAUD_LABEL, TRANSACTION, type EventBatch } from './transaction.ts'
 
@@ -82,31 +82,40 @@ test('times may be ISO 8601, and seconds from an origin where the schema says so
 const sound = { ID: 1, AT: at, AMOUNT: 10.5, CARD: 'c', TERMINAL: 1, V1: 0.5, COUNTRY: 'CH' }
 const text = (change: Record<string, unknown>): string => JSON.stringify({ ...sound, ...change })
 
-test.each<[string, string | Uint8Array, RegExp]>([
-  ['empty', '', /not JSON/],
-  ['cut short', '{"ID": 1', /not JSON/],
-  ['bytes that are not UTF-8', Uint8Array.of(0x7b, 0xff, 0xfe), /not JSON/],
-  ['a list', '[1]', /expected a JSON object, found \[1\]/],
-  ['null', 'null', /expected a JSON object/],
-  ['no id', text({ ID: undefined }), /ID: expected a whole number, found nothing/],
-  ['an id with a fraction', text({ ID: 1.5 }), /ID: expected a whole number, found 1.5/],
-  ['an id beyond 2^53', text({ ID: 2 ** 60 }), /ID/],
-  ['text for a number', text({ AMOUNT: 'ten' }), /AMOUNT: expected a number, found "ten"/],
-  ['a negative amount', text({ AMOUNT: -1 }), /AMOUNT: expected an amount from 0/],
-  ['an amount too precise', text({ AMOUNT: 1.234 }), /AMOUNT: expected at most 2 decimals, found 1.234/],
-  ['an amount that overflows', text({ AMOUNT: 1e300 }), /AMOUNT: expected an amount/],
-  ['a number for text', text({ CARD: 4 }), /CARD: expected text, found 4/],
-  ['an empty key', text({ CARD: '' }), /CARD: expected text, found ""/],
-  ['a key too long', text({ CARD: 'x'.repeat(300) }), /CARD: expected at most 256 characters, found 300/],
-  ['a time in the wrong unit', text({ AT: at * 1000 }), /AT: expected a time from 1970 to 2999/],
-  ['a time that is none', text({ AT: 'yesterday' }), /AT: expected a time from 1970 to 2999, found "yesterday"/],
-  ['an attribute missing', text({ V1: undefined }), /V1: expected a number, found nothing/],
-  ['a label without its instant', text({ [FRAUD_KNOWN_AT]: 'soon' }), /fraud_known_at: expected a number/],
-])('%s is rejected with the reason, and its neighbours are read', (_, bad, reason) => {
+test.each<[string, string | Uint8Array, RegExp, RejectionKind]>([
+  ['empty', '', /not JSON/, 'not_json'],
+  ['cut short', '{"ID": 1', /not JSON/, 'not_json'],
+  ['bytes that are not UTF-8', Uint8Array.of(0x7b, 0xff, 0xfe), /not JSON/, 'not_json'],
+  ['a list', '[1]', /expected a JSON object, found \[1\]/, 'not_json'],
+  ['null', 'null', /expected a JSON object/, 'not_json'],
+  ['no id', text({ ID: undefined }), /ID: expected a whole number, found nothing/, 'missing_field'],
+  ['an id with a fraction', text({ ID: 1.5 }), /ID: expected a whole number, found 1.5/, 'wrong_value'],
+  ['an id beyond 2^53', text({ ID: 2 ** 60 }), /ID/, 'wrong_value'],
+  ['text for a number', text({ AMOUNT: 'ten' }), /AMOUNT: expected a number, found "ten"/, 'wrong_value'],
+  ['a negative amount', text({ AMOUNT: -1 }), /AMOUNT: expected an amount from 0/, 'wrong_value'],
+  ['an amount too precise', text({ AMOUNT: 1.234 }), /AMOUNT: expected at most 2 decimals, found 1.234/, 'wrong_value'],
+  ['an amount that overflows', text({ AMOUNT: 1e300 }), /AMOUNT: expected an amount/, 'wrong_value'],
+  ['a number for text', text({ CARD: 4 }), /CARD: expected text, found 4/, 'wrong_value'],
+  ['an empty key', text({ CARD: '' }), /CARD: expected text, found ""/, 'wrong_value'],
+  ['a key too long', text({ CARD: 'x'.repeat(300) }), /CARD: expected at most 256 characters, found 300/, 'wrong_value'],
+  ['a time in the wrong unit', text({ AT: at * 1000 }), /AT: expected a time from 1970 to 2999/, 'wrong_value'],
+  ['a time that is none', text({ AT: 'yesterday' }), /AT: expected a time from 1970 to 2999, found "yesterday"/, 'wrong_value'],
+  ['an attribute missing', text({ V1: undefined }), /V1: expected a number, found nothing/, 'missing_field'],
+  ['a schema of a newer version', text({ schema_version: 2, V1: undefined }), /schema_version: expected 1, found 2: .*newer/, 'newer_schema'],
+  ['a schema version that is none', text({ schema_version: 'x' }), /schema_version: expected 1, found "x"/, 'newer_schema'],
+  ['a label without its instant', text({ [FRAUD_KNOWN_AT]: 'soon' }), /fraud_known_at: expected a number/, 'wrong_value'],
+])('%s is rejected with the reason, and its neighbours are read', (_, bad, reason, kind) => {
   const { events, index, rejected } = eventDecoder(schema)(records([text({ ID: 1 }), bad, text({ ID: 2 })]))
-  expect(rejected).toEqual([{ index: 1, reason: expect.stringMatching(reason) }])
+  expect(rejected).toEqual([{ index: 1, kind, reason: expect.stringMatching(reason) }])
   expect([...(events.ids as Float64Array).subarray(0, events.size)]).toEqual([1, 2])
   expect([...index.subarray(0, events.size)]).toEqual([0, 2])
+})
+
+test('fields of a later time pass, a version that says what we know passes, and a column may have the name of the version', () => {
+  const { events, rejected } = eventDecoder(schema)(records([text({ ID: 1, brand_new: { deep: [1] }, schema_version: 1 }), text({ ID: 2, FIELD: null })]))
+  expect([rejected, events.size]).toEqual([[], 2])
+  const own = eventDecoder({ ...schema, numeric: ['V1', 'schema_version'] })(records([text({ schema_version: 2 })]))
+  expect([own.rejected, own.events.numeric[1][0]]).toEqual([[], 2])
 })
 
 test('the columns are reused without a trace of the batch before', () => {

@@ -7,6 +7,10 @@ import { emptyBatch, FRAUD_LABEL, TRANSACTION, type EpochMs, type EventBatch, ty
 /** Field of a label record, which is one because it has it: when the fraud became known, EpochMs. */
 export const FRAUD_KNOWN_AT = 'fraud_known_at'
 
+/** Optional field of a record: the version of its form, 1 where it has none. A form in which known fields mean something else gets the next number. */
+export const SCHEMA_VERSION = 'schema_version'
+const KNOWN_VERSION = 1
+
 /** Name of the id field of a dataset that has no id column. */
 const DEFAULT_ID = 'transaction_id'
 
@@ -16,10 +20,14 @@ const LONGEST_TEXT = 256
 /** Amounts are at most this many minor units, so that a million of them still sum exactly in a float64. */
 const LARGEST_AMOUNT = 2 ** 53 / 1_000_000
 
+/** What is wrong with a record, in the few words that can be counted by. */
+export type RejectionKind = 'not_json' | 'missing_field' | 'wrong_value' | 'newer_schema'
+
 /** A record that is no event of the schema. */
 export interface Rejection {
   /** Index in the record batch. */
   index: number
+  kind: RejectionKind
   /** What is wrong: the field, what was expected, what was found. */
   reason: string
 }
@@ -55,16 +63,29 @@ export function encodeEvent(schema: DatasetSchema, batch: EventBatch, row: numbe
 }
 
 /** Thrown inside a row, caught at its edge: the record is rejected, the batch goes on. */
-class Refusal extends Error {}
+class Refusal extends Error {
+  readonly kind: RejectionKind
+
+  constructor(message: string, kind: RejectionKind = 'wrong_value') {
+    super(message)
+    this.kind = kind
+  }
+}
+
+/** A field's value is not what was expected; one that is not there is a fault of its own kind. */
+function unexpected(column: string, expected: string, found: unknown): Refusal {
+  return new Refusal(`${column}: expected ${expected}, found ${show(found)}`, found === undefined ? 'missing_field' : 'wrong_value')
+}
 
 /**
  * A decoder of records of one schema into event columns. The columns are reused: a decoded batch is valid until the next.
- * A record that is not UTF-8 JSON, or lacks a field, or has one of the wrong type, is rejected with the reason; unknown
- * fields are ignored.
+ * A record that is not UTF-8 JSON, or lacks a field, or has one of the wrong type, or is of a form newer than this code, is
+ * rejected with the reason; unknown fields are ignored.
  */
 export function eventDecoder(schema: DatasetSchema): (records: RecordBatch) => DecodedBatch {
   const shape = { id: schema.id?.type ?? ('integer' as const), entities: schema.entities, numeric: schema.numeric.length, categorical: schema.categorical.length }
   const utf8 = new TextDecoder('utf-8', { fatal: true })
+  const versioned = ![schema.id?.column, schema.time.column, schema.amount.column, ...schema.entities.map(({ column }) => column), ...schema.numeric, ...schema.categorical].includes(SCHEMA_VERSION)
   let events = emptyBatch(shape, 0)
   let index = new Uint32Array(0)
   return (records) => {
@@ -77,11 +98,13 @@ export function eventDecoder(schema: DatasetSchema): (records: RecordBatch) => D
     for (let i = 0; i < records.size; i++) {
       const bytes = records.bytes.subarray(records.valueStart[i], records.valueEnd[i])
       try {
-        readEvent(schema, parse(utf8, bytes), events, row)
+        const value = parse(utf8, bytes)
+        if (versioned && value[SCHEMA_VERSION] !== undefined) checkVersion(value[SCHEMA_VERSION])
+        readEvent(schema, value, events, row)
         index[row++] = i
       } catch (error) {
         if (!(error instanceof Refusal)) throw error
-        rejected.push({ index: i, reason: error.message })
+        rejected.push({ index: i, kind: error.kind, reason: error.message })
       }
     }
     events.size = row
@@ -94,10 +117,14 @@ function parse(utf8: TextDecoder, bytes: Uint8Array): Record<string, unknown> {
   try {
     value = JSON.parse(utf8.decode(bytes))
   } catch (error) {
-    throw new Refusal(`not JSON: ${errorMessage(error)}`)
+    throw new Refusal(`not JSON: ${errorMessage(error)}`, 'not_json')
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Refusal(`expected a JSON object, found ${show(value)}`)
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Refusal(`expected a JSON object, found ${show(value)}`, 'not_json')
   return value as Record<string, unknown>
+}
+
+function checkVersion(version: unknown): void {
+  if (version !== KNOWN_VERSION) throw new Refusal(`${SCHEMA_VERSION}: expected ${KNOWN_VERSION}, found ${show(version)}: the record is of a newer form than this fd reads`, 'newer_schema')
 }
 
 function readEvent(schema: DatasetSchema, value: Record<string, unknown>, events: EventBatch, row: number): void {
@@ -125,20 +152,20 @@ function readKey(value: Record<string, unknown>, column: string, into: KeyColumn
     return
   }
   const number = value[column]
-  if (!Number.isSafeInteger(number)) throw new Refusal(`${column}: expected a whole number, found ${show(number)}`)
+  if (!Number.isSafeInteger(number)) throw unexpected(column, 'a whole number', number)
   into[row] = number as number
 }
 
 function readText(value: Record<string, unknown>, column: string): string {
   const text = value[column]
-  if (typeof text !== 'string') throw new Refusal(`${column}: expected text, found ${show(text)}`)
+  if (typeof text !== 'string') throw unexpected(column, 'text', text)
   if (text.length > LONGEST_TEXT) throw new Refusal(`${column}: expected at most ${LONGEST_TEXT} characters, found ${text.length}`)
   return text
 }
 
 function readNumber(value: Record<string, unknown>, column: string): number {
   const number = value[column]
-  if (typeof number !== 'number' || !Number.isFinite(number)) throw new Refusal(`${column}: expected a number, found ${show(number)}`)
+  if (typeof number !== 'number' || !Number.isFinite(number)) throw unexpected(column, 'a number', number)
   return number
 }
 

@@ -1,4 +1,5 @@
 import { setImmediate as turnOfTheLoop } from 'node:timers/promises'
+import type { Tell } from '../configs/tell.ts'
 import type { EventLog, GroupMember, NewRecord, ReadOptions, RecordBatch } from './event-log.ts'
 import { KafkaCluster } from './kafka-cluster.ts'
 import { PartitionFeed } from './kafka-feed.ts'
@@ -17,7 +18,7 @@ import { checkPartitionNumber, kafkaTopics, type KafkaTopics } from './kafka-top
  *
  * `tell` hears what a call waits for, and when that is over.
  */
-export function openKafkaEventLog(url: string, tell: (message: string) => void): EventLog {
+export function openKafkaEventLog(url: string, tell: Tell): EventLog {
   const cluster = new KafkaCluster(parseKafkaUrl(url), tell)
   const topics = kafkaTopics(cluster)
   const append = appender(cluster, topics)

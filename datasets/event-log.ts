@@ -1,3 +1,5 @@
+import type { Finding, Inspection } from '../configs/finding.ts'
+import type { Tell } from '../configs/tell.ts'
 import { UserError } from '../configs/user-error.ts'
 import type { DurationMs, EpochMs } from './transaction.ts'
 
@@ -138,7 +140,7 @@ export interface RecordBatch {
  *
  * `tell` hears in a sentence what a call waits for, such as a broker that is gone; without it Node prints it as a warning.
  */
-export async function openEventLog(url: string, tell: (message: string) => void = warn): Promise<EventLog> {
+export async function openEventLog(url: string, tell: Tell = warn): Promise<EventLog> {
   if (url.startsWith('lmdb:')) return (await import('./event-log-lmdb.ts')).openLmdbEventLog(url.slice('lmdb:'.length))
   if (url.startsWith('kafka:')) return (await import('./event-log-kafka.ts')).openKafkaEventLog(url, tell)
   throw new UserError(`No event log driver for "${url}". Use lmdb:FOLDER or kafka://HOST:PORT.`)
@@ -146,4 +148,24 @@ export async function openEventLog(url: string, tell: (message: string) => void 
 
 function warn(message: string): void {
   process.emitWarning(message, 'EventLog')
+}
+
+/** What a configuration needs of its log. */
+export interface LogNeeds {
+  /** The scorer's. */
+  group: string
+  /** The topic it reads: with at least so many partitions, and records kept at least so long. */
+  input: { topic: string; partitions: number; retention: DurationMs }
+  /** The topics it writes. */
+  outputs: string[]
+}
+
+/**
+ * What the service behind `url` looks like to one who will use it: server, latency, permissions, topics, clock. None for an
+ * embedded log, which is inspected by opening it. Makes a topic for a trial, and removes it.
+ *
+ * @throws UserError for a URL that cannot be read.
+ */
+export async function inspectEventLog(url: string, inspection: Inspection, needs: LogNeeds): Promise<Finding[]> {
+  return url.startsWith('kafka:') ? (await import('./kafka-inspection.ts')).inspectKafka(url, inspection, needs) : []
 }

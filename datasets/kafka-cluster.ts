@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Connection, findCoordinatorV4, metadataV12 } from '@platformatic/kafka'
+import type { Tell } from '../configs/tell.ts'
 import { brokerGone, explained, firstContactFailed, isClosingTransaction, isTransient, kafkaErrors, reasonOf } from './kafka-error.ts'
 import { type Address, KafkaLinks } from './kafka-links.ts'
 import type { KafkaLocation } from './kafka-location.ts'
@@ -21,8 +22,7 @@ const TRANSACTION_KEY = 1
  */
 export class KafkaCluster implements AsyncDisposable {
   readonly location: KafkaLocation
-  /** Hears, in a sentence, what is being waited for. */
-  readonly tell: (message: string) => void
+  readonly tell: Tell
   readonly #links: KafkaLinks
   /** By topic: the id of each partition's leader. */
   readonly #leaders = new Map<string, number[]>()
@@ -34,7 +34,7 @@ export class KafkaCluster implements AsyncDisposable {
   #told = false
   #turn = 0
 
-  constructor(location: KafkaLocation, tell: (message: string) => void) {
+  constructor(location: KafkaLocation, tell: Tell) {
     this.location = location
     this.tell = tell
     this.#links = new KafkaLinks(location)
@@ -82,7 +82,7 @@ export class KafkaCluster implements AsyncDisposable {
 
   #answered(): void {
     this.#reached = true
-    if (this.#told) this.tell(`Kafka at ${this.location.shown} answers again.`)
+    if (this.#told) this.tell(`Kafka at ${this.location.shown} answers again.`, 'back')
     this.#told = false
   }
 
@@ -92,7 +92,7 @@ export class KafkaCluster implements AsyncDisposable {
     if (!closing) this.forget()
     if (!this.#told && tries >= (closing ? 10 * TOLD_AFTER : TOLD_AFTER)) {
       this.#told = true
-      this.tell(`Kafka at ${this.location.shown} does not answer (${reasonOf(error)}): waiting up to ${this.location.patience / SECOND} s.`)
+      this.tell(`Kafka at ${this.location.shown} does not answer (${reasonOf(error)}): waiting up to ${this.location.patience / SECOND} s.`, 'lost')
     }
     await sleep(Math.min(closing ? tries : 2 ** tries, 500), undefined, { signal: this.#ended.signal })
   }

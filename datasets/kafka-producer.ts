@@ -4,7 +4,7 @@ import type { NewRecord } from './event-log.ts'
 import type { KafkaCluster } from './kafka-cluster.ts'
 import { kafkaErrors } from './kafka-error.ts'
 import { batchLength, encodeBatch } from './kafka-records.ts'
-import { checkPartitionNumber } from './kafka-topics.ts'
+import { checkPartitionNumber, mostBytes } from './kafka-topics.ts'
 import { partitionOf } from './murmur2.ts'
 import type { DurationMs } from './transaction.ts'
 
@@ -108,7 +108,7 @@ export class SequencedWriter {
     )
     const failed = sent.find((outcome) => outcome.status === 'rejected')
     if (failed === undefined) return
-    if (kafkaErrors(failed.reason).some((name) => name === 'MESSAGE_TOO_LARGE' || name === 'RECORD_LIST_TOO_LARGE')) throw tooLarge(batches, this.#cluster.location.prefix, failed.reason)
+    if (kafkaErrors(failed.reason).some((name) => name === 'MESSAGE_TOO_LARGE' || name === 'RECORD_LIST_TOO_LARGE')) throw await tooLarge(this.#cluster, batches, failed.reason)
     throw failed.reason
   }
 }
@@ -121,10 +121,16 @@ interface Batch {
   bytes: Buffer
 }
 
-function tooLarge(batches: Batch[], prefix: string, cause: unknown): UserError {
-  const { topic, bytes } = batches.toSorted((a, b) => b.bytes.length - a.bytes.length)[0]
+/** Names the batch that is furthest over its topic's limit, and what raises that. */
+async function tooLarge(cluster: KafkaCluster, batches: Batch[], cause: unknown): Promise<UserError> {
+  const limits = await Promise.all(batches.map(({ topic }) => mostBytes(cluster, topic)))
+  const over = batches.map((batch, i) => ({ ...batch, limit: limits[i], excess: batch.bytes.length - (limits[i] ?? 0) })).toSorted((a, b) => b.excess - a.excess)
+  const { topic, bytes, count, limit } = over[0]
+  const what = count === 1 ? `A record of ${bytes.length} bytes` : `${count} records sent together, ${bytes.length} bytes,`
+  const bootstrap = cluster.location.brokers.map(({ host, port }) => `${host}:${port}`).join(',')
   return new UserError(
-    `A record of about ${bytes.length} bytes is over the limit of topic "${topic.slice(prefix.length)}"; it was not written. Raise the topic's limit: kafka-configs.sh --alter --topic ${topic} --add-config max.message.bytes=${2 ** Math.ceil(Math.log2(bytes.length + 1))}`,
+    `${what} ${count === 1 ? 'is' : 'are'} over the limit of topic "${topic.slice(cluster.location.prefix.length)}", which takes ${limit ?? 'fewer'} bytes at once (max.message.bytes); nothing of it was written, what was written before stays. ` +
+      `Raise the limit, then run the command again: kafka-configs.sh --bootstrap-server ${bootstrap} --alter --topic ${topic} --add-config max.message.bytes=${2 ** Math.ceil(Math.log2(bytes.length + 1))}`,
     { cause },
   )
 }

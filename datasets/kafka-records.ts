@@ -19,8 +19,8 @@ const TRANSACTIONAL = 1 << 4
 const CONTROL = 1 << 5
 /** Most bytes of a record beside its key and value: six varints and the attributes. */
 const RECORD_FRAME = 32
-/** Sum of a batch's bytes at which another begins: under the 1 MB that a broker takes when it is not told otherwise. */
-const BATCH_BYTES = 900_000
+/** Sum of a batch's bytes at which another begins: under the 1 MB that a broker takes when it is not told otherwise. Only a record that is larger makes a larger one. */
+export const LARGEST_BATCH = 900_000
 
 /** Who wrote a batch, so that the broker knows one that is sent again. */
 export interface BatchProducer {
@@ -44,7 +44,7 @@ function contentBytes(content: string | Uint8Array | undefined): number {
 export function batchLength(records: NewRecord[], from: number): number {
   let bytes = HEADER
   let to = from
-  while (to < records.length && (to === from || bytes + recordBytes(records[to]) <= BATCH_BYTES)) bytes += recordBytes(records[to++])
+  while (to < records.length && (to === from || bytes + recordBytes(records[to]) <= LARGEST_BATCH)) bytes += recordBytes(records[to++])
   return to - from
 }
 

@@ -103,6 +103,18 @@ async function retentionOf(cluster: KafkaCluster, wanted: string[]): Promise<(nu
   })
 }
 
+/** The largest batch that a topic (name with prefix) takes, in bytes; undefined when this user may not see it. */
+export async function mostBytes(cluster: KafkaCluster, topic: string): Promise<number | undefined> {
+  const resource = { resourceType: TOPIC, resourceName: topic, configurationKeys: ['max.message.bytes'] }
+  try {
+    const { results } = await cluster.call({ to: 'any' }, (connection) => describeConfigsV4.api.async(connection, [resource], false, false))
+    return Number(results[0].configs[0].value)
+  } catch (error) {
+    if (error instanceof UserError && kafkaErrors(error.cause).includes('TOPIC_AUTHORIZATION_FAILED')) return undefined
+    throw error
+  }
+}
+
 async function listOffsets(cluster: KafkaCluster, topic: string, partitions: number[], timestamp: bigint): Promise<number[]> {
   const one = async (partitionIndex: number): Promise<number> => {
     const request = [{ name: topic, partitions: [{ partitionIndex, currentLeaderEpoch: -1, timestamp }] }]

@@ -1,3 +1,4 @@
+import type { Finding, Inspection } from '../configs/finding.ts'
 import { UserError } from '../configs/user-error.ts'
 import type { RecordBatch } from './event-log.ts'
 import type { S3Options } from './s3-bucket.ts'
@@ -54,4 +55,14 @@ export async function openLake(url: string, s3: S3Options = {}): Promise<Lake> {
   if (url.startsWith('file:') && url.length > 'file:'.length) return (await import('./lake-folder.ts')).openFolderLake(url.slice('file:'.length))
   if (url.startsWith('s3:')) return (await import('./lake-s3.ts')).openS3Lake(url, s3)
   throw new UserError(`No lake driver for "${url}". Use file:FOLDER or s3://BUCKET.`)
+}
+
+/**
+ * What the store behind `url` looks like to one who will use it: bucket, latency, permissions, clock. None for a folder, which is
+ * inspected by opening it. Makes an object for a trial, and deletes it.
+ *
+ * @throws UserError for a URL or keys that cannot be.
+ */
+export async function inspectLake(url: string, s3: S3Options, inspection: Inspection): Promise<Finding[]> {
+  return url.startsWith('s3:') ? (await import('./s3-inspection.ts')).inspectS3(url, s3, inspection) : []
 }

@@ -133,7 +133,7 @@ export function decodeBlock(encoded: Buffer, topic: string, partition: number, l
 function damageOf(bytes: Buffer, lastOffset: number): string | undefined {
   if (bytes.length < HEADER) return `${bytes.length} bytes are too few for a block`
   const magic = bytes.readUInt32LE(0)
-  if (magic !== MAGIC) return magic << 8 === MAGIC << 8 ? `it has format version ${magic >>> 24}, not 1` : 'it does not begin as a block'
+  if (magic !== MAGIC) return magic << 8 === MAGIC << 8 ? `it has form ${magic >>> 24}, this fd knows form 1; if a newer fd wrote it, update this one: git pull && npm ci` : 'it does not begin as a block'
   if (bytes.readUInt32LE(20) !== bytes.length) return `it has ${bytes.length} bytes instead of ${bytes.readUInt32LE(20)}`
   if (crc32(bytes.subarray(16)) !== bytes.readUInt32LE(4)) return 'its checksum does not match'
   const end = bytes.readDoubleLE(8) + bytes.readUInt32LE(16) - 1

@@ -85,7 +85,8 @@ const REFUSALS: Record<string, (bucket: string) => string> = {
   // What versitygw says for it.
   XAdminUserNotFound: unknownKey,
   SignatureDoesNotMatch: () => 'The secret key is wrong. Set AWS_SECRET_ACCESS_KEY to the one that belongs to AWS_ACCESS_KEY_ID.',
-  AccessDenied: (bucket) => `These keys may not do that. Give them s3:ListBucket, s3:GetObject and s3:PutObject on "${bucket}".`,
+  AccessDenied: (bucket) => `These keys may not do that. Give them s3:ListBucket, s3:GetObject and s3:PutObject (for fd doctor's trial s3:DeleteObject) on "${bucket}".`,
+  RequestTimeTooSkewed: () => "This machine's clock and the store's differ by more than the store allows. Set both by the network: timedatectl set-ntp true",
   CredentialsProviderError: () => 'There are no keys. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.',
   PermanentRedirect: (bucket) => `"${bucket}" is in another region. Add ?region=NAME to FD_LAKE.`,
 }

@@ -1,3 +1,4 @@
+import { refuseNewer } from '../configs/format.ts'
 import { UserError } from '../configs/user-error.ts'
 import type { TopicSettings } from './event-log.ts'
 import type { Volume } from './volume.ts'
@@ -24,6 +25,9 @@ export interface Catalog {
   place(name: string, home: Home): PlacedEntry
 }
 
+/** Of the log as a whole: how topics, groups and their blocks lie. Every use of a topic reads its entry first. */
+const FORM = 1
+
 const LEGAL_NAME = /^[A-Za-z0-9._-]{1,249}$/
 
 /** The catalog in the shared volume. */
@@ -31,9 +35,12 @@ export function openCatalog(shared: Volume): Catalog {
   const topics = shared.database('topics')
   const read = (name: string): CatalogEntry | undefined => {
     const bytes = topics.get(Buffer.from(name))
-    return bytes === undefined ? undefined : { name, ...(JSON.parse(bytes.toString()) as TopicSettings & { home?: Home }) }
+    if (bytes === undefined) return undefined
+    const { form, ...entry } = JSON.parse(bytes.toString()) as TopicSettings & { home?: Home; form?: number }
+    refuseNewer(form, FORM, `Topic "${name}" in ${shared.environment.file}`, 'Or begin another log with this one: FD_HOME=FOLDER')
+    return { name, ...entry }
   }
-  const write = ({ name, ...rest }: CatalogEntry): void => void topics.put(Buffer.from(name), Buffer.from(JSON.stringify(rest)))
+  const write = ({ name, ...rest }: CatalogEntry): void => void topics.put(Buffer.from(name), Buffer.from(JSON.stringify({ ...rest, form: FORM })))
   const find = (name: string): CatalogEntry | undefined => shared.environment.read(() => read(name))
   const change = (name: string, settings: Partial<TopicSettings>, home: Home | undefined): CatalogEntry => {
     const fresh = newEntry(name, settings)

@@ -1,3 +1,4 @@
+import { refuseNewer } from '../configs/format.ts'
 import { UserError } from '../configs/user-error.ts'
 import type { EventRings } from './ring.ts'
 import type { ViewFold } from './view-fold.ts'
@@ -76,6 +77,7 @@ function decodeHeader(view: ViewFold, slot: number, buffer: Buffer): { events: n
   const { amount, label } = view.rings.columns
   const windows = view.windows.count
   const columns = (amount ? 1 : 0) + (label ? 2 : 0)
+  refuseNewer(buffer[0], VERSION, `The stored state of ${view.view.entity} ${view.key(slot)}`, 'Or write it anew with this one: fd features backfill --online')
   const events = buffer.length < HEADER ? 0 : buffer.readUInt32LE(4)
   const fits =
     buffer.length >= HEADER && buffer[0] === VERSION && buffer[1] === columns && buffer.readUInt16LE(2) === windows && buffer.length === sizeOf(events, windows, amount, label)

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { openEnvironment, type Bytes, type Environment } from '../configs/lmdb.ts'
 import { UserError } from '../configs/user-error.ts'
 import { takenState, type Base, type Checkpoint, type EntityState, type GroupPartition, type GroupState, type OnlineStore, type OwnedState } from './online-store.ts'
+import { fromRecord, toRecord } from './store-record.ts'
 
 /** Keys in one transaction of `publish`: large enough to amortise the commit, small enough to let others write in between. */
 const PUBLISH_BATCH = 5_000
@@ -25,7 +26,7 @@ export function openLmdbOnlineStore(folder: string): OnlineStore {
       for (const batch of batches(entities, PUBLISH_BATCH)) {
         environment.write(() => putStates(states, baseScope(base), batch))
       }
-      environment.write(() => records.putSync(text(`base/${base.service}`), toJson(base)))
+      environment.write(() => records.putSync(text(`base/${base.service}`), text(toRecord(base))))
       expire(parts, base)
       return base
     },
@@ -64,7 +65,7 @@ function takeState(parts: Parts, base: Base, place: GroupPartition): OwnedState 
       environment.write(() => {
         if (records.getBinary(text(ownerRecord(scope)))?.equals(owner) !== true) throw takenState(place)
         putStates(states, scope, changed)
-        records.putSync(text(checkpointRecord(scope)), toJson(checkpoint))
+        records.putSync(text(checkpointRecord(scope)), text(toRecord(checkpoint)))
       }),
     [Symbol.dispose]: () => {},
   }
@@ -111,18 +112,13 @@ function stateKey(scope: string, view: string, key: number | string): Buffer {
 
 const text = (value: string): Buffer => Buffer.from(value, 'utf8')
 
-/** JSON has no −Infinity, the watermark of an empty fold. */
-function toJson(value: Base | Checkpoint): Buffer {
-  return text(JSON.stringify({ ...value, watermark: Number.isFinite(value.watermark) ? value.watermark : null }))
-}
-
 function readRecord<T extends Base | Checkpoint>({ environment, records }: Parts, key: string): T | undefined {
   const bytes = environment.read(() => records.getBinary(text(key)))
   if (bytes === undefined) return undefined
   try {
-    const value = JSON.parse(new TextDecoder().decode(bytes)) as T
-    return { ...value, watermark: value.watermark ?? -Infinity }
+    return fromRecord<T>(new TextDecoder().decode(bytes), `Record "${key}" in ${environment.file}`)
   } catch (error) {
+    if (error instanceof UserError) throw error
     throw new UserError(`${environment.file} is damaged: record "${key}" is not JSON. Move ${environment.folder} away and run: fd features backfill --online`, { cause: error })
   }
 }

@@ -1,4 +1,5 @@
 import { RedisConnection, redisAddress } from '../configs/redis.ts'
+import type { Tell } from '../configs/tell.ts'
 import { UserError } from '../configs/user-error.ts'
 import { msetBlock, RedisBulk, type Entry } from './redis-bulk.ts'
 import { openRedisState, takeRedisState } from './redis-group.ts'
@@ -25,7 +26,7 @@ const SCAN_STEP = 2_000
  *
  * @throws UserError when the server cannot be reached, or is set to evict keys that do not expire.
  */
-export async function openRedisOnlineStore(url: string, tell?: (line: string) => void): Promise<OnlineStore> {
+export async function openRedisOnlineStore(url: string, tell?: Tell): Promise<OnlineStore> {
   const address = redisAddress(url)
   const connection = await RedisConnection.open(address, tell)
   try {

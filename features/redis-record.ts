@@ -1,4 +1,5 @@
 import { UserError } from '../configs/user-error.ts'
+import { fromRecord, toRecord } from './store-record.ts'
 import type { Base, Checkpoint } from './online-store.ts'
 
 /** A base as it is stored: with the number of the load that wrote it, and of the one that is served beside it. */
@@ -7,18 +8,17 @@ export interface StoredBase extends Base {
   previous: number
 }
 
-/** JSON has no −Infinity, the watermark of an empty fold. */
 export function recordText(record: StoredBase | Checkpoint): string {
-  return JSON.stringify({ ...record, watermark: Number.isFinite(record.watermark) ? record.watermark : null })
+  return toRecord(record)
 }
 
 /** The record that was stored under `key`, undefined when there was none. */
 export function readRecord<T extends StoredBase | Checkpoint>(text: string | null, key: string): T | undefined {
   if (text === null) return undefined
   try {
-    const record = JSON.parse(text) as T
-    return { ...record, watermark: record.watermark ?? -Infinity }
+    return fromRecord<T>(text, `"${key}" in Redis`)
   } catch (error) {
+    if (error instanceof UserError) throw error
     throw new UserError(`"${key}" in Redis is not a record of ours. Choose another prefix (redis://…?prefix=NAME), or remove the key and run: fd features backfill --online`, { cause: error })
   }
 }

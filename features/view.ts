@@ -79,6 +79,12 @@ export function categoricalFeatures(service: FeatureService): number[] {
   return coded.flatMap((isCode, index) => (isCode ? [index] : []))
 }
 
+/** How far back before a transaction the service's windows by time begin, the delay included; 0 when it has none. */
+export function longestReach(service: FeatureService): DurationMs {
+  const windows = service.views.flatMap((view) => (view.kind === 'aggregate' ? view.features : [])).flatMap((feature) => ('window' in feature ? [feature.window] : []))
+  return Math.max(0, ...windows.map((window) => ('length' in window ? window.length + (window.delay ?? 0) : 0)))
+}
+
 /** sha256 of the service's definition, hex: two services with one digest compute the same values. */
 export function serviceDigest(service: FeatureService): string {
   return createHash('sha256').update(JSON.stringify(service.views)).digest('hex')

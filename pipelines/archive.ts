@@ -1,7 +1,8 @@
 import { Command } from 'commander'
 import { action, example, stopSignal, wallClock, wholeNumber, type Context } from './command.ts'
 import { count } from './output.ts'
-import { ensureTransactions } from './produce.ts'
+import { readyInput } from './input-topic.ts'
+import { openLog } from './parts.ts'
 
 interface ArchiveCommandOptions {
   topic: string
@@ -22,11 +23,12 @@ export function archiveCommand(): Command {
   ).action(action(run))
 }
 
-async function run({ config, output }: Context, options: ArchiveCommandOptions): Promise<void> {
-  const [{ openEventLog }, { openLake }, { archive }] = await Promise.all([import('../datasets/event-log.ts'), import('../datasets/lake.ts'), import('../serving/archive.ts')])
-  await using log = await openEventLog(config.eventLog)
+async function run(context: Context, options: ArchiveCommandOptions): Promise<void> {
+  const { config, output } = context
+  const [{ openLake }, { archive }] = await Promise.all([import('../datasets/lake.ts'), import('../serving/archive.ts')])
+  await using log = await openLog(context)
   await using lake = await openLake(config.lake, config.s3)
-  if (options.topic === 'transactions') await ensureTransactions(log, config.scorer.partitions, output.note)
+  if (options.topic === 'transactions') await readyInput(log, config)
   const progress = output.progress('archived')
   let records = 0
   await archive({ log, lake }, {

@@ -3,6 +3,7 @@ import type { ParityReport } from '../features/parity.ts'
 import type { Context } from './command.ts'
 import { count, figure, pairs } from './output.ts'
 import type { ScoreTotals } from './score.ts'
+import { openLog } from './parts.ts'
 
 /** How the alerts of the live stream compare with what turned out to be fraud. */
 export interface AlertTruth {
@@ -24,9 +25,9 @@ export interface DemoResult {
 }
 
 /** Reads the alerts from their topic and the truth, in hindsight, from the dataset. */
-export async function alertsAgainstTruth({ config }: Context, dataset: Dataset, from: number): Promise<AlertTruth> {
-  const [{ openEventLog }, { FRAUD_ALERTS }] = await Promise.all([import('../datasets/event-log.ts'), import('../serving/batch.ts')])
-  await using log = await openEventLog(config.eventLog)
+export async function alertsAgainstTruth(context: Context, dataset: Dataset, from: number): Promise<AlertTruth> {
+  const { FRAUD_ALERTS } = await import('../serving/batch.ts')
+  await using log = await openLog(context)
   const alerted = new Set<number | string>()
   for await (const batch of log.read(FRAUD_ALERTS, 0)) {
     for (let i = 0; i < batch.size; i++) alerted.add((JSON.parse(batch.bytes.toString('utf8', batch.valueStart[i], batch.valueEnd[i])) as { transaction_id: number | string }).transaction_id)

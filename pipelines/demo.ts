@@ -13,10 +13,12 @@ import { runFd } from './fd-process.ts'
 import { runBackfill } from './features.ts'
 import { runPromote } from './models.ts'
 import { count, figure, instant } from './output.ts'
-import { ensureTransactions, replay } from './produce.ts'
+import { replay } from './produce.ts'
 import { scoreTotals, type ScoreTotals } from './score.ts'
 import { train, type Trained } from './train.ts'
 import { runVerify } from './verify.ts'
+import { readyInput } from './input-topic.ts'
+import { openLog, openStore } from './parts.ts'
 
 const MODEL = 'card-fraud'
 const FIRST_DAY = Date.UTC(2018, 3, 1)
@@ -102,13 +104,12 @@ async function trainAndPromote(context: Context, registry: Registry, dataset: Da
 
 /** First a backlog at full speed, for the throughput; then the rest from another process at a steady rate, for the latency. */
 async function scoreLive(context: Context, registry: Registry, dataset: Dataset, cut: number, options: DemoOptions): Promise<{ backlog: ScoreTotals; paced: ScoreTotals }> {
-  const [{ openEventLog }, { openOnlineStore }] = await Promise.all([import('../datasets/event-log.ts'), import('../features/online-store.ts')])
   const { config, output } = context
-  await using log = await openEventLog(config.eventLog)
-  await using store = await openOnlineStore(config.onlineStore)
+  await using log = await openLog(context)
+  await readyInput(log, config)
+  await using store = await openStore(context)
   const middle = cut + Math.floor(options.liveDays / 2) * DAY
   output.note(`5/6  Scoring the live stream: a backlog of ${Math.floor(options.liveDays / 2)} days, then ${count(options.rate)} events a second from another process`)
-  await ensureTransactions(log, config.scorer.partitions, output.note)
   await replay(log, dataset, { from: cut, until: middle, signal: new AbortController().signal })
   const view = openLiveView(output.json)
   const run = (running: Promise<unknown>): Promise<ScoreTotals> => scoreUntil({ log, store, registry }, context, running, view)

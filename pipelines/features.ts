@@ -6,6 +6,7 @@ import type { FeatureService } from '../features/view.ts'
 import { action, dateTime, example, type Context } from './command.ts'
 import { count, figure, instant, pairs, table } from './output.ts'
 import { verifyCommand } from './verify.ts'
+import { openLog, openStore } from './parts.ts'
 
 export function featuresCommand(): Command {
   const features = new Command('features').description('feature services: what models read')
@@ -107,14 +108,14 @@ async function backfillCommand({ config, output }: Context, options: BackfillOpt
 
 /** Folds a dataset and, when asked, publishes the state of the fold. */
 export async function runBackfill(
-  { config, output }: Context,
+  context: Context,
   dataset: Dataset,
   service: FeatureService,
   sinks: FeatureSink[],
   options: { online?: boolean; until?: number; sort?: boolean },
 ): Promise<BackfillReport & { version?: number; keys: number }> {
   const { backfill, statesOf } = await import('../features/backfill.ts')
-  const progress = output.progress('backfill', await dataset.count())
+  const progress = context.output.progress('backfill', await dataset.count())
   const { report, fold } = await backfill(dataset, service, sinks, {
     ...(options.until === undefined ? {} : { until: options.until }),
     sort: options.sort ?? false,
@@ -123,8 +124,8 @@ export async function runBackfill(
   progress.end()
   const keys = fold.views.reduce((sum, view) => sum + view.keys, 0)
   if (options.online !== true) return { ...report, keys }
-  const [{ openOnlineStore }, { serviceDigest }] = await Promise.all([import('../features/online-store.ts'), import('../features/view.ts')])
-  await using store = await openOnlineStore(config.onlineStore)
+  const { serviceDigest } = await import('../features/view.ts')
+  await using store = await openStore(context)
   const history = {
     dataset: dataset.name,
     file: dataset.file,
@@ -139,17 +140,17 @@ export async function runBackfill(
   return { ...report, version: base.version, keys }
 }
 
-async function get({ config, output }: Context, options: { service: string; entity: string; group?: string; at?: number }): Promise<void> {
-  const [{ featureService }, { onlineFeatures }, { openOnlineStore }, { statePlace }, { openEventLog }, { TRANSACTIONS }] = await Promise.all([
-    import('../features/catalog.ts'), import('../features/online.ts'), import('../features/online-store.ts'), import('../features/chain.ts'),
-    import('../datasets/event-log.ts'), import('../serving/batch.ts'),
+async function get(context: Context, options: { service: string; entity: string; group?: string; at?: number }): Promise<void> {
+  const { config, output } = context
+  const [{ featureService }, { onlineFeatures }, { statePlace }, { TRANSACTIONS }] = await Promise.all([
+    import('../features/catalog.ts'), import('../features/online.ts'), import('../features/chain.ts'), import('../serving/batch.ts'),
   ])
   const service = featureService(options.service)
   const equals = options.entity.indexOf('=')
   if (equals <= 0) throw new UserError(`"${options.entity}" is not ENTITY=KEY. For example: --entity customer=42`)
   const [entity, key] = [options.entity.slice(0, equals), options.entity.slice(equals + 1)]
-  await using log = await openEventLog(config.eventLog)
-  await using store = await openOnlineStore(config.onlineStore)
+  await using log = await openLog(context)
+  await using store = await openStore(context)
   const state = await store.group(service.name, statePlace(await log.topics(), TRANSACTIONS, options.group ?? config.scorer.group, service, entity, key))
   const found = await onlineFeatures(state, service, entity, key, options.at)
   output.result({ ...found, at: instant(found.at) }, () =>

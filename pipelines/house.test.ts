@@ -25,7 +25,8 @@ const HOMES: Record<string, RegExp> = {
   '@aws-sdk/lib-storage': /^datasets\/lake-s3/,
   '@platformatic/kafka': /^datasets\/(event-log-kafka|kafka-)/,
   commander: /^pipelines\//,
-  '@aws-sdk/client-s3': /^(datasets\/(lake-s3|s3-bucket)|pipelines\/service-s3)/,
+  'prom-client': /^serving\/metrics/,
+  '@aws-sdk/client-s3': /^(datasets\/(lake-s3|s3-bucket|s3-inspection)|pipelines\/service-s3)/,
 }
 
 const folders = Object.keys(FLOORS)

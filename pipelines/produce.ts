@@ -3,7 +3,9 @@ import { Command } from 'commander'
 import type { Dataset } from '../datasets/dataset.ts'
 import type { EventLog, NewRecord } from '../datasets/event-log.ts'
 import { action, dateTime, example, positiveNumber, stopSignal, wallClock, wholeNumber, type Context } from './command.ts'
+import { readyInput } from './input-topic.ts'
 import { count } from './output.ts'
+import { openLog } from './parts.ts'
 
 interface ProduceOptions {
   dataset: string
@@ -30,27 +32,18 @@ export function produceCommand(): Command {
   ).action(action(produce))
 }
 
-async function produce({ config, output }: Context, options: ProduceOptions): Promise<void> {
-  const [{ openDataset }, { openEventLog }] = await Promise.all([import('../datasets/catalog.ts'), import('../datasets/event-log.ts')])
+async function produce(context: Context, options: ProduceOptions): Promise<void> {
+  const { config, output } = context
+  const { openDataset } = await import('../datasets/catalog.ts')
   const dataset = await openDataset(options.dataset, config, options.data === undefined ? {} : { data: options.data })
-  await using log = await openEventLog(config.eventLog)
+  await using log = await openLog(context)
+  await readyInput(log, config)
   const progress = output.progress('produce', options.limit)
   const started = performance.now()
-  await ensureTransactions(log, config.scorer.partitions, output.note)
   const sent = await replay(log, dataset, { ...options, signal: stopSignal(), onSent: (done) => progress.update(done) })
   progress.end()
   const seconds = (performance.now() - started) / 1000
   output.result({ ...sent, seconds }, () => `${count(sent.transactions)} transactions and ${count(sent.labels)} fraud labels sent to "transactions" in ${seconds.toFixed(1)} s.`)
-}
-
-/** Makes the topic "transactions" with so many partitions; one that is there keeps its own, and fewer than asked for are told. */
-export async function ensureTransactions(log: EventLog, partitions: number, tell: (line: string) => void): Promise<void> {
-  const topic = await log.createTopic('transactions', { partitions })
-  if (topic.partitions >= partitions) return
-  tell(
-    `The topic "transactions" has ${topic.partitions} of the ${partitions} partitions configured (scorer.partitions), so at most ${topic.partitions} of a group's scorers have work. ` +
-      'A topic keeps the partitions it was made with: for more, begin another log (FD_HOME, or ?prefix=NAME in the Kafka URL).',
-  )
 }
 
 /** Most events in one append: a block of the log. */

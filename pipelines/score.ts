@@ -1,15 +1,17 @@
 import { Command } from 'commander'
 import { errorMessage } from '../configs/user-error.ts'
 import type { ScoredBatch } from '../serving/batch.ts'
-import { action, example, stopSignal, wallClock, type Context } from './command.ts'
+import { action, example, stopSignal, wallClock, wholeNumber, type Context } from './command.ts'
 import { count, pairs } from './output.ts'
-import { ensureTransactions } from './produce.ts'
+import { readyInput } from './input-topic.ts'
+import { openLog, openStore } from './parts.ts'
 
 interface ScoreOptions {
   model: string
   alias: string
   group?: string
   untilIdle?: boolean
+  metrics?: number
 }
 
 export function scoreCommand(): Command {
@@ -19,33 +21,35 @@ export function scoreCommand(): Command {
       .option('--model <name>', 'registered model', 'card-fraud')
       .option('--alias <alias>', 'which of its versions decides', 'champion')
       .option('--group <group>', 'consumer group: offsets and state are its own; its scorers share the partitions')
+      .option('--metrics <port>', 'serve /metrics, for Prometheus, and /healthz on this port (default: metrics.port of the configuration, else not at all)', wholeNumber)
       .option('--until-idle', 'end when everything in the log is scored'),
     'fd score --model card-fraud --until-idle',
   ).action(action(run))
 }
 
 /** What a run of the scorer came to: the sums of its batches. */
-export interface ScoreTotals extends Omit<ScoredBatch, 'timestamps' | 'done'> {
+export interface ScoreTotals extends Omit<ScoredBatch, 'timestamps' | 'done' | 'rejections'> {
   /** From the first to the last batch that had something to score. */
   seconds: number
   p50Ms: number
   p99Ms: number
 }
 
-async function run({ config, output }: Context, options: ScoreOptions): Promise<void> {
-  const [{ openEventLog }, { openOnlineStore }, { openRegistry }, { score }] = await Promise.all([
-    import('../datasets/event-log.ts'), import('../features/online-store.ts'), import('../registry/registry.ts'), import('../serving/scorer.ts'),
-  ])
+async function run(context: Context, options: ScoreOptions): Promise<void> {
+  const { config, output } = context
+  const [{ openRegistry }, { score }, { openMeter }] = await Promise.all([import('../registry/registry.ts'), import('../serving/scorer.ts'), import('./score-metrics.ts')])
   await using registry = await openRegistry(config.registry, { now: Date.now, credentials: config.mlflow })
-  await using log = await openEventLog(config.eventLog)
-  await using store = await openOnlineStore(config.onlineStore, output.note)
+  await using meter = await openMeter(context, options.metrics)
+  await using log = await openLog(context, meter.hear('event_log'))
+  await readyInput(log, config)
+  await using store = await openStore(context, meter.hear('online_store'))
+  using parts = meter.parts({ log, store, registry })
   const group = options.group ?? config.scorer.group
   const totals = await scoreTotals()
   const progress = output.progress('scored')
-  await ensureTransactions(log, config.scorer.partitions, output.note)
   await score(
-    { log, store, registry },
-    {
+    parts,
+    meter.options({
       model: options.model,
       alias: options.alias,
       group,
@@ -66,7 +70,7 @@ async function run({ config, output }: Context, options: ScoreOptions): Promise<
         totals.add(batch)
         progress.update(totals.value().scored, `${count(totals.value().alerts)} alerts`)
       },
-    },
+    }),
   )
   progress.end()
   const value = totals.value()

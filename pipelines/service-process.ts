@@ -36,10 +36,17 @@ export function logFile(folder: string): string {
   return join(folder, LOG_FILE)
 }
 
-/** The last lines of a server's log, oldest first; none when it never ran. */
+/** Whether a server was ever started in `folder`. */
+export function hasLog(folder: string): boolean {
+  return existsSync(logFile(folder))
+}
+
+/** The last lines of a server's log, oldest first; none when it never ran, or has said nothing. */
 export function lastLogLines(folder: string, lines: number): string[] {
-  if (!existsSync(logFile(folder))) return []
-  return readFileSync(logFile(folder), 'utf8').trimEnd().split('\n').slice(-lines)
+  // slice(-0) would be all of them.
+  if (!hasLog(folder) || lines === 0) return []
+  const text = readFileSync(logFile(folder), 'utf8').trimEnd()
+  return text === '' ? [] : text.split('\n').slice(-lines)
 }
 
 /** Hands over the whole lines that are added to a server's log from now on, until `signal` is aborted. A log put aside is begun anew. */

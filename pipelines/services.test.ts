@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -57,6 +57,36 @@ const idle = (stubborn: boolean): { command: string; args: string[] } => ({
 test('an unknown service is an error that lists the known ones', async () => {
   const { code, stderr } = await fd('up', 'rabbitmq')
   expect({ code, stderr }).toEqual({ code: 2, stderr: 'No service "rabbitmq" in the configuration; it has redis, s3, kafka, mlflow. Run: fd services status\n' })
+})
+
+test.each<[string, object, RegExp]>([
+  ['no services at all', {}, /names no services.*configs\/services\.yaml/],
+  ['one port for two', { redis: { port: 4000 }, mlflow: { port: 4000, version: '1' } }, /redis and mlflow cannot both have port 4000\. Give each its own/],
+  ['a port that is none', { redis: { port: 70_000 } }, /services\.redis\.port[^]*Mend/],
+])('a configuration with %s is refused by every subcommand', async (_, services, reason) => {
+  const wrong = join(home, 'wrong.yaml')
+  writeFileSync(wrong, JSON.stringify({ services }))
+  for (const word of ['up', 'down', 'status', 'logs', 'env']) {
+    const { code, stdout, stderr } = await runFd(home, ['services', word, '--native', '--config', wrong])
+    expect({ word, code, stdout }).toEqual({ word, code: 2, stdout: '' })
+    expect(stderr).toMatch(reason)
+  }
+})
+
+test('logs of all services without a name, with names before the lines; of none that ever ran, an error that says so', async () => {
+  const elsewhere = mkdtempSync(join(home, 'logs-'))
+  const logs = (...args: string[]): Promise<Ended> => runFd(elsewhere, ['services', 'logs', ...args, '--config', file, '--native'])
+  expect(await logs()).toMatchObject({ code: 2, stdout: '', stderr: `Never started in ${elsewhere}, so without a log: redis, s3, kafka, mlflow. Run: fd services up\n` })
+  expect(await logs('s3')).toMatchObject({ code: 2, stderr: `Never started in ${elsewhere}, so without a log: s3. Run: fd services up s3\n` })
+  for (const name of ['redis', 'kafka'] as const) {
+    mkdirSync(serviceFolder(elsewhere, name), { recursive: true })
+    writeFileSync(join(serviceFolder(elsewhere, name), 'log'), `${name} 1\n${name} 2\n${name} 3\n`)
+  }
+  const all = await logs('--lines', '2')
+  expect(all).toMatchObject({ code: 0, stdout: 'redis  redis 2\nredis  redis 3\nkafka  kafka 2\nkafka  kafka 3\n' })
+  expect(all.stderr).toContain('without a log: s3, mlflow.')
+  expect((await logs('redis')).stdout).toBe('redis 1\nredis 2\nredis 3\n')
+  expect((await logs('--lines', '0')).stdout).toBe('')
 })
 
 test('what is not installed is said with the command that gets it, and nothing is started', async () => {

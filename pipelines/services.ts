@@ -57,10 +57,19 @@ function action<Options>(run: (context: ServicesContext, options: Options) => Pr
     const [{ configuredServices }, { hasDockerEngine }] = await Promise.all([import('./service.ts'), import('./service-compose.ts')])
     const config = readConfig(options.config ?? join(PROJECT_ROOT, 'configs', 'services.yaml'))
     const all = await configuredServices(config)
+    checkServices(all)
     const unknown = names.filter((name) => all.every((service) => service.name !== name))
     if (unknown.length > 0) throw new UserError(`No service "${unknown.join('", "')}" in the configuration; it has ${all.map(({ name }) => name).join(', ')}. Run: fd services status`)
     const services = names.length === 0 ? all : all.filter(({ name }) => names.includes(name))
     await run({ config, services, names, output: openOutput(options.json ?? false), docker: options.native !== true && hasDockerEngine() }, options)
+  }
+}
+
+/** @throws UserError when there is nothing to speak of, or two servers would want one port. */
+function checkServices(all: readonly Service[]): void {
+  if (all.length === 0) throw new UserError('The configuration names no services. Leave out --config to use configs/services.yaml, or name them in its part "services".')
+  for (const [port, rivals] of Map.groupBy(all, ({ port }) => port)) {
+    if (rivals.length > 1) throw new UserError(`${rivals.map(({ name }) => name).join(' and ')} cannot both have port ${port}. Give each its own, as services.NAME.port in the configuration.`)
   }
 }
 
@@ -125,14 +134,18 @@ async function status({ config, output, services, names, docker }: ServicesConte
   )
 }
 
-async function logs({ config, services, names, docker }: ServicesContext, { follow = false, lines }: { follow?: boolean; lines: number }): Promise<void> {
+async function logs({ config, output, services, names, docker }: ServicesContext, { follow = false, lines }: { follow?: boolean; lines: number }): Promise<void> {
   if (docker) {
     const { compose } = await import('./service-compose.ts')
     return compose(config.home, ['logs', '--tail', String(lines), ...(follow ? ['--follow'] : []), ...names], { says: 'result', signal: stopSignal() })
   }
-  const [{ serviceFolder }, { followLog, lastLogLines }] = await Promise.all([import('./service.ts'), import('./service-process.ts')])
+  const [{ serviceFolder }, { followLog, hasLog, lastLogLines }] = await Promise.all([import('./service.ts'), import('./service-process.ts')])
   const print = (name: string) => (line: string) => void process.stdout.write(services.length > 1 ? `${name}  ${line}\n` : `${line}\n`)
   const folders = services.map(({ name }) => ({ name, folder: serviceFolder(config.home, name) }))
+  const silent = folders.filter(({ folder }) => !hasLog(folder)).map(({ name }) => name)
+  const never = `Never started in ${config.home}, so without a log: ${silent.join(', ')}. Run: fd services up ${names.join(' ')}`.trimEnd()
+  if (silent.length === folders.length && !follow) throw new UserError(never)
+  if (silent.length > 0) output.note(never)
   for (const { name, folder } of folders) lastLogLines(folder, lines).forEach(print(name))
   if (!follow) return
   const signal = stopSignal()

@@ -1,16 +1,17 @@
 import { Command } from 'commander'
 import { TextDecoder } from 'node:util'
 import type { RecordBatch } from '../datasets/event-log.ts'
-import { action, example, stopSignal, wholeNumber } from './command.ts'
+import { action, example, stopSignal, wholeNumber, type Context } from './command.ts'
 import { count, table } from './output.ts'
+import { openLog } from './parts.ts'
 
 export function topicsCommand(): Command {
   const topics = new Command('topics').description('what is in the event log')
   topics.addCommand(
     example(new Command('list').description('topics with their partitions and offsets'), 'fd topics list').action(
-      action(async ({ config, output }) => {
-        const { openEventLog } = await import('../datasets/event-log.ts')
-        await using log = await openEventLog(config.eventLog)
+      action(async (context) => {
+        const { output } = context
+        await using log = await openLog(context)
         const found = await log.topics()
         const rows = found.map((topic) => [topic.name, topic.partitions, topic.offsets.reduce((sum, { start, end }) => sum + end - start, 0)])
         output.result(found, () => (found.length === 0 ? 'No topics yet. Run: fd produce --dataset simulated' : table(['topic', 'partitions', 'records'], rows)))
@@ -31,9 +32,9 @@ export function topicsCommand(): Command {
   return topics
 }
 
-async function read({ config, output }: Parameters<Parameters<typeof action>[0]>[0], options: { from?: number; limit?: number; follow?: boolean }, name: string): Promise<void> {
-  const { openEventLog } = await import('../datasets/event-log.ts')
-  await using log = await openEventLog(config.eventLog)
+async function read(context: Context, options: { from?: number; limit?: number; follow?: boolean }, name: string): Promise<void> {
+  const { output } = context
+  await using log = await openLog(context)
   const topic = await log.topic(name)
   const stop = new AbortController()
   const signal = AbortSignal.any([stop.signal, stopSignal()])

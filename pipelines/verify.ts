@@ -4,6 +4,7 @@ import type { ParityReport } from '../features/parity.ts'
 import type { ModelCard } from '../registry/model-card.ts'
 import { action, example, wholeNumber, type Context } from './command.ts'
 import { count, pairs, table } from './output.ts'
+import { openLog, openStore } from './parts.ts'
 
 interface VerifyOptions {
   model: string
@@ -37,14 +38,14 @@ async function verify({ config, output }: Context, options: VerifyOptions): Prom
 }
 
 /** Recomputes a stretch of the log as `verify` does, with the service and schema of a model's card. */
-export async function runVerify({ config, output }: Context, card: ModelCard, options: { group?: string; from?: number; to?: number }): Promise<ParityReport> {
-  const [{ openDataset }, { openEventLog }, { featureService }, { openOnlineStore }, { verifyParity }, topics] = await Promise.all([
-    import('../datasets/catalog.ts'), import('../datasets/event-log.ts'), import('../features/catalog.ts'), import('../features/online-store.ts'),
-    import('../features/parity.ts'), import('../serving/batch.ts'),
+export async function runVerify(context: Context, card: ModelCard, options: { group?: string; from?: number; to?: number }): Promise<ParityReport> {
+  const { config, output } = context
+  const [{ openDataset }, { featureService }, { verifyParity }, topics] = await Promise.all([
+    import('../datasets/catalog.ts'), import('../features/catalog.ts'), import('../features/parity.ts'), import('../serving/batch.ts'),
   ])
   const service = featureService(card.service.name, card.dataset.schema)
-  await using log = await openEventLog(config.eventLog)
-  await using store = await openOnlineStore(config.onlineStore)
+  await using log = await openLog(context)
+  await using store = await openStore(context)
   const history = (await store.base(service.name))?.history
   const dataset = history === undefined ? undefined : await openDataset(history.dataset, config, { data: history.file })
   if (history !== undefined && (await dataset?.digest()) !== history.fileDigest) {

@@ -17,6 +17,7 @@ export interface MlflowClient {
   /** @param path below the server's artifact root. */
   readFile(path: string): Promise<Uint8Array>
   writeFile(path: string, bytes: Uint8Array): Promise<void>
+  deleteFile(path: string): Promise<void>
 }
 
 type Method = 'POST' | 'PATCH' | 'DELETE'
@@ -80,6 +81,9 @@ export function mlflowClient(url: string, credentials: MlflowCredentials = {}, p
     async writeFile(path, bytes) {
       // A copy-free view: fetch takes no SharedArrayBuffer, which bytes of an artifact never are.
       await answered({ ...file(path), method: 'PUT', body: bytes as Uint8Array<ArrayBuffer> }, server, patience)
+    },
+    async deleteFile(path) {
+      await answered({ ...file(path), method: 'DELETE' }, server, patience)
     },
   }
 }

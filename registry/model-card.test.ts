@@ -34,9 +34,18 @@ test('a card read back from its tags is the card', () => {
 
 test('the names of the tags are fixed', () => {
   expect(Object.keys(modelCardTags({ ...card, metrics: { average_precision: 1 } })).sort()).toEqual([
-    'fd.code.version', 'fd.dataset.digest', 'fd.dataset.name', 'fd.dataset.schema', 'fd.holdout.digest', 'fd.holdout.rows',
+    'fd.card.form', 'fd.code.version', 'fd.dataset.digest', 'fd.dataset.name', 'fd.dataset.schema', 'fd.holdout.digest', 'fd.holdout.rows',
     'fd.metric.average_precision', 'fd.service.digest', 'fd.service.name', 'fd.signature', 'fd.threshold',
   ])
+})
+
+test('a card of a newer fd is refused by name; one from before cards had a form is read', () => {
+  const { 'fd.card.form': form, ...older } = modelCardTags(card)
+  expect(form).toBe('1')
+  expect(readModelCard({ name: 'm', version: 1, tags: older })).toEqual(card)
+  const newer = { name: 'm', version: 7, tags: { ...older, 'fd.card.form': '2' } }
+  expect(() => readModelCard(newer)).toThrow(UserError)
+  expect(() => readModelCard(newer)).toThrow(/^The card of version 7 of "m" has form 2, this fd knows form 1: a newer fd wrote it\. Update this one: git pull.*fd train --register m$/)
 })
 
 test('tags of others do no harm', () => {

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { refuseNewer } from '../configs/format.ts'
 import { UserError } from '../configs/user-error.ts'
 import type { DatasetSchema } from '../datasets/dataset.ts'
 import type { ModelVersion, Tags } from './model.ts'
@@ -53,6 +54,10 @@ const datasetSchema: z.ZodType<DatasetSchema> = z.object({
 const tensor = z.object({ name: z.string().min(1), dtype: z.enum(['float32', 'float64', 'int64']), shape: z.array(z.number().int().min(-1)) })
 const signature: z.ZodType<Signature> = z.object({ features: z.array(z.string()).min(1), input: tensor, outputs: z.array(tensor).min(1) })
 
+/** Of the card as a whole. A version registered before cards had one has none, which is 1. */
+const FORM_TAG = 'fd.card.form'
+const FORM = 1
+
 const METRIC = 'fd.metric.'
 const text = z.string().min(1)
 
@@ -72,7 +77,8 @@ const TAGS = {
 
 /** The card as tags of a model version: `fd.*`, the fixed names above, and `fd.metric.NAME`, numbers as ECMAScript prints them. */
 export function modelCardTags(card: ModelCard): Tags {
-  const fixed: Record<keyof typeof TAGS, string> = {
+  const fixed: Record<keyof typeof TAGS | typeof FORM_TAG, string> = {
+    [FORM_TAG]: String(FORM),
     'fd.service.name': card.service.name,
     'fd.service.digest': card.service.digest,
     'fd.dataset.name': card.dataset.name,
@@ -91,9 +97,11 @@ export function modelCardTags(card: ModelCard): Tags {
 /**
  * Reads the card back; `readModelCard({ …, tags: modelCardTags(card) })` equals `card`.
  *
- * @throws UserError that names the tags that are missing or wrong, for a version that `fd` did not register.
+ * @throws UserError that names the tags that are missing or wrong, for a version that `fd` did not register, or says that a newer
+ * `fd` did.
  */
 export function readModelCard(version: Pick<ModelVersion, 'name' | 'version' | 'tags'>): ModelCard {
+  refuseNewer(Number(version.tags[FORM_TAG] ?? FORM), FORM, `The card of version ${version.version} of "${version.name}"`, `Or train with this one: fd train --register ${version.name}`)
   const parsed = z.object(TAGS).safeParse(version.tags)
   const metrics = z.record(z.string(), number()).safeParse(metricTags(version.tags))
   const error = parsed.error ?? metrics.error

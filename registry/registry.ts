@@ -1,3 +1,4 @@
+import type { Finding, Inspection } from '../configs/finding.ts'
 import { UserError } from '../configs/user-error.ts'
 import type { DurationMs, EpochMs } from '../datasets/transaction.ts'
 import type { MlflowCredentials } from './mlflow-credentials.ts'
@@ -135,4 +136,14 @@ export async function openRegistry(url: string, options: RegistryOptions): Promi
   if (url.startsWith('sqlite:')) return (await import('./registry-sqlite.ts')).openSqliteRegistry(url.slice('sqlite:'.length), options)
   if (/^https?:\/\//.test(url)) return (await import('./registry-mlflow.ts')).openMlflowRegistry(url, options)
   throw new UserError(`No registry driver for "${url}". Use sqlite:FOLDER, or http://HOST:PORT of an MLflow server.`)
+}
+
+/**
+ * What the server behind `url` looks like to one who will use it: version, latency, permissions, clock. None for an embedded
+ * registry, which is inspected by opening it. Makes an experiment, a model and an artifact for a trial, and deletes them.
+ *
+ * @throws UserError for a URL or credentials that cannot be.
+ */
+export async function inspectRegistry(url: string, credentials: MlflowCredentials, inspection: Inspection): Promise<Finding[]> {
+  return /^https?:\/\//.test(url) ? (await import('./mlflow-inspection.ts')).inspectMlflow(url, credentials, inspection) : []
 }

@@ -1,4 +1,4 @@
-import type { DecodedBatch } from '../datasets/event-json.ts'
+import type { DecodedBatch, Rejection, RejectionKind } from '../datasets/event-json.ts'
 import type { NewRecord, RecordBatch } from '../datasets/event-log.ts'
 import { FRAUD_LABEL } from '../datasets/transaction.ts'
 import { decodeState } from '../features/entity-state.ts'
@@ -71,6 +71,8 @@ export interface ScoredBatch {
   scored: number
   alerts: number
   rejected: number
+  /** The same by kind of fault. */
+  rejections: Partial<Record<RejectionKind, number>>
   labels: number
   late: number
   /** Records folded again after a restart, whose outputs had been written before. */
@@ -107,7 +109,7 @@ export function writeOutputs(folded: FoldedBatch, scores: Float32Array, names: r
   }
   const letters = deadLetters(folded)
   return {
-    batch: { ...intake(folded, letters), scored: predictions.length, alerts: alerts.length, late: lateRows, timestamps, done: 0 },
+    batch: { ...intake(folded), scored: predictions.length, alerts: alerts.length, late: lateRows, timestamps, done: 0 },
     outputs: nonEmpty([[PREDICTIONS, predictions], [FRAUD_ALERTS, alerts], [DEAD_LETTERS, letters]]),
   }
 }
@@ -117,19 +119,32 @@ export function passOn(folded: FoldedBatch, width: number, next: StageTarget & {
   const letters = deadLetters(folded)
   const events = stageRecords(folded.input, folded.features, width, next, folded.replayed)
   return {
-    batch: { ...intake(folded, letters), scored: 0, alerts: 0, late: 0, timestamps: new Float64Array(0), done: 0 },
+    batch: { ...intake(folded), scored: 0, alerts: 0, late: 0, timestamps: new Float64Array(0), done: 0 },
     outputs: nonEmpty([[next.topic, events], [DEAD_LETTERS, letters]]),
   }
 }
 
-function deadLetters({ input, replayed }: FoldedBatch): NewRecord[] {
-  return input.decoded.rejected.filter(({ index }) => index >= replayed).map((rejection) => deadLetter(input, rejection))
+/** Records that are no events, and were not written before. */
+function rejections({ input, replayed }: FoldedBatch): Rejection[] {
+  return input.decoded.rejected.filter(({ index }) => index >= replayed)
+}
+
+function deadLetters(folded: FoldedBatch): NewRecord[] {
+  return rejections(folded).map((rejection) => deadLetter(folded.input, rejection))
 }
 
 /** What of a batch was no transaction. A later stage has heard of it from the first. */
-function intake({ input, replayed, fresh }: FoldedBatch, letters: NewRecord[]): Pick<ScoredBatch, 'rejected' | 'labels' | 'replayed'> {
-  const labels = input.earlier === undefined ? input.records.size - replayed - fresh.length - letters.length : 0
-  return { rejected: letters.length, labels, replayed }
+function intake(folded: FoldedBatch): Pick<ScoredBatch, 'rejected' | 'rejections' | 'labels' | 'replayed'> {
+  const { input, replayed, fresh } = folded
+  const rejected = rejections(folded)
+  const labels = input.earlier === undefined ? input.records.size - replayed - fresh.length - rejected.length : 0
+  return { rejected: rejected.length, rejections: countByKind(rejected), labels, replayed }
+}
+
+function countByKind(rejected: readonly Rejection[]): Partial<Record<RejectionKind, number>> {
+  const counts: Partial<Record<RejectionKind, number>> = {}
+  for (const { kind } of rejected) counts[kind] = (counts[kind] ?? 0) + 1
+  return counts
 }
 
 function nonEmpty(topics: [string, NewRecord[]][]): Outputs {

@@ -1,0 +1,31 @@
+import type { Judgement } from './finding.ts'
+import { warning } from './finding.ts'
+
+/**
+ * How far a server's clock is ahead of ours, in ms (behind: negative): somewhere from `least` to `most`, because an answer
+ * takes time and a clock may be told in whole seconds.
+ */
+export interface ClockSkew {
+  least: number
+  most: number
+}
+
+/** The skew of a server that read `told` off its clock after we read `before` off ours and before we read `after`. All ms; the clock was told cut off to multiples of `grain`. */
+export function clockSkew(before: number, told: number, after: number, grain: number): ClockSkew {
+  return { least: told - after, most: told + grain - before }
+}
+
+/** Beyond this, what one machine stamps is out of order on another: latencies are wrong, and labels are known too early or late. */
+const MOST_SKEW_MS = 1000
+
+/** A warning only when the skew is surely too large. `whose`: "The broker at h:1". */
+export function judgeClock({ least, most }: ClockSkew, whose: string): string | Judgement {
+  const advice = `Set both clocks by the network, on each machine: timedatectl set-ntp true`
+  if (least > MOST_SKEW_MS) return warning(`${whose} is at least ${seconds(least)} s ahead of this machine. ${advice}`)
+  if (most < -MOST_SKEW_MS) return warning(`${whose} is at least ${seconds(-most)} s behind this machine. ${advice}`)
+  return `${whose} and this machine agree to within ${seconds(Math.max(-least, most))} s`
+}
+
+function seconds(milliseconds: number): string {
+  return (milliseconds / 1000).toFixed(3)
+}
