@@ -70,6 +70,8 @@ test.each<[string[], RegExp]>([
   [['train', '--dataset', 'kaggle-cc-synthetic', '--workers', '0'], /--workers 0 leaves the jobs to others.*local.*FD_JOB_QUEUE=redis/],
   [['train', '--dataset', 'kaggle-cc-synthetic', '--model', 'boosting,svm'], /No estimator "svm"/],
   [['train', '--dataset', 'kaggle-cc-synthetic', '--seeds', '0'], /whole number, 1 or more/],
+  [['features', 'backfill', '--dataset', 'simulated', '--online', '--shards', '0'], /whole number, 1 or more/],
+  [['features', 'backfill', '--dataset', 'simulated', '--online', '--workers', '2'], /--workers is for a backfill in shards\. Add: --shards N/],
   [['worker'], /job queue is local.*FD_JOB_QUEUE=redis:\/\/HOST:PORT fd worker/],
   [['worker', '--concurrency', '0'], /whole number, 1 or more/],
   [['job-process'], /started by a worker\. Run: fd worker/],

@@ -34,10 +34,31 @@ const candidate = z.object({
 export type TrainCandidate = z.infer<typeof candidate>
 export const trainCandidateKind: JobKind<TrainCandidate, { runId: string }> = { name: 'train-candidate', data: candidate, result: z.object({ runId: z.string() }) }
 
+const shard = z.object({
+  dataset: datasetReference,
+  service: serviceReference,
+  /** Of the parts, on a disk that worker and command share. */
+  folder: z.string(),
+  count: z.number(),
+  shard: z.number(),
+  features: z.boolean(),
+  states: z.boolean(),
+  until: z.number().optional(),
+  sort: z.boolean(),
+})
+const shardResult = z.object({ transactions: z.number(), frauds: z.number(), labels: z.number(), watermark: z.number().nullable(), keys: z.number() })
+/** Folds a share of the keys of a history, and leaves the parts in a folder. */
+export type BackfillShard = z.infer<typeof shard>
+export type ShardResult = z.infer<typeof shardResult>
+export const backfillShardKind: JobKind<BackfillShard, ShardResult> = { name: 'backfill-shard', data: shard, result: shardResult }
+
 /** What a worker can do: the name of a job, and the function that does it. */
 export function jobHandlers(context: Context): JobHandler[] {
   const quiet = { ...context, output: SILENCE }
-  return [jobHandler(trainCandidateKind, async (data, report) => (await import('./candidates.ts')).trainCandidateJob(quiet, data, report))]
+  return [
+    jobHandler(trainCandidateKind, async (data, report) => (await import('./candidates.ts')).trainCandidateJob(quiet, data, report)),
+    jobHandler(backfillShardKind, async (data, report) => (await import('./shards.ts')).backfillShardJob(quiet, data, report)),
+  ]
 }
 
 /** How a job speaks: by its progress and its result. Bars of several processes on one terminal would draw over each other. */

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { afterAll, beforeEach, describe, expect, test } from 'vitest'
 import { freePort, redisServerOnPath, startRedis } from '../features/redis-process.ts'
-import { jobQueueContract, killed, refusal, startWorker, starts, until, workOn } from './job-queue.contract.ts'
+import { isAlive, jobQueueContract, killed, refusal, startWorker, starts, until, workOn } from './job-queue.contract.ts'
 import { openJobQueue } from './job-queue.ts'
 import { patient, square } from './sample-jobs.ts'
 
@@ -44,6 +44,26 @@ describe.runIf(service !== undefined)('on the Redis of FD_TEST_REDIS_URL', () =>
     expect(await Promise.all(results)).toEqual(['a', 'b', 'c'])
     expect(starts(file).map(({ id }) => id).sort()).toEqual(['a', 'a', 'b', 'b', 'c'])
     await killed(second)
+  })
+
+  test('a worker that freezes loses its job to another; when it goes on, it ends what it was doing', async () => {
+    const url = freshUrl()
+    await using queue = await openJobQueue(url)
+    const frozen = await startWorker(url)
+    const over = new AbortController()
+    const result = refusal(queue.submit(patient, { id: 'a', data: { file, id: 'a', ms: 60_000 } }, { signal: over.signal }))
+    await until(() => starts(file).length === 1)
+    frozen.kill('SIGSTOP')
+    const other = await startWorker(url)
+    await until(() => starts(file).length === 2)
+    expect(isAlive(starts(file)[0].pid)).toBe(true)
+    frozen.kill('SIGCONT')
+    await until(() => !isAlive(starts(file)[0].pid))
+    expect(isAlive(starts(file)[1].pid)).toBe(true)
+    over.abort()
+    expect(await result).toMatch(/taken back/)
+    await until(() => !isAlive(starts(file)[1].pid))
+    await Promise.all([killed(frozen), killed(other)])
   })
 
   test('two who wait at one queue get their own results; nothing of a finished job stays', async () => {
