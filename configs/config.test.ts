@@ -13,9 +13,10 @@ const empty = join(home, 'empty.yaml')
 writeFileSync(empty, '')
 
 test('configs/services.yaml picks a service driver for every port, and the ports are those of the servers', () => {
-  const { eventLog, onlineStore, registry, lake, services: servers } = readConfig(services, { FD_HOME: home })
+  const { eventLog, onlineStore, jobQueue, registry, lake, services: servers } = readConfig(services, { FD_HOME: home })
   expect(eventLog).toBe(`kafka://127.0.0.1:${servers.kafka?.port}`)
   expect(onlineStore).toBe(`redis://:\${REDIS_PASSWORD}@127.0.0.1:${servers.redis?.port}`)
+  expect(jobQueue).toBe(onlineStore)
   expect(registry).toBe(`http://127.0.0.1:${servers.mlflow?.port}`)
   expect(lake).toBe(`s3://${servers.s3?.bucket}?endpoint=http://127.0.0.1:${servers.s3?.port}`)
 })
@@ -26,7 +27,7 @@ test('a secret that is nowhere is an error that says what makes it; the home has
   mkdirSync(join(home, 'services'))
   writeFileSync(credentialsFile(home), 'REDIS_PASSWORD=p=1\nS3_ACCESS_KEY_ID=key\nS3_SECRET_ACCESS_KEY=secret\n')
   const config = loadConfig(services, { FD_HOME: home })
-  expect(config.onlineStore).toBe('redis://:p%3D1@127.0.0.1:26379')
+  expect([config.onlineStore, config.jobQueue]).toEqual(Array(2).fill('redis://:p%3D1@127.0.0.1:26379'))
   expect(config.s3).toMatchObject({ accessKeyId: 'key', secretAccessKey: 'secret' })
   const told = loadConfig(services, { FD_HOME: home, REDIS_PASSWORD: 'a@b', AWS_ACCESS_KEY_ID: 'mine' })
   expect(told.onlineStore).toBe('redis://:a%40b@127.0.0.1:26379')
@@ -37,8 +38,9 @@ test('a secret that is nowhere is an error that says what makes it; the home has
 
 test('variables of other programs lead to the same servers; those of fd stand above them', () => {
   const shared = { FD_HOME: home, KAFKA_BROKERS: 'a:9092,b:9092', REDIS_URL: 'redis://r:1' }
-  expect(loadConfig(empty, shared)).toMatchObject({ eventLog: 'kafka://a:9092,b:9092', onlineStore: 'redis://r:1' })
-  expect(loadConfig(empty, { ...shared, FD_EVENT_LOG: 'lmdb:', FD_ONLINE_STORE: 'redis://s:2' })).toMatchObject({ eventLog: `lmdb:${join(home, 'log')}`, onlineStore: 'redis://s:2' })
+  expect(loadConfig(empty, shared)).toMatchObject({ eventLog: 'kafka://a:9092,b:9092', onlineStore: 'redis://r:1', jobQueue: 'redis://r:1' })
+  expect(loadConfig(empty, { ...shared, FD_EVENT_LOG: 'lmdb:', FD_ONLINE_STORE: 'redis://s:2', FD_JOB_QUEUE: 'local:' }))
+    .toMatchObject({ eventLog: `lmdb:${join(home, 'log')}`, onlineStore: 'redis://s:2', jobQueue: 'local:' })
 })
 
 test.each([

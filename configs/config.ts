@@ -42,8 +42,10 @@ const schema = z.strictObject({
   cache: z.string().default(join(homedir(), '.cache', 'fd')),
   /** `lmdb:`, `lmdb:FOLDER` or `kafka://HOST:PORT,HOST:PORT`. Env: FD_EVENT_LOG, or KAFKA_BROKERS without the scheme. */
   eventLog: z.string().default('lmdb:'),
-  /** `lmdb:` or `lmdb:FOLDER`, `redis://…` or `rediss://…`. Env: FD_ONLINE_STORE. */
+  /** `lmdb:` or `lmdb:FOLDER`, `redis://…` or `rediss://…`. Env: FD_ONLINE_STORE, or REDIS_URL. */
   onlineStore: z.string().default('lmdb:'),
+  /** `local:`, or `redis://…` or `rediss://…`, whose jobs every `fd worker` of the same URL takes. Env: FD_JOB_QUEUE, or REDIS_URL. */
+  jobQueue: z.string().default('local:'),
   /** `sqlite:`, `sqlite:FOLDER`, or `http://HOST:PORT` of an MLflow server. Env: MLFLOW_TRACKING_URI. */
   registry: z.string().default('sqlite:'),
   /** `file:`, `file:FOLDER`, or `s3://BUCKET/PREFIX?endpoint=URL`. Env: FD_LAKE. */
@@ -96,9 +98,9 @@ const ENVIRONMENT: Record<string, [keyof Config] | ['kaggle', keyof Config['kagg
   FD_HOME: ['home'],
   FD_CACHE: ['cache'],
   KAFKA_BROKERS: ['eventLog'],
-  REDIS_URL: ['onlineStore'],
   FD_EVENT_LOG: ['eventLog'],
   FD_ONLINE_STORE: ['onlineStore'],
+  FD_JOB_QUEUE: ['jobQueue'],
   MLFLOW_TRACKING_URI: ['registry'],
   FD_LAKE: ['lake'],
   FD_METRICS_PORT: ['metrics', 'port'],
@@ -119,6 +121,8 @@ const ENVIRONMENT: Record<string, [keyof Config] | ['kaggle', keyof Config['kagg
 /** Folder under `home` in which an embedded driver lives when its URL names none. */
 const FOLDERS = { eventLog: 'log', onlineStore: 'online', registry: 'registry', lake: 'lake' } as const
 const embedded = Object.keys(FOLDERS) as (keyof typeof FOLDERS)[]
+/** URLs in which a secret may be named. */
+const urls = [...embedded, 'jobQueue'] as const
 
 /**
  * Reads the configuration: environment over `file` (default `configs/local.yaml`, optional) over defaults.
@@ -130,7 +134,7 @@ const embedded = Object.keys(FOLDERS) as (keyof typeof FOLDERS)[]
 export function loadConfig(file?: string, env: Variables = process.env): Config {
   const config = readConfig(file, env)
   const filled = { ...config, s3: { ...config.s3 } }
-  for (const key of embedded) filled[key] = withSecrets(config[key], config.home, env, encodeURIComponent)
+  for (const key of urls) filled[key] = withSecrets(config[key], config.home, env, encodeURIComponent)
   for (const key of ['accessKeyId', 'secretAccessKey'] as const) filled.s3[key] &&= withSecrets(filled.s3[key], config.home, env)
   return filled
 }
@@ -138,6 +142,9 @@ export function loadConfig(file?: string, env: Variables = process.env): Config 
 /** The same before secrets are put in where `${NAME}` stands: what can be read before there are any. */
 export function readConfig(file?: string, env: Variables = process.env): Config {
   const merged: Record<string, unknown> = readConfigFile(file)
+  // One server for all that Redis can be; the variables of fd, which name a part, stand above it.
+  const redis = env['REDIS_URL']
+  if (redis !== undefined && redis !== '') Object.assign(merged, { onlineStore: redis, jobQueue: redis })
   for (const [variable, [key, inner]] of Object.entries(ENVIRONMENT)) {
     const given = env[variable]
     if (given === undefined || given === '') continue

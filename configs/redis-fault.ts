@@ -13,7 +13,7 @@ const FAULTS: readonly [RegExp, string][] = [
   [/MOVED|CLUSTERDOWN|\bASK\b/, 'Redis at % is one node of a cluster that keeps these keys elsewhere. Use a single server, or the address of the cluster behind a proxy.'],
   [/WRONGTYPE/, 'Redis at % holds other data under our keys. Choose another prefix: redis://HOST:PORT/0?prefix=NAME'],
   [/max number of clients/, 'Redis at % has no connection left for us. Raise "maxclients" (redis-cli CONFIG SET maxclients …) or end other clients.'],
-  [/ENOTFOUND|EAI_AGAIN/, 'There is no host of the name in %. Mend the URL of the online store (FD_ONLINE_STORE).'],
+  [/ENOTFOUND|EAI_AGAIN/, 'There is no host of the name in %. Mend the URL of the online store or the job queue (FD_ONLINE_STORE, FD_JOB_QUEUE, REDIS_URL).'],
   [/ECONNREFUSED|EHOSTUNREACH|ENETUNREACH/, 'No Redis answers at %. Start it: fd services up redis'],
   [/ETIMEDOUT|Socket timeout/, 'Redis at % does not answer in time. Look at the host, the port and the firewall; rediss:// needs a port that speaks TLS; a slow server needs a larger ?connectMs= or ?commandMs= in the URL.'],
   [/CERT|certificate|SELF_SIGNED|ERR_TLS/, "Redis at % shows a certificate that is not trusted. Name its authority's file in the URL: rediss://…?ca=FILE"],

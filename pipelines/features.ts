@@ -2,8 +2,9 @@ import { Command } from 'commander'
 import { UserError } from '../configs/user-error.ts'
 import type { Dataset } from '../datasets/dataset.ts'
 import type { BackfillReport, FeatureSink } from '../features/backfill.ts'
+import type { EntityState } from '../features/online-store.ts'
 import type { FeatureService } from '../features/view.ts'
-import { action, dateTime, example, type Context } from './command.ts'
+import { action, dateTime, example, positiveWholeNumber, wholeNumber, type Context } from './command.ts'
 import { count, figure, instant, pairs, table } from './output.ts'
 import { verifyCommand } from './verify.ts'
 import { openLog, openStore } from './parts.ts'
@@ -24,9 +25,12 @@ export function featuresCommand(): Command {
         .option('--out <file>', 'Parquet file: transaction_id, the features, label; in log order')
         .option('--online', 'publish the state from which the scorer goes on')
         .option('--until <date>', 'fold only what stood in the log before this instant', dateTime)
-        .option('--sort', 'order the file by time first'),
+        .option('--sort', 'order the file by time first')
+        .option('--shards <n>', 'divide the keys among that many jobs; each reads the whole file, so this pays where folding or memory is the limit, not reading', positiveWholeNumber)
+        .option('--workers <n>', 'shards folded at one time on this machine; 0: only on other fd workers of the job queue (default: the cores)', wholeNumber),
       'fd features backfill --dataset simulated --until 2018-06-01 --online',
       'fd features backfill --dataset handbook --data transactions.parquet --out features.parquet',
+      'fd features backfill --dataset handbook --data transactions.parquet --online --shards 4',
     ).action(action(backfillCommand)),
   )
   features.addCommand(
@@ -71,17 +75,18 @@ function window(span: { length: number; delay?: number } | { last: number }): st
   return span.delay === undefined ? days(span.length) : `${days(span.length)}, ending ${days(span.delay)} ago`
 }
 
-interface BackfillOptions {
-  dataset: string
-  data?: string
-  service?: string
-  out?: string
+export interface BackfillOptions {
   online?: boolean
   until?: number
   sort?: boolean
+  shards?: number
+  workers?: number
+  config?: string
 }
 
-async function backfillCommand({ config, output }: Context, options: BackfillOptions): Promise<void> {
+async function backfillCommand({ config, output }: Context, options: BackfillOptions & { dataset: string; data?: string; service?: string; out?: string }): Promise<void> {
+  const { shards } = options
+  if (options.workers !== undefined && shards === undefined) throw new UserError('--workers is for a backfill in shards. Add: --shards N')
   if (options.out === undefined && options.online !== true) throw new UserError('Say where the features go: --out FILE.parquet, --online, or both.')
   const [{ openDataset }, { featureService }, { parquetSink }] = await Promise.all([
     import('../datasets/catalog.ts'), import('../features/catalog.ts'), import('../features/backfill.ts'),
@@ -90,7 +95,10 @@ async function backfillCommand({ config, output }: Context, options: BackfillOpt
   const service = featureService(options.service ?? dataset.service, dataset.schema)
   await using sink = options.out === undefined ? undefined : await parquetSink(options.out, service, dataset.schema)
   const started = performance.now()
-  const report = await runBackfill({ config, output }, dataset, service, sink === undefined ? [] : [sink], options)
+  const sinks = sink === undefined ? [] : [sink]
+  const report = shards === undefined
+    ? await runBackfill({ config, output }, dataset, service, sinks, options)
+    : await (await import('./shards.ts')).runShardedBackfill({ config, output }, dataset, service, sinks, { ...options, shards })
   const seconds = (performance.now() - started) / 1000
   output.result({ ...report, watermark: instant(report.watermark), seconds, out: options.out }, () =>
     pairs([
@@ -124,20 +132,23 @@ export async function runBackfill(
   progress.end()
   const keys = fold.views.reduce((sum, view) => sum + view.keys, 0)
   if (options.online !== true) return { ...report, keys }
+  return { ...report, keys, version: await publishBase(context, dataset, service, { ...report, until: options.until }, statesOf(fold)) }
+}
+
+/** Makes the states of a folded history the newest base of the online store, and resolves to its version. */
+export async function publishBase(
+  context: Context,
+  dataset: Dataset,
+  service: FeatureService,
+  { transactions, watermark, until }: Pick<BackfillReport, 'transactions' | 'watermark'> & { until: number | undefined },
+  states: Iterable<EntityState>,
+): Promise<number> {
   const { serviceDigest } = await import('../features/view.ts')
   await using store = await openStore(context)
-  const history = {
-    dataset: dataset.name,
-    file: dataset.file,
-    fileDigest: await dataset.digest(),
-    transactions: report.transactions,
-    ...(options.until === undefined ? {} : { until: options.until }),
-  }
-  const base = await store.publish(
-    { service: service.name, serviceDigest: serviceDigest(service), history, watermark: report.watermark, minorUnits: dataset.schema.amount.minorUnits },
-    statesOf(fold),
-  )
-  return { ...report, version: base.version, keys }
+  const history = { dataset: dataset.name, file: dataset.file, fileDigest: await dataset.digest(), transactions, ...(until === undefined ? {} : { until }) }
+  const { minorUnits } = dataset.schema.amount
+  const base = await store.publish({ service: service.name, serviceDigest: serviceDigest(service), history, watermark, minorUnits }, states)
+  return base.version
 }
 
 async function get(context: Context, options: { service: string; entity: string; group?: string; at?: number }): Promise<void> {

@@ -24,6 +24,7 @@ const HOMES: Record<string, RegExp> = {
   'onnxruntime-node': /^registry\/|^serving\/|^training\//,
   '@aws-sdk/lib-storage': /^datasets\/lake-s3/,
   '@platformatic/kafka': /^datasets\/(event-log-kafka|kafka-)/,
+  bullmq: /^training\/job-queue-bullmq/,
   commander: /^pipelines\//,
   'prom-client': /^serving\/metrics/,
   '@aws-sdk/client-s3': /^(datasets\/(lake-s3|s3-bucket|s3-inspection)|pipelines\/service-s3)/,

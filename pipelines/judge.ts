@@ -32,7 +32,8 @@ export async function judgeAgain(context: Context, registry: Registry, champion:
   return metrics['average_precision']
 }
 
-const splitSchema: z.ZodType<SplitRule> = z.discriminatedUnion('kind', [
+/** A split as a run or a job keeps it. */
+export const splitSchema: z.ZodType<SplitRule> = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('ordered'), trainShare: z.number() }),
   z.object({ kind: z.literal('delayed'), trainFrom: z.number(), trainDays: z.number(), delayDays: z.number(), testDays: z.number(), cardEntity: z.string() }),
 ])

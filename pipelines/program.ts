@@ -12,6 +12,7 @@ import { scoreCommand } from './score.ts'
 import { servicesCommand } from './services.ts'
 import { topicsCommand } from './topics.ts'
 import { trainCommand } from './train.ts'
+import { jobProcessCommand, workerCommand } from './worker.ts'
 
 /** The whole command line. Commands load what they need when they run, so that `--help` needs nothing. */
 export function program(): Command {
@@ -24,10 +25,11 @@ export function program(): Command {
     .addHelpText('after', '\nStart here:\n  $ fd demo\n\nEverything embedded lives under FD_HOME (default .fd).')
   for (const command of [
     demoCommand(), doctorCommand(), datasetsCommand(), featuresCommand(), trainCommand(), modelsCommand(), produceCommand(), scoreCommand(), topicsCommand(), archiveCommand(),
-    servicesCommand(),
+    servicesCommand(), workerCommand(),
   ]) {
     fd.addCommand(command)
   }
+  fd.addCommand(jobProcessCommand(), { hidden: true })
   return fd
 }
 

@@ -7,7 +7,8 @@ import type { TrainingSet } from '../features/training-set.ts'
 import type { FeatureService } from '../features/view.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Candidate } from '../training/candidate.ts'
-import { action, dateTime, example, keyValue, positiveNumber, wholeNumber, type Context } from './command.ts'
+import type { RunSubject } from '../training/run.ts'
+import { action, dateTime, example, keyValue, positiveNumber, positiveWholeNumber, wholeNumber, type Context } from './command.ts'
 import { runBackfill } from './features.ts'
 import { pairs, type Progress } from './output.ts'
 
@@ -24,6 +25,9 @@ export interface TrainOptions {
   until?: number
   alertsPerDay: number
   sort?: boolean
+  seeds?: number
+  workers?: number
+  config?: string
 }
 
 export function trainCommand(): Command {
@@ -33,10 +37,12 @@ export function trainCommand(): Command {
       .requiredOption('--dataset <name>', 'dataset to train on')
       .option('--data <file>', 'its file, when not the configured one')
       .option('--service <name>', "feature service (default: the dataset's)")
-      .option('--model <estimator>', 'boosting or forest', 'boosting')
-      .option('--param <name=value>', 'hyper-parameter; may be repeated', keyValue)
-      .option('--register <name>', 'register the model as a new version of this name')
+      .option('--model <estimator>', 'boosting or forest; several, with commas, are candidates', 'boosting')
+      .option('--param <name=value>', 'hyper-parameter; may be repeated; MODEL.NAME=VALUE is for that of several models alone', keyValue)
+      .option('--register <name>', 'register the model, or the best of the candidates, as a new version of this name')
       .option('--seed <n>', 'the same seed gives the same model', wholeNumber, 0)
+      .option('--seeds <n>', 'train each model with that many seeds, from --seed on', positiveWholeNumber)
+      .option('--workers <n>', 'train the candidates as jobs, that many at a time on this machine; 0: only on other fd workers of the job queue (default for several: 1)', wholeNumber)
       .option('--split <rule>', "ordered (70/30 by time) or delayed (the Handbook's week, gap, week); default: the dataset's")
       .option('--train-from <date>', 'first training day of the delayed split', dateTime)
       .option('--until <date>', 'use only what was known before this instant', dateTime)
@@ -44,11 +50,15 @@ export function trainCommand(): Command {
       .option('--sort', 'order the file by time first'),
     'fd train --dataset kaggle-cc --data creditcard.csv --model forest --register card-fraud',
     'fd train --dataset simulated --param rounds=200 --param max_depth=5',
+    'fd train --dataset simulated --model boosting,forest --seeds 3 --workers 2 --param boosting.rounds=300 --register card-fraud',
   ).action(action(trainCommandAction))
 }
 
 async function trainCommandAction(context: Context, options: TrainOptions): Promise<void> {
   const { openRegistry } = await import('../registry/registry.ts')
+  if (options.workers !== undefined || options.seeds !== undefined || options.model.includes(',')) {
+    return (await import('./candidates.ts')).trainCandidates(context, options)
+  }
   await using registry = await openRegistry(context.config.registry, { now: Date.now, credentials: context.config.mlflow })
   const trained = await train(context, registry, options)
   const { candidate, runId, version } = trained
@@ -73,24 +83,16 @@ export interface Trained {
 
 /** Builds the training set, fits and judges a model, and keeps it as a run, and as a version when `register` names a model. */
 export async function train(context: Context, registry: Registry, options: TrainOptions): Promise<Trained> {
-  const [{ openDataset }, { featureService }, { trainCandidate }, { logRun }] = await Promise.all([
-    import('../datasets/catalog.ts'), import('../features/catalog.ts'), import('../training/candidate.ts'), import('../training/run.ts'),
-  ])
-  const dataset = await openDataset(options.dataset, context.config, options.data === undefined ? {} : { data: options.data })
-  const service = featureService(options.service ?? dataset.service, dataset.schema)
-  const split = splitRule(dataset, options)
+  const [{ trainCandidate }, { logRun }] = await Promise.all([import('../training/candidate.ts'), import('../training/run.ts')])
+  const subject = await trainingSubject(context, options)
+  const { dataset, service, split } = subject
   const set = await buildTrainingSet(context, dataset, service, split, options)
   let progress: Progress | undefined
   const run = await logRun(registry, {
-    experiment: options.register ?? service.name,
+    ...subject,
     model: options.register,
     estimator: options.model,
-    dataset, service, split,
     seed: options.seed,
-    until: options.until,
-    sort: options.sort ?? false,
-    codeVersion: codeVersion(),
-    by: userInfo().username,
     now: Date.now,
     train: () =>
       trainCandidate(set, { estimator: options.model, params: options.param ?? {}, split, seed: options.seed, alertsPerDay: options.alertsPerDay }, (round, _value, rounds) => {
@@ -101,6 +103,22 @@ export async function train(context: Context, registry: Registry, options: Train
   })
   progress?.end()
   return run
+}
+
+/** What the options say is to be trained on, and how it is judged. @throws UserError for a name, file or split that does not do. */
+export async function trainingSubject({ config }: Context, options: TrainOptions): Promise<RunSubject> {
+  const [{ openDataset }, { featureService }] = await Promise.all([import('../datasets/catalog.ts'), import('../features/catalog.ts')])
+  const dataset = await openDataset(options.dataset, config, options.data === undefined ? {} : { data: options.data })
+  const service = featureService(options.service ?? dataset.service, dataset.schema)
+  return {
+    experiment: options.register ?? service.name,
+    dataset, service,
+    split: splitRule(dataset, options),
+    until: options.until,
+    sort: options.sort ?? false,
+    codeVersion: codeVersion(),
+    by: userInfo().username,
+  }
 }
 
 /** Folds a dataset into the features, in memory, as a model reads them. */

@@ -67,5 +67,10 @@ export async function logOnnxModel(registry: Registry, runId: string, model: { o
     ['MLmodel', Buffer.from(description)],
   ])
   for (const [name, bytes] of files) await registry.logArtifact(runId, `${MODEL_FOLDER}/${name}`, bytes)
+  return modelSource(runId)
+}
+
+/** Where `logOnnxModel` puts a run's model: `runs:/RUN_ID/model`. */
+export function modelSource(runId: string): string {
   return `runs:/${runId}/${MODEL_FOLDER}`
 }

@@ -1,75 +1,123 @@
+import { z } from 'zod'
 import type { Dataset, SplitRule } from '../datasets/dataset.ts'
 import type { EpochMs } from '../datasets/transaction.ts'
 import { serviceDigest, type FeatureService } from '../features/view.ts'
-import { logOnnxModel } from '../registry/ml-model.ts'
-import type { ModelCard } from '../registry/model-card.ts'
+import { logOnnxModel, modelSource } from '../registry/ml-model.ts'
+import { modelCardTags, readModelCard, type ModelCard } from '../registry/model-card.ts'
 import { register } from '../registry/promotion.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Candidate } from './candidate.ts'
 
-/** A training job and what of it is to be kept. */
-export interface RunRequest {
+/** What a run is about, before anything is trained. */
+export interface RunSubject {
   experiment: string
-  /** Registered model that gets a new version; undefined: the run alone is kept. */
-  model: string | undefined
-  estimator: string
   dataset: Dataset
   service: FeatureService
   split: SplitRule
-  seed: number
   until: EpochMs | undefined
   sort: boolean
   codeVersion: string
   by: string
+}
+
+/** A training job and what of it is to be kept. */
+export interface RunRequest extends RunSubject {
+  estimator: string
+  seed: number
+  /** The run of the command that trains several candidates, of which this is one. */
+  parent?: CandidatePlace
   now: () => EpochMs
   train: () => Promise<Candidate>
 }
+
+/** Which candidate of a parent run: the same place, the same candidate, however often it is tried. */
+export interface CandidatePlace {
+  parentRunId: string
+  /** From 0. */
+  candidate: number
+}
+
+/** A run that finished: its model stands in `source`. */
+export interface TrainedRun {
+  candidate: Candidate
+  runId: string
+  source: string
+  card: ModelCard
+}
+
+/** Artifact of a finished run: the card as the tags that a version of its model would have; a run's own tags are too short for wide models. */
+const CARD_FILE = 'card.json'
 
 /** Params under which a run keeps how its training set was made, so that it can be made again. */
 export const RUN_PARAMS = { file: 'dataset.file', split: 'split', until: 'until', sort: 'sort' } as const
 
 /**
- * Trains within a run of the registry: params before, metrics and the ONNX folder after, a version when asked. A run that
- * fails is kept as FAILED.
+ * Trains within a run of the registry: params before, metrics, card and ONNX folder after, a version of `model` when one is
+ * named. A run that fails is kept as FAILED.
  */
-export async function logRun(registry: Registry, request: RunRequest): Promise<{ candidate: Candidate; runId: string; version?: number }> {
+export async function logRun(registry: Registry, request: RunRequest & { model: string | undefined }): Promise<{ candidate: Candidate; runId: string; version?: number }> {
+  const { candidate, runId, source, card } = await trainRun(registry, request)
+  if (request.model === undefined) return { candidate, runId }
+  const { version } = await register(registry, { name: request.model, source, card, by: request.by, now: request.now() })
+  return { candidate, runId, version }
+}
+
+/** The same without registering, which `registerRun` can do later, from any process. */
+export async function trainRun(registry: Registry, request: RunRequest): Promise<TrainedRun> {
   const experimentId = await registry.createExperiment(request.experiment, { mayExist: true })
-  const { runId } = await registry.createRun(experimentId, { tags: { 'mlflow.user': request.by, 'mlflow.source.name': request.codeVersion } })
+  const tags = { ...authorTags(request), ...(request.parent === undefined ? {} : placeTags(request.parent)) }
+  const { runId } = await registry.createRun(experimentId, { tags })
   try {
     const digest = await request.dataset.digest()
-    await registry.logBatch(runId, { params: paramsBefore(request, digest) })
+    await registry.logBatch(runId, { params: { ...subjectParams(request, digest), estimator: request.estimator, seed: String(request.seed) } })
     const candidate = await request.train()
+    const card = modelCard(request, candidate, digest)
     await registry.logBatch(runId, {
       params: Object.fromEntries(Object.entries(candidate.params).map(([key, value]) => [key, String(value)])),
       metrics: Object.entries(candidate.metrics).map(([key, value]) => ({ key, value })),
     })
+    await registry.logArtifact(runId, CARD_FILE, Buffer.from(JSON.stringify(modelCardTags(card), null, 2)))
     const source = await logOnnxModel(registry, runId, { onnx: candidate.onnx, signature: candidate.signature, now: request.now() })
     await registry.updateRun(runId, { status: 'FINISHED' })
-    if (request.model === undefined) return { candidate, runId }
-    const card = modelCard(request, candidate, digest)
-    const { version } = await register(registry, { name: request.model, source, card, by: request.by, now: request.now() })
-    return { candidate, runId, version }
+    return { candidate, runId, source, card }
   } catch (error) {
     await registry.updateRun(runId, { status: 'FAILED' })
     throw error
   }
 }
 
-function paramsBefore(request: RunRequest, digest: string): Record<string, string> {
+/** Makes a finished run's model a new version of `name`. */
+export async function registerRun(registry: Registry, runId: string, registration: { name: string; by: string; now: EpochMs }): Promise<{ version: number; card: ModelCard }> {
+  const tags = z.record(z.string(), z.string()).parse(JSON.parse(Buffer.from(await registry.downloadArtifact(runId, CARD_FILE)).toString('utf8')))
+  const card = readModelCard({ name: registration.name, version: 0, tags })
+  const { version } = await register(registry, { ...registration, source: modelSource(runId), card })
+  return { version, card }
+}
+
+/** Who ran what. */
+export function authorTags({ by, codeVersion }: Pick<RunSubject, 'by' | 'codeVersion'>): Record<string, string> {
+  return { 'mlflow.user': by, 'mlflow.source.name': codeVersion }
+}
+
+/** Tags of a candidate's run: MLflow shows it under its parent. */
+export function placeTags({ parentRunId, candidate }: CandidatePlace): Record<string, string> {
+  return { 'mlflow.parentRunId': parentRunId, 'fd.candidate': String(candidate) }
+}
+
+/** Params by which a run's training set can be made again. */
+export function subjectParams(subject: RunSubject, digest: string): Record<string, string> {
   return {
-    estimator: request.estimator,
-    service: request.service.name,
-    'dataset.name': request.dataset.name,
+    service: subject.service.name,
+    'dataset.name': subject.dataset.name,
     'dataset.digest': digest,
-    [RUN_PARAMS.file]: request.dataset.file,
-    [RUN_PARAMS.split]: JSON.stringify(request.split),
-    [RUN_PARAMS.sort]: String(request.sort),
-    ...(request.until === undefined ? {} : { [RUN_PARAMS.until]: String(request.until) }),
-    seed: String(request.seed),
+    [RUN_PARAMS.file]: subject.dataset.file,
+    [RUN_PARAMS.split]: JSON.stringify(subject.split),
+    [RUN_PARAMS.sort]: String(subject.sort),
+    ...(subject.until === undefined ? {} : { [RUN_PARAMS.until]: String(subject.until) }),
   }
 }
 
-function modelCard({ service, dataset, codeVersion }: RunRequest, candidate: Candidate, digest: string): ModelCard {
+function modelCard({ service, dataset, codeVersion }: RunSubject, candidate: Candidate, digest: string): ModelCard {
   return {
     service: { name: service.name, digest: serviceDigest(service) },
     dataset: { name: dataset.name, digest, schema: dataset.schema },
