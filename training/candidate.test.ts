@@ -3,7 +3,8 @@ import { resolve } from 'node:path'
 import { expect, test } from 'vitest'
 import { subset, type TrainingSet } from '../features/training-set.ts'
 import { holdoutDigest, judge, trainCandidate, type CandidateRequest } from './candidate.ts'
-import { estimatorNames, findEstimator } from './estimator.ts'
+import { estimatorNames, findEstimator } from './catalog.ts'
+import { modelScores } from './fitted-model.ts'
 import { decisionsAt } from './metrics.ts'
 import { plantedSet } from './planted-set.ts'
 import { Pruned } from './progress.ts'
@@ -75,10 +76,11 @@ test.each(estimatorNames())('%s refuses no rows, one class and odd labels, and t
   await expect(fit({ ...small, y: new Uint8Array(200).fill(1) })).rejects.toThrow('Nothing but frauds to fit on')
   await expect(fit({ ...small, y: new Uint8Array(200).fill(255, 3, 4) })).rejects.toThrow('A label is 255')
   for (const constant of [5, Number.NaN]) {
-    const { trees } = await fit({ ...small, x: small.x.map((value, at) => (at % 2 === 1 ? constant : value)) })
-    expect(new Set(trees.feature)).toEqual(new Set([-1, 0]))
+    const model = await fit({ ...small, x: small.x.map((value, at) => (at % 2 === 1 ? constant : value)) })
+    expect(new Set(modelScores(model, small.x)).size).toBeGreaterThan(1)
+    expect(modelScores(model, small.x)).toEqual(modelScores(model, small.x.map((value, at) => (at % 2 === 1 ? 7 : value))))
     const nothing = await fit({ ...small, x: small.x.map(() => constant) })
-    expect(new Set(nothing.trees.feature)).toEqual(new Set([-1]))
+    expect(new Set(modelScores(nothing, small.x)).size).toBe(1)
   }
 })
 

@@ -2,14 +2,14 @@ import { createHash } from 'node:crypto'
 import type { SplitRule } from '../datasets/dataset.ts'
 import { subset, type TrainingSet } from '../features/training-set.ts'
 import { AVERAGE_PRECISION, ONNX_PARITY, type Signature } from '../registry/model-card.ts'
-import { findEstimator, type Params } from './estimator.ts'
+import { findEstimator } from './catalog.ts'
+import type { Params } from './estimator.ts'
+import { modelScores, signatureOf, toOnnx } from './fitted-model.ts'
 import { averagePrecision, cardPrecisionAtK, decisionsAt, recallAtFpr, rocAuc } from './metrics.ts'
 import { largestDifference, onnxScores } from './onnx-scores.ts'
-import { signatureOf, toOnnx } from './onnx.ts'
 import type { Report } from './progress.ts'
 import { splitRows } from './split.ts'
 import { alertThreshold } from './threshold.ts'
-import { modelScores } from './tree-model.ts'
 
 /** What to train, and how to judge it. */
 export interface CandidateRequest {
