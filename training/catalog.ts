@@ -1,8 +1,9 @@
 import { UserError } from '../configs/user-error.ts'
 import type { Estimator } from './estimator.ts'
+import { isolation } from './isolation.ts'
 import { boosting, forest } from './tree-estimator.ts'
 
-const ESTIMATORS: Estimator[] = [boosting, forest]
+const ESTIMATORS: Estimator[] = [boosting, forest, isolation]
 
 /** Names of all estimators. */
 export function estimatorNames(): string[] {

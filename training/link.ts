@@ -7,8 +7,22 @@ export interface Link {
   graph(margin: string, output: string): GraphPart
 }
 
+const LN2 = Math.fround(Math.LN2)
+
 /** 1 / (1 + exp(−margin)). */
 export const logisticLink: Link = {
   scores: (margins) => margins.map((margin) => 1 / (1 + Math.exp(-margin))),
   graph: (margin, output) => ({ constants: [], nodes: [{ opType: 'Sigmoid', input: [margin], output: [output] }] }),
+}
+
+/** 2^margin, for margins that are not above 0. */
+export const exponentialLink: Link = {
+  scores: (margins) => margins.map((margin) => Math.exp(Math.fround(margin * LN2))),
+  graph: (margin, output) => ({
+    constants: [{ name: 'ln2', type: 'float', values: [LN2], dims: [1] }],
+    nodes: [
+      { opType: 'Mul', input: [margin, 'ln2'], output: ['exponent'] },
+      { opType: 'Exp', input: ['exponent'], output: [output] },
+    ],
+  }),
 }

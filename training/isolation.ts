@@ -1,0 +1,190 @@
+import { z } from 'zod'
+import { UserError } from '../configs/user-error.ts'
+import { randomStream, type Random } from '../datasets/random.ts'
+import type { TrainingSet } from '../features/training-set.ts'
+import { encode, type CategoryRanks } from './encoder.ts'
+import { defineEstimator } from './estimator.ts'
+import { exponentialLink } from './link.ts'
+import { finishRound, type Report } from './progress.ts'
+import { fittedTrees, type FittedTrees } from './tree-estimator.ts'
+import type { Trees } from './tree.ts'
+
+/** Parameters of the isolation forest with their defaults, which are those of Liu, Ting and Zhou. */
+export const isolationParams = z.strictObject({
+  trees: z.number().int().min(1).max(10_000).default(100).describe('trees'),
+  sample_size: z.number().int().min(2).max(65_536).default(256).describe('rows drawn for each tree; a tree is as deep as a balanced one of them'),
+})
+export type IsolationParams = z.infer<typeof isolationParams>
+
+/**
+ * Isolation forest (Liu, Ting and Zhou 2008): trees of random splits on small samples; what is parted from the rest soon is
+ * odd. Labels are not looked at: they only judge.
+ */
+export const isolation = defineEstimator({
+  name: 'isolation',
+  description: 'isolation forest: how odd a row is, learned without labels',
+  schema: isolationParams,
+  async fit(set, params, seed, report): Promise<FittedTrees> {
+    if (set.rows < 2) throw new UserError(`An isolation forest needs rows to part, and there ${set.rows === 1 ? 'is one' : 'are no rows'} to fit on. Use a longer training period.`)
+    const encoder = rarities(set)
+    const trees = await fitIsolation(encode(encoder, set.x, set.names.length), set.names.length, params, seed, report)
+    return { ...fittedTrees({ names: set.names, encoder, trees, link: 'mean' }), link: exponentialLink }
+  },
+})
+
+/**
+ * A category becomes its surprisal, −log2 of its share of the rows, so that the rare lie far out where a random threshold
+ * parts them; one never seen, and a missing one, is as rare as a single row.
+ */
+function rarities(set: TrainingSet): CategoryRanks[] {
+  const width = set.names.length
+  return set.categorical.map((feature) => {
+    const counts = new Map<number, number>()
+    for (let at = feature; at < set.x.length; at += width) {
+      if (!Number.isNaN(set.x[at])) counts.set(set.x[at], (counts.get(set.x[at]) ?? 0) + 1)
+    }
+    const codes = Float32Array.from(counts.keys()).sort()
+    const ranks = codes.map((code) => Math.log2(set.rows / (counts.get(code) ?? 1)))
+    return { feature, codes, ranks, unknown: Math.fround(Math.log2(set.rows)) }
+  })
+}
+
+/**
+ * Trees whose leaves hold `−(depth + c(rows)) / c(sample)`: the mean over the trees is the exponent of the anomaly score
+ * `2^mean`. c(n) is the mean depth of an unsuccessful search among n, which stands for the subtree that was not grown.
+ *
+ * Each split takes a random feature among those that differ within the node and a uniform threshold between its least and
+ * greatest value there. Missing (NaN) goes right, as in every tree here; where the numbers present are all alike, a split
+ * parts the missing from them. Deterministic: tree t depends on the rows, the parameters, the seed and t alone.
+ *
+ * @throws Pruned when `report` answers false.
+ */
+export async function fitIsolation(x: Float32Array, features: number, params: IsolationParams, seed: number, report: Report): Promise<Trees> {
+  const rows = x.length / features
+  const sample = Math.min(params.sample_size, rows)
+  const growth: Growth = {
+    x, features, maxDepth: Math.ceil(Math.log2(sample)), norm: searchDepth(sample),
+    order: new Int32Array(features),
+    nodes: { roots: [], feature: [], threshold: [], left: [], value: [] },
+  }
+  for (let tree = 1; tree <= params.trees; tree++) {
+    const random = randomStream(seed, tree)
+    growTree(growth, drawRows(random, rows, sample), random)
+    await finishRound(report, tree, params.trees, undefined)
+  }
+  const { roots, feature, threshold, left, value } = growth.nodes
+  return {
+    roots: Int32Array.from(roots),
+    feature: Int32Array.from(feature),
+    threshold: Float32Array.from(threshold),
+    cut: new Uint8Array(feature.length),
+    left: Int32Array.from(left),
+    value: Float32Array.from(value),
+    gain: new Float64Array(feature.length),
+  }
+}
+
+/** Mean depth of an unsuccessful search in a binary tree of `rows` keys (Liu, Ting and Zhou, equation 1). */
+export function searchDepth(rows: number): number {
+  if (rows < 2) return 0
+  if (rows === 2) return 1
+  const EULER = 0.577_215_664_901_532_9
+  return 2 * (Math.log(rows - 1) + EULER) - (2 * (rows - 1)) / rows
+}
+
+/** `count` different row numbers below `limit`, in no order: Floyd's algorithm, a draw each, however many rows there are. */
+function drawRows(random: Random, limit: number, count: number): Int32Array {
+  const drawn = new Set<number>()
+  for (let last = limit - count; last < limit; last++) {
+    const row = random.integer(last + 1)
+    drawn.add(drawn.has(row) ? last : row)
+  }
+  return Int32Array.from(drawn)
+}
+
+interface Growth {
+  x: Float32Array
+  features: number
+  maxDepth: number
+  /** c(sample). */
+  norm: number
+  /** All features, in the order last drawn for this tree. */
+  order: Int32Array
+  nodes: { roots: number[]; feature: number[]; threshold: number[]; left: number[]; value: number[] }
+}
+
+function growTree(growth: Growth, rows: Int32Array, random: Random): void {
+  const { nodes, maxDepth, norm, order } = growth
+  for (let i = 0; i < order.length; i++) order[i] = i
+  const root = addLeaf(nodes)
+  nodes.roots.push(root)
+  const waiting = [{ id: root, depth: 0, start: 0, end: rows.length }]
+  for (let node = waiting.pop(); node !== undefined; node = waiting.pop()) {
+    const { id, depth, start, end } = node
+    const split = depth < maxDepth && end - start > 1 ? drawSplit(growth, rows.subarray(start, end), random) : undefined
+    if (split === undefined) {
+      nodes.value[id] = -(depth + searchDepth(end - start)) / norm
+      continue
+    }
+    const middle = start + partition(growth, rows.subarray(start, end), split)
+    const left = addLeaf(nodes)
+    const right = addLeaf(nodes)
+    nodes.feature[id] = split.feature
+    nodes.threshold[id] = split.threshold
+    nodes.left[id] = left
+    waiting.push({ id: right, depth: depth + 1, start: middle, end }, { id: left, depth: depth + 1, start, end: middle })
+  }
+}
+
+function addLeaf({ feature, threshold, left, value }: Growth['nodes']): number {
+  threshold.push(0)
+  left.push(0)
+  value.push(0)
+  return feature.push(-1) - 1
+}
+
+interface RandomSplit {
+  feature: number
+  /** At least the least value in the node and below the greatest: neither side is empty. */
+  threshold: number
+}
+
+function drawSplit({ x, features, order }: Growth, rows: Int32Array, random: Random): RandomSplit | undefined {
+  for (let i = 0; i < features; i++) {
+    const other = i + random.integer(features - i)
+    const feature = order[other]
+    order[other] = order[i]
+    order[i] = feature
+    let [least, greatest, missing] = [Infinity, -Infinity, 0]
+    for (const row of rows) {
+      const value = x[row * features + feature]
+      if (value < least) least = value
+      if (value > greatest) greatest = value
+      if (value !== value) missing++
+    }
+    if (missing === rows.length || (least === greatest && missing === 0)) continue
+    return { feature, threshold: uniformBetween(least, greatest, random) }
+  }
+  return undefined
+}
+
+const LARGEST = 3.402_823_466_385_288_6e38
+
+/** A float32 t, `least <= t < greatest`, or `least` when both are one. Infinities are drawn as the largest float. */
+function uniformBetween(least: number, greatest: number, random: Random): number {
+  const [low, high] = [Math.max(least, -LARGEST), Math.min(greatest, LARGEST)]
+  const drawn = Math.fround(low + (high - low) * random.uniform())
+  return drawn >= least && drawn < greatest ? drawn : least
+}
+
+/** Puts the rows that go left first and returns their number. */
+function partition({ x, features }: Growth, rows: Int32Array, { feature, threshold }: RandomSplit): number {
+  let left = 0
+  for (let i = 0; i < rows.length; i++) {
+    const row = rows[i]
+    if (!(x[row * features + feature] <= threshold)) continue
+    rows[i] = rows[left]
+    rows[left++] = row
+  }
+  return left
+}
