@@ -1,11 +1,12 @@
 import { userInfo } from 'node:os'
-import { Command } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import { codeVersion } from '../configs/config.ts'
 import { UserError } from '../configs/user-error.ts'
 import type { Dataset, SplitRule } from '../datasets/dataset.ts'
 import type { TrainingSet } from '../features/training-set.ts'
 import type { FeatureService } from '../features/view.ts'
 import type { Registry } from '../registry/registry.ts'
+import type { CalibrationRequest } from '../training/calibration.ts'
 import type { Candidate } from '../training/candidate.ts'
 import { action, dateTime, example, keyValue, positiveNumber, wholeNumber, type Context } from './command.ts'
 import { runBackfill } from './features.ts'
@@ -23,8 +24,13 @@ export interface TrainOptions {
   trainFrom?: number
   until?: number
   alertsPerDay: number
+  calibrate?: CalibrationRequest['method']
+  calibrationShare?: number
   sort?: boolean
 }
+
+/** Share of the training rows that calibrate when no other is named. */
+const CALIBRATION_SHARE = 0.2
 
 export function trainCommand(): Command {
   return example(
@@ -41,10 +47,18 @@ export function trainCommand(): Command {
       .option('--train-from <date>', 'first training day of the delayed split', dateTime)
       .option('--until <date>', 'use only what was known before this instant', dateTime)
       .option('--alerts-per-day <n>', 'alert budget from which the threshold follows', positiveNumber, 100)
+      .addOption(new Option('--calibrate <method>', 'make the score a probability, on the latest training rows, which are then not fitted on').choices(['isotonic', 'platt']))
+      .option('--calibration-share <share>', 'how many of the training rows calibrate', innerShare, CALIBRATION_SHARE)
       .option('--sort', 'order the file by time first'),
     'fd train --dataset kaggle-cc --data creditcard.csv --model forest --register card-fraud',
     'fd train --dataset simulated --param rounds=200 --param max_depth=5',
   ).action(action(trainCommandAction))
+}
+
+function innerShare(text: string): number {
+  const value = Number(text)
+  if (!(value > 0 && value < 1)) throw new InvalidArgumentError('Expected a number between 0 and 1.')
+  return value
 }
 
 async function trainCommandAction(context: Context, options: TrainOptions): Promise<void> {
@@ -80,6 +94,7 @@ export async function train(context: Context, registry: Registry, options: Train
   const service = featureService(options.service ?? dataset.service, dataset.schema)
   const split = splitRule(dataset, options)
   const set = await buildTrainingSet(context, dataset, service, split, options)
+  const calibration = options.calibrate === undefined ? undefined : { method: options.calibrate, share: options.calibrationShare ?? CALIBRATION_SHARE }
   let progress: Progress | undefined
   const run = await logRun(registry, {
     experiment: options.register ?? service.name,
@@ -87,13 +102,14 @@ export async function train(context: Context, registry: Registry, options: Train
     estimator: options.model,
     dataset, service, split,
     seed: options.seed,
+    calibration,
     until: options.until,
     sort: options.sort ?? false,
     codeVersion: codeVersion(),
     by: userInfo().username,
     now: Date.now,
     train: () =>
-      trainCandidate(set, { estimator: options.model, params: options.param ?? {}, split, seed: options.seed, alertsPerDay: options.alertsPerDay }, (round, _value, rounds) => {
+      trainCandidate(set, { estimator: options.model, params: options.param ?? {}, split, seed: options.seed, alertsPerDay: options.alertsPerDay, ...(calibration && { calibration }) }, (round, _value, rounds) => {
         progress ??= context.output.progress(`fit ${options.model}`, rounds)
         progress.update(round)
         return true

@@ -5,6 +5,7 @@ import { logOnnxModel } from '../registry/ml-model.ts'
 import type { ModelCard } from '../registry/model-card.ts'
 import { register } from '../registry/promotion.ts'
 import type { Registry } from '../registry/registry.ts'
+import type { CalibrationRequest } from './calibration.ts'
 import type { Candidate } from './candidate.ts'
 
 /** A training job and what of it is to be kept. */
@@ -17,6 +18,7 @@ export interface RunRequest {
   service: FeatureService
   split: SplitRule
   seed: number
+  calibration: CalibrationRequest | undefined
   until: EpochMs | undefined
   sort: boolean
   codeVersion: string
@@ -66,6 +68,7 @@ function paramsBefore(request: RunRequest, digest: string): Record<string, strin
     [RUN_PARAMS.sort]: String(request.sort),
     ...(request.until === undefined ? {} : { [RUN_PARAMS.until]: String(request.until) }),
     seed: String(request.seed),
+    ...(request.calibration === undefined ? {} : { calibration: request.calibration.method, 'calibration.share': String(request.calibration.share) }),
   }
 }
 
