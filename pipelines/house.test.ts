@@ -25,6 +25,7 @@ const HOMES: Record<string, RegExp> = {
   '@aws-sdk/lib-storage': /^datasets\/lake-s3/,
   '@platformatic/kafka': /^datasets\/(event-log-kafka|kafka-)/,
   commander: /^pipelines\//,
+  'ml-random-forest': /^training\/ml-random-forest/,
   '@aws-sdk/client-s3': /^(datasets\/(lake-s3|s3-bucket)|pipelines\/service-s3)/,
 }
 

@@ -66,7 +66,7 @@ test.each([
   await expect(trainCandidate(set, { ...REQUEST, ...change }, () => true)).rejects.toMatchObject({ name: 'UserError', message: expect.stringContaining(message) })
 })
 
-test.each(['boosting', 'forest'])('%s refuses no rows, one class and odd labels, and takes constant columns and missing ones', async (name) => {
+test.each(['boosting', 'forest', 'ml-random-forest'])('%s refuses no rows, one class and odd labels, and takes constant columns and missing ones', async (name) => {
   const estimator = findEstimator(name)
   const params = estimator.params({ [name === 'boosting' ? 'rounds' : 'trees']: 3 })
   const fit = (some: TrainingSet) => estimator.fit(some, params, 1, () => true)
@@ -85,7 +85,7 @@ test.each(['boosting', 'forest'])('%s refuses no rows, one class and odd labels,
 })
 
 test.each(estimatorNames())('%s gives a graph that equals it and can be judged', async (estimator) => {
-  const { metrics } = await trainCandidate(set, { ...REQUEST, estimator, params: {} }, () => true)
+  const { metrics } = await trainCandidate(set, { ...REQUEST, estimator, params: estimator === 'ml-random-forest' ? { trees: 3, max_depth: 3 } : {} }, () => true)
   expect(metrics.onnx_parity).toBeLessThanOrEqual(1e-6)
   expect(metrics.roc_auc).toBeGreaterThan(0.6)
 })

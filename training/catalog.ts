@@ -1,9 +1,10 @@
 import { UserError } from '../configs/user-error.ts'
 import type { Estimator } from './estimator.ts'
 import { isolation } from './isolation.ts'
+import { mlRandomForest } from './ml-random-forest.ts'
 import { boosting, forest } from './tree-estimator.ts'
 
-const ESTIMATORS: Estimator[] = [boosting, forest, isolation]
+const ESTIMATORS: Estimator[] = [boosting, forest, isolation, mlRandomForest]
 
 /** Names of all estimators. */
 export function estimatorNames(): string[] {

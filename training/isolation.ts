@@ -6,6 +6,7 @@ import { encode, type CategoryRanks } from './encoder.ts'
 import { defineEstimator } from './estimator.ts'
 import { exponentialLink } from './link.ts'
 import { finishRound, type Report } from './progress.ts'
+import { thresholdTrees, type ThresholdTrees } from './threshold-trees.ts'
 import { fittedTrees, type FittedTrees } from './tree-estimator.ts'
 import type { Trees } from './tree.ts'
 
@@ -65,23 +66,14 @@ export async function fitIsolation(x: Float32Array, features: number, params: Is
   const growth: Growth = {
     x, features, maxDepth: Math.ceil(Math.log2(sample)), norm: searchDepth(sample),
     order: new Int32Array(features),
-    nodes: { roots: [], feature: [], threshold: [], left: [], value: [] },
+    builder: thresholdTrees(),
   }
   for (let tree = 1; tree <= params.trees; tree++) {
     const random = randomStream(seed, tree)
     growTree(growth, drawRows(random, rows, sample), random)
     await finishRound(report, tree, params.trees, undefined)
   }
-  const { roots, feature, threshold, left, value } = growth.nodes
-  return {
-    roots: Int32Array.from(roots),
-    feature: Int32Array.from(feature),
-    threshold: Float32Array.from(threshold),
-    cut: new Uint8Array(feature.length),
-    left: Int32Array.from(left),
-    value: Float32Array.from(value),
-    gain: new Float64Array(feature.length),
-  }
+  return growth.builder.finish()
 }
 
 /** Mean depth of an unsuccessful search in a binary tree of `rows` keys (Liu, Ting and Zhou, equation 1). */
@@ -110,37 +102,24 @@ interface Growth {
   norm: number
   /** All features, in the order last drawn for this tree. */
   order: Int32Array
-  nodes: { roots: number[]; feature: number[]; threshold: number[]; left: number[]; value: number[] }
+  builder: ThresholdTrees
 }
 
 function growTree(growth: Growth, rows: Int32Array, random: Random): void {
-  const { nodes, maxDepth, norm, order } = growth
+  const { builder, maxDepth, norm, order } = growth
   for (let i = 0; i < order.length; i++) order[i] = i
-  const root = addLeaf(nodes)
-  nodes.roots.push(root)
-  const waiting = [{ id: root, depth: 0, start: 0, end: rows.length }]
+  const waiting = [{ id: builder.addRoot(), depth: 0, start: 0, end: rows.length }]
   for (let node = waiting.pop(); node !== undefined; node = waiting.pop()) {
     const { id, depth, start, end } = node
     const split = depth < maxDepth && end - start > 1 ? drawSplit(growth, rows.subarray(start, end), random) : undefined
     if (split === undefined) {
-      nodes.value[id] = -(depth + searchDepth(end - start)) / norm
+      builder.setLeaf(id, -(depth + searchDepth(end - start)) / norm)
       continue
     }
     const middle = start + partition(growth, rows.subarray(start, end), split)
-    const left = addLeaf(nodes)
-    const right = addLeaf(nodes)
-    nodes.feature[id] = split.feature
-    nodes.threshold[id] = split.threshold
-    nodes.left[id] = left
-    waiting.push({ id: right, depth: depth + 1, start: middle, end }, { id: left, depth: depth + 1, start, end: middle })
+    const left = builder.split(id, split.feature, split.threshold)
+    waiting.push({ id: left + 1, depth: depth + 1, start: middle, end }, { id: left, depth: depth + 1, start, end: middle })
   }
-}
-
-function addLeaf({ feature, threshold, left, value }: Growth['nodes']): number {
-  threshold.push(0)
-  left.push(0)
-  value.push(0)
-  return feature.push(-1) - 1
 }
 
 interface RandomSplit {
