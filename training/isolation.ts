@@ -1,11 +1,11 @@
 import { z } from 'zod'
 import { UserError } from '../configs/user-error.ts'
 import { randomStream, type Random } from '../datasets/random.ts'
-import type { TrainingSet } from '../features/training-set.ts'
-import { encode, type CategoryRanks } from './encoder.ts'
+import { encode } from './encoder.ts'
 import { defineEstimator } from './estimator.ts'
 import { exponentialLink } from './link.ts'
 import { finishRound, type Report } from './progress.ts'
+import { fitRarities } from './rarity.ts'
 import { thresholdTrees, type ThresholdTrees } from './threshold-trees.ts'
 import { fittedTrees, type FittedTrees } from './tree-estimator.ts'
 import type { Trees } from './tree.ts'
@@ -27,28 +27,11 @@ export const isolation = defineEstimator({
   schema: isolationParams,
   async fit(set, params, seed, report): Promise<FittedTrees> {
     if (set.rows < 2) throw new UserError(`An isolation forest needs rows to part, and there ${set.rows === 1 ? 'is one' : 'are no rows'} to fit on. Use a longer training period.`)
-    const encoder = rarities(set)
+    const encoder = fitRarities(set)
     const trees = await fitIsolation(encode(encoder, set.x, set.names.length), set.names.length, params, seed, report)
     return { ...fittedTrees({ names: set.names, encoder, trees, link: 'mean' }), link: exponentialLink }
   },
 })
-
-/**
- * A category becomes its surprisal, −log2 of its share of the rows, so that the rare lie far out where a random threshold
- * parts them; one never seen, and a missing one, is as rare as a single row.
- */
-function rarities(set: TrainingSet): CategoryRanks[] {
-  const width = set.names.length
-  return set.categorical.map((feature) => {
-    const counts = new Map<number, number>()
-    for (let at = feature; at < set.x.length; at += width) {
-      if (!Number.isNaN(set.x[at])) counts.set(set.x[at], (counts.get(set.x[at]) ?? 0) + 1)
-    }
-    const codes = Float32Array.from(counts.keys()).sort()
-    const ranks = codes.map((code) => Math.log2(set.rows / (counts.get(code) ?? 1)))
-    return { feature, codes, ranks, unknown: Math.fround(Math.log2(set.rows)) }
-  })
-}
 
 /**
  * Trees whose leaves hold `−(depth + c(rows)) / c(sample)`: the mean over the trees is the exponent of the anomaly score

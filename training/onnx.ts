@@ -39,7 +39,7 @@ interface Encoding extends GraphPart {
 }
 
 /** Numbers are gathered first, then each category column is gathered, ranked and appended, so the trees' columns move. */
-function encoderNodes({ names, encoder }: TreeModel): Encoding {
+export function encoderNodes({ names, encoder }: Pick<TreeModel, 'names' | 'encoder'>): Encoding {
   const numeric = names.map((_, feature) => feature).filter((feature) => !encoder.some((ranks) => ranks.feature === feature))
   if (encoder.length === 0) return { nodes: [], constants: [], output: INPUT, position: numeric }
   const order = [...numeric, ...encoder.map((ranks) => ranks.feature)]
