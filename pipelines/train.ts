@@ -39,8 +39,8 @@ export function trainCommand(): Command {
       .requiredOption('--dataset <name>', 'dataset to train on')
       .option('--data <file>', 'its file, when not the configured one')
       .option('--service <name>', "feature service (default: the dataset's)")
-      .option('--model <estimator>', 'boosting or forest', 'boosting')
-      .option('--param <name=value>', 'hyper-parameter; may be repeated', keyValue)
+      .option('--model <estimator>', 'boosting, forest, ml-random-forest, neural, or without labels isolation, autoencoder', 'boosting')
+      .option('--param <name=value>', 'hyper-parameter (fd estimators lists them); may be repeated', keyValue)
       .option('--register <name>', 'register the model as a new version of this name')
       .option('--seed <n>', 'the same seed gives the same model', wholeNumber, 0)
       .option('--split <rule>', "ordered (70/30 by time) or delayed (the Handbook's week, gap, week); default: the dataset's")
@@ -52,6 +52,7 @@ export function trainCommand(): Command {
       .option('--sort', 'order the file by time first'),
     'fd train --dataset kaggle-cc --data creditcard.csv --model forest --register card-fraud',
     'fd train --dataset simulated --param rounds=200 --param max_depth=5',
+    'fd train --dataset simulated --model neural --calibrate isotonic',
   ).action(action(trainCommandAction))
 }
 
@@ -87,9 +88,11 @@ export interface Trained {
 
 /** Builds the training set, fits and judges a model, and keeps it as a run, and as a version when `register` names a model. */
 export async function train(context: Context, registry: Registry, options: TrainOptions): Promise<Trained> {
-  const [{ openDataset }, { featureService }, { trainCandidate }, { logRun }] = await Promise.all([
-    import('../datasets/catalog.ts'), import('../features/catalog.ts'), import('../training/candidate.ts'), import('../training/run.ts'),
+  const [{ openDataset }, { featureService }, { findEstimator }, { trainCandidate }, { logRun }] = await Promise.all([
+    import('../datasets/catalog.ts'), import('../features/catalog.ts'), import('../training/catalog.ts'), import('../training/candidate.ts'), import('../training/run.ts'),
   ])
+  // A wrong name is told before minutes of data are read.
+  findEstimator(options.model).params(options.param ?? {})
   const dataset = await openDataset(options.dataset, context.config, options.data === undefined ? {} : { data: options.data })
   const service = featureService(options.service ?? dataset.service, dataset.schema)
   const split = splitRule(dataset, options)
