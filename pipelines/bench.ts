@@ -1,4 +1,7 @@
-/** `npm run bench [name …]`: runs the benchmarks beside the code, each in a process of its own, one after the other. Each prints JSON. */
+/**
+ * `npm run bench [name …] [-- --flag …]`: runs the benchmarks beside the code, each in a process of its own, one after the
+ * other, with the flags. Each prints JSON.
+ */
 import { spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -8,7 +11,8 @@ const benches = ['datasets', 'features', 'training', 'pipelines'].flatMap((folde
   readdirSync(join(PROJECT_ROOT, folder)).filter((file) => file.endsWith('.bench.ts')).map((file) => join(folder, file)),
 )
 const name = (file: string): string => file.split('/')[1].replace('.bench.ts', '')
-const wanted = process.argv.slice(2)
+const flags = process.argv.slice(2).filter((word) => word.startsWith('--'))
+const wanted = process.argv.slice(2).filter((word) => !word.startsWith('--'))
 const unknown = wanted.filter((word) => !benches.some((file) => name(file) === word))
 if (unknown.length > 0) {
   process.stderr.write(`No benchmark "${unknown.join(', ')}". There are: ${benches.map(name).join(', ')}\n`)
@@ -17,7 +21,7 @@ if (unknown.length > 0) {
 let failed = 0
 for (const file of benches.filter((bench) => wanted.length === 0 || wanted.includes(name(bench)))) {
   process.stderr.write(`${name(file)} …\n`)
-  const { status } = spawnSync(process.execPath, ['--disable-warning=ExperimentalWarning', '--expose-gc', file], { cwd: PROJECT_ROOT, stdio: 'inherit' })
+  const { status } = spawnSync(process.execPath, ['--disable-warning=ExperimentalWarning', '--expose-gc', file, ...flags], { cwd: PROJECT_ROOT, stdio: 'inherit' })
   if (status !== 0) failed++
 }
 process.exitCode = failed === 0 ? 0 : 2

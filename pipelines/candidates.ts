@@ -25,7 +25,7 @@ type Outcome = CandidatePlan & ({ state: 'complete'; run: Run } | { state: 'fail
  * @throws UserError for an unknown estimator or parameter, before anything is computed.
  */
 export async function candidatePlans({ model, param = {}, seed, seeds = 1 }: Pick<TrainOptions, 'model' | 'param' | 'seed' | 'seeds'>): Promise<CandidatePlan[]> {
-  const { findEstimator } = await import('../training/estimator.ts')
+  const { findEstimator } = await import('../training/catalog.ts')
   const models = [...new Set(model.split(',').map((name) => name.trim()))]
   const stray = Object.keys(param).find((name) => name.includes('.') && !models.includes(name.slice(0, name.indexOf('.'))))
   if (stray !== undefined) throw new UserError(`--param ${stray}=${param[stray]} is for a model that is not trained. Models: ${models.join(', ')}`)
@@ -70,9 +70,9 @@ export async function trainCandidates(context: Context, options: TrainOptions): 
 }
 
 async function candidateJobs(plans: CandidatePlan[], subject: RunSubject, parent: Run, alertsPerDay: number): Promise<{ id: string; data: TrainCandidate }[]> {
-  const { experiment, split, sort, until, codeVersion, by } = subject
+  const { experiment, split, sort, until, calibration, codeVersion, by } = subject
   const references = await referenceTo(subject.dataset, subject.service)
-  const shared = { ...references, parentRunId: parent.runId, experiment, split, sort, ...(until === undefined ? {} : { until }), codeVersion, by, alertsPerDay }
+  const shared = { ...references, parentRunId: parent.runId, experiment, split, sort, ...(until === undefined ? {} : { until }), ...(calibration && { calibration }), codeVersion, by, alertsPerDay }
   return plans.map((plan, candidate) => ({ id: `${parent.runId}-${candidate}`, data: { ...shared, ...plan, candidate } }))
 }
 
@@ -120,16 +120,16 @@ export async function trainCandidateJob(context: Context, data: TrainCandidate, 
   const finished = await finishedRun(registry, (await parentOf(registry, data)).experimentId, place)
   if (finished !== undefined) return { runId: finished }
   const { dataset, service } = await resolveReferences(context, data)
-  const { split, seed, estimator, params, alertsPerDay, until, sort } = data
+  const { split, seed, estimator, params, alertsPerDay, until, calibration, sort } = data
   return await trainRun(registry, {
     ...data,
-    dataset, service, until,
+    dataset, service, until, calibration,
     parent: place,
     now: Date.now,
     train: async () => {
       const key = JSON.stringify([data.dataset, data.service, split, until, sort])
       if (lastSet?.key !== key) lastSet = { key, set: buildTrainingSet(context, dataset, service, split, { sort, ...(until === undefined ? {} : { until }) }) }
-      return trainCandidate(await lastSet.set, { estimator, params, split, seed, alertsPerDay }, (round, _value, rounds) => {
+      return trainCandidate(await lastSet.set, { estimator, params, split, seed, alertsPerDay, ...(calibration && { calibration }) }, (round, _value, rounds) => {
         report(round / rounds)
         return true
       })

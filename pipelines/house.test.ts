@@ -27,6 +27,10 @@ const HOMES: Record<string, RegExp> = {
   bullmq: /^training\/job-queue-bullmq/,
   commander: /^pipelines\//,
   'prom-client': /^serving\/metrics/,
+  '@tensorflow/tfjs-core': /^training\/(tensorflow|network-fit)/,
+  '@tensorflow/tfjs-layers': /^training\/tensorflow/,
+  '@tensorflow/tfjs-backend-wasm': /^training\/tensorflow/,
+  'ml-random-forest': /^training\/ml-random-forest/,
   '@aws-sdk/client-s3': /^(datasets\/(lake-s3|s3-bucket|s3-inspection)|pipelines\/service-s3)/,
 }
 

@@ -5,6 +5,7 @@ import { archiveCommand } from './archive.ts'
 import { datasetsCommand } from './datasets.ts'
 import { demoCommand } from './demo.ts'
 import { doctorCommand } from './doctor.ts'
+import { estimatorsCommand } from './estimators.ts'
 import { featuresCommand } from './features.ts'
 import { modelsCommand } from './models.ts'
 import { produceCommand } from './produce.ts'
@@ -24,7 +25,7 @@ export function program(): Command {
     .version(codeVersion(), '-V, --version')
     .addHelpText('after', '\nStart here:\n  $ fd demo\n\nEverything embedded lives under FD_HOME (default .fd).')
   for (const command of [
-    demoCommand(), doctorCommand(), datasetsCommand(), featuresCommand(), trainCommand(), modelsCommand(), produceCommand(), scoreCommand(), topicsCommand(), archiveCommand(),
+    demoCommand(), doctorCommand(), datasetsCommand(), featuresCommand(), trainCommand(), estimatorsCommand(), modelsCommand(), produceCommand(), scoreCommand(), topicsCommand(), archiveCommand(),
     servicesCommand(), workerCommand(),
   ]) {
     fd.addCommand(command)

@@ -1,6 +1,7 @@
-import { mkdirSync, rmSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { canInstallPackages, installPackages, isInstalled, markInstalled, onPath, run } from './service-install.ts'
+import { installPython, pythonOf } from './python-environment.ts'
+import { canInstallPackages, isInstalled, onPath } from './service-install.ts'
 import type { Service } from './service.ts'
 
 const ANSWER_MS = 5000
@@ -8,7 +9,6 @@ const ANSWER_MS = 5000
 /** MLflow's tracking server and registry, from PyPI in a virtual environment, on SQLite and a folder of artifacts. */
 export function mlflowService({ port, version }: { port: number; version: string }, cache: string): Service {
   const installed = join(cache, `mlflow-${version}`)
-  const python = join(installed, 'bin', 'python')
   const url = `http://127.0.0.1:${port}`
   return {
     name: 'mlflow', port, url,
@@ -18,12 +18,12 @@ export function mlflowService({ port, version }: { port: number; version: string
       if (onPath('python3') === undefined && !canInstallPackages()) return 'MLflow needs Python 3.10 or later. Run: sudo apt-get install -y python3-venv'
       return `MLflow ${version} is not installed (850 MB from PyPI). Run: fd services up mlflow --install`
     },
-    install: () => install(installed, version),
+    install: () => installPython(installed, [`mlflow==${version}`]),
     prepare: async (folder) => {
       mkdirSync(join(folder, 'artifacts'), { recursive: true })
       const store = ['--backend-store-uri', `sqlite:///${join(folder, 'mlflow.db')}`, '--artifacts-destination', join(folder, 'artifacts'), '--serve-artifacts']
       return {
-        command: python,
+        command: pythonOf(installed),
         // As a module: the environment's scripts name its path in their first line, which has a length limit.
         args: ['-m', 'mlflow', 'server', '--host', '127.0.0.1', '--port', String(port), '--workers', '1', ...store],
         env: { MLFLOW_DISABLE_TELEMETRY: 'true', MLFLOW_SERVER_ENABLE_JOB_EXECUTION: 'false', GIT_PYTHON_REFRESH: 'quiet', PYTHONUNBUFFERED: '1' },
@@ -37,19 +37,4 @@ export function mlflowService({ port, version }: { port: number; version: string
     // The first start imports cold from disk and makes the database's tables by a hundred migrations.
     patience: { startMs: 240_000, stopMs: 20_000 },
   }
-}
-
-async function install(folder: string, version: string): Promise<void> {
-  rmSync(folder, { recursive: true, force: true })
-  if (onPath('python3') === undefined) await installPackages('python3-venv')
-  try {
-    await run('python3', ['-m', 'venv', folder])
-  } catch (error) {
-    // Debian's python3 comes without ensurepip.
-    if (!canInstallPackages()) throw error
-    await installPackages('python3-venv')
-    await run('python3', ['-m', 'venv', '--clear', folder])
-  }
-  await run(join(folder, 'bin', 'python'), ['-m', 'pip', 'install', '--quiet', '--no-input', '--disable-pip-version-check', `mlflow==${version}`])
-  markInstalled(folder)
 }

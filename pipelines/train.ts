@@ -1,11 +1,12 @@
 import { userInfo } from 'node:os'
-import { Command } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import { codeVersion } from '../configs/config.ts'
 import { UserError } from '../configs/user-error.ts'
 import type { Dataset, SplitRule } from '../datasets/dataset.ts'
 import type { TrainingSet } from '../features/training-set.ts'
 import type { FeatureService } from '../features/view.ts'
 import type { Registry } from '../registry/registry.ts'
+import type { CalibrationRequest } from '../training/calibration.ts'
 import type { Candidate } from '../training/candidate.ts'
 import type { RunSubject } from '../training/run.ts'
 import { action, dateTime, example, keyValue, positiveNumber, positiveWholeNumber, wholeNumber, type Context } from './command.ts'
@@ -24,11 +25,16 @@ export interface TrainOptions {
   trainFrom?: number
   until?: number
   alertsPerDay: number
+  calibrate?: CalibrationRequest['method']
+  calibrationShare?: number
   sort?: boolean
   seeds?: number
   workers?: number
   config?: string
 }
+
+/** Share of the training rows that calibrate when no other is named. */
+const CALIBRATION_SHARE = 0.2
 
 export function trainCommand(): Command {
   return example(
@@ -37,8 +43,8 @@ export function trainCommand(): Command {
       .requiredOption('--dataset <name>', 'dataset to train on')
       .option('--data <file>', 'its file, when not the configured one')
       .option('--service <name>', "feature service (default: the dataset's)")
-      .option('--model <estimator>', 'boosting or forest; several, with commas, are candidates', 'boosting')
-      .option('--param <name=value>', 'hyper-parameter; may be repeated; MODEL.NAME=VALUE is for that of several models alone', keyValue)
+      .option('--model <estimator>', 'boosting, forest, ml-random-forest, neural, or without labels isolation, autoencoder; several, with commas, are candidates', 'boosting')
+      .option('--param <name=value>', 'hyper-parameter (fd estimators lists them); may be repeated; MODEL.NAME=VALUE is for that of several models alone', keyValue)
       .option('--register <name>', 'register the model, or the best of the candidates, as a new version of this name')
       .option('--seed <n>', 'the same seed gives the same model', wholeNumber, 0)
       .option('--seeds <n>', 'train each model with that many seeds, from --seed on', positiveWholeNumber)
@@ -47,11 +53,20 @@ export function trainCommand(): Command {
       .option('--train-from <date>', 'first training day of the delayed split', dateTime)
       .option('--until <date>', 'use only what was known before this instant', dateTime)
       .option('--alerts-per-day <n>', 'alert budget from which the threshold follows', positiveNumber, 100)
+      .addOption(new Option('--calibrate <method>', 'make the score a probability, on the latest training rows, which are then not fitted on').choices(['isotonic', 'platt']))
+      .option('--calibration-share <share>', 'how many of the training rows calibrate', innerShare, CALIBRATION_SHARE)
       .option('--sort', 'order the file by time first'),
     'fd train --dataset kaggle-cc --data creditcard.csv --model forest --register card-fraud',
     'fd train --dataset simulated --param rounds=200 --param max_depth=5',
     'fd train --dataset simulated --model boosting,forest --seeds 3 --workers 2 --param boosting.rounds=300 --register card-fraud',
+    'fd train --dataset simulated --model neural --calibrate isotonic',
   ).action(action(trainCommandAction))
+}
+
+function innerShare(text: string): number {
+  const value = Number(text)
+  if (!(value > 0 && value < 1)) throw new InvalidArgumentError('Expected a number between 0 and 1.')
+  return value
 }
 
 async function trainCommandAction(context: Context, options: TrainOptions): Promise<void> {
@@ -83,9 +98,11 @@ export interface Trained {
 
 /** Builds the training set, fits and judges a model, and keeps it as a run, and as a version when `register` names a model. */
 export async function train(context: Context, registry: Registry, options: TrainOptions): Promise<Trained> {
-  const [{ trainCandidate }, { logRun }] = await Promise.all([import('../training/candidate.ts'), import('../training/run.ts')])
+  const [{ trainCandidate }, { logRun }, { findEstimator }] = await Promise.all([import('../training/candidate.ts'), import('../training/run.ts'), import('../training/catalog.ts')])
+  // A wrong name is told before minutes of data are read.
+  findEstimator(options.model).params(options.param ?? {})
   const subject = await trainingSubject(context, options)
-  const { dataset, service, split } = subject
+  const { dataset, service, split, calibration } = subject
   const set = await buildTrainingSet(context, dataset, service, split, options)
   let progress: Progress | undefined
   const run = await logRun(registry, {
@@ -95,7 +112,7 @@ export async function train(context: Context, registry: Registry, options: Train
     seed: options.seed,
     now: Date.now,
     train: () =>
-      trainCandidate(set, { estimator: options.model, params: options.param ?? {}, split, seed: options.seed, alertsPerDay: options.alertsPerDay }, (round, _value, rounds) => {
+      trainCandidate(set, { estimator: options.model, params: options.param ?? {}, split, seed: options.seed, alertsPerDay: options.alertsPerDay, ...(calibration && { calibration }) }, (round, _value, rounds) => {
         progress ??= context.output.progress(`fit ${options.model}`, rounds)
         progress.update(round)
         return true
@@ -114,6 +131,7 @@ export async function trainingSubject({ config }: Context, options: TrainOptions
     experiment: options.register ?? service.name,
     dataset, service,
     split: splitRule(dataset, options),
+    calibration: options.calibrate === undefined ? undefined : { method: options.calibrate, share: options.calibrationShare ?? CALIBRATION_SHARE },
     until: options.until,
     sort: options.sort ?? false,
     codeVersion: codeVersion(),

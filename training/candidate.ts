@@ -2,14 +2,16 @@ import { createHash } from 'node:crypto'
 import type { SplitRule } from '../datasets/dataset.ts'
 import { subset, type TrainingSet } from '../features/training-set.ts'
 import { AVERAGE_PRECISION, ONNX_PARITY, type Signature } from '../registry/model-card.ts'
-import { findEstimator, type Params } from './estimator.ts'
+import { calibrate, partCalibration, type CalibrationRequest } from './calibration.ts'
+import { findEstimator } from './catalog.ts'
+import type { Estimator, Params } from './estimator.ts'
+import { type FittedModel, modelScores, signatureOf, toOnnx } from './fitted-model.ts'
 import { averagePrecision, cardPrecisionAtK, decisionsAt, recallAtFpr, rocAuc } from './metrics.ts'
 import { largestDifference, onnxScores } from './onnx-scores.ts'
-import { signatureOf, toOnnx } from './onnx.ts'
 import type { Report } from './progress.ts'
+import { brierScore, expectedCalibrationError, logLoss } from './reliability.ts'
 import { splitRows } from './split.ts'
 import { alertThreshold } from './threshold.ts'
-import { modelScores } from './tree-model.ts'
 
 /** What to train, and how to judge it. */
 export interface CandidateRequest {
@@ -20,6 +22,8 @@ export interface CandidateRequest {
   seed: number
   /** Alert budget from which the threshold follows. */
   alertsPerDay: number
+  /** Absent: scores are the estimator's own. */
+  calibration?: CalibrationRequest
 }
 
 /** A fitted model with all that is to be known of it before it may serve. */
@@ -57,22 +61,31 @@ export async function trainCandidate(set: TrainingSet, request: CandidateRequest
   const estimator = findEstimator(request.estimator)
   const params = estimator.params(request.params)
   const split = splitRows(set, request.split)
-  const train = subset(set, split.train)
-  const model = await estimator.fit(train, params, request.seed, report)
-  const onnx = toOnnx(model)
   const test = subset(set, split.test)
+  const { model, metrics: fitMetrics } = await fitCalibrated(estimator, subset(set, split.train), test, { ...request, params }, report)
+  const onnx = toOnnx(model)
   const scores = await onnxScores(onnx, test.x, test.names.length)
   const threshold = alertThreshold(scores, test.time, request.alertsPerDay)
   const metrics = {
     ...holdoutMetrics(test, scores),
     ...decisionsAt(scores, test.y, threshold),
     [ONNX_PARITY]: largestDifference(modelScores(model, test.x), scores),
-    train_rows: train.rows,
-    train_frauds: fraudsIn(train),
+    ...fitMetrics,
     test_rows: test.rows,
     test_frauds: fraudsIn(test),
   }
   return { onnx, signature: signatureOf(set.names), params, metrics, threshold, holdout: { rows: split.test, scores, digest: holdoutDigest(test) } }
+}
+
+/** A model fitted on the training rows, or on those before the ones that calibrate it; how many, and how the holdout's scores were before. */
+async function fitCalibrated(estimator: Estimator, train: TrainingSet, test: TrainingSet, request: CandidateRequest & { params: Params }, report: Report): Promise<{ model: FittedModel; metrics: Record<string, number> }> {
+  const { calibration, params, seed } = request
+  const counts = (part: string, rows: TrainingSet): Record<string, number> => ({ [`${part}_rows`]: rows.rows, [`${part}_frauds`]: fraudsIn(rows) })
+  if (calibration === undefined) return { model: await estimator.fit(train, params, seed, report), metrics: counts('train', train) }
+  const { fitted, slice } = partCalibration(train, calibration)
+  const model = await estimator.fit(fitted, params, seed, report)
+  const before = Object.entries(reliability(modelScores(model, test.x), test.y)).map(([name, value]) => [`uncalibrated_${name}`, value])
+  return { model: calibrate(model, calibration.method, slice), metrics: { ...counts('train', fitted), ...counts('calibration', slice), ...Object.fromEntries(before) } }
 }
 
 /**
@@ -91,9 +104,14 @@ function holdoutMetrics(test: TrainingSet, scores: Float32Array): Record<string,
   return {
     [AVERAGE_PRECISION]: averagePrecision(scores, y),
     roc_auc: rocAuc(scores, y),
+    ...reliability(scores, y),
     ...Object.fromEntries(FALSE_POSITIVE_RATES.map((rate) => [`recall_at_fpr_${rate}`, recallAtFpr(scores, y, rate)])),
     ...(cards === undefined ? {} : { [`card_precision_at_${CARDS_A_DAY}`]: cardPrecisionAtK({ scores, y, time, cards }, CARDS_A_DAY) }),
   }
+}
+
+function reliability(scores: Float32Array, y: Uint8Array): Record<string, number> {
+  return { brier_score: brierScore(scores, y), log_loss: logLoss(scores, y), expected_calibration_error: expectedCalibrationError(scores, y) }
 }
 
 /** sha256, hex, of the ids, in order, and labels of a set: which transactions a figure was measured on. */

@@ -1,19 +1,14 @@
-import type { z } from 'zod'
+import { z } from 'zod'
 import { UserError } from '../configs/user-error.ts'
 import { subset, type TrainingSet } from '../features/training-set.ts'
-import { binTraining, binWith, type Bins } from './binning.ts'
-import { boostingParams, fitBoosting } from './boosting.ts'
-import { encode, fitEncoder } from './encoder.ts'
-import { fitForest, forestParams } from './forest.ts'
-import type { Report, Watch } from './progress.ts'
-import type { TreeModel } from './tree-model.ts'
-import type { Trees } from './tree.ts'
+import type { FittedModel } from './fitted-model.ts'
+import type { Report } from './progress.ts'
 
 /** Every parameter is a number. */
 export type Params = Record<string, number>
 
 /** A way to fit a model, by name. */
-export interface Estimator {
+export interface Estimator<M extends FittedModel = FittedModel> {
   name: string
   /** One line for `--help`. */
   description: string
@@ -29,32 +24,20 @@ export interface Estimator {
    * Fits on all rows of `set`, but for the watched ones (the latest `watch_share`), on whose average precision `report` is
    * told after each round. A turn of the event loop passes between rounds.
    *
-   * @throws UserError when `set` or its watched part lacks a class; `Pruned` when `report` answers false.
+   * @throws UserError when `set` or its watched part lacks a class (labels that only judge may be of one); `Pruned` when `report` answers false.
    */
-  fit(set: TrainingSet, params: Params, seed: number, report: Report): Promise<TreeModel>
+  fit(set: TrainingSet, params: Params, seed: number, report: Report): Promise<M>
 }
 
-type TreeParams = { watch_share: number; early_stopping_rounds?: number }
-type FitTrees<P> = (bins: Bins, y: Uint8Array, params: P, seed: number, report: Report, watch?: Watch) => Promise<Trees>
-
-const ESTIMATORS: Estimator[] = [
-  treeEstimator('boosting', 'gradient boosting of trees on the logistic loss', boostingParams, 'logistic', fitBoosting),
-  treeEstimator('forest', 'random forest of Gini trees', forestParams, 'mean', fitForest),
-]
-
-/** Names of all estimators. */
-export function estimatorNames(): string[] {
-  return ESTIMATORS.map(({ name }) => name)
+/** What an estimator is made of: a flat schema of numbers, each with a default and a description, and the fit. */
+export interface EstimatorParts<S extends z.ZodObject, M extends FittedModel> {
+  name: string
+  description: string
+  schema: S
+  fit(set: TrainingSet, params: z.output<S>, seed: number, report: Report): Promise<M>
 }
 
-/** @throws UserError when there is none of this name. */
-export function findEstimator(name: string): Estimator {
-  const found = ESTIMATORS.find((estimator) => estimator.name === name)
-  if (found === undefined) throw new UserError(`No estimator "${name}". Use --model ${estimatorNames().join(' or --model ')}.`)
-  return found
-}
-
-function treeEstimator<S extends z.ZodObject>(name: string, description: string, schema: S, link: TreeModel['link'], fitTrees: FitTrees<z.output<S>>): Estimator {
+export function defineEstimator<S extends z.ZodObject, M extends FittedModel>({ name, description, schema, fit }: EstimatorParts<S, M>): Estimator<M> {
   const defaults = schema.parse({}) as Params
   const parameters = Object.entries(schema.shape).map(([parameter, type]) => ({
     name: parameter,
@@ -67,17 +50,7 @@ function treeEstimator<S extends z.ZodObject>(name: string, description: string,
     description,
     parameters,
     params: (given) => parse(given) as Params,
-    async fit(set, params, seed, report) {
-      const typed = parse(params)
-      const { fitted, watched } = partWatched(set, typed as TreeParams)
-      requireLabels(fitted, 'to fit on')
-      const encoder = fitEncoder(fitted)
-      const width = set.names.length
-      const bins = binTraining(encode(encoder, fitted.x, width), width, fitted.y)
-      const watch = watched && { bins: binWith(bins.cuts, encode(encoder, watched.x, width), watched.rows), y: watched.y }
-      const trees = await fitTrees(bins, fitted.y, typed, seed, report, watch)
-      return { names: set.names, encoder, trees, link }
-    },
+    fit: (set, params, seed, report) => fit(set, parse(params), seed, report),
   }
 }
 
@@ -95,18 +68,29 @@ function parseParams<S extends z.ZodObject>(name: string, schema: S, parameters:
   throw new UserError(`Parameters of "${name}" are out of range: ${problems.join('; ')}. Defaults: ${known}`)
 }
 
-function partWatched(set: TrainingSet, params: TreeParams): { fitted: TrainingSet; watched?: TrainingSet } {
+/**
+ * Parts the watched rows, the latest `watch_share`, from those to fit on.
+ *
+ * @throws UserError when stopping early is asked for without rows to watch, or a part lacks a class.
+ */
+export function partWatched(set: TrainingSet, params: { watch_share: number; early_stopping_rounds?: number }): { fitted: TrainingSet; watched?: TrainingSet } {
   const { watch_share: share, early_stopping_rounds: patience = 0 } = params
   if (patience > 0 && share === 0) throw new UserError('early_stopping_rounds needs rows to watch. Add: --param watch_share=0.2')
-  if (share === 0) return { fitted: set }
+  if (share === 0) {
+    requireLabels(set, 'to fit on')
+    return { fitted: set }
+  }
   const rows = Int32Array.from({ length: set.rows }, (_, row) => row)
   const first = Math.floor(set.rows * (1 - share))
   const watched = subset(set, rows.subarray(first))
   requireLabels(watched, `in the watched part (watch_share=${share})`)
-  return { fitted: subset(set, rows.subarray(0, first)), watched }
+  const fitted = subset(set, rows.subarray(0, first))
+  requireLabels(fitted, 'to fit on')
+  return { fitted, watched }
 }
 
-function requireLabels(set: TrainingSet, where: string): void {
+/** @throws UserError when `set` has no rows, a label other than 0 and 1, or one class only; `where` ends the sentence. */
+export function requireLabels(set: TrainingSet, where: string): void {
   const frauds = set.y.reduce((sum, label) => sum + label, 0)
   const stray = set.y.find((label) => label > 1)
   if (stray !== undefined) throw new UserError(`A label is ${stray}; labels are 0 (genuine) and 1 (fraud).`)

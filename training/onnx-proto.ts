@@ -6,8 +6,8 @@ const OPSETS = [
   { domain: '', version: 17 },
   { domain: 'ai.onnx.ml', version: 3 },
 ]
-const FLOAT = 1
-const INT64 = 7
+/** Element types by ONNX's numbers. */
+const TYPES = { float: 1, int64: 7, double: 11 }
 
 /** The messages of onnx.proto3 that a scoring graph needs, by their published field numbers. */
 const root = protobuf.Root.fromJSON({
@@ -18,7 +18,7 @@ const root = protobuf.Root.fromJSON({
     Graph: message({ node: ['Node[]', 1], name: ['string', 2], initializer: ['Tensor[]', 5], input: ['ValueInfo[]', 11], output: ['ValueInfo[]', 12] }),
     Node: message({ input: ['string[]', 1], output: ['string[]', 2], name: ['string', 3], opType: ['string', 4], attribute: ['Attribute[]', 5], domain: ['string', 7] }),
     Attribute: message({ name: ['string', 1], f: ['float', 2], i: ['int64', 3], s: ['bytes', 4], floats: ['float[]', 7], ints: ['int64[]', 8], strings: ['bytes[]', 9], type: ['int32', 20] }),
-    Tensor: message({ dims: ['int64[]', 1], dataType: ['int32', 2], int64Data: ['int64[]', 7], name: ['string', 8] }),
+    Tensor: message({ dims: ['int64[]', 1], dataType: ['int32', 2], floatData: ['float[]', 4], int64Data: ['int64[]', 7], name: ['string', 8], doubleData: ['double[]', 10] }),
     ValueInfo: message({ name: ['string', 1], type: ['Type', 2] }),
     Type: message({ tensorType: ['TensorType', 1] }),
     TensorType: message({ elemType: ['int32', 1], shape: ['Shape', 2] }),
@@ -47,19 +47,27 @@ export interface GraphNode {
   attribute?: Attribute[]
 }
 
-/** Whole-number constants by name. */
-export interface IntConstant {
+/** A tensor that is part of the graph. */
+export interface Constant {
   name: string
-  values: number[]
+  type: keyof typeof TYPES
+  /** Row-major. */
+  values: ArrayLike<number>
+  /** Default: one dimension, as long as the values; [] is a scalar. */
+  dims?: number[]
+}
+
+/** Some nodes, in an order in which each finds its inputs, and the constants they read. */
+export interface GraphPart {
+  constants: Constant[]
+  nodes: GraphNode[]
 }
 
 /** A graph with one float input `[N, width]` and one float output `[N, 1]`, N open. */
-export interface ScoringGraph {
+export interface ScoringGraph extends GraphPart {
   name: string
   input: { name: string; width: number }
   output: { name: string }
-  constants: IntConstant[]
-  nodes: GraphNode[]
   metadata: Record<string, string>
 }
 
@@ -86,7 +94,7 @@ export function encodeGraph({ name, input, output, constants, nodes, metadata }:
     graph: {
       name,
       node: nodes.map((node, index) => ({ ...node, name: `${index}_${node.opType}` })),
-      initializer: constants.map((constant) => ({ name: constant.name, dataType: INT64, dims: [constant.values.length], int64Data: constant.values })),
+      initializer: constants.map(tensor),
       input: [valueInfo(input.name, input.width)],
       output: [valueInfo(output.name, 1)],
     },
@@ -96,6 +104,10 @@ export function encodeGraph({ name, input, output, constants, nodes, metadata }:
   return modelType.encode(model).finish()
 }
 
+function tensor({ name, type, values, dims = [values.length] }: Constant): object {
+  return { name, dataType: TYPES[type], dims, [`${type}Data`]: Array.from(values) }
+}
+
 function valueInfo(name: string, width: number): object {
-  return { name, type: { tensorType: { elemType: FLOAT, shape: { dim: [{ dimParam: 'N' }, { dimValue: width }] } } } }
+  return { name, type: { tensorType: { elemType: TYPES.float, shape: { dim: [{ dimParam: 'N' }, { dimValue: width }] } } } }
 }

@@ -1,7 +1,7 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import { errorMessage, UserError } from '../configs/user-error.ts'
 import type { TrainingSet } from '../features/training-set.ts'
-import { modelScores, type TreeModel } from './tree-model.ts'
+import { modelScores, type FittedModel } from './fitted-model.ts'
 
 /** Rows in one call: many enough that the call's own cost vanishes, few enough to stay in cache. */
 const BATCH = 4096
@@ -47,7 +47,7 @@ async function runBatch(session: InferenceSession, batch: Float32Array, width: n
 }
 
 /** Largest absolute difference between the trainer's scores and the graph's on the rows of `set`; NaN counts as infinitely far. */
-export async function verifyOnnx(model: TreeModel, bytes: Uint8Array, set: TrainingSet): Promise<number> {
+export async function verifyOnnx(model: FittedModel, bytes: Uint8Array, set: TrainingSet): Promise<number> {
   return largestDifference(modelScores(model, set.x), await onnxScores(bytes, set.x, set.names.length))
 }
 

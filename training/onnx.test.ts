@@ -1,10 +1,9 @@
 import { expect, test } from 'vitest'
 import { subset } from '../features/training-set.ts'
-import { findEstimator } from './estimator.ts'
+import { modelScores, signatureOf, toOnnx } from './fitted-model.ts'
 import { onnxScores, verifyOnnx } from './onnx-scores.ts'
-import { signatureOf, toOnnx } from './onnx.ts'
 import { plantedCode, plantedSet } from './planted-set.ts'
-import { modelScores } from './tree-model.ts'
+import { boosting, forest } from './tree-estimator.ts'
 
 const SHAPES = {
   numbers: { rows: 4000, features: 7, frauds: 120 },
@@ -13,11 +12,10 @@ const SHAPES = {
   'categories alone': { rows: 4000, features: 0, frauds: 120, categories: 40 },
   both: { rows: 4000, features: 5, frauds: 120, missing: 0.1, categories: 300 },
 }
-const cases = Object.keys(SHAPES).flatMap((shape) => ['boosting', 'forest'].map((estimator) => [estimator, shape as keyof typeof SHAPES] as const))
+const cases = Object.keys(SHAPES).flatMap((shape) => [boosting, forest].map((estimator) => [estimator.name, shape as keyof typeof SHAPES, estimator] as const))
 
-test.each(cases)('ONNX Runtime gives the scores of %s on %s to 1e-6, on rows of the fit and on wild ones', async (name, shape) => {
+test.each(cases)('ONNX Runtime gives the scores of %s on %s to 1e-6, on rows of the fit and on wild ones', async (name, shape, estimator) => {
   const set = plantedSet(SHAPES[shape], 1)
-  const estimator = findEstimator(name)
   const model = await estimator.fit(set, estimator.params(name === 'boosting' ? { rounds: 60, learning_rate: 0.3, max_depth: 8 } : { trees: 40 }), 1, () => true)
   const bytes = toOnnx(model)
   expect(await verifyOnnx(model, bytes, set)).toBeLessThanOrEqual(1e-6)
@@ -31,8 +29,7 @@ test.each(cases)('ONNX Runtime gives the scores of %s on %s to 1e-6, on rows of 
 
 test('thresholds hold to the last bit: values at a cut and one float beside it', async () => {
   const set = plantedSet({ rows: 3000, features: 3, frauds: 90 }, 3)
-  const estimator = findEstimator('boosting')
-  const model = await estimator.fit(set, estimator.params({ rounds: 20, learning_rate: 0.3 }), 1, () => true)
+  const model = await boosting.fit(set, boosting.params({ rounds: 20, learning_rate: 0.3 }), 1, () => true)
   const { feature, threshold } = model.trees
   const bits = new Int32Array(1)
   const float = new Float32Array(bits.buffer)
@@ -50,8 +47,7 @@ test('thresholds hold to the last bit: values at a cut and one float beside it',
 
 test('scores do not depend on the batch they are in', async () => {
   const set = plantedSet({ rows: 1000, features: 6, frauds: 60, categories: 5 }, 4)
-  const estimator = findEstimator('boosting')
-  const bytes = toOnnx(await estimator.fit(set, estimator.params({ rounds: 30 }), 1, () => true))
+  const bytes = toOnnx(await boosting.fit(set, boosting.params({ rounds: 30 }), 1, () => true))
   const whole = await onnxScores(bytes, set.x, 7)
   for (const size of [1, 3, 64]) {
     const rows = Int32Array.from({ length: size }, (_, row) => 200 + row)
@@ -61,8 +57,7 @@ test('scores do not depend on the batch they are in', async () => {
 
 test('a category never seen in training and a missing one score as the overall rate ranks', async () => {
   const set = plantedSet({ rows: 3000, features: 1, frauds: 300, categories: 6 }, 5)
-  const estimator = findEstimator('forest')
-  const model = await estimator.fit(set, estimator.params({ trees: 20 }), 1, () => true)
+  const model = await forest.fit(set, forest.params({ trees: 20 }), 1, () => true)
   const [{ codes, ranks, unknown }] = model.encoder
   expect(Array.from(codes)).toEqual(Array.from({ length: 6 }, (_, category) => plantedCode(category)).sort((a, b) => a - b))
   expect(new Set(ranks)).toEqual(new Set([1, 2, 3, 4, 5, 6]))
@@ -73,8 +68,7 @@ test('a category never seen in training and a missing one score as the overall r
 
 test('verification sees a graph of another model', async () => {
   const set = plantedSet({ rows: 1000, features: 4, frauds: 60 }, 6)
-  const estimator = findEstimator('forest')
-  const [one, other] = [await estimator.fit(set, estimator.params({ trees: 5 }), 1, () => true), await estimator.fit(set, estimator.params({ trees: 5 }), 2, () => true)]
+  const [one, other] = [await forest.fit(set, forest.params({ trees: 5 }), 1, () => true), await forest.fit(set, forest.params({ trees: 5 }), 2, () => true)]
   expect(await verifyOnnx(one, toOnnx(other), set)).toBeGreaterThan(0.01)
   expect(toOnnx(one)).toEqual(toOnnx(one))
 })
@@ -82,8 +76,7 @@ test('verification sees a graph of another model', async () => {
 test('bytes that are no graph and rows of another width are refused', async () => {
   await expect(onnxScores(Uint8Array.of(1, 2, 3), new Float32Array(2), 2)).rejects.toThrow('ONNX Runtime cannot load the graph')
   const set = plantedSet({ rows: 500, features: 4, frauds: 60 }, 7)
-  const estimator = findEstimator('forest')
-  const bytes = toOnnx(await estimator.fit(set, estimator.params({ trees: 2 }), 1, () => true))
+  const bytes = toOnnx(await forest.fit(set, forest.params({ trees: 2 }), 1, () => true))
   await expect(onnxScores(bytes, new Float32Array(6), 3)).rejects.toThrow('The graph cannot score rows of 3 features')
   expect(signatureOf(set.names).input).toEqual({ name: 'features', dtype: 'float32', shape: [-1, 4] })
 })

@@ -1,37 +1,26 @@
-import type { Signature } from '../registry/model-card.ts'
 import type { CategoryRanks } from './encoder.ts'
-import { attribute, encodeGraph, type GraphNode, type IntConstant } from './onnx-proto.ts'
+import { INPUT } from './fitted-model.ts'
+import { attribute, type GraphNode, type GraphPart } from './onnx-proto.ts'
 import type { TreeModel } from './tree-model.ts'
 import type { Trees } from './tree.ts'
 
-const INPUT = 'features'
-const OUTPUT = 'score'
 const ML = 'ai.onnx.ml'
 
-/** Input `features` float32 [N, width], output `score` float32 [N, 1]. */
-export function signatureOf(names: string[]): Signature {
-  return {
-    features: names,
-    input: { name: INPUT, dtype: 'float32', shape: [-1, names.length] },
-    outputs: [{ name: OUTPUT, dtype: 'float32', shape: [-1, 1] }],
-  }
-}
-
 /**
- * The model as one ONNX graph: category codes to ranks (LabelEncoder), trees (TreeEnsembleRegressor), link.
+ * The sum of leaves, or their mean, as nodes that read `features` and write `output`: category codes to ranks
+ * (LabelEncoder), trees (TreeEnsembleRegressor).
  *
  * Missing numbers take the false branch, which is the right child, at every node, and the graph says so
- * (`nodes_missing_value_tracks_true` all 0). The logistic link is a Sigmoid node, since ONNX Runtime ignores the
- * regressor's `post_transform`. `metadata_props` name the features, one a line.
+ * (`nodes_missing_value_tracks_true` all 0). A link is a node of its own, since ONNX Runtime ignores the regressor's
+ * `post_transform`.
  */
-export function toOnnx(model: TreeModel): Uint8Array {
+export function treeGraph(model: TreeModel, output: string): GraphPart {
   const encoding = encoderNodes(model)
-  const sum = model.link === 'mean' ? OUTPUT : 'margin'
   const ensemble: GraphNode = {
     opType: 'TreeEnsembleRegressor',
     domain: ML,
     input: [encoding.output],
-    output: [sum],
+    output: [output],
     attribute: [
       attribute.int('n_targets', 1),
       attribute.string('aggregate_function', model.link === 'mean' ? 'AVERAGE' : 'SUM'),
@@ -39,20 +28,10 @@ export function toOnnx(model: TreeModel): Uint8Array {
       ...nodeAttributes(model.trees, encoding.position),
     ],
   }
-  const link: GraphNode[] = model.link === 'mean' ? [] : [{ opType: 'Sigmoid', input: [sum], output: [OUTPUT] }]
-  return encodeGraph({
-    name: 'score',
-    input: { name: INPUT, width: model.names.length },
-    output: { name: OUTPUT },
-    constants: encoding.constants,
-    nodes: [...encoding.nodes, ensemble, ...link],
-    metadata: { producer: 'fd', features: model.names.join('\n') },
-  })
+  return { constants: encoding.constants, nodes: [...encoding.nodes, ensemble] }
 }
 
-interface Encoding {
-  nodes: GraphNode[]
-  constants: IntConstant[]
+interface Encoding extends GraphPart {
   /** Name of the matrix the trees read. */
   output: string
   /** Column of that matrix by column of the input. */
@@ -60,12 +39,12 @@ interface Encoding {
 }
 
 /** Numbers are gathered first, then each category column is gathered, ranked and appended, so the trees' columns move. */
-function encoderNodes({ names, encoder }: TreeModel): Encoding {
+export function encoderNodes({ names, encoder }: Pick<TreeModel, 'names' | 'encoder'>): Encoding {
   const numeric = names.map((_, feature) => feature).filter((feature) => !encoder.some((ranks) => ranks.feature === feature))
   if (encoder.length === 0) return { nodes: [], constants: [], output: INPUT, position: numeric }
   const order = [...numeric, ...encoder.map((ranks) => ranks.feature)]
   const blocks = encoder.map(rankNodes)
-  const gathered = numeric.length === 0 ? [] : [{ output: 'numbers', nodes: [gather('numbers', 'numeric')], constants: [{ name: 'numeric', values: numeric }] }]
+  const gathered = numeric.length === 0 ? [] : [{ output: 'numbers', nodes: [gather('numbers', 'numeric')], constants: [{ name: 'numeric', type: 'int64' as const, values: numeric }] }]
   const all = [...gathered, ...blocks]
   const concat: GraphNode = { opType: 'Concat', input: all.map((block) => block.output), output: ['encoded'], attribute: [attribute.int('axis', 1)] }
   return {
@@ -76,7 +55,7 @@ function encoderNodes({ names, encoder }: TreeModel): Encoding {
   }
 }
 
-function rankNodes({ feature, codes, ranks, unknown }: CategoryRanks): { output: string; nodes: GraphNode[]; constants: IntConstant[] } {
+function rankNodes({ feature, codes, ranks, unknown }: CategoryRanks): GraphPart & { output: string } {
   const [column, code, rank] = [`column_${feature}`, `code_${feature}`, `rank_${feature}`]
   const encoder: GraphNode = {
     opType: 'LabelEncoder',
@@ -85,7 +64,7 @@ function rankNodes({ feature, codes, ranks, unknown }: CategoryRanks): { output:
     output: [rank],
     attribute: [attribute.floats('keys_floats', codes), attribute.floats('values_floats', ranks), attribute.float('default_float', unknown)],
   }
-  return { output: rank, nodes: [gather(code, column), encoder], constants: [{ name: column, values: [feature] }] }
+  return { output: rank, nodes: [gather(code, column), encoder], constants: [{ name: column, type: 'int64', values: [feature] }] }
 }
 
 function gather(output: string, columns: string): GraphNode {

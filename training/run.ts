@@ -6,6 +6,7 @@ import { logOnnxModel, modelSource } from '../registry/ml-model.ts'
 import { modelCardTags, readModelCard, type ModelCard } from '../registry/model-card.ts'
 import { register } from '../registry/promotion.ts'
 import type { Registry } from '../registry/registry.ts'
+import type { CalibrationRequest } from './calibration.ts'
 import type { Candidate } from './candidate.ts'
 
 /** What a run is about, before anything is trained. */
@@ -14,6 +15,7 @@ export interface RunSubject {
   dataset: Dataset
   service: FeatureService
   split: SplitRule
+  calibration: CalibrationRequest | undefined
   until: EpochMs | undefined
   sort: boolean
   codeVersion: string
@@ -114,6 +116,7 @@ export function subjectParams(subject: RunSubject, digest: string): Record<strin
     [RUN_PARAMS.split]: JSON.stringify(subject.split),
     [RUN_PARAMS.sort]: String(subject.sort),
     ...(subject.until === undefined ? {} : { [RUN_PARAMS.until]: String(subject.until) }),
+    ...(subject.calibration === undefined ? {} : { calibration: subject.calibration.method, 'calibration.share': String(subject.calibration.share) }),
   }
 }
 

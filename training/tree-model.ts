@@ -11,9 +11,9 @@ export interface TreeModel {
   link: 'logistic' | 'mean'
 }
 
-/** Scores of the rows of `x` (row-major, `names.length` wide), in [0, 1]: the trainer's own, which the graph must give too. */
-export function modelScores(model: TreeModel, x: Float32Array): Float32Array {
+/** Sum of the trees' leaves, or their mean, for the rows of `x` (row-major, `names.length` wide). */
+export function treeMargins(model: TreeModel, x: Float32Array): Float32Array {
   const sums = treeScores(model.trees, encode(model.encoder, x, model.names.length), model.names.length)
   const trees = model.trees.roots.length
-  return model.link === 'mean' ? sums.map((sum) => sum / trees) : sums.map((sum) => 1 / (1 + Math.exp(-sum)))
+  return model.link === 'mean' ? sums.map((sum) => sum / trees) : sums
 }

@@ -1,0 +1,83 @@
+import { median } from './bench-world.ts'
+import type { Task } from './contest.ts'
+import type { ContestSet } from './contest-data.ts'
+import type { Result } from './contest-run.ts'
+import type { Found } from './contest-search.ts'
+
+/** Interleaved runs of one contestant at one task on one set. */
+export interface Timing {
+  set: string
+  task: Task
+  threads: number
+  contestant: string
+  runs: Result[]
+}
+
+/** A ratio the project promised: ours over the peer's, at most. */
+export interface Aim {
+  what: string
+  aim: string
+  measured: number
+  met: boolean
+}
+
+const ratio = (ours: number[], theirs: number[]): number => median(ours) / median(theirs)
+
+/** The ratios of medians, within the same interleaved runs, that the project has aims for. */
+export function aimsOf(timings: Timing[], found: Found[]): Aim[] {
+  const aims: Aim[] = []
+  const atMost = (what: string, measured: number, limit: number): void => void aims.push({ what, aim: `≤ ${limit}`, measured, met: measured <= limit })
+  const atLeast = (what: string, measured: number, limit: number): void => void aims.push({ what, aim: `≥ ${limit}`, measured, met: measured >= limit })
+  for (const { own, peer } of pairs(timings)) {
+    const where = `${own.set}, ${own.threads} thread${own.threads > 1 ? 's' : ''}`
+    const of = (timing: Timing, field: keyof Result): number[] => timing.runs.map((run) => run[field])
+    const fit = ratio(of(own, 'fitSeconds'), of(peer, 'fitSeconds'))
+    const whole = (timing: Timing): number[] => timing.runs.map((run) => run.fitSeconds + run.scoreSeconds)
+    if (peer.contestant === 'xgboost') {
+      atMost(`boosting fit / xgboost (${where})`, fit, 0.7)
+      atMost(`boosting memory / xgboost (${where})`, ratio(of(own, 'peakMb'), of(peer, 'peakMb')), 0.6)
+    }
+    if (peer.contestant === 'lightgbm') atMost(`boosting fit / LightGBM (${where})`, fit, 1)
+    if (own.task === 'forest') atLeast(`forest, times as fast as scikit-learn (${where})`, 1 / fit, 40)
+    if (own.task === 'isolation') atLeast(`isolation fit and score, times as fast as scikit-learn (${where})`, 1 / ratio(whole(own), whole(peer)), 8)
+  }
+  for (const [set, results] of Map.groupBy(found, (one) => one.set)) {
+    const best = (own: boolean): number => Math.max(...results.filter((one) => (one.contestant === 'fd') === own).map((one) => median(one.test)))
+    atLeast(`average precision, ours − best peer's (${set})`, best(true) - best(false), 0)
+  }
+  return aims
+}
+
+function pairs(timings: Timing[]): { own: Timing; peer: Timing }[] {
+  return timings
+    .filter(({ contestant }) => contestant !== 'fd')
+    .flatMap((peer) => timings.filter((own) => own.contestant === 'fd' && own.task === peer.task && own.set === peer.set && own.threads === peer.threads).map((own) => ({ own, peer })))
+}
+
+const table = (head: string[], rows: string[][]): string => [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
+const spread = (values: number[]): string => `${median(values).toFixed(2)} (${Math.min(...values).toFixed(2)}–${Math.max(...values).toFixed(2)})`
+
+/** The report as Markdown. */
+export function reportOf(about: { machine: string; versions: string[]; command: string }, sets: ContestSet[], timings: Timing[], found: Found[]): string {
+  const shapes = sets.map((set) => [set.name, String(set.features), ...['train', 'test'].map((part) => `${set.parts[part].rows.toLocaleString('en')} / ${set.parts[part].frauds.toLocaleString('en')}`)])
+  const times = timings.map(({ set, task, threads, contestant, runs }) => [
+    set, task, String(threads), contestant, spread(runs.map((run) => run.fitSeconds)), median(runs.map((run) => run.fitCpuSeconds)).toFixed(2), spread(runs.map((run) => run.scoreSeconds)),
+    ...(['peakMb', 'addedMb'] as const).map((field) => median(runs.map((run) => run[field])).toFixed(0)), median(runs.map((run) => run.averagePrecision)).toFixed(4),
+  ])
+  const precisions = found.map(({ set, task, contestant, validation, test }) => [set, task, contestant, validation.toFixed(4), spread4(test)])
+  return [
+    '# Trees beside their peers',
+    `Written by \`${about.command}\`. Times are medians of interleaved runs, each in a process of its own on pinned processors (least and most in brackets); on a shared machine read the ratios, not the seconds.`,
+    `- machine: ${about.machine}\n- versions: ${about.versions.join(', ')}`,
+    '## Aims', table(['what', 'aim', 'measured', 'met'], aimsOf(timings, found).map(({ what, aim, measured, met }) => [what, aim, measured.toFixed(3), met ? 'yes' : 'no'])),
+    '## Data', table(['set', 'features', 'train rows / frauds', 'test rows / frauds'], shapes),
+    '## Time and memory',
+    'Boosting: 100 rounds of depth 6 at rate 0.1, about 255 bins, all rows and features. Forest: 100 trees of depth 12 on a third of the features at each split. Isolation: 100 trees of 256 rows. Memory is the peak of the process, and what fitting and scoring added to the data already read.',
+    table(['set', 'task', 'threads', 'contestant', 'fit s', 'CPU s', 'score s', 'peak MB', 'added MB', 'average precision'], times),
+    '## Average precision with the same search',
+    'Every contestant is given the same random draws of parameters; the best on the latest fifth of the training rows is fitted again on all of them, with several seeds, and judged on the test rows (median, least and most).',
+    table(['set', 'task', 'contestant', 'validation', 'test'], precisions),
+  ].join('\n\n')
+}
+
+const spread4 = (values: number[]): string => `${median(values).toFixed(4)} (${Math.min(...values).toFixed(4)}–${Math.max(...values).toFixed(4)})`

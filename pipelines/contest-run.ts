@@ -1,0 +1,41 @@
+import { spawnSync } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { environmentWith } from '../configs/config.ts'
+import { averagePrecision } from '../training/metrics.ts'
+import { type Job, outcomeSchema, readLabels, type Outcome } from './contest.ts'
+import { pythonOf } from './python-environment.ts'
+import { onPath } from './service-install.ts'
+
+/** What of PyPI the contest runs against, and all that it asks for: the latest of November 2026 that Python 3.11 runs. xgboost without the GPU's libraries. */
+export const PEERS = [
+  'xgboost==3.2.0', 'lightgbm==4.7.0', 'scikit-learn==1.9.1',
+  'numpy==2.4.6', 'scipy==1.17.1', 'joblib==1.6.0', 'threadpoolctl==3.8.0', 'narwhals==2.28.0', 'cloudpickle==3.1.2',
+]
+
+/** Average precision on the part that was scored, beside what it took. */
+export type Result = Outcome & { averagePrecision: number }
+
+/** Runs a job on its first processors, as many as it has threads, in a process of its own. */
+export function runJob(job: Omit<Job, 'scores'>, python: string): Result {
+  const file = join(job.folder, 'job.json')
+  const scores = join(job.folder, 'scores.f32')
+  writeFileSync(file, JSON.stringify({ ...job, scores } satisfies Job))
+  const program =
+    job.contestant === 'fd'
+      ? [process.execPath, '--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'contest-own.ts'), file]
+      : [pythonOf(python), join(import.meta.dirname, 'contest-peer.py'), file]
+  const [command, ...args] = [...pinned(job.threads), ...program]
+  const env = environmentWith({ OMP_NUM_THREADS: String(job.threads), OPENBLAS_NUM_THREADS: String(job.threads) })
+  const { status, stdout, stderr, error } = spawnSync(command, args, { env, encoding: 'utf8', maxBuffer: 1 << 24 })
+  if (error !== undefined || status !== 0) throw new Error(`${job.contestant} ended with ${status}: ${error?.message ?? stderr}`, { cause: error })
+  const outcome = outcomeSchema.parse(JSON.parse(stdout.slice(stdout.lastIndexOf('{'))))
+  const bytes = readFileSync(scores)
+  return { ...outcome, averagePrecision: averagePrecision(new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4), readLabels(job.folder, job.score)) }
+}
+
+/** Without `taskset` (not Linux) libraries are held to their number of threads by their own options alone. */
+function pinned(threads: number): string[] {
+  const taskset = onPath('taskset')
+  return taskset === undefined ? [] : [taskset, '-c', `0-${threads - 1}`]
+}

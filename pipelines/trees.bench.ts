@@ -1,0 +1,72 @@
+/**
+ * Our trees beside xgboost, LightGBM and scikit-learn from PyPI, in a virtual environment made here: the same data, bins,
+ * depth, rounds and threads. Writes bench/trees.md and prints JSON. `--quick` runs a small set once and writes nothing.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { cpus, release, tmpdir, totalmem } from 'node:os'
+import { join } from 'node:path'
+import { loadConfig, PROJECT_ROOT, withHome } from '../configs/config.ts'
+import { CONTESTANTS, type ContestParams, type Task } from './contest.ts'
+import { accuracySets, type ContestSet, sharedSet, speedSets } from './contest-data.ts'
+import { aimsOf, reportOf, type Timing } from './contest-report.ts'
+import { PEERS, runJob } from './contest-run.ts'
+import { type Found, PLAIN, search } from './contest-search.ts'
+import { installPython } from './python-environment.ts'
+
+const quick = process.argv.includes('--quick')
+const [runs, draws, seeds] = quick ? [1, 1, 1] : [5, 8, 3]
+const THREADS = [1, 2].filter((threads) => threads <= cpus().length)
+const SPEED_PARAMS: Record<Task, ContestParams> = { boosting: PLAIN, forest: { ...PLAIN, depth: 12, colsample: 1 / 3 }, isolation: PLAIN }
+
+const note = (line: string): void => void process.stderr.write(`${line}\n`)
+const folder = await mkdtemp(join(tmpdir(), 'fd-trees-'))
+const config = withHome(loadConfig(), folder)
+const python = join(config.cache, `peers-${PEERS.slice(0, 3).join('-').replaceAll('==', '-')}`)
+try {
+  await installPython(python, PEERS, { exact: true })
+  const handbook = quick ? undefined : await sharedSet(config, 'handbook', 'handbook-raw.parquet')
+  const kaggle = await sharedSet(config, 'kaggle-cc', 'kaggle-cc-real.csv')
+  const timed = [...speedSets(folder, quick, handbook?.set)]
+  const judged = [...accuracySets(folder, kaggle?.set, handbook)]
+  const timings = timed.flatMap(measure)
+  const found = judged.flatMap(judge)
+  const machine = `${cpus().length} × ${cpus()[0].model}, ${Math.round(totalmem() / 2 ** 30)} GB, Linux ${release()}`
+  const versions = [`Node ${process.version}`, ...PEERS.slice(0, 4).map((peer) => peer.replace('==', ' '))]
+  const sets = [...timed, ...judged]
+  const report = reportOf({ machine, versions, command: 'npm run bench trees' }, sets, timings, found)
+  if (quick) note(report)
+  else {
+    mkdirSync(join(PROJECT_ROOT, 'bench'), { recursive: true })
+    writeFileSync(join(PROJECT_ROOT, 'bench', 'trees.md'), `${report}\n`)
+  }
+  process.stdout.write(`${JSON.stringify({ bench: 'trees', quick, machine, versions, aims: aimsOf(timings, found), sets: sets.map(({ name, features, parts }) => ({ name, features, parts })), timings, found }, null, 2)}\n`)
+} finally {
+  await rm(folder, { recursive: true, force: true })
+}
+
+/** Contestants take turns, so that a slow minute of the machine falls on all of them. scikit-learn's forest, minutes long, runs once. */
+function measure(set: ContestSet): Timing[] {
+  return (Object.keys(CONTESTANTS) as Task[]).flatMap((task) =>
+    THREADS.flatMap((threads) => {
+      const timings = CONTESTANTS[task].map((contestant): Timing => ({ set: set.name, task, threads, contestant, runs: [] }))
+      for (let run = 0; run < runs; run++) {
+        for (const { contestant, runs: own } of timings) {
+          if (task === 'forest' && contestant !== 'fd' && run > 0) continue
+          note(`${set.name}: ${task}, ${contestant}, ${threads} threads, run ${run + 1} of ${runs}`)
+          own.push(runJob({ task, contestant, folder: set.folder, features: set.features, fit: 'train', score: 'test', params: SPEED_PARAMS[task], threads }, python))
+        }
+      }
+      return timings
+    }),
+  )
+}
+
+function judge(set: ContestSet): Found[] {
+  const found: Found[] = []
+  for (const one of search(set, python, draws, seeds)) {
+    note(`${set.name}: ${one.task}, ${one.contestant}: ${one.test.map((value) => value.toFixed(4)).join(' ')}`)
+    found.push(one)
+  }
+  return found
+}
