@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
-import { Connection, deleteRecordsV2, describeGroupsV5, initProducerIdV4, leaveGroupV5 } from '@platformatic/kafka'
+import { Connection, deleteRecordsV2, describeGroupsV5, initProducerIdV4, joinGroupV7, leaveGroupV5 } from '@platformatic/kafka'
 import { CompressionTypes, Kafka, logLevel, Partitioners } from 'kafkajs'
 import { afterAll, describe, expect, test, vi } from 'vitest'
 import { UserError } from '../configs/user-error.ts'
@@ -26,6 +26,15 @@ async function buryOwner(url: string, group: string, topic: string): Promise<voi
   const { groups } = await describeGroupsV5.api.async(connection.to, [id], false)
   const members = groups[0].members.map(({ memberId }) => ({ memberId, groupInstanceId: null, reason: null }))
   await leaveGroupV5.api.async(connection.to, id, members)
+}
+
+/** The same, and a client that is not ours takes the place. */
+async function replaceOwner(url: string, group: string, topic: string): Promise<void> {
+  await buryOwner(url, group, topic)
+  await using connection = await connected()
+  const join = (memberId: string) =>
+    joinGroupV7.api.async(connection.to, `${prefixOf(url)}${group}/${topic}`, 30_000, 30_000, memberId, null, 'consumer', [{ name: 'fd-one-owner', metadata: Buffer.alloc(0) }])
+  await join('').catch((error: AggregateError & { response: { memberId: string } }) => join(error.response.memberId))
 }
 
 async function connected(): Promise<AsyncDisposable & { to: Connection }> {
@@ -180,10 +189,22 @@ function transactionTests(): void {
     await log.append('in', [{ value: '', timestamp: 0 }])
     await using zombie = await log.join('g', 'in')
     await (await zombie.commit(0, 1, new Map([['out', [{ value: 'before', timestamp: 1 }]]]))).durable
-    await buryOwner(url, 'g', 'in')
+    await replaceOwner(url, 'g', 'in')
     const refused = zombie.commit(0, 2, new Map([['out', [{ value: 'zombie', timestamp: 1 }]]])).then(({ durable }) => durable)
     await expect(refused).rejects.toThrow(/taken over/)
     expect(await valuesOf(log, 'out')).toEqual(['before'])
+  })
+
+  test('a member that the broker has forgotten, and nobody has followed, takes its place again and commits once', async () => {
+    const url = fresh()
+    await using log = await openEventLog(url)
+    await log.append('in', [{ value: '', timestamp: 0 }])
+    await using member = await log.join('g', 'in')
+    for (const [i, value] of ['first', 'second', 'third'].entries()) {
+      await (await member.commit(0, i + 1, new Map([['out', [{ value, timestamp: 1 }]]]))).durable
+      await buryOwner(url, 'g', 'in')
+    }
+    expect(await valuesOf(log, 'out')).toEqual(['first', 'second', 'third'])
   })
 
   test('a member that was shut out hears of it when it polls', async () => {
@@ -191,7 +212,7 @@ function transactionTests(): void {
     await using log = await openEventLog(url)
     await log.append('in', [{ value: '', timestamp: 0 }])
     const member = await log.join('g', 'in')
-    await buryOwner(url, 'g', 'in')
+    await replaceOwner(url, 'g', 'in')
     const polled = async (): Promise<void> => {
       for (;;) await member.poll({ maxRecords: 1, timeoutMs: 100 })
     }

@@ -22,6 +22,12 @@ export interface Membership extends AsyncDisposable {
   generation: number
   /** Why the place was lost, when it was. */
   lost: unknown
+  /**
+   * Takes the place again, after the broker has forgotten this member: it was silent for too long, or the broker came back from
+   * a crash and waited for its members while it could not be reached yet. False when somebody else has it. Who had it in the
+   * meantime and left again has fenced our transactional id, so that nothing is written over what he wrote.
+   */
+  retake(): Promise<boolean>
 }
 
 const PROTOCOL = 'fd-one-owner'
@@ -39,7 +45,13 @@ export function groupId({ cluster, group, topic }: KafkaSeat): string {
  */
 export async function takeSeat(seat: KafkaSeat): Promise<Membership> {
   await awaitVacancy(seat)
-  const membership: Membership = { memberId: '', generation: -1, lost: undefined, [Symbol.asyncDispose]: async () => {} }
+  let retaking: Promise<boolean> | undefined
+  const membership: Membership = {
+    memberId: '', generation: -1, lost: undefined,
+    // The heartbeat and a commit may ask at the same time.
+    retake: () => (retaking ??= enterAgain(seat, membership).finally(() => (retaking = undefined))),
+    [Symbol.asyncDispose]: async () => {},
+  }
   if (!(await enter(seat, membership))) {
     await leave(seat, membership.memberId)
     throw await taken(seat)
@@ -121,6 +133,17 @@ async function enter(seat: KafkaSeat, membership: Membership): Promise<boolean> 
   return joined.leader === joined.memberId
 }
 
+async function enterAgain(seat: KafkaSeat, membership: Membership): Promise<boolean> {
+  // Another call may have done it already.
+  const members = await membersOf(seat)
+  if (members.some(({ memberId }) => memberId === membership.memberId)) return true
+  if (members.some((member) => processOf(member) !== 'dead')) return false
+  membership.memberId = ''
+  if (await enter(seat, membership)) return true
+  await leave(seat, membership.memberId)
+  return false
+}
+
 /** @throws the error when it is not the one that gives an id. */
 function givenMemberId(error: unknown): string {
   if (error instanceof AggregateError && kafkaErrors(error).includes('MEMBER_ID_REQUIRED') && 'response' in error) {
@@ -156,11 +179,16 @@ async function beat(seat: KafkaSeat, membership: Membership, signal: AbortSignal
     try {
       await cluster.call({ to: 'group', key: id }, (connection) => heartbeatV4.api.async(connection, id, membership.generation, membership.memberId, null), `group ${id}`)
     } catch (error) {
-      const rebalance = kafkaErrors(error).includes('REBALANCE_IN_PROGRESS')
-      if (rebalance && (await enter(seat, membership).catch(() => false))) continue
+      const again = isForgotten(error) ? membership.retake() : kafkaErrors(error).includes('REBALANCE_IN_PROGRESS') ? enter(seat, membership) : Promise.resolve(false)
+      if (await again.catch(() => false)) continue
       if (!signal.aborted) membership.lost = kafkaErrors(error).length > 0 ? await takenOver(seat, error) : error
     }
   }
+}
+
+/** Whether the broker does not know the member (any longer). */
+export function isForgotten(error: unknown): boolean {
+  return kafkaErrors(error).includes('UNKNOWN_MEMBER_ID')
 }
 
 /** The error of a member that has been replaced, or was silent for longer than its session. */

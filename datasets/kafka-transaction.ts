@@ -1,7 +1,7 @@
 import { addOffsetsToTxnV3, addPartitionsToTxnV3, endTxnV3, txnOffsetCommitV3 } from '@platformatic/kafka'
 import type { NewRecord } from './event-log.ts'
 import { kafkaErrors } from './kafka-error.ts'
-import { groupId, type KafkaSeat, type Membership, takenOver } from './kafka-group.ts'
+import { groupId, isForgotten, type KafkaSeat, type Membership, takenOver } from './kafka-group.ts'
 import { newIdentity, type PartitionRecords, partitionRecords, SequencedWriter } from './kafka-producer.ts'
 import type { KafkaTopics } from './kafka-topics.ts'
 import { SECOND } from './transaction.ts'
@@ -74,10 +74,15 @@ async function transact(seat: KafkaSeat, membership: Membership, writer: Sequenc
   }
   await Promise.all(announcements)
   const offset = [{ name: cluster.location.prefix + topic, partitions: [{ partitionIndex: work.partition, committedOffset: BigInt(work.nextOffset), committedLeaderEpoch: -1, committedMetadata: '' }] }]
+  const commitOffset = async (): Promise<void> =>
+    void (await cluster.call({ to: 'group', key: id }, (connection) => txnOffsetCommitV3.api.async(connection, id, id, producer, epoch, membership.generation, membership.memberId, null, offset)))
   // Both are awaited whatever comes of one: nothing may arrive after the transaction was aborted.
   const written = await Promise.allSettled([
     writer.write(work.parts),
-    cluster.call({ to: 'group', key: id }, (connection) => txnOffsetCommitV3.api.async(connection, id, id, producer, epoch, membership.generation, membership.memberId, null, offset)),
+    commitOffset().catch(async (error: unknown) => {
+      if (!isForgotten(error) || !(await membership.retake())) throw error
+      await commitOffset()
+    }),
   ])
   for (const outcome of written) if (outcome.status === 'rejected') throw outcome.reason
   // Answered twice with the same word, so that one whose answer was lost can be asked again.

@@ -15,7 +15,7 @@ const BATCH = 128
  *
  * After every lost connection the stored checkpoint is compared with the one last read or acknowledged, and the base with
  * the one in use. A server that came back without them has forgotten states too, and which is unknown: from then on
- * every call rejects with a UserError. Who opens the group again starts from what is stored, offsets and states of one moment.
+ * every call rejects with a UserError; so does a read from a server that was emptied meanwhile. Who opens the group again starts from what is stored, offsets and states of one moment.
  */
 export async function openRedisGroup(connection: RedisConnection, keys: ServiceKeys, group: string, stored: StoredBase): Promise<GroupState> {
   const { load, previous: _, ...base } = stored
@@ -28,13 +28,24 @@ export async function openRedisGroup(connection: RedisConnection, keys: ServiceK
   connection.onReconnect(async (redis) => {
     const [found, text] = await Promise.all([readCheckpoint(redis, own), redis.get(keys.base)])
     const newest = readRecord<StoredBase>(text, keys.base)
-    if (isBehind(found, acknowledged) || (newest?.version ?? 0) < base.version) lost ??= lostState(connection, group)
+    if ((newest?.version ?? 0) < base.version) lost ??= lostBase(connection, group)
+    else if (isBehind(found, acknowledged)) lost ??= lostState(connection, group)
   })
   const run: Run = (attempt) => connection.run((redis) => (lost === undefined ? attempt(redis) : Promise.reject(lost)))
+  // A server that is emptied under a connection (FLUSHALL) would make every customer look new, in silence: behind what is
+  // read, a key is asked for that must be there as long as the rest is.
+  const witness = (): string | undefined => (load > 0 ? keys.base : acknowledged === undefined ? undefined : checkpointKey(own))
+  const runRead: Run = (attempt) =>
+    run(async (redis) => {
+      const key = witness()
+      const [found, intact] = await Promise.all([attempt(redis), key === undefined ? 1 : redis.exists(key)])
+      if (intact === 0) throw (lost ??= lostBase(connection, group))
+      return found
+    })
   return {
     base,
     checkpoint: opened,
-    read: stateReader(run, (view) => viewStem(own, view), load === 0 ? undefined : (view) => viewStem(keys.tag(load), view), () => hasOwn),
+    read: stateReader(runRead, (view) => viewStem(own, view), load === 0 ? undefined : (view) => viewStem(keys.tag(load), view), () => hasOwn),
     write: async (states, checkpoint) => {
       hasOwn = true
       const entries: [string, Buffer][] = []
@@ -93,6 +104,13 @@ function stateReader(run: Run, own: (view: string) => string, base: ((view: stri
 /** Whether any offset that was acknowledged is further than the stored one. Ahead is no fault: another process wrote on. */
 function isBehind(stored: Checkpoint | undefined, acknowledged: Checkpoint | undefined): boolean {
   return Object.entries(acknowledged?.offsets ?? {}).some(([partition, offset]) => !((stored?.offsets[partition] ?? -1) >= offset))
+}
+
+function lostBase(connection: RedisConnection, group: string): UserError {
+  return new UserError(
+    `Redis at ${connection.address.shown} has lost the features that group "${group}" was reading: was it emptied, or started without its append-only file? ` +
+      'Nothing is computed without them. Bring history back, then start the command again; it folds the log from its beginning: fd features backfill --online',
+  )
 }
 
 function lostState(connection: RedisConnection, group: string): UserError {

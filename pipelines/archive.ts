@@ -23,7 +23,7 @@ export function archiveCommand(): Command {
 
 async function run({ config, output }: Context, options: ArchiveCommandOptions): Promise<void> {
   const [{ openEventLog }, { openLake }, { archive }] = await Promise.all([import('../datasets/event-log.ts'), import('../datasets/lake.ts'), import('../serving/archive.ts')])
-  await using log = await openEventLog(config.eventLog)
+  await using log = await openEventLog(config.eventLog, output.note)
   await using lake = await openLake(config.lake, config.s3)
   const progress = output.progress('archived')
   let records = 0

@@ -104,7 +104,7 @@ async function trainAndPromote(context: Context, registry: Registry, dataset: Da
 async function scoreLive(context: Context, registry: Registry, dataset: Dataset, cut: number, options: DemoOptions): Promise<{ backlog: ScoreTotals; paced: ScoreTotals }> {
   const [{ openEventLog }, { openOnlineStore }] = await Promise.all([import('../datasets/event-log.ts'), import('../features/online-store.ts')])
   const { config, output } = context
-  await using log = await openEventLog(config.eventLog)
+  await using log = await openEventLog(config.eventLog, output.note)
   await using store = await openOnlineStore(config.onlineStore)
   const middle = cut + Math.floor(options.liveDays / 2) * DAY
   output.note(`5/6  Scoring the live stream: a backlog of ${Math.floor(options.liveDays / 2)} days, then ${count(options.rate)} events a second from another process`)

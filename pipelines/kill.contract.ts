@@ -3,7 +3,7 @@ import { expect } from 'vitest'
 import type { World } from './world.ts'
 
 /** Seeded, so that the moments can be tried again; what the machine does in them is its own. */
-function random(seed: number): () => number {
+export function random(seed: number): () => number {
   let state = seed
   return () => (state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fffffff) / 0x80000000
 }
@@ -26,18 +26,24 @@ export async function expectNothingLostOrDoubled(world: World, options: { kills:
     expect(signal, stderr).toBe('SIGKILL')
   }
   const { transactions } = JSON.parse((await producer.ended).stdout) as { transactions: number }
-  await world.fd('score', '--group', 'killed', '--until-idle')
-  await world.fd('score', '--group', 'unharmed', '--until-idle')
-
-  const killed = await world.predictions('killed')
-  const unharmed = await world.predictions('unharmed')
-  expect(killed.length).toBe(transactions)
-  expect(killed.map((prediction) => ({ ...prediction, group: 'unharmed' }))).toEqual(unharmed)
-  for (const group of ['killed', 'unharmed']) {
-    const parity = JSON.parse(await world.fd('features', 'verify', '--group', group, '--json')) as Record<string, number>
-    expect(parity).toMatchObject({ transactions, values: transactions * 15, differences: 0, duplicates: 0, missing: 0 })
-  }
+  await expectAsInPeace(world, 'killed', transactions)
   return { transactions }
+}
+
+/**
+ * Scores what `group` has not, then the whole log in peace as group `unharmed`: each transaction must have one prediction of
+ * either, equal bit for bit, and the features of both must be what batch computes.
+ */
+export async function expectAsInPeace(world: World, group: string, transactions: number): Promise<void> {
+  const groups = [group, 'unharmed']
+  await Promise.all(groups.map((each) => world.fd('score', '--group', each, '--until-idle')))
+  const [harmed, unharmed] = await Promise.all(groups.map((each) => world.predictions(each)))
+  expect(harmed.length).toBe(transactions)
+  expect(harmed.map((prediction) => ({ ...prediction, group: 'unharmed' }))).toEqual(unharmed)
+  const parities = await Promise.all(groups.map((each) => world.fd('features', 'verify', '--group', each, '--json')))
+  for (const parity of parities) {
+    expect(JSON.parse(parity)).toMatchObject({ transactions, values: transactions * 15, differences: 0, duplicates: 0, missing: 0 })
+  }
 }
 
 /**

@@ -33,7 +33,7 @@ export function produceCommand(): Command {
 async function produce({ config, output }: Context, options: ProduceOptions): Promise<void> {
   const [{ openDataset }, { openEventLog }] = await Promise.all([import('../datasets/catalog.ts'), import('../datasets/event-log.ts')])
   const dataset = await openDataset(options.dataset, config, options.data === undefined ? {} : { data: options.data })
-  await using log = await openEventLog(config.eventLog)
+  await using log = await openEventLog(config.eventLog, output.note)
   const progress = output.progress('produce', options.limit)
   const started = performance.now()
   const sent = await replay(log, dataset, { ...options, signal: stopSignal(), onSent: (done) => progress.update(done) })

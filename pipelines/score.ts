@@ -38,7 +38,7 @@ async function run({ config, output }: Context, options: ScoreOptions): Promise<
     import('../datasets/event-log.ts'), import('../features/online-store.ts'), import('../registry/registry.ts'), import('../serving/scorer.ts'),
   ])
   await using registry = await openRegistry(config.registry, { now: Date.now, credentials: config.mlflow })
-  await using log = await openEventLog(config.eventLog)
+  await using log = await openEventLog(config.eventLog, output.note)
   await using store = await openOnlineStore(config.onlineStore, output.note)
   const group = options.group ?? config.scorer.group
   const totals = await scoreTotals()

@@ -10,7 +10,7 @@ export function topicsCommand(): Command {
     example(new Command('list').description('topics with their partitions and offsets'), 'fd topics list').action(
       action(async ({ config, output }) => {
         const { openEventLog } = await import('../datasets/event-log.ts')
-        await using log = await openEventLog(config.eventLog)
+        await using log = await openEventLog(config.eventLog, output.note)
         const found = await log.topics()
         const rows = found.map((topic) => [topic.name, topic.partitions, topic.offsets.reduce((sum, { start, end }) => sum + end - start, 0)])
         output.result(found, () => (found.length === 0 ? 'No topics yet. Run: fd produce --dataset simulated' : table(['topic', 'partitions', 'records'], rows)))
@@ -33,7 +33,7 @@ export function topicsCommand(): Command {
 
 async function read({ config, output }: Parameters<Parameters<typeof action>[0]>[0], options: { from?: number; limit?: number; follow?: boolean }, name: string): Promise<void> {
   const { openEventLog } = await import('../datasets/event-log.ts')
-  await using log = await openEventLog(config.eventLog)
+  await using log = await openEventLog(config.eventLog, output.note)
   const topic = await log.topic(name)
   const stop = new AbortController()
   const signal = AbortSignal.any([stop.signal, stopSignal()])

@@ -43,7 +43,7 @@ export async function runVerify({ config, output }: Context, card: ModelCard, op
     import('../features/parity.ts'), import('../serving/batch.ts'),
   ])
   const service = featureService(card.service.name, card.dataset.schema)
-  await using log = await openEventLog(config.eventLog)
+  await using log = await openEventLog(config.eventLog, output.note)
   await using store = await openOnlineStore(config.onlineStore)
   const history = (await store.base(service.name))?.history
   const dataset = history === undefined ? undefined : await openDataset(history.dataset, config, { data: history.file })
