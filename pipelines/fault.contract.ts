@@ -18,6 +18,8 @@ export interface KeptScorer {
 
 /** The only ends of a scorer that a fault of a server may cause: a start without one, and state that a server has lost. */
 const EXCUSED = /No Redis answers at|No Kafka broker answers at|came back without state/
+/** In the line of progress that a scorer writes once it has scored for a while. */
+export const UNDER_WAY = ' alerts'
 const RESTART_PAUSE_MS = 200
 const SAYS_WITHIN_MS = 60_000
 const LOOK_MS = 20
@@ -88,7 +90,7 @@ export async function expectNoTraceOf(world: World, stream: { rate: number; whol
   const scorer = keepScoring(world, 'harmed')
   await scorer.says('Scoring with')
   const sent = startStream(world, stream.rate)
-  await wait(1000)
+  await scorer.says(UNDER_WAY)
   await faults(scorer)
   // What follows the last fault is part of the stream.
   await wait(1000)

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { expectNoTraceOf, startStream } from './fault.contract.ts'
+import { expectNoTraceOf, startStream, UNDER_WAY } from './fault.contract.ts'
 import { expectAsInPeace, random } from './kill.contract.ts'
 import { ownServices, type OwnServices } from './own-services.ts'
 import { makeWorld, type World } from './world.ts'
@@ -97,8 +97,7 @@ describe.runIf(lacking === undefined)('Kafka and Redis that fail while transacti
     for (const name of ['kafka', 'redis'] as const) {
       const impatient = world.with(places(servers, world.name, name === 'kafka' ? { patience: 2 } : { outageMs: 2000 }))
       const scorer = impatient.start('score', '--group', 'harmed')
-      await scorer.says('Scoring with')
-      await awhile()
+      await scorer.says(UNDER_WAY)
       await servers.stop(name)
       const { code, stderr } = await scorer.ended
       expect(code).toBe(2)
@@ -116,8 +115,7 @@ describe.runIf(lacking === undefined)('Kafka and Redis that fail while transacti
     const world = await freshWorld()
     const stream = startStream(world, rate)
     const scorer = world.start('score', '--group', 'harmed')
-    await scorer.says('Scoring with')
-    await awhile()
+    await scorer.says(UNDER_WAY)
     await redis('CONFIG', 'SET', 'maxmemory', '1mb')
     const { code, stderr } = await scorer.ended
     await redis('CONFIG', 'SET', 'maxmemory', '0')
@@ -137,8 +135,7 @@ describe.runIf(lacking === undefined)('Kafka and Redis that fail while transacti
     const world = await freshWorld()
     const stream = startStream(world, rate)
     const scorer = world.start('score', '--group', 'harmed')
-    await scorer.says('Scoring with')
-    await awhile()
+    await scorer.says(UNDER_WAY)
     await wipe()
     const { code, stderr } = await scorer.ended
     expect(code).toBe(2)
