@@ -34,18 +34,14 @@ export async function openRedisGroup(connection: RedisConnection, keys: ServiceK
   const run: Run = (attempt) => connection.run((redis) => (lost === undefined ? attempt(redis) : Promise.reject(lost)))
   // A server that is emptied under a connection (FLUSHALL) would make every customer look new, in silence: behind what is
   // read, a key is asked for that must be there as long as the rest is.
-  const witness = (): string | undefined => (load > 0 ? keys.base : acknowledged === undefined ? undefined : checkpointKey(own))
-  const runRead: Run = (attempt) =>
-    run(async (redis) => {
-      const key = witness()
-      const [found, intact] = await Promise.all([attempt(redis), key === undefined ? 1 : redis.exists(key)])
-      if (intact === 0) throw (lost ??= lostBase(connection, group))
-      return found
-    })
+  const check = async (): Promise<void> => {
+    const witness = load > 0 ? keys.base : acknowledged === undefined ? undefined : checkpointKey(own)
+    if (witness !== undefined && (await run((redis) => redis.exists(witness))) === 0) throw (lost ??= lostBase(connection, group))
+  }
   return {
     base,
     checkpoint: opened,
-    read: stateReader(runRead, (view) => viewStem(own, view), load === 0 ? undefined : (view) => viewStem(keys.tag(load), view), () => hasOwn),
+    read: stateReader(run, check, (view) => viewStem(own, view), load === 0 ? undefined : (view) => viewStem(keys.tag(load), view), () => hasOwn),
     write: async (states, checkpoint) => {
       hasOwn = true
       const entries: [string, Buffer][] = []
@@ -76,7 +72,7 @@ const get = (redis: Redis, stem: string, keys: Keys): Promise<(Buffer | null)[]>
  * Reads states under `own`, then under `base`. Asking for both at once saves a round trip where most are the base's, and
  * moves twice the bytes where most are the group's: the batch before tells which to expect (measured: online-store.bench.ts).
  */
-function stateReader(run: Run, own: (view: string) => string, base: ((view: string) => string) | undefined, hasOwn: () => boolean): GroupState['read'] {
+function stateReader(run: Run, check: () => Promise<void>, own: (view: string) => string, base: ((view: string) => string) | undefined, hasOwn: () => boolean): GroupState['read'] {
   let expectBase = true
   const readBatch = async (view: string, keys: Keys): Promise<(Buffer | null)[]> => {
     if (base === undefined) return run((redis) => get(redis, own(view), keys))
@@ -90,13 +86,13 @@ function stateReader(run: Run, own: (view: string) => string, base: ((view: stri
     const missing = values.flatMap((bytes, i) => (bytes === null ? [i] : []))
     expectBase = 2 * missing.length > keys.length
     if (missing.length === 0) return values
-    const rest = await run((redis) => get(redis, base(view), missing.map((i) => keys[i])))
+    const [rest] = await Promise.all([run((redis) => get(redis, base(view), missing.map((i) => keys[i]))), check()])
     missing.forEach((i, k) => (values[i] = rest[k]))
     return values
   }
   return async (view, keys) => {
     const batches = Array.from({ length: Math.ceil(keys.length / BATCH) }, (_, i) => keys.slice(i * BATCH, (i + 1) * BATCH))
-    const found = await Promise.all(batches.map((batch) => readBatch(view, batch)))
+    const [found] = await Promise.all([Promise.all(batches.map((batch) => readBatch(view, batch))), check()])
     return found.flat().map((bytes) => bytes ?? undefined)
   }
 }
