@@ -244,9 +244,19 @@ describe.runIf(redisServerOnPath)('a server that goes away', () => {
       }
     })())
     expect(await refusal(load)).toMatch(/lost a part/)
-    expect(await refusal(group.read('customers', [2]))).toMatch(/came back without state.*group "a"/)
-    expect(await refusal(group.write([state(3, 'three')], checkpoint(2)))).toMatch(/came back without state/)
+    expect(await refusal(group.read('customers', [2]))).toMatch(/has lost the features that group "a" was reading.*fd features backfill --online/)
+    expect(await refusal(group.write([state(3, 'three')], checkpoint(2)))).toMatch(/has lost the features/)
     expect((await store.group('card-fraud', a)).checkpoint).toBeUndefined()
+  })
+
+  test('or is emptied under the connection: nobody looks new, a group refuses to read', async () => {
+    const server = await started()
+    await using store = await openOnlineStore(server.url())
+    await store.publish(draft, [state(1, 'one')])
+    const group = await store.take('card-fraud', a)
+    await server.command('FLUSHALL')
+    expect(await refusal(group.read('customers', [1]))).toMatch(/has lost the features that group "a" was reading/)
+    expect(await refusal(group.write([state(3, 'three')], checkpoint(2)))).toMatch(/has lost the features/)
   })
 
   test('or hangs before it was ever reached: opening ends too', async () => {

@@ -26,7 +26,8 @@ export async function openRedisState(connection: RedisConnection, keys: ServiceK
  *
  * After every lost connection the stored checkpoint is compared with the one last read or acknowledged, and the base with
  * the one in use. A server that came back without them has forgotten states too, and which is unknown: from then on
- * every call rejects with a UserError. Who takes the state again starts from what is stored, offset and states of one moment.
+ * every call rejects with a UserError; so it does when the name is gone, because the server was emptied under the connection.
+ * Who takes the state again starts from what is stored, offset and states of one moment.
  */
 export async function takeRedisState(connection: RedisConnection, keys: ServiceKeys, place: GroupPartition, stored: StoredBase): Promise<OwnedState> {
   const { load, previous: _, ...base } = stored
@@ -42,17 +43,25 @@ export async function takeRedisState(connection: RedisConnection, keys: ServiceK
   const check = connection.onReconnect(async (redis) => {
     const [found, text] = await Promise.all([readCheckpoint(redis, own), redis.get(keys.base)])
     const newest = readRecord<StoredBase>(text, keys.base)
-    if (isBehind(found, acknowledged) || (newest?.version ?? 0) < base.version) lost ??= lostState(connection, place)
+    if ((newest?.version ?? 0) < base.version) lost ??= lostFeatures(connection, place)
+    else if (isBehind(found, acknowledged)) lost ??= lostState(connection, place)
   })
   const run: Run = (attempt) => connection.run((redis) => (lost === undefined ? attempt(redis) : Promise.reject(lost)))
+  const read = stateReader(run, keys, load, own, () => hasOwn)
   return {
     base,
     checkpoint: opened,
-    read: stateReader(run, keys, load, own, () => hasOwn),
+    read: async (view, wanted) => {
+      // In an emptied server every customer looks new. The name is asked for behind what is read: as long as it is there, the rest was.
+      const [states, named] = await Promise.all([read(view, wanted), run((redis) => redis.exists(ownerKey(own)))])
+      if (named === 0) throw (lost ??= lostFeatures(connection, place))
+      return states
+    },
     write: async (states, checkpoint) => {
       hasOwn = true
-      const write = stateWrite(own, owner, states, checkpoint)
-      if ((await run(write)) === 0) throw takenState(place)
+      const outcome = await run(stateWrite(own, owner, states, checkpoint))
+      if (outcome === NAME_GONE) throw (lost ??= lostFeatures(connection, place))
+      if (outcome === TAKEN) throw takenState(place)
       acknowledged = checkpoint
     },
     [Symbol.dispose]: () => check[Symbol.dispose](),
@@ -63,14 +72,19 @@ async function readCheckpoint(redis: Redis, tag: string): Promise<Checkpoint | u
   return readRecord(await redis.get(checkpointKey(tag)), checkpointKey(tag))
 }
 
+/** What the script below answers when it has written nothing. */
+const [TAKEN, NAME_GONE] = [0, -1]
+
 /**
- * Owner and checkpoint are the first two keys, then the states; 0 when another owns them. A script rather than WATCH, which
+ * Owner and checkpoint are the first two keys, then the states. A script rather than WATCH, which
  * holds for a whole connection: the EXEC of another partition's write in between would end it, unseen. Lua passes on as many
  * arguments as fit its stack, hence the slices; what they cost beside a plain MULTI, `online-store.bench.ts` prints.
  * Written again because an answer was lost, it comes to the same.
  */
 const WRITE = `
-  if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+  local owner = redis.call('GET', KEYS[1])
+  if not owner then return ${NAME_GONE} end
+  if owner ~= ARGV[1] then return ${TAKEN} end
   for from = 3, #KEYS, ${BATCH} do
     local slice = {}
     for i = from, math.min(from + ${BATCH - 1}, #KEYS) do
@@ -131,6 +145,13 @@ function stateReader(run: Run, keysOf: ServiceKeys, load: number, tag: string, h
 /** Whether what is stored has not come as far as what was acknowledged. Ahead is no fault: another process wrote on. */
 function isBehind(stored: Checkpoint | undefined, acknowledged: Checkpoint | undefined): boolean {
   return acknowledged !== undefined && !((stored?.offset ?? -1) >= acknowledged.offset)
+}
+
+function lostFeatures(connection: RedisConnection, { group }: GroupPartition): UserError {
+  return new UserError(
+    `Redis at ${connection.address.shown} has lost the features that group "${group}" was reading: was it emptied, or started without its append-only file? ` +
+      'Nothing is computed without them. Bring history back, then start the command again; it folds the log from its beginning: fd features backfill --online',
+  )
 }
 
 function lostState(connection: RedisConnection, { group, topic, partition }: GroupPartition): UserError {

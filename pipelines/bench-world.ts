@@ -19,10 +19,13 @@ export interface BenchWorld extends AsyncDisposable {
   machine: string
 }
 
-/** The Handbook's transactions where they are, else a simulation of their size; the default boosting model, trained on them. */
-export async function makeBenchWorld(): Promise<BenchWorld> {
+/**
+ * The Handbook's transactions where they are, else a simulation of their size; the default boosting model, trained on them.
+ * Everything is embedded but what `places` says.
+ */
+export async function makeBenchWorld(places: Partial<Pick<Config, 'eventLog' | 'onlineStore'>> = {}): Promise<BenchWorld> {
   const home = await mkdtemp(join(tmpdir(), 'fd-bench-'))
-  const config = withHome(loadConfig(), home)
+  const config = { ...withHome(loadConfig(), home), ...places }
   const handbook = resolve(import.meta.dirname, '../../shared/data/handbook-raw.parquet')
   const simulated = join(home, 'simulated.parquet')
   const name = existsSync(handbook) ? 'handbook' : 'simulated'

@@ -206,14 +206,17 @@ export function portIsFree(port: number): Promise<boolean> {
   })
 }
 
-/** A port of 127.0.0.1 that nothing listens on: for tests, since another program may take it before it is used. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer()
-    probe.once('error', reject)
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address()
-      probe.close(() => (typeof address === 'object' && address !== null ? resolve(address.port) : reject(new Error('no port'))))
-    })
-  })
+/** Below the ports that systems give to outgoing connections (Linux from 32,768, others from 49,152), above the usual servers. */
+const FREE_PORTS = { first: 20_000, last: 32_000 }
+
+/**
+ * A port of 127.0.0.1 that nothing listens on: for tests, since another program may take it before it is used. Not one that an
+ * outgoing connection can have: while a server is away, a client that keeps trying would once be given the server's own port,
+ * be connected to itself, and hold the port against the server's return.
+ */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = FREE_PORTS.first + Math.floor(Math.random() * (FREE_PORTS.last - FREE_PORTS.first))
+    if (await portIsFree(port)) return port
+  }
 }

@@ -21,6 +21,10 @@ export interface World extends AsyncDisposable {
   start(...args: string[]): FdProcess
   /** All predictions of a scorer group, in log order. */
   predictions(group: string): Promise<Prediction[]>
+  /** Brings history into the online store. */
+  backfill(): Promise<void>
+  /** This home, with its file and models, and other places of some parts; it is gone when this one is. */
+  with(environment: Record<string, string>): World
 }
 
 export interface WorldSize {
@@ -38,32 +42,38 @@ const FIRST_DAY = Date.UTC(2018, 3, 1)
 
 export async function makeWorld(size: WorldSize): Promise<World> {
   const home = await mkdtemp(join(tmpdir(), 'fd-world-'))
-  const file = join(home, 'transactions.parquet')
-  const config = join(home, 'config.yaml')
   const cut = new Date(FIRST_DAY + (size.days - size.liveDays) * 86_400_000).toISOString()
-  await writeFile(config, JSON.stringify({ scorer: size.scorer ?? {} }))
-  const start = (...args: string[]): FdProcess => startFd(home, [...args, '--config', config], size.environment)
+  await writeFile(join(home, 'config.yaml'), JSON.stringify({ scorer: size.scorer ?? {} }))
+  const world = worldIn({ home, cut, partitions: size.scorer?.['partitions'] ?? 1, environment: size.environment ?? {} })
+  const { fd, file } = world
+  await fd('datasets', 'simulate', '--customers', String(size.customers), '--terminals', String(size.terminals), '--days', String(size.days), '--seed', '3', '--out', file)
+  await world.backfill()
+  const trained = await fd('train', '--dataset', 'simulated', '--data', file, '--until', cut, '--param', 'rounds=20', '--register', 'card-fraud', '--json')
+  // A registry that is shared may have versions of others; whoever holds the alias there must not matter.
+  const { version } = JSON.parse(trained) as { version: number }
+  await fd('models', 'promote', 'card-fraud', String(version), '--force', '--reason', 'the model of this test')
+  return world
+}
+
+function worldIn(place: Pick<World, 'home' | 'cut' | 'partitions'> & { environment: Record<string, string> }): World {
+  const { home, cut, environment } = place
+  const file = join(home, 'transactions.parquet')
+  const start = (...args: string[]): FdProcess => startFd(home, [...args, '--config', join(home, 'config.yaml')], environment)
   const attempt = (...args: string[]): Promise<Ended> => start(...args).ended
   const fd = async (...args: string[]): Promise<string> => {
     const ended = await attempt(...args)
     if (ended.code !== 0) throw new Error(`fd ${args.join(' ')} ended with ${ended.code ?? ended.signal}: ${ended.stderr}`)
     return ended.stdout
   }
-  const world: World = {
-    home, file, cut, fd, start,
-    partitions: size.scorer?.['partitions'] ?? 1,
+  return {
+    ...place, file, fd, start,
     try: attempt,
     predictions: async (group) => {
       const lines = (await fd('topics', 'read', 'predictions')).split('\n').filter((line) => line !== '')
       return lines.map((line) => (JSON.parse(line) as { value: Prediction }).value).filter((prediction) => prediction.group === group)
     },
+    backfill: async () => void (await fd('features', 'backfill', '--dataset', 'simulated', '--data', file, '--online', '--until', cut)),
+    with: (more) => worldIn({ ...place, environment: { ...environment, ...more } }),
     [Symbol.asyncDispose]: () => rm(home, { recursive: true, force: true }),
   }
-  await fd('datasets', 'simulate', '--customers', String(size.customers), '--terminals', String(size.terminals), '--days', String(size.days), '--seed', '3', '--out', file)
-  await fd('features', 'backfill', '--dataset', 'simulated', '--data', file, '--online', '--until', cut)
-  const trained = await fd('train', '--dataset', 'simulated', '--data', file, '--until', cut, '--param', 'rounds=20', '--register', 'card-fraud', '--json')
-  // A registry that is shared may have versions of others; whoever holds the alias there must not matter.
-  const { version } = JSON.parse(trained) as { version: number }
-  await fd('models', 'promote', 'card-fraud', String(version), '--force', '--reason', 'the model of this test')
-  return world
 }

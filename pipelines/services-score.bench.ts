@@ -1,0 +1,85 @@
+/**
+ * A backlog of transactions from Kafka to Kafka through one `fd score`, its state in Redis, and the same records produced by
+ * @platformatic/kafka's own Producer to the same broker, in the same batches; runs are interleaved. Then the same backlog on
+ * the embedded log and store, to tell what the servers cost. Prints JSON.
+ */
+import { ProduceAcks, Producer } from '@platformatic/kafka'
+import type { Config } from '../configs/config.ts'
+import { openEventLog, type EventLog } from '../datasets/event-log.ts'
+import { TRANSACTIONS } from '../serving/batch.ts'
+import { makeBenchWorld, median } from './bench-world.ts'
+import { runFd } from './fd-process.ts'
+import { ownServices } from './own-services.ts'
+import { replay } from './produce.ts'
+import type { ScoreTotals } from './score.ts'
+
+const TRANSACTIONS_SENT = 200_000
+const RUNS = 3
+const PREFIX = 'bench.'
+
+interface Message {
+  key: Buffer
+  value: Buffer
+}
+
+/** What the input topic holds, in batches as large as the scorer's. */
+async function messagesOf(log: EventLog, maxRecords: number): Promise<Message[][]> {
+  const batches: Message[][] = []
+  for await (const { size, bytes, keyStart, valueStart, valueEnd } of log.read(TRANSACTIONS, 0, { maxRecords })) {
+    batches.push(Array.from({ length: size }, (_, i) => ({ key: bytes.subarray(keyStart[i], valueStart[i]), value: bytes.subarray(valueStart[i], valueEnd[i]) })))
+  }
+  return batches
+}
+
+/** Messages a second that the client's own producer has acknowledged, one batch after the other. */
+async function produced(broker: string, topic: string, batches: Message[][]): Promise<number> {
+  const producer = new Producer({ clientId: 'bench', bootstrapBrokers: [broker], idempotent: true, acks: ProduceAcks.ALL })
+  const started = performance.now()
+  for (const batch of batches) await producer.send({ messages: batch.map(({ key, value }) => ({ topic, partition: 0, key, value })) })
+  const seconds = (performance.now() - started) / 1000
+  await producer.close()
+  return batches.reduce((sum, { length }) => sum + length, 0) / seconds
+}
+
+/** Transactions a second of a scorer's own process, from its first batch to its last. */
+async function scored(config: Config, group: string): Promise<number> {
+  const environment = { FD_EVENT_LOG: config.eventLog, FD_ONLINE_STORE: config.onlineStore }
+  const { code, stdout, stderr } = await runFd(config.home, ['score', '--group', group, '--until-idle', '--json'], environment)
+  if (code !== 0) throw new Error(`fd score ended with ${code}: ${stderr}`)
+  const totals = JSON.parse(stdout) as ScoreTotals
+  if (totals.scored !== TRANSACTIONS_SENT) throw new Error(`${totals.scored} were scored, ${TRANSACTIONS_SENT} sent`)
+  return totals.scored / totals.seconds
+}
+
+await using servers = await ownServices('kafka', 'redis')
+await servers.start()
+const { url, environment } = servers.get('kafka')
+await using world = await makeBenchWorld({ eventLog: `${url}?prefix=${PREFIX}`, onlineStore: servers.get('redis').url })
+const { config } = world
+const embedded = { ...config, eventLog: `lmdb:${config.home}/log`, onlineStore: `lmdb:${config.home}/online` }
+await using log = await openEventLog(config.eventLog)
+await using embeddedLog = await openEventLog(embedded.eventLog)
+for (const each of [log, embeddedLog]) await replay(each, world.dataset, { from: Date.UTC(2018, 6, 25), limit: TRANSACTIONS_SENT, signal: new AbortController().signal })
+const batches = await messagesOf(log, config.scorer.maxBatch)
+const messages = batches.flat()
+const [ours, theirs, local]: [number[], number[], number[]] = [[], [], []]
+for (let run = 0; run < RUNS; run++) {
+  ours.push(await scored(config, `run-${run}`))
+  await log.createTopic(`client-${run}`)
+  theirs.push(await produced(environment['KAFKA_BROKERS'], `${PREFIX}client-${run}`, batches))
+  local.push(await scored(embedded, `run-${run}`))
+}
+console.log(
+  JSON.stringify({
+    benchmark: 'services-score',
+    machine: world.machine,
+    dataset: world.dataset.name,
+    transactions: TRANSACTIONS_SENT,
+    bytesOfAMessage: Math.round(messages.reduce((sum, { key, value }) => sum + key.length + value.length, 0) / messages.length),
+    scorer: { transactionsPerSecond: Math.round(median(ours)), runs: ours.map(Math.round) },
+    clientProducer: { messagesPerSecond: Math.round(median(theirs)), runs: theirs.map(Math.round) },
+    embedded: { transactionsPerSecond: Math.round(median(local)), runs: local.map(Math.round) },
+    ratio: median(ours) / median(theirs),
+    ratioToEmbedded: median(ours) / median(local),
+  }, null, 2),
+)
