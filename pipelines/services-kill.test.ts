@@ -37,7 +37,7 @@ describe.runIf(kafka !== undefined && redis !== undefined)('on Kafka and Redis',
   test('a scorer that stands by takes over when the first is killed', { timeout: 180_000 }, async () => {
     await using world = await makeServiceWorld({ customers: 300, terminals: 500, liveDays: 20 })
     const { seconds } = await expectTakeover(world, 500)
-    // No matter of speed: a session of 6 s and a try every half second bound it, whatever the machine.
+    // No matter of speed: a session of 6 s bounds it, whatever the machine.
     expect(seconds).toBeLessThan(15)
   })
 })
