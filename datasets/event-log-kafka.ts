@@ -14,6 +14,8 @@ import { checkPartitionNumber, kafkaTopics, type KafkaTopics } from './kafka-top
  * - Offsets have gaps: every transaction leaves a marker. `end` counts records of transactions under way; a reader whose
  *   end is fixed waits for their outcome, at most a minute when their process has died and had no successor.
  * - Timestamps are whole milliseconds. Retention is the broker's: by its clock, a segment at a time.
+ * - A rebalance waits for all members of the group. One that lives but does not poll holds the others up for at most three
+ *   sessions; then its partitions go to them, and it hears that they are lost.
  * - A topic is a Kafka topic of the same name, a group's topic the Kafka group GROUP/TOPIC, each behind the URL's prefix.
  *
  * `tell` hears what a call waits for, and when that is over.

@@ -18,6 +18,9 @@ import { SECOND, type DurationMs } from './transaction.ts'
  * never waits for the scorer's disk, while all that a commit writes is in one, and a commit is one LMDB transaction. The
  * first writer of a topic decides (`topic-catalog.ts`); reading and appending are the same in either.
  *
+ * Members of a group find each other in the shared environment, and know of each other by their processes: partitions of
+ * one that has ended, or has been stopped for a session, go to the others. One that runs but does not poll keeps what it has.
+ *
  * Every commit is on disk when the call returns, and is seen by nobody before, so power loss takes nothing either and
  * two environments agree after it: unsynced, a group's offset might outlive the input that it counts. Overlapping sync
  * does not keep that order and cost as much. What a sync costs, by the size of the commit, `event-log.bench.ts` prints.

@@ -400,7 +400,7 @@ async function consumer(log: EventLog, story: Story = []): Promise<Consumer> {
   const stop = new AbortController()
   const consuming = consume(member, stop.signal)
   // Looked at when it is stopped.
-  consuming.catch(() => {})
+  void Promise.allSettled([consuming])
   return {
     story,
     share: () => [...member.committed.keys()],

@@ -1,7 +1,7 @@
 import { setImmediate as turnOfTheLoop } from 'node:timers/promises'
 import { UserError } from '../configs/user-error.ts'
 import { PartitionLost, type GroupMember, type NewRecord, type RecordBatch, type ShareListener } from './event-log.ts'
-import { takePlace, type GroupPlace } from './group-place.ts'
+import { GroupPlace } from './group-place.ts'
 import { assertOwner, commitOffset, type GroupSeat } from './group.ts'
 import { partitionReader, type PartitionReader } from './partition-reader.ts'
 import { memberShare, type MemberShare } from './member-share.ts'
@@ -25,7 +25,7 @@ interface Membership {
 export async function joinGroup(store: TopicStore, seat: GroupSeat, session: DurationMs, listener: ShareListener): Promise<GroupMember> {
   const { topic, partitions } = seat
   const readers = Array.from({ length: partitions }, (_, partition) => partitionReader(store, topic, partition))
-  const membership: Membership = { store, seat, place: takePlace(store, seat, session), share: memberShare(listener), positions: new Map(), readers, turn: 0 }
+  const membership: Membership = { store, seat, place: new GroupPlace(store, seat, session), share: memberShare(listener), positions: new Map(), readers, turn: 0 }
   const { place, share, positions } = membership
   let open = true
   const member: GroupMember = {

@@ -13,89 +13,107 @@ export type ShareChange =
   /** Its own from now on, with their committed offsets. */
   | { change: 'gained'; committed: Map<number, number> }
 
-/** A member's place in a group, and the partitions it owns. */
-export interface GroupPlace {
-  /** By which a commit to the partition is known; undefined when it is not this member's. */
-  epoch(partition: number): number | undefined
-  /**
-   * The next change, or undefined when the share is settled as far as this member can do. Free partitions of its share,
-   * and those of members that have died, are its own with this call. Costs one look at the roster while nothing changes.
-   */
-  next(): ShareChange | undefined
-  release(partitions: readonly number[]): void
-  /** Gives up the place and all partitions. */
-  leave(): void
-}
-
 /** Others are looked at this often: a killed one tells nobody. */
 const GLANCE: DurationMs = 200
 
 /**
- * Takes a place in the group. Every member computes the same shares from the same roster, so nobody leads: each gives up
- * what is not its own any more, and takes what is free.
- *
- * @param session how long a member's process may be stopped before the others divide its partitions
+ * A member's place in a group, and the partitions it owns. Every member computes the same shares from the same roster, so
+ * nobody leads: each gives up what is not its own any more, and takes what is free.
  */
-export function takePlace(store: TopicStore, seat: GroupSeat, session: DurationMs): GroupPlace {
-  const epochs = new Map<number, number>()
-  const watch = watcher(session)
-  let seen: Buffer | undefined
-  let glance = AbortSignal.timeout(GLANCE)
-  const change = <T>(action: (roster: Roster) => T): T => {
-    const result = store.shared.write(() => {
-      const roster = readRoster(seat)
+export class GroupPlace {
+  readonly #store: TopicStore
+  readonly #seat: GroupSeat
+  /** By partition that is its own. */
+  readonly #epochs = new Map<number, number>()
+  readonly #gone: (roster: Roster, self: number) => Set<number>
+  #number: number
+  /** The roster in which there was nothing to do. */
+  #seen: Buffer | undefined
+  #glance = AbortSignal.timeout(GLANCE)
+
+  /** Takes a place. A process that is stopped for `session` loses it, and its partitions, to the others. */
+  constructor(store: TopicStore, seat: GroupSeat, session: DurationMs) {
+    this.#store = store
+    this.#seat = seat
+    this.#gone = watcher(session)
+    this.#number = this.#change(admit)
+  }
+
+  /** By which a commit to the partition is known; undefined when it is not this member's. */
+  epoch(partition: number): number | undefined {
+    return this.#epochs.get(partition)
+  }
+
+  /**
+   * The next change, or undefined when the share is settled as far as this member can do. Free partitions of its share,
+   * and those of members that have died, are its own with this call. Costs one look at the roster while nothing changes.
+   */
+  next(): ShareChange | undefined {
+    const [bytes, roster] = this.#store.shared.environment.read(() => [rosterBytes(this.#seat), readRoster(this.#seat)] as const)
+    if (this.#seen !== undefined && bytes?.equals(this.#seen) === true && !this.#glance.aborted) return undefined
+    this.#glance = AbortSignal.timeout(GLANCE)
+    if (!roster.members.some(({ number }) => number === this.#number)) {
+      const partitions = [...this.#epochs.keys()]
+      this.#epochs.clear()
+      this.#number = this.#change(admit)
+      return { change: 'lost', partitions }
+    }
+    const next = this.#step(roster)
+    this.#seen = next === undefined ? bytes : undefined
+    return next
+  }
+
+  release(partitions: readonly number[]): void {
+    this.#change(({ owners }) => {
+      for (const partition of partitions) if (owners[partition].epoch === this.#epochs.get(partition)) delete owners[partition].member
+    })
+    for (const partition of partitions) this.#epochs.delete(partition)
+  }
+
+  /** Gives up the place and all partitions. */
+  leave(): void {
+    this.#epochs.clear()
+    this.#change((roster) => strike(roster, new Set([this.#number])))
+  }
+
+  #step(roster: Roster): ShareChange | undefined {
+    const gone = this.#gone(roster, this.#number)
+    strike(roster, gone)
+    const share = this.#shareIn(roster)
+    const surplus = [...this.#epochs.keys()].filter((partition) => !share.includes(partition))
+    if (surplus.length > 0) return { change: 'surplus', partitions: surplus }
+    if (gone.size === 0 && share.every((partition) => roster.owners[partition].member !== undefined)) return undefined
+    return { change: 'gained', committed: this.#take(gone) }
+  }
+
+  /** Takes what is free of the share, that of those who are gone included. */
+  #take(gone: ReadonlySet<number>): Map<number, number> {
+    return this.#change((roster) => {
+      strike(roster, gone)
+      const free = this.#shareIn(roster).filter((partition) => roster.owners[partition].member === undefined)
+      for (const partition of free) {
+        const epoch = roster.owners[partition].epoch + 1
+        roster.owners[partition] = { epoch, member: this.#number }
+        this.#epochs.set(partition, epoch)
+      }
+      return new Map(free.map((partition) => [partition, committedOffset(this.#seat, partition)]))
+    })
+  }
+
+  #shareIn(roster: Roster): number[] {
+    return shareOf(roster, this.#seat.partitions, this.#number)
+  }
+
+  #change<T>(action: (roster: Roster) => T): T {
+    const result = this.#store.shared.write(() => {
+      const roster = readRoster(this.#seat)
       const outcome = action(roster)
-      writeRoster(seat, roster)
+      writeRoster(this.#seat, roster)
       return outcome
     })
     // Members wait at the bell of the topic, which may be another.
-    store.volumeOf(store.require(seat.topic)).bell.ring()
+    this.#store.volumeOf(this.#store.require(this.#seat.topic)).bell.ring()
     return result
-  }
-  const enter = (): number => change(admit)
-  let number = enter()
-  const take = (gone: ReadonlySet<number>): Map<number, number> =>
-    change((roster) => {
-      strike(roster, gone)
-      const free = shareOf(roster, seat.partitions, number).filter((partition) => roster.owners[partition].member === undefined)
-      for (const partition of free) epochs.set(partition, own(roster, partition, number))
-      return new Map(free.map((partition) => [partition, committedOffset(seat, partition)]))
-    })
-  const step = (roster: Roster): ShareChange | undefined => {
-    const gone = watch(roster, number)
-    strike(roster, gone)
-    const share = shareOf(roster, seat.partitions, number)
-    const surplus = [...epochs.keys()].filter((partition) => !share.includes(partition))
-    if (surplus.length > 0) return { change: 'surplus', partitions: surplus }
-    if (gone.size === 0 && share.every((partition) => roster.owners[partition].member !== undefined)) return undefined
-    return { change: 'gained', committed: take(gone) }
-  }
-  return {
-    epoch: (partition) => epochs.get(partition),
-    next() {
-      const [bytes, roster] = store.shared.environment.read(() => [rosterBytes(seat), readRoster(seat)] as const)
-      if (seen !== undefined && bytes?.equals(seen) === true && !glance.aborted) return undefined
-      glance = AbortSignal.timeout(GLANCE)
-      if (!roster.members.some((member) => member.number === number)) {
-        const partitions = [...epochs.keys()]
-        epochs.clear()
-        number = enter()
-        return { change: 'lost', partitions }
-      }
-      const next = step(roster)
-      seen = next === undefined ? bytes : undefined
-      return next
-    },
-    release(partitions) {
-      change((roster) => {
-        for (const partition of partitions) if (roster.owners[partition].epoch === epochs.get(partition)) delete roster.owners[partition].member
-      })
-      for (const partition of partitions) epochs.delete(partition)
-    },
-    leave() {
-      epochs.clear()
-      change((roster) => strike(roster, new Set([number])))
-    },
   }
 }
 
@@ -103,12 +121,6 @@ function admit(roster: Roster): number {
   const number = roster.next++
   roster.members.push({ number, ...thisProcess() })
   return number
-}
-
-function own(roster: Roster, partition: number, number: number): number {
-  const epoch = roster.owners[partition].epoch + 1
-  roster.owners[partition] = { epoch, member: number }
-  return epoch
 }
 
 /** The partitions that are the member's by right, whoever has them now; none when it is not on the roster. */
