@@ -9,8 +9,9 @@ import { openEventLog, type EventLog } from '../datasets/event-log.ts'
 import { partitionOf } from '../datasets/murmur2.ts'
 import { randomStream } from '../datasets/random.ts'
 import { emptyBatch, FRAUD_LABEL, SECOND, type EventBatch } from '../datasets/transaction.ts'
-import { planChain } from '../features/chain.ts'
+import { planChain, statePlace } from '../features/chain.ts'
 import { ServiceFold } from '../features/fold.ts'
+import { onlineFeatures } from '../features/online.ts'
 import { openOnlineStore, type OnlineStore } from '../features/online-store.ts'
 import { verifyParity, type ParityReport } from '../features/parity.ts'
 import type { AggregateFeature, AggregateView, FeatureService } from '../features/view.ts'
@@ -309,6 +310,21 @@ test('a long backlog is folded oldest first, so that no event comes too late to 
   expect(found.length).toBe(events.length)
   expect(found.filter(({ late }) => late)).toEqual([])
   expect(await verify(world)).toMatchObject({ differences: 0, duplicates: 0, missing: 0 })
+})
+
+test.each([1, 3])('the state of every key is found with the partition that its events come to, of %i', async (partitions) => {
+  await using world = await freshWorld()
+  const events = makeEvents(9, 60)
+  await append(world.log, events, partitions)
+  await chain(world)
+  const topics = await world.log.topics()
+  for (const entity of ['card', 'terminal', 'shop'] as const) {
+    for (const key of new Set(events.map((event) => String(event[entity])))) {
+      const state = await world.store.group(service.name, statePlace(topics, TRANSACTIONS, 'g', service, entity, key))
+      // There is no history: a key without state of the group is refused.
+      expect(String((await onlineFeatures(state, service, entity, key)).key)).toBe(key)
+    }
+  }
 })
 
 test('records that are no transactions become dead letters once, and go no further', async () => {

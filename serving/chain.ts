@@ -42,6 +42,8 @@ export async function runChain(options: ChainOptions): Promise<void> {
     try {
       await stage.run()
       ended.add(n)
+      // The stages behind may go on for long: meanwhile the partitions of this one are of use to others.
+      await stage[Symbol.asyncDispose]()
     } catch (error) {
       if (!failed.signal.aborted) failed.abort(error)
     }

@@ -102,10 +102,13 @@ export async function openStage(options: StageOptions): Promise<OpenStage> {
   loop.joined = joined
   for (const [partition, { from }] of loop.held) member.seek(partition, from)
   if (loop.held.size === 0) options.onStandby?.(stage.topic)
+  let open = true
   return {
     member,
     run: () => run(loop, joined),
     [Symbol.asyncDispose]: async () => {
+      if (!open) return
+      open = false
       for (const { state } of loop.held.values()) state[Symbol.dispose]()
       await member[Symbol.asyncDispose]()
     },
