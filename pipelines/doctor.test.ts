@@ -192,6 +192,13 @@ describe.runIf(settings !== undefined && kafkaService({ ...settings }, cache).mi
     expect(JSON.stringify(wrong)).not.toContain('wrong-secret')
   })
 
+  test.each([['produce', '--dataset', 'kaggle-cc-synthetic', '--limit', '1'], ['score', '--until-idle'], ['topics', 'list'], ['topics', 'read', 'transactions'], ['archive', '--until-idle']])('fd %s %s: a wrong password', async (...args) => {
+    const { code, stdout, stderr } = await runFd(home, args, url('admin', 'wrong-secret'))
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+    expect(stderr).toMatch(/^Kafka at kafka:\/\/admin:…@\S+ refused the user or the password\..*FD_EVENT_LOG/m)
+    expect(stderr).not.toContain('wrong-secret')
+  })
+
   test('what a user may not do is named, with the command that allows it', async () => {
     const admin = new Kafka({ brokers: [bootstrap], logLevel: logLevel.NOTHING, sasl: { mechanism: 'plain', username: 'admin', password: 'a' } }).admin()
     await admin.connect()
@@ -273,6 +280,12 @@ describe.runIf(mlflow !== undefined)('MLflow', () => {
     const as = (password: string): Record<string, string> => ({ MLFLOW_TRACKING_URI: front.url, MLFLOW_TRACKING_USERNAME: 'ann', MLFLOW_TRACKING_PASSWORD: password })
     await expectBroken(as('wrong-secret'), 'registry', /does not accept these credentials \(401\).*MLFLOW_TRACKING_PASSWORD/)
     expect((await doctor(as('right'))).code).toBe(0)
+    for (const command of [['models', 'list'], ['score'], ['models', 'promote', 'card-fraud', '1'], ['features', 'verify'], ['train', '--dataset', 'kaggle-cc-synthetic', '--param', 'rounds=1', '--register', 'x']]) {
+      const { code, stdout, stderr } = await runFd(home, command, as('wrong-secret'))
+      expect({ command, code, stdout }).toEqual({ command, code: 2, stdout: '' })
+      expect(stderr).toMatch(/does not accept these credentials \(401\).*MLFLOW_TRACKING_PASSWORD/)
+      expect(stderr).not.toContain('wrong-secret')
+    }
   })
 
   test('a clock that is an hour behind is a warning', async () => {

@@ -1,12 +1,13 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { PROJECT_ROOT, readConfig } from '../configs/config.ts'
+import { isInstalled, markInstalled, onPath, run } from './service-install.ts'
 
-// There is no schema of the compose specification on npm that is kept up, so what this project uses of it is written here:
-// a key outside it is an error, as it would be for compose.
+// What this project allows itself of the specification, which is checked further down: pinned images, 127.0.0.1, health checks.
 const service = z.strictObject({
   image: z.string().regex(/^[a-z0-9./-]+:[\w.-]*\d[\w.-]*$/, 'a tag with a version'),
   build: z.literal('.').optional(),
@@ -77,4 +78,35 @@ test('the image is built in stages, holds every folder that fd runs from, and do
   }
   const { dependencies } = z.object({ dependencies: z.record(z.string(), z.string()) }).parse(JSON.parse(readFileSync(join(PROJECT_ROOT, 'package.json'), 'utf8')))
   expect(dockerfile).toContain(`FROM node:${dependencies['node']}-`)
+})
+
+/**
+ * The compose specification's own checker: compose-go, which Docker's compose is built on, with the specification's JSON schema in
+ * it. npm has no copy of the schema younger than 2021.
+ */
+const CHECKER = 'github.com/compose-spec/compose-go/v2/cmd@v2.16.2'
+
+describe.runIf(onPath('go') !== undefined)('by the compose specification (compose-go, from the Go module proxy)', () => {
+  /** What is wrong with a compose file, undefined when nothing is. Secrets stay the variables they are. */
+  async function faultOf(file: string, checker: string): Promise<string | undefined> {
+    return run(checker, ['--no-interpolation', '--format', 'json', file]).then(() => undefined, (error: unknown) => String(error))
+  }
+
+  test('the file is valid; a key, a value or a type that is not in the specification would be found', { timeout: 240_000 }, async ({ skip }) => {
+    const folder = join(readConfig().cache, 'compose-go-v2.16.2')
+    const installed = isInstalled(folder) || (await run('go', ['install', CHECKER], { env: { GOBIN: folder, GOFLAGS: '-modcacherw' } }).then(() => true, () => false))
+    skip(!installed && process.env['CI'] === undefined, `${CHECKER} cannot be installed: is the Go module proxy reachable?`)
+    markInstalled(folder)
+    const checker = join(folder, 'cmd')
+    expect(await faultOf(join(PROJECT_ROOT, 'docker-compose.yml'), checker)).toBeUndefined()
+    const scratch = mkdtempSync(join(tmpdir(), 'fd-compose-'))
+    const changed = async (from: string, to: string): Promise<string | undefined> => {
+      writeFileSync(join(scratch, 'docker-compose.yml'), text.replace(from, to))
+      return faultOf(join(scratch, 'docker-compose.yml'), checker)
+    }
+    expect(await changed('restart: unless-stopped', 'restrat: unless-stopped')).toMatch(/restrat/)
+    expect(await changed('condition: service_healthy', 'condition: healthy')).toMatch(/condition value must be one of/)
+    expect(await changed('retries: 12', 'retries: [12]')).toMatch(/retries/)
+    rmSync(scratch, { recursive: true })
+  })
 })

@@ -10,18 +10,23 @@ export interface LagOptions {
 }
 
 /**
- * Compares every now and then where a topic ends with where its reader is. What was found last stands while the log is away: its
- * absence is told elsewhere. On Kafka the markers of transactions count as records; `transactions` has none.
+ * Compares every now and then where a topic ends with where its reader is. While the log cannot be asked, the lag is NaN: unknown.
+ * On Kafka the markers of transactions count as records; `transactions` has none.
  */
 export function watchLag(log: EventLog, { topic, everyMs, positions, report }: LagOptions): Disposable {
   const look = async (): Promise<void> => {
-    const { offsets } = await log.topic(topic)
-    report(new Map([...positions()].map(([partition, next]) => [partition, Math.max(0, offsets[partition].end - Math.max(next, offsets[partition].start))])))
+    try {
+      const { offsets } = await log.topic(topic)
+      report(new Map([...positions()].map(([partition, next]) => [partition, Math.max(0, offsets[partition].end - Math.max(next, offsets[partition].start))])))
+    } catch {
+      // Why the log does not answer is told by its driver.
+      report(new Map([...positions().keys()].map((partition) => [partition, Number.NaN])))
+    }
   }
   let timer: NodeJS.Timeout
   let ended = false
   const lookAgain = async (): Promise<void> => {
-    await look().catch(() => undefined)
+    await look()
     if (!ended) timer = setTimeout(() => void lookAgain(), everyMs).unref()
   }
   void lookAgain()

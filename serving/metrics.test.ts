@@ -1,13 +1,17 @@
 import { readFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { PROJECT_ROOT } from '../configs/config.ts'
 import { UserError } from '../configs/user-error.ts'
+import { openEventLog } from '../datasets/event-log.ts'
 import type { ScoredBatch } from './batch.ts'
 import type { Champion } from './champion.ts'
+import { watchLag } from './lag.ts'
 import { serveMetrics } from './metrics-server.ts'
-import { SCORER_METRICS, scorerMetrics } from './metrics.ts'
+import { SCORER_METRICS, scorerMetrics, type Lag } from './metrics.ts'
 
 const champion = (version: number): Champion => ({ name: 'card-fraud', version }) as Champion
 
@@ -66,6 +70,25 @@ test('lag is of the partitions of this process; those that went to another are n
   const found = await samples(metrics)
   expect(Object.entries(found).filter(([name]) => name.startsWith('fd_consumer_lag'))).toEqual([['fd_consumer_lag_records{partition="1"}', 7]])
   expect(found.fd_partitions_owned).toBe(1)
+})
+
+test('lag is the end of the log less the position, by partition; unknown while the log cannot be asked', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'fd-lag-'))
+  {
+    await using log = await openEventLog(`lmdb:${folder}`)
+    await log.createTopic('t', { partitions: 2 })
+    await log.append('t', [0, 0, 0, 1].map((partition) => ({ value: 'x', timestamp: 0, partition })))
+    const seen: Lag[] = []
+    const watch = (topic: string): Disposable => watchLag(log, { topic, everyMs: 5, positions: () => new Map([[0, 1], [1, 1]]), report: (lag) => seen.push(lag) })
+    {
+      using _ = watch('t')
+      await expect.poll(() => seen.length).toBeGreaterThan(1)
+    }
+    expect(seen.at(-1)).toEqual(new Map([[0, 2], [1, 0]]))
+    using _ = watch('no-such-topic')
+    await expect.poll(() => seen.at(-1)).toEqual(new Map([[0, Number.NaN], [1, Number.NaN]]))
+  }
+  await rm(folder, { recursive: true })
 })
 
 test('names are as Prometheus wants them', () => {

@@ -45,7 +45,7 @@ export interface ScorerMetrics {
   onRefused(): void
   onBatch(batch: ScoredBatch): void
   onCheckpoint(milliseconds: number): void
-  /** Replaces what was known: a partition that is another's now is no longer reported. */
+  /** Replaces what was known: a partition that is another's now is no longer reported. NaN: unknown. */
   onLag(lag: Lag): void
   /** What a service's driver tells goes here. */
   hear(service: MeteredService): Tell
@@ -65,21 +65,12 @@ export function scorerMetrics(now: () => number): ScorerMetrics {
   const counter = (key: keyof typeof SCORER_METRICS): Counter => new Counter({ ...definition(key), registers: [registry] })
   const gauge = (key: keyof typeof SCORER_METRICS): Gauge => new Gauge({ ...definition(key), registers: [registry] })
   const [scored, alerts, rejected, late, labels, replayed, batches] = [counter('scored'), counter('alerts'), counter('rejected'), counter('late'), counter('labels'), counter('replayed'), counter('batches')]
-  const [champion, swaps, refusals, owned, lagging] = [gauge('champion'), counter('swaps'), counter('refusals'), gauge('owned'), gauge('lag')]
+  const [owned, lagging] = [gauge('owned'), gauge('lag')]
   const latency = new Histogram({ ...definition('latency'), buckets: LATENCY_BUCKETS, registers: [registry] })
   const checkpoints = new Histogram({ ...definition('checkpoints'), buckets: CHECKPOINT_BUCKETS, registers: [registry] })
   const outages = outageMeter({ outages: counter('outages'), seconds: counter('outageSeconds'), up: gauge('up') }, now)
-  const decide = ({ name, version }: Champion): void => {
-    champion.reset()
-    champion.set({ model: name, version: String(version) }, 1)
-  }
   return {
-    onStart: decide,
-    onSwap: (next) => {
-      decide(next)
-      swaps.inc()
-    },
-    onRefused: () => refusals.inc(),
+    ...championMeter(gauge('champion'), counter('swaps'), counter('refusals')),
     onBatch: (batch) => {
       scored.inc(batch.scored)
       alerts.inc(batch.alerts)
@@ -109,6 +100,22 @@ export function scorerMetrics(now: () => number): ScorerMetrics {
 function definition(key: keyof typeof SCORER_METRICS): { name: string; help: string; labelNames: string[] } {
   const metric = SCORER_METRICS[key]
   return { name: metric.name, help: metric.help, labelNames: 'labels' in metric ? [...metric.labels] : [] }
+}
+
+/** One series stands at a time: that of the version which decides. */
+function championMeter(champion: Gauge, swaps: Counter, refusals: Counter): Pick<ScorerMetrics, 'onStart' | 'onSwap' | 'onRefused'> {
+  const decide = ({ name, version }: Champion): void => {
+    champion.reset()
+    champion.set({ model: name, version: String(version) }, 1)
+  }
+  return {
+    onStart: decide,
+    onSwap: (next) => {
+      decide(next)
+      swaps.inc()
+    },
+    onRefused: () => refusals.inc(),
+  }
 }
 
 /** Turns `lost` and `back` into counts and seconds. A service that is lost twice without being back is lost once. */
