@@ -2,7 +2,7 @@ import { UserError } from '../configs/user-error.ts'
 import type { EventLog } from '../datasets/event-log.ts'
 import { planChain, type Stage } from '../features/chain.ts'
 import { featureNames } from '../features/view.ts'
-import { passOn, TRANSACTIONS, type FoldedBatch, type WrittenBatch } from './batch.ts'
+import { passOn, TRANSACTIONS } from './batch.ts'
 import { openStage, type OpenStage, type StageOptions } from './stage.ts'
 
 export interface ChainOptions extends Omit<StageOptions, 'stage' | 'emit'> {
@@ -26,34 +26,41 @@ export async function runChain(options: ChainOptions): Promise<void> {
   const missing = await missingTopics(log, plan.slice(1))
   const failed = new AbortController()
   const signal = AbortSignal.any([options.signal, failed.signal])
-  const width = featureNames(service).length
   await using stack = new AsyncDisposableStack()
   const stages: OpenStage[] = []
-  const ended = new Set<number>()
+  const ended = new Set<OpenStage>()
   for (const [n, stage] of plan.entries()) {
+    const before = stages.at(-1)
     const next = plan.at(n + 1)
-    const emit = next === undefined ? options.finish : async (folded: FoldedBatch): Promise<WrittenBatch> => passOn(folded, width, target(next, schema.entities, partitions))
-    const endWhenIdle = (): boolean => options.endWhenIdle() && (n === 0 || ended.has(n - 1))
+    const emit = next === undefined ? options.finish : passer(options, next)
+    const endWhenIdle = (): boolean => options.endWhenIdle() && (before === undefined || ended.has(before))
     stages.push(stack.use(await openStage({ ...options, stage, emit, signal, endWhenIdle })))
     if (n === 0) await makeTopics(options, stages[0], missing, partitions)
   }
   options.onStart?.()
-  const runs = stages.map(async (stage, n) => {
+  const run = async (stage: OpenStage): Promise<void> => {
     try {
       await stage.run()
-      ended.add(n)
+      ended.add(stage)
       // The stages behind may go on for long: meanwhile the partitions of this one are of use to others.
       await stage[Symbol.asyncDispose]()
     } catch (error) {
       if (!failed.signal.aborted) failed.abort(error)
     }
-  })
-  await Promise.all(runs)
+  }
+  await Promise.all(stages.map(run))
   if (failed.signal.aborted) throw failed.signal.reason
 }
 
-function target({ topic, entity }: Stage, entities: readonly { name: string }[], partitions: number): { topic: string; entity: number; partitions: number } {
-  return { topic, entity: entities.findIndex(({ name }) => name === entity), partitions }
+/** Passes batches on to the next stage. Its topic keeps the partitions it was made with, whatever `transactions` is given later. */
+function passer({ log, service, schema }: ChainOptions, { topic, entity }: Stage): StageOptions['emit'] {
+  const width = featureNames(service).length
+  const column = schema.entities.findIndex(({ name }) => name === entity)
+  let partitions: number | undefined
+  return async (folded) => {
+    partitions ??= (await log.topic(topic)).partitions
+    return passOn(folded, width, { topic, entity: column, partitions })
+  }
 }
 
 async function missingTopics(log: EventLog, stages: readonly Stage[]): Promise<Stage[]> {
