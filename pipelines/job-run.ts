@@ -73,8 +73,9 @@ function noteFailure(note: (line: string) => void, event: JobEvent): void {
 }
 
 async function noteAbsence(queue: JobQueue, url: string, note: (line: string) => void): Promise<void> {
-  const workers = await queue.workers().catch(() => undefined)
-  if (workers === 0) note(`Nobody serves the job queue ${withoutPassword(url)} yet; the jobs wait. Start a worker, here or elsewhere, with the same queue: fd worker`)
+  // That a queue is gone is told to those who wait for its jobs.
+  const [workers] = await Promise.allSettled([queue.workers()])
+  if (workers.status === 'fulfilled' && workers.value === 0) note(`Nobody serves the job queue ${withoutPassword(url)} yet; the jobs wait. Start a worker, here or elsewhere, with the same queue: fd worker`)
 }
 
 /** What all jobs came to. @throws the first failure that is not the consequence of another. */

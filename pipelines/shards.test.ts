@@ -31,7 +31,7 @@ async function contents(home: string): Promise<{ base: Base; customers: (string 
   return { base, customers: await all('customer_spending', CUSTOMERS), terminals: await all('terminal_risk', TERMINALS) }
 }
 
-test('fd features backfill --shards gives the file and the store of one without, to the byte, though a worker is killed in the middle', async () => {
+test('fd features backfill --shards gives the file and the store of one without, to the byte, though a worker is killed in the middle', { timeout: 180_000 }, async () => {
   const [alone, sharded] = [join(folder, 'alone'), join(folder, 'sharded')]
   const [one, two] = [join(folder, 'one.parquet'), join(folder, 'two.parquet')]
   const whole = await runFd(alone, backfill(one))
@@ -57,7 +57,7 @@ test('fd features backfill --shards gives the file and the store of one without,
   expect(readdirSync(shards)).toEqual([])
 })
 
-test('a shard that cannot be folded ends the command with its reason, and nothing is written', async () => {
+test('a shard that cannot be folded ends the command with its reason, and nothing is written', { timeout: 180_000 }, async () => {
   const home = join(folder, 'refused')
   const out = join(folder, 'refused.parquet')
   const bad = join(folder, 'bad.csv')

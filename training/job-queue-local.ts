@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errorMessage } from '../configs/user-error.ts'
-import { ATTEMPTS, checkedJob, checkedResult, jobCancelled, jobFailed, RETRY_PAUSE_MS, type Job, type JobQueue, type WorkOptions } from './job-queue.ts'
+import { ATTEMPTS, checkedJob, checkedResult, jobCancelled, jobFailed, RETRY_PAUSE_MS, type Job, type JobQueue, type SubmitOptions, type WorkOptions } from './job-queue.ts'
 
 /** A job that is not done. */
 interface Pending {
@@ -14,69 +14,89 @@ interface Pending {
   reject(error: Error): void
 }
 
+/** Jobs that wait, first come, first served. */
+interface Line {
+  put(pending: Pending): void
+  /** The next one, or undefined once `signal` is aborted. */
+  take(signal: AbortSignal): Promise<Pending | undefined>
+  /** All that wait now, out of the line. */
+  clear(): Pending[]
+}
+
+function openLine(): Line {
+  const waiting: Pending[] = []
+  let news = Promise.withResolvers<void>()
+  return {
+    put: (pending) => {
+      waiting.push(pending)
+      news.resolve()
+      news = Promise.withResolvers()
+    },
+    async take(signal) {
+      const stopped = signal.aborted ? Promise.resolve() : once(signal, 'abort')
+      while (!signal.aborted) {
+        const next = waiting.shift()
+        if (next !== undefined) return next
+        await Promise.race([news.promise, stopped])
+      }
+      return undefined
+    },
+    clear: () => waiting.splice(0),
+  }
+}
+
 /** A queue in the memory of this process: its workers are started by the same command, and its jobs end with it. */
 export function openLocalQueue(): JobQueue {
-  const waiting: Pending[] = []
+  const line = openLine()
   const ids = new Set<string>()
-  let news = Promise.withResolvers<void>()
   let slots = 0
-  const put = (pending: Pending): void => {
-    waiting.push(pending)
-    news.resolve()
-    news = Promise.withResolvers()
-  }
-  const take = async (signal: AbortSignal): Promise<Pending | undefined> => {
-    const stopped = signal.aborted ? Promise.resolve() : once(signal, 'abort')
-    while (!signal.aborted) {
-      const next = waiting.shift()
-      if (next !== undefined) return next
-      await Promise.race([news.promise, stopped])
-    }
-    return undefined
-  }
-  const slot = async (options: WorkOptions): Promise<void> => {
-    for (let next = await take(options.signal); next !== undefined; next = await take(options.signal)) {
-      if (!next.cancelled.signal.aborted) await attempt(next, options, put)
-    }
-  }
   return {
-    async submit(kind, given, { report = () => {}, signal } = {}) {
+    async submit(kind, given, options = {}) {
       const job = checkedJob(kind, given)
       if (ids.has(job.id)) throw new RangeError(`Job ${job.id} is in the queue already`)
       ids.add(job.id)
-      const { promise, resolve, reject } = Promise.withResolvers<unknown>()
-      const cancelled = new AbortController()
-      const cancel = (): void => {
-        cancelled.abort()
-        reject(jobCancelled(job))
-      }
-      signal?.addEventListener('abort', cancel, { once: true })
-      if (signal?.aborted === true) cancel()
-      else put({ job, failures: 0, report, cancelled, resolve, reject })
       try {
-        return checkedResult(kind, job.id, await promise)
+        return checkedResult(kind, job.id, await wait(line, job, options))
       } finally {
-        signal?.removeEventListener('abort', cancel)
         ids.delete(job.id)
       }
     },
     async work(options) {
       slots += options.concurrency
       try {
-        await Promise.all(Array.from({ length: options.concurrency }, () => slot(options)))
+        await Promise.all(Array.from({ length: options.concurrency }, () => serve(line, options)))
       } finally {
         slots -= options.concurrency
       }
     },
     workers: async () => slots,
     async [Symbol.asyncDispose]() {
-      for (const { job, reject } of waiting.splice(0)) reject(jobCancelled(job))
+      for (const { job, reject } of line.clear()) reject(jobCancelled(job))
     },
   }
 }
 
+async function wait(line: Line, job: Job, { report = () => {}, signal }: SubmitOptions): Promise<unknown> {
+  if (signal?.aborted === true) throw jobCancelled(job)
+  const { promise, resolve, reject } = Promise.withResolvers<unknown>()
+  const cancelled = new AbortController()
+  const cancel = (): void => {
+    cancelled.abort()
+    reject(jobCancelled(job))
+  }
+  signal?.addEventListener('abort', cancel, { once: true })
+  line.put({ job, failures: 0, report, cancelled, resolve, reject })
+  return promise.finally(() => signal?.removeEventListener('abort', cancel))
+}
+
+async function serve(line: Line, options: WorkOptions): Promise<void> {
+  for (let next = await line.take(options.signal); next !== undefined; next = await line.take(options.signal)) {
+    if (!next.cancelled.signal.aborted) await attempt(next, options, line)
+  }
+}
+
 /** One run of a job: it is done, cancelled, failed for good, or put back. */
-async function attempt(pending: Pending, { run, tell }: WorkOptions, put: (pending: Pending) => void): Promise<void> {
+async function attempt(pending: Pending, { run, tell }: WorkOptions, line: Line): Promise<void> {
   const { job, report, cancelled } = pending
   tell?.({ job, state: 'started' })
   try {
@@ -96,6 +116,6 @@ async function attempt(pending: Pending, { run, tell }: WorkOptions, put: (pendi
       return
     }
     await sleep(RETRY_PAUSE_MS)
-    put(pending)
+    line.put(pending)
   }
 }

@@ -1,6 +1,7 @@
 import { appendFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
+import { UserError } from '../configs/user-error.ts'
 import { jobHandler, jobProcesses, serveJobs } from './job-process.ts'
 import { openJobQueue, type JobKind } from './job-queue.ts'
 
@@ -36,7 +37,7 @@ const HANDLERS = [
   jobHandler(poison, async (data) => {
     begin(data)
     if (data.how === 'exit') process.exit(7)
-    throw new RangeError(`no good in ${data.id}`)
+    throw new UserError(`no good in ${data.id}`)
   }),
 ]
 
