@@ -25,13 +25,13 @@ test.each([1, 3])('two scorers of a group over %i partitions: the second takes o
   await expectTakeover(world, 500)
 })
 
-test('a scorer that is stopped, replaced and goes on harms nothing', { timeout: 120_000 }, async () => {
+test('a scorer that is stopped, replaced and goes on harms nothing', { timeout: 180_000 }, async () => {
   const log = await mkdtemp(join(tmpdir(), 'fd-log-'))
   try {
     await using world = await makeWorld({
       ...size, liveDays: 40, scorer: { maxBatch: 64, checkpointEveryMs: 40, partitions: 3 }, environment: { FD_EVENT_LOG: `lmdb:${log}?session=2` },
     })
-    await expectStoppedScorerHarmless(world, 500)
+    await expectStoppedScorerHarmless(world, { rate: 500, patienceMs: 8000 })
   } finally {
     await rm(log, { recursive: true })
   }

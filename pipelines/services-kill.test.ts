@@ -49,6 +49,6 @@ describe.runIf(kafka !== undefined && redis !== undefined)('on Kafka and Redis',
 
   test('a scorer that is stopped, replaced and goes on harms nothing', { timeout: 180_000 }, async () => {
     await using world = await makeServiceWorld({ customers: 300, terminals: 500, liveDays: 30, scorer: { maxBatch: 256, checkpointEveryMs: 100, partitions: 3 } })
-    await expectStoppedScorerHarmless(world, 500)
+    await expectStoppedScorerHarmless(world, { rate: 500, patienceMs: 30_000 })
   })
 })
