@@ -193,6 +193,7 @@ function transactionTests(): void {
     const refused = zombie.commit(0, 2, new Map([['out', [{ value: 'zombie', timestamp: 1 }]]])).then(({ durable }) => durable)
     await expect(refused).rejects.toThrow(/taken over/)
     expect(await valuesOf(log, 'out')).toEqual(['before'])
+    await buryOwner(url, 'g', 'in')
   })
 
   test('a member that the broker has forgotten, and nobody has followed, takes its place again and commits once', async () => {
@@ -218,6 +219,7 @@ function transactionTests(): void {
     }
     await expect(polled()).rejects.toThrow(/taken over/)
     await member[Symbol.asyncDispose]()
+    await buryOwner(url, 'g', 'in')
   })
 }
 
