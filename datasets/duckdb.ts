@@ -1,4 +1,3 @@
-import { DuckDBInstance } from '@duckdb/node-api'
 import type { DuckDBConnection, DuckDBDataChunk } from '@duckdb/node-api'
 
 /** A DuckDB database with one connection. Time zone UTC, results in the order of their source. */
@@ -32,6 +31,8 @@ export interface ColumnChunk {
  * @param options DuckDB's settings, such as `memory_limit: '1GB'`, `threads: '1'`, `temp_directory`.
  */
 export async function openDatabase(file = ':memory:', options: Record<string, string> = {}): Promise<Database> {
+  // Loaded when first needed: a command that lists or describes what there is starts without it.
+  const { DuckDBInstance } = await import('@duckdb/node-api')
   const instance = await DuckDBInstance.create(file, options)
   const connection = await instance.connect()
   await connection.run("SET TimeZone = 'UTC'")

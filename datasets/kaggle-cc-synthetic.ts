@@ -3,7 +3,6 @@ import type { Config } from '../configs/config.ts'
 import type { Dataset } from './dataset.ts'
 import { fileDataset, locateFile } from './file-dataset.ts'
 import { COMPONENTS, KAGGLE_CC_ROWS, KAGGLE_CC_SCHEMA } from './kaggle-cc.ts'
-import { openParquetWriter } from './parquet.ts'
 import type { Random } from './random.ts'
 import { randomStream } from './random.ts'
 
@@ -53,6 +52,7 @@ export function kaggleCcSynthetic(config: Config, data?: string): Dataset {
  * @param rows how many of each class; the default is the original's.
  */
 export async function writeKaggleCcSynthetic(file: string, rows = KAGGLE_CC_ROWS, seed = SEED): Promise<void> {
+  const { openParquetWriter } = await import('./parquet.ts')
   await using writer = await openParquetWriter(file, [...COLUMNS, { name: 'Class', type: 'INTEGER' }])
   const random = randomStream(seed)
   const moments = eventTimes(random, rows)

@@ -3,7 +3,6 @@ import { setImmediate } from 'node:timers/promises'
 import type { Config } from '../configs/config.ts'
 import { UserError } from '../configs/user-error.ts'
 import type { ParquetColumn } from './parquet.ts'
-import { openParquetWriter } from './parquet.ts'
 import type { Random } from './random.ts'
 import { randomStream } from './random.ts'
 import type { TerminalMap } from './terminal-map.ts'
@@ -121,6 +120,7 @@ export function simulatedFile(config: Config): string {
  */
 export async function simulateToParquet(options: SimulatorOptions, file: string, report?: (days: number) => void): Promise<SimulationReport> {
   withDefaults(options)
+  const { openParquetWriter } = await import('./parquet.ts')
   await using writer = await openParquetWriter(file, COLUMNS)
   const made: SimulationReport = { transactions: 0, frauds: 0 }
   for (const { day, size, firstId, time, customer, terminal, amount, scenario } of simulate(options)) {

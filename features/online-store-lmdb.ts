@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { openEnvironment, type Bytes, type Environment } from '../configs/lmdb.ts'
 import { UserError } from '../configs/user-error.ts'
-import { takenState, type Base, type Checkpoint, type EntityState, type GroupPartition, type GroupState, type OnlineStore, type OwnedState } from './online-store.ts'
+import { replacedState, takenState, type Base, type Checkpoint, type EntityState, type GroupPartition, type GroupState, type OnlineStore, type OwnedState } from './online-store.ts'
 import { fromRecord, toRecord } from './store-record.ts'
 
 /** Keys in one transaction of `publish`: large enough to amortise the commit, small enough to let others write in between. */
@@ -59,11 +59,23 @@ function takeState(parts: Parts, base: Base, place: GroupPartition): OwnedState 
   const owner = text(randomUUID())
   // First the name, then the look: what is read afterwards, nobody else changes.
   environment.write(() => records.putSync(text(ownerRecord(scope)), owner))
+  const state = openState(parts, base, place)
+  const ownerNow = (): Buffer => {
+    const now = records.getBinary(text(ownerRecord(scope)))
+    // It goes with the base.
+    if (now === undefined) throw replacedState(place)
+    return now
+  }
   return {
-    ...openState(parts, base, place),
+    ...state,
+    read: async (view, keys) => {
+      const found = await state.read(view, keys)
+      environment.read(ownerNow)
+      return found
+    },
     write: async (changed, checkpoint) =>
       environment.write(() => {
-        if (records.getBinary(text(ownerRecord(scope)))?.equals(owner) !== true) throw takenState(place)
+        if (!ownerNow().equals(owner)) throw takenState(place)
         putStates(states, scope, changed)
         records.putSync(text(checkpointRecord(scope)), text(toRecord(checkpoint)))
       }),

@@ -82,6 +82,8 @@ export interface GroupState {
  * which would count their events twice.
  */
 export interface OwnedState extends GroupState, Disposable {
+  /** As above. @throws UserError when the base was removed meanwhile: without it every customer would look new. */
+  read(view: string, keys: readonly (number | string)[]): Promise<(Uint8Array | undefined)[]>
   /**
    * Writes the states and the checkpoint in one step, durable when the promise settles: after a kill both are there, or neither.
    * The bytes must not change before.
@@ -94,8 +96,13 @@ export interface OwnedState extends GroupState, Disposable {
 /** The error of a writer that has been replaced. */
 export function takenState({ group, topic, partition }: GroupPartition): UserError {
   return new UserError(
-    `Another process has taken over the state of partition ${partition} of "${topic}" for group "${group}", or it was removed (by newer backfills, or with all else of its server); nothing was written by this one. Start it again: fd score`,
+    `Another process has taken over the state of partition ${partition} of "${topic}" for group "${group}"; nothing was written by this one. Start it again: fd score`,
   )
+}
+
+/** The error of a reader or writer on a base that is no more. */
+export function replacedState({ group }: GroupPartition): UserError {
+  return new UserError(`The features that group "${group}" was reading are gone: newer backfills have replaced them. Start the command again; it goes on from the newest: fd score`)
 }
 
 /**

@@ -4,7 +4,7 @@ import type { RedisConnection } from '../configs/redis.ts'
 import { UserError } from '../configs/user-error.ts'
 import { checkpointKey, entityKey, ownerKey, viewStem, type ServiceKeys } from './redis-keys.ts'
 import { readRecord, recordText, type StoredBase } from './redis-record.ts'
-import { takenState, type Checkpoint, type EntityState, type GroupPartition, type GroupState, type OwnedState } from './online-store.ts'
+import { replacedState, takenState, type Checkpoint, type EntityState, type GroupPartition, type GroupState, type OwnedState } from './online-store.ts'
 
 /** Keys in one MGET: a batch of 256 is two commands, and the server answers the first while the second is written. */
 const BATCH = 128
@@ -48,19 +48,24 @@ export async function takeRedisState(connection: RedisConnection, keys: ServiceK
   })
   const run: Run = (attempt) => connection.run((redis) => (lost === undefined ? attempt(redis) : Promise.reject(lost)))
   const read = stateReader(run, keys, load, own, () => hasOwn)
+  // The name goes with its base, or with all that the server has.
+  const gone = async (): Promise<UserError> => {
+    const newest = readRecord<StoredBase>(await run((redis) => redis.get(keys.base)), keys.base)
+    return (newest?.version ?? 0) > base.version ? replacedState(place) : lostFeatures(connection, place)
+  }
   return {
     base,
     checkpoint: opened,
     read: async (view, wanted) => {
       // In an emptied server every customer looks new. The name is asked for behind what is read: as long as it is there, the rest was.
       const [states, named] = await Promise.all([read(view, wanted), run((redis) => redis.exists(ownerKey(own)))])
-      if (named === 0) throw (lost ??= lostFeatures(connection, place))
+      if (named === 0) throw (lost ??= await gone())
       return states
     },
     write: async (states, checkpoint) => {
       hasOwn = true
       const outcome = await run(stateWrite(own, owner, states, checkpoint))
-      if (outcome === NAME_GONE) throw (lost ??= lostFeatures(connection, place))
+      if (outcome === NAME_GONE) throw (lost ??= await gone())
       if (outcome === TAKEN) throw takenState(place)
       acknowledged = checkpoint
     },

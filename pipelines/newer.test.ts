@@ -58,13 +58,14 @@ test.each<[string, string, string, string, (bytes: Buffer) => Buffer, string[], 
 })
 
 test('what an fd before forms had numbers wrote is read', async () => {
-  const putBack = await tamper('online', 'records', '', (bytes) => {
+  const formless = (bytes: Buffer): Buffer => {
     const { form: _, ...older } = JSON.parse(bytes.toString()) as { form: number }
     return Buffer.from(JSON.stringify(older))
-  })
+  }
+  const putBack = [await tamper('online', 'records', 'base/card', formless), await tamper('online', 'records', 'checkpoint/', formless)]
   await world.fd('score', '--until-idle')
   expect(JSON.parse(await world.fd('features', 'verify', '--json'))).toMatchObject({ transactions: 500, differences: 0, duplicates: 0, missing: 0 })
-  await putBack()
+  for (const back of putBack) await back()
 })
 
 test('a model card, and a registry, of a newer fd', async () => {

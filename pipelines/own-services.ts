@@ -27,7 +27,8 @@ const GUARD = `
   const { killProcess } = await import(module)
   process.stdin.resume().on('close', () => {
     for (const name of readdirSync(home + '/services', { withFileTypes: true })) if (name.isDirectory()) killProcess(home + '/services/' + name.name)
-    rmSync(home, { recursive: true, force: true, maxRetries: 5 })
+    // The last threads of a killed server may still write.
+    setTimeout(() => rmSync(home, { recursive: true, force: true, maxRetries: 5 }), 1000)
   })`
 
 /**

@@ -16,6 +16,9 @@ const inCi = CI !== undefined
 // long, less of it, and without the tests that wait most.
 const [customers, rate, rounds, awaySeconds, least] = inCi ? [1900, 2000, 2, 30, 100_000] : [300, 400, 1, 3, 0]
 
+/** Transactions a second where not their number but the time matters: the stream must outlast outages on a slow machine. */
+const SLOW = 300
+
 const next = random(11)
 /** Some time in the stream's life, so that a fault meets any step of a commit or checkpoint. */
 const awhile = (): Promise<void> => wait(300 + next() * 900)
@@ -71,7 +74,7 @@ describe.runIf(lacking === undefined)('Kafka and Redis that fail while transacti
   })
 
   test(`Redis, then the broker, gone for ${awaySeconds} s: said on stderr, when it goes and when it is back`, { timeout: 300_000 }, async () => {
-    const { said } = await expectNoTraceOf(await freshWorld(), { rate: rate / 2, whole: false }, async (scorer) => {
+    const { said } = await expectNoTraceOf(await freshWorld(), { rate: SLOW, whole: false }, async (scorer) => {
       await servers.stop('redis')
       await scorer.says('Lost the connection to Redis')
       await wait(awaySeconds * 1000)
@@ -91,7 +94,7 @@ describe.runIf(lacking === undefined)('Kafka and Redis that fail while transacti
 
   test('a broker and a Redis that stay away longer than the URL says: the scorer ends and says so, the next one goes on', { timeout: 180_000 }, async () => {
     const world = await freshWorld()
-    const stream = startStream(world, rate)
+    const stream = startStream(world, SLOW)
     for (const name of ['kafka', 'redis'] as const) {
       const impatient = world.with(places(servers, world.name, name === 'kafka' ? { patience: 2 } : { outageMs: 2000 }))
       const scorer = impatient.start('score', '--group', 'harmed')
@@ -111,7 +114,7 @@ describe.runIf(lacking === undefined)('Kafka and Redis that fail while transacti
 
   test('a Redis without memory: the scorer ends and says what to do; with memory again the next one goes on', { timeout: 180_000 }, async () => {
     const world = await freshWorld()
-    const stream = startStream(world, rate)
+    const stream = startStream(world, SLOW)
     const scorer = world.start('score', '--group', 'harmed')
     await scorer.says(UNDER_WAY)
     await redis('CONFIG', 'SET', 'maxmemory', '1mb')
@@ -132,7 +135,7 @@ describe.runIf(lacking === undefined)('Kafka and Redis that fail while transacti
   ]
   test.each(wipes.filter(([, runs]) => runs))('a Redis %s: no feature is computed from the void; once history is back, the log is folded again', { timeout: 180_000 }, async (_name, _runs, wipe) => {
     const world = await freshWorld()
-    const stream = startStream(world, rate)
+    const stream = startStream(world, SLOW)
     const scorer = world.start('score', '--group', 'harmed')
     await scorer.says(UNDER_WAY)
     await wipe()
@@ -146,7 +149,7 @@ describe.runIf(lacking === undefined)('Kafka and Redis that fail while transacti
   test.runIf(servers.get('s3').missing() === undefined)('an S3 server killed with -9 while the archive writes: it goes on, and the lake has every record once', { timeout: 180_000 }, async () => {
     await servers.start('s3')
     const { world, lakeOffsets } = await lakeWorld()
-    const stream = startStream(world, rate)
+    const stream = startStream(world, SLOW)
     const archived = world.start('archive', '--records', '300', '--every', '1')
     await archived.says('archived')
     for (let round = 0; round < 2; round++) {
@@ -180,7 +183,7 @@ describe.runIf(lacking === undefined)('Kafka and Redis that fail while transacti
     await servers.start('mlflow')
     const world = (await freshWorld()).with(servers.get('mlflow').environment)
     await promoted(world)
-    const stream = startStream(world, rate)
+    const stream = startStream(world, SLOW)
     const scorer = world.start('score', '--group', 'harmed')
     await scorer.says(UNDER_WAY)
     await servers.kill('mlflow')

@@ -1,12 +1,13 @@
 /**
- * A backlog of transactions from Kafka to Kafka through one `fd score`, its state in Redis, and the same records produced by
- * @platformatic/kafka's own Producer to the same broker, in the same batches; runs are interleaved. Then the same backlog on
- * the embedded log and store, to tell what the servers cost. Prints JSON.
+ * A backlog of transactions from Kafka to Kafka through one `fd score`, its state in Redis; beside it @platformatic/kafka's own
+ * Producer, which sends to the same broker, in the same batches, the predictions that a scorer has written (the same work for
+ * the broker, without transactions), and the transactions themselves; and the same backlog on the embedded log and
+ * store, which tells what the servers cost. Runs are interleaved. Prints JSON.
  */
 import { ProduceAcks, Producer } from '@platformatic/kafka'
 import type { Config } from '../configs/config.ts'
 import { openEventLog, type EventLog } from '../datasets/event-log.ts'
-import { TRANSACTIONS } from '../serving/batch.ts'
+import { PREDICTIONS, TRANSACTIONS } from '../serving/batch.ts'
 import { makeBenchWorld, median } from './bench-world.ts'
 import { runFd } from './fd-process.ts'
 import { ownServices } from './own-services.ts'
@@ -22,10 +23,10 @@ interface Message {
   value: Buffer
 }
 
-/** What the input topic holds, in batches as large as the scorer's. */
-async function messagesOf(log: EventLog, maxRecords: number): Promise<Message[][]> {
+/** What a topic holds, in batches as large as the scorer's. */
+async function messagesOf(log: EventLog, topic: string, maxRecords: number): Promise<Message[][]> {
   const batches: Message[][] = []
-  for await (const { size, bytes, keyStart, valueStart, valueEnd } of log.read(TRANSACTIONS, 0, { maxRecords })) {
+  for await (const { size, bytes, keyStart, valueStart, valueEnd } of log.read(topic, 0, { maxRecords })) {
     batches.push(Array.from({ length: size }, (_, i) => ({ key: bytes.subarray(keyStart[i], valueStart[i]), value: bytes.subarray(valueStart[i], valueEnd[i]) })))
   }
   return batches
@@ -60,14 +61,22 @@ const embedded = { ...config, eventLog: `lmdb:${config.home}/log`, onlineStore: 
 await using log = await openEventLog(config.eventLog)
 await using embeddedLog = await openEventLog(embedded.eventLog)
 for (const each of [log, embeddedLog]) await replay(each, world.dataset, { from: Date.UTC(2018, 6, 25), limit: TRANSACTIONS_SENT, signal: new AbortController().signal })
-const batches = await messagesOf(log, config.scorer.maxBatch)
-const messages = batches.flat()
-const [ours, theirs, local]: [number[], number[], number[]] = [[], [], []]
+await scored(config, 'warm-up')
+const peers = { predictions: await messagesOf(log, PREDICTIONS, config.scorer.maxBatch), transactions: await messagesOf(log, TRANSACTIONS, config.scorer.maxBatch) }
+const rates: Record<'scorer' | 'embedded' | keyof typeof peers, number[]> = { scorer: [], predictions: [], transactions: [], embedded: [] }
 for (let run = 0; run < RUNS; run++) {
-  ours.push(await scored(config, `run-${run}`))
-  await log.createTopic(`client-${run}`)
-  theirs.push(await produced(environment['KAFKA_BROKERS'], `${PREFIX}client-${run}`, batches))
-  local.push(await scored(embedded, `run-${run}`))
+  rates.scorer.push(await scored(config, `run-${run}`))
+  for (const name of ['predictions', 'transactions'] as const) {
+    await log.createTopic(`${name}-${run}`)
+    rates[name].push(await produced(environment['KAFKA_BROKERS'], `${PREFIX}${name}-${run}`, peers[name]))
+  }
+  rates.embedded.push(await scored(embedded, `run-${run}`))
+}
+const shown = (name: keyof typeof rates): { perSecond: number; runs: number[] } => ({ perSecond: Math.round(median(rates[name])), runs: rates[name].map(Math.round) })
+const producer = (name: keyof typeof peers): unknown => {
+  const messages = peers[name].flat()
+  const bytes = Math.round(messages.reduce((sum, { key, value }) => sum + key.length + value.length, 0) / messages.length)
+  return { bytesOfAMessage: bytes, ...shown(name), ratio: Number((median(rates.scorer) / median(rates[name])).toFixed(3)) }
 }
 console.log(
   JSON.stringify({
@@ -75,11 +84,11 @@ console.log(
     machine: world.machine,
     dataset: world.dataset.name,
     transactions: TRANSACTIONS_SENT,
-    bytesOfAMessage: Math.round(messages.reduce((sum, { key, value }) => sum + key.length + value.length, 0) / messages.length),
-    scorer: { transactionsPerSecond: Math.round(median(ours)), runs: ours.map(Math.round) },
-    clientProducer: { messagesPerSecond: Math.round(median(theirs)), runs: theirs.map(Math.round) },
-    embedded: { transactionsPerSecond: Math.round(median(local)), runs: local.map(Math.round) },
-    ratio: median(ours) / median(theirs),
-    ratioToEmbedded: median(ours) / median(local),
+    maxBatch: config.scorer.maxBatch,
+    aimOfTheRatio: 0.5,
+    scorer: shown('scorer'),
+    producerOfPredictions: producer('predictions'),
+    producerOfTransactions: producer('transactions'),
+    embeddedScorer: { ...shown('embedded'), ratio: Number((median(rates.scorer) / median(rates.embedded)).toFixed(3)) },
   }, null, 2),
 )
