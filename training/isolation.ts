@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { UserError } from '../configs/user-error.ts'
 import { randomStream, type Random } from '../datasets/random.ts'
+import { completeScores, completeTrees } from './complete-trees.ts'
 import { encode } from './encoder.ts'
 import { defineEstimator } from './estimator.ts'
 import { exponentialLink } from './link.ts'
@@ -8,7 +9,7 @@ import { finishRound, type Report } from './progress.ts'
 import { fitRarities } from './rarity.ts'
 import { thresholdTrees, type ThresholdTrees } from './threshold-trees.ts'
 import { fittedTrees, type FittedTrees } from './tree-estimator.ts'
-import type { Trees } from './tree.ts'
+import { depthOf, type Trees } from './tree.ts'
 
 /** Parameters of the isolation forest with their defaults, which are those of Liu, Ting and Zhou. */
 export const isolationParams = z.strictObject({
@@ -29,7 +30,10 @@ export const isolation = defineEstimator({
     if (set.rows < 2) throw new UserError(`An isolation forest needs rows to part, and there ${set.rows === 1 ? 'is one' : 'are no rows'} to fit on. Use a longer training period.`)
     const encoder = fitRarities(set)
     const trees = await fitIsolation(encode(encoder, set.x, set.names.length), set.names.length, params, seed, report)
-    return { ...fittedTrees({ names: set.names, encoder, trees, link: 'mean' }), link: exponentialLink }
+    const model = fittedTrees({ names: set.names, encoder, trees, link: 'mean' })
+    const complete = completeTrees(trees, set.names.length, depthOf(trees))
+    const margins = complete && ((x: Float32Array) => completeScores(complete, encode(encoder, x, set.names.length)).map((sum) => sum / params.trees))
+    return { ...model, ...(margins && { margins }), link: exponentialLink }
   },
 })
 
