@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { UserError } from '../configs/user-error.ts'
 import { randomStream, type Random } from '../datasets/random.ts'
-import { completeScores, completeTrees } from './complete-trees.ts'
+import { bitScores, bitTrees } from './bit-trees.ts'
 import { encode } from './encoder.ts'
 import { defineEstimator } from './estimator.ts'
 import { exponentialLink } from './link.ts'
@@ -9,7 +9,7 @@ import { finishRound, type Report } from './progress.ts'
 import { fitRarities } from './rarity.ts'
 import { thresholdTrees, type ThresholdTrees } from './threshold-trees.ts'
 import { fittedTrees, type FittedTrees } from './tree-estimator.ts'
-import { depthOf, type Trees } from './tree.ts'
+import type { Trees } from './tree.ts'
 
 /** Parameters of the isolation forest with their defaults, which are those of Liu, Ting and Zhou. */
 export const isolationParams = z.strictObject({
@@ -31,8 +31,8 @@ export const isolation = defineEstimator({
     const encoder = fitRarities(set)
     const trees = await fitIsolation(encode(encoder, set.x, set.names.length), set.names.length, params, seed, report)
     const model = fittedTrees({ names: set.names, encoder, trees, link: 'mean' })
-    const complete = completeTrees(trees, set.names.length, depthOf(trees))
-    const margins = complete && ((x: Float32Array) => completeScores(complete, encode(encoder, x, set.names.length)).map((sum) => sum / params.trees))
+    const bits = bitTrees(trees, set.names.length)
+    const margins = bits && ((x: Float32Array) => bitScores(bits, encode(encoder, x, set.names.length)).map((sum) => sum / params.trees))
     return { ...model, ...(margins && { margins }), link: exponentialLink }
   },
 })
