@@ -10,7 +10,10 @@ import { splitRows } from '../training/split.ts'
 import { openOutput } from './output.ts'
 import { buildTrainingSet } from './train.ts'
 
-/** A set written for the contest: parts `train` and `test`, and where models are searched for `early` and `valid`, into which `train` falls. */
+/**
+ * A set written for the contest: parts `train` and `test`, in time; `all` of both where time is measured; and where models are searched
+ * for `early` and `valid`, into which `train` falls.
+ */
 export interface ContestSet {
   name: string
   folder: string
@@ -56,7 +59,7 @@ export async function sharedSet(config: Config, name: string, file: string): Pro
 function ordered(folder: string, name: string, set: TrainingSet): ContestSet {
   const first = Math.floor(set.rows * TRAIN_SHARE)
   const rows = Int32Array.from({ length: set.rows }, (_, row) => row)
-  return write(folder, name, set, { train: rows.subarray(0, first), test: rows.subarray(first) })
+  return write(folder, name, set, { train: rows.subarray(0, first), test: rows.subarray(first), all: rows })
 }
 
 function searched(folder: string, name: string, set: TrainingSet, train: Int32Array, test: Int32Array): ContestSet {

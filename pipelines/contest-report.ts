@@ -72,7 +72,7 @@ export function reportOf(about: { machine: string; versions: string[]; command: 
     '## Aims', table(['what', 'aim', 'measured', 'met'], aimsOf(timings, found).map(({ what, aim, measured, met }) => [what, aim, measured.toFixed(3), met ? 'yes' : 'no'])),
     '## Data', table(['set', 'features', 'train rows / frauds', 'test rows / frauds'], shapes),
     '## Time and memory',
-    'Boosting: 100 rounds of depth 6 at rate 0.1, about 255 bins, all rows and features. Forest: 100 trees of depth 12 on a third of the features at each split. Isolation: 100 trees of 256 rows. Memory is the peak of the process, and what fitting and scoring added to the data already read.',
+    'Boosting: 100 rounds of depth 6 at rate 0.1, about 255 bins, all rows and features. Forest: 100 trees of depth 12 on a third of the features at each split. Isolation: 100 trees of 256 rows, fitted on all rows and scoring them. Memory is the peak of the process, and what fitting and scoring added to the data already read.',
     table(['set', 'task', 'threads', 'contestant', 'fit s', 'CPU s', 'score s', 'peak MB', 'added MB', 'average precision'], times),
     '## Average precision with the same search',
     'Every contestant is given the same random draws of parameters; the best on the latest fifth of the training rows is fitted again on all of them, with several seeds, and judged on the test rows (median, least and most).',

@@ -13,6 +13,11 @@ export const PEERS = [
   'numpy==2.4.6', 'scipy==1.17.1', 'joblib==1.6.0', 'threadpoolctl==3.8.0', 'narwhals==2.28.0', 'cloudpickle==3.1.2',
 ]
 
+/** Where the peers are installed, shared by all homes. */
+export function peersFolder(cache: string): string {
+  return join(cache, `peers-${PEERS.slice(0, 3).join('-').replaceAll('==', '-')}`)
+}
+
 /** Average precision on the part that was scored, beside what it took. */
 export type Result = Outcome & { averagePrecision: number }
 

@@ -1,8 +1,22 @@
 import { tmpdir } from 'node:os'
 import { expect, test } from 'vitest'
+import { openOnnxModel } from '../serving/onnx-model.ts'
+import { trainCandidate } from '../training/candidate.ts'
 import { estimatorNames, findEstimator } from '../training/catalog.ts'
+import { plantedSet } from '../training/planted-set.ts'
 import { runFd } from './fd-process.ts'
 import { trainCommand } from './train.ts'
+
+const set = plantedSet({ rows: 1200, features: 4, frauds: 120, missing: 0.1, categories: 6 }, 1)
+const FEW: Record<string, Record<string, number>> = { boosting: { rounds: 5 }, neural: { epochs: 2 }, autoencoder: { epochs: 2 } }
+
+test.each(estimatorNames().flatMap((name) => [undefined, 'isotonic' as const, 'platt' as const].map((method) => ({ name, method }))))('the scorer serves $name, calibrated by $method, alike in every batch', async ({ name, method }) => {
+  const request = { estimator: name, params: FEW[name] ?? { trees: 5 }, split: { kind: 'ordered', trainShare: 0.6 }, seed: 1, alertsPerDay: 20, ...(method && { calibration: { method, share: 0.4 } }) } as const
+  const { onnx, holdout, signature } = await trainCandidate(set, request, () => true)
+  await using model = await openOnnxModel(onnx, name, { input: signature.input.name, output: signature.outputs[0].name, width: 5 })
+  const first = holdout.rows[0]
+  for (const rows of [1, 7, 256]) expect(await model.score(set.x.slice(first * 5, (first + rows) * 5), rows)).toEqual(holdout.scores.slice(0, rows))
+})
 
 test('the help of fd train names every estimator', () => {
   const help = trainCommand().helpInformation().replaceAll(/\s+/g, ' ')

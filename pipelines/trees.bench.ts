@@ -10,7 +10,7 @@ import { loadConfig, PROJECT_ROOT, withHome } from '../configs/config.ts'
 import { CONTESTANTS, type ContestParams, type Task } from './contest.ts'
 import { accuracySets, type ContestSet, sharedSet, speedSets } from './contest-data.ts'
 import { aimsOf, reportOf, type Timing } from './contest-report.ts'
-import { PEERS, runJob } from './contest-run.ts'
+import { PEERS, peersFolder, runJob } from './contest-run.ts'
 import { type Found, PLAIN, search } from './contest-search.ts'
 import { installPython } from './python-environment.ts'
 
@@ -22,7 +22,7 @@ const SPEED_PARAMS: Record<Task, ContestParams> = { boosting: PLAIN, forest: { .
 const note = (line: string): void => void process.stderr.write(`${line}\n`)
 const folder = await mkdtemp(join(tmpdir(), 'fd-trees-'))
 const config = withHome(loadConfig(), folder)
-const python = join(config.cache, `peers-${PEERS.slice(0, 3).join('-').replaceAll('==', '-')}`)
+const python = peersFolder(config.cache)
 try {
   await installPython(python, PEERS, { exact: true })
   const handbook = quick ? undefined : await sharedSet(config, 'handbook', 'handbook-raw.parquet')
@@ -54,12 +54,17 @@ function measure(set: ContestSet): Timing[] {
         for (const { contestant, runs: own } of timings) {
           if (task === 'forest' && contestant !== 'fd' && run > 0) continue
           note(`${set.name}: ${task}, ${contestant}, ${threads} threads, run ${run + 1} of ${runs}`)
-          own.push(runJob({ task, contestant, folder: set.folder, features: set.features, fit: 'train', score: 'test', params: SPEED_PARAMS[task], threads }, python))
+          own.push(runJob({ task, contestant, folder: set.folder, features: set.features, ...partsOf(task), params: SPEED_PARAMS[task], threads }, python))
         }
       }
       return timings
     }),
   )
+}
+
+/** An isolation forest is asked how odd the rows are that it was fitted on. */
+function partsOf(task: Task): { fit: string; score: string } {
+  return task === 'isolation' ? { fit: 'all', score: 'all' } : { fit: 'train', score: 'test' }
 }
 
 function judge(set: ContestSet): Found[] {

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { UserError } from '../configs/user-error.ts'
 import { randomStream, type Random } from '../datasets/random.ts'
+import { bitScores, bitTrees } from './bit-trees.ts'
 import { encode } from './encoder.ts'
 import { defineEstimator } from './estimator.ts'
 import { exponentialLink } from './link.ts'
@@ -29,7 +30,10 @@ export const isolation = defineEstimator({
     if (set.rows < 2) throw new UserError(`An isolation forest needs rows to part, and there ${set.rows === 1 ? 'is one' : 'are no rows'} to fit on. Use a longer training period.`)
     const encoder = fitRarities(set)
     const trees = await fitIsolation(encode(encoder, set.x, set.names.length), set.names.length, params, seed, report)
-    return { ...fittedTrees({ names: set.names, encoder, trees, link: 'mean' }), link: exponentialLink }
+    const model = fittedTrees({ names: set.names, encoder, trees, link: 'mean' })
+    const bits = bitTrees(trees, set.names.length)
+    const margins = bits && ((x: Float32Array) => bitScores(bits, encode(encoder, x, set.names.length)).map((sum) => sum / params.trees))
+    return { ...model, ...(margins && { margins }), link: exponentialLink }
   },
 })
 
