@@ -24,6 +24,7 @@ const HOMES: Record<string, RegExp> = {
   'onnxruntime-node': /^registry\/|^serving\/|^training\//,
   '@aws-sdk/lib-storage': /^datasets\/lake-s3/,
   '@platformatic/kafka': /^datasets\/(event-log-kafka|kafka-)/,
+  'assemblyscript/asc': /^training\/kernel-build/,
   commander: /^pipelines\//,
   '@aws-sdk/client-s3': /^(datasets\/(lake-s3|s3-bucket)|pipelines\/service-s3)/,
 }

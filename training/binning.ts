@@ -1,46 +1,55 @@
-/** Cuts of all rows and of the rarer class, a feature. Together with the missing cut they leave every bin within a byte. */
+import { type Arena, createArena } from './arena.ts'
+import { sortFloats } from './float-sort.ts'
+
+/** The bin of a missing value (NaN), above all bins of numbers. */
+export const MISSING = 255
+/** Cuts of all rows and of the rarer class, a feature: together they leave room for the missing bin within a byte. */
 const CUTS_OF_ALL = 154
 const CUTS_OF_FRAUD = 100
 /** Quantiles of more values than this are taken from every k-th row: their error is far below the width of a bin. */
-const QUANTILE_ROWS = 1 << 18
+const QUANTILE_ROWS = 1 << 17
 
 /**
  * A feature matrix as bytes. `columns[f][row]` is the bin of feature f: the number of cuts below the value, so that
- * `bin <= b` says exactly `x <= cuts[f][b]` in float32, and a split found on bins is the split served.
- *
- * Missing (NaN) is the bin after the last cut: it never satisfies `x <= t` and goes right at every split, in training, in
- * `treeScores` and in ONNX (the false branch). A feature with missing values in training has the last cut Infinity, so that
- * a split may part the missing from all numbers. A constant feature has no cut and never splits.
+ * `bin <= b` says exactly `x <= cuts[f][b]` in float32, and a split found on bins is the split served. NaN has bin 255 and goes
+ * where the split says. A constant feature has no cut, and splits at most its missing values off.
  */
 export interface Bins {
   rows: number
-  /** Per feature: rising float32 thresholds, at most 255. */
+  /** Per feature: rising float32 thresholds, at most 254. */
   cuts: Float32Array[]
+  /** Arrays of `arena`. */
   columns: Uint8Array[]
+  arena: Arena
 }
 
-/** Bins `rows` of the row-major matrix `x` (`rows × features`) with cuts found on the same rows. `y` is 0 or 1. */
+/** Bins the row-major matrix `x` (`rows × features`) with cuts found on the same rows. `y` is 0 or 1. */
 export function binTraining(x: Float32Array, features: number, y: Uint8Array): Bins {
-  const rows = y.length
+  const [rows, arena] = [y.length, createArena()]
   const cuts: Float32Array[] = []
   const columns: Uint8Array[] = []
-  for (let feature = 0; feature < features; feature++) {
-    const values = columnOf(x, features, feature, rows)
-    cuts.push(findCuts(values, y))
-    columns.push(assignBins(values, cuts[feature]))
-  }
-  return { rows, cuts, columns }
-}
-
-/** Bins other rows with the cuts of a training set. */
-export function binWith(cuts: Float32Array[], x: Float32Array, rows: number): Bins {
-  return { rows, cuts, columns: cuts.map((own, feature) => assignBins(columnOf(x, cuts.length, feature, rows), own)) }
-}
-
-function columnOf(x: Float32Array, features: number, feature: number, rows: number): Float32Array {
   const values = new Float32Array(rows)
-  for (let row = 0, at = feature; row < rows; row++, at += features) values[row] = x[at]
-  return values
+  for (let feature = 0; feature < features; feature++) {
+    readColumn(x, features, feature, values)
+    cuts.push(findCuts(values, y))
+    columns.push(arena.bytes(rows))
+    assignBins(values, cuts[feature], columns[feature])
+  }
+  return { rows, cuts, columns, arena }
+}
+
+/** Bins other rows with the cuts of a training set, in its arena. */
+export function binWith({ cuts, arena }: Bins, x: Float32Array, rows: number): Bins {
+  const values = new Float32Array(rows)
+  const columns = cuts.map((own, feature) => {
+    readColumn(x, cuts.length, feature, values)
+    return assignBins(values, own, arena.bytes(rows))
+  })
+  return { rows, cuts, columns, arena }
+}
+
+function readColumn(x: Float32Array, features: number, feature: number, into: Float32Array): void {
+  for (let row = 0, at = feature; row < into.length; row++, at += features) into[row] = x[at]
 }
 
 /**
@@ -49,24 +58,33 @@ function columnOf(x: Float32Array, features: number, feature: number, rows: numb
  * tail, where a tree has to tell them apart.
  */
 export function findCuts(values: Float32Array, y: Uint8Array): Float32Array {
-  const present = values.filter((value) => !Number.isNaN(value))
-  const missing = present.length < values.length ? [Infinity] : []
+  const { present, frauds } = presentValues(values, y)
   const stride = Math.max(1, Math.ceil(present.length / QUANTILE_ROWS))
-  const sorted = (stride === 1 ? present : present.filter((_, i) => i % stride === 0)).sort()
-  const frauds = values.filter((value, row) => y[row] === 1 && !Number.isNaN(value)).sort()
-  const boundaries = distinct(sorted)
-  const cuts =
-    stride === 1 && boundaries.length <= CUTS_OF_ALL + CUTS_OF_FRAUD
-      ? boundaries
-      : mergeCuts(quantiles(sorted, CUTS_OF_ALL), quantiles(frauds, CUTS_OF_FRAUD))
-  return Float32Array.from([...cuts, ...missing])
+  const sorted = sortFloats(stride === 1 ? present : Float32Array.from({ length: Math.ceil(present.length / stride) }, (_, i) => present[i * stride]))
+  const boundaries = stride === 1 ? distinct(sorted) : undefined
+  if (boundaries !== undefined) return Float32Array.from(boundaries)
+  return Float32Array.from(mergeCuts(quantiles(sorted, CUTS_OF_ALL), quantiles(sortFloats(frauds), CUTS_OF_FRAUD)))
 }
 
-/** Thresholds between adjacent distinct values; gives up (one too many) when they are more than cuts allowed. */
-function distinct(sorted: Float32Array): number[] {
+function presentValues(values: Float32Array, y: Uint8Array): { present: Float32Array; frauds: Float32Array } {
+  const [present, frauds] = [new Float32Array(values.length), new Float32Array(values.length)]
+  let [count, fraudCount] = [0, 0]
+  for (let row = 0; row < values.length; row++) {
+    const value = values[row]
+    if (value !== value) continue
+    present[count++] = value
+    if (y[row] === 1) frauds[fraudCount++] = value
+  }
+  return { present: present.subarray(0, count), frauds: frauds.subarray(0, fraudCount) }
+}
+
+/** Thresholds between adjacent distinct values; undefined when they are more than cuts allowed. */
+function distinct(sorted: Float32Array): number[] | undefined {
   const cuts: number[] = []
-  for (let i = 1; i < sorted.length && cuts.length <= CUTS_OF_ALL + CUTS_OF_FRAUD; i++) {
-    if (sorted[i] !== sorted[i - 1]) cuts.push(between(sorted[i - 1], sorted[i]))
+  for (let i = 1; i < sorted.length; i++) {
+    if (sorted[i] === sorted[i - 1]) continue
+    if (cuts.length === CUTS_OF_ALL + CUTS_OF_FRAUD) return undefined
+    cuts.push(between(sorted[i - 1], sorted[i]))
   }
   return cuts
 }
@@ -104,18 +122,17 @@ function between(low: number, high: number): number {
 }
 
 /**
- * The bin of each value. A table over the upper half of the float's bits says where to start, and a short scan ends the
- * search: about three times as fast as bisection, whose branches on real data are coin tosses.
+ * Writes the bin of each value into `bins`, and returns it. A table over the upper half of the float's bits says where to
+ * start, and a short scan ends the search: about three times as fast as bisection, whose branches on real data are coin tosses.
  */
-export function assignBins(values: Float32Array, cuts: Float32Array): Uint8Array {
-  const bins = new Uint8Array(values.length)
+export function assignBins(values: Float32Array, cuts: Float32Array, bins: Uint8Array): Uint8Array {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length)
   const start = startTable(cuts)
   const last = cuts.length
   for (let row = 0; row < values.length; row++) {
     const value = values[row]
     if (value !== value) {
-      bins[row] = last
+      bins[row] = MISSING
       continue
     }
     let bin = start[bits[row] >>> 16]

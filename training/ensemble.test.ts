@@ -3,6 +3,7 @@ import { randomStream } from '../datasets/random.ts'
 import { binTraining, binWith, type Bins } from './binning.ts'
 import { boostingParams, fitBoosting, sampleSorted } from './boosting.ts'
 import { fitForest, forestParams } from './forest.ts'
+import type { KernelKind } from './kernel-module.ts'
 import { averagePrecision } from './metrics.ts'
 import { plantedSet } from './planted-set.ts'
 import type { Report } from './progress.ts'
@@ -100,6 +101,23 @@ test('the same seed gives the same trees, another seed others', async () => {
   }
 })
 
+test('models do not depend on the number of threads, nor on which kernel is used', async () => {
+  const set = plantedSet({ rows: 30_000, features: 9, frauds: 400, missing: 0.05 }, 9)
+  const later = plantedSet({ rows: 30_000, features: 9, frauds: 400, missing: 0.05 }, 10)
+  const bins = binTraining(set.x, 9, set.y)
+  const watch = { bins: binWith(bins, later.x, later.rows), y: later.y }
+  const fitAll = async (threads: number, kernel: KernelKind) => {
+    const values: number[] = []
+    const report: Report = (_, value) => values.push(value) > 0
+    const boosted = await fitBoosting(bins, set.y, boostingParams.parse({ rounds: 6, min_child_weight: 1, threads }), 5, report, { kernel, watch })
+    const grown = await fitForest(bins, set.y, forestParams.parse({ trees: 4, oob: 1, threads }), 5, report, { kernel })
+    return [boosted, grown, values]
+  }
+  const one = await fitAll(1, 'compiled')
+  for (const threads of [2, 3]) expect(await fitAll(threads, 'compiled')).toEqual(one)
+  for (const threads of [1, 2]) expect(await fitAll(threads, 'twin')).toEqual(one)
+})
+
 test('tree t of a forest does not depend on how many there are', async () => {
   const set = plantedSet({ rows: 1000, features: 6, frauds: 40 }, 2)
   const bins = binTraining(set.x, 6, set.y)
@@ -111,10 +129,10 @@ test('reports come a round with the watched average precision, and early stoppin
   const set = plantedSet({ rows: 4000, features: 6, frauds: 120 }, 3)
   const later = plantedSet({ rows: 4000, features: 6, frauds: 120 }, 4)
   const bins = binTraining(set.x, 6, set.y)
-  const watch = { bins: binWith(bins.cuts, later.x, later.rows), y: later.y }
+  const watch = { bins: binWith(bins, later.x, later.rows), y: later.y }
   const values: number[] = []
   const params = boostingParams.parse({ rounds: 300, learning_rate: 0.3, early_stopping_rounds: 10, watch_share: 0.5 })
-  const trees = await fitBoosting(bins, set.y, params, 0, (round, value) => values.push(value) === round, watch)
+  const trees = await fitBoosting(bins, set.y, params, 0, (round, value) => values.push(value) === round, { watch })
   const best = values.indexOf(Math.max(...values)) + 1
   expect(values.length).toBe(best + 10)
   expect(trees.roots.length).toBe(best)

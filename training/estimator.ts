@@ -2,10 +2,10 @@ import type { z } from 'zod'
 import { UserError } from '../configs/user-error.ts'
 import { subset, type TrainingSet } from '../features/training-set.ts'
 import { binTraining, binWith, type Bins } from './binning.ts'
-import { boostingParams, fitBoosting } from './boosting.ts'
+import { boostingParams, fitBoosting, type FitOptions } from './boosting.ts'
 import { encode, fitEncoder } from './encoder.ts'
 import { fitForest, forestParams } from './forest.ts'
-import type { Report, Watch } from './progress.ts'
+import type { Report } from './progress.ts'
 import type { TreeModel } from './tree-model.ts'
 import type { Trees } from './tree.ts'
 
@@ -35,7 +35,7 @@ export interface Estimator {
 }
 
 type TreeParams = { watch_share: number; early_stopping_rounds?: number }
-type FitTrees<P> = (bins: Bins, y: Uint8Array, params: P, seed: number, report: Report, watch?: Watch) => Promise<Trees>
+type FitTrees<P> = (bins: Bins, y: Uint8Array, params: P, seed: number, report: Report, options?: FitOptions) => Promise<Trees>
 
 const ESTIMATORS: Estimator[] = [
   treeEstimator('boosting', 'gradient boosting of trees on the logistic loss', boostingParams, 'logistic', fitBoosting),
@@ -74,8 +74,8 @@ function treeEstimator<S extends z.ZodObject>(name: string, description: string,
       const encoder = fitEncoder(fitted)
       const width = set.names.length
       const bins = binTraining(encode(encoder, fitted.x, width), width, fitted.y)
-      const watch = watched && { bins: binWith(bins.cuts, encode(encoder, watched.x, width), watched.rows), y: watched.y }
-      const trees = await fitTrees(bins, fitted.y, typed, seed, report, watch)
+      const watch = watched && { bins: binWith(bins, encode(encoder, watched.x, width), watched.rows), y: watched.y }
+      const trees = await fitTrees(bins, fitted.y, typed, seed, report, watch && { watch })
       return { names: set.names, encoder, trees, link }
     },
   }

@@ -20,8 +20,8 @@ export function signatureOf(names: string[]): Signature {
 /**
  * The model as one ONNX graph: category codes to ranks (LabelEncoder), trees (TreeEnsembleRegressor), link.
  *
- * Missing numbers take the false branch, which is the right child, at every node, and the graph says so
- * (`nodes_missing_value_tracks_true` all 0). The logistic link is a Sigmoid node, since ONNX Runtime ignores the
+ * Missing numbers take the branch that training learned, and the graph says which (`nodes_missing_value_tracks_true`: 1 left,
+ * the true branch). The logistic link is a Sigmoid node, since ONNX Runtime ignores the
  * regressor's `post_transform`. `metadata_props` name the features, one a line.
  */
 export function toOnnx(model: TreeModel): Uint8Array {
@@ -93,7 +93,7 @@ function gather(output: string, columns: string): GraphNode {
 }
 
 /** Nodes in the ensemble's own numbering, counted from 0 within each tree; leaves carry the targets. */
-function nodeAttributes({ roots, feature, threshold, left, value }: Trees, position: number[]): ReturnType<(typeof attribute)[keyof typeof attribute]>[] {
+function nodeAttributes({ roots, feature, threshold, missingLeft, left, value }: Trees, position: number[]): ReturnType<(typeof attribute)[keyof typeof attribute]>[] {
   const nodes = feature.length
   const tree = new Int32Array(nodes)
   for (let node = 0, current = 0; node < nodes; node++) {
@@ -112,7 +112,7 @@ function nodeAttributes({ roots, feature, threshold, left, value }: Trees, posit
     attribute.strings('nodes_modes', Array.from(feature, (by) => (by < 0 ? 'LEAF' : 'BRANCH_LEQ'))),
     attribute.ints('nodes_truenodeids', child(0)),
     attribute.ints('nodes_falsenodeids', child(1)),
-    attribute.ints('nodes_missing_value_tracks_true', new Uint8Array(nodes)),
+    attribute.ints('nodes_missing_value_tracks_true', missingLeft),
     attribute.ints('target_treeids', leaves.map((node) => tree[node])),
     attribute.ints('target_nodeids', leaves.map((node) => own[node])),
     attribute.ints('target_ids', new Uint8Array(leaves.length)),

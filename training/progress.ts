@@ -9,7 +9,10 @@ export type Report = (round: number, value: number, rounds: number) => boolean
 /** A parameter of every estimator that grows in rounds. */
 export const watchShare = z.number().min(0).max(0.9).default(0).describe('latest share of the training rows that is watched instead of fitted on')
 
-/** Rows that are not fitted on but scored after every round, binned with the cuts of the training rows. */
+/** A parameter of every estimator that the tree kernel fits. */
+export const threads = z.number().int().min(0).max(64).default(0).describe('threads that fit; the model does not depend on it; 0 as many as the machine has')
+
+/** Rows that are not fitted on but scored after every round, binned with the cuts of the training rows, in their arena. */
 export interface Watch {
   bins: Bins
   y: Uint8Array

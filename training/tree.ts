@@ -1,6 +1,6 @@
 /**
  * Binary trees in flat arrays, all trees of an ensemble one after another. Node n is a leaf when `feature[n] < 0`, else a
- * row goes to `left[n]` when `x[feature[n]] <= threshold[n]` in float32, to `left[n] + 1` otherwise, NaN included.
+ * row goes to `left[n]` when `x[feature[n]] <= threshold[n]` in float32, to `left[n] + 1` otherwise; NaN where `missingLeft` says.
  */
 export interface Trees {
   /** First node of each tree. */
@@ -9,6 +9,8 @@ export interface Trees {
   threshold: Float32Array
   /** Threshold as a bin of the training set: `bin <= cut` says the same as `x <= threshold`. */
   cut: Uint8Array
+  /** 1 where a missing value goes left, 0 where it goes right. */
+  missingLeft: Uint8Array
   left: Int32Array
   /** What a leaf adds to the score; 0 at inner nodes. */
   value: Float32Array
@@ -22,15 +24,37 @@ export interface Trees {
  */
 export function treeScores(trees: Trees, x: Float32Array, features: number): Float32Array {
   const sums = new Float32Array(x.length / features)
-  const { feature, threshold, left, value } = trees
+  const { feature, threshold, missingLeft, left, value } = trees
   for (const root of trees.roots) {
     for (let row = 0, at = 0; row < sums.length; row++, at += features) {
       let node = root
-      while (feature[node] >= 0) node = left[node] + (x[at + feature[node]] <= threshold[node] ? 0 : 1)
+      while (feature[node] >= 0) {
+        const number = x[at + feature[node]]
+        node = left[node] + (number <= threshold[node] || (number !== number && missingLeft[node] === 1) ? 0 : 1)
+      }
       sums[row] += value[node]
     }
   }
   return sums
+}
+
+/** The trees of all, in order, as one ensemble. */
+export function joinTrees(ensembles: Trees[]): Trees {
+  const first = ensembles.map(() => 0)
+  for (let i = 1; i < ensembles.length; i++) first[i] = first[i - 1] + ensembles[i - 1].feature.length
+  const numbers = (of: (trees: Trees, first: number) => number[] | Int32Array): number[] => ensembles.flatMap((trees, i) => [...of(trees, first[i])])
+  const floats = (of: (trees: Trees) => Float32Array): Float32Array => Float32Array.from(ensembles.flatMap((trees) => [...of(trees)]))
+  const bytes = (of: (trees: Trees) => Uint8Array): Uint8Array => Uint8Array.from(ensembles.flatMap((trees) => [...of(trees)]))
+  return {
+    roots: Int32Array.from(numbers(({ roots }, first) => roots.map((root) => root + first))),
+    feature: Int32Array.from(numbers(({ feature }) => feature)),
+    threshold: floats(({ threshold }) => threshold),
+    cut: bytes(({ cut }) => cut),
+    missingLeft: bytes(({ missingLeft }) => missingLeft),
+    left: Int32Array.from(numbers(({ feature, left }, first) => left.map((child, node) => (feature[node] < 0 ? 0 : child + first)))),
+    value: floats(({ value }) => value),
+    gain: Float64Array.from(ensembles.flatMap(({ gain }) => [...gain])),
+  }
 }
 
 /** Deepest leaf of any tree; 0 when every tree is a single leaf. */
