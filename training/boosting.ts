@@ -1,18 +1,18 @@
 import { z } from 'zod'
+import { UserError } from '../configs/user-error.ts'
 import { randomStream, type Random } from '../datasets/random.ts'
 import type { Bins } from './binning.ts'
 import { type Crew, openCrew, threadsFor } from './crew.ts'
 import { createGradients } from './gradient.ts'
 import { createGrower } from './grower.ts'
 import { packRows } from './histogram.ts'
-import type { KernelKind } from './kernel-module.ts'
-import { finishRound, type Report, threads, type Watch, watchShare } from './progress.ts'
+import { type FitOptions, finishRound, type Report, threads, watchShare } from './progress.ts'
 import type { GrowthRules } from './splitting.ts'
 import { addTree } from './tree-sums.ts'
 import { joinTrees, type Trees } from './tree.ts'
 
 /** Parameters of gradient boosting with their defaults, by the names the field knows. */
-export const boostingParams = z.strictObject({
+export const boostingParams = z.object({
   rounds: z.number().int().min(1).max(10_000).default(200).describe('trees'),
   learning_rate: z.number().positive().max(1).default(0.05).describe('share of each Newton step that is taken'),
   max_depth: z.number().int().min(0).max(32).default(6).describe('edges from the root to the deepest leaf'),
@@ -26,16 +26,15 @@ export const boostingParams = z.strictObject({
   early_stopping_rounds: z.number().int().min(0).default(0).describe('stop when the watched average precision has not risen for so many rounds; 0 never; needs watch_share'),
   watch_share: watchShare,
   threads,
-})
+  // All others are constraints by feature: whoever parses checks the names.
+}).catchall(z.number().int().min(-1).max(1))
 export type BoostingParams = z.infer<typeof boostingParams>
 
-/** What a fit may be given beyond its rows. */
-export interface FitOptions {
-  /** Rows scored after every round, in the arena of the rows fitted on. */
-  watch?: Watch
-  /** Default: compiled. */
-  kernel?: KernelKind
-}
+const MONOTONE = 'monotone.'
+/** Parameters that name a feature. */
+export const boostingByFeature = [
+  { name: `${MONOTONE}<feature>`, default: 0, description: '1: the score never falls as the feature rises, -1: never rises; of a category, as its rank rises' },
+]
 
 /**
  * Gradient boosting of trees on the logistic loss with second-order leaves (Friedman 2001; Chen and Guestrin 2016), from
@@ -47,23 +46,26 @@ export interface FitOptions {
  * @throws Pruned when `report` answers false.
  */
 export async function fitBoosting(bins: Bins, y: Uint8Array, params: BoostingParams, seed: number, report: Report, options: FitOptions = {}): Promise<Trees> {
-  using _room = bins.arena.scope()
-  await using crew = await openCrew(bins.arena, threadsFor(params.threads, bins.rows), options.kernel ?? 'compiled')
-  const fitting = createFitting(bins, y, params, crew)
-  const trees: Trees[] = []
-  const { watch } = options
-  const watched = watch && { sums: bins.arena.floats(watch.bins.rows), rows: identity(bins.arena.ints(watch.bins.rows)), y: watch.y }
-  const best = { round: params.rounds, value: -1 }
+  const { arena } = bins
+  const { start, watch } = options
+  using _room = arena.scope()
+  await using crew = await openCrew(arena, threadsFor(params.threads, bins.rows), options.kernel ?? 'compiled')
+  const fitting = createFitting(bins, y, params, crew, options)
+  const trees = start === undefined ? [] : [start.trees]
+  const first = (start?.trees.roots.length ?? 0) + 1
+  const watched = watch && { sums: arena.floats(watch.bins.rows), rows: identity(arena.ints(watch.bins.rows)), y: watch.y }
+  if (start?.watched !== undefined) watched?.sums.set(start.watched)
+  const best = { trees: Infinity, round: 0, value: -1 }
   for (let round = 1; round <= params.rounds; round++) {
-    const tree = fitting.addRound(randomStream(seed, round))
+    const tree = fitting.addRound(randomStream(seed, first + round - 1))
     trees.push(tree)
     if (watch && watched) addTree(crew, watch.bins, tree, watched.rows, watched.sums)
     const value = await finishRound(report, round, params.rounds, watched)
     if (params.early_stopping_rounds === 0) continue
-    if (value > best.value) Object.assign(best, { round, value })
+    if (value > best.value) Object.assign(best, { trees: trees.length, round, value })
     else if (round - best.round >= params.early_stopping_rounds) break
   }
-  return joinTrees(trees.slice(0, best.round))
+  return joinTrees(trees.slice(0, best.trees))
 }
 
 /** The rows being fitted on and what is known of them. */
@@ -72,10 +74,11 @@ interface Fitting {
   addRound(random: Random): Trees
 }
 
-function createFitting(bins: Bins, y: Uint8Array, params: BoostingParams, crew: Crew): Fitting {
+function createFitting(bins: Bins, y: Uint8Array, params: BoostingParams, crew: Crew, { names, start }: FitOptions): Fitting {
   const { arena, columns } = bins
   const gradients = createGradients(bins, y, params.scale_pos_weight, crew)
-  const grower = createGrower(bins, packRows(bins), gradients.pairs, crew, rulesOf(params), params.learning_rate)
+  const grower = createGrower(bins, packRows(bins), gradients.pairs, crew, rulesOf(params, names, columns.length), params.learning_rate)
+  if (start !== undefined) gradients.margins.set(start.sums)
   const room = arena.ints(bins.rows)
   const drawn = params.subsample < 1 ? Math.max(1, Math.round(params.subsample * bins.rows)) : bins.rows
   return {
@@ -92,8 +95,22 @@ function createFitting(bins: Bins, y: Uint8Array, params: BoostingParams, crew: 
   }
 }
 
-function rulesOf(params: BoostingParams): GrowthRules {
-  return { maxDepth: params.max_depth, maxLeaves: params.max_leaves, l1: params.l1, l2: params.l2, minChildWeight: params.min_child_weight }
+function rulesOf(params: BoostingParams, names: string[] | undefined, features: number): GrowthRules {
+  const constraints = Object.entries(params).filter(([key, value]) => key.startsWith(MONOTONE) && value !== 0)
+  const monotone = new Int8Array(features)
+  for (const [key, direction] of constraints) {
+    const feature = names?.indexOf(key.slice(MONOTONE.length)) ?? -1
+    if (feature < 0) throw new UserError(`Parameter ${key}=${direction} names no feature. The features are: ${names?.join(', ') ?? 'without names'}`)
+    monotone[feature] = direction
+  }
+  return {
+    maxDepth: params.max_depth,
+    maxLeaves: params.max_leaves,
+    l1: params.l1,
+    l2: params.l2,
+    minChildWeight: params.min_child_weight,
+    ...(constraints.length > 0 ? { monotone } : {}),
+  }
 }
 
 function identity(rows: Int32Array): Int32Array {

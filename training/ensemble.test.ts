@@ -2,12 +2,16 @@ import { expect, test } from 'vitest'
 import { randomStream } from '../datasets/random.ts'
 import { binTraining, binWith, type Bins } from './binning.ts'
 import { boostingParams, fitBoosting, sampleSorted } from './boosting.ts'
+import { fitEncoder } from './encoder.ts'
+import { findEstimator } from './estimator.ts'
 import { fitForest, forestParams } from './forest.ts'
 import type { KernelKind } from './kernel-module.ts'
 import { averagePrecision } from './metrics.ts'
+import { permutationImportance } from './permutation.ts'
 import { plantedSet } from './planted-set.ts'
 import type { Report } from './progress.ts'
-import { gainImportance, treeScores, type Trees } from './tree.ts'
+import type { TreeModel } from './tree-model.ts'
+import { depthOf, gainImportance, treeScores, type Trees } from './tree.ts'
 
 const proceed: Report = () => true
 
@@ -46,6 +50,134 @@ test('a round at margin 0 steps to 4 (share − ½) in each leaf: the Newton ste
     const share = labels.reduce((a, b) => a + b, 0) / labels.length
     expect(trees.value[trees.left[0] + side]).toBeCloseTo(0.5 * 4 * (share - 0.5), 5)
   }
+})
+
+test('a weight of frauds counts each of them so many times', async () => {
+  const { x, y } = plantedTree(5000)
+  const bins = binTraining(x, 4, y)
+  const trees = await fitBoosting(bins, y, boostingParams.parse({ rounds: 1, max_depth: 1, learning_rate: 1, l2: 0, subsample: 1, colsample: 1, scale_pos_weight: 7 }), 0, proceed)
+  for (const side of [0, 1]) {
+    const labels = y.filter((_, row) => (bins.columns[trees.feature[0]][row] <= trees.cut[0] ? 0 : 1) === side)
+    const frauds = 7 * labels.reduce((a, b) => a + b, 0)
+    expect(trees.value[trees.left[0] + side]).toBeCloseTo(4 * (frauds / (frauds + labels.filter((label) => label === 0).length) - 0.5), 4)
+  }
+})
+
+/** How often the score falls, and how often it rises, as one feature is swept over the other values of some rows. */
+function movesOf(trees: Trees, x: Float32Array, width: number, feature: number): { falls: number; rises: number } {
+  const moves = { falls: 0, rises: 0 }
+  for (let row = 0; row < 100; row++) {
+    const values = Array.from({ length: 60 }, (_, step) => step / 10 - 3)
+    const swept = Float32Array.from(values.flatMap((value) => Array.from({ length: width }, (_, f) => (f === feature ? value : x[row * width + f]))))
+    const scores = treeScores(trees, swept, width)
+    for (let step = 1; step < scores.length; step++) {
+      if (scores[step] < scores[step - 1]) moves.falls++
+      if (scores[step] > scores[step - 1]) moves.rises++
+    }
+  }
+  return moves
+}
+
+test.each([0, 6])('a monotone feature moves the score one way only, by depth and by leaf (max_leaves %i)', async (leaves) => {
+  const set = plantedSet({ rows: 4000, features: 4, frauds: 400 }, 6)
+  const bins = binTraining(set.x, 4, set.y)
+  const fit = (constraints: Record<string, number>) =>
+    fitBoosting(bins, set.y, boostingParams.parse({ rounds: 30, learning_rate: 0.3, max_leaves: leaves, ...constraints }), 1, proceed, { names: set.names })
+  const [free, up, down] = [await fit({}), await fit({ 'monotone.v0': 1, 'monotone.v1': -1 }), await fit({ 'monotone.v0': -1 })]
+  expect(movesOf(free, set.x, 4, 0).falls).toBeGreaterThan(50)
+  expect(movesOf(up, set.x, 4, 0)).toEqual({ falls: 0, rises: expect.any(Number) })
+  expect(movesOf(up, set.x, 4, 1).rises).toBe(0)
+  expect(movesOf(up, set.x, 4, 0).rises).toBeGreaterThan(50)
+  expect(movesOf(down, set.x, 4, 0).rises).toBe(0)
+  await expect(fit({ 'monotone.v9': 1 })).rejects.toThrow('Parameter monotone.v9=1 names no feature. The features are: v0, v1, v2, v3')
+})
+
+test('missing values go where their labels lead', async () => {
+  const random = randomStream(12)
+  const y = Uint8Array.from({ length: 4000 }, () => (random.uniform() < 0.2 ? 1 : 0))
+  // v0: frauds are high, and missing more often than not; v1: frauds are low and missing.
+  const x = Float32Array.from({ length: 8000 }, (_, at) => (random.uniform() < (y[at >> 1] === 1 ? 0.6 : 0.05) ? Number.NaN : random.normal(y[at >> 1] === 1 ? (at % 2 === 0 ? 2 : -2) : 0, 1)))
+  const bins = binTraining(x, 2, y)
+  const boosted = await fitBoosting(bins, y, boostingParams.parse({ rounds: 1, max_depth: 2, subsample: 1, colsample: 1 }), 0, proceed)
+  const grown = await fitForest(bins, y, forestParams.parse({ trees: 1, max_depth: 2, max_features: 2 }), 0, proceed)
+  for (const trees of [boosted, grown]) {
+    const splits = Array.from(trees.feature.keys()).filter((node) => trees.feature[node] >= 0 && Number.isFinite(trees.threshold[node]))
+    expect(splits.length).toBeGreaterThan(1)
+    for (const node of splits) expect([node, trees.missingLeft[node]]).toEqual([node, trees.feature[node]])
+  }
+})
+
+test('half the rounds and then the other half give what all at once give, with and without watched rows', async () => {
+  const set = plantedSet({ rows: 3000, features: 5, frauds: 150, missing: 0.1, categories: 20 }, 7)
+  for (const [name, size] of [['boosting', 'rounds'], ['forest', 'trees']]) {
+    const estimator = findEstimator(name)
+    const values: number[] = []
+    const fit = (count: number, base?: TreeModel) =>
+      estimator.fit(set, estimator.params({ [size]: count, watch_share: 0.3 }), 3, (_, value) => values.push(value) > 0, base)
+    const whole = await fit(20)
+    const half = await fit(10)
+    expect(await fit(10, half)).toEqual(whole)
+    expect(values.slice(20)).toEqual(values.slice(0, 20))
+    await expect(estimator.fit({ ...set, names: set.names.toReversed() }, estimator.params({}), 3, proceed, whole)).rejects.toThrow('reads other features')
+    await expect(estimator.fit(set, estimator.params({}), 3, proceed, { ...whole, link: name === 'forest' ? 'logistic' : 'mean' })).rejects.toThrow('of another estimator')
+  }
+})
+
+test('the out-of-bag score judges each row by the trees that did not draw it', async () => {
+  const set = plantedSet({ rows: 1500, features: 4, frauds: 100 }, 8)
+  const bins = binTraining(set.x, 4, set.y)
+  const values: number[] = []
+  const trees = await fitForest(bins, set.y, forestParams.parse({ trees: 7, oob: 1 }), 4, (_, value) => values.push(value) > 0)
+  const [votes, count] = [new Float64Array(1500), new Float64Array(1500)]
+  trees.roots.forEach((root, tree) => {
+    const random = randomStream(4, tree + 1)
+    const drawn = new Set(Array.from({ length: 1500 }, () => random.integer(1500)))
+    const scores = treeScores({ ...trees, roots: Int32Array.of(root) }, set.x, 4)
+    for (let row = 0; row < 1500; row++) {
+      if (drawn.has(row)) continue
+      votes[row] += scores[row]
+      count[row]++
+    }
+  })
+  const judged = Array.from(count.keys()).filter((row) => count[row] > 0)
+  const naive = averagePrecision(Float32Array.from(judged, (row) => votes[row] / count[row]), Uint8Array.from(judged, (row) => set.y[row]))
+  expect(values.length).toBe(7)
+  expect(values[6]).toBeCloseTo(naive, 6)
+  expect(values[6]).toBeGreaterThan(values[0])
+})
+
+test('permutation finds the features that matter, and leaves the matrix as it was', async () => {
+  const { x, y } = plantedTree(5000)
+  const trees = await fitForest(binTraining(x, 4, y), y, forestParams.parse({ trees: 10, max_depth: 2, max_features: 4 }), 0, proceed)
+  const before = x.slice()
+  const importance = await permutationImportance((some) => treeScores(trees, some, 4), { names: ['a', 'b', 'c', 'd'], x, y }, 1, 3)
+  expect(x).toEqual(before)
+  expect(importance[0]).toBe(Math.max(...importance))
+  expect(importance[1]).toBeGreaterThan(0.005)
+  expect(importance[3]).toBe(0)
+  expect(await permutationImportance((some) => treeScores(trees, some, 4), { names: ['a', 'b', 'c', 'd'], x, y }, 1, 3)).toEqual(importance)
+})
+
+test('more categories than bins: ranks are binned as numbers are, and a forest without a limit on depth still ends', async () => {
+  const set = plantedSet({ rows: 6000, features: 1, frauds: 300, categories: 900 }, 13)
+  const estimator = findEstimator('forest')
+  const model = await estimator.fit(set, estimator.params({ trees: 3, min_samples_leaf: 1, max_features: 2 }), 0, proceed)
+  expect(model.encoder[0].codes.length).toBeGreaterThan(300)
+  expect(new Set(model.trees.feature)).toEqual(new Set([-1, 0, 1]))
+  expect(depthOf(model.trees)).toBeGreaterThan(12)
+})
+
+test('categories are ranked by gradient statistics: sum of gradients over sum of hessians, smoothed, at the overall rate', () => {
+  const set = plantedSet({ rows: 3000, features: 0, frauds: 300, categories: 30 }, 14)
+  const [{ codes, ranks }] = fitEncoder(set)
+  const rate = 0.1
+  const statistic = Array.from(codes, (code) => {
+    const labels = set.y.filter((_, row) => set.x[row] === code)
+    const [gradient, hessian] = [labels.reduce((sum, label) => sum + rate - label, 0), labels.length * rate * (1 - rate)]
+    return -gradient / (hessian + 20 * rate * (1 - rate))
+  })
+  const byStatistic = Array.from(codes.keys()).sort((a, b) => statistic[a] - statistic[b])
+  expect(byStatistic.every((at, i) => i === 0 || ranks[at] >= ranks[byStatistic[i - 1]])).toBe(true)
 })
 
 /** Gini impurity times weight of some rows, twice: what a split lowers. */

@@ -2,12 +2,11 @@ import { z } from 'zod'
 import { randomStream } from '../datasets/random.ts'
 import type { Bins } from './binning.ts'
 import { type Crew, soloCrew, threadsFor } from './crew.ts'
-import type { FitOptions } from './boosting.ts'
 import { growForest } from './forest-crew.ts'
 import { drawBootstrap, forestBuffers, type ForestTask } from './forest-tree.ts'
 import { packRows } from './histogram.ts'
 import { kernelModule, openKernel } from './kernel-module.ts'
-import { finishRound, type Report, threads, watchShare } from './progress.ts'
+import { type FitOptions, finishRound, type Report, threads, type Watch, watchShare } from './progress.ts'
 import { addTree } from './tree-sums.ts'
 import { joinTrees, type Trees } from './tree.ts'
 
@@ -28,7 +27,8 @@ export type ForestParams = z.infer<typeof forestParams>
  * drawn anew, further ones drawn while none of them parts the rows (as scikit-learn does). A leaf holds the
  * share of frauds in it; the score is the mean over the trees, summed in float32.
  *
- * With `oob` and no watched rows `report` is told the out-of-bag average precision, after the last tree that of the forest.
+ * With `oob` and no watched rows `report` is told the out-of-bag average precision, after the last tree that of the forest
+ * (of its own trees, when it continues another).
  *
  * Deterministic: tree t depends on the rows, the parameters, the seed and t alone, whichever thread grows it.
  *
@@ -43,13 +43,14 @@ export async function fitForest(bins: Bins, y: Uint8Array, params: ForestParams,
   const shared = { module, memory: bins.arena.memory, cuts: bins.cuts, columns: bins.columns, packed, y: labels, params, seed }
   const tasks = Array.from({ length: threadsFor(params.threads, bins.rows) }, (): ForestTask => ({ ...shared, ...forestBuffers(bins, packed) }))
   const crew = soloCrew(openKernel(module, bins.arena.memory))
-  const judged = options.watch !== undefined ? watchRows(crew, options.watch) : params.oob === 1 ? outOfBag(crew, bins, labels, seed) : undefined
+  const judged = options.watch !== undefined ? watchRows(crew, options.watch, options.start?.watched) : params.oob === 1 ? outOfBag(crew, bins, labels, seed) : undefined
+  const before = options.start?.trees.roots.length ?? 0
   const trees: Trees[] = []
-  for await (const tree of growForest(tasks, 1, params.trees)) {
+  for await (const tree of growForest(tasks, before + 1, before + params.trees)) {
     trees.push(tree)
-    await finishRound(report, trees.length, params.trees, judged?.add(tree, trees.length))
+    await finishRound(report, trees.length, params.trees, judged?.add(tree, before + trees.length))
   }
-  return joinTrees(trees)
+  return joinTrees(options.start === undefined ? trees : [options.start.trees, ...trees])
 }
 
 /** Rows whose scores are followed as the forest grows. */
@@ -58,8 +59,9 @@ interface Judged {
   add(trees: Trees, tree: number): { sums: Float32Array; y: Uint8Array }
 }
 
-function watchRows(crew: Crew, { bins, y }: NonNullable<FitOptions['watch']>): Judged {
+function watchRows(crew: Crew, { bins, y }: Watch, before?: Float32Array): Judged {
   const sums = bins.arena.floats(bins.rows)
+  if (before !== undefined) sums.set(before)
   const rows = bins.arena.ints(bins.rows)
   for (let row = 0; row < rows.length; row++) rows[row] = row
   return {

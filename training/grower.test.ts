@@ -95,7 +95,8 @@ interface NaiveNode {
 function growNaively(bins: Bins, pairs: Int32Array, rules: GrowthRules, rows: number[], depth: number): NaiveNode {
   const sum = (some: number[], part: number): number => some.reduce((sum, row) => sum + pairs[2 * row + part], 0)
   const sums = (some: number[]): [number, number] => [sum(some, 1) * UNITS.gradient, sum(some, 0) * UNITS.hessian]
-  const score = (some: number[]): number => sums(some)[0] ** 2 / (sums(some)[1] + rules.l2)
+  const shrunk = (some: number[]): number => Math.sign(sums(some)[0]) * Math.max(0, Math.abs(sums(some)[0]) - rules.l1)
+  const score = (some: number[]): number => shrunk(some) ** 2 / (sums(some)[1] + rules.l2)
   const best = { gain: 1e-9, feature: -1, missingLeft: false, cuts: [] as number[], left: [] as number[] }
   for (let feature = 0; depth < rules.maxDepth && feature < bins.columns.length; feature++) {
     const column = bins.columns[feature]
@@ -114,8 +115,7 @@ function growNaively(bins: Bins, pairs: Int32Array, rules: GrowthRules, rows: nu
       }
     }
   }
-  const [gradient, hessian] = sums(rows)
-  if (best.feature < 0) return { value: -gradient / (hessian + rules.l2) }
+  if (best.feature < 0) return { value: -shrunk(rows) / (sums(rows)[1] + rules.l2) }
   const right = rows.filter((row) => !best.left.includes(row))
   const cut = best.cuts.at(-1) === LAST_CUT ? LAST_CUT : Math.floor((best.cuts[0] + (best.cuts.at(-1) ?? 0)) / 2)
   const lone = rows.every((row) => bins.columns[best.feature][row] !== MISSING)
@@ -140,6 +140,7 @@ test.each([
   [2, { maxDepth: 5, l2: 0, minChildWeight: 5 }],
   [3, { l2: 10 }],
   [4, { maxDepth: 0 }],
+  [5, { l1: 3 }],
 ])('growth equals exact greedy growth, with values missing or not (seed %i)', (seed, change) => {
   const rules = { ...RULES, ...change }
   for (const missing of [0, 0.2]) {
@@ -163,4 +164,22 @@ test('features that were not drawn are not split on, and depth keeps its limit',
   const trees = grower.grow(UNITS, allRows(bins), Int32Array.of(1, 4), bins.arena.floats(400))
   expect(new Set(trees.feature)).toEqual(new Set([-1, 1, 4]))
   expect(depthOf(trees)).toBe(4)
+})
+
+test.each([1, 2, 5, 12])('growth by leaf to %i leaves splits, of all nodes of the full tree, always the open one that gains most', (maxLeaves) => {
+  const { bins } = gridMatrix(7, 600, 5, 40)
+  const crew = soloCrew(openKernel(module, bins.arena.memory))
+  const grown = (rules: GrowthRules): Trees =>
+    createGrower(bins, packRows(bins), randomPairs(8, bins), crew, rules, 0.1).grow(UNITS, allRows(bins), Int32Array.of(0, 1, 2, 3, 4), bins.arena.floats(600))
+  const full = grown({ ...RULES, maxDepth: 5 })
+  const open = [0]
+  const splits: string[] = []
+  const nameOf = ({ feature, cut, gain }: Trees, node: number): string => `${feature[node]} ${cut[node]} ${gain[node]}`
+  while (splits.length < maxLeaves - 1) {
+    const node = open.reduce((best, other) => (full.gain[other] > full.gain[best] ? other : best))
+    splits.push(nameOf(full, node))
+    open.splice(open.indexOf(node), 1, full.left[node], full.left[node] + 1)
+  }
+  const some = grown({ ...RULES, maxDepth: 5, maxLeaves })
+  expect(Array.from(some.feature.keys()).filter((node) => some.feature[node] >= 0).map((node) => nameOf(some, node)).sort()).toEqual(splits.sort())
 })

@@ -1,7 +1,9 @@
 import { setImmediate } from 'node:timers/promises'
 import { z } from 'zod'
 import type { Bins } from './binning.ts'
+import type { KernelKind } from './kernel-module.ts'
 import { averagePrecision } from './metrics.ts'
+import type { Trees } from './tree.ts'
 
 /** Called after each round (from 1) of `rounds`, with the watched average precision (NaN without watched rows). False prunes: the fit ends with `Pruned`. */
 export type Report = (round: number, value: number, rounds: number) => boolean
@@ -16,6 +18,25 @@ export const threads = z.number().int().min(0).max(64).default(0).describe('thre
 export interface Watch {
   bins: Bins
   y: Uint8Array
+}
+
+/** What a fit may be given beyond its rows. */
+export interface FitOptions {
+  /** Rows scored after every round, in the arena of the rows fitted on. */
+  watch?: Watch
+  /** Trees to continue from; the fit's own come after them, and draw as if it had grown these too. */
+  start?: WarmStart
+  /** Names of the features, for parameters that name one. */
+  names?: string[]
+  /** Default: compiled. */
+  kernel?: KernelKind
+}
+
+/** A fitted ensemble, and what its trees sum to on the rows fitted on and on those watched. */
+export interface WarmStart {
+  trees: Trees
+  sums: Float32Array
+  watched?: Float32Array
 }
 
 /** Thrown by a fit whose report answered false. */
