@@ -8,6 +8,9 @@ const CUTS_OF_ALL = 154
 const CUTS_OF_FRAUD = 100
 /** Quantiles of more values than this are taken from every k-th row: their error is far below the width of a bin. */
 const QUANTILE_ROWS = 1 << 17
+/** Columns that are read from the matrix in one pass, and rows that are read before the next of them: both stay in the cache. */
+const READ_TOGETHER = 8
+const ROWS_TOGETHER = 1024
 
 /**
  * A feature matrix as bytes. `columns[f][row]` is the bin of feature f: the number of cuts below the value, so that
@@ -28,28 +31,34 @@ export function binTraining(x: Float32Array, features: number, y: Uint8Array): B
   const [rows, arena] = [y.length, createArena()]
   const cuts: Float32Array[] = []
   const columns: Uint8Array[] = []
-  const values = new Float32Array(rows)
-  for (let feature = 0; feature < features; feature++) {
-    readColumn(x, features, feature, values)
-    cuts.push(findCuts(values, y))
-    columns.push(arena.bytes(rows))
-    assignBins(values, cuts[feature], columns[feature])
-  }
+  eachColumn(x, features, rows, (values) => {
+    const own = findCuts(values, y)
+    cuts.push(own)
+    columns.push(assignBins(values, own, arena.bytes(rows)))
+  })
   return { rows, cuts, columns, arena }
 }
 
 /** Bins other rows with the cuts of a training set, in its arena. */
 export function binWith({ cuts, arena }: Bins, x: Float32Array, rows: number): Bins {
-  const values = new Float32Array(rows)
-  const columns = cuts.map((own, feature) => {
-    readColumn(x, cuts.length, feature, values)
-    return assignBins(values, own, arena.bytes(rows))
-  })
+  const columns: Uint8Array[] = []
+  eachColumn(x, cuts.length, rows, (values, feature) => columns.push(assignBins(values, cuts[feature], arena.bytes(rows))))
   return { rows, cuts, columns, arena }
 }
 
-function readColumn(x: Float32Array, features: number, feature: number, into: Float32Array): void {
-  for (let row = 0, at = feature; row < into.length; row++, at += features) into[row] = x[at]
+/** Columns of a row-major matrix, one after the other, each valid until `use` returns. Some are read at once: a line of the cache holds many. */
+function eachColumn(x: Float32Array, features: number, rows: number, use: (values: Float32Array, feature: number) => void): void {
+  const together = Array.from({ length: Math.min(features, READ_TOGETHER) }, () => new Float32Array(rows))
+  for (let first = 0; first < features; first += READ_TOGETHER) {
+    const some = together.slice(0, features - first)
+    for (let from = 0; from < rows; from += ROWS_TOGETHER) {
+      const to = Math.min(from + ROWS_TOGETHER, rows)
+      some.forEach((values, i) => {
+        for (let row = from, at = from * features + first + i; row < to; row++, at += features) values[row] = x[at]
+      })
+    }
+    some.forEach((values, i) => use(values, first + i))
+  }
 }
 
 /**
@@ -58,24 +67,30 @@ function readColumn(x: Float32Array, features: number, feature: number, into: Fl
  * tail, where a tree has to tell them apart.
  */
 export function findCuts(values: Float32Array, y: Uint8Array): Float32Array {
-  const { present, frauds } = presentValues(values, y)
-  const stride = Math.max(1, Math.ceil(present.length / QUANTILE_ROWS))
-  const sorted = sortFloats(stride === 1 ? present : Float32Array.from({ length: Math.ceil(present.length / stride) }, (_, i) => present[i * stride]))
-  const boundaries = stride === 1 ? distinct(sorted) : undefined
+  const { every, sample, frauds } = presentValues(values, y)
+  const sorted = sortFloats(sample)
+  const boundaries = every === 1 ? distinct(sorted) : undefined
   if (boundaries !== undefined) return Float32Array.from(boundaries)
   return Float32Array.from(mergeCuts(quantiles(sorted, CUTS_OF_ALL), quantiles(sortFloats(frauds), CUTS_OF_FRAUD)))
 }
 
-function presentValues(values: Float32Array, y: Uint8Array): { present: Float32Array; frauds: Float32Array } {
-  const [present, frauds] = [new Float32Array(values.length), new Float32Array(values.length)]
-  let [count, fraudCount] = [0, 0]
+/** Values that are not missing: every k-th of all, so that they are not too many, and those of frauds. */
+function presentValues(values: Float32Array, y: Uint8Array): { every: number; sample: Float32Array; frauds: Float32Array } {
+  let [present, fraudulent] = [0, 0]
   for (let row = 0; row < values.length; row++) {
-    const value = values[row]
-    if (value !== value) continue
-    present[count++] = value
-    if (y[row] === 1) frauds[fraudCount++] = value
+    const one = Number.isNaN(values[row]) ? 0 : 1
+    present += one
+    fraudulent += one & y[row]
   }
-  return { present: present.subarray(0, count), frauds: frauds.subarray(0, fraudCount) }
+  const every = Math.max(1, Math.ceil(present / QUANTILE_ROWS))
+  const [sample, frauds] = [new Float32Array(Math.ceil(present / every)), new Float32Array(fraudulent)]
+  for (let row = 0, seen = 0, fraud = 0; row < values.length; row++) {
+    if (Number.isNaN(values[row])) continue
+    if (seen % every === 0) sample[seen / every] = values[row]
+    if (y[row] === 1) frauds[fraud++] = values[row]
+    seen++
+  }
+  return { every, sample, frauds }
 }
 
 /** Thresholds between adjacent distinct values; undefined when they are more than cuts allowed. */

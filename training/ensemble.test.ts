@@ -130,11 +130,10 @@ test('the out-of-bag score judges each row by the trees that did not draw it', a
   const trees = await fitForest(bins, set.y, forestParams.parse({ trees: 7, oob: 1 }), 4, (_, value) => values.push(value) > 0)
   const [votes, count] = [new Float64Array(1500), new Float64Array(1500)]
   trees.roots.forEach((root, tree) => {
-    const random = randomStream(4, tree + 1)
-    const drawn = new Set(Array.from({ length: 1500 }, () => random.integer(1500)))
+    const weight = bootstrap(4, tree + 1, 1500)
     const scores = treeScores({ ...trees, roots: Int32Array.of(root) }, set.x, 4)
     for (let row = 0; row < 1500; row++) {
-      if (drawn.has(row)) continue
+      if (weight[row] > 0) continue
       votes[row] += scores[row]
       count[row]++
     }
@@ -180,6 +179,22 @@ test('categories are ranked by gradient statistics: sum of gradients over sum of
   expect(byStatistic.every((at, i) => i === 0 || ranks[at] >= ranks[byStatistic[i - 1]])).toBe(true)
 })
 
+/** How often each row is drawn for a tree: by summing up the Poisson chances of 0, 1, 2 … */
+function bootstrap(seed: number, tree: number, rows: number): Uint8Array {
+  const random = randomStream(seed, tree)
+  return Uint8Array.from({ length: rows }, () => {
+    const chance = random.uniform()
+    let k = 0
+    for (let term = Math.exp(-1), sum = term; chance >= sum; sum += term) term /= ++k
+    return k
+  })
+}
+
+test('a row is drawn as often as a bootstrap of many rows draws it', () => {
+  const weight = bootstrap(1, 1, 100_000)
+  for (const [k, chance] of [0.3679, 0.3679, 0.1839, 0.0613].entries()) expect(weight.filter((drawn) => drawn === k).length / 100_000).toBeCloseTo(chance, 2)
+})
+
 /** Gini impurity times weight of some rows, twice: what a split lowers. */
 function impurity(rows: number[], y: Uint8Array, weight: Uint8Array): number {
   const [genuine, fraud] = [0, 1].map((label) => rows.reduce((sum, row) => sum + (y[row] === label ? weight[row] : 0), 0))
@@ -211,9 +226,7 @@ test.each([1, 2, 3])('forest trees are exact greedy Gini trees on their bootstra
   const bins = binTraining(x, 3, y)
   const trees = await fitForest(bins, y, forestParams.parse({ trees: 3, max_features: 3, min_samples_leaf: seed }), seed, proceed)
   const found = Array.from(trees.roots).flatMap((root, tree) => {
-    const draws = randomStream(seed, tree + 1)
-    const weight = new Uint8Array(120)
-    for (let draw = 0; draw < 120; draw++) weight[draws.integer(120)]++
+    const weight = bootstrap(seed, tree + 1, 120)
     return faults(trees, root, Array.from({ length: 120 }, (_, row) => row).filter((row) => weight[row] > 0), bins, y, weight, seed)
   })
   expect(found).toEqual([])
