@@ -27,7 +27,6 @@ export function addRows(histogram: usize, bins: usize, stride: usize, pairs: usi
   return <i32>(seen ^ (seen >> 32))
 }
 
-// @ts-ignore: decorator
 @inline
 function addRow(histogram: usize, from: usize, stride: usize, pair: i64): void {
   const last = from + stride
@@ -55,7 +54,6 @@ export function addColumn(histogram: usize, column: usize, pairs: usize, rows: u
   }
 }
 
-// @ts-ignore: decorator
 @inline
 function addPair(at: usize, pair: i64, offset: usize): void {
   store<i64>(at + offset, load<i64>(at + offset) + pair)
@@ -70,7 +68,6 @@ export function subtract(from: usize, other: usize, start: i32, end: i32): void 
 }
 
 /** e^x by the argument reduction and polynomial of Cephes' expf, for −87 ≤ x ≤ 87. */
-// @ts-ignore: decorator
 @inline
 function exp(x: v128): v128 {
   const large = f32x4.splat(12582912)
@@ -112,7 +109,6 @@ export function gradients(pairs: usize, margins: usize, labels: usize, fraudWeig
   }
 }
 
-// @ts-ignore: decorator
 @inline
 function across(lanes: v128): f32 {
   return f32x4.extract_lane(lanes, 0) + f32x4.extract_lane(lanes, 1) + f32x4.extract_lane(lanes, 2) + f32x4.extract_lane(lanes, 3)

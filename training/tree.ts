@@ -40,21 +40,28 @@ export function treeScores(trees: Trees, x: Float32Array, features: number): Flo
 
 /** The trees of all, in order, as one ensemble. */
 export function joinTrees(ensembles: Trees[]): Trees {
-  const first = ensembles.map(() => 0)
-  for (let i = 1; i < ensembles.length; i++) first[i] = first[i - 1] + ensembles[i - 1].feature.length
-  const numbers = (of: (trees: Trees, first: number) => number[] | Int32Array): number[] => ensembles.flatMap((trees, i) => [...of(trees, first[i])])
-  const floats = (of: (trees: Trees) => Float32Array): Float32Array => Float32Array.from(ensembles.flatMap((trees) => [...of(trees)]))
-  const bytes = (of: (trees: Trees) => Uint8Array): Uint8Array => Uint8Array.from(ensembles.flatMap((trees) => [...of(trees)]))
-  return {
-    roots: Int32Array.from(numbers(({ roots }, first) => roots.map((root) => root + first))),
-    feature: Int32Array.from(numbers(({ feature }) => feature)),
-    threshold: floats(({ threshold }) => threshold),
-    cut: bytes(({ cut }) => cut),
-    missingLeft: bytes(({ missingLeft }) => missingLeft),
-    left: Int32Array.from(numbers(({ feature, left }, first) => left.map((child, node) => (feature[node] < 0 ? 0 : child + first)))),
-    value: floats(({ value }) => value),
-    gain: Float64Array.from(ensembles.flatMap(({ gain }) => [...gain])),
+  const nodes = ensembles.reduce((sum, { feature }) => sum + feature.length, 0)
+  const roots = new Int32Array(ensembles.reduce((sum, trees) => sum + trees.roots.length, 0))
+  const joined: Trees = {
+    roots,
+    feature: new Int32Array(nodes),
+    threshold: new Float32Array(nodes),
+    cut: new Uint8Array(nodes),
+    missingLeft: new Uint8Array(nodes),
+    left: new Int32Array(nodes),
+    value: new Float32Array(nodes),
+    gain: new Float64Array(nodes),
   }
+  let [root, node] = [0, 0]
+  for (const trees of ensembles) {
+    const first = node
+    roots.set(trees.roots.map((own) => own + first), root)
+    joined.left.set(trees.left.map((child, own) => (trees.feature[own] < 0 ? 0 : child + first)), first)
+    for (const name of ['feature', 'threshold', 'cut', 'missingLeft', 'value', 'gain'] as const) joined[name].set(trees[name], first)
+    root += trees.roots.length
+    node += trees.feature.length
+  }
+  return joined
 }
 
 /** Deepest leaf of any tree; 0 when every tree is a single leaf. */
