@@ -13,6 +13,7 @@ const ROWS = 40_000
 test.each([1, 2, 3, 4])('%i threads do every row of a loop once, in parts that begin at the grain', async (threads) => {
   const arena = createArena()
   await using crew = await openCrew(arena, threads, 'compiled')
+  await crew.joined
   const [sums, rows] = [arena.floats(ROWS), arena.ints(ROWS)]
   rows.forEach((_, row) => {
     rows[row] = row
@@ -30,6 +31,7 @@ test.each([1, 2, 3, 4])('%i threads do every row of a loop once, in parts that b
 test('what a thread dies of is said, and the crew still ends', async () => {
   const arena = createArena()
   await using crew = await openCrew(arena, 2, 'compiled')
+  await crew.joined
   const sums = arena.floats(ROWS)
   expect(() => crew.run('addLeaf', (part) => [sums.byteOffset, part === 0 ? sums.byteOffset : 2 ** 31, 2], 0, ROWS)).toThrow('A thread of the tree kernel failed: memory access out of bounds')
 })

@@ -13,8 +13,8 @@ const MOST_THREADS = 16
 
 /** Slots of a job, a float64 each: operation, number of arguments, arguments, result. */
 export const JOB = { operation: 0, count: 1, arguments: 2, result: 12, size: 16 } as const
-/** Flags of a thread, an int32 each, on a cache line of their own: jobs given, jobs done (negative: it failed). */
-export const FLAG = { given: 0, done: 1, size: 16 } as const
+/** Flags of a thread, an int32 each, on a cache line of their own: jobs given, jobs done (negative: it failed), 1 once it listens. */
+export const FLAG = { given: 0, done: 1, joined: 2, size: 16 } as const
 /** Operations by number; a thread that is given one more ends. */
 export const OPERATIONS = ['addRows', 'addColumn', 'add', 'subtract', 'gradients', 'quantise', 'divide', 'addLeaf', 'addTree'] as const satisfies (keyof Kernel)[]
 export type Operation = (typeof OPERATIONS)[number]
@@ -34,6 +34,8 @@ export interface CrewMember {
 export interface Crew extends AsyncDisposable {
   readonly threads: number
   readonly kernel: Kernel
+  /** Resolves when all threads have started, which takes a tenth of a second; loops run without those that have not. */
+  readonly joined: Promise<void>
   /**
    * Runs a loop over `start … end` in parts of about equal size, which begin at multiples of `grain`, one a thread; in one part
    * when it is short. `args` are all but the last two arguments, given the number of the part. Returns the parts' results, in
@@ -63,7 +65,7 @@ export function soloCrew(kernel: Kernel): Crew {
 /** Starts `threads − 1` workers over the memory of `arena`. */
 export async function openCrew(arena: Arena, threads: number, kind: KernelKind): Promise<Crew> {
   const module = await kernelModule(kind)
-  const workers = await Promise.all(Array.from({ length: threads - 1 }, () => startWorker(module, arena.memory)))
+  const workers = Array.from({ length: threads - 1 }, () => startWorker(module, arena.memory))
   return crewOf(openKernel(module, arena.memory), workers)
 }
 
@@ -71,15 +73,17 @@ function crewOf(kernel: Kernel, workers: CrewWorker[]): Crew {
   return {
     threads: workers.length + 1,
     kernel,
+    joined: Promise.all(workers.map((worker) => worker.joined)).then(() => {}),
     run(operation, args, start, end, grain = 1) {
-      const parts = cutParts(start, end, grain, workers.length + 1)
+      const members = workers.filter((worker) => worker.hasJoined())
+      const parts = cutParts(start, end, grain, members.length + 1)
       const call = kernel[operation] as (...args: number[]) => number
       // All arguments are there before any thread starts: they may allocate.
       const [own, ...others] = parts.map((part, index) => [...args(index), part.start, part.end])
-      others.forEach((given, index) => workers[index].give(OPERATIONS.indexOf(operation), given))
+      others.forEach((given, index) => members[index].give(OPERATIONS.indexOf(operation), given))
       parts[0].result = call(...own)
       parts.slice(1).forEach((part, index) => {
-        part.result = workers[index].wait()
+        part.result = members[index].wait()
       })
       return parts
     },
@@ -96,18 +100,21 @@ function cutParts(start: number, end: number, grain: number, threads: number): P
 }
 
 interface CrewWorker {
+  joined: Promise<unknown>
+  hasJoined(): boolean
   give(operation: number, args: number[]): void
   /** Sleeps until the job is done and returns its result. */
   wait(): number
   end(): Promise<void>
 }
 
-async function startWorker(module: WebAssembly.Module | undefined, memory: WebAssembly.Memory): Promise<CrewWorker> {
+function startWorker(module: WebAssembly.Module | undefined, memory: WebAssembly.Memory): CrewWorker {
   const job = new Float64Array(new SharedArrayBuffer(8 * JOB.size))
   const flags = new Int32Array(new SharedArrayBuffer(4 * FLAG.size))
   const failure = new Uint8Array(new SharedArrayBuffer(512))
   const worker = new Worker(new URL('kernel-worker.ts', import.meta.url), { workerData: { module, memory, job, flags, failure } satisfies CrewMember })
-  await once(worker, 'message')
+  const joined = once(worker, 'message')
+  // A crew that nobody ends does not keep the process.
   worker.unref()
   const give = (operation: number, args: number[]): void => {
     job.set([operation, args.length, ...args])
@@ -115,6 +122,8 @@ async function startWorker(module: WebAssembly.Module | undefined, memory: WebAs
     Atomics.notify(flags, FLAG.given)
   }
   return {
+    joined,
+    hasJoined: () => Atomics.load(flags, FLAG.joined) === 1,
     give,
     wait() {
       const done = awaitChange(flags, FLAG.done, flags[FLAG.given] - 1)

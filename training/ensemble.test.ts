@@ -253,7 +253,11 @@ test('models do not depend on the number of threads, nor on which kernel is used
   const watch = { bins: binWith(bins, later.x, later.rows), y: later.y }
   const fitAll = async (threads: number, kernel: KernelKind) => {
     const values: number[] = []
-    const report: Report = (_, value) => values.push(value) > 0
+    const report: Report = (round, value) => {
+      // Time for the workers to join; a fit does not wait for them.
+      if (round === 1 && threads > 1) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 400)
+      return values.push(value) > 0
+    }
     const boosted = await fitBoosting(bins, set.y, boostingParams.parse({ rounds: 6, min_child_weight: 1, threads }), 5, report, { kernel, watch })
     const grown = await fitForest(bins, set.y, forestParams.parse({ trees: 4, oob: 1, threads }), 5, report, { kernel })
     return [boosted, grown, values]

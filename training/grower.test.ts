@@ -67,6 +67,7 @@ test.each([1, 2, 3])('partition by %i threads is stable and in place, on rows fe
     column[row] = random.uniform() < 0.2 ? MISSING : random.integer(MISSING)
   })
   await using crew = await openCrew(bins.arena, threads, 'compiled')
+  await crew.joined
   const scratch = bins.arena.ints(40_000)
   for (const [start, end] of [[0, 40_000], [3, 39_000], [10, 200], [7, 7]]) {
     for (const cut of [0, 100, LAST_CUT]) {

@@ -6,7 +6,8 @@ import { openKernel } from './kernel-module.ts'
 // A thread of a crew: waits for a job, does it, says so, until it is told to end.
 const { module, memory, job, flags, failure } = workerData as CrewMember
 const kernel = openKernel(module, memory)
-parentPort?.postMessage('ready')
+Atomics.store(flags, FLAG.joined, 1)
+parentPort?.postMessage('joined')
 for (let seen = 0; ; seen++) {
   awaitChange(flags, FLAG.given, seen)
   if (job[JOB.operation] === END) break
