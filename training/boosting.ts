@@ -79,17 +79,15 @@ function createFitting(bins: Bins, y: Uint8Array, params: BoostingParams, crew: 
   const gradients = createGradients(bins, y, params.scale_pos_weight, crew)
   const grower = createGrower(bins, packRows(bins), gradients.pairs, crew, rulesOf(params, names, columns.length), params.learning_rate)
   if (start !== undefined) gradients.margins.set(start.sums)
-  const room = arena.ints(bins.rows)
-  const drawn = params.subsample < 1 ? Math.max(1, Math.round(params.subsample * bins.rows)) : bins.rows
+  const sampled = params.subsample < 1
+  const [rows, left] = [arena.ints(bins.rows), arena.ints(sampled ? bins.rows : 0)]
   return {
     addRound(random) {
-      // The rows drawn stand in front, those left out behind, both rising.
-      if (drawn < bins.rows) drawRows(random, room, drawn)
-      else identity(room)
+      const drawn = sampled ? drawRows(random, params.subsample, rows, left) : identity(rows).length
       const features = sampleSorted(random, columns.length, Math.ceil(params.colsample * columns.length))
       const units = gradients.update()
-      const tree = grower.grow(units, room.subarray(0, drawn), features, gradients.margins)
-      if (drawn < bins.rows) addTree(crew, bins, tree, room.subarray(drawn), gradients.margins)
+      const tree = grower.grow(units, rows.subarray(0, drawn), features, gradients.margins)
+      if (sampled) addTree(crew, bins, tree, left.subarray(0, bins.rows - drawn), gradients.margins)
       return tree
     },
   }
@@ -118,12 +116,23 @@ function identity(rows: Int32Array): Int32Array {
   return rows
 }
 
-/** Puts `count` of the row numbers [0, rows.length) into the front of `rows` and the others behind, both rising; drawn as by `sampleSorted`. */
-function drawRows(random: Random, rows: Int32Array, count: number): void {
-  for (let row = 0, taken = 0; row < rows.length; row++) {
-    if (random.uniform() * (rows.length - row) < count - taken) rows[taken++] = row
-    else rows[count + row - taken] = row
+/**
+ * Parts the row numbers 0 … into `drawn` and `left`, both rising: each is drawn with chance `share`, to 1/65,536, apart from the
+ * others. Returns how many are drawn, one at least.
+ */
+export function drawRows(random: Random, share: number, drawn: Int32Array, left: Int32Array): number {
+  const below = Math.max(1, Math.round(share * 65_536))
+  let taken = 0
+  while (taken === 0) {
+    for (let row = 0, bits = 0; row < drawn.length; row++) {
+      // Half of 32 random bits a row, and no branch: one that is taken by chance is mispredicted by as much.
+      bits = (row & 1) === 0 ? random.integer(2 ** 32) : bits >>> 16
+      drawn[taken] = row
+      left[row - taken] = row
+      taken += ((bits & 0xffff) - below) >>> 31
+    }
   }
+  return taken
 }
 
 /** `count` different whole numbers out of [0, limit), rising: selection sampling (Knuth's algorithm S), one draw a candidate. */

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { randomStream } from '../datasets/random.ts'
 import { binTraining, binWith, type Bins } from './binning.ts'
-import { boostingParams, fitBoosting, sampleSorted } from './boosting.ts'
+import { boostingParams, drawRows, fitBoosting, sampleSorted } from './boosting.ts'
 import { fitEncoder } from './encoder.ts'
 import { findEstimator } from './estimator.ts'
 import { fitForest, forestParams } from './forest.ts'
@@ -179,13 +179,13 @@ test('categories are ranked by gradient statistics: sum of gradients over sum of
   expect(byStatistic.every((at, i) => i === 0 || ranks[at] >= ranks[byStatistic[i - 1]])).toBe(true)
 })
 
-/** How often each row is drawn for a tree: by summing up the Poisson chances of 0, 1, 2 … */
+/** How often each row is drawn for a tree: 16 bits each, lower half first, held against the summed Poisson chances of 0, 1, 2 … */
 function bootstrap(seed: number, tree: number, rows: number): Uint8Array {
   const random = randomStream(seed, tree)
-  return Uint8Array.from({ length: rows }, () => {
-    const chance = random.uniform()
+  const halves = Array.from({ length: Math.ceil(rows / 2) }, () => random.integer(2 ** 32)).flatMap((bits) => [bits % 65_536, Math.floor(bits / 65_536)])
+  return Uint8Array.from(halves.slice(0, rows), (half) => {
     let k = 0
-    for (let term = Math.exp(-1), sum = term; chance >= sum; sum += term) term /= ++k
+    for (let term = Math.exp(-1), sum = term; half / 65_536 >= sum; sum += term) term /= ++k
     return k
   })
 }
@@ -295,6 +295,18 @@ test('importance is the share of gain, and finds the features that matter', asyn
   expect(importance.reduce((a, b) => a + b)).toBeCloseTo(1, 12)
   expect(importance[0]).toBeGreaterThan(0.5)
   expect(importance[3]).toBe(0)
+})
+
+test('rows are drawn with their share, all others left, both rising, at least one drawn', () => {
+  for (const share of [0.8, 0.3, 1e-6]) {
+    const [drawn, left] = [new Int32Array(20_001), new Int32Array(20_001)]
+    const count = drawRows(randomStream(3), share, drawn, left)
+    const [some, others] = [drawn.subarray(0, count), left.subarray(0, 20_001 - count)]
+    expect(Array.from([...some, ...others].sort((a, b) => a - b))).toEqual(Array.from(drawn.keys()))
+    for (const rows of [some, others]) expect(rows.every((row, at) => at === 0 || row > rows[at - 1])).toBe(true)
+    expect(Math.abs(count / 20_001 - share)).toBeLessThan(0.02)
+    expect(count).toBeGreaterThan(0)
+  }
 })
 
 test('samples are rising, different and as many as asked for', () => {

@@ -86,15 +86,15 @@ export function forestGrower(task: ForestTask): (tree: number) => Trees {
   }
 }
 
-/** By k the chance that a Poisson variable of mean 1 is at most k, up to what 32 random bits can tell from 1. */
-const AT_MOST = atMost(14)
-/** By the upper 12 bits of a chance the least k it can mean: few chances are looked at further, and those the processor can guess. */
-const LEAST = Uint8Array.from({ length: 4096 }, (_, upper) => AT_MOST.findIndex((most) => upper / 4096 < most))
+/** By 16 random bits, how often a row is drawn: a Poisson number with mean 1. */
+const DRAWS = poissonTable()
 
-function atMost(last: number): Float64Array {
-  const chances = new Float64Array(last + 1)
-  for (let k = 0, term = Math.exp(-1), sum = 0; k <= last; term /= ++k) chances[k] = sum += term
-  return chances.fill(1, last)
+function poissonTable(): Uint8Array {
+  let [draws, term, most] = [0, Math.exp(-1), Math.exp(-1)]
+  return Uint8Array.from({ length: 65_536 }, (_, bits) => {
+    for (; bits / 65_536 >= most; most += term) term /= ++draws
+    return draws
+  })
 }
 
 /**
@@ -104,10 +104,10 @@ function atMost(last: number): Float64Array {
  */
 export function drawBootstrap({ pairs, rows, random, y }: Pick<Growing, 'pairs' | 'rows' | 'random' | 'y'>): Bootstrap {
   let [count, all, frauds] = [0, 0, 0]
-  for (let row = 0; row < y.length; row++) {
-    const chance = random.uniform()
-    let weight = LEAST[Math.floor(chance * 4096)]
-    while (chance >= AT_MOST[weight]) weight++
+  for (let row = 0, bits = 0; row < y.length; row++) {
+    // Half of 32 random bits a row.
+    bits = (row & 1) === 0 ? random.integer(2 ** 32) : bits >>> 16
+    const weight = DRAWS[bits & 0xffff]
     pairs[2 * row] = weight
     pairs[2 * row + 1] = weight * y[row]
     all += weight
