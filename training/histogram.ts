@@ -6,7 +6,7 @@ export const BINS = 256
 /** Rows that are laid out together: their bins stay in the cache while all columns are gone through. */
 const PACKED_TOGETHER = 2048
 
-/** The bins row by row, `stride` bytes each: the features, padded with bin 0 to a multiple of 8, so that one load feeds eight additions. */
+/** The bins row by row, `stride` bytes each: the features, padded with bin 0 to an even number, since the kernel adds eight or two at a time. */
 export interface PackedRows {
   bytes: Uint8Array
   stride: number
@@ -14,7 +14,7 @@ export interface PackedRows {
 
 /** Lays out the columns of `bins` row by row. */
 export function packRows({ arena, columns, rows }: Bins): PackedRows {
-  const stride = Math.ceil(columns.length / 8) * 8
+  const stride = Math.ceil(columns.length / 2) * 2
   const bytes = arena.bytes(rows * stride)
   for (let first = 0; first < rows; first += PACKED_TOGETHER) {
     const last = Math.min(first + PACKED_TOGETHER, rows)

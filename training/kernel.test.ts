@@ -33,7 +33,7 @@ function someRows(arena: Arena, random: Random): Int32Array {
   return rows.subarray(0, count)
 }
 
-test.each([8, 16, 32, 40])('addRows, addColumn, add and subtract: %i features', (stride) => {
+test.each([2, 8, 14, 30, 32, 40])('addRows, addColumn, add and subtract: %i features', (stride) => {
   expectTwins(stride, ({ addRows, addColumn, add, subtract }, arena, random) => {
     const bins = filled(arena.bytes(ROWS * stride), () => random.integer(256))
     const pairs = filled(arena.ints(2 * ROWS), (at) => (at % 2 === 0 ? random.integer(60_000) : random.integer(120_000) - 60_000))

@@ -14,8 +14,8 @@ export const NODE_WORDS = 5
  */
 export interface Kernel {
   /**
-   * Adds the pairs of `rows[start … end)` to a histogram of 256 pairs a feature. `bins` holds `stride` bytes a row, a multiple
-   * of 8; the histogram has as many features.
+   * Adds the pairs of `rows[start … end)` to a histogram of 256 pairs a feature. `bins` holds `stride` bytes a row, an
+   * even number; the histogram has as many features.
    */
   addRows(histogram: number, bins: number, stride: number, pairs: number, rows: number, start: number, end: number): void
   /** Adds the pairs of `rows[start … end)` to a histogram of one feature, whose bins are `column`. */
