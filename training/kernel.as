@@ -74,9 +74,10 @@ export function subtract(from: usize, other: usize, start: i32, end: i32): void 
 /** e^x by the argument reduction and polynomial of Cephes' expf, for −87 ≤ x ≤ 87. */
 @inline
 function exp(x: v128): v128 {
+  // Adding 1.5 · 2^23 rounds to a whole number, which then stands in the lowest bits; taking it away leaves the number.
   const large = f32x4.splat(12582912)
-  // Adding and taking away 1.5 · 2^23 leaves the nearest whole number.
-  const whole = f32x4.sub(f32x4.add(f32x4.mul(x, f32x4.splat(1.44269504088896341)), large), large)
+  const rounded = f32x4.add(f32x4.mul(x, f32x4.splat(1.44269504088896341)), large)
+  const whole = f32x4.sub(rounded, large)
   const rest = f32x4.sub(f32x4.sub(x, f32x4.mul(whole, f32x4.splat(0.693359375))), f32x4.mul(whole, f32x4.splat(-2.12194440e-4)))
   let sum = f32x4.splat(1.9875691500e-4)
   sum = f32x4.add(f32x4.mul(sum, rest), f32x4.splat(1.3981999507e-3))
@@ -85,7 +86,7 @@ function exp(x: v128): v128 {
   sum = f32x4.add(f32x4.mul(sum, rest), f32x4.splat(1.6666665459e-1))
   sum = f32x4.add(f32x4.mul(sum, rest), f32x4.splat(5.0000001201e-1))
   const power = f32x4.add(f32x4.add(f32x4.mul(sum, f32x4.mul(rest, rest)), rest), f32x4.splat(1))
-  return f32x4.mul(power, i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(whole), i32x4.splat(127)), 23))
+  return f32x4.mul(power, i32x4.shl(i32x4.add(rounded, i32x4.splat(127)), 23))
 }
 
 export function gradients(pairs: usize, margins: usize, labels: usize, fraudWeight: f32, sums: usize, start: i32, end: i32): void {
@@ -95,7 +96,7 @@ export function gradients(pairs: usize, margins: usize, labels: usize, fraudWeig
     let hessianSum = f32x4.splat(0)
     const last = min(first + BLOCK, end)
     for (let row = first; row < last; row += 4) {
-      const margin = f32x4.max(f32x4.min(v128.load(margins + (<usize>row << 2)), f32x4.splat(87)), f32x4.splat(-87))
+      const margin = f32x4.pmax(f32x4.pmin(v128.load(margins + (<usize>row << 2)), f32x4.splat(87)), f32x4.splat(-87))
       const score = f32x4.div(one, f32x4.add(one, exp(f32x4.neg(margin))))
       const label = f32x4.convert_i32x4_u(i32x4.extend_low_i16x8_u(i16x8.extend_low_i8x16_u(v128.load32_zero(labels + <usize>row))))
       const weight = f32x4.add(one, f32x4.mul(label, f32x4.splat(fraudWeight - 1)))
