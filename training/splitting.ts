@@ -96,8 +96,11 @@ export function bestSplit(node: SplitNode, units: Units, features: Int32Array, r
 
 /** Puts the best cut of `feature` into the search's best when it gains more. */
 function scan({ node, units, rules, whole, best }: Search, feature: number, missingLeft: boolean): void {
-  const { histogram } = node
+  // Everything the loop reads is a local: fields of objects would be loaded again for every bin.
+  const { histogram, gradient: wholeGradient, hessian: wholeHessian } = node
+  const { gradient: gradientUnit, hessian: hessianUnit } = units
   const { l2, minChildWeight } = rules
+  let most = best.gain
   const base = 2 * feature * BINS
   const direction = rules.monotone === undefined ? 0 : rules.monotone[feature]
   const free = rules.l1 === 0 && direction === 0 && node.lower === -Infinity && node.upper === Infinity
@@ -114,15 +117,16 @@ function scan({ node, units, rules, whole, best }: Search, feature: number, miss
     hessian += own
     gradient += ownGradient
     last = bin
-    const leftHessian = hessian * units.hessian
-    const rightHessian = (node.hessian - hessian) * units.hessian
+    const leftHessian = hessian * hessianUnit
+    const rightHessian = (wholeHessian - hessian) * hessianUnit
     if (rightHessian < minChildWeight || rightHessian <= 0) break
     if (leftHessian < minChildWeight || leftHessian <= 0) continue
-    const left = gradient * units.gradient
-    const right = (node.gradient - gradient) * units.gradient
+    const left = gradient * gradientUnit
+    const right = (wholeGradient - gradient) * gradientUnit
     const fall = free ? (left * left) / (leftHessian + l2) + (right * right) / (rightHessian + l2) : heldBack(left, leftHessian, right, rightHessian, rules, node, direction)
     const gain = fall - whole
-    if (gain <= best.gain) continue
+    if (gain <= most) continue
+    most = gain
     best.feature = feature
     best.cut = bin
     best.missingLeft = missingLeft
