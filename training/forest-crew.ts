@@ -18,7 +18,7 @@ export interface GrownTree {
 /**
  * Trees `first` to `last` of a forest, in order, one task a thread: the first of them grows in this thread, between what it
  * yields, the others in workers. Each thread takes the next tree that nobody grows yet. The event loop has to turn between
- * trees for the workers' to arrive; ending early ends the workers.
+ * trees for the workers' to arrive; ending early ends the workers after the tree they are at.
  */
 export async function* growForest(tasks: ForestTask[], first: number, last: number): AsyncGenerator<Trees> {
   const next = new Int32Array(new SharedArrayBuffer(4)).fill(first)
@@ -40,7 +40,10 @@ export async function* growForest(tasks: ForestTask[], first: number, last: numb
       inbox.grown.delete(tree)
     }
   } finally {
-    await Promise.all(workers.map((worker) => worker.terminate()))
+    // Workers end by themselves when nothing is left to grow. Terminating them would save the rest of a tree, and now and then
+    // brings the whole process down (Node 24.21, a check in V8 that fails).
+    Atomics.store(next, 0, last + 1)
+    await Promise.all(workers)
   }
 }
 
@@ -51,7 +54,8 @@ interface Inbox {
   wake(): void
 }
 
-function startWorker(member: ForestMember, inbox: Inbox): Worker {
+/** Starts a worker; resolves when it has ended. */
+async function startWorker(member: ForestMember, inbox: Inbox): Promise<void> {
   const worker = new Worker(new URL('forest-worker.ts', import.meta.url), { workerData: member })
   worker.on('message', ({ tree, trees }: GrownTree) => {
     inbox.grown.set(tree, trees)
@@ -61,7 +65,7 @@ function startWorker(member: ForestMember, inbox: Inbox): Worker {
     inbox.failures.push(error)
     inbox.wake()
   })
-  return worker
+  await new Promise((resolve) => worker.once('exit', resolve))
 }
 
 async function nextMessage(inbox: Inbox): Promise<void> {
