@@ -32,7 +32,6 @@ export interface CrewMember {
 
 /** Threads that share the loops of one kernel: the calling one and, with more than one, workers that sleep between jobs. */
 export interface Crew extends AsyncDisposable {
-  readonly threads: number
   readonly kernel: Kernel
   /** Resolves when all threads have started, which takes a tenth of a second; loops run without those that have not. */
   readonly joined: Promise<void>
@@ -71,7 +70,6 @@ export async function openCrew(arena: Arena, threads: number, kind: KernelKind):
 
 function crewOf(kernel: Kernel, workers: CrewWorker[]): Crew {
   return {
-    threads: workers.length + 1,
     kernel,
     joined: Promise.all(workers.map((worker) => worker.joined)).then(() => {}),
     run(operation, args, start, end, grain = 1) {
@@ -113,9 +111,9 @@ function startWorker(module: WebAssembly.Module | undefined, memory: WebAssembly
   const flags = new Int32Array(new SharedArrayBuffer(4 * FLAG.size))
   const failure = new Uint8Array(new SharedArrayBuffer(512))
   const worker = new Worker(new URL('kernel-worker.ts', import.meta.url), { workerData: { module, memory, job, flags, failure } satisfies CrewMember })
-  const joined = once(worker, 'message')
+  let ending = false
   // A crew that nobody ends does not keep the process.
-  worker.unref()
+  const joined = once(worker, 'message').then(() => ending || worker.unref())
   const give = (operation: number, args: number[]): void => {
     job.set([operation, args.length, ...args])
     Atomics.add(flags, FLAG.given, 1)
@@ -132,6 +130,7 @@ function startWorker(module: WebAssembly.Module | undefined, memory: WebAssembly
     },
     async end() {
       if (worker.threadId < 0) return
+      ending = true
       worker.ref()
       const exit = once(worker, 'exit')
       give(END, [])
