@@ -2,9 +2,12 @@
 FROM node:24.21.0-bookworm-slim AS packages
 WORKDIR /fd
 COPY package.json package-lock.json ./
+# npm ci compiles the tree kernel, with a compiler that is not needed after.
+COPY configs/user-error.ts ./configs/
+COPY training/kernel-build.ts training/kernel.as ./training/
 # onnxruntime-node's own script would download a GPU runtime; the CPU one is inside the package.
 ENV ONNXRUNTIME_NODE_INSTALL=skip
-RUN npm ci --omit=dev --no-audit --no-fund
+RUN npm ci --no-audit --no-fund && npm prune --omit=dev --ignore-scripts --no-audit --no-fund
 
 FROM node:24.21.0-bookworm-slim
 WORKDIR /fd
@@ -16,6 +19,7 @@ COPY datasets ./datasets
 COPY features ./features
 COPY registry ./registry
 COPY training ./training
+COPY --from=packages /fd/training/kernel.wasm ./training/
 COPY serving ./serving
 COPY pipelines ./pipelines
 RUN install -d -o node -g node /home/node/.fd

@@ -25,6 +25,7 @@ const HOMES: Record<string, RegExp> = {
   '@aws-sdk/lib-storage': /^datasets\/lake-s3/,
   '@platformatic/kafka': /^datasets\/(event-log-kafka|kafka-)/,
   bullmq: /^training\/job-queue-bullmq/,
+  'assemblyscript/asc': /^training\/kernel-build/,
   commander: /^pipelines\//,
   'prom-client': /^serving\/metrics/,
   '@tensorflow/tfjs-core': /^training\/(tensorflow|network-fit)/,

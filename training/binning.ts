@@ -1,46 +1,64 @@
-/** Cuts of all rows and of the rarer class, a feature. Together with the missing cut they leave every bin within a byte. */
+import { type Arena, createArena } from './arena.ts'
+import { sortFloats } from './float-sort.ts'
+
+/** The bin of a missing value (NaN), above all bins of numbers. */
+export const MISSING = 255
+/** Cuts of all rows and of the rarer class, a feature: together they leave room for the missing bin within a byte. */
 const CUTS_OF_ALL = 154
 const CUTS_OF_FRAUD = 100
 /** Quantiles of more values than this are taken from every k-th row: their error is far below the width of a bin. */
-const QUANTILE_ROWS = 1 << 18
+const QUANTILE_ROWS = 1 << 17
+/** Columns that are read from the matrix in one pass, and rows that are read before the next of them: both stay in the cache. */
+const READ_TOGETHER = 8
+const ROWS_TOGETHER = 1024
 
 /**
  * A feature matrix as bytes. `columns[f][row]` is the bin of feature f: the number of cuts below the value, so that
- * `bin <= b` says exactly `x <= cuts[f][b]` in float32, and a split found on bins is the split served.
- *
- * Missing (NaN) is the bin after the last cut: it never satisfies `x <= t` and goes right at every split, in training, in
- * `treeScores` and in ONNX (the false branch). A feature with missing values in training has the last cut Infinity, so that
- * a split may part the missing from all numbers. A constant feature has no cut and never splits.
+ * `bin <= b` says exactly `x <= cuts[f][b]` in float32, and a split found on bins is the split served. NaN has bin 255 and goes
+ * where the split says. A constant feature has no cut, and splits at most its missing values off.
  */
 export interface Bins {
   rows: number
-  /** Per feature: rising float32 thresholds, at most 255. */
+  /** Per feature: rising float32 thresholds, at most 254. */
   cuts: Float32Array[]
+  /** Arrays of `arena`. */
   columns: Uint8Array[]
+  arena: Arena
 }
 
-/** Bins `rows` of the row-major matrix `x` (`rows × features`) with cuts found on the same rows. `y` is 0 or 1. */
+/** Bins the row-major matrix `x` (`rows × features`) with cuts found on the same rows. `y` is 0 or 1. */
 export function binTraining(x: Float32Array, features: number, y: Uint8Array): Bins {
-  const rows = y.length
+  const [rows, arena] = [y.length, createArena()]
   const cuts: Float32Array[] = []
   const columns: Uint8Array[] = []
-  for (let feature = 0; feature < features; feature++) {
-    const values = columnOf(x, features, feature, rows)
-    cuts.push(findCuts(values, y))
-    columns.push(assignBins(values, cuts[feature]))
+  eachColumn(x, features, rows, (values) => {
+    const own = findCuts(values, y)
+    cuts.push(own)
+    columns.push(assignBins(values, own, arena.bytes(rows)))
+  })
+  return { rows, cuts, columns, arena }
+}
+
+/** Bins other rows with the cuts of a training set, in its arena. */
+export function binWith({ cuts, arena }: Bins, x: Float32Array, rows: number): Bins {
+  const columns: Uint8Array[] = []
+  eachColumn(x, cuts.length, rows, (values, feature) => columns.push(assignBins(values, cuts[feature], arena.bytes(rows))))
+  return { rows, cuts, columns, arena }
+}
+
+/** Columns of a row-major matrix, one after the other, each valid until `use` returns. Some are read at once: a line of the cache holds many. */
+function eachColumn(x: Float32Array, features: number, rows: number, use: (values: Float32Array, feature: number) => void): void {
+  const together = Array.from({ length: Math.min(features, READ_TOGETHER) }, () => new Float32Array(rows))
+  for (let first = 0; first < features; first += READ_TOGETHER) {
+    const some = together.slice(0, features - first)
+    for (let from = 0; from < rows; from += ROWS_TOGETHER) {
+      const to = Math.min(from + ROWS_TOGETHER, rows)
+      some.forEach((values, i) => {
+        for (let row = from, at = from * features + first + i; row < to; row++, at += features) values[row] = x[at]
+      })
+    }
+    some.forEach((values, i) => use(values, first + i))
   }
-  return { rows, cuts, columns }
-}
-
-/** Bins other rows with the cuts of a training set. */
-export function binWith(cuts: Float32Array[], x: Float32Array, rows: number): Bins {
-  return { rows, cuts, columns: cuts.map((own, feature) => assignBins(columnOf(x, cuts.length, feature, rows), own)) }
-}
-
-function columnOf(x: Float32Array, features: number, feature: number, rows: number): Float32Array {
-  const values = new Float32Array(rows)
-  for (let row = 0, at = feature; row < rows; row++, at += features) values[row] = x[at]
-  return values
 }
 
 /**
@@ -49,24 +67,39 @@ function columnOf(x: Float32Array, features: number, feature: number, rows: numb
  * tail, where a tree has to tell them apart.
  */
 export function findCuts(values: Float32Array, y: Uint8Array): Float32Array {
-  const present = values.filter((value) => !Number.isNaN(value))
-  const missing = present.length < values.length ? [Infinity] : []
-  const stride = Math.max(1, Math.ceil(present.length / QUANTILE_ROWS))
-  const sorted = (stride === 1 ? present : present.filter((_, i) => i % stride === 0)).sort()
-  const frauds = values.filter((value, row) => y[row] === 1 && !Number.isNaN(value)).sort()
-  const boundaries = distinct(sorted)
-  const cuts =
-    stride === 1 && boundaries.length <= CUTS_OF_ALL + CUTS_OF_FRAUD
-      ? boundaries
-      : mergeCuts(quantiles(sorted, CUTS_OF_ALL), quantiles(frauds, CUTS_OF_FRAUD))
-  return Float32Array.from([...cuts, ...missing])
+  const { every, sample, frauds } = presentValues(values, y)
+  const sorted = sortFloats(sample)
+  const boundaries = every === 1 ? distinct(sorted) : undefined
+  if (boundaries !== undefined) return Float32Array.from(boundaries)
+  return Float32Array.from(mergeCuts(quantiles(sorted, CUTS_OF_ALL), quantiles(sortFloats(frauds), CUTS_OF_FRAUD)))
 }
 
-/** Thresholds between adjacent distinct values; gives up (one too many) when they are more than cuts allowed. */
-function distinct(sorted: Float32Array): number[] {
+/** Values that are not missing: every k-th of all, so that they are not too many, and those of frauds. */
+function presentValues(values: Float32Array, y: Uint8Array): { every: number; sample: Float32Array; frauds: Float32Array } {
+  let [present, fraudulent] = [0, 0]
+  for (let row = 0; row < values.length; row++) {
+    const one = Number.isNaN(values[row]) ? 0 : 1
+    present += one
+    fraudulent += one & y[row]
+  }
+  const every = Math.max(1, Math.ceil(present / QUANTILE_ROWS))
+  const [sample, frauds] = [new Float32Array(Math.ceil(present / every)), new Float32Array(fraudulent)]
+  for (let row = 0, seen = 0, fraud = 0; row < values.length; row++) {
+    if (Number.isNaN(values[row])) continue
+    if (seen % every === 0) sample[seen / every] = values[row]
+    if (y[row] === 1) frauds[fraud++] = values[row]
+    seen++
+  }
+  return { every, sample, frauds }
+}
+
+/** Thresholds between adjacent distinct values; undefined when they are more than cuts allowed. */
+function distinct(sorted: Float32Array): number[] | undefined {
   const cuts: number[] = []
-  for (let i = 1; i < sorted.length && cuts.length <= CUTS_OF_ALL + CUTS_OF_FRAUD; i++) {
-    if (sorted[i] !== sorted[i - 1]) cuts.push(between(sorted[i - 1], sorted[i]))
+  for (let i = 1; i < sorted.length; i++) {
+    if (sorted[i] === sorted[i - 1]) continue
+    if (cuts.length === CUTS_OF_ALL + CUTS_OF_FRAUD) return undefined
+    cuts.push(between(sorted[i - 1], sorted[i]))
   }
   return cuts
 }
@@ -104,18 +137,17 @@ function between(low: number, high: number): number {
 }
 
 /**
- * The bin of each value. A table over the upper half of the float's bits says where to start, and a short scan ends the
- * search: about three times as fast as bisection, whose branches on real data are coin tosses.
+ * Writes the bin of each value into `bins`, and returns it. A table over the upper half of the float's bits says where to
+ * start, and a short scan ends the search: about three times as fast as bisection, whose branches on real data are coin tosses.
  */
-export function assignBins(values: Float32Array, cuts: Float32Array): Uint8Array {
-  const bins = new Uint8Array(values.length)
+export function assignBins(values: Float32Array, cuts: Float32Array, bins: Uint8Array): Uint8Array {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length)
   const start = startTable(cuts)
   const last = cuts.length
   for (let row = 0; row < values.length; row++) {
     const value = values[row]
     if (value !== value) {
-      bins[row] = last
+      bins[row] = MISSING
       continue
     }
     let bin = start[bits[row] >>> 16]

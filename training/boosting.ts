@@ -1,90 +1,138 @@
 import { z } from 'zod'
+import { UserError } from '../configs/user-error.ts'
 import { randomStream, type Random } from '../datasets/random.ts'
 import type { Bins } from './binning.ts'
+import { type Crew, openCrew, threadsFor } from './crew.ts'
+import { createGradients } from './gradient.ts'
 import { createGrower } from './grower.ts'
-import { type GradientPairs, packGradients, packRows } from './histogram.ts'
-import { finishRound, type Report, type Watch, watchShare } from './progress.ts'
-import { treeBuilder } from './tree-builder.ts'
-import type { Trees } from './tree.ts'
+import { packRows } from './histogram.ts'
+import { type FitOptions, finishRound, type Report, threads, watchShare } from './progress.ts'
+import type { GrowthRules } from './splitting.ts'
+import { addTree } from './tree-sums.ts'
+import { joinTrees, type Trees } from './tree.ts'
 
 /** Parameters of gradient boosting with their defaults, by the names the field knows. */
-export const boostingParams = z.strictObject({
+export const boostingParams = z.object({
   rounds: z.number().int().min(1).max(10_000).default(200).describe('trees'),
   learning_rate: z.number().positive().max(1).default(0.05).describe('share of each Newton step that is taken'),
   max_depth: z.number().int().min(0).max(32).default(6).describe('edges from the root to the deepest leaf'),
+  max_leaves: z.number().int().min(0).max(4096).default(0).describe('most leaves of a tree, the node of largest gain being split next; 0 no limit'),
+  l1: z.number().min(0).default(0).describe('taken from every gradient sum; pulls small leaves to 0'),
   l2: z.number().min(0).default(1).describe('added to every hessian sum; pulls leaves towards 0'),
   min_child_weight: z.number().min(0).default(3).describe('least hessian sum of a leaf'),
+  scale_pos_weight: z.number().positive().max(1e6).default(1).describe('what a fraud counts against a genuine row'),
   subsample: z.number().positive().max(1).default(0.8).describe('share of the rows drawn for each tree'),
   colsample: z.number().positive().max(1).default(0.8).describe('share of the features drawn for each tree'),
   early_stopping_rounds: z.number().int().min(0).default(0).describe('stop when the watched average precision has not risen for so many rounds; 0 never; needs watch_share'),
   watch_share: watchShare,
-})
+  threads,
+  // All others are constraints by feature: whoever parses checks the names.
+}).catchall(z.number().int().min(-1).max(1))
 export type BoostingParams = z.infer<typeof boostingParams>
+
+const MONOTONE = 'monotone.'
+/** Parameters that name a feature. */
+export const boostingByFeature = [
+  { name: `${MONOTONE}<feature>`, default: 0, description: '1: the score never falls as the feature rises, -1: never rises; of a category, as its rank rises' },
+]
 
 /**
  * Gradient boosting of trees on the logistic loss with second-order leaves (Friedman 2001; Chen and Guestrin 2016), from
  * margin 0. A margin is the sum of leaves in float32; the score is 1 / (1 + exp(−margin)).
  *
- * Deterministic: the same rows, parameters and seed give the same trees. With early stopping the trees up to the best
- * watched round are kept.
+ * Deterministic: the same rows, parameters and seed give the same trees, for any number of threads and either kernel. With
+ * early stopping the trees up to the best watched round are kept.
  *
  * @throws Pruned when `report` answers false.
  */
-export async function fitBoosting(bins: Bins, y: Uint8Array, params: BoostingParams, seed: number, report: Report, watch?: Watch): Promise<Trees> {
-  const builder = treeBuilder(bins.cuts)
-  const grower = createGrower(bins, packRows(bins), { maxDepth: params.max_depth, l2: params.l2, minChildWeight: params.min_child_weight }, params.learning_rate)
-  const loss = logisticLoss(y)
-  const margins = new Float32Array(bins.rows)
-  const watched = watch && { sums: new Float32Array(watch.bins.rows), y: watch.y }
-  const best = { round: params.rounds, value: -1 }
+export async function fitBoosting(bins: Bins, y: Uint8Array, params: BoostingParams, seed: number, report: Report, options: FitOptions = {}): Promise<Trees> {
+  const { arena } = bins
+  const { start, watch } = options
+  using _room = arena.scope()
+  await using crew = await openCrew(arena, threadsFor(params.threads, bins.rows), options.kernel ?? 'compiled')
+  const fitting = createFitting(bins, y, params, crew, options)
+  const trees = start === undefined ? [] : [start.trees]
+  const first = (start?.trees.roots.length ?? 0) + 1
+  const watched = watch && { sums: arena.floats(watch.bins.rows), rows: identity(arena.ints(watch.bins.rows)), y: watch.y }
+  if (start?.watched !== undefined) watched?.sums.set(start.watched)
+  const best = { trees: Infinity, round: 0, value: -1 }
   for (let round = 1; round <= params.rounds; round++) {
-    const random = randomStream(seed, round)
-    const sample = sampleRows(bins.rows, params.subsample, random)
-    const features = sampleSorted(random, bins.columns.length, Math.ceil(params.colsample * bins.columns.length))
-    const units = loss.update(margins, sample.taken)
-    grower.grow(builder, units, sample.rows, features, margins)
-    if (sample.left !== undefined) builder.addNewest(bins, margins, sample.left)
-    if (watch && watched) builder.addNewest(watch.bins, watched.sums)
+    const tree = fitting.addRound(randomStream(seed, first + round - 1))
+    trees.push(tree)
+    if (watch && watched) addTree(crew, watch.bins, tree, watched.rows, watched.sums)
     const value = await finishRound(report, round, params.rounds, watched)
     if (params.early_stopping_rounds === 0) continue
-    if (value > best.value) Object.assign(best, { round, value })
+    if (value > best.value) Object.assign(best, { trees: trees.length, round, value })
     else if (round - best.round >= params.early_stopping_rounds) break
   }
-  return builder.finish(best.round)
+  return joinTrees(trees.slice(0, best.trees))
 }
 
-/** Gradient p − y and hessian p (1 − p) of the logistic loss at the current margins. */
-function logisticLoss(y: Uint8Array): { update(margins: Float32Array, taken?: Uint8Array): GradientPairs } {
-  const gradient = new Float64Array(y.length)
-  const hessian = new Float64Array(y.length)
-  const units: GradientPairs = { pairs: new Float64Array(y.length), gradientUnit: 1, hessianUnit: 1 }
+/** The rows being fitted on and what is known of them. */
+interface Fitting {
+  /** Grows one tree on rows and features drawn from `random`, and adds it to the margins of all rows. */
+  addRound(random: Random): Trees
+}
+
+function createFitting(bins: Bins, y: Uint8Array, params: BoostingParams, crew: Crew, { names, start }: FitOptions): Fitting {
+  const { arena, columns } = bins
+  const gradients = createGradients(bins, y, params.scale_pos_weight, crew)
+  const grower = createGrower(bins, packRows(bins), gradients.pairs, crew, rulesOf(params, names, columns.length), params.learning_rate)
+  if (start !== undefined) gradients.margins.set(start.sums)
+  const sampled = params.subsample < 1
+  const [rows, left] = [arena.ints(bins.rows), arena.ints(sampled ? bins.rows : 0)]
   return {
-    update(margins, taken) {
-      for (let row = 0; row < y.length; row++) {
-        const probability = 1 / (1 + Math.exp(-margins[row]))
-        gradient[row] = probability - y[row]
-        hessian[row] = probability * (1 - probability)
-      }
-      packGradients(gradient, hessian, units, taken)
-      return units
+    addRound(random) {
+      const drawn = sampled ? drawRows(random, params.subsample, rows, left) : identity(rows).length
+      const features = sampleSorted(random, columns.length, Math.ceil(params.colsample * columns.length))
+      const units = gradients.update()
+      const tree = grower.grow(units, rows.subarray(0, drawn), features, gradients.margins)
+      if (sampled) addTree(crew, bins, tree, left.subarray(0, bins.rows - drawn), gradients.margins)
+      return tree
     },
   }
 }
 
-interface RowSample {
-  /** Rising row numbers to fit on. */
-  rows: Int32Array
-  /** 1 for the rows drawn and 1 for those left out; undefined when all are drawn. */
-  taken?: Uint8Array
-  left?: Uint8Array
+function rulesOf(params: BoostingParams, names: string[] | undefined, features: number): GrowthRules {
+  const constraints = Object.entries(params).filter(([key, value]) => key.startsWith(MONOTONE) && value !== 0)
+  const monotone = new Int8Array(features)
+  for (const [key, direction] of constraints) {
+    const feature = names?.indexOf(key.slice(MONOTONE.length)) ?? -1
+    if (feature < 0) throw new UserError(`Parameter ${key}=${direction} names no feature. The features are: ${names?.join(', ') ?? 'without names'}`)
+    monotone[feature] = direction
+  }
+  return {
+    maxDepth: params.max_depth,
+    maxLeaves: params.max_leaves,
+    l1: params.l1,
+    l2: params.l2,
+    minChildWeight: params.min_child_weight,
+    ...(constraints.length > 0 ? { monotone } : {}),
+  }
 }
 
-function sampleRows(rows: number, share: number, random: Random): RowSample {
-  if (share >= 1) return { rows: Int32Array.from({ length: rows }, (_, row) => row) }
-  const chosen = sampleSorted(random, rows, Math.max(1, Math.round(share * rows)))
-  const taken = new Uint8Array(rows)
-  for (const row of chosen) taken[row] = 1
-  return { rows: chosen, taken, left: taken.map((one) => 1 - one) }
+function identity(rows: Int32Array): Int32Array {
+  for (let row = 0; row < rows.length; row++) rows[row] = row
+  return rows
+}
+
+/**
+ * Parts the row numbers 0 … into `drawn` and `left`, both rising: each is drawn with chance `share`, to 1/65,536, apart from the
+ * others. Returns how many are drawn, one at least.
+ */
+export function drawRows(random: Random, share: number, drawn: Int32Array, left: Int32Array): number {
+  const below = Math.max(1, Math.round(share * 65_536))
+  let taken = 0
+  while (taken === 0) {
+    for (let row = 0, bits = 0; row < drawn.length; row++) {
+      // Half of 32 random bits a row, and no branch: one that is taken by chance is mispredicted by as much.
+      bits = (row & 1) === 0 ? random.integer(2 ** 32) : bits >>> 16
+      drawn[taken] = row
+      left[row - taken] = row
+      taken += ((bits & 0xffff) - below) >>> 31
+    }
+  }
+  return taken
 }
 
 /** `count` different whole numbers out of [0, limit), rising: selection sampling (Knuth's algorithm S), one draw a candidate. */

@@ -17,7 +17,9 @@ export interface CategoryRanks {
 
 /**
  * Learns an order of each categorical column's categories: by `(frauds + 20 · p) / (rows + 20)` with p the overall rate
- * (Micci-Barreca 2001). A tree splits ranks as it splits numbers, and ranks, unlike rates, survive float32 unblurred.
+ * (Micci-Barreca 2001). At the overall rate the gradient of a row is p − y and its hessian p (1 − p), so this is also the
+ * order by smoothed gradient statistics, ΣG / (ΣH + 20 · p (1 − p)), in which LightGBM tries a node's categories; found once,
+ * and not at every node, since one order fits into one graph. More categories than bins share bins. A tree splits ranks as it splits numbers, and ranks, unlike rates, survive float32 unblurred.
  */
 export function fitEncoder(set: TrainingSet): CategoryRanks[] {
   const prior = set.y.reduce((sum, label) => sum + label, 0) / set.rows

@@ -24,9 +24,13 @@ export interface Estimator<M extends FittedModel = FittedModel> {
    * Fits on all rows of `set`, but for the watched ones (the latest `watch_share`), on whose average precision `report` is
    * told after each round. A turn of the event loop passes between rounds.
    *
-   * @throws UserError when `set` or its watched part lacks a class (labels that only judge may be of one); `Pruned` when `report` answers false.
+   * With `base`, a model of the same estimator and features, the fit goes on from it, where the estimator can: trees come after
+   * those of `base`, whose category ranks hold; on the same rows half the rounds and then the other half give what all at once give.
+   *
+   * @throws UserError when `set` or its watched part lacks a class (labels that only judge may be of one), or `base` does not
+   * fit; `Pruned` when `report` answers false.
    */
-  fit(set: TrainingSet, params: Params, seed: number, report: Report): Promise<M>
+  fit(set: TrainingSet, params: Params, seed: number, report: Report, base?: M): Promise<M>
 }
 
 /** What an estimator is made of: a flat schema of numbers, each with a default and a description, and the fit. */
@@ -34,30 +38,33 @@ export interface EstimatorParts<S extends z.ZodObject, M extends FittedModel> {
   name: string
   description: string
   schema: S
-  fit(set: TrainingSet, params: z.output<S>, seed: number, report: Report): Promise<M>
+  /** Parameters that there is one of for each feature, named `NAME.<feature>`; the schema lets them through. */
+  byFeature?: Estimator['parameters']
+  fit(set: TrainingSet, params: z.output<S>, seed: number, report: Report, base?: M): Promise<M>
 }
 
-export function defineEstimator<S extends z.ZodObject, M extends FittedModel>({ name, description, schema, fit }: EstimatorParts<S, M>): Estimator<M> {
+export function defineEstimator<S extends z.ZodObject, M extends FittedModel>({ name, description, schema, byFeature = [], fit }: EstimatorParts<S, M>): Estimator<M> {
   const defaults = schema.parse({}) as Params
-  const parameters = Object.entries(schema.shape).map(([parameter, type]) => ({
+  const named = Object.entries(schema.shape).map(([parameter, type]) => ({
     name: parameter,
     default: defaults[parameter],
     description: (type as z.ZodType).description ?? '',
   }))
+  const parameters = [...named, ...byFeature]
   const parse = (given: Record<string, string | number>): z.output<S> => parseParams(name, schema, parameters, given)
   return {
     name,
     description,
     parameters,
     params: (given) => parse(given) as Params,
-    fit: (set, params, seed, report) => fit(set, parse(params), seed, report),
+    fit: (set, params, seed, report, base) => fit(set, parse(params), seed, report, base),
   }
 }
 
 function parseParams<S extends z.ZodObject>(name: string, schema: S, parameters: Estimator['parameters'], given: Record<string, string | number>): z.output<S> {
   const known = parameters.map((parameter) => `${parameter.name}=${parameter.default}`).join(' ')
   const numbers = Object.entries(given).map(([key, value]) => {
-    if (!parameters.some((parameter) => parameter.name === key)) throw new UserError(`Estimator "${name}" has no parameter "${key}". It has: ${known}`)
+    if (!parameters.some((parameter) => isNamed(parameter.name, key))) throw new UserError(`Estimator "${name}" has no parameter "${key}". It has: ${known}`)
     const number = typeof value === 'number' ? value : value.trim() === '' ? Number.NaN : Number(value)
     if (!Number.isFinite(number)) throw new UserError(`Parameter ${key} is "${value}", which is not a number. Defaults: ${known}`)
     return [key, number] as const
@@ -66,6 +73,11 @@ function parseParams<S extends z.ZodObject>(name: string, schema: S, parameters:
   if (result.success) return result.data
   const problems = result.error.issues.map((issue) => `${issue.path.join('.')}=${given[String(issue.path[0])]}: ${issue.message}`)
   throw new UserError(`Parameters of "${name}" are out of range: ${problems.join('; ')}. Defaults: ${known}`)
+}
+
+/** A parameter such as `monotone.<feature>` stands for one of every feature. */
+function isNamed(parameter: string, key: string): boolean {
+  return parameter === key || (parameter.endsWith('<feature>') && key.startsWith(parameter.replace('<feature>', '')))
 }
 
 /**

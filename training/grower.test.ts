@@ -1,11 +1,16 @@
 import { expect, test } from 'vitest'
 import { randomStream } from '../datasets/random.ts'
-import { binTraining, type Bins } from './binning.ts'
-import { createGrower, partition } from './grower.ts'
-import { addRows, BINS, emptyHistogram, type GradientPairs, packGradients, packRows, PAIR, subtract } from './histogram.ts'
-import type { GrowthRules } from './splitting.ts'
-import { treeBuilder } from './tree-builder.ts'
+import { binTraining, type Bins, MISSING } from './binning.ts'
+import { openCrew, soloCrew } from './crew.ts'
+import type { Units } from './gradient.ts'
+import { createGrower, partitionRows } from './grower.ts'
+import { BINS, createHistograms, histogramLength, packRows } from './histogram.ts'
+import { kernelModule, openKernel } from './kernel-module.ts'
+import { type GrowthRules, LAST_CUT } from './splitting.ts'
+import { addTree } from './tree-sums.ts'
 import { depthOf, type Trees } from './tree.ts'
+
+const module = await kernelModule('compiled')
 
 /** Values on a coarse grid, so that ties and empty bins abound. */
 function gridMatrix(seed: number, rows: number, features: number, values: number): { x: Float32Array; y: Uint8Array; bins: Bins } {
@@ -15,120 +20,167 @@ function gridMatrix(seed: number, rows: number, features: number, values: number
   return { x, y, bins: binTraining(x, features, y) }
 }
 
-function randomPairs(seed: number, rows: number): GradientPairs {
+/** Hessian and gradient of each row, whole numbers. */
+function randomPairs(seed: number, bins: Bins): Int32Array {
   const random = randomStream(seed)
-  const units = { pairs: new Float64Array(rows), gradientUnit: 1, hessianUnit: 1 }
-  const gradient = Float64Array.from({ length: rows }, () => random.normal(0, 1))
-  const hessian = Float64Array.from({ length: rows }, () => random.uniform())
-  packGradients(gradient, hessian, units)
-  return units
+  const pairs = bins.arena.ints(2 * bins.rows)
+  pairs.forEach((_, at) => {
+    pairs[at] = at % 2 === 0 ? random.integer(1e6) : random.normal(0, 1e6)
+  })
+  return pairs
 }
 
-test.each([1, 2, 3, 5, 8])('a histogram of %i features holds the naive sums, and parent minus child is the sibling', (features) => {
+const UNITS: Units = { gradient: 2e-6, hessian: 1e-6 }
+
+function allRows({ arena, rows }: Bins): Int32Array {
+  const all = arena.ints(rows)
+  all.forEach((_, row) => {
+    all[row] = row
+  })
+  return all
+}
+
+test.each([1, 2, 3, 5, 8, 17])('a histogram of %i features holds the naive sums, and parent minus child is the sibling', (features) => {
   const { bins } = gridMatrix(features, 500, features, 40)
-  const { pairs } = randomPairs(features, 500)
+  const pairs = randomPairs(features, bins)
   const packed = packRows(bins)
-  const sumOf = (from: number, to: number): Float64Array => {
-    const histogram = emptyHistogram(packed)
-    addRows(histogram, packed, pairs, Int32Array.from({ length: 500 }, (_, row) => (row * 7) % 500), from, to)
-    return histogram
+  const rows = bins.arena.ints(500)
+  rows.set(Int32Array.from({ length: 500 }, (_, row) => (row * 7) % 500))
+  const histograms = createHistograms(packed, pairs, soloCrew(openKernel(module, bins.arena.memory)), [], () => bins.arena.ints(histogramLength(packed)))
+  const naive = new Int32Array(2 * features * BINS)
+  for (let row = 0; row < 500; row++) {
+    for (let f = 0; f < features; f++) for (const part of [0, 1]) naive[2 * (f * BINS + bins.columns[f][row]) + part] += pairs[2 * row + part]
   }
-  const naive = new Float64Array(features * BINS)
-  for (let row = 0; row < 500; row++) for (let f = 0; f < features; f++) naive[f * BINS + bins.columns[f][row]] += pairs[row]
-  const whole = sumOf(0, 500)
-  expect(whole.subarray(0, naive.length)).toEqual(naive)
-  subtract(whole, sumOf(0, 123))
-  expect(whole).toEqual(sumOf(123, 500))
+  const whole = histograms.sum(rows, 0, 500)
+  expect(Array.from(whole.subarray(0, naive.length))).toEqual(Array.from(naive))
+  const part = histograms.sum(rows, 0, 123)
+  histograms.subtract(whole, part)
+  histograms.give(part)
+  expect(whole).toEqual(histograms.sum(rows, 123, 500))
 })
 
-test('pairs keep gradient and hessian to half a unit, and their sums are exact in any order', () => {
-  const random = randomStream(3)
-  const gradient = Float64Array.from({ length: 10_000 }, () => random.normal(0, 1) ** 3)
-  const hessian = gradient.map((value) => Math.abs(value) / 10)
-  const units = { pairs: new Float64Array(10_000), gradientUnit: 1, hessianUnit: 1 }
-  packGradients(gradient, hessian, units)
-  const { pairs, gradientUnit, hessianUnit } = units
-  const decoded = Array.from(pairs, (pair) => [Math.floor(pair / PAIR) * gradientUnit, (pair - Math.floor(pair / PAIR) * PAIR) * hessianUnit])
-  expect(decoded.every(([g, h], row) => Math.abs(g - gradient[row]) <= gradientUnit * 0.500001 && Math.abs(h - hessian[row]) <= hessianUnit * 0.500001)).toBe(true)
-  const exact = pairs.reduce((sum, pair) => sum + BigInt(pair), 0n)
-  expect(BigInt(pairs.reduce((sum, pair) => sum + pair, 0))).toBe(exact)
-  expect(BigInt(pairs.toReversed().reduce((sum, pair) => sum + pair, 0))).toBe(exact)
-})
-
-test('partition is stable and in place', () => {
-  const rows = Int32Array.of(9, 0, 1, 2, 3, 4, 9)
-  const middle = partition(Uint8Array.of(5, 1, 6, 2, 3), 3, rows, 1, 6, new Int32Array(7))
-  expect([middle, Array.from(rows)]).toEqual([4, [9, 1, 3, 4, 0, 2, 9]])
+test.each([1, 2, 3])('partition by %i threads is stable and in place, on rows few and many, missing left and right', async (threads) => {
+  const random = randomStream(threads)
+  const { bins } = gridMatrix(threads, 40_000, 1, 9)
+  const column = bins.columns[0]
+  column.forEach((_, row) => {
+    column[row] = random.uniform() < 0.2 ? MISSING : random.integer(MISSING)
+  })
+  await using crew = await openCrew(bins.arena, threads, 'compiled')
+  await crew.joined
+  const scratch = bins.arena.ints(40_000)
+  for (const [start, end] of [[0, 40_000], [3, 39_000], [10, 200], [7, 7]]) {
+    for (const cut of [0, 100, LAST_CUT]) {
+      for (const missingLeft of [false, true]) {
+        const rows = allRows(bins)
+        const middle = partitionRows(crew, column, { cut, missingLeft }, rows, scratch, start, end)
+        const goesLeft = (row: number): boolean => (column[row] === MISSING ? missingLeft : column[row] <= cut)
+        const some = Array.from({ length: end - start }, (_, i) => start + i)
+        expect(Array.from(rows.subarray(start, end))).toEqual([...some.filter(goesLeft), ...some.filter((row) => !goesLeft(row))])
+        expect(middle - start).toBe(some.filter(goesLeft).length)
+        expect([rows[end] ?? end, rows[start - 1] ?? -1]).toEqual([end, start - 1])
+      }
+    }
+  }
 })
 
 interface NaiveNode {
-  split?: [feature: number, cut: number]
+  split?: [feature: number, cut: number, missingLeft: number]
   value?: number
   children?: NaiveNode[]
 }
 
-/** Exact greedy growth: every cut of every feature is tried on every node by summing its rows up one by one. */
-function growNaively(bins: Bins, units: GradientPairs, rules: GrowthRules, rows: number[], depth: number): NaiveNode {
-  const sums = (some: number[]): [number, number] => {
-    const gradients = some.map((row) => Math.floor(units.pairs[row] / PAIR))
-    const hessians = some.map((row, i) => units.pairs[row] - gradients[i] * PAIR)
-    return [gradients.reduce((a, b) => a + b, 0) * units.gradientUnit, hessians.reduce((a, b) => a + b, 0) * units.hessianUnit]
-  }
-  const score = (some: number[]): number => sums(some)[0] ** 2 / (sums(some)[1] + rules.l2)
-  const best = { gain: 1e-9, feature: -1, cuts: [] as number[], left: [] as number[] }
+/**
+ * Exact greedy growth: every cut of every feature, missing on either side, is tried on every node by summing its rows up one by one.
+ */
+function growNaively(bins: Bins, pairs: Int32Array, rules: GrowthRules, rows: number[], depth: number): NaiveNode {
+  const sum = (some: number[], part: number): number => some.reduce((sum, row) => sum + pairs[2 * row + part], 0)
+  const sums = (some: number[]): [number, number] => [sum(some, 1) * UNITS.gradient, sum(some, 0) * UNITS.hessian]
+  const shrunk = (some: number[]): number => Math.sign(sums(some)[0]) * Math.max(0, Math.abs(sums(some)[0]) - rules.l1)
+  const score = (some: number[]): number => shrunk(some) ** 2 / (sums(some)[1] + rules.l2)
+  const best = { gain: 1e-9, feature: -1, missingLeft: false, cuts: [] as number[], left: [] as number[] }
   for (let feature = 0; depth < rules.maxDepth && feature < bins.columns.length; feature++) {
-    for (let cut = 0; cut < bins.cuts[feature].length; cut++) {
-      const left = rows.filter((row) => bins.columns[feature][row] <= cut)
-      const right = rows.filter((row) => bins.columns[feature][row] > cut)
-      if (left.length === 0 || right.length === 0 || sums(left)[1] < rules.minChildWeight || sums(right)[1] < rules.minChildWeight) continue
-      const gain = score(left) + score(right) - score(rows)
-      if (feature === best.feature && left.length === best.left.length) best.cuts.push(cut)
-      // Formulas that round differently must not decide between equal gains.
-      else if (gain > best.gain * (1 + 1e-12)) Object.assign(best, { gain, feature, cuts: [cut], left })
+    const column = bins.columns[feature]
+    const missing = rows.filter((row) => column[row] === MISSING)
+    for (const missingLeft of missing.length > 0 ? [false, true] : [false]) {
+      for (let cut = 0; cut <= LAST_CUT; cut++) {
+        const left = rows.filter((row) => (column[row] === MISSING ? missingLeft : column[row] <= cut))
+        const right = rows.filter((row) => !left.includes(row))
+        if (left.length === 0 || right.length === 0 || sums(left)[1] < rules.minChildWeight || sums(right)[1] < rules.minChildWeight) continue
+        if (missingLeft && left.length === missing.length) continue
+        const gain = score(left) + score(right) - score(rows)
+        const same = feature === best.feature && missingLeft === best.missingLeft && left.length === best.left.length
+        if (same) best.cuts.push(cut)
+        // Formulas that round differently must not decide between equal gains.
+        else if (gain > best.gain * (1 + 1e-12)) Object.assign(best, { gain, feature, missingLeft, cuts: [cut], left })
+      }
     }
   }
-  const [gradient, hessian] = sums(rows)
-  if (best.feature < 0) return { value: -gradient / (hessian + rules.l2) }
+  if (best.feature < 0) return { value: -shrunk(rows) / (sums(rows)[1] + rules.l2) }
   const right = rows.filter((row) => !best.left.includes(row))
-  const cut = Math.floor((best.cuts[0] + (best.cuts.at(-1) ?? 0)) / 2)
-  return { split: [best.feature, cut], children: [best.left, right].map((some) => growNaively(bins, units, rules, some, depth + 1)) }
+  const cut = best.cuts.at(-1) === LAST_CUT ? LAST_CUT : Math.floor((best.cuts[0] + (best.cuts.at(-1) ?? 0)) / 2)
+  const lone = rows.every((row) => bins.columns[best.feature][row] !== MISSING)
+  const missingLeft = lone ? 2 * sum(best.left, 0) > sum(rows, 0) : best.missingLeft
+  return { split: [best.feature, cut, missingLeft ? 1 : 0], children: [best.left, right].map((some) => growNaively(bins, pairs, rules, some, depth + 1)) }
 }
 
 function asNaive(trees: Trees, node: number): NaiveNode {
   if (trees.feature[node] < 0) return { value: trees.value[node] }
-  return { split: [trees.feature[node], trees.cut[node]], children: [0, 1].map((side) => asNaive(trees, trees.left[node] + side)) }
+  return { split: [trees.feature[node], trees.cut[node], trees.missingLeft[node]], children: [0, 1].map((side) => asNaive(trees, trees.left[node] + side)) }
 }
 
 /** A tree as text, its leaves to five decimals. */
 function printed({ split, value, children = [] }: NaiveNode): string {
-  return split === undefined ? (value ?? Number.NaN).toFixed(5) : `(${split.join('<=')} ${children.map(printed).join(' ')})`
+  return split === undefined ? (value ?? Number.NaN).toFixed(5) : `(${split.join(' ')} ${children.map(printed).join(' ')})`
 }
 
+const RULES: GrowthRules = { maxDepth: 4, maxLeaves: 0, l1: 0, l2: 1, minChildWeight: 0 }
+
 test.each([
-  [1, { maxDepth: 3, l2: 1, minChildWeight: 1 }],
+  [1, { maxDepth: 3, minChildWeight: 1 }],
   [2, { maxDepth: 5, l2: 0, minChildWeight: 5 }],
-  [3, { maxDepth: 4, l2: 10, minChildWeight: 0 }],
-  [4, { maxDepth: 0, l2: 1, minChildWeight: 0 }],
-])('growth equals exact greedy growth (seed %i)', (seed, rules) => {
-  const { bins } = gridMatrix(seed, 150, 4, 9)
-  const units = randomPairs(seed + 10, 150)
-  const builder = treeBuilder(bins.cuts)
-  const all = Int32Array.from({ length: 150 }, (_, row) => row)
-  const margins = new Float32Array(150)
-  createGrower(bins, packRows(bins), rules, 1).grow(builder, units, all.slice(), Int32Array.of(0, 1, 2, 3), margins)
-  const trees = builder.finish()
-  expect(printed(asNaive(trees, 0))).toBe(printed(growNaively(bins, units, rules, Array.from(all), 0)))
-  const traversed = new Float32Array(150)
-  builder.addNewest(bins, traversed)
-  expect(margins).toEqual(traversed)
+  [3, { l2: 10 }],
+  [4, { maxDepth: 0 }],
+  [5, { l1: 3 }],
+])('growth equals exact greedy growth, with values missing or not (seed %i)', (seed, change) => {
+  const rules = { ...RULES, ...change }
+  for (const missing of [0, 0.2]) {
+    const random = randomStream(seed, 1)
+    const { x, y } = gridMatrix(seed, 150, 4, 9)
+    const bins = binTraining(x.map((value) => (random.uniform() < missing ? Number.NaN : value)), 4, y)
+    const pairs = randomPairs(seed + 10, bins)
+    const crew = soloCrew(openKernel(module, bins.arena.memory))
+    const [margins, traversed] = [bins.arena.floats(150), bins.arena.floats(150)]
+    const trees = createGrower(bins, packRows(bins), pairs, crew, rules, 1).grow(UNITS, allRows(bins), Int32Array.of(0, 1, 2, 3), margins)
+    expect(printed(asNaive(trees, 0))).toBe(printed(growNaively(bins, pairs, rules, Array.from(allRows(bins)), 0)))
+    addTree(crew, bins, trees, allRows(bins), traversed)
+    expect(margins).toEqual(traversed)
+  }
 })
 
 test('features that were not drawn are not split on, and depth keeps its limit', () => {
   const { bins } = gridMatrix(5, 400, 6, 30)
-  const builder = treeBuilder(bins.cuts)
-  const rules = { maxDepth: 4, l2: 1, minChildWeight: 0 }
-  createGrower(bins, packRows(bins), rules, 0.1).grow(builder, randomPairs(6, 400), Int32Array.from({ length: 400 }, (_, row) => row), Int32Array.of(1, 4), new Float32Array(400))
-  const trees = builder.finish()
+  const crew = soloCrew(openKernel(module, bins.arena.memory))
+  const grower = createGrower(bins, packRows(bins), randomPairs(6, bins), crew, RULES, 0.1)
+  const trees = grower.grow(UNITS, allRows(bins), Int32Array.of(1, 4), bins.arena.floats(400))
   expect(new Set(trees.feature)).toEqual(new Set([-1, 1, 4]))
   expect(depthOf(trees)).toBe(4)
+})
+
+test.each([1, 2, 5, 12])('growth by leaf to %i leaves splits, of all nodes of the full tree, always the open one that gains most', (maxLeaves) => {
+  const { bins } = gridMatrix(7, 600, 5, 40)
+  const crew = soloCrew(openKernel(module, bins.arena.memory))
+  const grown = (rules: GrowthRules): Trees =>
+    createGrower(bins, packRows(bins), randomPairs(8, bins), crew, rules, 0.1).grow(UNITS, allRows(bins), Int32Array.of(0, 1, 2, 3, 4), bins.arena.floats(600))
+  const full = grown({ ...RULES, maxDepth: 5 })
+  const open = [0]
+  const splits: string[] = []
+  const nameOf = ({ feature, cut, gain }: Trees, node: number): string => `${feature[node]} ${cut[node]} ${gain[node]}`
+  while (splits.length < maxLeaves - 1) {
+    const node = open.reduce((best, other) => (full.gain[other] > full.gain[best] ? other : best))
+    splits.push(nameOf(full, node))
+    open.splice(open.indexOf(node), 1, full.left[node], full.left[node] + 1)
+  }
+  const some = grown({ ...RULES, maxDepth: 5, maxLeaves })
+  expect(Array.from(some.feature.keys()).filter((node) => some.feature[node] >= 0).map((node) => nameOf(some, node)).sort()).toEqual(splits.sort())
 })

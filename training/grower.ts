@@ -1,121 +1,179 @@
 import type { Bins } from './binning.ts'
-import { addRows, BINS, emptyHistogram, type GradientPairs, type PackedRows, PAIR, subtract } from './histogram.ts'
-import { bestSplit, type GrowthRules } from './splitting.ts'
-import type { TreeBuilder } from './tree-builder.ts'
+import type { Crew } from './crew.ts'
+import type { Units } from './gradient.ts'
+import { BINS, createHistograms, histogramLength, type Histograms, type PackedRows } from './histogram.ts'
+import { type Bounds, bestSplit, type GrowthRules, type Split, stepOf, type Sums } from './splitting.ts'
+import { type TreeBuilder, treeBuilder } from './tree-builder.ts'
+import type { Trees } from './tree.ts'
 
-/** Grows regression trees on gradients over one binned training set; owns the buffers that all its trees share. */
+/** Grows regression trees on pairs of gradients over one binned training set; owns the buffers that all its trees share. */
 export interface Grower {
   /**
-   * Adds one tree to `builder`, fitted on `rows` (rising row numbers; reordered in place) and splitting on `features`
-   * only. Leaves are Newton steps `−G/(H+λ) · rate`, and are added to `margins` for the rows fitted on.
+   * Grows one tree, fitted on `rows` (rising row numbers; reordered in place) and splitting on `features`
+   * only. Leaves are Newton steps times the rate, and are added to `margins` for the rows fitted on. `rows` and `margins` are
+   * arrays of the arena.
    */
-  grow(builder: TreeBuilder, units: GradientPairs, rows: Int32Array, features: Int32Array, margins: Float32Array): void
+  grow(units: Units, rows: Int32Array, features: Int32Array, margins: Float32Array): Trees
 }
 
-/** Buffers and rules of a grower, and the tree it is at. */
-interface Growth extends Tree {
+/** Buffers and rules of a grower. */
+interface Shared {
   bins: Bins
-  packed: PackedRows
+  crew: Crew
   rules: GrowthRules
   rate: number
-  /** Histograms to be used again. */
-  spare: Float64Array[]
+  histograms: Histograms
   scratch: Int32Array
 }
 
-interface Tree {
+/** A grower, and the tree it is at. */
+interface Growth extends Shared {
   builder: TreeBuilder
-  units: GradientPairs
+  units: Units
   rows: Int32Array
   features: Int32Array
   margins: Float32Array
+  /** Leaves so far, nodes to be split counted as leaves. */
+  leaves: number
+  open: OpenNode[]
 }
 
-/** A node being grown: its rows stand in `rows[start … end)`, `total` is the sum of their pairs. */
-interface Node {
+/** A node being grown: its rows stand in `rows[start … end)`. */
+interface Node extends Sums, Bounds {
   id: number
   depth: number
   start: number
   end: number
-  total: number
+}
+
+/** A node that can be split. */
+interface OpenNode extends Node {
+  histogram: Int32Array
+  split: Split
 }
 
 /** A grower of trees within `rules`, whose leaves take `rate` of a Newton step. `packed` holds the same bins as `bins`. */
-export function createGrower(bins: Bins, packed: PackedRows, rules: GrowthRules, rate: number): Grower {
-  const shared = { bins, packed, rules, rate, spare: [], scratch: new Int32Array(bins.rows) }
+export function createGrower(bins: Bins, packed: PackedRows, pairs: Int32Array, crew: Crew, rules: GrowthRules, rate: number): Grower {
+  const shared: Shared = { bins, crew, rules, rate, histograms: createHistograms(packed, pairs, crew, [], () => bins.arena.ints(histogramLength(packed))), scratch: bins.arena.ints(bins.rows) }
   return {
-    grow(builder, units, rows, features, margins) {
-      const growth: Growth = { ...shared, builder, units, rows, features, margins }
-      const histogram = sumRows(growth, 0, rows.length)
-      descend(growth, { id: builder.addRoot(), depth: 0, start: 0, end: rows.length, total: firstFeatureTotal(histogram) }, histogram)
+    grow(units, rows, features, margins) {
+      const builder = treeBuilder(bins.cuts)
+      const growth: Growth = { ...shared, builder, units, rows, features, margins, leaves: 1, open: [] }
+      const histogram = shared.histograms.sum(rows, 0, rows.length)
+      const root: Node = { id: 0, depth: 0, start: 0, end: rows.length, lower: -Infinity, upper: Infinity, ...sumsOf(histogram) }
+      consider(growth, root, histogram)
+      for (let node = next(growth); node !== undefined; node = next(growth)) expand(growth, node)
+      for (const node of growth.open) abandon(growth, node)
+      return builder.finish()
     },
   }
 }
 
-/**
- * Depth first, so that no more histograms live than the tree is deep; without a limit on leaves the tree is the one that
- * growth by level gives. Only the smaller child is summed up, the larger is its parent less that: frauds are few, splits
- * lopsided, and the smaller child often has a hundredth of the rows.
- */
-function descend(growth: Growth, node: Node, histogram: Float64Array): void {
-  const { bins, builder, features, rows, rules, scratch, spare, units } = growth
-  const split = node.depth < rules.maxDepth ? bestSplit(histogram, node.total, units, features, rules) : undefined
-  if (split === undefined) {
-    spare.push(histogram)
-    return close(growth, node)
+function sumsOf(histogram: Int32Array): Sums {
+  const sums = { gradient: 0, hessian: 0 }
+  for (let at = 0; at < 2 * BINS; at += 2) {
+    sums.hessian += histogram[at]
+    sums.gradient += histogram[at + 1]
   }
-  const middle = partition(bins.columns[split.feature], split.cut, rows, node.start, node.end, scratch)
-  const id = builder.split(node.id, split.feature, split.cut, split.gain)
-  const left = { id, depth: node.depth + 1, start: node.start, end: middle, total: split.left }
-  const right = { id: id + 1, depth: node.depth + 1, start: middle, end: node.end, total: node.total - split.left }
-  // Nodes of the last level are leaves and need no sums by bin.
-  if (node.depth + 1 >= rules.maxDepth) {
-    spare.push(histogram)
+  return sums
+}
+
+/**
+ * The node to split next. With a limit on leaves that of largest gain (Shi 2007); without one any order gives the same tree,
+ * and depth first keeps no more histograms alive than the tree is deep.
+ */
+function next({ leaves, open, rules }: Growth): OpenNode | undefined {
+  if (rules.maxLeaves === 0) return open.pop()
+  if (leaves >= rules.maxLeaves || open.length === 0) return undefined
+  const best = open.reduce((best, node, at) => (node.split.gain > open[best].split.gain ? at : best), 0)
+  return open.splice(best, 1)[0]
+}
+
+/** Opens the node when a split gains, else makes it a leaf. Takes over the histogram. */
+function consider(growth: Growth, node: Node, histogram: Int32Array): void {
+  const { features, histograms, open, rules, units } = growth
+  const split = node.depth < rules.maxDepth ? bestSplit({ ...node, histogram }, units, features, rules) : undefined
+  if (split !== undefined) return void open.push({ ...node, histogram, split })
+  histograms.give(histogram)
+  close(growth, node)
+}
+
+/**
+ * Splits a node. Only the smaller child is summed up, the larger is its parent less that: frauds are few, splits lopsided,
+ * and the smaller child often has a hundredth of the rows.
+ */
+function expand(growth: Growth, node: OpenNode): void {
+  const { builder, histograms, rows, rules } = growth
+  const middle = partition(growth, node)
+  const [left, right] = childrenOf(growth, node, builder.split(node.id, node.split), middle)
+  growth.leaves++
+  // Nodes of the last level and the last leaves allowed need no sums by bin.
+  if (left.depth >= rules.maxDepth || growth.leaves === rules.maxLeaves) {
+    histograms.give(node.histogram)
     close(growth, left)
     return close(growth, right)
   }
   const [small, large] = left.end - left.start <= right.end - right.start ? [left, right] : [right, left]
-  const own = sumRows(growth, small.start, small.end)
-  subtract(histogram, own)
-  descend(growth, small, own)
-  descend(growth, large, histogram)
+  const own = histograms.sum(rows, small.start, small.end)
+  histograms.subtract(node.histogram, own)
+  consider(growth, large, node.histogram)
+  consider(growth, small, own)
 }
 
-function close({ builder, margins, rate, rows, rules, units }: Growth, node: Node): void {
-  const gradient = Math.floor(node.total / PAIR)
-  const hessian = node.total - gradient * PAIR
-  // Without l2 a leaf of saturated rows has neither gradient nor hessian: its step is 0, not 0/0.
-  const value = Math.fround((-gradient * units.gradientUnit * rate) / Math.max(hessian * units.hessianUnit + rules.l2, 1e-12))
-  builder.setLeaf(node.id, value)
-  for (let i = node.start; i < node.end; i++) margins[rows[i]] += value
-}
-
-function sumRows({ packed, rows, spare, units }: Growth, start: number, end: number): Float64Array {
-  const histogram = spare.pop()?.fill(0) ?? emptyHistogram(packed)
-  addRows(histogram, packed, units.pairs, rows, start, end)
-  return histogram
-}
-
-function firstFeatureTotal(histogram: Float64Array): number {
-  let total = 0
-  for (let bin = 0; bin < BINS; bin++) total += histogram[bin]
-  return total
-}
-
-/**
- * Stable in-place partition of `rows[start … end)`: those with `column[row] <= cut` first. Returns where the others begin.
- * Both stores happen for every row and only the counters differ, since the branch would be mispredicted half the time.
- */
-export function partition(column: Uint8Array, cut: number, rows: Int32Array, start: number, end: number, scratch: Int32Array): number {
-  let [left, right] = [start, 0]
-  for (let i = start; i < end; i++) {
-    const row = rows[i]
-    const goesRight = column[row] > cut ? 1 : 0
-    rows[left] = row
-    scratch[right] = row
-    left += 1 - goesRight
-    right += goesRight
+function childrenOf({ rules, units }: Growth, { split, depth, lower, upper, ...node }: OpenNode, id: number, middle: number): [left: Node, right: Node] {
+  const left = { id, depth: depth + 1, start: node.start, end: middle, lower, upper, ...split.left }
+  const sums = { gradient: node.gradient - split.left.gradient, hessian: node.hessian - split.left.hessian }
+  const right = { id: id + 1, depth: depth + 1, start: middle, end: node.end, lower, upper, ...sums }
+  const direction = rules.monotone === undefined ? 0 : rules.monotone[split.feature]
+  if (direction !== 0) {
+    // All below the left child stays on one side of the midpoint between the children, all below the right one on the other.
+    const step = (child: Node): number => stepOf(child.gradient * units.gradient, child.hessian * units.hessian, rules, child)
+    const border = (step(left) + step(right)) / 2
+    Object.assign(direction > 0 ? left : right, { upper: border })
+    Object.assign(direction > 0 ? right : left, { lower: border })
   }
-  for (let i = 0; i < right; i++) rows[left + i] = scratch[i]
-  return left
+  return [left, right]
+}
+
+function abandon(growth: Growth, node: OpenNode): void {
+  growth.histograms.give(node.histogram)
+  close(growth, node)
+}
+
+function close({ builder, crew, margins, rate, rows, rules, units }: Growth, node: Node): void {
+  const value = Math.fround(rate * stepOf(node.gradient * units.gradient, node.hessian * units.hessian, rules, node))
+  builder.setLeaf(node.id, value)
+  crew.run('addLeaf', () => [margins.byteOffset, rows.byteOffset, value], node.start, node.end)
+}
+
+/** Parts the node's rows, in place and keeping order: those that go left first. Returns where the others begin. */
+function partition({ bins, crew, rows, scratch }: Growth, { split, start, end }: OpenNode): number {
+  return partitionRows(crew, bins.columns[split.feature], split, rows, scratch, start, end)
+}
+
+/** Parts `rows[start … end)` by a column, in place and keeping order. All arrays lie in the arena; `scratch` is as long as `rows`. */
+export function partitionRows(
+  crew: Crew,
+  column: Uint8Array,
+  { cut, missingLeft }: { cut: number; missingLeft: boolean },
+  rows: Int32Array,
+  scratch: Int32Array,
+  start: number,
+  end: number,
+): number {
+  const turn = missingLeft ? 1 : 0
+  const parts = crew.run('divide', () => [rows.byteOffset, scratch.byteOffset, column.byteOffset, cut + turn, turn], start, end)
+  // Each part has its left rows in front and its right ones in scratch; moving them together is a copy at the speed of memory.
+  let at = start
+  for (const part of parts) {
+    if (at < part.start) rows.copyWithin(at, part.start, part.start + part.result)
+    at += part.result
+  }
+  const middle = at
+  for (const part of parts) {
+    const right = part.end - part.start - part.result
+    rows.set(scratch.subarray(part.start, part.start + right), at)
+    at += right
+  }
+  return middle
 }

@@ -1,85 +1,71 @@
 import type { Bins } from './binning.ts'
+import type { Crew } from './crew.ts'
 
 /** Bins of one feature in a histogram: a byte's worth, whether all are used or not. */
 export const BINS = 256
+/** Rows that are laid out together: their bins stay in the cache while all columns are gone through. */
+const PACKED_TOGETHER = 2048
 
-/**
- * A gradient and a hessian in one float64, `gradient · 2^27 + hessian`, both whole numbers. Sums of such pairs stay below
- * 2^53 and so are exact: they do not depend on the order of the rows, a sibling is its parent minus the other child to the
- * last bit, and one addition serves both. (A 64-bit integer would carry more digits, but is a slow BigInt in JavaScript.)
- */
-export const PAIR = 2 ** 27
-const GRADIENT_TOTAL = 2 ** 25
-const HESSIAN_TOTAL = 2 ** 26
-/** Stands for a total of 0, so that no unit is infinite. */
-const LEAST_TOTAL = 1e-250
-
-/** Rows × features as words of four bins, so that one load feeds four additions. `words[row * stride + k]` holds features 4k to 4k + 3. */
+/** The bins row by row, `stride` bytes each: the features, padded with bin 0 to an even number, since the kernel adds eight or two at a time. */
 export interface PackedRows {
-  words: Uint32Array
+  bytes: Uint8Array
   stride: number
 }
 
-/** Lays out the columns of `bins` row by row; the features are padded to a multiple of four with bin 0. */
-export function packRows(bins: Bins): PackedRows {
-  const stride = Math.ceil(bins.columns.length / 4)
-  const words = new Uint32Array(bins.rows * stride)
-  bins.columns.forEach((column, feature) => {
-    const shift = (feature & 3) * 8
-    for (let row = 0, at = feature >> 2; row < bins.rows; row++, at += stride) words[at] |= column[row] << shift
-  })
-  return { words, stride }
-}
-
-/** An empty histogram: `256 × features` (padded) pairs, feature by feature. */
-export function emptyHistogram(packed: PackedRows): Float64Array {
-  return new Float64Array(packed.stride * 4 * BINS)
-}
-
-/** Adds the pairs of `rows[start … end)` to `histogram`. */
-export function addRows(histogram: Float64Array, packed: PackedRows, pairs: Float64Array, rows: Int32Array, start: number, end: number): void {
-  const { words, stride } = packed
-  for (let i = start; i < end; i++) {
-    const pair = pairs[rows[i]]
-    const at = rows[i] * stride
-    for (let k = 0, base = 0; k < stride; k++, base += 4 * BINS) {
-      const word = words[at + k]
-      histogram[base + (word & 255)] += pair
-      histogram[base + 256 + ((word >>> 8) & 255)] += pair
-      histogram[base + 512 + ((word >>> 16) & 255)] += pair
-      histogram[base + 768 + (word >>> 24)] += pair
-    }
+/** Lays out the columns of `bins` row by row. */
+export function packRows({ arena, columns, rows }: Bins): PackedRows {
+  const stride = Math.ceil(columns.length / 2) * 2
+  const bytes = arena.bytes(rows * stride)
+  for (let first = 0; first < rows; first += PACKED_TOGETHER) {
+    const last = Math.min(first + PACKED_TOGETHER, rows)
+    columns.forEach((column, feature) => {
+      for (let row = first, at = first * stride + feature; row < last; row++, at += stride) bytes[at] = column[row]
+    })
   }
-}
-
-/** Turns the histogram of a parent into that of one child, by taking away the other's. */
-export function subtract(histogram: Float64Array, other: Float64Array): void {
-  for (let i = 0; i < histogram.length; i++) histogram[i] -= other[i]
-}
-
-/** One pair a row, and what a whole-number gradient and hessian are worth. */
-export interface GradientPairs {
-  pairs: Float64Array
-  gradientUnit: number
-  hessianUnit: number
+  return { bytes, stride }
 }
 
 /**
- * Rounds the gradients and hessians (≥ 0) to whole numbers of a unit, so chosen that the totals over the rows with
- * `take[row] !== 0` (all when absent) fill 25 and 26 bits. Writes the pairs and the units into `into`; the pair of a row that is not taken is not to be summed.
+ * Sums of pairs by bin: `256 × features` (padded) pairs of 32-bit numbers, hessian and gradient, feature by feature. They lie
+ * in the arena and are used again and again.
  */
-export function packGradients(gradient: Float64Array, hessian: Float64Array, into: GradientPairs, take?: Uint8Array): void {
-  let [gradients, hessians] = [0, 0]
-  for (let row = 0; row < gradient.length; row++) {
-    if (take !== undefined && take[row] === 0) continue
-    gradients += Math.abs(gradient[row])
-    hessians += hessian[row]
+export interface Histograms {
+  /** Sums up `rows[start … end)`, an array of the arena, shared among the crew's threads. */
+  sum(rows: Int32Array, start: number, end: number): Int32Array
+  /** Turns the histogram of a parent into that of one child, by taking away the other's. */
+  subtract(histogram: Int32Array, other: Int32Array): void
+  /** Hands a histogram back. */
+  give(histogram: Int32Array): void
+}
+
+/** Numbers of 32 bits in a histogram. */
+export function histogramLength(packed: PackedRows): number {
+  return packed.stride * BINS * 2
+}
+
+/**
+ * Histograms of the `pairs`, two 32-bit numbers a row. They come from `spare`, arrays of the arena, and when that is empty
+ * from `allocate`.
+ */
+export function createHistograms(packed: PackedRows, pairs: Int32Array, crew: Crew, spare: Int32Array[], allocate?: () => Int32Array): Histograms {
+  const bytes = 4 * histogramLength(packed)
+  const take = (): Int32Array => {
+    const taken = spare.pop()?.fill(0) ?? allocate?.()
+    if (taken === undefined) throw new Error('More histograms live than were set aside')
+    return taken
   }
-  const up = GRADIENT_TOTAL / Math.max(gradients, LEAST_TOTAL)
-  const upHessian = HESSIAN_TOTAL / Math.max(hessians, LEAST_TOTAL)
-  for (let row = 0; row < gradient.length; row++) {
-    into.pairs[row] = Math.round(gradient[row] * up) * PAIR + Math.round(hessian[row] * upHessian)
+  return {
+    sum(rows, start, end) {
+      const own = [take()]
+      const histogramOf = (part: number): Int32Array => (own[part] ??= take())
+      const parts = crew.run('addRows', (part) => [histogramOf(part).byteOffset, packed.bytes.byteOffset, packed.stride, pairs.byteOffset, rows.byteOffset], start, end)
+      for (let part = 1; part < parts.length; part++) {
+        crew.kernel.add(own[0].byteOffset, own[part].byteOffset, 0, bytes)
+        spare.push(own[part])
+      }
+      return own[0]
+    },
+    subtract: (histogram, other) => crew.kernel.subtract(histogram.byteOffset, other.byteOffset, 0, bytes),
+    give: (histogram) => void spare.push(histogram),
   }
-  into.gradientUnit = 1 / up
-  into.hessianUnit = 1 / upHessian
 }

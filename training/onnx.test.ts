@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { subset } from '../features/training-set.ts'
 import { modelScores, signatureOf, toOnnx } from './fitted-model.ts'
-import { onnxScores, verifyOnnx } from './onnx-scores.ts'
+import { largestDifference, onnxScores, verifyOnnx } from './onnx-scores.ts'
 import { plantedCode, plantedSet } from './planted-set.ts'
 import { boosting, forest } from './tree-estimator.ts'
 
@@ -25,6 +25,22 @@ test.each(cases)('ONNX Runtime gives the scores of %s on %s to 1e-6, on rows of 
   wild.x[set.names.length - 1] = Number.NaN
   expect(await verifyOnnx(model, bytes, wild)).toBeLessThanOrEqual(1e-6)
   expect(new Set(modelScores(model, wild.x)).size).toBeGreaterThan(10)
+  // Directions of both kinds are in the graph.
+  expect(new Set(model.trees.missingLeft)).toEqual(new Set([0, 1]))
+})
+
+test.each([boosting, forest])('the missing are parted from all numbers, infinite ones too, by $name and by its graph', async (estimator) => {
+  const set = plantedSet({ rows: 500, features: 1, frauds: 100 }, 8)
+  set.x.forEach((_, row) => {
+    set.x[row] = set.y[row] === 1 ? Number.NaN : 5
+  })
+  const model = await estimator.fit(set, estimator.params({}), 1, () => true)
+  expect(model.trees.threshold).toContain(Infinity)
+  const x = Float32Array.of(Number.NaN, 5, Infinity, -Infinity, 3.4e38, 0)
+  const scores = await onnxScores(toOnnx(model), x, 1)
+  expect(largestDifference(scores, modelScores(model, x))).toBeLessThanOrEqual(1e-6)
+  expect(scores[0]).toBeGreaterThan(0.8)
+  expect(new Set(scores.slice(1)).size).toBe(1)
 })
 
 test('thresholds hold to the last bit: values at a cut and one float beside it', async () => {

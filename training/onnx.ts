@@ -10,9 +10,8 @@ const ML = 'ai.onnx.ml'
  * The sum of leaves, or their mean, as nodes that read `features` and write `output`: category codes to ranks
  * (LabelEncoder), trees (TreeEnsembleRegressor).
  *
- * Missing numbers take the false branch, which is the right child, at every node, and the graph says so
- * (`nodes_missing_value_tracks_true` all 0). A link is a node of its own, since ONNX Runtime ignores the regressor's
- * `post_transform`.
+ * Missing numbers take the branch that training learned, and the graph says which (`nodes_missing_value_tracks_true`: 1 left,
+ * the true branch). A link is a node of its own, since ONNX Runtime ignores the regressor's `post_transform`.
  */
 export function treeGraph(model: TreeModel, output: string): GraphPart {
   const encoding = encoderNodes(model)
@@ -72,7 +71,7 @@ function gather(output: string, columns: string): GraphNode {
 }
 
 /** Nodes in the ensemble's own numbering, counted from 0 within each tree; leaves carry the targets. */
-function nodeAttributes({ roots, feature, threshold, left, value }: Trees, position: number[]): ReturnType<(typeof attribute)[keyof typeof attribute]>[] {
+function nodeAttributes({ roots, feature, threshold, missingLeft, left, value }: Trees, position: number[]): ReturnType<(typeof attribute)[keyof typeof attribute]>[] {
   const nodes = feature.length
   const tree = new Int32Array(nodes)
   for (let node = 0, current = 0; node < nodes; node++) {
@@ -91,7 +90,7 @@ function nodeAttributes({ roots, feature, threshold, left, value }: Trees, posit
     attribute.strings('nodes_modes', Array.from(feature, (by) => (by < 0 ? 'LEAF' : 'BRANCH_LEQ'))),
     attribute.ints('nodes_truenodeids', child(0)),
     attribute.ints('nodes_falsenodeids', child(1)),
-    attribute.ints('nodes_missing_value_tracks_true', new Uint8Array(nodes)),
+    attribute.ints('nodes_missing_value_tracks_true', missingLeft),
     attribute.ints('target_treeids', leaves.map((node) => tree[node])),
     attribute.ints('target_nodeids', leaves.map((node) => own[node])),
     attribute.ints('target_ids', new Uint8Array(leaves.length)),

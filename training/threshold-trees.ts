@@ -42,6 +42,7 @@ export function thresholdTrees(): ThresholdTrees {
       feature: Int32Array.from(feature),
       threshold: Float32Array.from(threshold),
       cut: new Uint8Array(feature.length),
+      missingLeft: new Uint8Array(feature.length),
       left: Int32Array.from(left),
       value: Float32Array.from(value),
       gain: new Float64Array(feature.length),

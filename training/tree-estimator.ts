@@ -1,43 +1,53 @@
 import type { z } from 'zod'
+import { UserError } from '../configs/user-error.ts'
 import { binTraining, binWith, type Bins } from './binning.ts'
-import { boostingParams, fitBoosting } from './boosting.ts'
+import { boostingByFeature, boostingParams, fitBoosting } from './boosting.ts'
 import { encode, fitEncoder, type CategoryRanks } from './encoder.ts'
-import { defineEstimator, partWatched, type Estimator } from './estimator.ts'
+import { defineEstimator, partWatched, type Estimator, type EstimatorParts } from './estimator.ts'
 import type { FittedModel } from './fitted-model.ts'
 import { fitForest, forestParams } from './forest.ts'
 import { logisticLink } from './link.ts'
 import { treeGraph } from './onnx.ts'
-import type { Report, Watch } from './progress.ts'
+import type { FitOptions, Report } from './progress.ts'
 import { treeMargins, type TreeModel } from './tree-model.ts'
-import type { Trees } from './tree.ts'
+import { treeScores, type Trees } from './tree.ts'
 
 /** A fitted ensemble with its trees in sight. */
 export interface FittedTrees extends FittedModel {
   encoder: CategoryRanks[]
   trees: Trees
+  /** What a row's leaves come to: log-odds added up, or shares of fraud whose mean counts. */
+  leaves: 'sum' | 'mean'
 }
 
 type TreeParams = { watch_share: number; early_stopping_rounds?: number }
-type FitTrees<P> = (bins: Bins, y: Uint8Array, params: P, seed: number, report: Report, watch?: Watch) => Promise<Trees>
+type FitTrees<P> = (bins: Bins, y: Uint8Array, params: P, seed: number, report: Report, options?: FitOptions) => Promise<Trees>
 
-export const boosting = treeEstimator('boosting', 'gradient boosting of trees on the logistic loss', boostingParams, 'logistic', fitBoosting)
-export const forest = treeEstimator('forest', 'random forest of Gini trees', forestParams, 'mean', fitForest)
+export const boosting = treeEstimator({ name: 'boosting', description: 'gradient boosting of trees on the logistic loss', schema: boostingParams, byFeature: boostingByFeature }, 'logistic', fitBoosting)
+export const forest = treeEstimator({ name: 'forest', description: 'random forest of Gini trees', schema: forestParams }, 'mean', fitForest)
 
-function treeEstimator<S extends z.ZodObject>(name: string, description: string, schema: S, link: TreeModel['link'], fitTrees: FitTrees<z.output<S>>): Estimator<FittedTrees> {
+function treeEstimator<S extends z.ZodObject>(parts: Omit<EstimatorParts<S, FittedTrees>, 'fit'>, link: TreeModel['link'], fitTrees: FitTrees<z.output<S>>): Estimator<FittedTrees> {
   return defineEstimator({
-    name,
-    description,
-    schema,
-    async fit(set, params, seed, report) {
+    ...parts,
+    async fit(set, params, seed, report, base) {
       const { fitted, watched } = partWatched(set, params as TreeParams)
-      const encoder = fitEncoder(fitted)
+      if (base !== undefined) requireFit(base, set.names, link)
+      const encoder = base?.encoder ?? fitEncoder(fitted)
       const width = set.names.length
-      const bins = binTraining(encode(encoder, fitted.x, width), width, fitted.y)
-      const watch = watched && { bins: binWith(bins.cuts, encode(encoder, watched.x, width), watched.rows), y: watched.y }
-      const trees = await fitTrees(bins, fitted.y, params, seed, report, watch)
+      const [x, later] = [encode(encoder, fitted.x, width), watched && encode(encoder, watched.x, width)]
+      const bins = binTraining(x, width, fitted.y)
+      const watch = watched && later && { bins: binWith(bins, later, watched.rows), y: watched.y }
+      const start = base && { trees: base.trees, sums: treeScores(base.trees, x, width), ...(later && { watched: treeScores(base.trees, later, width) }) }
+      const trees = await fitTrees(bins, fitted.y, params, seed, report, { names: set.names, ...(watch && { watch }), ...(start && { start }) })
       return fittedTrees({ names: set.names, encoder, trees, link })
     },
   })
+}
+
+function requireFit(base: FittedTrees, names: string[], link: TreeModel['link']): void {
+  if (base.leaves !== leavesOf(link)) throw new UserError('The model to continue is of another estimator: its leaves mean something else. Fit without it.')
+  if (base.names.join() === names.join()) return
+  throw new UserError(`The model to continue reads other features: ${base.names.join(', ')}; the training set has ${names.join(', ')}. Fit without it.`)
 }
 
 /** A model that reads as its trees say. */
@@ -47,8 +57,13 @@ export function fittedTrees(model: TreeModel): FittedTrees {
     names,
     encoder,
     trees,
+    leaves: leavesOf(link),
     margins: (x) => treeMargins(model, x),
     graph: (output) => treeGraph(model, output),
     ...(link === 'logistic' ? { link: logisticLink } : {}),
   }
+}
+
+function leavesOf(link: TreeModel['link']): FittedTrees['leaves'] {
+  return link === 'mean' ? 'mean' : 'sum'
 }

@@ -1,6 +1,6 @@
 /**
  * Binary trees in flat arrays, all trees of an ensemble one after another. Node n is a leaf when `feature[n] < 0`, else a
- * row goes to `left[n]` when `x[feature[n]] <= threshold[n]` in float32, to `left[n] + 1` otherwise, NaN included.
+ * row goes to `left[n]` when `x[feature[n]] <= threshold[n]` in float32, to `left[n] + 1` otherwise; NaN where `missingLeft` says.
  */
 export interface Trees {
   /** First node of each tree. */
@@ -9,6 +9,8 @@ export interface Trees {
   threshold: Float32Array
   /** Threshold as a bin of the training set: `bin <= cut` says the same as `x <= threshold`. */
   cut: Uint8Array
+  /** 1 where a missing value goes left, 0 where it goes right. */
+  missingLeft: Uint8Array
   left: Int32Array
   /** What a leaf adds to the score; 0 at inner nodes. */
   value: Float32Array
@@ -22,15 +24,44 @@ export interface Trees {
  */
 export function treeScores(trees: Trees, x: Float32Array, features: number): Float32Array {
   const sums = new Float32Array(x.length / features)
-  const { feature, threshold, left, value } = trees
+  const { feature, threshold, missingLeft, left, value } = trees
   for (const root of trees.roots) {
     for (let row = 0, at = 0; row < sums.length; row++, at += features) {
       let node = root
-      while (feature[node] >= 0) node = left[node] + (x[at + feature[node]] <= threshold[node] ? 0 : 1)
+      while (feature[node] >= 0) {
+        const number = x[at + feature[node]]
+        node = left[node] + (number <= threshold[node] || (number !== number && missingLeft[node] === 1) ? 0 : 1)
+      }
       sums[row] += value[node]
     }
   }
   return sums
+}
+
+/** The trees of all, in order, as one ensemble. */
+export function joinTrees(ensembles: Trees[]): Trees {
+  const nodes = ensembles.reduce((sum, { feature }) => sum + feature.length, 0)
+  const roots = new Int32Array(ensembles.reduce((sum, trees) => sum + trees.roots.length, 0))
+  const joined: Trees = {
+    roots,
+    feature: new Int32Array(nodes),
+    threshold: new Float32Array(nodes),
+    cut: new Uint8Array(nodes),
+    missingLeft: new Uint8Array(nodes),
+    left: new Int32Array(nodes),
+    value: new Float32Array(nodes),
+    gain: new Float64Array(nodes),
+  }
+  let [root, node] = [0, 0]
+  for (const trees of ensembles) {
+    const first = node
+    roots.set(trees.roots.map((own) => own + first), root)
+    joined.left.set(trees.left.map((child, own) => (trees.feature[own] < 0 ? 0 : child + first)), first)
+    for (const name of ['feature', 'threshold', 'cut', 'missingLeft', 'value', 'gain'] as const) joined[name].set(trees[name], first)
+    root += trees.roots.length
+    node += trees.feature.length
+  }
+  return joined
 }
 
 /** Deepest leaf of any tree; 0 when every tree is a single leaf. */

@@ -1,0 +1,186 @@
+import { randomStream, type Random } from '../datasets/random.ts'
+import type { Bins } from './binning.ts'
+import { soloCrew } from './crew.ts'
+import { type GiniNode, type GiniSplit, scanGini } from './gini.ts'
+import { partitionRows } from './grower.ts'
+import { BINS, createHistograms, histogramLength, type Histograms, type PackedRows } from './histogram.ts'
+import { openKernel } from './kernel-module.ts'
+import { type TreeBuilder, treeBuilder } from './tree-builder.ts'
+import type { Trees } from './tree.ts'
+
+/** Fewer rows than this are counted feature by feature as they are drawn; a histogram of all features is cleared and subtracted in about that time. */
+const FEW = 512
+/** More histograms than ever live at once: one for each halving of 2^32 rows. */
+const HISTOGRAMS = 34
+
+/** What holds a tree back; each is described among the forest's parameters. */
+export interface ForestRules {
+  max_depth: number
+  max_features: number
+  min_samples_leaf: number
+}
+
+/** What grows trees of a forest, in one thread; all arrays are shared with the others or its own, and none is copied. */
+export interface ForestTask {
+  module: WebAssembly.Module | undefined
+  memory: WebAssembly.Memory
+  cuts: Float32Array[]
+  columns: Uint8Array[]
+  packed: PackedRows
+  /** Labels, in the arena. */
+  y: Uint8Array
+  params: ForestRules
+  seed: number
+  /** One thread's own, in the arena: weight and fraud weight of each row, two lists of rows, histograms. */
+  pairs: Int32Array
+  rows: Int32Array
+  scratch: Int32Array
+  histograms: Int32Array[]
+  column: Int32Array
+}
+
+/** The arrays of one thread. */
+export function forestBuffers({ arena, rows }: Bins, packed: PackedRows): Pick<ForestTask, 'pairs' | 'rows' | 'scratch' | 'histograms' | 'column'> {
+  return {
+    pairs: arena.ints(2 * rows),
+    rows: arena.ints(rows),
+    scratch: arena.ints(rows),
+    histograms: Array.from({ length: HISTOGRAMS }, () => arena.ints(histogramLength(packed))),
+    column: arena.ints(2 * BINS),
+  }
+}
+
+/** A tree being grown. */
+interface Growing extends ForestTask {
+  crew: ReturnType<typeof soloCrew>
+  sums: Histograms
+  random: Random
+  builder: TreeBuilder
+  features: Int32Array
+  drawn: number
+}
+
+/** A node: its rows stand in `rows[start … end)`; `histogram` is undefined when they are few. */
+interface Node extends GiniNode {
+  id: number
+  depth: number
+  start: number
+  end: number
+  histogram: Int32Array | undefined
+}
+
+/** Grows tree `tree` (from 1) of the forest: it depends on the task's rows, parameters and seed, and on `tree`, alone. */
+export function forestGrower(task: ForestTask): (tree: number) => Trees {
+  const { columns, packed, pairs, params } = task
+  const crew = soloCrew(openKernel(task.module, task.memory))
+  const sums = createHistograms(packed, pairs, crew, task.histograms)
+  const drawn = Math.min(columns.length, params.max_features === 0 ? Math.ceil(columns.length / 3) : params.max_features)
+  return (tree) => {
+    const random = randomStream(task.seed, tree)
+    const growing: Growing = { ...task, crew, sums, random, builder: treeBuilder(task.cuts), features: new Int32Array(columns.length), drawn }
+    const { count, weight, frauds } = drawBootstrap(growing)
+    const histogram = count < FEW ? undefined : sums.sum(task.rows, 0, count)
+    const open: Node[] = [{ id: 0, depth: 0, start: 0, end: count, weight, frauds, histogram }]
+    for (let node = open.pop(); node !== undefined; node = open.pop()) growNode(growing, node, open)
+    return growing.builder.finish()
+  }
+}
+
+/** By 16 random bits, how often a row is drawn: a Poisson number with mean 1. */
+const DRAWS = poissonTable()
+
+function poissonTable(): Uint8Array {
+  let [draws, term, most] = [0, Math.exp(-1), Math.exp(-1)]
+  return Uint8Array.from({ length: 65_536 }, (_, bits) => {
+    for (; bits / 65_536 >= most; most += term) term /= ++draws
+    return draws
+  })
+}
+
+/**
+ * Draws a bootstrap: weights into `pairs`, the rows drawn, rising, into the front of `rows`. Each row is drawn a Poisson number
+ * of times with mean 1, apart from the others (Oza and Russell 2001, as in Spark): what n draws with replacement come to for
+ * all but the smallest n, without a jump through memory for each.
+ */
+export function drawBootstrap({ pairs, rows, random, y }: Pick<Growing, 'pairs' | 'rows' | 'random' | 'y'>): Bootstrap {
+  let [count, all, frauds] = [0, 0, 0]
+  for (let row = 0, bits = 0; row < y.length; row++) {
+    // Half of 32 random bits a row.
+    bits = (row & 1) === 0 ? random.integer(2 ** 32) : bits >>> 16
+    const weight = DRAWS[bits & 0xffff]
+    pairs[2 * row] = weight
+    pairs[2 * row + 1] = weight * y[row]
+    all += weight
+    frauds += weight * y[row]
+    rows[count] = row
+    // Without a branch, which half the rows would have mispredicted.
+    count += (weight + 15) >> 4
+  }
+  return { count, weight: all, frauds }
+}
+
+/** How many rows were drawn, each counted once, and how often: all, and the frauds. */
+interface Bootstrap extends GiniNode {
+  count: number
+}
+
+/** Makes a node a leaf, or splits it and puts its children on top of `open`, the smaller one last: so few histograms live. */
+function growNode(growing: Growing, node: Node, open: Node[]): void {
+  const { builder, params, sums } = growing
+  const closed = node.frauds === 0 || node.frauds === node.weight || (params.max_depth > 0 && node.depth >= params.max_depth)
+  const split = closed || node.weight < 2 * params.min_samples_leaf ? undefined : drawSplit(growing, node)
+  if (split === undefined) {
+    if (node.histogram !== undefined) sums.give(node.histogram)
+    // A bootstrap of a few rows may have drawn none.
+    return builder.setLeaf(node.id, node.frauds / Math.max(node.weight, 1))
+  }
+  const [left, right] = splitNode(growing, node, split)
+  const [small, large] = left.end - left.start <= right.end - right.start ? [left, right] : [right, left]
+  shareHistogram(growing, node, small, large)
+  open.push(large, small)
+}
+
+function splitNode({ builder, columns, crew, rows, scratch }: Growing, node: Node, split: GiniSplit): [left: Node, right: Node] {
+  const id = builder.split(node.id, split)
+  const middle = partitionRows(crew, columns[split.feature], split, rows, scratch, node.start, node.end)
+  const { weight, frauds } = split.left
+  const child = { depth: node.depth + 1, histogram: undefined }
+  return [
+    { ...child, id, start: node.start, end: middle, weight, frauds },
+    { ...child, id: id + 1, start: middle, end: node.end, weight: node.weight - weight, frauds: node.frauds - frauds },
+  ]
+}
+
+/** Turns the histogram of a node into its children's, as far as they are worth one: the smaller is summed up, the larger is what remains. */
+function shareHistogram({ rows, sums }: Growing, { histogram }: Node, small: Node, large: Node): void {
+  if (histogram === undefined) return
+  if (large.end - large.start < FEW) return sums.give(histogram)
+  const own = sums.sum(rows, small.start, small.end)
+  sums.subtract(histogram, own)
+  large.histogram = histogram
+  if (small.end - small.start < FEW) sums.give(own)
+  else small.histogram = own
+}
+
+/** The best split among some features drawn anew, further ones drawn while none of them parts the rows. */
+function drawSplit(growing: Growing, node: Node): GiniSplit | undefined {
+  const { features, drawn, params, random } = growing
+  for (let i = 0; i < features.length; i++) features[i] = i
+  const best: GiniSplit = { feature: -1, cut: 0, missingLeft: false, gain: -1, left: { weight: 0, frauds: 0 } }
+  for (let i = 0; i < features.length && (i < drawn || best.feature < 0); i++) {
+    const other = i + random.integer(features.length - i)
+    const feature = features[other]
+    features[other] = features[i]
+    features[i] = feature
+    scanGini(columnCounts(growing, node, feature), node, feature, params.min_samples_leaf, best)
+  }
+  return best.feature < 0 ? undefined : best
+}
+
+/** The node's counts by bin of one feature. */
+function columnCounts({ column, columns, crew, pairs, rows }: Growing, node: Node, feature: number): Int32Array {
+  if (node.histogram !== undefined) return node.histogram.subarray(2 * BINS * feature, 2 * BINS * (feature + 1))
+  column.fill(0)
+  crew.kernel.addColumn(column.byteOffset, columns[feature].byteOffset, pairs.byteOffset, rows.byteOffset, node.start, node.end)
+  return column
+}

@@ -1,0 +1,96 @@
+import { expect, test } from 'vitest'
+import { randomStream, type Random } from '../datasets/random.ts'
+import { type Arena, createArena } from './arena.ts'
+import { BLOCK, type Kernel, NODE_WORDS } from './kernel.ts'
+import { compile } from './kernel-build.ts'
+import { kernelModule, openKernel } from './kernel-module.ts'
+
+const module = await kernelModule('compiled')
+const ROWS = 3 * BLOCK + 20
+
+/** Runs `work` with the compiled kernel and with its twin, on equal memories, and expects equal bytes after it, and equal results. */
+function expectTwins(seed: number, work: (kernel: Kernel, arena: Arena, random: Random) => number | void): Uint8Array {
+  const [one, other] = [module, undefined].map((kind) => {
+    const arena = createArena()
+    const result = work(openKernel(kind, arena.memory), arena, randomStream(seed))
+    return { result: typeof result === 'number' ? result : 0, bytes: new Uint8Array(arena.memory.buffer).slice() }
+  })
+  expect(one.result).toBe(other.result)
+  expect(Buffer.compare(one.bytes, other.bytes)).toBe(0)
+  return one.bytes
+}
+
+function filled<T extends Int32Array | Uint8Array | Float32Array>(array: T, value: (at: number) => number): T {
+  for (let at = 0; at < array.length; at++) array[at] = value(at)
+  return array
+}
+
+/** Rising row numbers, close together and far apart. */
+function someRows(arena: Arena, random: Random): Int32Array {
+  const rows = arena.ints(ROWS)
+  let count = 0
+  for (let row = 0; row < ROWS; row++) if (row < BLOCK || random.uniform() < 0.1) rows[count++] = row
+  return rows.subarray(0, count)
+}
+
+test.each([2, 8, 14, 30, 32, 40])('addRows, addColumn, add and subtract: %i features', (stride) => {
+  expectTwins(stride, ({ addRows, addColumn, add, subtract }, arena, random) => {
+    const bins = filled(arena.bytes(ROWS * stride), () => random.integer(256))
+    const pairs = filled(arena.ints(2 * ROWS), (at) => (at % 2 === 0 ? random.integer(60_000) : random.integer(120_000) - 60_000))
+    const rows = someRows(arena, random)
+    const [one, other, column] = [arena.ints(512 * stride), arena.ints(512 * stride), arena.ints(512)]
+    addRows(one.byteOffset, bins.byteOffset, stride, pairs.byteOffset, rows.byteOffset, 0, rows.length)
+    addRows(other.byteOffset, bins.byteOffset, stride, pairs.byteOffset, rows.byteOffset, 5, 1000)
+    addColumn(column.byteOffset, bins.byteOffset, pairs.byteOffset, rows.byteOffset, 3, rows.length)
+    add(column.byteOffset, one.byteOffset, 0, 2048)
+    subtract(one.byteOffset, other.byteOffset, 0, 2048 * stride)
+  })
+})
+
+test('gradients and quantise, at margins from saturation to saturation and beyond', () => {
+  for (const fraudWeight of [1, 0.3, 577.3]) {
+    expectTwins(1, ({ gradients, quantise }, arena, random) => {
+      const edges = [0, -0, 1e-30, 87, -87, 88, -88, 1e30, -1e30, Infinity, -Infinity, 0.5]
+      const margins = filled(arena.floats(ROWS), (at) => edges[at] ?? random.normal(0, 10 ** (random.integer(4) - 1)))
+      const labels = filled(arena.bytes(ROWS), () => random.integer(2))
+      const [pairs, sums] = [arena.ints(2 * ROWS), arena.floats(2 * Math.ceil(ROWS / BLOCK))]
+      gradients(pairs.byteOffset, margins.byteOffset, labels.byteOffset, fraudWeight, sums.byteOffset, 0, BLOCK)
+      gradients(pairs.byteOffset, margins.byteOffset, labels.byteOffset, fraudWeight, sums.byteOffset, BLOCK, ROWS)
+      const floats = new Float32Array(pairs.buffer, pairs.byteOffset, pairs.length)
+      let furthest = 0
+      for (let row = 0; row < ROWS; row++) {
+        const [score, weight] = [1 / (1 + Math.exp(-margins[row])), labels[row] === 1 ? fraudWeight : 1]
+        furthest = Math.max(furthest, Math.abs(floats[2 * row] / weight - score * (1 - score)), Math.abs(floats[2 * row + 1] / weight - score + labels[row]))
+      }
+      expect(furthest).toBeLessThan(1e-6)
+      floats.set([0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 1e9, -1e9])
+      quantise(pairs.byteOffset, 1, 1, 0, 4)
+      quantise(pairs.byteOffset, 3e4, 7e4, 4, ROWS)
+      expect(Array.from(pairs.subarray(0, 8))).toEqual([0, 2, 2, 0, -2, -2, 1e9, -1e9])
+    })
+  }
+})
+
+test('divide, addLeaf and addTree', () => {
+  expectTwins(2, ({ divide, addLeaf, addTree }, arena, random) => {
+    const columns = [0, 1].map(() => filled(arena.bytes(ROWS), () => random.integer(256)))
+    const sums = filled(arena.floats(ROWS), () => random.normal(0, 1))
+    const [rows, scratch, nodes] = [someRows(arena, random), arena.ints(ROWS), arena.ints(5 * NODE_WORDS)]
+    nodes.set([columns[0].byteOffset, 120, 1, 1, 0, 0, 0, 0, 0, 0, columns[1].byteOffset, 7, 0, 3, 0])
+    for (const node of [1, 3, 4]) new Float32Array(nodes.buffer, nodes.byteOffset)[NODE_WORDS * node + 4] = random.normal(0, 1)
+    addTree(sums.byteOffset, rows.byteOffset, nodes.byteOffset, 4, rows.length)
+    addLeaf(sums.byteOffset, rows.byteOffset, 0.1, 0, 100)
+    const part = (cut: number, turn: number, start: number, end: number): number => {
+      const left = divide(rows.byteOffset, scratch.byteOffset, columns[0].byteOffset, cut, turn, start, end)
+      // What lies behind the parted rows is nobody's.
+      rows.fill(0, start + left, end)
+      scratch.fill(0, end - left, end)
+      return left
+    }
+    return part(100, 0, 0, 1000) * 10_000 + part(101, 1, 1000, rows.length)
+  })
+})
+
+test('a source that does not compile says where', async () => {
+  await expect(compile('export function add(a: i32): i32 { return b }')).rejects.toThrow(/AssemblyScript: .*'b'/s)
+})
