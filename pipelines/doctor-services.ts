@@ -16,6 +16,7 @@ export const SERVICES: Record<string, Check> = {
     const { inspectOnlineStore } = await import('../features/online-store.ts')
     return withContents(await inspectOnlineStore(context.config.onlineStore, inspection), () => basesOf(context))
   },
+  'job queue': async (context) => [await find('server', () => workersOf(context))],
   registry: async (context, inspection) => {
     const { inspectRegistry } = await import('../registry/registry.ts')
     const found = await withContents(await inspectRegistry(context.config.registry, context.config.mlflow, inspection), () => modelsOf(context))
@@ -59,6 +60,14 @@ async function basesOf(context: Context): Promise<string | Judgement> {
   const place = withoutPassword(context.config.onlineStore)
   if (bases.length === 0) return missing(`${place}: no features yet. Run: fd features backfill --dataset simulated --online`)
   return `${place}: ${bases.map(({ service, version }) => `${service} version ${version}`).join(', ')}`
+}
+
+/** Being told of its workers is a round trip through what a command needs to put jobs into it. */
+async function workersOf({ config, output }: Context): Promise<string> {
+  const { openJobQueue } = await import('../training/job-queue.ts')
+  await using queue = await openJobQueue(config.jobQueue, output.note)
+  if (config.jobQueue === 'local:') return 'local: jobs are done by the command that has them'
+  return `${withoutPassword(config.jobQueue)}: ${await queue.workers()} at work besides those that a command starts (more: fd worker)`
 }
 
 async function openModels({ config }: Context): Promise<Registry> {

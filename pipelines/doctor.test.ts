@@ -50,7 +50,7 @@ async function expectBroken(environment: Record<string, string>, check: string, 
 test('embedded: nothing is broken, and what is still to be done is told with its command', async () => {
   const { code, found, of } = await doctor()
   expect(code).toBe(0)
-  expect(found.map(({ check, state }) => `${check} ${state}`)).toEqual(['Node.js ok', 'home ok', 'DuckDB ok', 'event log missing', 'online store missing', 'registry missing', 'registry missing', 'lake ok'])
+  expect(found.map(({ check, state }) => `${check} ${state}`)).toEqual(['Node.js ok', 'home ok', 'DuckDB ok', 'event log missing', 'online store missing', 'job queue ok', 'registry missing', 'registry missing', 'lake ok'])
   expect(of('event log', 'contents')[0].detail).toMatch(/Run: fd produce/)
 })
 
@@ -97,6 +97,7 @@ test.each<[string, Record<string, string>, string, RegExp]>([
   ['Kafka, unknown host', { FD_EVENT_LOG: `kafka://${NOWHERE}:9092` }, 'event log', /No Kafka broker answers at kafka:\/\/no-such-host\.invalid:9092.*Check the address/],
   ['Kafka, a URL that is none', { FD_EVENT_LOG: 'kafka://h:1?nonsense=1' }, 'event log', /unknown parameter "nonsense"/],
   ['Redis, port closed', { FD_ONLINE_STORE: 'redis://:secret@127.0.0.1:1' }, 'online store', /No Redis answers at redis:\/\/127\.0\.0\.1:1.*fd services up redis/],
+  ['Redis of the job queue, port closed', { FD_JOB_QUEUE: 'redis://127.0.0.1:1' }, 'job queue', /No Redis answers at redis:\/\/127\.0\.0\.1:1.*fd services up redis/],
   ['Redis, unknown host', { FD_ONLINE_STORE: `redis://${NOWHERE}:6379` }, 'online store', /no host of the name in redis:\/\/no-such-host\.invalid:6379.*FD_ONLINE_STORE/],
   ['MLflow, port closed', { MLFLOW_TRACKING_URI: 'http://127.0.0.1:1' }, 'registry', /MLflow server at http:\/\/127\.0\.0\.1:1 cannot be reached.*MLFLOW_TRACKING_URI/],
   ['MLflow, unknown host', { MLFLOW_TRACKING_URI: `http://${NOWHERE}` }, 'registry', /cannot be reached \(E\w+\)\..*MLFLOW_TRACKING_URI/],
