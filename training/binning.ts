@@ -84,11 +84,11 @@ function presentValues(values: Float32Array, y: Uint8Array): { every: number; sa
   }
   const every = Math.max(1, Math.ceil(present / QUANTILE_ROWS))
   const [sample, frauds] = [new Float32Array(Math.ceil(present / every)), new Float32Array(fraudulent)]
-  for (let row = 0, seen = 0, fraud = 0; row < values.length; row++) {
-    if (Number.isNaN(values[row])) continue
-    if (seen % every === 0) sample[seen / every] = values[row]
-    if (y[row] === 1) frauds[fraud++] = values[row]
-    seen++
+  for (let row = 0, seen = 0, sampled = 0, fraud = 0; row < values.length; row++) {
+    const value = values[row]
+    if (value !== value) continue
+    if (seen++ === sampled * every) sample[sampled++] = value
+    if (y[row] === 1) frauds[fraud++] = value
   }
   return { every, sample, frauds }
 }

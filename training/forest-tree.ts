@@ -126,13 +126,11 @@ interface Bootstrap extends GiniNode {
 
 /** Makes a node a leaf, or splits it and puts its children on top of `open`, the smaller one last: so few histograms live. */
 function growNode(growing: Growing, node: Node, open: Node[]): void {
-  const { builder, params, sums } = growing
-  const closed = node.frauds === 0 || node.frauds === node.weight || (params.max_depth > 0 && node.depth >= params.max_depth)
-  const split = closed || node.weight < 2 * params.min_samples_leaf ? undefined : drawSplit(growing, node)
+  const split = isClosed(growing.params, node) ? undefined : drawSplit(growing, node)
   if (split === undefined) {
-    if (node.histogram !== undefined) sums.give(node.histogram)
+    if (node.histogram !== undefined) growing.sums.give(node.histogram)
     // A bootstrap of a few rows may have drawn none.
-    return builder.setLeaf(node.id, node.frauds / Math.max(node.weight, 1))
+    return growing.builder.setLeaf(node.id, node.frauds / Math.max(node.weight, 1))
   }
   const [left, right] = splitNode(growing, node, split)
   const [small, large] = left.end - left.start <= right.end - right.start ? [left, right] : [right, left]
@@ -140,26 +138,35 @@ function growNode(growing: Growing, node: Node, open: Node[]): void {
   open.push(large, small)
 }
 
-function splitNode({ builder, columns, crew, rows, scratch }: Growing, node: Node, split: GiniSplit): [left: Node, right: Node] {
-  const id = builder.split(node.id, split)
-  const middle = partitionRows(crew, columns[split.feature], split, rows, scratch, node.start, node.end)
-  const { weight, frauds } = split.left
-  const child = { depth: node.depth + 1, histogram: undefined }
-  return [
-    { ...child, id, start: node.start, end: middle, weight, frauds },
-    { ...child, id: id + 1, start: middle, end: node.end, weight: node.weight - weight, frauds: node.frauds - frauds },
-  ]
+/** Whether a node is a leaf whatever its rows: one class, too deep or too light. */
+function isClosed({ max_depth: deepest, min_samples_leaf: least }: ForestRules, { weight, frauds, depth }: GiniNode & { depth: number }): boolean {
+  return frauds === 0 || frauds === weight || (deepest > 0 && depth >= deepest) || weight < 2 * least
 }
 
-/** Turns the histogram of a node into its children's, as far as they are worth one: the smaller is summed up, the larger is what remains. */
-function shareHistogram({ rows, sums }: Growing, { histogram }: Node, small: Node, large: Node): void {
+function splitNode({ builder, columns, crew, params, rows, scratch }: Growing, node: Node, split: GiniSplit): [left: Node, right: Node] {
+  const id = builder.split(node.id, split)
+  const child = { depth: node.depth + 1, start: node.start, end: node.end, histogram: undefined }
+  const left = { ...child, id, ...split.left }
+  const right = { ...child, id: id + 1, weight: node.weight - left.weight, frauds: node.frauds - left.frauds }
+  // Two leaves need no rows of their own.
+  if (isClosed(params, left) && isClosed(params, right)) return [left, right]
+  left.end = right.start = partitionRows(crew, columns[split.feature], split, rows, scratch, node.start, node.end)
+  return [left, right]
+}
+
+/**
+ * Turns the histogram of a node into its children's, as far as they are worth one: the smaller is summed up, the larger is
+ * what remains.
+ */
+function shareHistogram({ params, rows, sums }: Growing, { histogram }: Node, small: Node, large: Node): void {
   if (histogram === undefined) return
-  if (large.end - large.start < FEW) return sums.give(histogram)
-  const own = sums.sum(rows, small.start, small.end)
-  sums.subtract(histogram, own)
-  large.histogram = histogram
-  if (small.end - small.start < FEW) sums.give(own)
-  else small.histogram = own
+  const [ofSmall, ofLarge] = [small, large].map((child) => !isClosed(params, child) && child.end - child.start >= FEW)
+  const own = ofSmall || ofLarge ? sums.sum(rows, small.start, small.end) : undefined
+  if (own !== undefined && ofLarge) sums.subtract(histogram, own)
+  if (ofLarge) large.histogram = histogram
+  else sums.give(histogram)
+  if (ofSmall) small.histogram = own
+  else if (own !== undefined) sums.give(own)
 }
 
 /** The best split among some features drawn anew, further ones drawn while none of them parts the rows. */

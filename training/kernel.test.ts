@@ -1,3 +1,7 @@
+import { spawnSync } from 'node:child_process'
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
 import { expect, test } from 'vitest'
 import { randomStream, type Random } from '../datasets/random.ts'
 import { type Arena, createArena } from './arena.ts'
@@ -93,4 +97,20 @@ test('divide, addLeaf and addTree', () => {
 
 test('a source that does not compile says where', async () => {
   await expect(compile('export function add(a: i32): i32 { return b }')).rejects.toThrow(/AssemblyScript: .*'b'/s)
+})
+
+test('the kernel is made when missing, made again when its source is newer, and without a compiler it says what to run', () => {
+  const [root, project] = [mkdtempSync(join(tmpdir(), 'fd-kernel-')), resolve(import.meta.dirname, '..')]
+  for (const folder of ['configs', 'training']) mkdirSync(join(root, folder))
+  for (const file of ['package.json', 'configs/user-error.ts', 'training/kernel-build.ts', 'training/kernel.as']) copyFileSync(join(project, file), join(root, file))
+  const output = join(root, 'training', 'kernel.wasm')
+  const build = (): string => spawnSync(process.execPath, [join(root, 'training', 'kernel-build.ts')], { encoding: 'utf8' }).stderr
+  expect(build()).toMatch(/training\/kernel\.wasm is missing and cannot be made: .*assemblyscript.*\. Run: npm ci/s)
+  writeFileSync(output, 'old')
+  utimesSync(output, 1, 1)
+  expect(build()).toMatch(/training\/kernel\.wasm is older than kernel\.as and cannot be made: .*\. Run: npm ci/s)
+  symlinkSync(join(project, 'node_modules'), join(root, 'node_modules'))
+  expect(build()).not.toContain('UserError')
+  expect(readFileSync(output).subarray(1, 4).toString()).toBe('asm')
+  rmSync(root, { recursive: true })
 })

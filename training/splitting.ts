@@ -106,8 +106,7 @@ function scan({ node, units, rules, whole, best }: Search, feature: number, miss
   const free = rules.l1 === 0 && direction === 0 && node.lower === -Infinity && node.upper === Infinity
   let hessian = missingLeft ? histogram[base + 2 * MISSING] : 0
   let gradient = missingLeft ? histogram[base + 2 * MISSING + 1] : 0
-  let last = 0
-  let fresh = false
+  let [last, fresh] = [0, false]
   for (let bin = 0, at = base; bin < MISSING; bin++, at += 2) {
     const own = histogram[at]
     const ownGradient = histogram[at + 1]
@@ -124,15 +123,13 @@ function scan({ node, units, rules, whole, best }: Search, feature: number, miss
     const left = gradient * gradientUnit
     const right = (wholeGradient - gradient) * gradientUnit
     const fall = free ? (left * left) / (leftHessian + l2) + (right * right) / (rightHessian + l2) : heldBack(left, leftHessian, right, rightHessian, rules, node, direction)
-    const gain = fall - whole
-    if (gain <= most) continue
-    most = gain
+    if (fall - whole <= most) continue
+    most = fall - whole
     best.feature = feature
     best.cut = bin
     best.missingLeft = missingLeft
-    best.gain = gain
-    best.left.gradient = gradient
-    best.left.hessian = hessian
+    best.gain = most
+    best.left = { gradient, hessian }
     fresh = true
   }
   // Above the last bin in use only the missing are left to part from.
