@@ -23,7 +23,13 @@ type FitTrees<P> = (bins: Bins, y: Uint8Array, params: P, seed: number, report: 
 export const boosting = treeEstimator('boosting', 'gradient boosting of trees on the logistic loss', boostingParams, 'logistic', fitBoosting)
 export const forest = treeEstimator('forest', 'random forest of Gini trees', forestParams, 'mean', fitForest)
 
-function treeEstimator<S extends z.ZodObject>(name: string, description: string, schema: S, link: TreeModel['link'], fitTrees: FitTrees<z.output<S>>): Estimator<FittedTrees> {
+function treeEstimator<S extends z.ZodObject>(
+  name: string,
+  description: string,
+  schema: S,
+  link: TreeModel['link'],
+  fitTrees: FitTrees<z.output<S>>,
+): Estimator<FittedTrees> {
   return defineEstimator({
     name,
     description,
