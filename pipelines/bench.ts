@@ -1,6 +1,6 @@
 /**
  * `npm run bench [name …] [-- --flag …]`: runs the benchmarks beside the code, each in a process of its own, one after the
- * other, with the flags. Each prints JSON.
+ * other, with the flags. Each prints JSON. Without names all run, but those that only run when named.
  */
 import { spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
@@ -18,8 +18,11 @@ if (unknown.length > 0) {
   process.stderr.write(`No benchmark "${unknown.join(', ')}". There are: ${benches.map(name).join(', ')}\n`)
   process.exit(2)
 }
+/** `trees` installs its peers and takes most of an hour. */
+const ONLY_WHEN_NAMED = ['trees']
+const chosen = benches.filter((file) => (wanted.length === 0 ? !ONLY_WHEN_NAMED.includes(name(file)) : wanted.includes(name(file))))
 let failed = 0
-for (const file of benches.filter((bench) => wanted.length === 0 || wanted.includes(name(bench)))) {
+for (const file of chosen) {
   process.stderr.write(`${name(file)} …\n`)
   const { status } = spawnSync(process.execPath, ['--disable-warning=ExperimentalWarning', '--expose-gc', file, ...flags], { cwd: PROJECT_ROOT, stdio: 'inherit' })
   if (status !== 0) failed++

@@ -10,7 +10,9 @@ const OWN: Record<Task, (params: ContestParams, features: number) => Record<stri
   boosting: ({ trees, depth, learningRate, l2, minChildWeight, subsample, colsample }) => ({
     rounds: trees, max_depth: depth, learning_rate: learningRate, l2, min_child_weight: minChildWeight, subsample, colsample,
   }),
-  forest: ({ trees, depth, minSamplesLeaf, colsample }, features) => ({ trees, max_depth: depth, min_samples_leaf: minSamplesLeaf, max_features: Math.max(1, Math.round(colsample * features)) }),
+  forest: ({ trees, depth, minSamplesLeaf, colsample }, features) => ({
+    trees, max_depth: depth, min_samples_leaf: minSamplesLeaf, max_features: Math.max(1, Math.round(colsample * features)),
+  }),
   isolation: ({ trees, sampleSize }) => ({ trees, sample_size: sampleSize }),
 }
 

@@ -3,6 +3,7 @@ import type { Task } from './contest.ts'
 import type { ContestSet } from './contest-data.ts'
 import type { Result } from './contest-run.ts'
 import type { Found } from './contest-search.ts'
+import { count } from './output.ts'
 
 /** Interleaved runs of one contestant at one task on one set. */
 export interface Timing {
@@ -51,33 +52,57 @@ export function aimsOf(timings: Timing[], found: Found[]): Aim[] {
 function pairs(timings: Timing[]): { own: Timing; peer: Timing }[] {
   return timings
     .filter(({ contestant }) => contestant !== 'fd')
-    .flatMap((peer) => timings.filter((own) => own.contestant === 'fd' && own.task === peer.task && own.set === peer.set && own.threads === peer.threads).map((own) => ({ own, peer })))
+    .flatMap((peer) => timings.filter((own) => own.contestant === 'fd' && sameRace(own, peer)).map((own) => ({ own, peer })))
+}
+
+function sameRace(one: Timing, other: Timing): boolean {
+  return one.task === other.task && one.set === other.set && one.threads === other.threads
 }
 
 const table = (head: string[], rows: string[][]): string => [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
-const spread = (values: number[]): string => `${median(values).toFixed(2)} (${Math.min(...values).toFixed(2)}–${Math.max(...values).toFixed(2)})`
+const spread = (values: number[], digits = 2): string =>
+  `${median(values).toFixed(digits)} (${Math.min(...values).toFixed(digits)}–${Math.max(...values).toFixed(digits)})`
+
+function timingCells({ set, task, threads, contestant, runs }: Timing): string[] {
+  const of = (field: keyof Result): number[] => runs.map((run) => run[field])
+  const seconds = [spread(of('fitSeconds')), median(of('fitCpuSeconds')).toFixed(2), spread(of('scoreSeconds'))]
+  const megabytes = [median(of('peakMb')).toFixed(0), median(of('addedMb')).toFixed(0)]
+  return [set, task, String(threads), contestant, ...seconds, ...megabytes, median(of('averagePrecision')).toFixed(4)]
+}
+
+/** What a reader of the tables must know. */
+const HOW = {
+  times: [
+    'Times are medians of interleaved runs, each in a process of its own on pinned processors (least and most in brackets);',
+    'on a shared machine read the ratios, not the seconds.',
+  ].join(' '),
+  tasks: [
+    'Boosting: 100 rounds of depth 6 at rate 0.1, about 255 bins, all rows and features.',
+    'Forest: 100 trees of depth 12 on a third of the features at each split.',
+    'Isolation: 100 trees of 256 rows, fitted on all rows and scoring them.',
+    'Memory is the peak of the process, and what fitting and scoring added to the data already read.',
+  ].join(' '),
+  search: [
+    'Every contestant is given the same random draws of parameters; the best on the latest fifth of the training rows is fitted',
+    'again on all of them, with several seeds, and judged on the test rows (median, least and most).',
+  ].join(' '),
+}
 
 /** The report as Markdown. */
 export function reportOf(about: { machine: string; versions: string[]; command: string }, sets: ContestSet[], timings: Timing[], found: Found[]): string {
-  const shapes = sets.map((set) => [set.name, String(set.features), ...['train', 'test'].map((part) => `${set.parts[part].rows.toLocaleString('en')} / ${set.parts[part].frauds.toLocaleString('en')}`)])
-  const times = timings.map(({ set, task, threads, contestant, runs }) => [
-    set, task, String(threads), contestant, spread(runs.map((run) => run.fitSeconds)), median(runs.map((run) => run.fitCpuSeconds)).toFixed(2), spread(runs.map((run) => run.scoreSeconds)),
-    ...(['peakMb', 'addedMb'] as const).map((field) => median(runs.map((run) => run[field])).toFixed(0)), median(runs.map((run) => run.averagePrecision)).toFixed(4),
-  ])
-  const precisions = found.map(({ set, task, contestant, validation, test }) => [set, task, contestant, validation.toFixed(4), spread4(test)])
+  const shape = (set: ContestSet, part: string): string => `${count(set.parts[part].rows)} / ${count(set.parts[part].frauds)}`
+  const shapes = sets.map((set) => [set.name, String(set.features), shape(set, 'train'), shape(set, 'test')])
+  const precisions = found.map(({ set, task, contestant, validation, test }) => [set, task, contestant, validation.toFixed(4), spread(test, 4)])
+  const aims = aimsOf(timings, found).map(({ what, aim, measured, met }) => [what, aim, measured.toFixed(3), met ? 'yes' : 'no'])
   return [
     '# Trees beside their peers',
-    `Written by \`${about.command}\`. Times are medians of interleaved runs, each in a process of its own on pinned processors (least and most in brackets); on a shared machine read the ratios, not the seconds.`,
+    `Written by \`${about.command}\`. ${HOW.times}`,
     `- machine: ${about.machine}\n- versions: ${about.versions.join(', ')}`,
-    '## Aims', table(['what', 'aim', 'measured', 'met'], aimsOf(timings, found).map(({ what, aim, measured, met }) => [what, aim, measured.toFixed(3), met ? 'yes' : 'no'])),
+    '## Aims', table(['what', 'aim', 'measured', 'met'], aims),
     '## Data', table(['set', 'features', 'train rows / frauds', 'test rows / frauds'], shapes),
-    '## Time and memory',
-    'Boosting: 100 rounds of depth 6 at rate 0.1, about 255 bins, all rows and features. Forest: 100 trees of depth 12 on a third of the features at each split. Isolation: 100 trees of 256 rows, fitted on all rows and scoring them. Memory is the peak of the process, and what fitting and scoring added to the data already read.',
-    table(['set', 'task', 'threads', 'contestant', 'fit s', 'CPU s', 'score s', 'peak MB', 'added MB', 'average precision'], times),
-    '## Average precision with the same search',
-    'Every contestant is given the same random draws of parameters; the best on the latest fifth of the training rows is fitted again on all of them, with several seeds, and judged on the test rows (median, least and most).',
+    '## Time and memory', HOW.tasks,
+    table(['set', 'task', 'threads', 'contestant', 'fit s', 'CPU s', 'score s', 'peak MB', 'added MB', 'average precision'], timings.map(timingCells)),
+    '## Average precision with the same search', HOW.search,
     table(['set', 'task', 'contestant', 'validation', 'test'], precisions),
   ].join('\n\n')
 }
-
-const spread4 = (values: number[]): string => `${median(values).toFixed(4)} (${Math.min(...values).toFixed(4)}–${Math.max(...values).toFixed(4)})`

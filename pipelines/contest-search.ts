@@ -28,7 +28,10 @@ export function drawParams(task: Task, draw: number): ContestParams {
   const own =
     task === 'forest'
       ? { trees: 200, depth: whole(8, 20), colsample: between(0.1, 0.6), minSamplesLeaf: whole(1, 10) }
-      : { trees: whole(100, 400), depth: whole(3, 8), learningRate: logarithmic(0.02, 0.2), l2: logarithmic(0.3, 30), minChildWeight: logarithmic(0.5, 10), subsample: between(0.5, 1), colsample: between(0.4, 1) }
+      : {
+          trees: whole(100, 400), depth: whole(3, 8), learningRate: logarithmic(0.02, 0.2), l2: logarithmic(0.3, 30),
+          minChildWeight: logarithmic(0.5, 10), subsample: between(0.5, 1), colsample: between(0.4, 1),
+        }
   return { ...PLAIN, ...own }
 }
 
@@ -42,7 +45,10 @@ export function* search(set: ContestSet, python: string, draws: number, seeds: n
         return { params, validation: runJob({ ...base, contestant, params, fit: 'early', score: 'valid' }, python).averagePrecision }
       })
       const best = tried.reduce((one, other) => (other.validation > one.validation ? other : one))
-      const test = Array.from({ length: seeds }, (_, seed) => runJob({ ...base, contestant, params: { ...best.params, seed: seed + 1 }, fit: 'train', score: 'test' }, python).averagePrecision)
+      const test = Array.from({ length: seeds }, (_, seed) => {
+        const params = { ...best.params, seed: seed + 1 }
+        return runJob({ ...base, contestant, params, fit: 'train', score: 'test' }, python).averagePrecision
+      })
       yield { set: set.name, task, contestant, ...best, test }
     }
   }

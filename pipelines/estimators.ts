@@ -15,6 +15,12 @@ async function listEstimators({ output }: Context, _options: object, name?: stri
   const estimators = (name === undefined ? estimatorNames() : [name]).map(findEstimator)
   output.result(
     estimators.map(({ name: estimator, description, parameters }) => ({ name: estimator, description, parameters })),
-    () => estimators.map((estimator) => `${estimator.name}: ${estimator.description}\n${table(['parameter', 'default', 'meaning'], estimator.parameters.map((one) => [one.name, one.default, one.description]))}`).join('\n\n'),
+    () =>
+      estimators
+        .map(({ name: estimator, description, parameters }) => {
+          const rows = parameters.map((one) => [one.name, one.default, one.description])
+          return `${estimator}: ${description}\n${table(['parameter', 'default', 'meaning'], rows)}`
+        })
+        .join('\n\n'),
   )
 }

@@ -26,6 +26,7 @@ export async function installPython(folder: string, requirements: readonly strin
     await installPackages('python3-venv')
     await run('python3', ['-m', 'venv', '--clear', folder])
   }
-  await run(pythonOf(folder), ['-m', 'pip', 'install', '--quiet', '--no-input', '--disable-pip-version-check', ...(options.exact === true ? ['--no-deps'] : []), ...requirements])
+  const quietly = ['--quiet', '--no-input', '--disable-pip-version-check', ...(options.exact === true ? ['--no-deps'] : [])]
+  await run(pythonOf(folder), ['-m', 'pip', 'install', ...quietly, ...requirements])
   markInstalled(folder)
 }

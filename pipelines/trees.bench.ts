@@ -40,7 +40,9 @@ try {
     mkdirSync(join(PROJECT_ROOT, 'bench'), { recursive: true })
     writeFileSync(join(PROJECT_ROOT, 'bench', 'trees.md'), `${report}\n`)
   }
-  process.stdout.write(`${JSON.stringify({ bench: 'trees', quick, machine, versions, aims: aimsOf(timings, found), sets: sets.map(({ name, features, parts }) => ({ name, features, parts })), timings, found }, null, 2)}\n`)
+  const shapes = sets.map(({ name, features, parts }) => ({ name, features, parts }))
+  const document = { bench: 'trees', quick, machine, versions, aims: aimsOf(timings, found), sets: shapes, timings, found }
+  process.stdout.write(`${JSON.stringify(document, null, 2)}\n`)
 } finally {
   await rm(folder, { recursive: true, force: true })
 }
@@ -54,7 +56,8 @@ function measure(set: ContestSet): Timing[] {
         for (const { contestant, runs: own } of timings) {
           if (task === 'forest' && contestant !== 'fd' && run > 0) continue
           note(`${set.name}: ${task}, ${contestant}, ${threads} threads, run ${run + 1} of ${runs}`)
-          own.push(runJob({ task, contestant, folder: set.folder, features: set.features, ...partsOf(task), params: SPEED_PARAMS[task], threads }, python))
+          const job = { task, contestant, folder: set.folder, features: set.features, ...partsOf(task), params: SPEED_PARAMS[task], threads }
+          own.push(runJob(job, python))
         }
       }
       return timings

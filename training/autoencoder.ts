@@ -46,7 +46,8 @@ export const autoencoder = defineEstimator({
     const layers = await fitNetwork(
       { rows: set.rows, x, inputs: width, targets: x },
       {
-        widths: [params.hidden, params.code, params.hidden, width], epochs: params.epochs, batch: params.batch, learningRate: params.learning_rate, l2: params.l2, patience: 0,
+        widths: [params.hidden, params.code, params.hidden, width],
+        epochs: params.epochs, batch: params.batch, learningRate: params.learning_rate, l2: params.l2, patience: 0,
         loss: (tensorflow, made, targets) => tensorflow.mean(tensorflow.squaredDifference(made, targets)),
         epochEnd: (epoch) => finishRound(report, epoch, params.epochs, undefined),
       },

@@ -53,7 +53,8 @@ export function bitTrees(trees: Trees, features: number): BitTrees | undefined {
         else if (depth === DEEPEST) return undefined
         else {
           nodes.push((maskOf(node) << SLOT_BITS) | slot)
-          below.push({ node: trees.left[node], slot: slots, way: 2 * way }, { node: trees.left[node] + 1, slot: slots + 1, way: 2 * way + 1 })
+          const left = trees.left[node]
+          below.push({ node: left, slot: slots, way: 2 * way }, { node: left + 1, slot: slots + 1, way: 2 * way + 1 })
           slots += 2
         }
       }
@@ -61,7 +62,8 @@ export function bitTrees(trees: Trees, features: number): BitTrees | undefined {
       level = below
     }
   }
-  return { features, trees: trees.roots.length, thresholds, starts: thresholds.map(startTable), masks, nodes: Int32Array.from(nodes), ends: Int32Array.from(ends), leaves }
+  const starts = thresholds.map(startTable)
+  return { features, trees: trees.roots.length, thresholds, starts, masks, nodes: Int32Array.from(nodes), ends: Int32Array.from(ends), leaves }
 }
 
 function distinctThresholds({ feature, threshold }: Trees, of: number): Float32Array {

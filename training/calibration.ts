@@ -55,6 +55,7 @@ function fitLine(margins: Float32Array, y: Uint8Array): Link {
 function doesNotRise(y: Uint8Array): UserError {
   const frauds = y.reduce((sum, label) => sum + label, 0)
   return new UserError(
-    `The model's scores do not rise with fraud on the ${y.length} rows (${frauds} frauds) held out to calibrate, so there is nothing to calibrate. Give more rows (--calibration-share 0.3), or train without --calibrate.`,
+    `The model's scores do not rise with fraud on the ${y.length} rows (${frauds} frauds) held out to calibrate, so there is nothing to calibrate. ` +
+      `Give more rows (--calibration-share 0.3), or train without --calibrate.`,
   )
 }

@@ -78,14 +78,21 @@ export async function trainCandidate(set: TrainingSet, request: CandidateRequest
 }
 
 /** A model fitted on the training rows, or on those before the ones that calibrate it; how many, and how the holdout's scores were before. */
-async function fitCalibrated(estimator: Estimator, train: TrainingSet, test: TrainingSet, request: CandidateRequest & { params: Params }, report: Report): Promise<{ model: FittedModel; metrics: Record<string, number> }> {
+async function fitCalibrated(
+  estimator: Estimator,
+  train: TrainingSet,
+  test: TrainingSet,
+  request: CandidateRequest & { params: Params },
+  report: Report,
+): Promise<{ model: FittedModel; metrics: Record<string, number> }> {
   const { calibration, params, seed } = request
   const counts = (part: string, rows: TrainingSet): Record<string, number> => ({ [`${part}_rows`]: rows.rows, [`${part}_frauds`]: fraudsIn(rows) })
   if (calibration === undefined) return { model: await estimator.fit(train, params, seed, report), metrics: counts('train', train) }
   const { fitted, slice } = partCalibration(train, calibration)
   const model = await estimator.fit(fitted, params, seed, report)
   const before = Object.entries(reliability(modelScores(model, test.x), test.y)).map(([name, value]) => [`uncalibrated_${name}`, value])
-  return { model: calibrate(model, calibration.method, slice), metrics: { ...counts('train', fitted), ...counts('calibration', slice), ...Object.fromEntries(before) } }
+  const metrics = { ...counts('train', fitted), ...counts('calibration', slice), ...Object.fromEntries(before) }
+  return { model: calibrate(model, calibration.method, slice), metrics }
 }
 
 /**

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { UserError } from '../configs/user-error.ts'
 import { randomStream, type Random } from '../datasets/random.ts'
+import type { TrainingSet } from '../features/training-set.ts'
 import { bitScores, bitTrees } from './bit-trees.ts'
 import { encode } from './encoder.ts'
 import { defineEstimator } from './estimator.ts'
@@ -27,15 +28,21 @@ export const isolation = defineEstimator({
   description: 'isolation forest: how odd a row is, learned without labels',
   schema: isolationParams,
   async fit(set, params, seed, report): Promise<FittedTrees> {
-    if (set.rows < 2) throw new UserError(`An isolation forest needs rows to part, and there ${set.rows === 1 ? 'is one' : 'are no rows'} to fit on. Use a longer training period.`)
+    requireTwoRows(set)
+    const width = set.names.length
     const encoder = fitRarities(set)
-    const trees = await fitIsolation(encode(encoder, set.x, set.names.length), set.names.length, params, seed, report)
+    const trees = await fitIsolation(encode(encoder, set.x, width), width, params, seed, report)
     const model = fittedTrees({ names: set.names, encoder, trees, link: 'mean' })
-    const bits = bitTrees(trees, set.names.length)
-    const margins = bits && ((x: Float32Array) => bitScores(bits, encode(encoder, x, set.names.length)).map((sum) => sum / params.trees))
+    const bits = bitTrees(trees, width)
+    const margins = bits && ((x: Float32Array) => bitScores(bits, encode(encoder, x, width)).map((sum) => sum / params.trees))
     return { ...model, ...(margins && { margins }), link: exponentialLink }
   },
 })
+
+function requireTwoRows({ rows }: TrainingSet): void {
+  if (rows >= 2) return
+  throw new UserError(`An isolation forest needs rows to part, and there ${rows === 1 ? 'is one' : 'are no rows'} to fit on. Use a longer training period.`)
+}
 
 /**
  * Trees whose leaves hold `−(depth + c(rows)) / c(sample)`: the mean over the trees is the exponent of the anomaly score

@@ -37,7 +37,8 @@ export const mlRandomForest = defineEstimator({
     const width = set.names.length
     const encoder = fitEncoder(set)
     const x = encode(encoder, set.x, width)
-    const rows = Array.from({ length: set.rows }, (_, row) => Array.from(x.subarray(row * width, (row + 1) * width), (value) => (Number.isNaN(value) ? Infinity : value)))
+    const present = x.map((value) => (Number.isNaN(value) ? Infinity : value))
+    const rows = Array.from({ length: set.rows }, (_, row) => [...present.subarray(row * width, (row + 1) * width)])
     const labels = [...set.y]
     const builder = thresholdTrees()
     for (let tree = 1; tree <= params.trees; tree++) {
@@ -53,7 +54,8 @@ export const mlRandomForest = defineEstimator({
 function requireFewRows({ rows }: TrainingSet): void {
   if (rows <= MOST_ROWS) return
   throw new UserError(
-    `Estimator "ml-random-forest" takes at most ${MOST_ROWS.toLocaleString('en')} rows, and there are ${rows.toLocaleString('en')}: its time grows with the square of the rows, and would be hours. Use --model forest, or a shorter training period (--until DATE).`,
+    `Estimator "ml-random-forest" takes at most ${MOST_ROWS.toLocaleString('en')} rows, and there are ${rows.toLocaleString('en')}: ` +
+      `its time grows with the square of the rows, and would be hours. Use --model forest, or a shorter training period (--until DATE).`,
   )
 }
 

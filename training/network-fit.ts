@@ -94,13 +94,19 @@ function* batches(rows: number, size: number, seed: number, epoch: number): Gene
   for (let from = 0; from < rows; from += size) yield order.subarray(from, Math.min(from + size, rows))
 }
 
-function step(tensorflow: TensorFlow, optimizer: ReturnType<TensorFlow['train']['adam']>, parameters: Parameters[], data: NetworkRows, plan: NetworkPlan, rows: Uint32Array): void {
+type Adam = ReturnType<TensorFlow['train']['adam']>
+
+function step(tensorflow: TensorFlow, optimizer: Adam, parameters: Parameters[], data: NetworkRows, plan: NetworkPlan, rows: Uint32Array): void {
   tensorflow.tidy(() => {
     const x = tensorflow.tensor2d(gather(data.x, data.inputs, rows), [rows.length, data.inputs])
     const width = plan.widths[plan.widths.length - 1]
     const targets = tensorflow.tensor2d(gather(data.targets, width, rows), [rows.length, width])
     const variables = parameters.flatMap(({ weights, biases }) => [weights, biases])
-    optimizer.minimize(() => tensorflow.addN([plan.loss(tensorflow, outputsOf(tensorflow, parameters, x), targets), ...penalties(tensorflow, parameters, plan.l2)]), false, variables)
+    const cost = (): Scalar => {
+      const loss = plan.loss(tensorflow, outputsOf(tensorflow, parameters, x), targets)
+      return tensorflow.addN([loss, ...penalties(tensorflow, parameters, plan.l2)])
+    }
+    optimizer.minimize(cost, false, variables)
   })
 }
 
@@ -123,6 +129,9 @@ function penalties(tensorflow: TensorFlow, parameters: Parameters[], l2: number)
 
 async function readLayers(parameters: Parameters[]): Promise<Dense[]> {
   return Promise.all(
-    parameters.map(async ({ layer, weights, biases }) => ({ ...layer, weights: (await weights.data<'float32'>()).slice(), biases: (await biases.data<'float32'>()).slice() })),
+    parameters.map(async ({ layer, weights, biases }) => {
+      const [learned, shifts] = await Promise.all([weights.data<'float32'>(), biases.data<'float32'>()])
+      return { ...layer, weights: learned.slice(), biases: shifts.slice() }
+    }),
   )
 }

@@ -43,11 +43,17 @@ export const neural = defineEstimator({
     const layers = await fitNetwork(
       { rows: fitted.rows, x: Float32Array.from(read(fitted.x)), inputs: width, targets: Float32Array.from(fitted.y) },
       {
-        widths, epochs: params.epochs, batch: params.batch, learningRate: params.learning_rate, l2: params.l2, patience: params.early_stopping_rounds,
+        widths, epochs: params.epochs, batch: params.batch, learningRate: params.learning_rate, l2: params.l2,
+        patience: params.early_stopping_rounds,
         // softplus(z) − y z is the logistic loss; a fraud's is weighted by 1 + (weight − 1) y.
-        loss: (tensorflow, margins, y) =>
-          tensorflow.mean(tensorflow.mul(tensorflow.add(1, tensorflow.mul(weight - 1, y)), tensorflow.sub(tensorflow.softplus(margins), tensorflow.mul(y, margins)))),
-        epochEnd: (epoch, now) => finishRound(report, epoch, params.epochs, watched && watchedRows && { sums: Float32Array.from(forward(now, watchedRows)), y: watched.y }),
+        loss: (tensorflow, margins, y) => {
+          const losses = tensorflow.sub(tensorflow.softplus(margins), tensorflow.mul(y, margins))
+          return tensorflow.mean(tensorflow.mul(tensorflow.add(1, tensorflow.mul(weight - 1, y)), losses))
+        },
+        epochEnd: (epoch, now) => {
+          const judged = watched && watchedRows && { sums: Float32Array.from(forward(now, watchedRows)), y: watched.y }
+          return finishRound(report, epoch, params.epochs, judged)
+        },
       },
       seed,
     )

@@ -34,7 +34,8 @@ async function loadNative(): Promise<boolean> {
     await import(NATIVE)
     return true
   } catch (error) {
-    throw new UserError(`${NATIVE} is installed but cannot be loaded: ${errorMessage(error)}. Install it again, or do without it: npm uninstall ${NATIVE}`, { cause: error })
+    const advice = `Install it again, or do without it: npm uninstall ${NATIVE}`
+    throw new UserError(`${NATIVE} is installed but cannot be loaded: ${errorMessage(error)}. ${advice}`, { cause: error })
   }
 }
 
@@ -51,6 +52,9 @@ async function loadWasm(tensorflow: TensorFlow): Promise<'wasm'> {
   return 'wasm'
 }
 
-function uncaughtListeners(): [event: string, listener: (...args: unknown[]) => void][] {
-  return ['uncaughtException', 'unhandledRejection'].flatMap((event) => process.rawListeners(event).map((listener) => [event, listener as (...args: unknown[]) => void] as [string, (...args: unknown[]) => void]))
+type Listener = (...args: unknown[]) => void
+
+function uncaughtListeners(): [event: string, listener: Listener][] {
+  const events = ['uncaughtException', 'unhandledRejection']
+  return events.flatMap((event) => process.rawListeners(event).map((listener): [string, Listener] => [event, listener as Listener]))
 }

@@ -26,7 +26,11 @@ type FitTrees<P> = (bins: Bins, y: Uint8Array, params: P, seed: number, report: 
 export const boosting = treeEstimator({ name: 'boosting', description: 'gradient boosting of trees on the logistic loss', schema: boostingParams, byFeature: boostingByFeature }, 'logistic', fitBoosting)
 export const forest = treeEstimator({ name: 'forest', description: 'random forest of Gini trees', schema: forestParams }, 'mean', fitForest)
 
-function treeEstimator<S extends z.ZodObject>(parts: Omit<EstimatorParts<S, FittedTrees>, 'fit'>, link: TreeModel['link'], fitTrees: FitTrees<z.output<S>>): Estimator<FittedTrees> {
+function treeEstimator<S extends z.ZodObject>(
+  parts: Omit<EstimatorParts<S, FittedTrees>, 'fit'>,
+  link: TreeModel['link'],
+  fitTrees: FitTrees<z.output<S>>,
+): Estimator<FittedTrees> {
   return defineEstimator({
     ...parts,
     async fit(set, params, seed, report, base) {
