@@ -292,7 +292,7 @@ describe.runIf(mlflow !== undefined)('MLflow', () => {
   test('a clock that is an hour behind is a warning', async () => {
     await using front = await gateway(mlflow ?? '', { date: new Date(Date.now() - 3_600_000).toUTCString() })
     const { code, of } = await doctor({ MLFLOW_TRACKING_URI: front.url })
-    expect(of('registry', 'clock')[0]).toMatchObject({ state: 'warning', detail: expect.stringMatching(/is at least 3(599|600)\.\d+ s behind this machine.*set-ntp true/) })
+    expect(of('registry', 'clock')[0]).toMatchObject({ state: 'warning', detail: expect.stringMatching(/is at least 3[56]\d\d\.\d+ s behind this machine.*set-ntp true/) })
     expect(code).toBe(0)
   })
 })
