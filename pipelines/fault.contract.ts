@@ -1,7 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
-import { expect } from 'vitest'
 import type { FdProcess } from './fd-process.ts'
 import { expectAsInPeace } from './kill.contract.ts'
+import { startStream } from './stream.contract.ts'
 import type { World } from './world.ts'
 
 /** A scorer that is started again when it ends for want of a server, as a supervisor would start it. */
@@ -56,26 +56,6 @@ export function keepScoring(world: World, group: string): KeptScorer {
       stopped = true
       current.child.kill('SIGTERM')
       await running
-    },
-  }
-}
-
-/** Live transactions of a world on their way into the log. */
-export interface Stream {
-  /** Lets it end by itself when it is to be `whole`, else ends it; resolves to how many were sent. */
-  end(whole?: boolean): Promise<number>
-}
-
-export function startStream(world: World, rate: number): Stream {
-  const producer = world.start('produce', '--dataset', 'simulated', '--data', world.file, '--from', world.cut, '--rate', String(rate), '--json')
-  return {
-    end: async (whole = false) => {
-      const early = producer.child.exitCode !== null
-      if (!whole) producer.child.kill('SIGTERM')
-      const { code, stdout, stderr } = await producer.ended
-      expect(code, stderr).toBe(0)
-      expect(early, 'the stream must be longer than the faults').toBe(false)
-      return (JSON.parse(stdout) as { transactions: number }).transactions
     },
   }
 }

@@ -1,4 +1,6 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { randomUUID } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Prediction } from '../serving/prediction.ts'
@@ -23,17 +25,19 @@ export interface World extends AsyncDisposable {
   predictions(group: string): Promise<Prediction[]>
   /** Brings history into the online store. */
   backfill(): Promise<void>
-  /** This home, with its file and models, and other places of some parts; it is gone when this one is. */
-  with(environment: Record<string, string>): World
+  /** This home, with its file and models, and other places of some parts or another scorer; it is gone when this one is. */
+  with(environment: Record<string, string>, scorer?: ScorerSettings): World
 }
+
+/** Of the configuration file. */
+export type ScorerSettings = Record<string, number>
 
 export interface WorldSize {
   customers: number
   terminals: number
   days: number
   liveDays: number
-  /** Settings of the scorer, for a configuration file. */
-  scorer?: Record<string, number>
+  scorer?: ScorerSettings
   /** Where its parts are, when not in the home: FD_EVENT_LOG, FD_ONLINE_STORE … */
   environment?: Record<string, string>
 }
@@ -43,8 +47,7 @@ const FIRST_DAY = Date.UTC(2018, 3, 1)
 export async function makeWorld(size: WorldSize): Promise<World> {
   const home = await mkdtemp(join(tmpdir(), 'fd-world-'))
   const cut = new Date(FIRST_DAY + (size.days - size.liveDays) * 86_400_000).toISOString()
-  await writeFile(join(home, 'config.yaml'), JSON.stringify({ scorer: size.scorer ?? {} }))
-  const world = worldIn({ home, cut, partitions: size.scorer?.['partitions'] ?? 1, environment: size.environment ?? {} })
+  const world = worldIn({ home, cut, scorer: size.scorer ?? {}, environment: size.environment ?? {} })
   const { fd, file } = world
   await fd('datasets', 'simulate', '--customers', String(size.customers), '--terminals', String(size.terminals), '--days', String(size.days), '--seed', '3', '--out', file)
   await world.backfill()
@@ -55,10 +58,12 @@ export async function makeWorld(size: WorldSize): Promise<World> {
   return world
 }
 
-function worldIn(place: Pick<World, 'home' | 'cut' | 'partitions'> & { environment: Record<string, string> }): World {
-  const { home, cut, environment } = place
+function worldIn(place: Pick<World, 'home' | 'cut'> & { scorer: ScorerSettings; environment: Record<string, string> }): World {
+  const { home, cut, scorer, environment } = place
   const file = join(home, 'transactions.parquet')
-  const start = (...args: string[]): FdProcess => startFd(home, [...args, '--config', join(home, 'config.yaml')], environment)
+  const config = join(home, `${randomUUID()}.yaml`)
+  writeFileSync(config, JSON.stringify({ scorer }))
+  const start = (...args: string[]): FdProcess => startFd(home, [...args, '--config', config], environment)
   const attempt = (...args: string[]): Promise<Ended> => start(...args).ended
   const fd = async (...args: string[]): Promise<string> => {
     const ended = await attempt(...args)
@@ -66,14 +71,15 @@ function worldIn(place: Pick<World, 'home' | 'cut' | 'partitions'> & { environme
     return ended.stdout
   }
   return {
-    ...place, file, fd, start,
+    home, cut, file, fd, start,
+    partitions: scorer['partitions'] ?? 1,
     try: attempt,
     predictions: async (group) => {
       const lines = (await fd('topics', 'read', 'predictions')).split('\n').filter((line) => line !== '')
       return lines.map((line) => (JSON.parse(line) as { value: Prediction }).value).filter((prediction) => prediction.group === group)
     },
     backfill: async () => void (await fd('features', 'backfill', '--dataset', 'simulated', '--data', file, '--online', '--until', cut)),
-    with: (more) => worldIn({ ...place, environment: { ...environment, ...more } }),
+    with: (more, settings = scorer) => worldIn({ home, cut, scorer: settings, environment: { ...environment, ...more } }),
     [Symbol.asyncDispose]: () => rm(home, { recursive: true, force: true }),
   }
 }
