@@ -31,6 +31,13 @@ export function wholeNumber(text: string): number {
   return value
 }
 
+/** A TCP port; 0 stands for a free one. */
+export function portNumber(text: string): number {
+  const value = Number(text)
+  if (!Number.isInteger(value) || value < 0 || value > 65_535 || text.trim() === '') throw new InvalidArgumentError('Expected a port, 0 to 65535.')
+  return value
+}
+
 export function positiveWholeNumber(text: string): number {
   const value = Number(text)
   if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('Expected a whole number, 1 or more.')

@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { errorMessage } from '../configs/user-error.ts'
 import type { ScoredBatch } from '../serving/batch.ts'
-import { action, example, stopSignal, wallClock, wholeNumber, type Context } from './command.ts'
+import { action, example, portNumber, stopSignal, wallClock, type Context } from './command.ts'
 import { count, pairs } from './output.ts'
 import { readyInput } from './input-topic.ts'
 import { openLog, openStore } from './parts.ts'
@@ -21,7 +21,7 @@ export function scoreCommand(): Command {
       .option('--model <name>', 'registered model', 'card-fraud')
       .option('--alias <alias>', 'which of its versions decides', 'champion')
       .option('--group <group>', 'consumer group: offsets and state are its own; its scorers share the partitions')
-      .option('--metrics <port>', 'serve /metrics, for Prometheus, and /healthz on this port (default: metrics.port of the configuration, else not at all)', wholeNumber)
+      .option('--metrics <port>', 'serve /metrics, for Prometheus, and /healthz on this port (default: metrics.port of the configuration, else not at all)', portNumber)
       .option('--until-idle', 'end when everything in the log is scored'),
     'fd score --model card-fraud --until-idle',
   ).action(action(run))
