@@ -99,6 +99,8 @@ export async function openStage(options: StageOptions): Promise<OpenStage> {
     [Symbol.asyncDispose]: async () => {
       if (!open) return
       open = false
+      // A stage that fails may have commits under way: they are good, and none may be left to a log that is about to close.
+      await Promise.allSettled([...loop.held.values()].map(({ commits }) => commits.durable()))
       for (const { state } of loop.held.values()) state[Symbol.dispose]()
       await member[Symbol.asyncDispose]()
     },
