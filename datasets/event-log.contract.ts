@@ -375,6 +375,18 @@ function groupTests(harness: LogHarness): void {
     expect(values(await readAll(log, 'out'))).toEqual(upTo(5))
     expect([a.committed.get(0), b.committed.get(0)]).toEqual([1, 5])
   })
+
+  test('commits to several partitions go beside each other', async () => {
+    await using log = await openEventLog(harness.fresh())
+    await log.createTopic('in', { partitions: 3 })
+    await using member = await log.join('g', 'in')
+    for (let round = 0; round < 4; round++) {
+      const begun = await Promise.all([0, 1, 2].map((partition) => member.commit(partition, 10 * round + partition, new Map([['out', numbered(1, 3 * round + partition)]]))))
+      await Promise.all(begun.map(({ durable }) => durable))
+      expect(member.committed).toEqual(new Map([0, 1, 2].map((partition) => [partition, 10 * round + partition])))
+    }
+    expect(values(await readAll(log, 'out')).toSorted((a, b) => Number(a) - Number(b))).toEqual(upTo(12))
+  })
 }
 
 /** A member's life as its listener heard it: `+` assigned, `-` revoked, `!` lost. */

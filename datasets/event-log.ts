@@ -81,7 +81,7 @@ export interface GroupMember extends AsyncDisposable {
   /**
    * Writes all outputs and the next offset to consume of one partition in one transaction. Resolves when the transaction is
    * on its way, so that the caller can go on with the next batch; `durable` settles when it is done, or has failed with
-   * nothing written. One at a time: await `durable` before the next commit.
+   * nothing written. One at a time for a partition: await `durable` before its next commit. Those of others may go beside it.
    * Topics that are missing are made. With `lmdb:` an output topic must not have been appended to before its first commit
    * (one LMDB environment has both offsets and outputs); appending to it later is fine.
    *

@@ -21,12 +21,15 @@ export class KafkaLinks {
   readonly #location: KafkaLocation
   readonly #open = new Map<string, Promise<Connection>>()
   readonly #keys = new WeakMap<Connection, string>()
+  #closed = false
 
   constructor(location: KafkaLocation) {
     this.#location = location
   }
 
-  get({ host, port }: Address, lane: string): Promise<Connection> {
+  /** @throws Error when all have been closed: one more would keep the process from its end. */
+  async get({ host, port }: Address, lane: string): Promise<Connection> {
+    if (this.#closed) throw new Error(`The log on Kafka at ${this.#location.shown} has been closed.`)
     const key = `${lane} ${host} ${port}`
     const known = this.#open.get(key)
     if (known !== undefined) return known
@@ -58,8 +61,9 @@ export class KafkaLinks {
     connection.close(() => {})
   }
 
-  /** Closes the connections of a lane, or all. */
+  /** Closes the connections of a lane, or all, for good. */
   async close(lane?: string): Promise<void> {
+    this.#closed ||= lane === undefined
     for (const [key, connecting] of this.#open) {
       if (lane !== undefined && !key.startsWith(`${lane} `)) continue
       this.#open.delete(key)

@@ -20,7 +20,7 @@ interface Membership {
   entering?: Promise<number[] | undefined>
   /** What the last rebalance gave it; carried out poll by poll when a listener throws. */
   given: readonly number[]
-  /** Resolves when the last commit has been done or has failed. */
+  /** Resolves when every commit that was asked for has been done or has failed. */
   underWay: Promise<void>
 }
 
@@ -123,7 +123,8 @@ async function startOver(membership: Membership): Promise<void> {
 
 /** Takes part in a rebalance, once what this member commits is done. @returns false when `until` was aborted before. */
 async function entered(membership: Membership, until: AbortSignal | undefined): Promise<boolean> {
-  await membership.underWay
+  // One that ends may be followed by another at once.
+  for (let commits; commits !== membership.underWay; await commits) commits = membership.underWay
   membership.entering ??= membership.place.enter([...membership.share.committed.keys()])
   const { promise: abandoned, resolve } = Promise.withResolvers<'abandoned'>()
   const abandon = (): void => resolve('abandoned')
@@ -170,10 +171,17 @@ function forget({ feed, transactions }: Membership, partitions: readonly number[
   }
 }
 
-async function commit(membership: Membership, partition: number, nextOffset: number, outputs: Map<string, NewRecord[]>): Promise<{ durable: Promise<void> }> {
-  const { seat, place, share, transactions } = membership
+/** Commits, of several partitions at once. What is under way is known from the call on, so that a rebalance waits for it. */
+function commit(membership: Membership, partition: number, nextOffset: number, outputs: Map<string, NewRecord[]>): Promise<{ durable: Promise<void> }> {
+  const begun = begin(membership, partition, nextOffset, outputs)
+  const done = begun.then(({ durable }) => durable)
+  membership.underWay = Promise.allSettled([membership.underWay, done]).then(() => {})
+  return begun
+}
+
+async function begin({ seat, place, share, transactions, entering }: Membership, partition: number, nextOffset: number, outputs: Map<string, NewRecord[]>): Promise<{ durable: Promise<void> }> {
   // The generation that a commit shows must not change while it is under way.
-  await membership.entering
+  await entering
   if (place.failed !== undefined) throw place.failed.error
   const own = transactions.get(partition)
   if (own === undefined) throw new PartitionLost(`Partition ${partition} of topic "${seat.topic}" is not this member's of group "${seat.group}". Nothing of this commit was written.`)
@@ -186,7 +194,6 @@ async function commit(membership: Membership, partition: number, nextOffset: num
       throw error
     },
   )
-  membership.underWay = Promise.allSettled([done]).then(() => {})
   return { durable: done }
 }
 

@@ -107,4 +107,6 @@ test('a batch stays under the size that every broker takes; a larger record goes
   expect(batchLength(sized(400_000, 400_000, 400_000), 0)).toBe(2)
   expect(batchLength(sized(2_000_000, 1), 0)).toBe(1)
   expect(batchLength(sized(2_000_000, 1), 1)).toBe(1)
+  expect(batchLength(['a', 'é', 'a'].map((letter) => ({ value: letter.repeat(400_000), timestamp: 0 })), 0)).toBe(1)
+  expect(batchLength(['a', 'b', 'c'].map((letter) => ({ value: letter.repeat(400_000), timestamp: 0 })), 0)).toBe(2)
 })

@@ -1,8 +1,9 @@
 /**
- * A backlog of transactions from Kafka to Kafka through one `fd score`, its state in Redis; beside it @platformatic/kafka's own
- * Producer, which sends to the same broker, in the same batches, the predictions that a scorer has written (the same work for
- * the broker, without transactions), and the transactions themselves; and the same backlog on the embedded log and
- * store, which tells what the servers cost. Runs are interleaved. Prints JSON.
+ * A backlog of transactions from Kafka to Kafka through one `fd score`, its state in Redis. The aim is half the rate at which
+ * @platformatic/kafka's own Producer, alone, sends to the same broker what the scorer writes: its predictions, in batches as
+ * large as the scorer's, without transactions. Beside them the same producer with the transactions that the scorer reads, which
+ * are smaller, and the same backlog on the embedded log and store, which tells what the servers cost. Runs are interleaved.
+ * Prints JSON.
  */
 import { ProduceAcks, Producer } from '@platformatic/kafka'
 import type { Config } from '../configs/config.ts'
@@ -73,7 +74,7 @@ for (let run = 0; run < RUNS; run++) {
   rates.embedded.push(await scored(embedded, `run-${run}`))
 }
 const shown = (name: keyof typeof rates): { perSecond: number; runs: number[] } => ({ perSecond: Math.round(median(rates[name])), runs: rates[name].map(Math.round) })
-const producer = (name: keyof typeof peers): unknown => {
+const producer = (name: keyof typeof peers): object => {
   const messages = peers[name].flat()
   const bytes = Math.round(messages.reduce((sum, { key, value }) => sum + key.length + value.length, 0) / messages.length)
   return { bytesOfAMessage: bytes, ...shown(name), ratio: Number((median(rates.scorer) / median(rates[name])).toFixed(3)) }
@@ -85,9 +86,8 @@ console.log(
     dataset: world.dataset.name,
     transactions: TRANSACTIONS_SENT,
     maxBatch: config.scorer.maxBatch,
-    aimOfTheRatio: 0.5,
     scorer: shown('scorer'),
-    producerOfPredictions: producer('predictions'),
+    producerOfPredictions: { ...producer('predictions'), aimOfTheRatio: 0.5 },
     producerOfTransactions: producer('transactions'),
     embeddedScorer: { ...shown('embedded'), ratio: Number((median(rates.scorer) / median(rates.embedded)).toFixed(3)) },
   }, null, 2),

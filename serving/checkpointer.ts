@@ -13,10 +13,11 @@ const MANY_KEYS = 1000
 export interface Checkpointer {
   /** A batch has been folded; `next` is the offset after it. */
   folded(next: number, events: EventBatch): void
+  /** Whether it is time to write: early when much has changed, though not while a write is under way. */
   due(): boolean
-  /** Takes the state as it stands and begins to write it; waits for the one before. Nothing when nothing was folded since. */
-  write(): Promise<void>
-  /** Resolves when all that was begun is durable. */
+  /** Takes the state as it stands and begins to write it once `committed` has resolved; waits for the one before. Nothing when nothing was folded since. */
+  write(committed: Promise<void>): Promise<void>
+  /** Resolves when all that was begun is durable. @throws what that has failed with. */
   written(): Promise<void>
 }
 
@@ -24,7 +25,7 @@ export function checkpointer(fold: ServiceFold, state: OwnedState, options: { mi
   let offset = state.checkpoint?.offset ?? 0
   let watermark = state.checkpoint?.watermark ?? state.base.watermark
   let [dueAt, notBefore] = [options.now() + options.everyMs, 0]
-  let changed = false
+  let [changed, busy] = [false, false]
   let writing: Promise<{ error: unknown } | undefined> = Promise.resolve(undefined)
   const written = async (): Promise<void> => {
     const failed = await writing
@@ -39,21 +40,26 @@ export function checkpointer(fold: ServiceFold, state: OwnedState, options: { mi
     },
     due: () => {
       const now = options.now()
-      return changed && now >= notBefore && (now >= dueAt || fold.changedKeys >= MANY_KEYS)
+      return changed && now >= notBefore && (now >= dueAt || (!busy && fold.changedKeys >= MANY_KEYS))
     },
-    write: async () => {
+    write: async (committed) => {
       await written()
       if (!changed) return
       const started = options.now()
       const states = [...changedStates(fold)]
-      const write = state.write(states, { offset, watermark, minorUnits: options.minorUnits })
-      writing = write.then(() => undefined, (error: unknown) => ({ error }))
-      changed = false
+      const checkpoint = { offset, watermark, minorUnits: options.minorUnits }
+      ;[changed, busy] = [false, true]
+      writing = settled(committed.then(() => state.write(states, checkpoint))).finally(() => (busy = false))
       const now = options.now()
       notBefore = now + (now - started) / LARGEST_SHARE
       dueAt = Math.max(notBefore, now + options.everyMs)
     },
   }
+}
+
+/** The outcome of work that is looked at later, as a value: a rejection that nobody awaits yet would end the process. */
+function settled(work: Promise<void>): Promise<{ error: unknown } | undefined> {
+  return work.then(() => undefined, (error: unknown) => ({ error }))
 }
 
 function* changedStates(fold: ServiceFold): Generator<EntityState> {

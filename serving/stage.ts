@@ -9,6 +9,7 @@ import { serviceDigest, type FeatureService } from '../features/view.ts'
 import { openBacklog, type Backlog } from './backlog.ts'
 import { foldBatch, type FoldedBatch, type ScoredBatch, type WrittenBatch } from './batch.ts'
 import { checkpointer, type Checkpointer } from './checkpointer.ts'
+import { committer, type Committer } from './committer.ts'
 
 /** Longest wait for records before the loop looks around: at the signal, at idleness, at a checkpoint that is due. */
 const POLL_MS = 200
@@ -23,7 +24,7 @@ export interface StageOptions {
   /** Most records in one batch. */
   maxBatch: number
   checkpointEveryMs: number
-  /** Outputs of a folded batch, for one commit with its offset. */
+  /** Outputs of a folded batch, for a commit with its offset. */
   emit: (folded: FoldedBatch) => Promise<WrittenBatch>
   /** Asked when all of the stage's share has been folded: whether to end, instead of waiting for more. */
   endWhenIdle: () => boolean
@@ -52,8 +53,7 @@ interface Holding {
   state: OwnedState
   fold: ServiceFold
   checkpoints: Checkpointer
-  /** Where folding goes on. */
-  from: number
+  commits: Committer
 }
 
 interface Loop {
@@ -62,8 +62,6 @@ interface Loop {
   joined: Joined | undefined
   held: Map<number, Holding>
   read: (records: RecordBatch) => StageInput
-  /** The commit under way, or the last one. */
-  commit: Commit
   /** Whether there ever was a partition: one that stands by has not come to the end of anything. */
   begun: boolean
 }
@@ -72,13 +70,6 @@ interface Joined {
   member: GroupMember
   backlog: Backlog
 }
-
-interface Commit {
-  partition: number
-  outcome: Promise<{ error: unknown } | undefined>
-}
-
-const NO_COMMIT: Commit = { partition: -1, outcome: Promise.resolve(undefined) }
 
 /**
  * Joins the group of a stage's topic and opens the state of the partitions it is given.
@@ -93,14 +84,13 @@ export async function openStage(options: StageOptions): Promise<OpenStage> {
   const { log, group, stage, service, schema } = options
   const width = service.views.reduce((sum, view) => sum + view.features.length, 0)
   const read = stageReader(schema, width, stage.entity === undefined)
-  const loop: Loop = { options, joined: undefined, held: new Map(), read, commit: NO_COMMIT, begun: false }
+  const loop: Loop = { options, joined: undefined, held: new Map(), read, begun: false }
   const member = await log.join(group, stage.topic, {
-    onAssigned: (partitions) => assigned(loop, partitions),
+    onAssigned: (partitions, member) => assigned(loop, partitions, member),
     onRevoked: (partitions, lost) => revoked(loop, partitions, lost),
   })
   const joined = { member, backlog: openBacklog(member, () => loop.held.size, options.maxBatch) }
   loop.joined = joined
-  for (const [partition, { from }] of loop.held) member.seek(partition, from)
   if (loop.held.size === 0) options.onStandby?.(stage.topic)
   let open = true
   return {
@@ -109,15 +99,17 @@ export async function openStage(options: StageOptions): Promise<OpenStage> {
     [Symbol.asyncDispose]: async () => {
       if (!open) return
       open = false
+      // A stage that fails may have commits under way: they are good, and none may be left to a log that is about to close.
+      await Promise.allSettled([...loop.held.values()].map(({ commits }) => commits.durable()))
       for (const { state } of loop.held.values()) state[Symbol.dispose]()
       await member[Symbol.asyncDispose]()
     },
   }
 }
 
-async function assigned(loop: Loop, partitions: readonly number[]): Promise<void> {
+async function assigned(loop: Loop, partitions: readonly number[], member: GroupMember): Promise<void> {
   if (partitions.length === 0) return
-  const { options, joined, held } = loop
+  const { options, held } = loop
   const { log, store, group, stage, service, schema } = options
   const from = new Map<number, number>()
   const { offsets } = await log.topic(stage.topic)
@@ -127,8 +119,9 @@ async function assigned(loop: Loop, partitions: readonly number[]): Promise<void
     const fold = new ServiceFold(service, schema, { views: stage.views })
     const checkpoints = checkpointer(fold, state, { minorUnits: schema.amount.minorUnits, everyMs: options.checkpointEveryMs, now: options.now })
     const resume = resumeAt(stage.topic, partition, state, offsets[partition].start)
-    held.set(partition, { state, fold, checkpoints, from: resume })
-    joined?.member.seek(partition, resume)
+    const commits = committer(member, partition, (batch) => options.onBatch?.({ ...batch, done: options.now() }))
+    held.set(partition, { state, fold, checkpoints, commits })
+    member.seek(partition, resume)
     from.set(partition, resume)
   }
   loop.begun = true
@@ -150,32 +143,28 @@ function resumeAt(topic: string, partition: number, { checkpoint }: OwnedState, 
   )
 }
 
-/** Hands partitions over: what was committed, and the state that belongs to it, is written before another may go on from it. */
-async function revoked(loop: Loop, partitions: readonly number[], lost: boolean): Promise<void> {
-  const { commit, held, options } = loop
-  if (partitions.includes(commit.partition)) {
-    const failed = await commit.outcome
-    // Of a partition that is another's already, the commit was refused, or had been done before: the other goes on from there.
-    if (failed !== undefined && !lost) throw failed.error
-    loop.commit = NO_COMMIT
-  }
-  loop.joined?.backlog.forget(partitions)
+/** Hands partitions over: what was folded is committed, and the state that belongs to it written, before another may go on from it. */
+async function revoked({ joined, held, options }: Loop, partitions: readonly number[], lost: boolean): Promise<void> {
+  joined?.backlog.forget(partitions)
   for (const partition of partitions) {
-    if (!lost) await writeOut(held.get(partition)?.checkpoints)
-    held.get(partition)?.state[Symbol.dispose]()
+    const holding = held.get(partition)
+    // Of a partition that is another's already, commits are refused: the other goes on from the last that was not.
+    if (!lost && holding !== undefined) await writeOut(holding)
+    holding?.state[Symbol.dispose]()
     held.delete(partition)
   }
   options.onRevoked?.(options.stage.topic, partitions, held.size)
 }
 
-async function writeOut(checkpoints: Checkpointer | undefined): Promise<void> {
-  await checkpoints?.write()
-  await checkpoints?.written()
+async function writeOut({ commits, checkpoints }: Holding): Promise<void> {
+  await commits.durable()
+  await checkpoints.write(commits.durable())
+  await checkpoints.written()
 }
 
 /**
- * Batches in sequence, commits beside them: while the log makes batch n durable, batch n + 1 is decoded, folded and scored.
- * One commit is under way at a time, and a partition's checkpoint waits for its own, because state must never be ahead of outputs.
+ * Batches in sequence, commits and checkpoints beside them: while the log makes a batch durable, the next are decoded, folded
+ * and scored. A checkpoint is written only when what it has folded is durable, because state must never be ahead of outputs.
  */
 async function run(loop: Loop, joined: Joined): Promise<void> {
   const { held, options } = loop
@@ -183,37 +172,30 @@ async function run(loop: Loop, joined: Joined): Promise<void> {
     const records = await joined.backlog.next({ timeoutMs: POLL_MS, signal: options.signal })
     if (records !== undefined) await handle(loop, joined, records)
     else if (options.endWhenIdle() && loop.begun && (await joined.member.idle())) break
-    for (const [partition, { checkpoints }] of held) {
-      if (checkpoints.due()) await unlessLost(loop, joined, partition, () => checkpoint(loop, partition, () => checkpoints.write()))
-    }
+    for (const [partition, holding] of held) await unlessLost(loop, joined, partition, () => lookAfter(holding))
   }
-  for (const [partition, { checkpoints }] of held) await unlessLost(loop, joined, partition, () => checkpoint(loop, partition, () => writeOut(checkpoints)))
+  for (const [partition, holding] of held) await unlessLost(loop, joined, partition, () => writeOut(holding))
 }
 
-async function checkpoint({ commit }: Loop, partition: number, write: () => Promise<void>): Promise<void> {
-  if (commit.partition === partition) await throwIfFailed(commit)
-  await write()
+async function lookAfter({ commits, checkpoints }: Holding): Promise<void> {
+  commits.check()
+  if (checkpoints.due()) await checkpoints.write(commits.durable())
 }
 
-/** Folds a batch and begins its commit. */
+/** Folds a batch and hands it to be committed. */
 async function handle(loop: Loop, joined: Joined, records: RecordBatch): Promise<void> {
   const { options, held } = loop
-  const { member } = joined
   const { partition } = records
   const holding = held.get(partition)
   if (holding === undefined) throw new Error(`Records of partition ${partition} of "${records.topic}", which was not assigned`)
+  const { fold, state, checkpoints, commits } = holding
   const input = loop.read(records)
-  const folded = await foldBatch(input, member.committed.get(partition) ?? 0, holding.fold, holding.state)
-  holding.checkpoints.folded(nextOffset(records), input.decoded.events)
-  const { batch, outputs } = await options.emit(folded)
-  await unlessLost(loop, joined, loop.commit.partition, () => throwIfFailed(loop.commit))
-  if (held.get(partition) !== holding) return
+  const folded = await foldBatch(input, joined.member.committed.get(partition) ?? 0, fold, state)
+  const next = nextOffset(records)
+  checkpoints.folded(next, input.decoded.events)
+  const written = await options.emit(folded)
   // Of a batch that was all replayed the outputs are there, and the committed offset must not go back.
-  const begin = folded.replayed < records.size ? member.commit(partition, nextOffset(records), outputs) : Promise.resolve({ durable: Promise.resolve() })
-  await begin.then(
-    ({ durable }) => (loop.commit = { partition, outcome: settled(durable.then(() => options.onBatch?.({ ...batch, done: options.now() }))) }),
-    (error: unknown) => (loop.commit = { partition, outcome: Promise.resolve({ error }) }),
-  )
+  await unlessLost(loop, joined, partition, () => commits.add(written, folded.replayed < records.size ? next : undefined))
 }
 
 /**
@@ -228,16 +210,6 @@ async function unlessLost(loop: Loop, { backlog }: Joined, partition: number, wo
     await backlog.look()
     if (holding === undefined || loop.held.get(partition) === holding) throw error
   }
-}
-
-/** The outcome of work that is looked at later, as a value: a rejection that nobody awaits yet would end the process. */
-function settled(work: Promise<void>): Promise<{ error: unknown } | undefined> {
-  return work.then(() => undefined, (error: unknown) => ({ error }))
-}
-
-async function throwIfFailed({ outcome }: Commit): Promise<void> {
-  const failed = await outcome
-  if (failed !== undefined) throw failed.error
 }
 
 function nextOffset(records: RecordBatch): number {
