@@ -1,5 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises'
-import type { FdProcess } from './fd-process.ts'
+import type { Ended, FdProcess } from './fd-process.ts'
 import { expectAsInPeace } from './kill.contract.ts'
 import { startStream } from './stream.contract.ts'
 import type { World } from './world.ts'
@@ -57,6 +57,16 @@ export function keepScoring(world: World, group: string): KeptScorer {
       current.child.kill('SIGTERM')
       await running
     },
+  }
+}
+
+/** How a scorer ends by itself. One that does not within a minute is killed, so that the test fails with what it said. */
+export async function endOf(scorer: FdProcess): Promise<Ended> {
+  const patience = setTimeout(() => scorer.child.kill('SIGKILL'), SAYS_WITHIN_MS)
+  try {
+    return await scorer.ended
+  } finally {
+    clearTimeout(patience)
   }
 }
 

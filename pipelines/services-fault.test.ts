@@ -5,7 +5,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openLake } from '../datasets/lake.ts'
-import { expectNoTraceOf, UNDER_WAY } from './fault.contract.ts'
+import { endOf, expectNoTraceOf, UNDER_WAY } from './fault.contract.ts'
 import { expectAsInPeace, random } from './kill.contract.ts'
 import { ownServices, type OwnServices } from './own-services.ts'
 import { startStream } from './stream.contract.ts'
@@ -100,8 +100,8 @@ describe.runIf(lacking === undefined)('Kafka and Redis that fail while transacti
       const scorer = impatient.start('score', '--group', 'harmed')
       await scorer.says(UNDER_WAY)
       await servers.stop(name)
-      const { code, stderr } = await scorer.ended
-      expect(code).toBe(2)
+      const { code, stderr } = await endOf(scorer)
+      expect(code, stderr).toBe(2)
       expect(stderr).toMatch(
         name === 'kafka'
           ? /\nKafka at \S+ did not answer for 2 s \(.*ECONNREFUSED.*\)\. Nothing that was said to be written is lost\. Look at it with: fd services status kafka\n$/
@@ -118,9 +118,9 @@ describe.runIf(lacking === undefined)('Kafka and Redis that fail while transacti
     const scorer = world.start('score', '--group', 'harmed')
     await scorer.says(UNDER_WAY)
     await redis('CONFIG', 'SET', 'maxmemory', '1mb')
-    const { code, stderr } = await scorer.ended
+    const { code, stderr } = await endOf(scorer)
     await redis('CONFIG', 'SET', 'maxmemory', '0')
-    expect(code).toBe(2)
+    expect(code, stderr).toBe(2)
     expect(stderr).toMatch(/\nRedis at \S+ is out of memory; nothing was written\. Raise its limit \(redis-cli CONFIG SET maxmemory …\) or remove other data, then run the command again\..*\n$/)
     await expectAsInPeace(world, 'harmed', await stream.end())
   })
@@ -139,8 +139,8 @@ describe.runIf(lacking === undefined)('Kafka and Redis that fail while transacti
     const scorer = world.start('score', '--group', 'harmed')
     await scorer.says(UNDER_WAY)
     await wipe()
-    const { code, stderr } = await scorer.ended
-    expect(code).toBe(2)
+    const { code, stderr } = await endOf(scorer)
+    expect(code, stderr).toBe(2)
     expect(stderr).toContain('fd features backfill --online')
     await world.backfill()
     await expectAsInPeace(world, 'harmed', await stream.end())

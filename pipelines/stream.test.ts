@@ -5,6 +5,8 @@ import { openEventLog, type RecordBatch } from '../datasets/event-log.ts'
 import { openLake } from '../datasets/lake.ts'
 import type { DeadLetter } from '../serving/dead-letter.ts'
 import type { Prediction } from '../serving/prediction.ts'
+import { UNDER_WAY } from './fault.contract.ts'
+import type { FdProcess } from './fd-process.ts'
 import { makeWorld, type World } from './world.ts'
 
 let world: World
@@ -24,15 +26,20 @@ test('three terminals: produce, score, and read the alerts as they come; a promo
   const scorer = world.start('score', '--json')
   await scorer.says('Scoring with card-fraud version 1')
   const reader = world.start('topics', 'read', 'fraud_alerts', '--follow')
-  const producer = world.start('produce', '--dataset', 'simulated', '--data', world.file, '--from', world.cut, '--rate', '5000', '--json')
-  await wait(1200)
+  let followed = ''
+  reader.child.stdout?.on('data', (text: string) => (followed += text))
+  const produce = (...range: string[]): FdProcess => world.start('produce', '--dataset', 'simulated', '--data', world.file, ...range, '--rate', '5000', '--json')
+  const sentBy = async ({ ended }: FdProcess): Promise<number> => (JSON.parse((await ended).stdout) as { transactions: number }).transactions
+  // Two thirds of the stream, in which the promotion falls, or after which on a slow machine; then the rest.
+  const later = new Date(Date.parse(world.cut) + 20 * 86_400_000).toISOString()
+  const first = produce('--from', world.cut, '--until', later)
+  await scorer.says(UNDER_WAY)
   await world.fd('models', 'promote', 'card-fraud', '2', '--force', '--reason', 'the stream must not notice')
   await scorer.says('New champion: card-fraud version 2')
-  const { transactions } = JSON.parse((await producer.ended).stdout) as { transactions: number }
-  await wait(500)
+  const transactions = (await sentBy(first)) + (await sentBy(produce('--from', later)))
+  await expect.poll(async () => (await world.predictions('scorer')).length, { interval: 500 }).toBe(transactions)
   scorer.child.kill('SIGTERM')
   const totals = JSON.parse((await scorer.ended).stdout) as Record<string, number>
-  reader.child.kill('SIGTERM')
 
   const predictions = await world.predictions('scorer')
   expect(transactions).toBeGreaterThan(10_000)
@@ -47,8 +54,11 @@ test('three terminals: produce, score, and read the alerts as they come; a promo
 
   const alerts = predictions.filter(({ decision }) => decision === 'alert')
   expect(alerts.length).toBeGreaterThan(0)
-  const followed = (await reader.ended).stdout.split('\n').filter((line) => line !== '')
-  expect(followed.map((line) => (JSON.parse(line) as { value: Prediction }).value)).toEqual(alerts)
+  const lines = (): string[] => followed.split('\n').slice(0, -1)
+  await expect.poll(() => lines().length).toBe(alerts.length)
+  reader.child.kill('SIGTERM')
+  await reader.ended
+  expect(lines().map((line) => (JSON.parse(line) as { value: Prediction }).value)).toEqual(alerts)
 })
 
 test('malformed records go to transactions.dlq with reason and bytes, and the scorer goes on', async () => {
