@@ -12,7 +12,8 @@ export default defineConfig({
     sequence: { sequencer: LongestFirst },
     // Tests start real processes and real databases: forks keep native add-ons (LMDB, DuckDB, ONNX Runtime) apart.
     pool: 'forks',
-    maxWorkers: 2,
+    // Many a test waits for a server more than it computes. In CI, where streams and outages have their full size, less at once.
+    maxWorkers: process.env.CI === undefined ? 3 : 2,
     testTimeout: 60_000,
     hookTimeout: 60_000,
     expect: { poll: { timeout: 30_000 } },

@@ -51,8 +51,9 @@ async function install(folder: string, version: string): Promise<void> {
 /** Kafka keeps an identity in its data folder, written once; a folder half formatted by an interrupted start is made anew. */
 async function format(classPath: string, folder: string, properties: string): Promise<void> {
   rmSync(join(folder, 'data'), { recursive: true, force: true })
+  // One in 64 begins with a dash, and would be an option if it stood by itself.
   const cluster = Buffer.from(randomUUID().replaceAll('-', ''), 'hex').toString('base64url')
-  await run('java', [...HEAP, '-cp', classPath, 'kafka.tools.StorageTool', 'format', '--standalone', '-t', cluster, '-c', properties])
+  await run('java', [...HEAP, '-cp', classPath, 'kafka.tools.StorageTool', 'format', '--standalone', `--cluster-id=${cluster}`, '-c', properties])
 }
 
 function configuration(folder: string, port: number, controllerPort: number): string {

@@ -23,13 +23,13 @@ async function expectRefusal(home: string, args: string[], environment: Record<s
   expect(stderr).not.toContain('wrong-secret')
 }
 
-describe('every command that opens a service says which one it cannot reach, as whom, and what to do', () => {
-  let world: World
-  beforeAll(async () => {
-    world = await makeWorld({ customers: 60, terminals: 120, days: 80, liveDays: 30 })
-  }, 120_000)
-  afterAll(() => world[Symbol.asyncDispose]())
+let world: World
+beforeAll(async () => {
+  world = await makeWorld({ customers: 60, terminals: 120, days: 80, liveDays: 30 })
+}, 120_000)
+afterAll(() => world[Symbol.asyncDispose]())
 
+describe('every command that opens a service says which one it cannot reach, as whom, and what to do', () => {
   const simulated = (): string[] => ['--dataset', 'simulated', '--data', world.file]
   const commands: Record<string, () => string[]> = {
     'produce': () => ['produce', ...simulated(), '--limit', '5'],
@@ -99,13 +99,8 @@ describe.runIf(kafka !== undefined)('a message over the size limit, on Kafka', (
   const bootstrap = kafka?.slice('kafka://'.length) ?? ''
   const prefix = `${run}.`
   const admin = new Kafka({ brokers: [bootstrap], logLevel: logLevel.NOTHING }).admin()
-  let world: World
-  beforeAll(async () => {
-    await admin.connect()
-    world = await makeWorld({ customers: 60, terminals: 120, days: 80, liveDays: 30, environment: { FD_EVENT_LOG: `${kafka}?prefix=${prefix}` } })
-  }, 120_000)
+  beforeAll(() => admin.connect())
   afterAll(async () => {
-    await world[Symbol.asyncDispose]()
     const topics = (await admin.listTopics()).filter((topic) => topic.startsWith(prefix))
     if (topics.length > 0) await admin.deleteTopics({ topics })
     await admin.disconnect()
@@ -116,28 +111,29 @@ describe.runIf(kafka !== undefined)('a message over the size limit, on Kafka', (
   const advised = (stderr: string): number => Number(/--add-config max\.message\.bytes=(\d+)$/m.exec(stderr)?.[1])
 
   test('fd produce and the scorer name topic, size, limit and the command; after it the stream goes on, nothing lost or doubled', { timeout: 180_000 }, async () => {
+    const onKafka = world.with({ FD_EVENT_LOG: `${kafka}?prefix=${prefix}` })
     const produce = ['produce', '--json', '--dataset', 'simulated', '--data', world.file, '--from', world.cut]
-    await world.fd(...produce, '--limit', '20')
+    await onKafka.fd(...produce, '--limit', '20')
     await limit('transactions', 5000)
-    const refused = await world.try(...produce, '--limit', '500')
+    const refused = await onKafka.try(...produce, '--limit', '500')
     expect(refused.code).toBe(2)
     expect(refused.stderr).toMatch(/^\d+ records sent together, \d{5,} bytes, are over the limit of topic "transactions", which takes 5000 bytes at once \(max\.message\.bytes\); nothing of it was written/m)
     expect(refused.stderr).toContain(`kafka-configs.sh --bootstrap-server ${bootstrap} --alter --topic ${prefix}transactions --add-config`)
     await limit('transactions', advised(refused.stderr))
     // From the second day of the stream on: an event is in the log once.
-    const rest = JSON.parse(await world.fd(...produce, '--from', new Date(Date.parse(world.cut) + 86_400_000).toISOString(), '--limit', '500')) as { transactions: number }
+    const rest = JSON.parse(await onKafka.fd(...produce, '--from', new Date(Date.parse(world.cut) + 86_400_000).toISOString(), '--limit', '500')) as { transactions: number }
     const sent = 20 + rest.transactions
 
-    await world.fd('score', '--until-idle', '--group', 'makes-the-topics')
+    await onKafka.fd('score', '--until-idle', '--group', 'makes-the-topics')
     await limit('predictions', 3000)
-    const stuck = await world.try('score', '--until-idle')
+    const stuck = await onKafka.try('score', '--until-idle')
     expect(stuck.code).toBe(2)
     expect(stuck.stderr).toMatch(/\d+ records sent together, \d{5,} bytes, are over the limit of topic "predictions", which takes 3000 bytes at once/)
-    expect(await world.predictions('scorer')).toEqual([])
+    expect(await onKafka.predictions('scorer')).toEqual([])
     await limit('predictions', advised(stuck.stderr))
-    await world.fd('score', '--until-idle')
-    const predictions = await world.predictions('scorer')
+    await onKafka.fd('score', '--until-idle')
+    const predictions = await onKafka.predictions('scorer')
     expect([predictions.length, new Set(predictions.map(({ input }) => input.offset)).size]).toEqual([sent, sent])
-    expect(JSON.parse(await world.fd('features', 'verify', '--json'))).toMatchObject({ transactions: sent, differences: 0, duplicates: 0, missing: 0 })
+    expect(JSON.parse(await onKafka.fd('features', 'verify', '--json'))).toMatchObject({ transactions: sent, differences: 0, duplicates: 0, missing: 0 })
   })
 })

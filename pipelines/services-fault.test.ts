@@ -17,7 +17,7 @@ const inCi = CI !== undefined
 const SLOW = 150
 // In CI as many transactions as in services-kill.test.ts, and outages as long as the promise; at a desk, where a minute is
 // long, less of it, and without the tests that wait most.
-const [customers, rate, rounds, awaySeconds, least] = inCi ? [1900, 1250, 2, 30, 100_000] : [300, SLOW, 1, 2, 0]
+const [customers, liveDays, rate, rounds, awaySeconds, least] = inCi ? [1900, 30, 1250, 2, 30, 100_000] : [150, 60, SLOW, 1, 2, 0]
 
 const next = random(11)
 /** Some time in the stream's life, so that a fault meets any step of a commit or checkpoint. */
@@ -31,7 +31,7 @@ describe.runIf(lacking === undefined)('Kafka and Redis that fail while transacti
   let home: World
   beforeAll(async () => {
     await servers.start('redis', 'kafka')
-    home = await makeWorld({ customers, terminals: customers * 2, days: 80, liveDays: 30, scorer: { maxBatch: 256, checkpointEveryMs: 100 }, environment: places(servers, 'first') })
+    home = await makeWorld({ customers, terminals: customers * 2, days: 50 + liveDays, liveDays, scorer: { maxBatch: 256, checkpointEveryMs: 100 }, environment: places(servers, 'first') })
   }, 180_000)
   afterAll(() => home[Symbol.asyncDispose]())
 

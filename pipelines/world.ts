@@ -21,8 +21,8 @@ export interface World extends AsyncDisposable {
   try(...args: string[]): Promise<Ended>
   /** Starts `fd` here and leaves it running. */
   start(...args: string[]): FdProcess
-  /** All predictions of a scorer group, in log order. */
-  predictions(group: string): Promise<Prediction[]>
+  /** All predictions of a scorer group, in log order; of all groups when none is named. */
+  predictions(group?: string): Promise<Prediction[]>
   /** Brings history into the online store. */
   backfill(): Promise<void>
   /** This home, with its file and models, and other places of some parts or another scorer; it is gone when this one is. */
@@ -76,7 +76,7 @@ function worldIn(place: Pick<World, 'home' | 'cut'> & { scorer: ScorerSettings; 
     try: attempt,
     predictions: async (group) => {
       const lines = (await fd('topics', 'read', 'predictions')).split('\n').filter((line) => line !== '')
-      return lines.map((line) => (JSON.parse(line) as { value: Prediction }).value).filter((prediction) => prediction.group === group)
+      return lines.map((line) => (JSON.parse(line) as { value: Prediction }).value).filter((prediction) => group === undefined || prediction.group === group)
     },
     backfill: async () => void (await fd('features', 'backfill', '--dataset', 'simulated', '--data', file, '--online', '--until', cut)),
     with: (more, settings = scorer) => worldIn({ home, cut, scorer: settings, environment: { ...environment, ...more } }),
