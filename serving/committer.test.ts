@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, expect, test } from 'vitest'
+import { afterAll, expect, test, vi } from 'vitest'
 import { openEventLog, PartitionLost, type EventLog, type GroupMember, type NewRecord } from '../datasets/event-log.ts'
 import { randomStream } from '../datasets/random.ts'
 import type { WrittenBatch } from './batch.ts'
@@ -83,8 +83,9 @@ test('a lone batch is committed at once; what waits for it has a bound', async (
         if (n === 0) await sleep(1)
       }
     })()
-    await sleep(50)
-    // The first is under way; of those that wait, the last has not been let go.
+    // The first is under way; of those that wait, the last has not been let go, and is not.
+    await vi.waitFor(() => expect([sizes, added.length]).toEqual([[1], room]), { timeout: 10_000 })
+    await sleep(20)
     expect([sizes, added.length]).toEqual([[1], room])
     for (const { resolve } of gates) resolve()
     gates.push(...Array.from({ length: 9 }, () => gates[0]))
