@@ -19,7 +19,7 @@ if (major < 20) {
 }
 
 if (!existsSync(marker) || readFileSync(marker, 'utf8') !== wanted) {
-  console.error('Installing the packages of package-lock.json (once, about a minute, 700 MB) …')
+  console.error('Installing the packages of package-lock.json (once, about a minute, 930 MB) …')
   const started = Date.now()
   const npm = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
     cwd: root,
