@@ -1,5 +1,7 @@
 import { type Arena, createArena } from './arena.ts'
+import { type Crew, soloCrew } from './crew.ts'
 import { sortFloats } from './float-sort.ts'
+import { twinKernel } from './kernel-twin.ts'
 
 /** The bin of a missing value (NaN), above all bins of numbers. */
 export const MISSING = 255
@@ -26,29 +28,37 @@ export interface Bins {
   arena: Arena
 }
 
-/** Bins the row-major matrix `x` (`rows × features`) with cuts found on the same rows. `y` is 0 or 1. */
-export function binTraining(x: Float32Array, features: number, y: Uint8Array): Bins {
-  const [rows, arena] = [y.length, createArena()]
-  const cuts: Float32Array[] = []
-  const columns: Uint8Array[] = []
-  eachColumn(x, features, rows, (values) => {
-    const own = findCuts(values, y)
-    cuts.push(own)
-    columns.push(assignBins(values, own, arena.bytes(rows)))
+/** Bins the row-major matrix `x` (`rows × features`) with cuts found on the same rows. `y` is 0 or 1. `crew`, if any, works in `arena`. */
+export function binTraining(x: Float32Array, features: number, y: Uint8Array, arena = createArena(), crew = plainCrew(arena)): Bins {
+  const bins: Bins = { rows: y.length, cuts: [], columns: columnsOf(arena, y.length, features), arena }
+  const frauds = Int32Array.from(y.keys().filter((row) => y[row] === 1))
+  eachColumn(bins, x, (values, feature) => {
+    bins.cuts.push(findCuts(values, frauds))
+    assignBins(bins, feature, values, crew)
   })
-  return { rows, cuts, columns, arena }
+  return bins
 }
 
 /** Bins other rows with the cuts of a training set, in its arena. */
-export function binWith({ cuts, arena }: Bins, x: Float32Array, rows: number): Bins {
-  const columns: Uint8Array[] = []
-  eachColumn(x, cuts.length, rows, (values, feature) => columns.push(assignBins(values, cuts[feature], arena.bytes(rows))))
-  return { rows, cuts, columns, arena }
+export function binWith({ cuts, arena }: Bins, x: Float32Array, rows: number, crew = plainCrew(arena)): Bins {
+  const bins: Bins = { rows, cuts, columns: columnsOf(arena, rows, cuts.length), arena }
+  eachColumn(bins, x, (values, feature) => assignBins(bins, feature, values, crew))
+  return bins
 }
 
-/** Columns of a row-major matrix, one after the other, each valid until `use` returns. Some are read at once: a line of the cache holds many. */
-function eachColumn(x: Float32Array, features: number, rows: number, use: (values: Float32Array, feature: number) => void): void {
-  const together = Array.from({ length: Math.min(features, READ_TOGETHER) }, () => new Float32Array(rows))
+function plainCrew({ memory }: Arena): Crew {
+  return soloCrew(twinKernel(memory))
+}
+
+function columnsOf(arena: Arena, rows: number, features: number): Uint8Array[] {
+  return Array.from({ length: features }, () => arena.bytes(rows))
+}
+
+/** Columns of the row-major matrix `x`, one after the other, each in the arena until `use` returns. Some are read at once: a line of the cache holds many. */
+function eachColumn({ arena, columns, rows }: Bins, x: Float32Array, use: (values: Float32Array, feature: number) => void): void {
+  using _room = arena.scope()
+  const features = columns.length
+  const together = Array.from({ length: Math.min(features, READ_TOGETHER) }, () => arena.floats(rows))
   for (let first = 0; first < features; first += READ_TOGETHER) {
     const some = together.slice(0, features - first)
     for (let from = 0; from < rows; from += ROWS_TOGETHER) {
@@ -66,31 +76,30 @@ function eachColumn(x: Float32Array, features: number, rows: number, use: (value
  * quantiles of the frauds alone. Frauds are so few that ordinary quantiles put most of them into one or two bins in the
  * tail, where a tree has to tell them apart.
  */
-export function findCuts(values: Float32Array, y: Uint8Array): Float32Array {
-  const { every, sample, frauds } = presentValues(values, y)
+export function findCuts(values: Float32Array, frauds: Int32Array): Float32Array {
+  const { every, sample } = sampleOf(values)
   const sorted = sortFloats(sample)
   const boundaries = every === 1 ? distinct(sorted) : undefined
   if (boundaries !== undefined) return Float32Array.from(boundaries)
-  return Float32Array.from(mergeCuts(quantiles(sorted, CUTS_OF_ALL), quantiles(sortFloats(frauds), CUTS_OF_FRAUD)))
+  const ofFrauds = Float32Array.from(frauds, (row) => values[row]).filter((value) => !Number.isNaN(value))
+  return Float32Array.from(mergeCuts(quantiles(sorted, CUTS_OF_ALL), quantiles(sortFloats(ofFrauds), CUTS_OF_FRAUD)))
 }
 
-/** Values that are not missing: every k-th of all, so that they are not too many, and those of frauds. */
-function presentValues(values: Float32Array, y: Uint8Array): { every: number; sample: Float32Array; frauds: Float32Array } {
-  let [present, fraudulent] = [0, 0]
-  for (let row = 0; row < values.length; row++) {
-    const one = Number.isNaN(values[row]) ? 0 : 1
-    present += one
-    fraudulent += one & y[row]
-  }
+/** Every k-th of the values that are not missing, so that they are not too many. */
+function sampleOf(values: Float32Array): { every: number; sample: Float32Array } {
+  let present = 0
+  for (let row = 0; row < values.length; row++) present += values[row] === values[row] ? 1 : 0
   const every = Math.max(1, Math.ceil(present / QUANTILE_ROWS))
-  const [sample, frauds] = [new Float32Array(Math.ceil(present / every)), new Float32Array(fraudulent)]
-  for (let row = 0, seen = 0, sampled = 0, fraud = 0; row < values.length; row++) {
-    const value = values[row]
-    if (value !== value) continue
-    if (seen++ === sampled * every) sample[sampled++] = value
-    if (y[row] === 1) frauds[fraud++] = value
+  const sample = new Float32Array(Math.ceil(present / every))
+  if (present === values.length) {
+    for (let i = 0; i < sample.length; i++) sample[i] = values[i * every]
+    return { every, sample }
   }
-  return { every, sample, frauds }
+  for (let row = 0, seen = 0, sampled = 0; row < values.length; row++) {
+    const value = values[row]
+    if (value === value && seen++ === sampled * every) sample[sampled++] = value
+  }
+  return { every, sample }
 }
 
 /** Thresholds between adjacent distinct values; undefined when they are more than cuts allowed. */
@@ -137,24 +146,15 @@ function between(low: number, high: number): number {
 }
 
 /**
- * Writes the bin of each value into `bins`, and returns it. A table over the upper half of the float's bits says where to
- * start, and a short scan ends the search: about three times as fast as bisection, whose branches on real data are coin tosses.
+ * Writes the bins of one column. A table over the upper half of the float's bits says where to start, and a short scan ends
+ * the search: about three times as fast as bisection, whose branches on real data are coin tosses.
  */
-export function assignBins(values: Float32Array, cuts: Float32Array, bins: Uint8Array): Uint8Array {
-  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length)
-  const start = startTable(cuts)
-  const last = cuts.length
-  for (let row = 0; row < values.length; row++) {
-    const value = values[row]
-    if (value !== value) {
-      bins[row] = MISSING
-      continue
-    }
-    let bin = start[bits[row] >>> 16]
-    while (bin < last && value > cuts[bin]) bin++
-    bins[row] = bin
-  }
-  return bins
+function assignBins({ arena, columns, cuts, rows }: Bins, feature: number, values: Float32Array, crew: Crew): void {
+  using _room = arena.scope()
+  const [own, begin] = [arena.floats(cuts[feature].length), arena.bytes(1 << 16)]
+  own.set(cuts[feature])
+  begin.set(startTable(cuts[feature]))
+  crew.run('assign', () => [columns[feature].byteOffset, values.byteOffset, own.byteOffset, own.length, begin.byteOffset], 0, rows, 64)
 }
 
 /** By the upper 16 bits of a float32: how many cuts have an upper half that sorts lower, and so lie below the value. */

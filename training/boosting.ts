@@ -8,6 +8,7 @@ import { createGrower } from './grower.ts'
 import { packRows } from './histogram.ts'
 import { type FitOptions, finishRound, type Report, threads, watchShare } from './progress.ts'
 import type { GrowthRules } from './splitting.ts'
+import type { RowLists } from './row-lists.ts'
 import { addTree } from './tree-sums.ts'
 import { joinTrees, type Trees } from './tree.ts'
 
@@ -49,17 +50,18 @@ export async function fitBoosting(bins: Bins, y: Uint8Array, params: BoostingPar
   const { arena } = bins
   const { start, watch } = options
   using _room = arena.scope()
-  await using crew = await openCrew(arena, threadsFor(params.threads, bins.rows), options.kernel ?? 'compiled')
+  await using own = options.crew === undefined ? await openCrew(arena, threadsFor(params.threads, bins.rows), options.kernel ?? 'compiled') : undefined
+  const crew = options.crew ?? (own as Crew)
   const fitting = createFitting(bins, y, params, crew, options)
   const trees = start === undefined ? [] : [start.trees]
   const first = (start?.trees.roots.length ?? 0) + 1
-  const watched = watch && { sums: arena.floats(watch.bins.rows), rows: identity(arena.ints(watch.bins.rows)), y: watch.y }
+  const watched = watch && { sums: arena.floats(watch.bins.rows), y: watch.y }
   if (start?.watched !== undefined) watched?.sums.set(start.watched)
   const best = { trees: Infinity, round: 0, value: -1 }
   for (let round = 1; round <= params.rounds; round++) {
     const tree = fitting.addRound(randomStream(seed, first + round - 1))
     trees.push(tree)
-    if (watch && watched) addTree(crew, watch.bins, tree, watched.rows, watched.sums)
+    if (watch && watched) addTree(crew, watch.bins, tree, undefined, watched.sums)
     const value = await finishRound(report, round, params.rounds, watched)
     if (params.early_stopping_rounds === 0) continue
     if (value > best.value) Object.assign(best, { trees: trees.length, round, value })
@@ -77,17 +79,17 @@ interface Fitting {
 function createFitting(bins: Bins, y: Uint8Array, params: BoostingParams, crew: Crew, { names, start }: FitOptions): Fitting {
   const { arena, columns } = bins
   const gradients = createGradients(bins, y, params.scale_pos_weight, crew)
-  const grower = createGrower(bins, packRows(bins), gradients.pairs, crew, rulesOf(params, names, columns.length), params.learning_rate)
+  const lists: RowLists = [arena.ints(bins.rows), arena.ints(bins.rows)]
+  const grower = createGrower(bins, packRows(bins), gradients.pairs, lists, crew, rulesOf(params, names, columns.length), params.learning_rate)
   if (start !== undefined) gradients.margins.set(start.sums)
-  const sampled = params.subsample < 1
-  const [rows, left] = [arena.ints(bins.rows), arena.ints(sampled ? bins.rows : 0)]
   return {
     addRound(random) {
-      const drawn = sampled ? drawRows(random, params.subsample, rows, left) : identity(rows).length
+      const drawn = params.subsample < 1 ? drawRows(random, params.subsample, lists[0]) : bins.rows
       const features = sampleSorted(random, columns.length, Math.ceil(params.colsample * columns.length))
       const units = gradients.update()
-      const tree = grower.grow(units, rows.subarray(0, drawn), features, gradients.margins)
-      if (sampled) addTree(crew, bins, tree, left.subarray(0, bins.rows - drawn), gradients.margins)
+      const some = drawn < bins.rows
+      const tree = grower.grow(units, some ? lists[0].subarray(0, drawn) : undefined, features, gradients.margins)
+      if (some) addTree(crew, bins, tree, lists[0].subarray(drawn), gradients.margins)
       return tree
     },
   }
@@ -111,28 +113,24 @@ function rulesOf(params: BoostingParams, names: string[] | undefined, features: 
   }
 }
 
-function identity(rows: Int32Array): Int32Array {
-  for (let row = 0; row < rows.length; row++) rows[row] = row
-  return rows
-}
-
 /**
- * Parts the row numbers 0 … into `drawn` and `left`, both rising: each is drawn with chance `share`, to 1/65,536, apart from the
- * others. Returns how many are drawn, one at least.
+ * Parts the row numbers 0 … into those drawn, in front and rising, and the others, behind them and falling: each is drawn with
+ * chance `share`, to 1/65,536, apart from the others. Returns how many are drawn, one at least.
  */
-export function drawRows(random: Random, share: number, drawn: Int32Array, left: Int32Array): number {
+export function drawRows(random: Random, share: number, rows: Int32Array): number {
   const below = Math.max(1, Math.round(share * 65_536))
-  let taken = 0
-  while (taken === 0) {
-    for (let row = 0, bits = 0; row < drawn.length; row++) {
+  const last = rows.length - 1
+  let drawn = 0
+  while (drawn === 0) {
+    for (let row = 0, bits = 0; row <= last; row++) {
       // Half of 32 random bits a row, and no branch: one that is taken by chance is mispredicted by as much.
       bits = (row & 1) === 0 ? random.integer(2 ** 32) : bits >>> 16
-      drawn[taken] = row
-      left[row - taken] = row
-      taken += ((bits & 0xffff) - below) >>> 31
+      rows[drawn] = row
+      rows[last - row + drawn] = row
+      drawn += ((bits & 0xffff) - below) >>> 31
     }
   }
-  return taken
+  return drawn
 }
 
 /** `count` different whole numbers out of [0, limit), rising: selection sampling (Knuth's algorithm S), one draw a candidate. */

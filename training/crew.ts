@@ -16,7 +16,7 @@ export const JOB = { operation: 0, count: 1, arguments: 2, result: 12, size: 16 
 /** Flags of a thread, an int32 each, on a cache line of their own: jobs given, jobs done (negative: it failed), 1 once it listens. */
 export const FLAG = { given: 0, done: 1, joined: 2, size: 16 } as const
 /** Operations by number; a thread that is given one more ends. */
-export const OPERATIONS = ['addRows', 'addColumn', 'add', 'subtract', 'gradients', 'quantise', 'divide', 'addLeaf', 'addTree'] as const satisfies (keyof Kernel)[]
+export const OPERATIONS = ['addRows', 'addColumn', 'add', 'subtract', 'gradients', 'quantise', 'divide', 'addLeaf', 'addLeaves', 'addTree', 'assign'] as const satisfies (keyof Kernel)[]
 export type Operation = (typeof OPERATIONS)[number]
 export const END = OPERATIONS.length
 

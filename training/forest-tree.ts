@@ -2,9 +2,9 @@ import { randomStream, type Random } from '../datasets/random.ts'
 import type { Bins } from './binning.ts'
 import { soloCrew } from './crew.ts'
 import { type GiniNode, type GiniSplit, scanGini } from './gini.ts'
-import { partitionRows } from './grower.ts'
 import { BINS, createHistograms, histogramLength, type Histograms, type PackedRows } from './histogram.ts'
 import { openKernel } from './kernel-module.ts'
+import { otherList, partRows, type RowLists } from './row-lists.ts'
 import { type TreeBuilder, treeBuilder } from './tree-builder.ts'
 import type { Trees } from './tree.ts'
 
@@ -33,18 +33,16 @@ export interface ForestTask {
   seed: number
   /** One thread's own, in the arena: weight and fraud weight of each row, two lists of rows, histograms. */
   pairs: Int32Array
-  rows: Int32Array
-  scratch: Int32Array
+  lists: RowLists
   histograms: Int32Array[]
   column: Int32Array
 }
 
 /** The arrays of one thread. */
-export function forestBuffers({ arena, rows }: Bins, packed: PackedRows): Pick<ForestTask, 'pairs' | 'rows' | 'scratch' | 'histograms' | 'column'> {
+export function forestBuffers({ arena, rows }: Bins, packed: PackedRows): Pick<ForestTask, 'pairs' | 'lists' | 'histograms' | 'column'> {
   return {
     pairs: arena.ints(2 * rows),
-    rows: arena.ints(rows),
-    scratch: arena.ints(rows),
+    lists: [arena.ints(rows), arena.ints(rows)],
     histograms: Array.from({ length: HISTOGRAMS }, () => arena.ints(histogramLength(packed))),
     column: arena.ints(2 * BINS),
   }
@@ -64,6 +62,7 @@ interface Growing extends ForestTask {
 interface Node extends GiniNode {
   id: number
   depth: number
+  rows: Int32Array
   start: number
   end: number
   histogram: Int32Array | undefined
@@ -78,9 +77,10 @@ export function forestGrower(task: ForestTask): (tree: number) => Trees {
   return (tree) => {
     const random = randomStream(task.seed, tree)
     const growing: Growing = { ...task, crew, sums, random, builder: treeBuilder(task.cuts), features: new Int32Array(columns.length), drawn }
-    const { count, weight, frauds } = drawBootstrap(growing)
-    const histogram = count < FEW ? undefined : sums.sum(task.rows, 0, count)
-    const open: Node[] = [{ id: 0, depth: 0, start: 0, end: count, weight, frauds, histogram }]
+    const rows = task.lists[0]
+    const { count, weight, frauds } = drawBootstrap({ ...growing, rows })
+    const histogram = count < FEW ? undefined : sums.sum(rows, 0, count)
+    const open: Node[] = [{ id: 0, depth: 0, rows, start: 0, end: count, weight, frauds, histogram }]
     for (let node = open.pop(); node !== undefined; node = open.pop()) growNode(growing, node, open)
     return growing.builder.finish()
   }
@@ -102,7 +102,7 @@ function poissonTable(): Uint8Array {
  * of times with mean 1, apart from the others (Oza and Russell 2001, as in Spark): what n draws with replacement come to for
  * all but the smallest n, without a jump through memory for each.
  */
-export function drawBootstrap({ pairs, rows, random, y }: Pick<Growing, 'pairs' | 'rows' | 'random' | 'y'>): Bootstrap {
+export function drawBootstrap({ pairs, rows, random, y }: Pick<Growing, 'pairs' | 'random' | 'y'> & { rows: Int32Array }): Bootstrap {
   let [count, all, frauds] = [0, 0, 0]
   for (let row = 0, bits = 0; row < y.length; row++) {
     // Half of 32 random bits a row.
@@ -143,14 +143,15 @@ function isClosed({ max_depth: deepest, min_samples_leaf: least }: ForestRules, 
   return frauds === 0 || frauds === weight || (deepest > 0 && depth >= deepest) || weight < 2 * least
 }
 
-function splitNode({ builder, columns, crew, params, rows, scratch }: Growing, node: Node, split: GiniSplit): [left: Node, right: Node] {
+function splitNode({ builder, columns, crew, lists, params }: Growing, node: Node, split: GiniSplit): [left: Node, right: Node] {
   const id = builder.split(node.id, split)
-  const child = { depth: node.depth + 1, start: node.start, end: node.end, histogram: undefined }
+  const child = { depth: node.depth + 1, rows: node.rows, start: node.start, end: node.end, histogram: undefined }
   const left = { ...child, id, ...split.left }
   const right = { ...child, id: id + 1, weight: node.weight - left.weight, frauds: node.frauds - left.frauds }
   // Two leaves need no rows of their own.
   if (isClosed(params, left) && isClosed(params, right)) return [left, right]
-  left.end = right.start = partitionRows(crew, columns[split.feature], split, rows, scratch, node.start, node.end)
+  left.rows = right.rows = otherList(lists, node.rows)
+  left.end = right.start = partRows(crew, columns[split.feature], split, node.rows, left.rows, node.start, node.end)
   return [left, right]
 }
 
@@ -158,10 +159,10 @@ function splitNode({ builder, columns, crew, params, rows, scratch }: Growing, n
  * Turns the histogram of a node into its children's, as far as they are worth one: the smaller is summed up, the larger is
  * what remains.
  */
-function shareHistogram({ params, rows, sums }: Growing, { histogram }: Node, small: Node, large: Node): void {
+function shareHistogram({ params, sums }: Growing, { histogram }: Node, small: Node, large: Node): void {
   if (histogram === undefined) return
   const [ofSmall, ofLarge] = [small, large].map((child) => !isClosed(params, child) && child.end - child.start >= FEW)
-  const own = ofSmall || ofLarge ? sums.sum(rows, small.start, small.end) : undefined
+  const own = ofSmall || ofLarge ? sums.sum(small.rows, small.start, small.end) : undefined
   if (own !== undefined && ofLarge) sums.subtract(histogram, own)
   if (ofLarge) large.histogram = histogram
   else sums.give(histogram)
@@ -185,9 +186,9 @@ function drawSplit(growing: Growing, node: Node): GiniSplit | undefined {
 }
 
 /** The node's counts by bin of one feature. */
-function columnCounts({ column, columns, crew, pairs, rows }: Growing, node: Node, feature: number): Int32Array {
+function columnCounts({ column, columns, crew, pairs }: Growing, node: Node, feature: number): Int32Array {
   if (node.histogram !== undefined) return node.histogram.subarray(2 * BINS * feature, 2 * BINS * (feature + 1))
   column.fill(0)
-  crew.kernel.addColumn(column.byteOffset, columns[feature].byteOffset, pairs.byteOffset, rows.byteOffset, node.start, node.end)
+  crew.kernel.addColumn(column.byteOffset, columns[feature].byteOffset, pairs.byteOffset, node.rows.byteOffset, node.start, node.end)
   return column
 }

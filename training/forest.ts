@@ -62,11 +62,9 @@ interface Judged {
 function watchRows(crew: Crew, { bins, y }: Watch, before?: Float32Array): Judged {
   const sums = bins.arena.floats(bins.rows)
   if (before !== undefined) sums.set(before)
-  const rows = bins.arena.ints(bins.rows)
-  for (let row = 0; row < rows.length; row++) rows[row] = row
   return {
     add(trees) {
-      addTree(crew, bins, trees, rows, sums)
+      addTree(crew, bins, trees, undefined, sums)
       return { sums, y }
     },
   }

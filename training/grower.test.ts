@@ -3,9 +3,10 @@ import { randomStream } from '../datasets/random.ts'
 import { binTraining, type Bins, MISSING } from './binning.ts'
 import { openCrew, soloCrew } from './crew.ts'
 import type { Units } from './gradient.ts'
-import { createGrower, partitionRows } from './grower.ts'
+import { createGrower } from './grower.ts'
 import { BINS, createHistograms, histogramLength, packRows } from './histogram.ts'
 import { kernelModule, openKernel } from './kernel-module.ts'
+import { partRows, type RowLists } from './row-lists.ts'
 import { type GrowthRules, LAST_CUT } from './splitting.ts'
 import { addTree } from './tree-sums.ts'
 import { depthOf, type Trees } from './tree.ts'
@@ -31,6 +32,10 @@ function randomPairs(seed: number, bins: Bins): Int32Array {
 }
 
 const UNITS: Units = { gradient: 2e-6, hessian: 1e-6 }
+
+function listsOf({ arena, rows }: Bins): RowLists {
+  return [arena.ints(rows), arena.ints(rows)]
+}
 
 function allRows({ arena, rows }: Bins): Int32Array {
   const all = arena.ints(rows)
@@ -59,7 +64,7 @@ test.each([1, 2, 3, 5, 8, 17])('a histogram of %i features holds the naive sums,
   expect(whole).toEqual(histograms.sum(rows, 123, 500))
 })
 
-test.each([1, 2, 3])('partition by %i threads is stable and in place, on rows few and many, missing left and right', async (threads) => {
+test.each([1, 2, 3])('%i threads part rows few and many, listed or all, missing left and right, and leave the others alone', async (threads) => {
   const random = randomStream(threads)
   const { bins } = gridMatrix(threads, 40_000, 1, 9)
   const column = bins.columns[0]
@@ -68,17 +73,17 @@ test.each([1, 2, 3])('partition by %i threads is stable and in place, on rows fe
   })
   await using crew = await openCrew(bins.arena, threads, 'compiled')
   await crew.joined
-  const scratch = bins.arena.ints(40_000)
+  const [listed, into] = [allRows(bins).reverse(), bins.arena.ints(40_000)]
   for (const [start, end] of [[0, 40_000], [3, 39_000], [10, 200], [7, 7]]) {
-    for (const cut of [0, 100, LAST_CUT]) {
-      for (const missingLeft of [false, true]) {
-        const rows = allRows(bins)
-        const middle = partitionRows(crew, column, { cut, missingLeft }, rows, scratch, start, end)
+    for (const [cut, missingLeft] of [[0, false], [100, true], [100, false], [240, false], [LAST_CUT, true]] as const) {
+      for (const rows of [undefined, listed]) {
+        into.fill(-1)
+        const middle = partRows(crew, column, { cut, missingLeft }, rows, into, start, end)
         const goesLeft = (row: number): boolean => (column[row] === MISSING ? missingLeft : column[row] <= cut)
-        const some = Array.from({ length: end - start }, (_, i) => start + i)
-        expect(Array.from(rows.subarray(start, end))).toEqual([...some.filter(goesLeft), ...some.filter((row) => !goesLeft(row))])
-        expect(middle - start).toBe(some.filter(goesLeft).length)
-        expect([rows[end] ?? end, rows[start - 1] ?? -1]).toEqual([end, start - 1])
+        const some = Array.from({ length: end - start }, (_, i) => rows?.[start + i] ?? start + i).sort((a, b) => a - b)
+        expect(Array.from(into.slice(start, middle).sort())).toEqual(some.filter(goesLeft))
+        expect(Array.from(into.slice(middle, end).sort())).toEqual(some.filter((row) => !goesLeft(row)))
+        expect([into[end] ?? -1, into[start - 1] ?? -1]).toEqual([-1, -1])
       }
     }
   }
@@ -151,9 +156,9 @@ test.each([
     const pairs = randomPairs(seed + 10, bins)
     const crew = soloCrew(openKernel(module, bins.arena.memory))
     const [margins, traversed] = [bins.arena.floats(150), bins.arena.floats(150)]
-    const trees = createGrower(bins, packRows(bins), pairs, crew, rules, 1).grow(UNITS, allRows(bins), Int32Array.of(0, 1, 2, 3), margins)
+    const trees = createGrower(bins, packRows(bins), pairs, listsOf(bins), crew, rules, 1).grow(UNITS, missing > 0 ? undefined : allRows(bins), Int32Array.of(0, 1, 2, 3), margins)
     expect(printed(asNaive(trees, 0))).toBe(printed(growNaively(bins, pairs, rules, Array.from(allRows(bins)), 0)))
-    addTree(crew, bins, trees, allRows(bins), traversed)
+    addTree(crew, bins, trees, undefined, traversed)
     expect(margins).toEqual(traversed)
   }
 })
@@ -161,7 +166,7 @@ test.each([
 test('features that were not drawn are not split on, and depth keeps its limit', () => {
   const { bins } = gridMatrix(5, 400, 6, 30)
   const crew = soloCrew(openKernel(module, bins.arena.memory))
-  const grower = createGrower(bins, packRows(bins), randomPairs(6, bins), crew, RULES, 0.1)
+  const grower = createGrower(bins, packRows(bins), randomPairs(6, bins), listsOf(bins), crew, RULES, 0.1)
   const trees = grower.grow(UNITS, allRows(bins), Int32Array.of(1, 4), bins.arena.floats(400))
   expect(new Set(trees.feature)).toEqual(new Set([-1, 1, 4]))
   expect(depthOf(trees)).toBe(4)
@@ -171,7 +176,7 @@ test.each([1, 2, 5, 12])('growth by leaf to %i leaves splits, of all nodes of th
   const { bins } = gridMatrix(7, 600, 5, 40)
   const crew = soloCrew(openKernel(module, bins.arena.memory))
   const grown = (rules: GrowthRules): Trees =>
-    createGrower(bins, packRows(bins), randomPairs(8, bins), crew, rules, 0.1).grow(UNITS, allRows(bins), Int32Array.of(0, 1, 2, 3, 4), bins.arena.floats(600))
+    createGrower(bins, packRows(bins), randomPairs(8, bins), listsOf(bins), crew, rules, 0.1).grow(UNITS, allRows(bins), Int32Array.of(0, 1, 2, 3, 4), bins.arena.floats(600))
   const full = grown({ ...RULES, maxDepth: 5 })
   const open = [0]
   const splits: string[] = []

@@ -2,6 +2,7 @@ import type { Bins } from './binning.ts'
 import type { Crew } from './crew.ts'
 import type { Units } from './gradient.ts'
 import { BINS, createHistograms, histogramLength, type Histograms, type PackedRows } from './histogram.ts'
+import { otherList, partRows, type RowLists, sideArguments } from './row-lists.ts'
 import { type Bounds, bestSplit, type GrowthRules, type Split, stepOf, type Sums } from './splitting.ts'
 import { type TreeBuilder, treeBuilder } from './tree-builder.ts'
 import type { Trees } from './tree.ts'
@@ -9,11 +10,10 @@ import type { Trees } from './tree.ts'
 /** Grows regression trees on pairs of gradients over one binned training set; owns the buffers that all its trees share. */
 export interface Grower {
   /**
-   * Grows one tree, fitted on `rows` (rising row numbers; reordered in place) and splitting on `features`
-   * only. Leaves are Newton steps times the rate, and are added to `margins` for the rows fitted on. `rows` and `margins` are
-   * arrays of the arena.
+   * Grows one tree, fitted on `rows` (row numbers, overwritten; undefined: all) and splitting on `features` only. Leaves are
+   * Newton steps times the rate, and are added to `margins` for the rows fitted on. `rows` and `margins` are arrays of the arena.
    */
-  grow(units: Units, rows: Int32Array, features: Int32Array, margins: Float32Array): Trees
+  grow(units: Units, rows: Int32Array | undefined, features: Int32Array, margins: Float32Array): Trees
 }
 
 /** Buffers and rules of a grower. */
@@ -23,14 +23,13 @@ interface Shared {
   rules: GrowthRules
   rate: number
   histograms: Histograms
-  scratch: Int32Array
+  lists: RowLists
 }
 
 /** A grower, and the tree it is at. */
 interface Growth extends Shared {
   builder: TreeBuilder
   units: Units
-  rows: Int32Array
   features: Int32Array
   margins: Float32Array
   /** Leaves so far, nodes to be split counted as leaves. */
@@ -38,10 +37,11 @@ interface Growth extends Shared {
   open: OpenNode[]
 }
 
-/** A node being grown: its rows stand in `rows[start … end)`. */
+/** A node being grown: its rows stand in `rows[start … end)`, or are `start … end` themselves. */
 interface Node extends Sums, Bounds {
   id: number
   depth: number
+  rows: Int32Array | undefined
   start: number
   end: number
 }
@@ -52,15 +52,17 @@ interface OpenNode extends Node {
   split: Split
 }
 
-/** A grower of trees within `rules`, whose leaves take `rate` of a Newton step. `packed` holds the same bins as `bins`. */
-export function createGrower(bins: Bins, packed: PackedRows, pairs: Int32Array, crew: Crew, rules: GrowthRules, rate: number): Grower {
-  const shared: Shared = { bins, crew, rules, rate, histograms: createHistograms(packed, pairs, crew, [], () => bins.arena.ints(histogramLength(packed))), scratch: bins.arena.ints(bins.rows) }
+/** A grower of trees within `rules`, whose leaves take `rate` of a Newton step. `packed` holds the same bins as `bins`; `lists` are as long as its rows. */
+export function createGrower(bins: Bins, packed: PackedRows, pairs: Int32Array, lists: RowLists, crew: Crew, rules: GrowthRules, rate: number): Grower {
+  const histograms = createHistograms(packed, pairs, crew, [], () => bins.arena.ints(histogramLength(packed)))
+  const shared: Shared = { bins, crew, rules, rate, histograms, lists }
   return {
     grow(units, rows, features, margins) {
       const builder = treeBuilder(bins.cuts)
-      const growth: Growth = { ...shared, builder, units, rows, features, margins, leaves: 1, open: [] }
-      const histogram = shared.histograms.sum(rows, 0, rows.length)
-      const root: Node = { id: 0, depth: 0, start: 0, end: rows.length, lower: -Infinity, upper: Infinity, ...sumsOf(histogram) }
+      const growth: Growth = { ...shared, builder, units, features, margins, leaves: 1, open: [] }
+      const end = rows?.length ?? bins.rows
+      const histogram = histograms.sum(rows, 0, end)
+      const root: Node = { id: 0, depth: 0, rows, start: 0, end, lower: -Infinity, upper: Infinity, ...sumsOf(histogram) }
       consider(growth, root, histogram)
       for (let node = next(growth); node !== undefined; node = next(growth)) expand(growth, node)
       for (const node of growth.open) abandon(growth, node)
@@ -103,16 +105,17 @@ function consider(growth: Growth, node: Node, histogram: Int32Array): void {
  * and the smaller child often has a hundredth of the rows.
  */
 function expand(growth: Growth, node: OpenNode): void {
-  const { builder, histograms, rows, rules } = growth
-  const middle = partition(growth, node)
-  const [left, right] = childrenOf(growth, node, builder.split(node.id, node.split), middle)
+  const { bins, builder, crew, histograms, lists, rules } = growth
+  const [left, right] = childrenOf(growth, node, builder.split(node.id, node.split))
   growth.leaves++
-  // Nodes of the last level and the last leaves allowed need no sums by bin.
+  // Nodes of the last level and the last leaves allowed need neither sums by bin nor rows of their own.
   if (left.depth >= rules.maxDepth || growth.leaves === rules.maxLeaves) {
     histograms.give(node.histogram)
-    close(growth, left)
-    return close(growth, right)
+    return closeBoth(growth, node, left, right)
   }
+  const rows = otherList(lists, node.rows)
+  left.rows = right.rows = rows
+  left.end = right.start = partRows(crew, bins.columns[node.split.feature], node.split, node.rows, rows, node.start, node.end)
   const [small, large] = left.end - left.start <= right.end - right.start ? [left, right] : [right, left]
   const own = histograms.sum(rows, small.start, small.end)
   histograms.subtract(node.histogram, own)
@@ -120,10 +123,11 @@ function expand(growth: Growth, node: OpenNode): void {
   consider(growth, small, own)
 }
 
-function childrenOf({ rules, units }: Growth, { split, depth, lower, upper, ...node }: OpenNode, id: number, middle: number): [left: Node, right: Node] {
-  const left = { id, depth: depth + 1, start: node.start, end: middle, lower, upper, ...split.left }
-  const sums = { gradient: node.gradient - split.left.gradient, hessian: node.hessian - split.left.hessian }
-  const right = { id: id + 1, depth: depth + 1, start: middle, end: node.end, lower, upper, ...sums }
+/** The children, both with all rows of the node for now. */
+function childrenOf({ rules, units }: Growth, { split, depth, rows, start, end, lower, upper, ...node }: OpenNode, id: number): [left: Node, right: Node] {
+  const child = { depth: depth + 1, rows, start, end, lower, upper }
+  const left = { ...child, id, ...split.left }
+  const right = { ...child, id: id + 1, gradient: node.gradient - split.left.gradient, hessian: node.hessian - split.left.hessian }
   const direction = rules.monotone === undefined ? 0 : rules.monotone[split.feature]
   if (direction !== 0) {
     // All below the left child stays on one side of the midpoint between the children, all below the right one on the other.
@@ -140,40 +144,22 @@ function abandon(growth: Growth, node: OpenNode): void {
   close(growth, node)
 }
 
-function close({ builder, crew, margins, rate, rows, rules, units }: Growth, node: Node): void {
+function close(growth: Growth, node: Node): void {
+  const { crew, margins } = growth
+  const value = setLeaf(growth, node)
+  crew.run('addLeaf', () => [margins.byteOffset, node.rows?.byteOffset ?? 0, value], node.start, node.end)
+}
+
+/** Makes both children leaves, in one pass over the rows of their parent. */
+function closeBoth(growth: Growth, { rows, split, start, end }: OpenNode, left: Node, right: Node): void {
+  const { bins, crew, margins } = growth
+  const values = [setLeaf(growth, left), setLeaf(growth, right)]
+  const sides = sideArguments(bins.columns[split.feature], split)
+  crew.run('addLeaves', () => [margins.byteOffset, rows?.byteOffset ?? 0, ...sides, ...values], start, end)
+}
+
+function setLeaf({ builder, rate, rules, units }: Growth, node: Node): number {
   const value = Math.fround(rate * stepOf(node.gradient * units.gradient, node.hessian * units.hessian, rules, node))
   builder.setLeaf(node.id, value)
-  crew.run('addLeaf', () => [margins.byteOffset, rows.byteOffset, value], node.start, node.end)
-}
-
-/** Parts the node's rows, in place and keeping order: those that go left first. Returns where the others begin. */
-function partition({ bins, crew, rows, scratch }: Growth, { split, start, end }: OpenNode): number {
-  return partitionRows(crew, bins.columns[split.feature], split, rows, scratch, start, end)
-}
-
-/** Parts `rows[start … end)` by a column, in place and keeping order. All arrays lie in the arena; `scratch` is as long as `rows`. */
-export function partitionRows(
-  crew: Crew,
-  column: Uint8Array,
-  { cut, missingLeft }: { cut: number; missingLeft: boolean },
-  rows: Int32Array,
-  scratch: Int32Array,
-  start: number,
-  end: number,
-): number {
-  const turn = missingLeft ? 1 : 0
-  const parts = crew.run('divide', () => [rows.byteOffset, scratch.byteOffset, column.byteOffset, cut + turn, turn], start, end)
-  // Each part has its left rows in front and its right ones in scratch; moving them together is a copy at the speed of memory.
-  let at = start
-  for (const part of parts) {
-    if (at < part.start) rows.copyWithin(at, part.start, part.start + part.result)
-    at += part.result
-  }
-  const middle = at
-  for (const part of parts) {
-    const right = part.end - part.start - part.result
-    rows.set(scratch.subarray(part.start, part.start + right), at)
-    at += right
-  }
-  return middle
+  return value
 }

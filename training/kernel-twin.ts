@@ -21,7 +21,9 @@ export function twinKernel(memory: WebAssembly.Memory): Kernel {
     quantise: (...args) => quantise(current(), ...args),
     divide: (...args) => divide(current(), ...args),
     addLeaf: (...args) => addLeaf(current(), ...args),
+    addLeaves: (...args) => addLeaves(current(), ...args),
     addTree: (...args) => addTree(current(), ...args),
+    assign: (...args) => assign(current(), ...args),
   }
 }
 
@@ -37,7 +39,7 @@ function viewMemory({ buffer }: WebAssembly.Memory): Views {
 
 function addRows({ bytes, ints }: Views, ...[histogram, bins, stride, pairs, rows, start, end]: Parameters<Kernel['addRows']>): void {
   for (let i = start; i < end; i++) {
-    const row = ints[(rows >>> 2) + i]
+    const row = rowAt(ints, rows, i)
     const pair = (pairs >>> 2) + 2 * row
     for (let feature = 0; feature < stride; feature++) {
       const at = (histogram >>> 2) + 2 * (256 * feature + bytes[bins + row * stride + feature])
@@ -100,28 +102,52 @@ function roundHalfEven(value: number): number {
   return up - value === 0.5 && up % 2 !== 0 ? up - 1 : up
 }
 
-function divide({ bytes, ints }: Views, ...[rows, scratch, column, cut, turn, start, end]: Parameters<Kernel['divide']>): number {
-  let [left, right] = [start, start]
+function divide({ bytes, ints }: Views, ...[rows, into, column, cut, turn, start, end]: Parameters<Kernel['divide']>): number {
+  let [left, right] = [start, end - 1]
   for (let i = start; i < end; i++) {
-    const row = ints[(rows >>> 2) + i]
-    if (((bytes[column + row] + turn) & 255) <= cut) ints[(rows >>> 2) + left++] = row
-    else ints[(scratch >>> 2) + right++] = row
+    const row = rowAt(ints, rows, i)
+    ints[(into >>> 2) + (isRight(bytes, column + row, cut, turn) ? right-- : left++)] = row
   }
   return left - start
 }
 
+/** The row number at `i`; `i` itself without a list. */
+function rowAt(ints: Int32Array, rows: number, i: number): number {
+  return rows === 0 ? i : ints[(rows >>> 2) + i]
+}
+
+function isRight(bytes: Uint8Array, at: number, cut: number, turn: number): boolean {
+  return ((bytes[at] + turn) & 255) > cut
+}
+
 function addLeaf({ ints, floats }: Views, ...[sums, rows, value, start, end]: Parameters<Kernel['addLeaf']>): void {
-  for (let i = start; i < end; i++) floats[(sums >>> 2) + ints[(rows >>> 2) + i]] += fround(value)
+  for (let i = start; i < end; i++) floats[(sums >>> 2) + rowAt(ints, rows, i)] += fround(value)
+}
+
+function addLeaves({ bytes, ints, floats }: Views, ...[sums, rows, column, cut, turn, left, right, start, end]: Parameters<Kernel['addLeaves']>): void {
+  for (let i = start; i < end; i++) {
+    const row = rowAt(ints, rows, i)
+    floats[(sums >>> 2) + row] += fround(isRight(bytes, column + row, cut, turn) ? right : left)
+  }
 }
 
 function addTree({ bytes, ints, floats }: Views, ...[sums, rows, nodes, start, end]: Parameters<Kernel['addTree']>): void {
   for (let i = start; i < end; i++) {
-    const row = ints[(rows >>> 2) + i]
+    const row = rowAt(ints, rows, i)
     let node = nodes >>> 2
     while (ints[node] !== 0) {
-      const goesRight = ((bytes[(ints[node] >>> 0) + row] + ints[node + 2]) & 255) > ints[node + 1] ? 1 : 0
+      const goesRight = isRight(bytes, (ints[node] >>> 0) + row, ints[node + 1], ints[node + 2]) ? 1 : 0
       node = (nodes >>> 2) + NODE_WORDS * (ints[node + 3] + goesRight)
     }
     floats[(sums >>> 2) + row] += floats[node + 4]
+  }
+}
+
+function assign({ bytes, ints, floats }: Views, ...[bins, values, cuts, count, begin, start, end]: Parameters<Kernel['assign']>): void {
+  for (let row = start; row < end; row++) {
+    const value = floats[(values >>> 2) + row]
+    let bin = bytes[begin + (ints[(values >>> 2) + row] >>> 16)]
+    while (bin < count && value > floats[(cuts >>> 2) + bin]) bin++
+    bytes[bins + row] = Number.isNaN(value) ? 255 : bin
   }
 }

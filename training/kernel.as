@@ -9,6 +9,10 @@ const TOUCHED = 64
 
 export function addRows(histogram: usize, bins: usize, stride: usize, pairs: usize, rows: usize, start: i32, end: i32): i32 {
   let seen: u64 = 0
+  if (rows === 0) {
+    for (let row = <usize>start; row < <usize>end; row++) addRow(histogram, bins + row * stride, stride, load<i64>(pairs + (row << 3)))
+    return 0
+  }
   for (let first = start; first < end; first += TOUCHED) {
     const last = min(first + TOUCHED, end)
     // Rows that lie apart are not fetched ahead of use by the processor itself. Touching some of them first, in a loop so
@@ -127,39 +131,65 @@ export function quantise(pairs: usize, perHessian: f32, perGradient: f32, start:
   }
 }
 
-export function divide(rows: usize, scratch: usize, column: usize, cut: i32, turn: i32, start: i32, end: i32): i32 {
-  let left = rows + (<usize>start << 2)
-  let right = scratch + (<usize>start << 2)
-  const last = rows + (<usize>end << 2)
+export function divide(rows: usize, into: usize, column: usize, cut: i32, turn: i32, start: i32, end: i32): i32 {
+  let left = into + (<usize>start << 2)
+  let right = into + (<usize>end << 2) - 4
   // Both stores happen for every row and only the addresses differ, since a branch would be mispredicted half the time.
-  for (let at = left; at < last; at += 4) {
-    const row = load<u32>(at)
-    const goesRight = <usize>(((<i32>load<u8>(column + <usize>row) + turn) & 255) > cut)
-    store<u32>(left, row)
-    store<u32>(right, row)
-    right += goesRight << 2
+  for (let i = start; i < end; i++) {
+    const row = rowAt(rows, i)
+    const goesRight = <usize>isRight(column, row, cut, turn)
+    store<u32>(left, <u32>row)
+    store<u32>(right, <u32>row)
+    right -= goesRight << 2
     left += (1 - goesRight) << 2
   }
-  return <i32>((left - rows) >> 2) - start
+  return <i32>((left - into) >> 2) - start
+}
+
+/** The row number at `i`; `i` itself without a list. */
+@inline
+function rowAt(rows: usize, i: i32): usize {
+  return rows === 0 ? <usize>i : <usize>load<u32>(rows + (<usize>i << 2))
+}
+
+@inline
+function isRight(column: usize, row: usize, cut: i32, turn: i32): bool {
+  return ((<i32>load<u8>(column + row) + turn) & 255) > cut
 }
 
 export function addLeaf(sums: usize, rows: usize, value: f32, start: i32, end: i32): void {
-  const last = rows + (<usize>end << 2)
-  for (let at = rows + (<usize>start << 2); at < last; at += 4) {
-    const sum = sums + (<usize>load<u32>(at) << 2)
-    store<f32>(sum, load<f32>(sum) + value)
+  for (let i = start; i < end; i++) addTo(sums + (rowAt(rows, i) << 2), value)
+}
+
+export function addLeaves(sums: usize, rows: usize, column: usize, cut: i32, turn: i32, left: f32, right: f32, start: i32, end: i32): void {
+  for (let i = start; i < end; i++) {
+    const row = rowAt(rows, i)
+    addTo(sums + (row << 2), isRight(column, row, cut, turn) ? right : left)
   }
+}
+
+@inline
+function addTo(at: usize, value: f32): void {
+  store<f32>(at, load<f32>(at) + value)
 }
 
 export function addTree(sums: usize, rows: usize, nodes: usize, start: i32, end: i32): void {
   for (let i = start; i < end; i++) {
-    const row = <usize>load<u32>(rows + (<usize>i << 2))
+    const row = rowAt(rows, i)
     let node = nodes
     for (let column = <usize>load<u32>(node); column != 0; column = <usize>load<u32>(node)) {
       const goesRight = <usize>(((load<i32>(node, 8) + <i32>load<u8>(column + row)) & 255) > load<i32>(node, 4))
       node = nodes + 20 * (<usize>load<u32>(node, 12) + goesRight)
     }
-    const sum = sums + (row << 2)
-    store<f32>(sum, load<f32>(sum) + load<f32>(node, 16))
+    addTo(sums + (row << 2), load<f32>(node, 16))
+  }
+}
+
+export function assign(bins: usize, values: usize, cuts: usize, count: i32, begin: usize, start: i32, end: i32): void {
+  for (let row = <usize>start; row < <usize>end; row++) {
+    const value = load<f32>(values + (row << 2))
+    let bin = <i32>load<u8>(begin + <usize>load<u16>(values + (row << 2), 2))
+    while (bin < count && value > load<f32>(cuts + (<usize>bin << 2))) bin++
+    store<u8>(bins + row, value === value ? bin : 255)
   }
 }

@@ -45,6 +45,7 @@ test.each([2, 8, 14, 30, 32, 40])('addRows, addColumn, add and subtract: %i feat
     const [one, other, column] = [arena.ints(512 * stride), arena.ints(512 * stride), arena.ints(512)]
     addRows(one.byteOffset, bins.byteOffset, stride, pairs.byteOffset, rows.byteOffset, 0, rows.length)
     addRows(other.byteOffset, bins.byteOffset, stride, pairs.byteOffset, rows.byteOffset, 5, 1000)
+    addRows(one.byteOffset, bins.byteOffset, stride, pairs.byteOffset, 0, 7, 1003)
     addColumn(column.byteOffset, bins.byteOffset, pairs.byteOffset, rows.byteOffset, 3, rows.length)
     add(column.byteOffset, one.byteOffset, 0, 2048)
     subtract(one.byteOffset, other.byteOffset, 0, 2048 * stride)
@@ -75,24 +76,36 @@ test('gradients and quantise, at margins from saturation to saturation and beyon
   }
 })
 
-test('divide, addLeaf and addTree', () => {
-  expectTwins(2, ({ divide, addLeaf, addTree }, arena, random) => {
+test('divide, addLeaf, addLeaves and addTree, of rows listed and of all', () => {
+  expectTwins(2, ({ divide, addLeaf, addLeaves, addTree }, arena, random) => {
     const columns = [0, 1].map(() => filled(arena.bytes(ROWS), () => random.integer(256)))
     const sums = filled(arena.floats(ROWS), () => random.normal(0, 1))
-    const [rows, scratch, nodes] = [someRows(arena, random), arena.ints(ROWS), arena.ints(5 * NODE_WORDS)]
+    const [list, into, nodes] = [someRows(arena, random), arena.ints(ROWS), arena.ints(5 * NODE_WORDS)]
     nodes.set([columns[0].byteOffset, 120, 1, 1, 0, 0, 0, 0, 0, 0, columns[1].byteOffset, 7, 0, 3, 0])
     for (const node of [1, 3, 4]) new Float32Array(nodes.buffer, nodes.byteOffset)[NODE_WORDS * node + 4] = random.normal(0, 1)
-    addTree(sums.byteOffset, rows.byteOffset, nodes.byteOffset, 4, rows.length)
-    addLeaf(sums.byteOffset, rows.byteOffset, 0.1, 0, 100)
-    const part = (cut: number, turn: number, start: number, end: number): number => {
-      const left = divide(rows.byteOffset, scratch.byteOffset, columns[0].byteOffset, cut, turn, start, end)
-      // What lies behind the parted rows is nobody's.
-      rows.fill(0, start + left, end)
-      scratch.fill(0, end - left, end)
-      return left
+    let left = 0
+    for (const rows of [list.byteOffset, 0]) {
+      addTree(sums.byteOffset, rows, nodes.byteOffset, 4, list.length)
+      addLeaf(sums.byteOffset, rows, 0.1, 0, 100)
+      addLeaves(sums.byteOffset, rows, columns[0].byteOffset, 99, 1, 0.1, -0.3, 2, list.length)
+      left = 1e4 * left + divide(rows, into.byteOffset, columns[0].byteOffset, 100, 0, 0, 1000)
+      left = 1e4 * left + divide(rows, into.byteOffset, columns[0].byteOffset, 101, 1, 1000, list.length)
     }
-    return part(100, 0, 0, 1000) * 10_000 + part(101, 1, 1000, rows.length)
+    return left
   })
+})
+
+test('assign, with and without cuts, at all edges of float32', () => {
+  for (const count of [0, 1, 254]) {
+    expectTwins(count, ({ assign }, arena, random) => {
+      const edges = [0, -0, Infinity, -Infinity, Number.NaN, 1e-45, -1e-45, 3.4e38, -3.4e38]
+      const [values, cuts] = [ROWS, count].map((length) => filled(arena.floats(length), (at) => edges[at] ?? random.normal(0, 10 ** random.integer(3))))
+      cuts.set(cuts.filter((cut) => !Number.isNaN(cut)).sort())
+      const [bins, begin] = [arena.bytes(ROWS), arena.bytes(1 << 16)]
+      assign(bins.byteOffset, values.byteOffset, cuts.byteOffset, count, begin.byteOffset, 0, 4096)
+      assign(bins.byteOffset, values.byteOffset, cuts.byteOffset, count, begin.byteOffset, 4096, ROWS)
+    })
+  }
 })
 
 test('a source that does not compile says where', async () => {

@@ -6,7 +6,8 @@ export const NODE_WORDS = 5
 /**
  * The loops over rows, in WebAssembly (`kernel.as`) or plain TypeScript (`kernel-twin.ts`), with equal results to the last bit.
  * Arguments that are arrays are addresses: the `byteOffset` of an array of the arena. Every loop runs over `start … end`, its
- * last two arguments, so that threads can part it; rows are named by 32-bit row numbers in `rows`.
+ * last two arguments, so that threads can part it; rows are named by 32-bit row numbers in `rows`, where `rows` is 0 by
+ * `start … end` themselves.
  *
  * A pair is a hessian and a gradient, two 32-bit whole numbers side by side. The kernel adds them as one 64-bit number: the
  * lower half, a sum of hessians, is never negative nor above 2^31, so nothing is carried into the upper. Sums of whole
@@ -33,16 +34,24 @@ export interface Kernel {
   /** Turns float32 pairs into whole numbers, in place: times `perHessian` and `perGradient`, rounded, halves to even. `start` and `end` are even. */
   quantise(pairs: number, perHessian: number, perGradient: number, start: number, end: number): void
   /**
-   * Parts `rows[start … end)`, keeping order: those with `(column[row] + turn) mod 256 <= cut` to the front, in place, the others
-   * to `scratch[start …)`. Returns how many stand in front. A turn of 1 makes the missing bin, 255, the lowest.
+   * Writes `rows[start … end)` into `into[start … end)`: those with `(column[row] + turn) mod 256 <= cut` to the front, in order, the
+   * others to the back, in reverse. Returns how many stand in front. A turn of 1 makes the missing bin, 255, the lowest.
    */
-  divide(rows: number, scratch: number, column: number, cut: number, turn: number, start: number, end: number): number
+  divide(rows: number, into: number, column: number, cut: number, turn: number, start: number, end: number): number
   /** Adds `value` to the float32 `sums` of `rows[start … end)`. */
   addLeaf(sums: number, rows: number, value: number, start: number, end: number): void
+  /** Adds `left` or `right` to the float32 `sums` of `rows[start … end)`, as `divide` would part them. */
+  addLeaves(sums: number, rows: number, column: number, cut: number, turn: number, left: number, right: number, start: number, end: number): void
   /**
    * Adds to the float32 `sums` of `rows[start … end)` the leaf that each comes to in the tree of `nodes`, the first being the
    * root. A node is the address of its column (0: a leaf), cut and turn as in `divide`, the number of its left child, the right
    * one being the next, and the leaf as float32.
    */
   addTree(sums: number, rows: number, nodes: number, start: number, end: number): void
+  /**
+   * Writes the bins of the float32 `values` of rows `start … end`, a byte each: how many of the `count` rising float32 `cuts` lie below
+   * the value, 255 where it is NaN. `begin` holds a byte for each upper half of a float's bits: a number of cuts that lie below
+   * all floats that begin so.
+   */
+  assign(bins: number, values: number, cuts: number, count: number, begin: number, start: number, end: number): void
 }

@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { z } from 'zod'
 import type { Bins } from './binning.ts'
+import type { Crew } from './crew.ts'
 import type { KernelKind } from './kernel-module.ts'
 import { averagePrecision } from './metrics.ts'
 import type { Trees } from './tree.ts'
@@ -28,7 +29,9 @@ export interface FitOptions {
   start?: WarmStart
   /** Names of the features, for parameters that name one. */
   names?: string[]
-  /** Default: compiled. */
+  /** Threads that share loops in the arena of the rows; opened for the fit when undefined. */
+  crew?: Crew
+  /** Of the threads that the fit opens. Default: compiled. */
   kernel?: KernelKind
 }
 

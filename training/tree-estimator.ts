@@ -1,7 +1,9 @@
 import type { z } from 'zod'
 import { UserError } from '../configs/user-error.ts'
+import { createArena } from './arena.ts'
 import { binTraining, binWith, type Bins } from './binning.ts'
 import { boostingByFeature, boostingParams, fitBoosting } from './boosting.ts'
+import { openCrew, threadsFor } from './crew.ts'
 import { encode, fitEncoder, type CategoryRanks } from './encoder.ts'
 import { defineEstimator, partWatched, type Estimator, type EstimatorParts } from './estimator.ts'
 import type { FittedModel } from './fitted-model.ts'
@@ -20,17 +22,20 @@ export interface FittedTrees extends FittedModel {
   leaves: 'sum' | 'mean'
 }
 
-type TreeParams = { watch_share: number; early_stopping_rounds?: number }
-type FitTrees<P> = (bins: Bins, y: Uint8Array, params: P, seed: number, report: Report, options?: FitOptions) => Promise<Trees>
+type TreeParams = { watch_share: number; early_stopping_rounds?: number; threads: number }
 
-export const boosting = treeEstimator({ name: 'boosting', description: 'gradient boosting of trees on the logistic loss', schema: boostingParams, byFeature: boostingByFeature }, 'logistic', fitBoosting)
-export const forest = treeEstimator({ name: 'forest', description: 'random forest of Gini trees', schema: forestParams }, 'mean', fitForest)
+/** A trainer of trees on binned rows. */
+interface TreeTrainer<P> {
+  fitTrees(bins: Bins, y: Uint8Array, params: P, seed: number, report: Report, options?: FitOptions): Promise<Trees>
+  /** Whether threads share the loops over rows; else each grows trees of its own. */
+  sharesLoops: boolean
+  link: TreeModel['link']
+}
 
-function treeEstimator<S extends z.ZodObject>(
-  parts: Omit<EstimatorParts<S, FittedTrees>, 'fit'>,
-  link: TreeModel['link'],
-  fitTrees: FitTrees<z.output<S>>,
-): Estimator<FittedTrees> {
+export const boosting = treeEstimator({ name: 'boosting', description: 'gradient boosting of trees on the logistic loss', schema: boostingParams, byFeature: boostingByFeature }, { fitTrees: fitBoosting, sharesLoops: true, link: 'logistic' })
+export const forest = treeEstimator({ name: 'forest', description: 'random forest of Gini trees', schema: forestParams }, { fitTrees: fitForest, sharesLoops: false, link: 'mean' })
+
+function treeEstimator<S extends z.ZodObject>(parts: Omit<EstimatorParts<S, FittedTrees>, 'fit'>, { fitTrees, sharesLoops, link }: TreeTrainer<z.output<S>>): Estimator<FittedTrees> {
   return defineEstimator({
     ...parts,
     async fit(set, params, seed, report, base) {
@@ -39,10 +44,13 @@ function treeEstimator<S extends z.ZodObject>(
       const encoder = base?.encoder ?? fitEncoder(fitted)
       const width = set.names.length
       const [x, later] = [encode(encoder, fitted.x, width), watched && encode(encoder, watched.x, width)]
-      const bins = binTraining(x, width, fitted.y)
-      const watch = watched && later && { bins: binWith(bins, later, watched.rows), y: watched.y }
+      const arena = createArena()
+      // Threads start while the rows are binned.
+      await using crew = await openCrew(arena, sharesLoops ? threadsFor((params as TreeParams).threads, fitted.rows) : 1, 'compiled')
+      const bins = binTraining(x, width, fitted.y, arena, crew)
+      const watch = watched && later && { bins: binWith(bins, later, watched.rows, crew), y: watched.y }
       const start = base && { trees: base.trees, sums: treeScores(base.trees, x, width), ...(later && { watched: treeScores(base.trees, later, width) }) }
-      const trees = await fitTrees(bins, fitted.y, params, seed, report, { names: set.names, ...(watch && { watch }), ...(start && { start }) })
+      const trees = await fitTrees(bins, fitted.y, params, seed, report, { crew, names: set.names, ...(watch && { watch }), ...(start && { start }) })
       return fittedTrees({ names: set.names, encoder, trees, link })
     },
   })

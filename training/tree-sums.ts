@@ -3,11 +3,11 @@ import type { Crew } from './crew.ts'
 import { NODE_WORDS } from './kernel.ts'
 import type { Trees } from './tree.ts'
 
-/** Adds the leaf of each of `rows` of `bins` in `tree` (one tree) to `sums`, in float32. `rows` and `sums` are arrays of the arena of `bins`. */
-export function addTree(crew: Crew, bins: Bins, tree: Trees, rows: Int32Array, sums: Float32Array): void {
+/** Adds the leaf of each of `rows` (undefined: all) of `bins` in `tree` (one tree) to `sums`, in float32. `rows` and `sums` are arrays of the arena of `bins`. */
+export function addTree(crew: Crew, bins: Bins, tree: Trees, rows: Int32Array | undefined, sums: Float32Array): void {
   using _table = bins.arena.scope()
   const table = tableOf(tree, bins)
-  crew.run('addTree', () => [sums.byteOffset, rows.byteOffset, table.byteOffset], 0, rows.length)
+  crew.run('addTree', () => [sums.byteOffset, rows?.byteOffset ?? 0, table.byteOffset], 0, rows?.length ?? bins.rows)
 }
 
 /** The tree as the kernel reads it. */
