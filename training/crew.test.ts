@@ -22,7 +22,7 @@ test.each([1, 2, 3, 4])('%i threads do every row of a loop once, in parts that b
     sums.fill(0)
     const parts = crew.run('addLeaf', () => [sums.byteOffset, rows.byteOffset, 2], start, end, 512)
     expect(sums.every((sum, row) => sum === (row >= start && row < end ? 2 : 0))).toBe(true)
-    expect(parts.length).toBe(Math.max(1, Math.min(threads, Math.floor((end - start) / 8192))))
+    expect(parts.length).toBe(Math.max(1, Math.min(threads, Math.floor((end - start) / 1024))))
     expect(parts.every((part, i) => (i === 0 ? part.start === start : part.start === parts[i - 1].end && (part.start - start) % 512 === 0))).toBe(true)
     expect(parts[parts.length - 1].end).toBe(end)
   }

@@ -5,10 +5,12 @@ import type { Arena } from './arena.ts'
 import type { Kernel } from './kernel.ts'
 import { type KernelKind, kernelModule, openKernel } from './kernel-module.ts'
 
-/** Fewer rows than this a part are not worth a hand-over to another thread, which costs about ten microseconds. */
-const LEAST_PART = 8192
-/** Looks at a flag before sleeping on it: jobs follow each other within microseconds, and waking a thread costs more. */
-const LOOKS = 4000
+/** A thread is not worth its start for fewer rows than this. */
+const LEAST_ROWS = 8192
+/** Fewer rows than this a part are not worth a hand-over to another thread, which costs about a microsecond. */
+const LEAST_PART = 1024
+/** Looks at a flag before sleeping on it, some 30 microseconds: jobs follow each other sooner than that, and waking a thread takes longer. */
+const LOOKS = 30_000
 const MOST_THREADS = 16
 
 /** Slots of a job, a float64 each: operation, number of arguments, arguments, result. */
@@ -16,7 +18,7 @@ export const JOB = { operation: 0, count: 1, arguments: 2, result: 12, size: 16 
 /** Flags of a thread, an int32 each, on a cache line of their own: jobs given, jobs done (negative: it failed), 1 once it listens. */
 export const FLAG = { given: 0, done: 1, joined: 2, size: 16 } as const
 /** Operations by number; a thread that is given one more ends. */
-export const OPERATIONS = ['addRows', 'addColumn', 'add', 'subtract', 'gradients', 'quantise', 'divide', 'addLeaf', 'addLeaves', 'addTree', 'assign'] as const satisfies (keyof Kernel)[]
+export const OPERATIONS = ['addRows', 'addColumn', 'add', 'subtract', 'gradients', 'quantise', 'divide', 'addLeaf', 'addLeaves', 'addTree', 'assign', 'search'] as const satisfies (keyof Kernel)[]
 export type Operation = (typeof OPERATIONS)[number]
 export const END = OPERATIONS.length
 
@@ -33,14 +35,16 @@ export interface CrewMember {
 /** Threads that share the loops of one kernel: the calling one and, with more than one, workers that sleep between jobs. */
 export interface Crew extends AsyncDisposable {
   readonly kernel: Kernel
+  /** Those that have not joined yet as well. */
+  readonly threads: number
   /** Resolves when all threads have started, which takes a tenth of a second; loops run without those that have not. */
   readonly joined: Promise<void>
   /**
    * Runs a loop over `start … end` in parts of about equal size, which begin at multiples of `grain`, one a thread; in one part
-   * when it is short. `args` are all but the last two arguments, given the number of the part. Returns the parts' results, in
+   * when it has fewer than two parts' `least`. `args` are all but the last two arguments, given the number of the part. Returns the parts' results, in
    * order, when all are done.
    */
-  run(operation: Operation, args: (part: number) => number[], start: number, end: number, grain?: number): Part[]
+  run(operation: Operation, args: (part: number) => number[], start: number, end: number, grain?: number, least?: number): Part[]
 }
 
 /** One thread's share of a loop, and what the loop returned. */
@@ -53,7 +57,7 @@ export interface Part {
 /** As many threads as asked for; as the machine has when 0; one when there are too few rows to share. */
 export function threadsFor(asked: number, rows: number): number {
   const most = asked === 0 ? Math.min(availableParallelism(), MOST_THREADS) : asked
-  return Math.max(1, Math.min(most, Math.floor(rows / LEAST_PART)))
+  return Math.max(1, Math.min(most, Math.floor(rows / LEAST_ROWS)))
 }
 
 /** A crew of the calling thread alone. */
@@ -71,10 +75,11 @@ export async function openCrew(arena: Arena, threads: number, kind: KernelKind):
 function crewOf(kernel: Kernel, workers: CrewWorker[]): Crew {
   return {
     kernel,
+    threads: workers.length + 1,
     joined: Promise.all(workers.map((worker) => worker.joined)).then(() => {}),
-    run(operation, args, start, end, grain = 1) {
+    run(operation, args, start, end, grain = 1, least = LEAST_PART) {
       const members = workers.filter((worker) => worker.hasJoined())
-      const parts = cutParts(start, end, grain, members.length + 1)
+      const parts = cutParts(start, end, grain, Math.min(members.length + 1, Math.floor((end - start) / least)))
       const call = kernel[operation] as (...args: number[]) => number
       // All arguments are there before any thread starts: they may allocate.
       const [own, ...others] = parts.map((part, index) => [...args(index), part.start, part.end])
@@ -91,8 +96,8 @@ function crewOf(kernel: Kernel, workers: CrewWorker[]): Crew {
   }
 }
 
-function cutParts(start: number, end: number, grain: number, threads: number): Part[] {
-  const count = Math.max(1, Math.min(threads, Math.floor((end - start) / LEAST_PART)))
+function cutParts(start: number, end: number, grain: number, most: number): Part[] {
+  const count = Math.max(1, most)
   const cut = (part: number): number => (part === count ? end : start + Math.floor(((end - start) * part) / count / grain) * grain)
   return Array.from({ length: count }, (_, part) => ({ start: cut(part), end: cut(part + 1), result: 0 }))
 }

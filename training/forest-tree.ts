@@ -79,7 +79,7 @@ export function forestGrower(task: ForestTask): (tree: number) => Trees {
     const growing: Growing = { ...task, crew, sums, random, builder: treeBuilder(task.cuts), features: new Int32Array(columns.length), drawn }
     const rows = task.lists[0]
     const { count, weight, frauds } = drawBootstrap({ ...growing, rows })
-    const histogram = count < FEW ? undefined : sums.sum(rows, 0, count)
+    const [histogram] = count < FEW ? [] : sums.sum(rows, 0, count)
     const open: Node[] = [{ id: 0, depth: 0, rows, start: 0, end: count, weight, frauds, histogram }]
     for (let node = open.pop(); node !== undefined; node = open.pop()) growNode(growing, node, open)
     return growing.builder.finish()
@@ -162,7 +162,7 @@ function splitNode({ builder, columns, crew, lists, params }: Growing, node: Nod
 function shareHistogram({ params, sums }: Growing, { histogram }: Node, small: Node, large: Node): void {
   if (histogram === undefined) return
   const [ofSmall, ofLarge] = [small, large].map((child) => !isClosed(params, child) && child.end - child.start >= FEW)
-  const own = ofSmall || ofLarge ? sums.sum(small.rows, small.start, small.end) : undefined
+  const [own] = ofSmall || ofLarge ? sums.sum(small.rows, small.start, small.end) : []
   if (own !== undefined && ofLarge) sums.subtract(histogram, own)
   if (ofLarge) large.histogram = histogram
   else sums.give(histogram)

@@ -2,8 +2,9 @@ import type { Bins } from './binning.ts'
 import type { Crew } from './crew.ts'
 import type { Units } from './gradient.ts'
 import { BINS, createHistograms, histogramLength, type Histograms, type PackedRows } from './histogram.ts'
+import { type Bounds, stepOf } from './newton.ts'
 import { otherList, partRows, type RowLists, sideArguments } from './row-lists.ts'
-import { type Bounds, bestSplit, type GrowthRules, type Split, stepOf, type Sums } from './splitting.ts'
+import { createSplitSearch, type GrowthRules, type Split, type SplitSearch, type Sums } from './splitting.ts'
 import { type TreeBuilder, treeBuilder } from './tree-builder.ts'
 import type { Trees } from './tree.ts'
 
@@ -23,6 +24,7 @@ interface Shared {
   rules: GrowthRules
   rate: number
   histograms: Histograms
+  search: SplitSearch
   lists: RowLists
 }
 
@@ -30,7 +32,6 @@ interface Shared {
 interface Growth extends Shared {
   builder: TreeBuilder
   units: Units
-  features: Int32Array
   margins: Float32Array
   /** Leaves so far, nodes to be split counted as leaves. */
   leaves: number
@@ -55,15 +56,19 @@ interface OpenNode extends Node {
 /** A grower of trees within `rules`, whose leaves take `rate` of a Newton step. `packed` holds the same bins as `bins`; `lists` are as long as its rows. */
 export function createGrower(bins: Bins, packed: PackedRows, pairs: Int32Array, lists: RowLists, crew: Crew, rules: GrowthRules, rate: number): Grower {
   const histograms = createHistograms(packed, pairs, crew, [], () => bins.arena.ints(histogramLength(packed)))
-  const shared: Shared = { bins, crew, rules, rate, histograms, lists }
+  const search = createSplitSearch(bins.arena, crew, bins.columns.length, rules)
+  const shared: Shared = { bins, crew, rules, rate, histograms, search, lists }
   return {
     grow(units, rows, features, margins) {
       const builder = treeBuilder(bins.cuts)
-      const growth: Growth = { ...shared, builder, units, features, margins, leaves: 1, open: [] }
+      const growth: Growth = { ...shared, builder, units, margins, leaves: 1, open: [] }
       const end = rows?.length ?? bins.rows
-      const histogram = histograms.sum(rows, 0, end)
-      const root: Node = { id: 0, depth: 0, rows, start: 0, end, lower: -Infinity, upper: Infinity, ...sumsOf(histogram) }
-      consider(growth, root, histogram)
+      const [histogram, ...others] = histograms.sum(rows, 0, end)
+      const root: Node = { id: 0, depth: 0, rows, start: 0, end, lower: -Infinity, upper: Infinity, ...sumsOf([histogram, ...others]) }
+      search.begin(units, features)
+      const [split] = rules.maxDepth > 0 ? search.best({ ...root, histogram }, others) : []
+      others.forEach(histograms.give)
+      consider(growth, { ...root, histogram }, split)
       for (let node = next(growth); node !== undefined; node = next(growth)) expand(growth, node)
       for (const node of growth.open) abandon(growth, node)
       return builder.finish()
@@ -71,11 +76,13 @@ export function createGrower(bins: Bins, packed: PackedRows, pairs: Int32Array, 
   }
 }
 
-function sumsOf(histogram: Int32Array): Sums {
+function sumsOf(histograms: Int32Array[]): Sums {
   const sums = { gradient: 0, hessian: 0 }
-  for (let at = 0; at < 2 * BINS; at += 2) {
-    sums.hessian += histogram[at]
-    sums.gradient += histogram[at + 1]
+  for (const histogram of histograms) {
+    for (let at = 0; at < 2 * BINS; at += 2) {
+      sums.hessian += histogram[at]
+      sums.gradient += histogram[at + 1]
+    }
   }
   return sums
 }
@@ -91,12 +98,10 @@ function next({ leaves, open, rules }: Growth): OpenNode | undefined {
   return open.splice(best, 1)[0]
 }
 
-/** Opens the node when a split gains, else makes it a leaf. Takes over the histogram. */
-function consider(growth: Growth, node: Node, histogram: Int32Array): void {
-  const { features, histograms, open, rules, units } = growth
-  const split = node.depth < rules.maxDepth ? bestSplit({ ...node, histogram }, units, features, rules) : undefined
-  if (split !== undefined) return void open.push({ ...node, histogram, split })
-  histograms.give(histogram)
+/** Opens the node when there is a split, else makes it a leaf. Takes over the histogram. */
+function consider(growth: Growth, node: Node & { histogram: Int32Array }, split: Split | undefined): void {
+  if (split !== undefined) return void growth.open.push({ ...node, split })
+  growth.histograms.give(node.histogram)
   close(growth, node)
 }
 
@@ -105,7 +110,7 @@ function consider(growth: Growth, node: Node, histogram: Int32Array): void {
  * and the smaller child often has a hundredth of the rows.
  */
 function expand(growth: Growth, node: OpenNode): void {
-  const { bins, builder, crew, histograms, lists, rules } = growth
+  const { bins, builder, crew, histograms, lists, rules, search } = growth
   const [left, right] = childrenOf(growth, node, builder.split(node.id, node.split))
   growth.leaves++
   // Nodes of the last level and the last leaves allowed need neither sums by bin nor rows of their own.
@@ -117,10 +122,12 @@ function expand(growth: Growth, node: OpenNode): void {
   left.rows = right.rows = rows
   left.end = right.start = partRows(crew, bins.columns[node.split.feature], node.split, node.rows, rows, node.start, node.end)
   const [small, large] = left.end - left.start <= right.end - right.start ? [left, right] : [right, left]
-  const own = histograms.sum(rows, small.start, small.end)
-  histograms.subtract(node.histogram, own)
-  consider(growth, large, node.histogram)
-  consider(growth, small, own)
+  const [histogram, ...others] = histograms.sum(rows, small.start, small.end)
+  const nodes = [{ ...small, histogram }, { ...large, histogram: node.histogram }] as const
+  const [ofSmall, ofLarge] = search.best(nodes[0], others, nodes[1])
+  others.forEach(histograms.give)
+  consider(growth, nodes[1], ofLarge)
+  consider(growth, nodes[0], ofSmall)
 }
 
 /** The children, both with all rows of the node for now. */

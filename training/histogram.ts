@@ -30,8 +30,11 @@ export function packRows({ arena, columns, rows }: Bins): PackedRows {
  * in the arena and are used again and again.
  */
 export interface Histograms {
-  /** Sums up `rows[start … end)`, an array of the arena (undefined: rows `start … end` themselves), shared among the crew's threads. */
-  sum(rows: Int32Array | undefined, start: number, end: number): Int32Array
+  /**
+   * Sums up `rows[start … end)`, an array of the arena (undefined: rows `start … end` themselves): a histogram by each thread that
+   * took part, to be added up.
+   */
+  sum(rows: Int32Array | undefined, start: number, end: number): Int32Array[]
   /** Turns the histogram of a parent into that of one child, by taking away the other's. */
   subtract(histogram: Int32Array, other: Int32Array): void
   /** Hands a histogram back. */
@@ -58,12 +61,8 @@ export function createHistograms(packed: PackedRows, pairs: Int32Array, crew: Cr
     sum(rows, start, end) {
       const own = [take()]
       const histogramOf = (part: number): Int32Array => (own[part] ??= take())
-      const parts = crew.run('addRows', (part) => [histogramOf(part).byteOffset, packed.bytes.byteOffset, packed.stride, pairs.byteOffset, rows?.byteOffset ?? 0], start, end)
-      for (let part = 1; part < parts.length; part++) {
-        crew.kernel.add(own[0].byteOffset, own[part].byteOffset, 0, bytes)
-        spare.push(own[part])
-      }
-      return own[0]
+      crew.run('addRows', (part) => [histogramOf(part).byteOffset, packed.bytes.byteOffset, packed.stride, pairs.byteOffset, rows?.byteOffset ?? 0], start, end)
+      return own
     },
     subtract: (histogram, other) => crew.kernel.subtract(histogram.byteOffset, other.byteOffset, 0, bytes),
     give: (histogram) => void spare.push(histogram),

@@ -1,3 +1,4 @@
+import { searchSplits } from './kernel-search.ts'
 import { BLOCK, NODE_WORDS, type Kernel } from './kernel.ts'
 
 const { fround } = Math
@@ -24,6 +25,7 @@ export function twinKernel(memory: WebAssembly.Memory): Kernel {
     addLeaves: (...args) => addLeaves(current(), ...args),
     addTree: (...args) => addTree(current(), ...args),
     assign: (...args) => assign(current(), ...args),
+    search: (...args) => searchSplits(current(), ...args),
   }
 }
 
@@ -31,10 +33,11 @@ interface Views {
   bytes: Uint8Array
   ints: Int32Array
   floats: Float32Array
+  doubles: Float64Array
 }
 
 function viewMemory({ buffer }: WebAssembly.Memory): Views {
-  return { bytes: new Uint8Array(buffer), ints: new Int32Array(buffer), floats: new Float32Array(buffer) }
+  return { bytes: new Uint8Array(buffer), ints: new Int32Array(buffer), floats: new Float32Array(buffer), doubles: new Float64Array(buffer) }
 }
 
 function addRows({ bytes, ints }: Views, ...[histogram, bins, stride, pairs, rows, start, end]: Parameters<Kernel['addRows']>): void {

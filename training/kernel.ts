@@ -3,6 +3,12 @@ export const BLOCK = 4096
 /** Numbers of 4 bytes in a node that `addTree` reads. */
 export const NODE_WORDS = 5
 
+/** Slots of the task that `search` is given: 32-bit words first, then float64 (counted in float64), of which a node has five. */
+export const SEARCH = { features: 0, monotone: 1, parts: 2, extra: 3, small: 4, large: 5, found: 6, units: 4, leastGain: 9, nodes: 10, floats: 20 } as const
+export const NODE_FLOATS = 5
+/** Bytes of what `search` finds for one feature at one node: float64 gain, then 32-bit cut, missing side (1: left), hessian and gradient of the left. */
+export const FOUND_BYTES = 24
+
 /**
  * The loops over rows, in WebAssembly (`kernel.as`) or plain TypeScript (`kernel-twin.ts`), with equal results to the last bit.
  * Arguments that are arrays are addresses: the `byteOffset` of an array of the arena. Every loop runs over `start … end`, its
@@ -54,4 +60,13 @@ export interface Kernel {
    * all floats that begin so.
    */
   assign(bins: number, values: number, cuts: number, count: number, begin: number, start: number, end: number): void
+  /**
+   * The best split of each of `features[start … end)` at one node, `small`, or at two siblings. The task names, by address,
+   * the list of features, a direction by feature (signed bytes, 0: none at all), and histograms: that of `small`, to which `extra` others
+   * are added first, listed at `parts`; and, unless 0, that of the parent of both, `large`, from which `small` is taken away, so that it becomes
+   * the sibling's. Then come, as float64, the units of hessian and gradient, l1, l2, the least hessian sum of a child and the least gain;
+   * and for each node its hessian, gradient, lower and upper bound of the step, and what its own best step takes off the loss.
+   * What is found stands at `found`, by feature in the list and node; where nothing gains more, the gain is the least one.
+   */
+  search(task: number, start: number, end: number): void
 }
