@@ -154,7 +154,7 @@ function assignBins({ arena, columns, cuts, rows }: Bins, feature: number, value
   const [own, begin] = [arena.floats(cuts[feature].length), arena.bytes(1 << 16)]
   own.set(cuts[feature])
   begin.set(startTable(cuts[feature]))
-  crew.run('assign', () => [columns[feature].byteOffset, values.byteOffset, own.byteOffset, own.length, begin.byteOffset], 0, rows, 64)
+  crew.run('assign', () => [columns[feature].byteOffset, values.byteOffset, own.byteOffset, own.length, begin.byteOffset], 0, rows, { grain: 64 })
 }
 
 /** By the upper 16 bits of a float32: how many cuts have an upper half that sorts lower, and so lie below the value. */

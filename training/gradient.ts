@@ -35,7 +35,7 @@ export function createGradients({ arena, rows }: Bins, y: Uint8Array, fraudWeigh
     pairs,
     margins: margins.subarray(0, rows),
     update() {
-      crew.run('gradients', () => [pairs.byteOffset, margins.byteOffset, labels.byteOffset, fraudWeight, sums.byteOffset], 0, padded, BLOCK)
+      crew.run('gradients', () => [pairs.byteOffset, margins.byteOffset, labels.byteOffset, fraudWeight, sums.byteOffset], 0, padded, { grain: BLOCK })
       let [hessians, gradients] = [0, 0]
       for (let at = 0; at < sums.length; at += 2) {
         hessians += sums[at]
@@ -43,7 +43,7 @@ export function createGradients({ arena, rows }: Bins, y: Uint8Array, fraudWeigh
       }
       const perHessian = Math.fround(TOTAL / Math.max(hessians, LEAST_TOTAL))
       const perGradient = Math.fround(TOTAL / Math.max(gradients, LEAST_TOTAL))
-      crew.run('quantise', () => [pairs.byteOffset, perHessian, perGradient], 0, padded, BLOCK)
+      crew.run('quantise', () => [pairs.byteOffset, perHessian, perGradient], 0, padded, { grain: BLOCK })
       return { gradient: 1 / perGradient, hessian: 1 / perHessian }
     },
   }

@@ -59,10 +59,12 @@ export function createHistograms(packed: PackedRows, pairs: Int32Array, crew: Cr
   }
   return {
     sum(rows, start, end) {
-      const own = [take()]
-      const histogramOf = (part: number): Int32Array => (own[part] ??= take())
-      crew.run('addRows', (part) => [histogramOf(part).byteOffset, packed.bytes.byteOffset, packed.stride, pairs.byteOffset, rows?.byteOffset ?? 0], start, end)
-      return own
+      const own: Int32Array[] = []
+      const histogramOf = (thread: number): Int32Array => (own[thread] ??= take())
+      const parts = crew.run('addRows', (thread) => [histogramOf(thread).byteOffset, packed.bytes.byteOffset, packed.stride, pairs.byteOffset, rows?.byteOffset ?? 0], start, end)
+      const used = new Set(parts.map(({ thread }) => thread))
+      spare.push(...own.filter((_, thread) => !used.has(thread)))
+      return own.filter((_, thread) => used.has(thread))
     },
     subtract: (histogram, other) => crew.kernel.subtract(histogram.byteOffset, other.byteOffset, 0, bytes),
     give: (histogram) => void spare.push(histogram),

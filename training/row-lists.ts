@@ -28,7 +28,7 @@ export function sideArguments(column: Uint8Array, { cut, missingLeft }: RowSplit
  * that go left first, in no order beyond that. Returns where the others begin. All arrays lie in the arena.
  */
 export function partRows(crew: Crew, column: Uint8Array, split: RowSplit, rows: Int32Array | undefined, into: Int32Array, start: number, end: number): number {
-  const parts = crew.run('divide', () => [rows?.byteOffset ?? 0, into.byteOffset, ...sideArguments(column, split)], start, end)
+  const parts = crew.run('divide', () => [rows?.byteOffset ?? 0, into.byteOffset, ...sideArguments(column, split)], start, end, { perThread: 1 })
   let middle = parts[0].start + parts[0].result
   for (const part of parts.slice(1)) {
     // Behind those that go left stand some that do not, then left ones of this part: the fewer of them change places.

@@ -90,7 +90,7 @@ export function createSplitSearch(arena: Arena, crew: Crew, features: number, ru
       parts.set(others.map(({ byteOffset }) => byteOffset))
       words.set([others.length, node.histogram.byteOffset, sibling?.histogram.byteOffset ?? 0], SEARCH.extra)
       ;[node, sibling].forEach((one, at) => one && describe(one, at))
-      crew.run('search', () => [words.byteOffset], 0, drawn, 1, LEAST_FEATURES)
+      crew.run('search', () => [words.byteOffset], 0, drawn, { least: LEAST_FEATURES })
       const features = list.subarray(0, drawn)
       return [bestFound(found, features, 0, node), sibling && bestFound(found, features, 1, sibling)]
     },
