@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path'
 import { expect, test } from 'vitest'
 import { randomStream, type Random } from '../datasets/random.ts'
 import { type Arena, createArena } from './arena.ts'
-import { BLOCK, type Kernel, NODE_WORDS } from './kernel.ts'
+import { BLOCK, FOUND_BYTES, type Kernel, NODE_FLOATS, NODE_WORDS, SEARCH } from './kernel.ts'
 import { compile } from './kernel-build.ts'
 import { kernelModule, openKernel } from './kernel-module.ts'
 
@@ -106,6 +106,55 @@ test('assign, with and without cuts, at all edges of float32', () => {
       assign(bins.byteOffset, values.byteOffset, cuts.byteOffset, count, begin.byteOffset, 4096, ROWS)
     })
   }
+})
+
+/** A histogram of some rows: bins in use here and there, hessians that are never negative. */
+function someHistogram(arena: Arena, random: Random, features: number, missing: boolean): Int32Array {
+  const histogram = arena.ints(512 * features)
+  for (let feature = 0; feature < features; feature++) {
+    const share = random.uniform()
+    for (let bin = 0; bin < (missing ? 256 : 255); bin++) {
+      if (random.uniform() < share) histogram.set([random.integer(60_000), random.integer(120_000) - 60_000], 512 * feature + 2 * bin)
+    }
+  }
+  return histogram
+}
+
+function totals(histogram: Int32Array, feature: number): [hessian: number, gradient: number] {
+  const own = Array.from(histogram.subarray(512 * feature, 512 * (feature + 1)))
+  return [0, 1].map((part) => own.filter((_, at) => at % 2 === part).reduce((sum, value) => sum + value, 0)) as [number, number]
+}
+
+test.each([
+  ['plain', {}],
+  ['of siblings, in parts, with missing values', { extra: 2, siblings: true, missing: true }],
+  ['with l1 and heavy children', { l1: 2000, least: 300, missing: true }],
+  ['with directions and bounds', { siblings: true, monotone: true, lower: -0.3, upper: 0.2, missing: true }],
+  ['where nothing gains', { leastGain: 1e30, siblings: true }],
+])('search %s', (_, given: { extra?: number; siblings?: boolean; missing?: boolean; monotone?: boolean; l1?: number; least?: number; lower?: number; upper?: number; leastGain?: number }) => {
+  const { extra = 0, siblings = false, missing = false, monotone = false, l1 = 0, least = 0, lower = -Infinity, upper = Infinity, leastGain = 1e-9 } = given
+  expectTwins(extra, ({ search, add }, arena, random) => {
+    const list = filled(arena.ints(5), (at) => [0, 1, 3, 4, 6][at])
+    const directions = arena.bytes(7)
+    directions.set([0, 1, 255, 255, 1, 0, 0])
+    const some = (): Int32Array => someHistogram(arena, random, 7, missing)
+    const [small, large, parts] = [some(), some(), Array.from({ length: extra }, some)]
+    const whole = arena.ints(512 * 7)
+    for (const histogram of [small, ...parts]) add(whole.byteOffset, histogram.byteOffset, 0, 2048 * 7)
+    add(large.byteOffset, whole.byteOffset, 0, 2048 * 7)
+    const addresses = filled(arena.ints(Math.max(extra, 1)), (at) => parts[at]?.byteOffset ?? 0)
+    const task = arena.ints(2 * SEARCH.floats)
+    const found = arena.ints((10 * FOUND_BYTES) / 4)
+    task.set([list.byteOffset, monotone ? directions.byteOffset : 0, addresses.byteOffset, extra, small.byteOffset, siblings ? large.byteOffset : 0, found.byteOffset])
+    const doubles = new Float64Array(task.buffer, task.byteOffset, SEARCH.floats)
+    doubles.set([1e-3, 2e-3, l1 * 1e-3, 1, least, leastGain], SEARCH.units)
+    doubles.set([...totals(whole, 3), lower, upper, 0.5], SEARCH.nodes)
+    doubles.set([...totals(large, 3), lower, upper, 0.25], SEARCH.nodes + NODE_FLOATS)
+    search(task.byteOffset, 0, 2)
+    search(task.byteOffset, 2, 5)
+    const gains = new Float64Array(found.buffer, found.byteOffset, 30).filter((_, at) => at % 3 === 0)
+    expect(gains.some((gain) => gain > leastGain)).toBe(leastGain < 1)
+  })
 })
 
 test('a source that does not compile says where', async () => {
