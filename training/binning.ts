@@ -32,8 +32,9 @@ export interface Bins {
 export function binTraining(x: Float32Array, features: number, y: Uint8Array, arena = createArena(), crew = plainCrew(arena)): Bins {
   const bins: Bins = { rows: y.length, cuts: [], columns: columnsOf(arena, y.length, features), arena }
   const frauds = Int32Array.from(y.keys().filter((row) => y[row] === 1))
+  const room = cutRoom(y.length)
   eachColumn(bins, x, (values, feature) => {
-    bins.cuts.push(findCuts(values, frauds))
+    bins.cuts.push(findCuts(values, frauds, room))
     assignBins(bins, feature, values, crew)
   })
   return bins
@@ -76,21 +77,40 @@ function eachColumn({ arena, columns, rows }: Bins, x: Float32Array, use: (value
  * quantiles of the frauds alone. Frauds are so few that ordinary quantiles put most of them into one or two bins in the
  * tail, where a tree has to tell them apart.
  */
-export function findCuts(values: Float32Array, frauds: Int32Array): Float32Array {
-  const { every, sample } = sampleOf(values)
-  const sorted = sortFloats(sample)
+export function findCuts(values: Float32Array, frauds: Int32Array, room = cutRoom(values.length)): Float32Array {
+  const { every, sample } = sampleOf(values, room)
+  const sorted = sortFloats(sample, room.scratch)
   const boundaries = every === 1 ? distinct(sorted) : undefined
   if (boundaries !== undefined) return Float32Array.from(boundaries)
-  const ofFrauds = Float32Array.from(frauds, (row) => values[row]).filter((value) => !Number.isNaN(value))
-  return Float32Array.from(mergeCuts(quantiles(sorted, CUTS_OF_ALL), quantiles(sortFloats(ofFrauds), CUTS_OF_FRAUD)))
+  const ofAll = quantiles(sorted, CUTS_OF_ALL)
+  const ofFrauds = sortFloats(presentOf(values, frauds, room.sample), room.scratch)
+  return Float32Array.from(mergeCuts(ofAll, quantiles(ofFrauds, CUTS_OF_FRAUD)))
+}
+
+/** Where values are sorted, column after column: what is left for the garbage collector adds up to more than the bins. */
+interface CutRoom {
+  sample: Float32Array
+  scratch: Uint32Array
+}
+
+function cutRoom(rows: number): CutRoom {
+  // Frauds are not sampled, and might be nearly all rows.
+  return { sample: new Float32Array(rows), scratch: new Uint32Array(rows) }
+}
+
+/** The values of some rows that are not missing, in front of `into`. */
+function presentOf(values: Float32Array, rows: Int32Array, into: Float32Array): Float32Array {
+  let present = 0
+  for (const row of rows) if (values[row] === values[row]) into[present++] = values[row]
+  return into.subarray(0, present)
 }
 
 /** Every k-th of the values that are not missing, so that they are not too many. */
-function sampleOf(values: Float32Array): { every: number; sample: Float32Array } {
+function sampleOf(values: Float32Array, room: CutRoom): { every: number; sample: Float32Array } {
   let present = 0
   for (let row = 0; row < values.length; row++) present += values[row] === values[row] ? 1 : 0
   const every = Math.max(1, Math.ceil(present / QUANTILE_ROWS))
-  const sample = new Float32Array(Math.ceil(present / every))
+  const sample = room.sample.subarray(0, Math.ceil(present / every))
   if (present === values.length) {
     for (let i = 0; i < sample.length; i++) sample[i] = values[i * every]
     return { every, sample }

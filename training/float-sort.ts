@@ -3,19 +3,22 @@ const RADIX = 1 << DIGIT
 /** Fewer values are sorted faster by comparing. */
 const FEW = 2048
 
-/** The values (no NaN), rising: by radix, several times as fast as the platform's sort on many. −0 comes before 0. */
-export function sortFloats(values: Float32Array): Float32Array {
-  if (values.length < FEW) return values.slice().sort()
-  const keys = new Uint32Array(values.slice().buffer)
+/**
+ * Sorts the values (no NaN) in place, rising, and returns them: by radix, several times as fast as the platform's sort on many.
+ * −0 comes before 0. `scratch` is at least as long.
+ */
+export function sortFloats(values: Float32Array, scratch: Uint32Array): Float32Array {
+  if (values.length < FEW) return values.sort()
+  const keys = new Uint32Array(values.buffer, values.byteOffset, values.length)
   for (let i = 0; i < keys.length; i++) keys[i] ^= (keys[i] >> 31) | 0x8000_0000
-  let [from, to] = [keys, new Uint32Array(keys.length)]
+  let [from, to] = [keys, scratch.subarray(0, keys.length)]
   for (let shift = 0; shift < 32; shift += DIGIT) {
     sortDigit(from, to, shift)
     ;[from, to] = [to, from]
   }
   // Floats sort like their bits when the sign is set right: all bits of negative ones turned, the sign of the others.
-  for (let i = 0; i < from.length; i++) from[i] ^= from[i] >> 31 === 0 ? 0xffff_ffff : 0x8000_0000
-  return new Float32Array(from.buffer)
+  for (let i = 0; i < from.length; i++) keys[i] = from[i] ^ (from[i] >> 31 === 0 ? 0xffff_ffff : 0x8000_0000)
+  return values
 }
 
 /** Copies the keys ordered by one digit, keeping the order of equals. */
