@@ -18,25 +18,25 @@ export function peersFolder(cache: string): string {
   return join(cache, `peers-${PEERS.slice(0, 3).join('-').replaceAll('==', '-')}`)
 }
 
-/** Average precision on the part that was scored, beside what it took. */
-export type Result = Outcome & { averagePrecision: number }
+/** Scores of the part that was scored and their average precision, beside what it took. */
+export type Result = Outcome & { averagePrecision: number; scores: Float32Array }
 
 /** Runs a job on its first processors, as many as it has threads, in a process of its own. */
 export function runJob(job: Omit<Job, 'scores'>, python: string): Result {
-  const file = join(job.folder, 'job.json')
-  const scores = join(job.folder, 'scores.f32')
-  writeFileSync(file, JSON.stringify({ ...job, scores } satisfies Job))
+  const file = { job: join(job.folder, 'job.json'), scores: join(job.folder, 'scores.f32') }
+  writeFileSync(file.job, JSON.stringify({ ...job, scores: file.scores } satisfies Job))
   const program =
     job.contestant === 'fd'
-      ? [process.execPath, '--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'contest-own.ts'), file]
-      : [pythonOf(python), join(import.meta.dirname, 'contest-peer.py'), file]
+      ? [process.execPath, '--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'contest-own.ts'), file.job]
+      : [pythonOf(python), join(import.meta.dirname, 'contest-peer.py'), file.job]
   const [command, ...args] = [...pinned(job.threads), ...program]
   const env = environmentWith({ OMP_NUM_THREADS: String(job.threads), OPENBLAS_NUM_THREADS: String(job.threads) })
   const { status, stdout, stderr, error } = spawnSync(command, args, { env, encoding: 'utf8', maxBuffer: 1 << 24 })
   if (error !== undefined || status !== 0) throw new Error(`${job.contestant} ended with ${status}: ${error?.message ?? stderr}`, { cause: error })
   const outcome = outcomeSchema.parse(JSON.parse(stdout.slice(stdout.lastIndexOf('{'))))
-  const bytes = readFileSync(scores)
-  return { ...outcome, averagePrecision: averagePrecision(new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4), readLabels(job.folder, job.score)) }
+  const bytes = readFileSync(file.scores)
+  const scores = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)
+  return { ...outcome, scores, averagePrecision: averagePrecision(scores, readLabels(job.folder, job.score)) }
 }
 
 /** Without `taskset` (not Linux) libraries are held to their number of threads by their own options alone. */

@@ -16,6 +16,8 @@ export interface Found {
   validation: number
   /** Average precision on the test rows, a seed each, of the chosen parameters. */
   test: number[]
+  /** Scores of the test rows with the first seed. */
+  scores: Float32Array
   params: ContestParams
 }
 
@@ -45,11 +47,9 @@ export function* search(set: ContestSet, python: string, draws: number, seeds: n
         return { params, validation: runJob({ ...base, contestant, params, fit: 'early', score: 'valid' }, python).averagePrecision }
       })
       const best = tried.reduce((one, other) => (other.validation > one.validation ? other : one))
-      const test = Array.from({ length: seeds }, (_, seed) => {
-        const params = { ...best.params, seed: seed + 1 }
-        return runJob({ ...base, contestant, params, fit: 'train', score: 'test' }, python).averagePrecision
-      })
-      yield { set: set.name, task, contestant, ...best, test }
+      const judged = Array.from({ length: seeds }, (_, seed) => runJob({ ...base, contestant, params: { ...best.params, seed: seed + 1 }, fit: 'train', score: 'test' }, python))
+      const [{ scores }] = judged
+      yield { set: set.name, task, contestant, ...best, test: judged.map(({ averagePrecision }) => averagePrecision), scores }
     }
   }
 }

@@ -3,14 +3,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { loadConfig } from '../configs/config.ts'
+import { randomStream } from '../datasets/random.ts'
 import { findEstimator } from '../training/catalog.ts'
 import { modelScores } from '../training/fitted-model.ts'
 import { averagePrecision } from '../training/metrics.ts'
 import { plantedSet } from '../training/planted-set.ts'
 import { CONTESTANTS, type ContestParams, readPart, type Task } from './contest.ts'
 import { accuracySets } from './contest-data.ts'
-import { aimsOf, reportOf, type Timing } from './contest-report.ts'
-import { peersFolder, type Result, runJob } from './contest-run.ts'
+import { advantageOf, differenceInterval } from './contest-advantage.ts'
+import { aimsOf, type Measured, reportOf, type Timing } from './contest-report.ts'
+import { peersFolder, runJob } from './contest-run.ts'
 import { drawParams, PLAIN } from './contest-search.ts'
 import { isInstalled } from './service-install.ts'
 
@@ -34,8 +36,9 @@ test('a job of ours, in its own process, gives what fitting here gives', async (
   const boosting = findEstimator('boosting')
   const params = boosting.params({ rounds: 10, max_depth: 4, learning_rate: 0.1, l2: 1, min_child_weight: 1, subsample: 1, colsample: 1 })
   const model = await boosting.fit({ ...planted, rows: train.y.length, x: train.x, y: train.y }, params, 1, () => true)
-  expect(result.averagePrecision).toBe(averagePrecision(modelScores(model, later.x), later.y))
-  expect(Object.values(result).every((value) => value > 0)).toBe(true)
+  expect(result.scores).toEqual(modelScores(model, later.x))
+  expect(result.averagePrecision).toBe(averagePrecision(result.scores, later.y))
+  expect(Object.values(result).every((value) => value instanceof Float32Array || value > 0)).toBe(true)
 })
 
 const contestants = (Object.keys(CONTESTANTS) as Task[]).flatMap((task) => CONTESTANTS[task].map((contestant) => ({ task, contestant })))
@@ -57,23 +60,42 @@ test('draws are the same whoever asks, differ from one another, and are taken by
 })
 
 test('aims are ratios of medians at the same task, set and threads', () => {
-  const run = (fitSeconds: number, peakMb: number): Result => ({ fitSeconds, peakMb, fitCpuSeconds: fitSeconds, scoreSeconds: 1, scoreCpuSeconds: 1, addedMb: 1, averagePrecision: 0.5 })
+  const run = (fitSeconds: number, peakMb: number): Measured => ({ fitSeconds, peakMb, fitCpuSeconds: fitSeconds, scoreSeconds: 1, scoreCpuSeconds: 1, addedMb: peakMb / 2, averagePrecision: 0.5 })
   const timing = (contestant: string, task: Task, threads: number, seconds: number[], mb = 100): Timing => ({ set: 'S', task, threads, contestant, runs: seconds.map((value) => run(value, mb)) })
   const timings = [
-    timing('fd', 'boosting', 1, [1, 2, 9], 60), timing('xgboost', 'boosting', 1, [3, 4, 5], 100), timing('lightgbm', 'boosting', 1, [1, 1, 1]),
+    timing('fd', 'boosting', 1, [1, 2, 9], 60), timing('xgboost', 'boosting', 1, [3, 4, 5], 100), timing('lightgbm', 'boosting', 1, [1, 1, 1]), timing('fd', 'boosting', 2, [1.5]),
     timing('fd', 'forest', 2, [2]), timing('scikit-learn', 'forest', 2, [100]), timing('fd', 'isolation', 2, [1]), timing('scikit-learn', 'isolation', 2, [9]),
   ]
-  const params = PLAIN
-  const found = [{ set: 'S', task: 'forest' as const, contestant: 'fd', validation: 0, test: [0.5, 0.7, 0.6], params }, { set: 'S', task: 'boosting' as const, contestant: 'xgboost', validation: 0, test: [0.65], params }]
-  expect(aimsOf(timings, found).map(({ what, measured, met }) => [what, Number(measured.toFixed(6)), met])).toEqual([
+  const y = Uint8Array.from({ length: 400 }, (_, row) => (row < 40 ? 1 : 0))
+  const found = [
+    { set: 'S', task: 'forest' as const, contestant: 'fd', validation: 0, test: [0.5, 0.7, 0.6], params: PLAIN, scores: Float32Array.from(y, (label, row) => label + (row % 7)) },
+    { set: 'S', task: 'boosting' as const, contestant: 'xgboost', validation: 0, test: [0.65], params: PLAIN, scores: Float32Array.from(y, (label, row) => 7 * label + (row % 7)) },
+  ]
+  const advantage = advantageOf(found, y)
+  expect(aimsOf(timings, [advantage]).map(({ what, measured, met }) => [what, Number(measured.toFixed(6)), met])).toEqual([
     ['boosting fit / xgboost (S, 1 thread)', 0.5, true],
-    ['boosting memory / xgboost (S, 1 thread)', 0.6, true],
+    ['boosting, memory that fitting adds / xgboost (S, 1 thread)', 0.6, true],
+    ['boosting, peak of the process / xgboost (S, 1 thread)', 0.6, true],
     ['boosting fit / LightGBM (S, 1 thread)', 2, false],
     ['forest, times as fast as scikit-learn (S, 2 threads)', 50, true],
     ['isolation fit and score, times as fast as scikit-learn (S, 2 threads)', 5, false],
+    ['boosting fit, two threads / one (S)', 0.75, true],
     ["average precision, ours − best peer's (S)", -0.05, false],
   ])
-  const report = reportOf({ machine: 'a machine', versions: ['x 1'], command: 'npm run bench trees' }, [set], timings, found)
+  const report = reportOf({ machine: 'a machine', versions: ['x 1'], command: 'npm run bench trees' }, [set], timings, found, [advantage])
   expect(report).toContain('| S | boosting | 1 | xgboost | 4.00 (3.00–5.00) |')
   expect(report).toContain('| S | forest | fd | 0.0000 | 0.6000 (0.5000–0.7000) |')
+})
+
+test('an interval holds the difference between models: 0 where they rank alike, far from it where one is plainly better', () => {
+  const random = randomStream(4)
+  const y = Uint8Array.from({ length: 3000 }, () => (random.uniform() < 0.1 ? 1 : 0))
+  const scored = (signal: number): Float32Array => Float32Array.from(y, (label) => signal * label + random.normal(0, 1))
+  const [good, similar, poor] = [scored(2), scored(2), scored(1)]
+  expect(differenceInterval(good, good.map((score) => 2 * score), y, 1)).toEqual([0, 0])
+  const [low, high] = differenceInterval(good, similar, y, 1)
+  expect(low).toBeLessThan(0)
+  expect(high).toBeGreaterThan(0)
+  expect(differenceInterval(good, poor, y, 1)[0]).toBeGreaterThan(0.1)
+  expect(differenceInterval(poor, good, y, 1)[1]).toBeLessThan(-0.1)
 })
