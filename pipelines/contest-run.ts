@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { COMPILE_CACHE } from '../configs/compile-cache.ts'
 import { environmentWith } from '../configs/config.ts'
 import { averagePrecision } from '../training/metrics.ts'
 import { type Job, outcomeSchema, readLabels, type Outcome } from './contest.ts'
@@ -30,7 +31,8 @@ export function runJob(job: Omit<Job, 'scores'>, python: string): Result {
       ? [process.execPath, '--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'contest-own.ts'), file.job]
       : [pythonOf(python), join(import.meta.dirname, 'contest-peer.py'), file.job]
   const [command, ...args] = [...pinned(job.threads), ...program]
-  const env = environmentWith({ OMP_NUM_THREADS: String(job.threads), OPENBLAS_NUM_THREADS: String(job.threads) })
+  // Ours has its code compiled before, as every fd command has.
+  const env = environmentWith({ OMP_NUM_THREADS: String(job.threads), OPENBLAS_NUM_THREADS: String(job.threads), NODE_COMPILE_CACHE: COMPILE_CACHE })
   const { status, stdout, stderr, error } = spawnSync(command, args, { env, encoding: 'utf8', maxBuffer: 1 << 24 })
   if (error !== undefined || status !== 0) throw new Error(`${job.contestant} ended with ${status}: ${error?.message ?? stderr}`, { cause: error })
   const outcome = outcomeSchema.parse(JSON.parse(stdout.slice(stdout.lastIndexOf('{'))))

@@ -1,7 +1,6 @@
 #!/usr/bin/env -S node --disable-warning=ExperimentalWarning
-import { enableCompileCache } from 'node:module'
+import { cacheCompiled } from '../configs/compile-cache.ts'
 
-// What was compiled once is read from Node's cache the next time: a command that needs no data starts in half the time.
-enableCompileCache()
+cacheCompiled()
 const { main } = await import('./program.ts')
 await main()
