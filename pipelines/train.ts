@@ -7,11 +7,12 @@ import type { TrainingSet } from '../features/training-set.ts'
 import type { FeatureService } from '../features/view.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { CalibrationRequest } from '../training/calibration.ts'
-import type { Candidate } from '../training/candidate.ts'
+import type { Candidate, CandidateRequest } from '../training/candidate.ts'
+import type { FeatureImportance } from '../training/importance.ts'
 import type { RunSubject } from '../training/run.ts'
 import { action, dateTime, example, keyValue, positiveNumber, positiveWholeNumber, wholeNumber, type Context } from './command.ts'
 import { runBackfill } from './features.ts'
-import { pairs, type Progress } from './output.ts'
+import { pairs, table, type Progress } from './output.ts'
 
 export interface TrainOptions {
   dataset: string
@@ -27,11 +28,15 @@ export interface TrainOptions {
   alertsPerDay: number
   calibrate?: CalibrationRequest['method']
   calibrationShare?: number
+  importance?: number
   sort?: boolean
   seeds?: number
   workers?: number
   config?: string
 }
+
+/** Shuffles of each feature when no other number is named. */
+const SHUFFLES = 5
 
 /** Share of the training rows that calibrate when no other is named. */
 const CALIBRATION_SHARE = 0.2
@@ -55,11 +60,16 @@ export function trainCommand(): Command {
       .option('--alerts-per-day <n>', 'alert budget from which the threshold follows', positiveNumber, 100)
       .addOption(new Option('--calibrate <method>', 'make the score a probability, on the latest training rows, which are then not fitted on').choices(['isotonic', 'platt']))
       .option('--calibration-share <share>', 'how many of the training rows calibrate', innerShare, CALIBRATION_SHARE)
+      .addOption(
+        new Option('--importance [shuffles]', 'list the features by how far the average precision on the test rows falls when one is shuffled (permutation importance), each so many times; of trees also the share of gain')
+          .argParser(positiveWholeNumber).preset(String(SHUFFLES)),
+      )
       .option('--sort', 'order the file by time first'),
     'fd train --dataset kaggle-cc --data creditcard.csv --model forest --register card-fraud',
     'fd train --dataset simulated --param rounds=200 --param max_depth=5',
     'fd train --dataset simulated --model boosting,forest --seeds 3 --workers 2 --param boosting.rounds=300 --register card-fraud',
     'fd train --dataset simulated --model neural --calibrate isotonic',
+    'fd train --dataset simulated --importance',
   ).action(action(trainCommandAction))
 }
 
@@ -77,8 +87,9 @@ async function trainCommandAction(context: Context, options: TrainOptions): Prom
   await using registry = await openRegistry(context.config.registry, { now: Date.now, credentials: context.config.mlflow })
   const trained = await train(context, registry, options)
   const { candidate, runId, version } = trained
-  context.output.result({ runId, model: options.register, version, params: candidate.params, threshold: candidate.threshold, metrics: candidate.metrics }, () =>
+  context.output.result({ runId, model: options.register, version, params: candidate.params, threshold: candidate.threshold, metrics: candidate.metrics, importance: candidate.importance }, () =>
     [
+      ...(candidate.importance === undefined ? [] : [importanceTable(candidate.importance)]),
       pairs(Object.entries(candidate.metrics)),
       pairs([
         ['threshold', String(candidate.threshold)],
@@ -104,7 +115,8 @@ export async function train(context: Context, registry: Registry, options: Train
   const subject = await trainingSubject(context, options)
   const { dataset, service, split, calibration } = subject
   const set = await buildTrainingSet(context, dataset, service, split, options)
-  let progress: Progress | undefined
+  let fit: Progress | undefined
+  let shuffles: Progress | undefined
   const run = await logRun(registry, {
     ...subject,
     model: options.register,
@@ -112,14 +124,30 @@ export async function train(context: Context, registry: Registry, options: Train
     seed: options.seed,
     now: Date.now,
     train: () =>
-      trainCandidate(set, { estimator: options.model, params: options.param ?? {}, split, seed: options.seed, alertsPerDay: options.alertsPerDay, ...(calibration && { calibration }) }, (round, _value, rounds) => {
-        progress ??= context.output.progress(`fit ${options.model}`, rounds)
-        progress.update(round)
+      trainCandidate(set, { ...candidateRequest(options), split, ...(calibration && { calibration }) }, (round, _value, rounds) => {
+        fit ??= context.output.progress(`fit ${options.model}`, rounds)
+        fit.update(round)
         return true
+      }, (done, total) => {
+        fit?.end()
+        fit = undefined
+        shuffles ??= context.output.progress('shuffle features', total)
+        shuffles.update(done)
       }),
   })
-  progress?.end()
+  fit?.end()
+  shuffles?.end()
   return run
+}
+
+function candidateRequest({ model, param = {}, seed, alertsPerDay, importance }: TrainOptions): Omit<CandidateRequest, 'split'> {
+  return { estimator: model, params: param, seed, alertsPerDay, ...(importance === undefined ? {} : { importance }) }
+}
+
+/** Features, the most needed first. */
+export function importanceTable(importance: FeatureImportance[]): string {
+  const heading = ['feature', 'fall of average precision', 'deviation', ...(importance.some(({ gain }) => gain !== undefined) ? ['share of gain'] : [])]
+  return table(heading, importance.map(({ feature, mean, deviation, gain }) => [feature, ...[mean, deviation, ...(gain === undefined ? [] : [gain])].map((value) => (Math.round(value * 1e4) / 1e4 + 0).toFixed(4).padStart(7))]))
 }
 
 /** What the options say is to be trained on, and how it is judged. @throws UserError for a name, file or split that does not do. */

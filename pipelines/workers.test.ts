@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Run } from '../registry/model.ts'
 import { openRegistry, type Registry } from '../registry/registry.ts'
+import { readImportance } from '../training/run.ts'
 import { candidatePlans } from './candidates.ts'
 import { runFd, startFd, type Ended, type FdProcess } from './fd-process.ts'
 
@@ -41,6 +42,7 @@ interface Told {
   parentRunId: string
   best: string
   version?: number
+  importance?: unknown
   candidates: { model: string; seed: number; state: string; runId?: string; error?: string; metrics?: Record<string, number> }[]
 }
 
@@ -88,13 +90,17 @@ test('candidates trained by workers are those trained without, to the byte of th
   const models = { boosting: ['--param', 'rounds=20'], forest: ['--param', 'trees=10'] }
   await using registry = await registryOf(home)
   const alone = new Map<string, Uint8Array>()
+  const worth = new Map<string, unknown>()
   for (const [model, param] of Object.entries(models)) {
-    const ended = await runFd(home, [...ARGS, '--data', file, '--model', model, ...param, '--seed', '1', '--json'])
+    const ended = await runFd(home, [...ARGS, '--data', file, '--model', model, ...param, '--seed', '1', '--importance', '1', '--json'])
     expect(ended.code, ended.stderr).toBe(0)
-    alone.set(`${model} 1`, await registry.downloadArtifact((JSON.parse(ended.stdout) as { runId: string }).runId, 'model/model.onnx'))
+    const { runId, importance } = JSON.parse(ended.stdout) as { runId: string; importance: unknown }
+    alone.set(`${model} 1`, await registry.downloadArtifact(runId, 'model/model.onnx'))
+    worth.set(`${model} 1`, importance)
+    expect(await readImportance(registry, runId)).toEqual(importance)
   }
   const params = ['--param', 'boosting.rounds=20', '--param', 'forest.trees=10']
-  const result = told(await runFd(home, [...ARGS, '--data', file, '--model', 'boosting,forest', ...params, '--seeds', '2', '--workers', '2', '--register', 'card-fraud', '--json']))
+  const result = told(await runFd(home, [...ARGS, '--data', file, '--model', 'boosting,forest', ...params, '--seeds', '2', '--workers', '2', '--importance', '1', '--register', 'card-fraud', '--json']))
   expect(result.candidates.map(({ model, seed }) => `${model} ${seed}`).sort()).toEqual(['boosting 0', 'boosting 1', 'forest 0', 'forest 1'])
   for (const { runId } of result.candidates) {
     const run = await registry.getRun(runId ?? '')
@@ -103,10 +109,12 @@ test('candidates trained by workers are those trained without, to the byte of th
   for (const [which, graph] of alone) {
     const { runId } = result.candidates.find(({ model, seed }) => `${model} ${seed}` === which) ?? {}
     expect(Buffer.compare(await registry.downloadArtifact(runId ?? '', 'model/model.onnx'), graph), which).toBe(0)
+    expect(await readImportance(registry, runId ?? '')).toEqual(worth.get(which))
   }
   const values = result.candidates.map(({ metrics }) => metrics?.['average_precision'] ?? Number.NaN)
   expect(values).toEqual(values.toSorted((a, b) => b - a))
   expect(result.best).toBe(result.candidates[0].runId)
+  expect(result.importance).toEqual(await readImportance(registry, result.best))
   expect(await registry.getRun(result.parentRunId)).toMatchObject({ status: 'FINISHED', metrics: result.candidates[0].metrics })
   expect(await registry.getModelVersion('card-fraud', result.version ?? 0)).toMatchObject({ runId: result.best })
   const promoted = await runFd(home, ['models', 'promote', 'card-fraud', String(result.version), '--json'])

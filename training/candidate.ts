@@ -6,8 +6,10 @@ import { calibrate, partCalibration, type CalibrationRequest } from './calibrati
 import { findEstimator } from './catalog.ts'
 import type { Estimator, Params } from './estimator.ts'
 import { type FittedModel, modelScores, signatureOf, toOnnx } from './fitted-model.ts'
+import { importanceOf, type FeatureImportance } from './importance.ts'
 import { averagePrecision, cardPrecisionAtK, decisionsAt, recallAtFpr, rocAuc } from './metrics.ts'
 import { largestDifference, onnxScores } from './onnx-scores.ts'
+import type { Shuffles } from './permutation.ts'
 import type { Report } from './progress.ts'
 import { brierScore, expectedCalibrationError, logLoss } from './reliability.ts'
 import { splitRows } from './split.ts'
@@ -24,6 +26,8 @@ export interface CandidateRequest {
   alertsPerDay: number
   /** Absent: scores are the estimator's own. */
   calibration?: CalibrationRequest
+  /** Shuffles of each feature that tell what the model needs it for; absent: it is not asked. */
+  importance?: number
 }
 
 /** A fitted model with all that is to be known of it before it may serve. */
@@ -37,6 +41,8 @@ export interface Candidate {
   /** A score at or above is an alert. */
   threshold: number
   holdout: Holdout
+  /** The most needed feature first; absent when not asked for. */
+  importance?: FeatureImportance[]
 }
 
 /** Rows of the set that were held out, and the graph's scores of them. */
@@ -55,9 +61,10 @@ const CARDS_A_DAY = 100
 /**
  * Splits, fits, exports and judges. What is judged is the ONNX graph, since that is what will serve.
  *
+ * @param shuffled is told of every shuffle, when the request asks for importance; the rounds of the fit are over by then.
  * @throws UserError for a set, split or parameter that does not do; `Pruned` when `report` answers false.
  */
-export async function trainCandidate(set: TrainingSet, request: CandidateRequest, report: Report): Promise<Candidate> {
+export async function trainCandidate(set: TrainingSet, request: CandidateRequest, report: Report, shuffled?: Shuffles['report']): Promise<Candidate> {
   const estimator = findEstimator(request.estimator)
   const params = estimator.params(request.params)
   const split = splitRows(set, request.split)
@@ -74,7 +81,12 @@ export async function trainCandidate(set: TrainingSet, request: CandidateRequest
     test_rows: test.rows,
     test_frauds: fraudsIn(test),
   }
-  return { onnx, signature: signatureOf(set.names), params, metrics, threshold, holdout: { rows: split.test, scores, digest: holdoutDigest(test) } }
+  const { importance: repeats, seed } = request
+  return {
+    onnx, signature: signatureOf(set.names), params, metrics, threshold,
+    holdout: { rows: split.test, scores, digest: holdoutDigest(test) },
+    ...(repeats === undefined ? {} : { importance: await importanceOf({ onnx, gain: model.gain }, test, { seed, repeats, ...(shuffled && { report: shuffled }) }) }),
+  }
 }
 
 /** A model fitted on the training rows, or on those before the ones that calibrate it; how many, and how the holdout's scores were before. */
