@@ -20,18 +20,20 @@ export interface CandidatePlan {
 type Outcome = CandidatePlan & ({ state: 'complete'; run: Run } | { state: 'fail'; error: string })
 
 /**
- * The candidates that options ask for: each model with each seed, models first. A parameter for one model stands above one for all.
+ * The candidates that options ask for: each model with each seed, models first. A parameter `MODEL.NAME` is for that model and stands above
+ * one for all; a name may have a dot of its own (`monotone.tx_amount`).
  *
  * @throws UserError for an unknown estimator or parameter, before anything is computed.
  */
 export async function candidatePlans({ model, param = {}, seed, seeds = 1 }: Pick<TrainOptions, 'model' | 'param' | 'seed' | 'seeds'>): Promise<CandidatePlan[]> {
-  const { findEstimator } = await import('../training/catalog.ts')
+  const { estimatorNames, findEstimator } = await import('../training/catalog.ts')
+  const modelOf = (name: string): string | undefined => estimatorNames().find((estimator) => name.startsWith(`${estimator}.`))
   const models = [...new Set(model.split(',').map((name) => name.trim()))]
-  const stray = Object.keys(param).find((name) => name.includes('.') && !models.includes(name.slice(0, name.indexOf('.'))))
+  const stray = Object.keys(param).find((name) => !models.includes(modelOf(name) ?? models[0]))
   if (stray !== undefined) throw new UserError(`--param ${stray}=${param[stray]} is for a model that is not trained. Models: ${models.join(', ')}`)
   return models.flatMap((estimator) => {
-    const forAll = Object.entries(param).filter(([name]) => !name.includes('.'))
-    const own = Object.entries(param).flatMap(([name, value]) => (name.startsWith(`${estimator}.`) ? [[name.slice(estimator.length + 1), value] as const] : []))
+    const forAll = Object.entries(param).filter(([name]) => modelOf(name) === undefined)
+    const own = Object.entries(param).flatMap(([name, value]) => (modelOf(name) === estimator ? [[name.slice(estimator.length + 1), value] as const] : []))
     const params = Object.fromEntries([...forAll, ...own])
     findEstimator(estimator).params(params)
     return Array.from({ length: seeds }, (_, n) => ({ estimator, params, seed: seed + n }))

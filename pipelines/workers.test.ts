@@ -81,6 +81,10 @@ test('the candidates are each model with each seed; a parameter may be for one m
     { estimator: 'forest', params: { max_depth: '9', trees: '7' }, seed: 5 },
     { estimator: 'forest', params: { max_depth: '9', trees: '7' }, seed: 6 },
   ])
+  const named = await candidatePlans({ model: 'boosting', seed: 0, param: { 'monotone.tx_amount': '1' } })
+  expect(named.map(({ params }) => params)).toEqual([{ 'monotone.tx_amount': '1' }])
+  const own = await candidatePlans({ model: 'forest,boosting', seed: 0, param: { 'boosting.monotone.tx_amount': '1' } })
+  expect(own.map(({ params }) => params)).toEqual([{}, { 'monotone.tx_amount': '1' }])
   await expect(candidatePlans({ model: 'forest', seed: 0, param: { 'boosting.rounds': '1' } })).rejects.toThrow(/boosting\.rounds=1 is for a model that is not trained.*forest/)
   await expect(candidatePlans({ model: 'boosting,forest', seed: 0, param: { rounds: '1' } })).rejects.toThrow(/"forest" has no parameter "rounds"/)
 })
