@@ -24,14 +24,14 @@ test('the help of fd train names every estimator', () => {
   expect(help).toContain('--calibrate <method>')
 })
 
-test('fd estimators lists every parameter with its default and meaning, as text and as JSON', async () => {
+test('fd estimators lists every parameter with its default, range and meaning, as text and as JSON', async () => {
   const [text, json] = await Promise.all([runFd(tmpdir(), ['estimators']), runFd(tmpdir(), ['estimators', '--json'])])
   const listed = JSON.parse(json.stdout) as { name: string; parameters: object[] }[]
   expect(listed.map(({ name }) => name)).toEqual(estimatorNames())
   for (const { name, parameters } of listed) {
     expect(parameters).toEqual(findEstimator(name).parameters)
     const lines = text.stdout.split('\n')
-    for (const { name: parameter, description } of findEstimator(name).parameters) expect(lines.some((line) => line.startsWith(`${parameter} `) && line.endsWith(`  ${description}`))).toBe(true)
+    for (const { name: parameter, range, description } of findEstimator(name).parameters) expect(lines.some((line) => line.startsWith(`${parameter} `) && line.includes(`  ${range}  `) && line.endsWith(`  ${description}`))).toBe(true)
   }
 })
 

@@ -12,7 +12,7 @@ import type { FeatureImportance } from '../training/importance.ts'
 import type { RunSubject } from '../training/run.ts'
 import { action, dateTime, example, keyValue, positiveNumber, positiveWholeNumber, wholeNumber, type Context } from './command.ts'
 import { runBackfill } from './features.ts'
-import { pairs, table, type Progress } from './output.ts'
+import { figure, instant, pairs, table, type Progress } from './output.ts'
 
 export interface TrainOptions {
   dataset: string
@@ -59,7 +59,7 @@ export function trainCommand(): Command {
       .option('--until <date>', 'use only what was known before this instant', dateTime)
       .option('--alerts-per-day <n>', 'alert budget from which the threshold follows', positiveNumber, 100)
       .addOption(new Option('--calibrate <method>', 'make the score a probability, on the latest training rows, which are then not fitted on').choices(['isotonic', 'platt']))
-      .option('--calibration-share <share>', 'how many of the training rows calibrate', innerShare, CALIBRATION_SHARE)
+      .option('--calibration-share <share>', `how many of the training rows calibrate (default: ${CALIBRATION_SHARE})`, innerShare)
       .addOption(
         new Option('--importance [shuffles]', 'list the features by how far the average precision on the test rows falls when one is shuffled (permutation importance), each so many times; of trees also the share of gain')
           .argParser(positiveWholeNumber).preset(String(SHUFFLES)),
@@ -124,9 +124,9 @@ export async function train(context: Context, registry: Registry, options: Train
     seed: options.seed,
     now: Date.now,
     train: () =>
-      trainCandidate(set, { ...candidateRequest(options), split, ...(calibration && { calibration }) }, (round, _value, rounds) => {
+      trainCandidate(set, { ...candidateRequest(options), split, ...(calibration && { calibration }) }, (round, value, rounds) => {
         fit ??= context.output.progress(`fit ${options.model}`, rounds)
-        fit.update(round)
+        fit.update(round, Number.isNaN(value) ? '' : `average precision ${figure(value)}`)
         return true
       }, (done, total) => {
         fit?.end()
@@ -152,7 +152,9 @@ export function importanceTable(importance: FeatureImportance[]): string {
 
 /** What the options say is to be trained on, and how it is judged. @throws UserError for a name, file or split that does not do. */
 export async function trainingSubject({ config }: Context, options: TrainOptions): Promise<RunSubject> {
-  const [{ openDataset }, { featureService }] = await Promise.all([import('../datasets/catalog.ts'), import('../features/catalog.ts')])
+  const [{ openDataset }, { featureService }, { checkModelName }] = await Promise.all([import('../datasets/catalog.ts'), import('../features/catalog.ts'), import('../registry/naming.ts')])
+  if (options.register !== undefined) checkModelName(options.register)
+  if (options.calibrate === undefined && options.calibrationShare !== undefined) throw new UserError('--calibration-share is for a score that is made a probability. Add: --calibrate isotonic')
   const dataset = await openDataset(options.dataset, config, options.data === undefined ? {} : { data: options.data })
   const service = featureService(options.service ?? dataset.service, dataset.schema)
   return {
@@ -167,7 +169,7 @@ export async function trainingSubject({ config }: Context, options: TrainOptions
   }
 }
 
-/** Folds a dataset into the features, in memory, as a model reads them. */
+/** Folds a dataset into the features, in memory, as a model reads them. @throws UserError when no label is known. */
 export async function buildTrainingSet(
   context: Context,
   dataset: Dataset,
@@ -181,7 +183,10 @@ export async function buildTrainingSet(
     ...(options.until === undefined ? {} : { knownBy: options.until }),
   })
   await runBackfill(context, dataset, service, [sink], { ...(options.until === undefined ? {} : { until: options.until }), sort: options.sort ?? false })
-  return sink.set()
+  const set = sink.set()
+  if (set.rows > 0) return set
+  const late = options.until === undefined ? '' : ` that was known by ${instant(options.until)}`
+  throw new UserError(`No transaction of ${dataset.file} has a label${late}, so there is nothing to train on. ${late === '' ? 'Give a file with labels: --data FILE' : 'Give a later instant: --until DATE'}`)
 }
 
 function splitRule(dataset: Dataset, options: TrainOptions): SplitRule {

@@ -69,7 +69,8 @@ export async function trainCandidate(set: TrainingSet, request: CandidateRequest
   const params = estimator.params(request.params)
   const split = splitRows(set, request.split)
   const test = subset(set, split.test)
-  const { model, metrics: fitMetrics } = await fitCalibrated(estimator, subset(set, split.train), test, { ...request, params }, report)
+  const watch = watchFit(report, params)
+  const { model, metrics: fitMetrics } = await fitCalibrated(estimator, subset(set, split.train), test, { ...request, params }, watch.report)
   const onnx = toOnnx(model)
   const scores = await onnxScores(onnx, test.x, test.names.length)
   const threshold = alertThreshold(scores, test.time, request.alertsPerDay)
@@ -78,6 +79,7 @@ export async function trainCandidate(set: TrainingSet, request: CandidateRequest
     ...decisionsAt(scores, test.y, threshold),
     [ONNX_PARITY]: largestDifference(modelScores(model, test.x), scores),
     ...fitMetrics,
+    ...watch.metrics(),
     test_rows: test.rows,
     test_frauds: fraudsIn(test),
   }
@@ -86,6 +88,18 @@ export async function trainCandidate(set: TrainingSet, request: CandidateRequest
     onnx, signature: signatureOf(set.names), params, metrics, threshold,
     holdout: { rows: split.test, scores, digest: holdoutDigest(test) },
     ...(repeats === undefined ? {} : { importance: await importanceOf({ onnx, gain: model.gain }, test, { seed, repeats, ...(shuffled && { report: shuffled }) }) }),
+  }
+}
+
+/** Hears what a fit reports of its watched, or out-of-bag, rows. What is kept is the best round where the fit stops early, else the last. */
+function watchFit(report: Report, { early_stopping_rounds: patience = 0 }: Params): { report: Report; metrics(): Record<string, number> } {
+  let kept = Number.NaN
+  return {
+    report: (round, value, rounds) => {
+      kept = patience > 0 && kept > value ? kept : value
+      return report(round, value, rounds)
+    },
+    metrics: (): Record<string, number> => (Number.isNaN(kept) ? {} : { watched_average_precision: kept }),
   }
 }
 
