@@ -101,6 +101,8 @@ test.each<[string[], RegExp]>([
   [['datasets', 'fetch', 'kaggle-cc'], /KAGGLE_USERNAME and KAGGLE_KEY/],
   [['produce', '--dataset', 'simulated', '--rate', '-1'], /Expected a number above 0/],
   [['topics', 'list', '--config', 'none.yaml'], /No configuration file at none\.yaml/],
+  [['demo', '--rate', '0'], /--rate.*whole number, 1 or more/],
+  [['demo', '--days', '10'], /10 days leave too little history for 20 live days: give --days at least 50/],
   [['nonsense'], /unknown command 'nonsense'/],
 ])('fd %j', async (args, reason) => {
   expectRefusal(await runFd(join(folder, 'empty'), args), reason)

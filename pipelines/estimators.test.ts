@@ -1,10 +1,12 @@
 import { tmpdir } from 'node:os'
+import type { Command } from 'commander'
 import { expect, test } from 'vitest'
 import { openOnnxModel } from '../serving/onnx-model.ts'
 import { trainCandidate } from '../training/candidate.ts'
 import { estimatorNames, findEstimator } from '../training/catalog.ts'
 import { plantedSet } from '../training/planted-set.ts'
 import { runFd } from './fd-process.ts'
+import { program } from './program.ts'
 import { trainCommand } from './train.ts'
 
 const set = plantedSet({ rows: 1200, features: 4, frauds: 120, missing: 0.1, categories: 6 }, 1)
@@ -22,6 +24,12 @@ test('the help of fd train names every estimator', () => {
   const help = trainCommand().helpInformation().replaceAll(/\s+/g, ' ')
   for (const name of estimatorNames()) expect(help).toContain(name)
   expect(help).toContain('--calibrate <method>')
+})
+
+test('a default is shown as one would type it, an instant as a date', () => {
+  const help = (command: Command): string => [command.helpInformation(), ...command.commands.map((sub) => help(sub as Command))].join('\n')
+  expect(help(program())).toContain('first day (default: 2018-04-01)')
+  expect(help(program())).not.toMatch(/default: \d{13}/)
 })
 
 test('fd estimators lists every parameter with its default, range and meaning, as text and as JSON', async () => {

@@ -50,6 +50,12 @@ test.each(['boosting', 'forest'])('%s gives the same bytes with one thread and w
   expect(Buffer.compare(two.onnx, one.onnx)).toBe(0)
 })
 
+test('watched rows without a fraud are refused, with what to do', async () => {
+  const calm = { ...set, y: set.y.map((label, row) => (row < 4000 ? label : row < 4200 ? 0 : label)) }
+  const request = { ...REQUEST, params: { rounds: 3, watch_share: 0.01 } }
+  await expect(trainCandidate(calm, request, () => true)).rejects.toThrow('No fraud in the watched part (watch_share=0.01). Give a larger watch_share, or a longer training period.')
+})
+
 test('a forest may be as deep as one likes: a depth that no tree reaches is no limit', async () => {
   const fit = (max_depth: number) => trainCandidate(set, { ...REQUEST, estimator: 'forest', params: { trees: 3, max_depth } }, () => true)
   const [free, deep, shallow] = [await fit(0), await fit(100_000), await fit(3)]

@@ -113,17 +113,17 @@ export function partWatched(set: TrainingSet, params: { watch_share: number; ear
   const rows = Int32Array.from({ length: set.rows }, (_, row) => row)
   const first = Math.floor(set.rows * (1 - share))
   const watched = subset(set, rows.subarray(first))
-  requireLabels(watched, `in the watched part (watch_share=${share})`)
+  requireLabels(watched, `in the watched part (watch_share=${share})`, 'Give a larger watch_share, or a longer training period.')
   const fitted = subset(set, rows.subarray(0, first))
   requireLabels(fitted, 'to fit on')
   return { fitted, watched }
 }
 
-/** @throws UserError when `set` has no rows, a label other than 0 and 1, or one class only; `where` ends the sentence. */
-export function requireLabels(set: TrainingSet, where: string): void {
+/** @throws UserError when `set` has no rows, a label other than 0 and 1, or one class only; `where` ends the sentence, `advice` follows it. */
+export function requireLabels(set: TrainingSet, where: string, advice = 'Use a longer training period.'): void {
   const frauds = set.y.reduce((sum, label) => sum + label, 0)
   const stray = set.y.find((label) => label > 1)
   if (stray !== undefined) throw new UserError(`A label is ${stray}; labels are 0 (genuine) and 1 (fraud).`)
   if (frauds > 0 && frauds < set.rows) return
-  throw new UserError(`${set.rows === 0 ? 'No rows' : frauds === 0 ? 'No fraud' : 'Nothing but frauds'} ${where}. Use a longer training period.`)
+  throw new UserError(`${set.rows === 0 ? 'No rows' : frauds === 0 ? 'No fraud' : 'Nothing but frauds'} ${where}. ${advice}`)
 }
