@@ -49,6 +49,12 @@ describe('files', () => {
     expectRefusal(await runFd(folder, ['train', '--dataset', 'kaggle-cc', '--data', file]), /has no column Amount, Class.*It has: Time, V1/)
   })
 
+  test('a filter that leaves no row', async () => {
+    const file = await kaggleFile('known-later.csv', [row({}), row({ Class: 1 }), row({}), row({ Class: 1 })])
+    const ended = await runFd(folder, ['train', '--dataset', 'kaggle-cc', '--data', file, '--until', '2000-01-01'])
+    expectRefusal(ended, /No transaction of .*known-later\.csv has a label that was known by 2000-01-01 00:00:00, so there is nothing to train on\. Give a later instant: --until DATE/)
+  })
+
   test('duplicate ids', async () => {
     const file = join(folder, 'ids.csv')
     await writeFile(file, 'TRANSACTION_ID,TX_DATETIME,CUSTOMER_ID,TERMINAL_ID,TX_AMOUNT,TX_FRAUD\n1,2018-04-01 00:00:00,1,1,5.00,0\n1,2018-04-01 00:00:01,1,1,5.00,0\n')
