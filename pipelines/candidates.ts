@@ -139,7 +139,10 @@ export async function trainCandidateJob(context: Context, data: TrainCandidate, 
       return trainCandidate(await lastSet.set, request, (round, _value, rounds) => {
         report((half * round) / rounds)
         return true
-      }, (done, total) => report(half + (half * done) / total))
+      }, (done, total) => {
+        report(half + (half * done) / total)
+        return true
+      })
     },
   })
 }

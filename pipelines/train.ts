@@ -9,10 +9,11 @@ import type { Registry } from '../registry/registry.ts'
 import type { CalibrationRequest } from '../training/calibration.ts'
 import type { Candidate, CandidateRequest } from '../training/candidate.ts'
 import type { FeatureImportance } from '../training/importance.ts'
+import type { Report } from '../training/progress.ts'
 import type { RunSubject } from '../training/run.ts'
-import { action, dateTime, example, keyValue, positiveNumber, positiveWholeNumber, wholeNumber, type Context } from './command.ts'
+import { action, dateTime, example, keyValue, positiveNumber, positiveWholeNumber, stopSignal, wholeNumber, type Context } from './command.ts'
 import { runBackfill } from './features.ts'
-import { figure, instant, pairs, table, type Progress } from './output.ts'
+import { figure, instant, pairs, table, type Output, type Progress } from './output.ts'
 
 export interface TrainOptions {
   dataset: string
@@ -85,7 +86,7 @@ async function trainCommandAction(context: Context, options: TrainOptions): Prom
     return (await import('./candidates.ts')).trainCandidates(context, options)
   }
   await using registry = await openRegistry(context.config.registry, { now: Date.now, credentials: context.config.mlflow })
-  const trained = await train(context, registry, options)
+  const trained = await train(context, registry, options, stopSignal)
   const { candidate, runId, version } = trained
   context.output.result({ runId, model: options.register, version, params: candidate.params, threshold: candidate.threshold, metrics: candidate.metrics, importance: candidate.importance }, () =>
     [
@@ -107,37 +108,63 @@ export interface Trained {
   version?: number
 }
 
-/** Builds the training set, fits and judges a model, and keeps it as a run, and as a version when `register` names a model. */
-export async function train(context: Context, registry: Registry, options: TrainOptions): Promise<Trained> {
+/**
+ * Builds the training set, fits and judges a model, and keeps it as a run, and as a version when `register` names a model.
+ *
+ * @param listen asked, once there is a run to end, for the signal that ends it as KILLED. Default: none.
+ */
+export async function train(context: Context, registry: Registry, options: TrainOptions, listen: () => AbortSignal = () => new AbortController().signal): Promise<Trained> {
   const [{ trainCandidate }, { logRun }, { findEstimator }] = await Promise.all([import('../training/candidate.ts'), import('../training/run.ts'), import('../training/catalog.ts')])
   // A wrong name is told before minutes of data are read.
   findEstimator(options.model).params(options.param ?? {})
   const subject = await trainingSubject(context, options)
   const { dataset, service, split, calibration } = subject
   const set = await buildTrainingSet(context, dataset, service, split, options)
-  let fit: Progress | undefined
-  let shuffles: Progress | undefined
-  const run = await logRun(registry, {
-    ...subject,
-    model: options.register,
-    estimator: options.model,
-    seed: options.seed,
-    now: Date.now,
-    train: () =>
-      trainCandidate(set, { ...candidateRequest(options), split, ...(calibration && { calibration }) }, (round, value, rounds) => {
-        fit ??= context.output.progress(`fit ${options.model}`, rounds)
-        fit.update(round, Number.isNaN(value) ? '' : `average precision ${figure(value)}`)
-        return true
-      }, (done, total) => {
-        fit?.end()
-        fit = undefined
-        shuffles ??= context.output.progress('shuffle features', total)
-        shuffles.update(done)
-      }),
-  })
-  fit?.end()
-  shuffles?.end()
-  return run
+  const signal = listen()
+  const bars = trainingBars(context.output, options.model)
+  try {
+    const trained = await logRun(registry, {
+      ...subject,
+      model: options.register,
+      estimator: options.model,
+      seed: options.seed,
+      now: Date.now,
+      train: () =>
+        trainCandidate(set, { ...candidateRequest(options), split, ...(calibration && { calibration }) }, (...round) => {
+          bars.fit(...round)
+          return !signal.aborted
+        }, (...shuffle) => {
+          bars.shuffle(...shuffle)
+          return !signal.aborted
+        }),
+    })
+    bars.end()
+    return trained
+  } catch (error) {
+    if (signal.aborted) throw new UserError('Stopped. The run that was under way is kept as KILLED.', { cause: error })
+    throw error
+  }
+}
+
+/** A bar of the fit, and after it one of the shuffles, where there are any. */
+function trainingBars(output: Output, model: string): { fit: (...round: Parameters<Report>) => void; shuffle: (done: number, total: number) => void; end: () => void } {
+  let bar: Progress | undefined
+  let shuffling = false
+  return {
+    fit: (round, value, rounds) => {
+      bar ??= output.progress(`fit ${model}`, rounds)
+      bar.update(round, Number.isNaN(value) ? '' : `average precision ${figure(value)}`)
+    },
+    shuffle: (done, total) => {
+      if (!shuffling) {
+        bar?.end()
+        bar = output.progress('shuffle features', total)
+        shuffling = true
+      }
+      bar?.update(done)
+    },
+    end: () => bar?.end(),
+  }
 }
 
 function candidateRequest({ model, param = {}, seed, alertsPerDay, importance }: TrainOptions): Omit<CandidateRequest, 'split'> {

@@ -154,6 +154,18 @@ test('Ctrl-C takes the jobs back: the runs say so, and no process is left', PATI
   expect(processes.filter((pid) => alive.has(pid))).toEqual([])
 })
 
+test.each([['the fit', 'fit forest', ['trees=2000']], ['the shuffles', 'shuffle features', ['trees=20']]])('Ctrl-C in %s of a single training ends its run as killed', PATIENT, async (_, shown, [param]) => {
+  const home = join(folder, `alone-${shown.split(' ')[0]}`)
+  await using registry = await registryOf(home)
+  const fd = start(home, [...ARGS, '--data', file, '--model', 'forest', '--param', param, '--importance', '500'])
+  await fd.says(shown)
+  fd.child.kill('SIGINT')
+  const { code, stderr, stdout } = await fd.ended
+  expect(stderr).toMatch(/Stopped\. The run that was under way is kept as KILLED\.\n$/)
+  expect([code, stdout]).toEqual([2, ''])
+  expect((await runsOnce(registry, () => true)).map(({ status }) => status)).toEqual(['KILLED'])
+})
+
 test('a candidate that cannot be trained is told with its reason, and the others go on; when none can be, that is an error', PATIENT, async () => {
   const home = join(folder, 'failed')
   const bad = ['--param', 'boosting.early_stopping_rounds=5']

@@ -61,7 +61,7 @@ const CARDS_A_DAY = 100
 /**
  * Splits, fits, exports and judges. What is judged is the ONNX graph, since that is what will serve.
  *
- * @param shuffled is told of every shuffle, when the request asks for importance; the rounds of the fit are over by then.
+ * @param shuffled is told of every shuffle, when the request asks for importance; the rounds of the fit are over by then. False prunes.
  * @throws UserError for a set, split or parameter that does not do; `Pruned` when `report` answers false.
  */
 export async function trainCandidate(set: TrainingSet, request: CandidateRequest, report: Report, shuffled?: Shuffles['report']): Promise<Candidate> {

@@ -59,12 +59,14 @@ test('each shuffle moves the values of one feature among the rows, no other', as
   expect(shown[1]).not.toEqual(shown[2])
 })
 
-test('the same seed gives the same figures, another others; every shuffle is reported', async () => {
+test('the same seed gives the same figures, another others; every shuffle is reported, and may be the last', async () => {
   const set = labelled(200)
   const done: [number, number][] = []
-  const first = await permutationImportance(score, set, { seed: 1, repeats: 2, report: (...told) => void done.push(told) })
+  const first = await permutationImportance(score, set, { seed: 1, repeats: 2, report: (...told) => done.push(told) > 0 })
   expect(await permutationImportance(score, set, { seed: 1, repeats: 2 })).toEqual(first)
   expect(await permutationImportance(score, set, { seed: 2, repeats: 2 })).not.toEqual(first)
+  const pruned = permutationImportance(score, set, { seed: 1, repeats: 2, report: (shuffle) => shuffle < 3 })
+  await expect(pruned).rejects.toMatchObject({ name: 'Pruned', round: 3 })
   expect(done).toEqual([1, 2, 3, 4, 5, 6, 7, 8].map((shuffle) => [shuffle, 8]))
 })
 

@@ -1,6 +1,7 @@
 import { randomStream } from '../datasets/random.ts'
 import type { TrainingSet } from '../features/training-set.ts'
 import { averagePrecision } from './metrics.ts'
+import { Pruned } from './progress.ts'
 
 /** How far the average precision falls when a feature's values are shuffled among the rows: mean and standard deviation over the shuffles. */
 export interface Fall {
@@ -12,8 +13,8 @@ export interface Shuffles {
   seed: number
   /** Of each feature. */
   repeats: number
-  /** Called after each shuffle with how many are done, of `features × repeats`. */
-  report?: (done: number, total: number) => void
+  /** Called after each shuffle with how many are done, of `features × repeats`. False prunes. */
+  report?: (done: number, total: number) => boolean
 }
 
 /**
@@ -23,11 +24,12 @@ export interface Shuffles {
  * as scikit-learn has it: 0 for one.
  *
  * @param score scores of a row-major matrix as wide as `set`; called `features × repeats + 1` times on a matrix used again.
+ * @throws Pruned when `report` answers false.
  */
 export async function permutationImportance(
   score: (x: Float32Array) => Float32Array | Promise<Float32Array>,
   set: Pick<TrainingSet, 'names' | 'x' | 'y'>,
-  { seed, repeats, report = () => {} }: Shuffles,
+  { seed, repeats, report = () => true }: Shuffles,
 ): Promise<Fall[]> {
   const width = set.names.length
   const x = set.x.slice()
@@ -38,7 +40,8 @@ export async function permutationImportance(
     for (let repeat = 0; repeat < repeats; repeat++) {
       shuffleColumn(x, width, feature, seed, repeat)
       falls.push(whole - averagePrecision(await score(x), set.y))
-      report(feature * repeats + falls.length, width * repeats)
+      const done = feature * repeats + falls.length
+      if (!report(done, width * repeats)) throw new Pruned(done, whole)
     }
     importance.push(momentsOf(falls))
     for (let at = feature; at < x.length; at += width) x[at] = set.x[at]

@@ -9,6 +9,7 @@ import type { Registry } from '../registry/registry.ts'
 import type { CalibrationRequest } from './calibration.ts'
 import type { Candidate } from './candidate.ts'
 import { decodeImportance, encodeImportance, type FeatureImportance } from './importance.ts'
+import { Pruned } from './progress.ts'
 
 /** What a run is about, before anything is trained. */
 export interface RunSubject {
@@ -59,7 +60,8 @@ export const RUN_PARAMS = { file: 'dataset.file', split: 'split', until: 'until'
 
 /**
  * Trains within a run of the registry: params before, metrics, card and ONNX folder after, a version of `model` when one is
- * named. A run that fails is kept as FAILED.
+ * named. A run that fails
+ * is kept as FAILED, one whose report answered false as KILLED.
  */
 export async function logRun(registry: Registry, request: RunRequest & { model: string | undefined }): Promise<{ candidate: Candidate; runId: string; version?: number }> {
   const { candidate, runId, source, card } = await trainRun(registry, request)
@@ -88,7 +90,7 @@ export async function trainRun(registry: Registry, request: RunRequest): Promise
     await registry.updateRun(runId, { status: 'FINISHED' })
     return { candidate, runId, source, card }
   } catch (error) {
-    await registry.updateRun(runId, { status: 'FAILED' })
+    await registry.updateRun(runId, { status: error instanceof Pruned ? 'KILLED' : 'FAILED' })
     throw error
   }
 }
