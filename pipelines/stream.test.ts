@@ -114,6 +114,13 @@ test.each<[string[], RegExp]>([
   expect(stderr).toMatch(reason)
 })
 
+test('a stretch without events is sent, and said to be empty', async () => {
+  const { code, stderr, stdout } = await world.try('produce', '--dataset', 'simulated', '--data', world.file, '--from', '2030-01-01', '--json')
+  expect(JSON.parse(stdout)).toMatchObject({ transactions: 0, labels: 0 })
+  expect(stderr).toMatch(/transactions\.parquet has no event in this time\. Change --from and --until, or leave them out\./)
+  expect(code).toBe(0)
+})
+
 test('the archive holds every record of the topic once, with partition and offset, also after it was killed', async () => {
   const archiver = world.start('archive', '--records', '500', '--every', '0')
   await wait(700)
