@@ -43,6 +43,31 @@ test('variables of other programs lead to the same servers; those of fd stand ab
     .toMatchObject({ eventLog: `lmdb:${join(home, 'log')}`, onlineStore: 'redis://s:2', jobQueue: 'local:' })
 })
 
+/** What is wrong with a configuration file of this text. */
+function faultsOf(text: string, env: Record<string, string> = {}): string {
+  const file = join(home, 'faulty.yaml')
+  writeFileSync(file, text)
+  try {
+    loadConfig(file, { FD_HOME: home, ...env })
+  } catch (error) {
+    if (error instanceof UserError) return error.message.replaceAll(file, 'FILE')
+    throw error
+  }
+  return 'none'
+}
+
+test('what is wrong is told by key, variable and value, but credentials are not shown', () => {
+  const told = (...lines: string[]): string => ['Configuration is not valid:', ...lines.map((line) => `  ${line}`), 'Mend FILE or the environment.'].join('\n')
+  expect(faultsOf('', { FD_METRICS_PORT: 'x' })).toBe(told('metrics.port (FD_METRICS_PORT) is "x": expected number'))
+  expect(faultsOf('', { FD_METRICS_PORT: '1.5' })).toBe(told('metrics.port (FD_METRICS_PORT) is "1.5": expected a whole number'))
+  expect(faultsOf('metrics: { port: 70000 }')).toBe(told('metrics.port is 70000: Too big: expected number to be <=65535'))
+  expect(faultsOf('scorer: { group: 5 }\nmlflow: { password: 123 }\nother: 1')).toBe(told('scorer.group is 5: expected string', 'mlflow.password: expected string', 'Unrecognized key: "other"'))
+  expect(faultsOf('- 1')).toBe('FILE holds [1], not keys with values. Write for example: home: .fd')
+  expect(faultsOf('text')).toMatch(/^FILE holds "text", not keys with values/)
+  expect(faultsOf('a: [')).toMatch(/^FILE is not YAML/)
+  expect(faultsOf('# nothing')).toBe('none')
+})
+
 test.each([
   ['redis://:p%40@h:1/0', 'redis://***@h:1/0'],
   ['kafka://u:p@a:1,b:2?sasl=plain', 'kafka://***@a:1,b:2?sasl=plain'],

@@ -118,6 +118,9 @@ const ENVIRONMENT: Record<string, [keyof Config] | ['kaggle', keyof Config['kagg
   AWS_REGION: ['s3', 'region'],
 }
 
+/** Keys under which credentials stand. */
+const SECRET = new Set<string>(['tokenKey', 'kaggle', 'mlflow', 's3'] satisfies (keyof Config)[])
+
 /** Folder under `home` in which an embedded driver lives when its URL names none. */
 const FOLDERS = { eventLog: 'log', onlineStore: 'online', registry: 'registry', lake: 'lake' } as const
 const embedded = Object.keys(FOLDERS) as (keyof typeof FOLDERS)[]
@@ -152,8 +155,17 @@ export function readConfig(file?: string, env: Variables = process.env): Config 
     merged[key] = inner === undefined ? value : { ...(merged[key] as object), [inner]: value }
   }
   const result = schema.safeParse(merged)
-  if (!result.success) throw new UserError(`Configuration is not valid:\n${z.prettifyError(result.error)}\nMend ${file ?? 'configs/local.yaml'} or the environment.`)
+  if (!result.success) throw new UserError(`Configuration is not valid:\n${result.error.issues.map((issue) => faultLine(issue, merged, env)).join('\n')}\nMend ${file ?? 'configs/local.yaml'} or the environment.`)
   return complete(result.data)
+}
+
+/** Which key, from which variable where it came from one, has which value, and what is wrong with it. Credentials are not shown. */
+function faultLine({ path, message }: z.core.$ZodIssue, merged: Record<string, unknown>, env: Variables): string {
+  const key = path.join('.')
+  const variable = Object.entries(ENVIRONMENT).find(([name, place]) => place.join('.') === key && env[name] !== undefined && env[name] !== '')?.[0]
+  const value = path.reduce<unknown>((inside, step) => (inside as Record<PropertyKey, unknown> | undefined)?.[step], merged)
+  const shown = path.length === 0 || SECRET.has(String(path[0])) || typeof value === 'object' ? '' : ` is ${JSON.stringify(value)}`
+  return `  ${key}${variable === undefined ? '' : ` (${variable})`}${shown}${key === '' ? '' : ': '}${message.replace(/^Invalid input: /, '').replace(/, received \w+$/, '').replace(/expected int$/, 'expected a whole number')}`
 }
 
 /** The same configuration in another home: everything embedded that has no place of its own moves along. */
@@ -184,8 +196,14 @@ function readConfigFile(file: string | undefined): Record<string, unknown> {
     if (file === undefined) return {}
     throw new UserError(`No configuration file at ${path}. Leave out --config to use the embedded default.`)
   }
+  const document = parseYaml(path) ?? {}
+  if (typeof document === 'object' && !Array.isArray(document)) return document as Record<string, unknown>
+  throw new UserError(`${path} holds ${JSON.stringify(document)}, not keys with values. Write for example: home: .fd`)
+}
+
+function parseYaml(path: string): unknown {
   try {
-    return (parse(readFileSync(path, 'utf8')) as Record<string, unknown> | null) ?? {}
+    return parse(readFileSync(path, 'utf8'))
   } catch (error) {
     throw new UserError(`${path} is not YAML: ${errorMessage(error)}`, { cause: error })
   }

@@ -21,7 +21,8 @@ const LONGEST_TEXT = 256
 const LARGEST_AMOUNT = 2 ** 53 / 1_000_000
 
 /** What is wrong with a record, in the few words that can be counted by. */
-export type RejectionKind = 'not_json' | 'missing_field' | 'wrong_value' | 'newer_schema'
+export const REJECTION_KINDS = ['not_json', 'missing_field', 'wrong_value', 'newer_schema'] as const
+export type RejectionKind = (typeof REJECTION_KINDS)[number]
 
 /** A record that is no event of the schema. */
 export interface Rejection {

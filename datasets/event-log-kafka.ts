@@ -5,6 +5,7 @@ import { KafkaCluster } from './kafka-cluster.ts'
 import { PartitionFeed } from './kafka-feed.ts'
 import { parseKafkaUrl } from './kafka-location.ts'
 import { joinKafkaGroup } from './kafka-member.ts'
+import { checkLogName } from './log-name.ts'
 import { newIdentity, partitionRecords, SequencedWriter } from './kafka-producer.ts'
 import { checkPartitionNumber, kafkaTopics, type KafkaTopics } from './kafka-topics.ts'
 
@@ -36,6 +37,7 @@ export function openKafkaEventLog(url: string, tell: Tell): EventLog {
     append,
     read: (name, partition, options) => readRecords(cluster, topics, { name, partition, lane: `reader ${lanes++}`, ...options }),
     async join(group, topic, share = {}) {
+      checkLogName(group, cluster.location.prefix)
       const member = await joinKafkaGroup({ cluster, topics, group, topic, lane: `member ${lanes++}` }, share)
       members.add(member)
       return member

@@ -3,6 +3,7 @@ import { UserError } from '../configs/user-error.ts'
 import type { CatalogEntry } from './topic-catalog.ts'
 import type { EventLog, GroupMember, NewRecord, ReadOptions, RecordBatch, Topic } from './event-log.ts'
 import { joinGroup } from './group-member.ts'
+import { checkLogName } from './log-name.ts'
 import { partitionReader } from './partition-reader.ts'
 import { endOffset, startOffset } from './partition.ts'
 import { checkPartition, openTopicStore, type TopicStore } from './topic-store.ts'
@@ -40,6 +41,7 @@ export function openLmdbEventLog(url: string): EventLog {
     append: async (name, records) => appendRecords(store, name, records),
     read: (name, partition, options) => readRecords(store, name, partition, options),
     async join(group, topic, share = {}) {
+      checkLogName(group)
       const { partitions } = store.require(topic)
       const member = await joinGroup(store, { groups: store.shared.database('groups'), group, topic, partitions }, session, share)
       members.push(member)

@@ -172,7 +172,7 @@ function recordTests(harness: LogHarness): void {
       { name: 'a', partitions: 1, ends: [3] },
       { name: 'b', partitions: 2, ends: [0, 0] },
     ])
-    await expect(log.topic('c')).rejects.toThrow(/No topic "c".*a, b/)
+    for (const name of ['c', '', 'x'.repeat(5000)]) await expect(log.topic(name)).rejects.toThrow(new RegExp(`No topic "${name}".*a, b`))
     await expect(readAll(log, 'c')).rejects.toThrow(UserError)
     await expect(readAll(log, 'b', 2)).rejects.toThrow(/no partition 2/)
     expect(await readAll(log, 'b', 1)).toEqual([])
@@ -347,6 +347,7 @@ function groupTests(harness: LogHarness): void {
   test('a group of an unknown topic is an error', async () => {
     await using log = await openEventLog(harness.fresh())
     await expect(log.join('g', 'in')).rejects.toThrow(/No topic "in"/)
+    for (const group of ['', 'a/b c', 'x'.repeat(250)]) await expect(log.join(group, 'in')).rejects.toThrow(/cannot be the name of a topic or group/)
   })
 
   test('an owner that was replaced writes nothing any more', async () => {

@@ -41,6 +41,8 @@ export interface EventLog extends AsyncDisposable {
   /**
    * Joins `group`, whose members divide the partitions of `topic` among them. Resolves when this one's first share is
    * known; it may be empty, when there are more members than partitions, or until others have given up what is due to it.
+   *
+   * @throws UserError when there is no such topic, or a group cannot have this name.
    */
   join(group: string, topic: string, share?: ShareListener): Promise<GroupMember>
 }

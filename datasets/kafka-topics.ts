@@ -3,6 +3,7 @@ import { UserError } from '../configs/user-error.ts'
 import type { Topic, TopicSettings } from './event-log.ts'
 import type { KafkaCluster } from './kafka-cluster.ts'
 import { kafkaErrors } from './kafka-error.ts'
+import { checkLogName, isLogName } from './log-name.ts'
 import { SECOND } from './transaction.ts'
 
 /** Topics of a log on a cluster, by their names without the log's prefix. */
@@ -17,7 +18,6 @@ export interface KafkaTopics {
   offsets(name: string, partitions: number[]): Promise<{ start: number; end: number }[]>
 }
 
-const LEGAL_NAME = /^[A-Za-z0-9._-]{1,249}$/
 const TOPIC = ConfigResourceTypes.TOPIC
 const OLDEST = -2n
 const NEWEST = -1n
@@ -34,11 +34,11 @@ export function kafkaTopics(cluster: KafkaCluster): KafkaTopics {
   const { prefix } = cluster.location
   const topics: KafkaTopics = {
     async ensure(name, settings = {}) {
-      checkName(prefix, name)
+      checkLogName(name, prefix)
       if ((await cluster.leaders(prefix + name)) === undefined) await create(cluster, prefix + name, settings)
     },
     async require(name) {
-      const found = LEGAL_NAME.test(name) ? await cluster.leaders(prefix + name) : undefined
+      const found = isLogName(name, prefix) ? await cluster.leaders(prefix + name) : undefined
       if (found !== undefined) return found.length
       const known = (await names(cluster)).join(', ')
       throw new UserError(`No topic "${name}". ${known === '' ? 'There is none yet; fill one with: fd produce' : `Topics: ${known}`}.`)
@@ -61,11 +61,6 @@ export function kafkaTopics(cluster: KafkaCluster): KafkaTopics {
     },
   }
   return topics
-}
-
-function checkName(prefix: string, name: string): void {
-  if (LEGAL_NAME.test(prefix + name) && LEGAL_NAME.test(name) && prefix + name !== '.' && prefix + name !== '..' && name !== '.' && name !== '..') return
-  throw new UserError(`"${name}" cannot be the name of a topic or group: use at most ${249 - prefix.length} letters, digits, dots, underscores and hyphens.`)
 }
 
 async function create(cluster: KafkaCluster, topic: string, { partitions = 1, retention }: Partial<TopicSettings>): Promise<void> {

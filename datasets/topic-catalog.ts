@@ -1,6 +1,7 @@
 import { refuseNewer } from '../configs/format.ts'
 import { UserError } from '../configs/user-error.ts'
 import type { TopicSettings } from './event-log.ts'
+import { checkLogName, isLogName } from './log-name.ts'
 import type { Volume } from './volume.ts'
 
 /**
@@ -28,8 +29,6 @@ export interface Catalog {
 /** Of the log as a whole: how topics, groups and their blocks lie. Every use of a topic reads its entry first. */
 const FORM = 1
 
-const LEGAL_NAME = /^[A-Za-z0-9._-]{1,249}$/
-
 /** The catalog in the shared volume. */
 export function openCatalog(shared: Volume): Catalog {
   const topics = shared.database('topics')
@@ -41,7 +40,8 @@ export function openCatalog(shared: Volume): Catalog {
     return { name, ...entry }
   }
   const write = ({ name, ...rest }: CatalogEntry): void => void topics.put(Buffer.from(name), Buffer.from(JSON.stringify({ ...rest, form: FORM })))
-  const find = (name: string): CatalogEntry | undefined => shared.environment.read(() => read(name))
+  // LMDB takes no empty and no long key.
+  const find = (name: string): CatalogEntry | undefined => (isLogName(name) ? shared.environment.read(() => read(name)) : undefined)
   const change = (name: string, settings: Partial<TopicSettings>, home: Home | undefined): CatalogEntry => {
     const fresh = newEntry(name, settings)
     return shared.write(() => {
@@ -64,8 +64,8 @@ export function openCatalog(shared: Volume): Catalog {
 }
 
 function checked(name: string): string {
-  if (LEGAL_NAME.test(name) && name !== '.' && name !== '..') return name
-  throw new UserError(`"${name}" cannot be the name of a topic or group: use at most 249 letters, digits, dots, underscores and hyphens.`)
+  checkLogName(name)
+  return name
 }
 
 function newEntry(name: string, { partitions = 1, retention }: Partial<TopicSettings>): CatalogEntry {

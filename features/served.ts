@@ -81,6 +81,15 @@ export async function servedFeatures(log: EventLog, topic: string, group: string
   }
 }
 
+/** The groups that have predictions in the topic, by name. */
+export async function servedGroups(log: EventLog, topic: string): Promise<string[]> {
+  const groups = new Set<string>()
+  for await (const batch of allRecords(log, topic)) {
+    for (let i = 0; i < batch.size; i++) groups.add(parsePrediction(batch.bytes.toString('utf8', batch.valueStart[i], batch.valueEnd[i]), topic, batch.offsets[i]).group)
+  }
+  return [...groups].toSorted()
+}
+
 /** Reads which records of the input have come to the topic of a later stage. */
 export async function passedOn(log: EventLog, topic: string): Promise<Placed> {
   const places = newPlaces()

@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { action, example, stopSignal, wallClock, wholeNumber, type Context } from './command.ts'
+import { action, example, positiveWholeNumber, stopSignal, wallClock, wholeNumber, type Context } from './command.ts'
 import { count } from './output.ts'
 import { readyInput } from './input-topic.ts'
 import { openLog } from './parts.ts'
@@ -16,7 +16,7 @@ export function archiveCommand(): Command {
     new Command('archive')
       .description('copy a topic into the lake as Parquet, partition and offset kept, every record once')
       .option('--topic <topic>', 'topic to copy', 'transactions')
-      .option('--records <n>', 'most records in a file', wholeNumber, 100_000)
+      .option('--records <n>', 'most records in a file', positiveWholeNumber, 100_000)
       .option('--every <seconds>', 'longest time a record waits for its file', wholeNumber, 60)
       .option('--until-idle', 'end when the whole topic is in the lake'),
     'fd archive --until-idle',
@@ -29,6 +29,7 @@ async function run(context: Context, options: ArchiveCommandOptions): Promise<vo
   await using log = await openLog(context)
   await using lake = await openLake(config.lake, config.s3)
   if (options.topic === 'transactions') await readyInput(log, config)
+  else await log.topic(options.topic)
   const progress = output.progress('archived')
   let records = 0
   await archive({ log, lake }, {

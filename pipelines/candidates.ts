@@ -7,7 +7,7 @@ import { stopSignal, type Context } from './command.ts'
 import { openQueue, runJobs } from './job-run.ts'
 import { referenceTo, resolveReferences, trainCandidateKind, type TrainCandidate } from './jobs.ts'
 import { figure, pairs, table } from './output.ts'
-import { buildTrainingSet, trainingSubject, type TrainOptions } from './train.ts'
+import { buildTrainingSet, importanceTable, trainingSubject, type TrainOptions } from './train.ts'
 
 /** What is tried: an estimator, its own parameters, a seed. */
 export interface CandidatePlan {
@@ -20,18 +20,20 @@ export interface CandidatePlan {
 type Outcome = CandidatePlan & ({ state: 'complete'; run: Run } | { state: 'fail'; error: string })
 
 /**
- * The candidates that options ask for: each model with each seed, models first. A parameter for one model stands above one for all.
+ * The candidates that options ask for: each model with each seed, models first. A parameter `MODEL.NAME` is for that model and stands above
+ * one for all; a name may have a dot of its own (`monotone.tx_amount`).
  *
  * @throws UserError for an unknown estimator or parameter, before anything is computed.
  */
 export async function candidatePlans({ model, param = {}, seed, seeds = 1 }: Pick<TrainOptions, 'model' | 'param' | 'seed' | 'seeds'>): Promise<CandidatePlan[]> {
-  const { findEstimator } = await import('../training/catalog.ts')
+  const { estimatorNames, findEstimator } = await import('../training/catalog.ts')
+  const modelOf = (name: string): string | undefined => estimatorNames().find((estimator) => name.startsWith(`${estimator}.`))
   const models = [...new Set(model.split(',').map((name) => name.trim()))]
-  const stray = Object.keys(param).find((name) => name.includes('.') && !models.includes(name.slice(0, name.indexOf('.'))))
+  const stray = Object.keys(param).find((name) => !models.includes(modelOf(name) ?? models[0]))
   if (stray !== undefined) throw new UserError(`--param ${stray}=${param[stray]} is for a model that is not trained. Models: ${models.join(', ')}`)
   return models.flatMap((estimator) => {
-    const forAll = Object.entries(param).filter(([name]) => !name.includes('.'))
-    const own = Object.entries(param).flatMap(([name, value]) => (name.startsWith(`${estimator}.`) ? [[name.slice(estimator.length + 1), value] as const] : []))
+    const forAll = Object.entries(param).filter(([name]) => modelOf(name) === undefined)
+    const own = Object.entries(param).flatMap(([name, value]) => (modelOf(name) === estimator ? [[name.slice(estimator.length + 1), value] as const] : []))
     const params = Object.fromEntries([...forAll, ...own])
     findEstimator(estimator).params(params)
     return Array.from({ length: seeds }, (_, n) => ({ estimator, params, seed: seed + n }))
@@ -52,7 +54,7 @@ export async function trainCandidates(context: Context, options: TrainOptions): 
   try {
     const settled = await runJobs(context, queue, {
       kind: trainCandidateKind,
-      jobs: await candidateJobs(plans, subject, parent, options.alertsPerDay),
+      jobs: await candidateJobs(plans, subject, parent, options),
       workers,
       configFile: options.config,
       label: `train ${plans.length} ${plans.length === 1 ? 'candidate' : 'candidates'}`,
@@ -69,10 +71,10 @@ export async function trainCandidates(context: Context, options: TrainOptions): 
   await report(context, registry, options, { ...trained, parent, by: subject.by })
 }
 
-async function candidateJobs(plans: CandidatePlan[], subject: RunSubject, parent: Run, alertsPerDay: number): Promise<{ id: string; data: TrainCandidate }[]> {
+async function candidateJobs(plans: CandidatePlan[], subject: RunSubject, parent: Run, { alertsPerDay, importance }: TrainOptions): Promise<{ id: string; data: TrainCandidate }[]> {
   const { experiment, split, sort, until, calibration, codeVersion, by } = subject
   const references = await referenceTo(subject.dataset, subject.service)
-  const shared = { ...references, parentRunId: parent.runId, experiment, split, sort, ...(until === undefined ? {} : { until }), ...(calibration && { calibration }), codeVersion, by, alertsPerDay }
+  const shared = { ...references, parentRunId: parent.runId, experiment, split, sort, ...(until === undefined ? {} : { until }), ...(calibration && { calibration }), ...(importance === undefined ? {} : { importance }), codeVersion, by, alertsPerDay }
   return plans.map((plan, candidate) => ({ id: `${parent.runId}-${candidate}`, data: { ...shared, ...plan, candidate } }))
 }
 
@@ -89,8 +91,9 @@ async function outcomesOf(registry: Registry, plans: CandidatePlan[], settled: P
 }
 
 async function report({ output }: Context, registry: Registry, options: TrainOptions, { parent, outcomes, best, by }: { parent: Run; outcomes: Outcome[]; best: Run; by: string }): Promise<void> {
-  const { registerRun } = await import('../training/run.ts')
+  const { readImportance, registerRun } = await import('../training/run.ts')
   const version = options.register === undefined ? undefined : (await registerRun(registry, best.runId, { name: options.register, by, now: Date.now() })).version
+  const importance = options.importance === undefined ? undefined : await readImportance(registry, best.runId)
   const value = (outcome: Outcome): number => (outcome.state === 'complete' ? (outcome.run.metrics['average_precision'] ?? Number.NaN) : -Infinity)
   const ranked = outcomes.toSorted((a, b) => value(b) - value(a))
   const rows = ranked.map((outcome) => {
@@ -99,10 +102,11 @@ async function report({ output }: Context, registry: Registry, options: TrainOpt
       ? { model: estimator, seed, state: outcome.state, runId: outcome.run.runId, metrics: outcome.run.metrics }
       : { model: estimator, seed, state: outcome.state, error: outcome.error }
   })
-  output.result({ parentRunId: parent.runId, candidates: rows, best: best.runId, model: options.register, version }, () => [
+  output.result({ parentRunId: parent.runId, candidates: rows, best: best.runId, importance, model: options.register, version }, () => [
     table(['model', 'seed', 'average precision', 'ROC AUC', 'run'], rows.map((row) =>
       row.state === 'complete' ? [row.model, String(row.seed), figure(row.metrics['average_precision']), figure(row.metrics['roc_auc']), row.runId] : [row.model, String(row.seed), 'failed', '', row.error])),
     pairs([['parent run', parent.runId], ['best', best.runId], ...(version === undefined ? [] : [['registered', `${options.register} version ${version}`] as [string, string]])]),
+    ...(importance === undefined ? [] : [importanceTable(importance)]),
     version === undefined ? 'To use the best, register it: add --register NAME' : `To let it decide: fd models promote ${options.register} ${version}`,
   ].join('\n\n'))
 }
@@ -120,7 +124,9 @@ export async function trainCandidateJob(context: Context, data: TrainCandidate, 
   const finished = await finishedRun(registry, (await parentOf(registry, data)).experimentId, place)
   if (finished !== undefined) return { runId: finished }
   const { dataset, service } = await resolveReferences(context, data)
-  const { split, seed, estimator, params, alertsPerDay, until, calibration, sort } = data
+  const { split, seed, estimator, params, alertsPerDay, until, calibration, importance, sort } = data
+  // Of the bar of a job that also shuffles, the fit is the first half.
+  const half = importance === undefined ? 1 : 0.5
   return await trainRun(registry, {
     ...data,
     dataset, service, until, calibration,
@@ -129,8 +135,12 @@ export async function trainCandidateJob(context: Context, data: TrainCandidate, 
     train: async () => {
       const key = JSON.stringify([data.dataset, data.service, split, until, sort])
       if (lastSet?.key !== key) lastSet = { key, set: buildTrainingSet(context, dataset, service, split, { sort, ...(until === undefined ? {} : { until }) }) }
-      return trainCandidate(await lastSet.set, { estimator, params, split, seed, alertsPerDay, ...(calibration && { calibration }) }, (round, _value, rounds) => {
-        report(round / rounds)
+      const request = { estimator, params, split, seed, alertsPerDay, ...(calibration && { calibration }), ...(importance === undefined ? {} : { importance }) }
+      return trainCandidate(await lastSet.set, request, (round, _value, rounds) => {
+        report((half * round) / rounds)
+        return true
+      }, (done, total) => {
+        report(half + (half * done) / total)
         return true
       })
     },

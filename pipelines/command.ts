@@ -26,8 +26,14 @@ export function example(command: Command, ...lines: string[]): Command {
 }
 
 export function wholeNumber(text: string): number {
-  const value = Number(text)
+  const value = exact(Number(text))
   if (!Number.isInteger(value) || value < 0 || text.trim() === '') throw new InvalidArgumentError('Expected a whole number, 0 or more.')
+  return value
+}
+
+/** Beyond 2^53 whole numbers are rounded: two that differ would be one, as seeds too. */
+function exact(value: number): number {
+  if (Math.abs(value) > Number.MAX_SAFE_INTEGER) throw new InvalidArgumentError(`Expected a whole number, at most ${Number.MAX_SAFE_INTEGER}.`)
   return value
 }
 
@@ -39,7 +45,7 @@ export function portNumber(text: string): number {
 }
 
 export function positiveWholeNumber(text: string): number {
-  const value = Number(text)
+  const value = exact(Number(text))
   if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('Expected a whole number, 1 or more.')
   return value
 }

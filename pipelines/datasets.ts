@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { UserError } from '../configs/user-error.ts'
 import { action, dateTime, example, wholeNumber, type Context } from './command.ts'
 import { count, pairs, table } from './output.ts'
@@ -21,7 +21,7 @@ export function datasetsCommand(): Command {
         .option('--terminals <n>', 'terminals', wholeNumber, 10000)
         .option('--days <n>', 'days', wholeNumber, 183)
         .option('--seed <n>', 'the same seed gives the same transactions', wholeNumber, 0)
-        .option('--start <date>', 'first day', dateTime, Date.UTC(2018, 3, 1))
+        .addOption(new Option('--start <date>', 'first day').argParser(dateTime).default(Date.UTC(2018, 3, 1), '2018-04-01'))
         .option('--out <file>', 'Parquet file (default: where --dataset simulated looks)'),
       'fd datasets simulate --customers 1000 --terminals 2000 --days 90 --seed 7 --out transactions.parquet',
     ).action(action(simulate)),

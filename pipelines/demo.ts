@@ -6,7 +6,7 @@ import { UserError } from '../configs/user-error.ts'
 import type { Dataset } from '../datasets/dataset.ts'
 import type { ParityReport } from '../features/parity.ts'
 import type { Registry } from '../registry/registry.ts'
-import { action, example, wallClock, wholeNumber, type Context } from './command.ts'
+import { action, example, positiveWholeNumber, wallClock, wholeNumber, type Context } from './command.ts'
 import { alertsAgainstTruth, closing } from './demo-report.ts'
 import { openLiveView, type LiveView } from './demo-view.ts'
 import { runFd } from './fd-process.ts'
@@ -37,11 +37,11 @@ export function demoCommand(): Command {
   return example(
     new Command('demo')
       .description('the whole job in under a minute, with no server: simulate, backfill, train, promote, score a live stream, verify')
-      .option('--customers <n>', 'customers', wholeNumber, 2000)
-      .option('--terminals <n>', 'terminals', wholeNumber, 4000)
-      .option('--days <n>', 'days of history and live stream together', wholeNumber, 120)
-      .option('--live-days <n>', 'days at the end that arrive live', wholeNumber, 20)
-      .option('--rate <tps>', 'events a second of the live stream', wholeNumber, 3000)
+      .option('--customers <n>', 'customers', positiveWholeNumber, 2000)
+      .option('--terminals <n>', 'terminals', positiveWholeNumber, 4000)
+      .option('--days <n>', 'days of history and live stream together', positiveWholeNumber, 120)
+      .option('--live-days <n>', 'days at the end that arrive live', positiveWholeNumber, 20)
+      .option('--rate <tps>', 'events a second of the live stream', positiveWholeNumber, 3000)
       .option('--seed <n>', 'seed of simulation and training', wholeNumber, 42),
     'fd demo',
     'fd demo --customers 5000 --terminals 10000 --days 183',

@@ -34,6 +34,8 @@ describe('files', () => {
   test.each<[string, string[], RegExp]>([
     ['text in a number', [row({}), row({ V3: 'abc' })], /line 3, column V3: "abc" is not a number.*\n/],
     ['a label that is none', [row({ Class: 2 })], /line 2, column Class: "2"/],
+    ['a label NaN', [row({}), row({ Class: 'NaN' })], /line 3, column Class: "NaN" is not a label: 0 \(genuine\) or 1 \(fraud\)/],
+    ['a label missing', [row({}), row({ Class: '' })], /line 3, column Class: "" is not a label/],
     ['time that goes back', [row({ Time: 5 }), row({ Time: 4 })], /line 3, column Time: time goes back.*\nAdd --sort/],
     ['no rows', [], /has columns but no rows/],
     ['one class', [row({}), row({ Time: 2 }), row({ Time: 3 }), row({ Time: 4 })], /has no fraud among/],
@@ -45,6 +47,12 @@ describe('files', () => {
   test('a column missing', async () => {
     const file = await kaggleFile('columns.csv', [], HEADER.slice(0, 20))
     expectRefusal(await runFd(folder, ['train', '--dataset', 'kaggle-cc', '--data', file]), /has no column Amount, Class.*It has: Time, V1/)
+  })
+
+  test('a filter that leaves no row', async () => {
+    const file = await kaggleFile('known-later.csv', [row({}), row({ Class: 1 }), row({}), row({ Class: 1 })])
+    const ended = await runFd(folder, ['train', '--dataset', 'kaggle-cc', '--data', file, '--until', '2000-01-01'])
+    expectRefusal(ended, /No transaction of .*known-later\.csv has a label that was known by 2000-01-01 00:00:00, so there is nothing to train on\. Give a later instant: --until DATE/)
   })
 
   test('duplicate ids', async () => {
@@ -66,6 +74,13 @@ test.each<[string[], RegExp]>([
   [['train'], /required option '--dataset <name>'[^]*--help/],
   [['train', '--dataset', 'kaggle-cc-synthetic', '--model', 'svm'], /No estimator "svm"\. Use --model boosting or --model forest/],
   [['train', '--dataset', 'kaggle-cc-synthetic', '--param', 'foo=1'], /has no parameter "foo"\. It has: rounds=/],
+  [['train', '--dataset', 'kaggle-cc-synthetic', '--param', 'max_depth=99'], /max_depth=99 is no whole number from 0 to 32/],
+  [['train', '--dataset', 'kaggle-cc-synthetic', '--param', 'rounds'], /argument 'rounds' is invalid\. Expected NAME=VALUE/],
+  [['train', '--dataset', 'kaggle-cc-synthetic', '--seed', '1e99'], /Expected a whole number, at most 9007199254740991/],
+  [['train', '--dataset', 'kaggle-cc-synthetic', '--register', 'a/b'], /Model name "a\/b" must have.*Use for example: card-fraud/],
+  [['train', '--dataset', 'kaggle-cc-synthetic', '--calibration-share', '0.3'], /Add: --calibrate isotonic/],
+  [['train', '--dataset', 'kaggle-cc-synthetic', '--calibrate', 'sigmoid'], /Allowed choices are isotonic, platt/],
+  [['train', '--dataset', 'kaggle-cc-synthetic', '--importance', 'some'], /argument 'some' is invalid\. Expected a whole number, 1 or more/],
   [['train', '--dataset', 'kaggle-cc-synthetic', '--workers', 'abc'], /--workers.*"?'?abc.*whole number/],
   [['train', '--dataset', 'kaggle-cc-synthetic', '--workers', '0'], /--workers 0 leaves the jobs to others.*local.*FD_JOB_QUEUE=redis/],
   [['train', '--dataset', 'kaggle-cc-synthetic', '--model', 'boosting,svm'], /No estimator "svm"/],
@@ -77,15 +92,23 @@ test.each<[string[], RegExp]>([
   [['job-process'], /started by a worker\. Run: fd worker/],
   [['features', 'get', '--service', 'x', '--entity', 'customer=1'], /No feature service "x"\. There are: card-fraud/],
   [['features', 'get', '--service', 'card-fraud', '--entity', 'customer=1'], /has no customer 1 .*fd features backfill/],
+  [['features', 'get', '--service', 'card-fraud', '--entity', 'customer'], /"customer" is not ENTITY=KEY\. For example: --entity customer=42/],
+  [['features', 'get', '--service', 'card-fraud', '--entity', 'customer='], /"customer=" is not ENTITY=KEY/],
+  [['features', 'verify', '--from', 'x'], /argument 'x' is invalid\. Expected a whole number, 0 or more/],
+  [['archive', '--topic', 'nothing'], /No topic "nothing"\. There is none yet; fill one with: fd produce/],
+  [['archive', '--records', '0'], /whole number, 1 or more/],
   [['features', 'backfill', '--dataset', 'simulated'], /--out FILE\.parquet, --online/],
   [['models', 'describe', 'card-fraud@champion'], /No registered model "card-fraud".*fd train/],
   [['models', 'promote', 'card-fraud', 'one'], /Expected a whole number/],
   [['models', 'promote', 'card-fraud', '1', '--margin', 'some'], /Expected a number from 0 to 1/],
   [['score'], /No registered model "card-fraud".*fd train/],
   [['topics', 'read', 'nothing'], /No topic "nothing"/],
+  [['topics', 'read', ''], /No topic ""/],
   [['datasets', 'fetch', 'kaggle-cc'], /KAGGLE_USERNAME and KAGGLE_KEY/],
   [['produce', '--dataset', 'simulated', '--rate', '-1'], /Expected a number above 0/],
   [['topics', 'list', '--config', 'none.yaml'], /No configuration file at none\.yaml/],
+  [['demo', '--rate', '0'], /--rate.*whole number, 1 or more/],
+  [['demo', '--days', '10'], /10 days leave too little history for 20 live days: give --days at least 50/],
   [['nonsense'], /unknown command 'nonsense'/],
 ])('fd %j', async (args, reason) => {
   expectRefusal(await runFd(join(folder, 'empty'), args), reason)

@@ -1,10 +1,12 @@
 import { tmpdir } from 'node:os'
+import type { Command } from 'commander'
 import { expect, test } from 'vitest'
 import { openOnnxModel } from '../serving/onnx-model.ts'
 import { trainCandidate } from '../training/candidate.ts'
 import { estimatorNames, findEstimator } from '../training/catalog.ts'
 import { plantedSet } from '../training/planted-set.ts'
 import { runFd } from './fd-process.ts'
+import { program } from './program.ts'
 import { trainCommand } from './train.ts'
 
 const set = plantedSet({ rows: 1200, features: 4, frauds: 120, missing: 0.1, categories: 6 }, 1)
@@ -24,14 +26,20 @@ test('the help of fd train names every estimator', () => {
   expect(help).toContain('--calibrate <method>')
 })
 
-test('fd estimators lists every parameter with its default and meaning, as text and as JSON', async () => {
+test('a default is shown as one would type it, an instant as a date', () => {
+  const help = (command: Command): string => [command.helpInformation(), ...command.commands.map((sub) => help(sub as Command))].join('\n')
+  expect(help(program())).toContain('first day (default: 2018-04-01)')
+  expect(help(program())).not.toMatch(/default: \d{13}/)
+})
+
+test('fd estimators lists every parameter with its default, range and meaning, as text and as JSON', async () => {
   const [text, json] = await Promise.all([runFd(tmpdir(), ['estimators']), runFd(tmpdir(), ['estimators', '--json'])])
   const listed = JSON.parse(json.stdout) as { name: string; parameters: object[] }[]
   expect(listed.map(({ name }) => name)).toEqual(estimatorNames())
   for (const { name, parameters } of listed) {
     expect(parameters).toEqual(findEstimator(name).parameters)
     const lines = text.stdout.split('\n')
-    for (const { name: parameter, description } of findEstimator(name).parameters) expect(lines.some((line) => line.startsWith(`${parameter} `) && line.endsWith(`  ${description}`))).toBe(true)
+    for (const { name: parameter, range, description } of findEstimator(name).parameters) expect(lines.some((line) => line.startsWith(`${parameter} `) && line.includes(`  ${range}  `) && line.endsWith(`  ${description}`))).toBe(true)
   }
 })
 

@@ -18,8 +18,8 @@ async function listEstimators({ output }: Context, _options: object, name?: stri
     () =>
       estimators
         .map(({ name: estimator, description, parameters }) => {
-          const rows = parameters.map((one) => [one.name, one.default, one.description])
-          return `${estimator}: ${description}\n${table(['parameter', 'default', 'meaning'], rows)}`
+          const rows = parameters.map((one) => [one.name, one.default, one.range, one.description])
+          return `${estimator}: ${description}\n${table(['parameter', 'default', 'range', 'meaning'], rows)}`
         })
         .join('\n\n'),
   )

@@ -158,7 +158,7 @@ async function get(context: Context, options: { service: string; entity: string;
   ])
   const service = featureService(options.service)
   const equals = options.entity.indexOf('=')
-  if (equals <= 0) throw new UserError(`"${options.entity}" is not ENTITY=KEY. For example: --entity customer=42`)
+  if (equals <= 0 || equals === options.entity.length - 1) throw new UserError(`"${options.entity}" is not ENTITY=KEY. For example: --entity customer=42`)
   const [entity, key] = [options.entity.slice(0, equals), options.entity.slice(equals + 1)]
   await using log = await openLog(context)
   await using store = await openStore(context)

@@ -27,6 +27,7 @@ const candidate = z.object({
   params: z.record(z.string(), z.string()),
   seed: z.number(),
   alertsPerDay: z.number(),
+  importance: z.number().optional(),
   calibration: z.object({ method: z.enum(['isotonic', 'platt']), share: z.number() }).optional(),
   codeVersion: z.string(),
   by: z.string(),

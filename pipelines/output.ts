@@ -26,11 +26,21 @@ const REDRAW_MS = 100
 const LINE_EVERY_MS = 10_000
 const BAR_CELLS = 24
 
+/** Terminals whose last line is a bar that was not ended. */
+const barred = new WeakSet<Writable>()
+const CLEAR_LINE = '\r\x1b[K'
+
+/** Writes a line that is to stay: below a bar that will not go on. */
+export function lastLine(line: string, stderr: Writable = process.stderr): void {
+  stderr.write(`${barred.has(stderr) ? '\n' : ''}${line}\n`)
+}
+
 export function openOutput(json: boolean, stdout: Writable = process.stdout, stderr: Writable & { isTTY?: boolean } = process.stderr): Output {
   return {
     json,
     result: (document, text) => void stdout.write(json ? `${JSON.stringify(document, null, 2)}\n` : `${text()}\n`),
-    note: (line) => void stderr.write(`${line}\n`),
+    // In the place of a bar, which draws itself again below.
+    note: (line) => void stderr.write(`${barred.has(stderr) ? CLEAR_LINE : ''}${line}\n`),
     progress: (label, total) => openProgress(stderr, label, total),
   }
 }
@@ -42,7 +52,8 @@ function openProgress(stderr: Writable & { isTTY?: boolean }, label: string, tot
   let drawn = false
   const draw = (line: string): void => {
     drawn = true
-    stderr.write(terminal ? `\r\x1b[K${line}` : `${line}\n`)
+    stderr.write(terminal ? `${CLEAR_LINE}${line}` : `${line}\n`)
+    if (terminal) barred.add(stderr)
   }
   return {
     update: (done, detail = '') => {
@@ -56,6 +67,7 @@ function openProgress(stderr: Writable & { isTTY?: boolean }, label: string, tot
       if (!drawn) return
       draw(`${label}: done in ${seconds.toFixed(1)} s ${detail}`.trimEnd())
       if (terminal) stderr.write('\n')
+      barred.delete(stderr)
     },
   }
 }

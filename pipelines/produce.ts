@@ -42,6 +42,7 @@ async function produce(context: Context, options: ProduceOptions): Promise<void>
   const started = performance.now()
   const sent = await replay(log, dataset, { ...options, signal: stopSignal(), onSent: (done) => progress.update(done) })
   progress.end()
+  if (sent.transactions + sent.labels === 0 && options.limit !== 0) output.note(`${dataset.file} has no event in this time. Change --from and --until, or leave them out.`)
   const seconds = (performance.now() - started) / 1000
   output.result({ ...sent, seconds }, () => `${count(sent.transactions)} transactions and ${count(sent.labels)} fraud labels sent to "transactions" in ${seconds.toFixed(1)} s.`)
 }

@@ -8,6 +8,7 @@ import { doctorCommand } from './doctor.ts'
 import { estimatorsCommand } from './estimators.ts'
 import { featuresCommand } from './features.ts'
 import { modelsCommand } from './models.ts'
+import { lastLine } from './output.ts'
 import { produceCommand } from './produce.ts'
 import { scoreCommand } from './score.ts'
 import { servicesCommand } from './services.ts'
@@ -49,10 +50,10 @@ export async function main(): Promise<void> {
     if (error instanceof CommanderError) {
       process.exitCode = error.exitCode
     } else if (error instanceof UserError) {
-      process.stderr.write(`${error.message}\n`)
+      lastLine(error.message)
       process.exitCode = error.exitCode
     } else {
-      process.stderr.write(`This is a bug in fd:\n${error instanceof Error ? error.stack : String(error)}\n`)
+      lastLine(`This is a bug in fd:\n${error instanceof Error ? error.stack : String(error)}`)
       process.exitCode = 2
     }
   }

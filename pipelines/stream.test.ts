@@ -102,6 +102,25 @@ test('served features that were tampered with are found: verify ends with 1 and 
   expect(stdout).toMatch(/tx_amount/)
 })
 
+test.each<[string[], RegExp]>([
+  [['score', '--group', ''], /^"" cannot be the name of a topic or group/],
+  [['score', '--group', 'a/b c'], /^"a\/b c" cannot be the name of a topic or group: use at most 249 letters, digits/],
+  [['features', 'verify', '--group', 'nobody'], /has no prediction of group "nobody"\. It has those of: .*scorer.*fd features verify --group/],
+  [['features', 'verify', '--from', '5', '--to', '3'], /no prediction of group "scorer" is of an input offset from 5 to before 3\. Change --from and --to/],
+  [['archive', '--topic', 'nothing'], /^No topic "nothing"\. Topics: .*transactions/],
+])('fd %j is refused: there is nothing of that name, or nothing to compare', async (args, reason) => {
+  const { code, stdout, stderr } = await world.try(...args)
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+  expect(stderr).toMatch(reason)
+})
+
+test('a stretch without events is sent, and said to be empty', async () => {
+  const { code, stderr, stdout } = await world.try('produce', '--dataset', 'simulated', '--data', world.file, '--from', '2030-01-01', '--json')
+  expect(JSON.parse(stdout)).toMatchObject({ transactions: 0, labels: 0 })
+  expect(stderr).toMatch(/transactions\.parquet has no event in this time\. Change --from and --until, or leave them out\./)
+  expect(code).toBe(0)
+})
+
 test('the archive holds every record of the topic once, with partition and offset, also after it was killed', async () => {
   const archiver = world.start('archive', '--records', '500', '--every', '0')
   await wait(700)

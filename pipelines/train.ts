@@ -7,11 +7,13 @@ import type { TrainingSet } from '../features/training-set.ts'
 import type { FeatureService } from '../features/view.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { CalibrationRequest } from '../training/calibration.ts'
-import type { Candidate } from '../training/candidate.ts'
+import type { Candidate, CandidateRequest } from '../training/candidate.ts'
+import type { FeatureImportance } from '../training/importance.ts'
+import type { Report } from '../training/progress.ts'
 import type { RunSubject } from '../training/run.ts'
-import { action, dateTime, example, keyValue, positiveNumber, positiveWholeNumber, wholeNumber, type Context } from './command.ts'
+import { action, dateTime, example, keyValue, positiveNumber, positiveWholeNumber, stopSignal, wholeNumber, type Context } from './command.ts'
 import { runBackfill } from './features.ts'
-import { pairs, type Progress } from './output.ts'
+import { figure, instant, pairs, table, type Output, type Progress } from './output.ts'
 
 export interface TrainOptions {
   dataset: string
@@ -27,11 +29,15 @@ export interface TrainOptions {
   alertsPerDay: number
   calibrate?: CalibrationRequest['method']
   calibrationShare?: number
+  importance?: number
   sort?: boolean
   seeds?: number
   workers?: number
   config?: string
 }
+
+/** Shuffles of each feature when no other number is named. */
+const SHUFFLES = 5
 
 /** Share of the training rows that calibrate when no other is named. */
 const CALIBRATION_SHARE = 0.2
@@ -54,12 +60,17 @@ export function trainCommand(): Command {
       .option('--until <date>', 'use only what was known before this instant', dateTime)
       .option('--alerts-per-day <n>', 'alert budget from which the threshold follows', positiveNumber, 100)
       .addOption(new Option('--calibrate <method>', 'make the score a probability, on the latest training rows, which are then not fitted on').choices(['isotonic', 'platt']))
-      .option('--calibration-share <share>', 'how many of the training rows calibrate', innerShare, CALIBRATION_SHARE)
+      .option('--calibration-share <share>', `how many of the training rows calibrate (default: ${CALIBRATION_SHARE})`, innerShare)
+      .addOption(
+        new Option('--importance [shuffles]', 'list the features by how far the average precision on the test rows falls when one is shuffled (permutation importance), each so many times; of trees also the share of gain')
+          .argParser(positiveWholeNumber).preset(String(SHUFFLES)),
+      )
       .option('--sort', 'order the file by time first'),
     'fd train --dataset kaggle-cc --data creditcard.csv --model forest --register card-fraud',
     'fd train --dataset simulated --param rounds=200 --param max_depth=5',
     'fd train --dataset simulated --model boosting,forest --seeds 3 --workers 2 --param boosting.rounds=300 --register card-fraud',
     'fd train --dataset simulated --model neural --calibrate isotonic',
+    'fd train --dataset simulated --importance',
   ).action(action(trainCommandAction))
 }
 
@@ -75,10 +86,11 @@ async function trainCommandAction(context: Context, options: TrainOptions): Prom
     return (await import('./candidates.ts')).trainCandidates(context, options)
   }
   await using registry = await openRegistry(context.config.registry, { now: Date.now, credentials: context.config.mlflow })
-  const trained = await train(context, registry, options)
+  const trained = await train(context, registry, options, stopSignal)
   const { candidate, runId, version } = trained
-  context.output.result({ runId, model: options.register, version, params: candidate.params, threshold: candidate.threshold, metrics: candidate.metrics }, () =>
+  context.output.result({ runId, model: options.register, version, params: candidate.params, threshold: candidate.threshold, metrics: candidate.metrics, importance: candidate.importance }, () =>
     [
+      ...(candidate.importance === undefined ? [] : [importanceTable(candidate.importance)]),
       pairs(Object.entries(candidate.metrics)),
       pairs([
         ['threshold', String(candidate.threshold)],
@@ -96,35 +108,80 @@ export interface Trained {
   version?: number
 }
 
-/** Builds the training set, fits and judges a model, and keeps it as a run, and as a version when `register` names a model. */
-export async function train(context: Context, registry: Registry, options: TrainOptions): Promise<Trained> {
+/**
+ * Builds the training set, fits and judges a model, and keeps it as a run, and as a version when `register` names a model.
+ *
+ * @param listen asked, once there is a run to end, for the signal that ends it as KILLED. Default: none.
+ */
+export async function train(context: Context, registry: Registry, options: TrainOptions, listen: () => AbortSignal = () => new AbortController().signal): Promise<Trained> {
   const [{ trainCandidate }, { logRun }, { findEstimator }] = await Promise.all([import('../training/candidate.ts'), import('../training/run.ts'), import('../training/catalog.ts')])
   // A wrong name is told before minutes of data are read.
   findEstimator(options.model).params(options.param ?? {})
   const subject = await trainingSubject(context, options)
   const { dataset, service, split, calibration } = subject
   const set = await buildTrainingSet(context, dataset, service, split, options)
-  let progress: Progress | undefined
-  const run = await logRun(registry, {
-    ...subject,
-    model: options.register,
-    estimator: options.model,
-    seed: options.seed,
-    now: Date.now,
-    train: () =>
-      trainCandidate(set, { estimator: options.model, params: options.param ?? {}, split, seed: options.seed, alertsPerDay: options.alertsPerDay, ...(calibration && { calibration }) }, (round, _value, rounds) => {
-        progress ??= context.output.progress(`fit ${options.model}`, rounds)
-        progress.update(round)
-        return true
-      }),
-  })
-  progress?.end()
-  return run
+  const signal = listen()
+  const bars = trainingBars(context.output, options.model)
+  try {
+    const trained = await logRun(registry, {
+      ...subject,
+      model: options.register,
+      estimator: options.model,
+      seed: options.seed,
+      now: Date.now,
+      train: () =>
+        trainCandidate(set, { ...candidateRequest(options), split, ...(calibration && { calibration }) }, (...round) => {
+          bars.fit(...round)
+          return !signal.aborted
+        }, (...shuffle) => {
+          bars.shuffle(...shuffle)
+          return !signal.aborted
+        }),
+    })
+    bars.end()
+    return trained
+  } catch (error) {
+    if (signal.aborted) throw new UserError('Stopped. The run that was under way is kept as KILLED.', { cause: error })
+    throw error
+  }
+}
+
+/** A bar of the fit, and after it one of the shuffles, where there are any. */
+function trainingBars(output: Output, model: string): { fit: (...round: Parameters<Report>) => void; shuffle: (done: number, total: number) => void; end: () => void } {
+  let bar: Progress | undefined
+  let shuffling = false
+  return {
+    fit: (round, value, rounds) => {
+      bar ??= output.progress(`fit ${model}`, rounds)
+      bar.update(round, Number.isNaN(value) ? '' : `average precision ${figure(value)}`)
+    },
+    shuffle: (done, total) => {
+      if (!shuffling) {
+        bar?.end()
+        bar = output.progress('shuffle features', total)
+        shuffling = true
+      }
+      bar?.update(done)
+    },
+    end: () => bar?.end(),
+  }
+}
+
+function candidateRequest({ model, param = {}, seed, alertsPerDay, importance }: TrainOptions): Omit<CandidateRequest, 'split'> {
+  return { estimator: model, params: param, seed, alertsPerDay, ...(importance === undefined ? {} : { importance }) }
+}
+
+/** Features, the most needed first. */
+export function importanceTable(importance: FeatureImportance[]): string {
+  const heading = ['feature', 'fall of average precision', 'deviation', ...(importance.some(({ gain }) => gain !== undefined) ? ['share of gain'] : [])]
+  return table(heading, importance.map(({ feature, mean, deviation, gain }) => [feature, ...[mean, deviation, ...(gain === undefined ? [] : [gain])].map((value) => (Math.round(value * 1e4) / 1e4 + 0).toFixed(4).padStart(7))]))
 }
 
 /** What the options say is to be trained on, and how it is judged. @throws UserError for a name, file or split that does not do. */
 export async function trainingSubject({ config }: Context, options: TrainOptions): Promise<RunSubject> {
-  const [{ openDataset }, { featureService }] = await Promise.all([import('../datasets/catalog.ts'), import('../features/catalog.ts')])
+  const [{ openDataset }, { featureService }, { checkModelName }] = await Promise.all([import('../datasets/catalog.ts'), import('../features/catalog.ts'), import('../registry/naming.ts')])
+  if (options.register !== undefined) checkModelName(options.register)
+  if (options.calibrate === undefined && options.calibrationShare !== undefined) throw new UserError('--calibration-share is for a score that is made a probability. Add: --calibrate isotonic')
   const dataset = await openDataset(options.dataset, config, options.data === undefined ? {} : { data: options.data })
   const service = featureService(options.service ?? dataset.service, dataset.schema)
   return {
@@ -139,7 +196,7 @@ export async function trainingSubject({ config }: Context, options: TrainOptions
   }
 }
 
-/** Folds a dataset into the features, in memory, as a model reads them. */
+/** Folds a dataset into the features, in memory, as a model reads them. @throws UserError when no label is known. */
 export async function buildTrainingSet(
   context: Context,
   dataset: Dataset,
@@ -153,7 +210,10 @@ export async function buildTrainingSet(
     ...(options.until === undefined ? {} : { knownBy: options.until }),
   })
   await runBackfill(context, dataset, service, [sink], { ...(options.until === undefined ? {} : { until: options.until }), sort: options.sort ?? false })
-  return sink.set()
+  const set = sink.set()
+  if (set.rows > 0) return set
+  const late = options.until === undefined ? '' : ` that was known by ${instant(options.until)}`
+  throw new UserError(`No transaction of ${dataset.file} has a label${late}, so there is nothing to train on. ${late === '' ? 'Give a file with labels: --data FILE' : 'Give a later instant: --until DATE'}`)
 }
 
 function splitRule(dataset: Dataset, options: TrainOptions): SplitRule {

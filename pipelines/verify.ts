@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { UserError } from '../configs/user-error.ts'
+import type { EventLog } from '../datasets/event-log.ts'
 import type { ParityReport } from '../features/parity.ts'
 import type { ModelCard } from '../registry/model-card.ts'
 import { action, example, wholeNumber, type Context } from './command.ts'
@@ -37,7 +38,7 @@ async function verify({ config, output }: Context, options: VerifyOptions): Prom
   if (wrong > 0) throw new UserError(`${count(wrong)} faults: what was served is not what batch computes.`, { exitCode: 1 })
 }
 
-/** Recomputes a stretch of the log as `verify` does, with the service and schema of a model's card. */
+/** Recomputes a stretch of the log as `verify` does, with the service and schema of a model's card. @throws UserError when there is nothing to compare. */
 export async function runVerify(context: Context, card: ModelCard, options: { group?: string; from?: number; to?: number }): Promise<ParityReport> {
   const { config, output } = context
   const [{ openDataset }, { featureService }, { verifyParity }, topics] = await Promise.all([
@@ -64,7 +65,17 @@ export async function runVerify(context: Context, card: ModelCard, options: { gr
     report: (done) => progress.update(done),
   })
   progress.end()
+  if (report.transactions + report.duplicates + report.missing === 0) throw await nothingCompared(log, options.group ?? config.scorer.group, options)
   return report
+}
+
+/** A proof of nothing is none, however few differences it has. */
+async function nothingCompared(log: EventLog, group: string, { from = 0, to }: { from?: number; to?: number }): Promise<UserError> {
+  const [{ servedGroups }, { PREDICTIONS }] = await Promise.all([import('../features/served.ts'), import('../serving/batch.ts')])
+  const groups = await servedGroups(log, PREDICTIONS)
+  if (groups.includes(group)) return new UserError(`Nothing to compare: no prediction of group "${group}" is of an input offset from ${from}${to === undefined ? '' : ` to before ${to}`}. Change --from and --to, or leave them out.`)
+  const others = groups.length === 0 ? 'It is empty; fill it with: fd score' : `It has those of: ${groups.join(', ')}. Use: fd features verify --group ${groups[0]}`
+  return new UserError(`Nothing to compare: the topic "${PREDICTIONS}" has no prediction of group "${group}". ${others}`)
 }
 
 function describe(report: ParityReport): string {

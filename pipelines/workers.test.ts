@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Run } from '../registry/model.ts'
 import { openRegistry, type Registry } from '../registry/registry.ts'
+import { readImportance } from '../training/run.ts'
 import { candidatePlans } from './candidates.ts'
 import { runFd, startFd, type Ended, type FdProcess } from './fd-process.ts'
 
@@ -41,6 +42,7 @@ interface Told {
   parentRunId: string
   best: string
   version?: number
+  importance?: unknown
   candidates: { model: string; seed: number; state: string; runId?: string; error?: string; metrics?: Record<string, number> }[]
 }
 
@@ -79,6 +81,10 @@ test('the candidates are each model with each seed; a parameter may be for one m
     { estimator: 'forest', params: { max_depth: '9', trees: '7' }, seed: 5 },
     { estimator: 'forest', params: { max_depth: '9', trees: '7' }, seed: 6 },
   ])
+  const named = await candidatePlans({ model: 'boosting', seed: 0, param: { 'monotone.tx_amount': '1' } })
+  expect(named.map(({ params }) => params)).toEqual([{ 'monotone.tx_amount': '1' }])
+  const own = await candidatePlans({ model: 'forest,boosting', seed: 0, param: { 'boosting.monotone.tx_amount': '1' } })
+  expect(own.map(({ params }) => params)).toEqual([{}, { 'monotone.tx_amount': '1' }])
   await expect(candidatePlans({ model: 'forest', seed: 0, param: { 'boosting.rounds': '1' } })).rejects.toThrow(/boosting\.rounds=1 is for a model that is not trained.*forest/)
   await expect(candidatePlans({ model: 'boosting,forest', seed: 0, param: { rounds: '1' } })).rejects.toThrow(/"forest" has no parameter "rounds"/)
 })
@@ -88,13 +94,17 @@ test('candidates trained by workers are those trained without, to the byte of th
   const models = { boosting: ['--param', 'rounds=20'], forest: ['--param', 'trees=10'] }
   await using registry = await registryOf(home)
   const alone = new Map<string, Uint8Array>()
+  const worth = new Map<string, unknown>()
   for (const [model, param] of Object.entries(models)) {
-    const ended = await runFd(home, [...ARGS, '--data', file, '--model', model, ...param, '--seed', '1', '--json'])
+    const ended = await runFd(home, [...ARGS, '--data', file, '--model', model, ...param, '--seed', '1', '--importance', '1', '--json'])
     expect(ended.code, ended.stderr).toBe(0)
-    alone.set(`${model} 1`, await registry.downloadArtifact((JSON.parse(ended.stdout) as { runId: string }).runId, 'model/model.onnx'))
+    const { runId, importance } = JSON.parse(ended.stdout) as { runId: string; importance: unknown }
+    alone.set(`${model} 1`, await registry.downloadArtifact(runId, 'model/model.onnx'))
+    worth.set(`${model} 1`, importance)
+    expect(await readImportance(registry, runId)).toEqual(importance)
   }
   const params = ['--param', 'boosting.rounds=20', '--param', 'forest.trees=10']
-  const result = told(await runFd(home, [...ARGS, '--data', file, '--model', 'boosting,forest', ...params, '--seeds', '2', '--workers', '2', '--register', 'card-fraud', '--json']))
+  const result = told(await runFd(home, [...ARGS, '--data', file, '--model', 'boosting,forest', ...params, '--seeds', '2', '--workers', '2', '--importance', '1', '--register', 'card-fraud', '--json']))
   expect(result.candidates.map(({ model, seed }) => `${model} ${seed}`).sort()).toEqual(['boosting 0', 'boosting 1', 'forest 0', 'forest 1'])
   for (const { runId } of result.candidates) {
     const run = await registry.getRun(runId ?? '')
@@ -103,10 +113,12 @@ test('candidates trained by workers are those trained without, to the byte of th
   for (const [which, graph] of alone) {
     const { runId } = result.candidates.find(({ model, seed }) => `${model} ${seed}` === which) ?? {}
     expect(Buffer.compare(await registry.downloadArtifact(runId ?? '', 'model/model.onnx'), graph), which).toBe(0)
+    expect(await readImportance(registry, runId ?? '')).toEqual(worth.get(which))
   }
   const values = result.candidates.map(({ metrics }) => metrics?.['average_precision'] ?? Number.NaN)
   expect(values).toEqual(values.toSorted((a, b) => b - a))
   expect(result.best).toBe(result.candidates[0].runId)
+  expect(result.importance).toEqual(await readImportance(registry, result.best))
   expect(await registry.getRun(result.parentRunId)).toMatchObject({ status: 'FINISHED', metrics: result.candidates[0].metrics })
   expect(await registry.getModelVersion('card-fraud', result.version ?? 0)).toMatchObject({ runId: result.best })
   const promoted = await runFd(home, ['models', 'promote', 'card-fraud', String(result.version), '--json'])
@@ -140,6 +152,18 @@ test('Ctrl-C takes the jobs back: the runs say so, and no process is left', PATI
   expect((await runsOnce(registry, () => true)).map(({ status }) => status)).toEqual(['KILLED', 'KILLED', 'KILLED'])
   const alive = new Set(execFileSync('ps', ['-A', '-o', 'pid='], { encoding: 'utf8' }).split('\n').map(Number))
   expect(processes.filter((pid) => alive.has(pid))).toEqual([])
+})
+
+test.each([['the fit', 'fit forest', ['trees=2000']], ['the shuffles', 'shuffle features', ['trees=20']]])('Ctrl-C in %s of a single training ends its run as killed', PATIENT, async (_, shown, [param]) => {
+  const home = join(folder, `alone-${shown.split(' ')[0]}`)
+  await using registry = await registryOf(home)
+  const fd = start(home, [...ARGS, '--data', file, '--model', 'forest', '--param', param, '--importance', '500'])
+  await fd.says(shown)
+  fd.child.kill('SIGINT')
+  const { code, stderr, stdout } = await fd.ended
+  expect(stderr).toMatch(/Stopped\. The run that was under way is kept as KILLED\.\n$/)
+  expect([code, stdout]).toEqual([2, ''])
+  expect((await runsOnce(registry, () => true)).map(({ status }) => status)).toEqual(['KILLED'])
 })
 
 test('a candidate that cannot be trained is told with its reason, and the others go on; when none can be, that is an error', PATIENT, async () => {

@@ -50,6 +50,6 @@ function explained(error: unknown, host: string, port: number): unknown {
   const code = errorCode(error)
   if (code === 'EADDRINUSE') return new UserError(`Port ${port} of ${host}, for the metrics, is taken. Use another: --metrics PORT`, { cause: error })
   if (code === 'EACCES') return new UserError(`Port ${port}, for the metrics, is not ours to open. Use one from 1024: --metrics PORT`, { cause: error })
-  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') return new UserError(`"${host}", for the metrics, is no address of this machine. Set metrics.host to one, or leave it out for 127.0.0.1.`, { cause: error })
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') return new UserError(`"${host}", for the metrics, is no address of this machine. Set metrics.host (FD_METRICS_HOST) to one, or leave it out for 127.0.0.1.`, { cause: error })
   return error
 }

@@ -31,6 +31,7 @@ test('batches add up; latency is in seconds; the kinds of rejections stand apart
   expect(await samples(metrics)).toMatchObject({
     fd_transactions_scored_total: 4, fd_alerts_total: 1, fd_transactions_late_total: 1, fd_labels_total: 2, fd_records_replayed_total: 4, fd_batches_total: 2,
     'fd_records_rejected_total{kind="not_json"}': 1, 'fd_records_rejected_total{kind="missing_field"}': 2,
+    'fd_records_rejected_total{kind="wrong_value"}': 0, 'fd_records_rejected_total{kind="newer_schema"}': 0,
     fd_prediction_latency_seconds_count: 4, 'fd_prediction_latency_seconds_bucket{le="0.001"}': 2, 'fd_prediction_latency_seconds_bucket{le="0.01"}': 3, 'fd_prediction_latency_seconds_bucket{le="1"}': 4,
   })
   expect((await samples(metrics)).fd_prediction_latency_seconds_sum).toBeCloseTo(0.001 + 0.01 + 0.6 + 0.0005)

@@ -1,6 +1,6 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Tell } from '../configs/tell.ts'
-import type { RejectionKind } from '../datasets/event-json.ts'
+import { REJECTION_KINDS, type RejectionKind } from '../datasets/event-json.ts'
 import type { ScoredBatch } from './batch.ts'
 import type { Champion } from './champion.ts'
 
@@ -65,6 +65,8 @@ export function scorerMetrics(now: () => number): ScorerMetrics {
   const counter = (key: keyof typeof SCORER_METRICS): Counter => new Counter({ ...definition(key), registers: [registry] })
   const gauge = (key: keyof typeof SCORER_METRICS): Gauge => new Gauge({ ...definition(key), registers: [registry] })
   const [scored, alerts, rejected, late, labels, replayed, batches] = [counter('scored'), counter('alerts'), counter('rejected'), counter('late'), counter('labels'), counter('replayed'), counter('batches')]
+  // A series that begins at 1 has not risen: the first fault of a kind would not be seen.
+  for (const kind of REJECTION_KINDS) rejected.inc({ kind }, 0)
   const [owned, lagging] = [gauge('owned'), gauge('lag')]
   const latency = new Histogram({ ...definition('latency'), buckets: LATENCY_BUCKETS, registers: [registry] })
   const checkpoints = new Histogram({ ...definition('checkpoints'), buckets: CHECKPOINT_BUCKETS, registers: [registry] })

@@ -96,7 +96,7 @@ function createFitting(bins: Bins, y: Uint8Array, params: BoostingParams, crew: 
 }
 
 function rulesOf(params: BoostingParams, names: string[] | undefined, features: number): GrowthRules {
-  const constraints = Object.entries(params).filter(([key, value]) => key.startsWith(MONOTONE) && value !== 0)
+  const constraints = Object.entries(params).filter(([key]) => key.startsWith(MONOTONE))
   const monotone = new Int8Array(features)
   for (const [key, direction] of constraints) {
     const feature = names?.indexOf(key.slice(MONOTONE.length)) ?? -1
@@ -109,7 +109,7 @@ function rulesOf(params: BoostingParams, names: string[] | undefined, features: 
     l1: params.l1,
     l2: params.l2,
     minChildWeight: params.min_child_weight,
-    ...(constraints.length > 0 ? { monotone } : {}),
+    ...(monotone.some((direction) => direction !== 0) ? { monotone } : {}),
   }
 }
 

@@ -146,7 +146,7 @@ test('a calibrated candidate says how its scores were before and after, and take
 
 test('a slice without a fraud, and scores that do not rise with fraud, are refused with what to do', () => {
   const few: TrainingSet = { ...set, y: set.y.map((label, row) => (row < 5000 ? label : 0)) }
-  expect(() => partCalibration(few, { method: 'platt', share: 0.1 })).toThrow('No fraud in the 600 latest training rows, which calibrate (--calibration-share 0.1)')
+  expect(() => partCalibration(few, { method: 'platt', share: 0.1 })).toThrow('No fraud in the 600 latest training rows, which calibrate (--calibration-share 0.1). Give a larger share')
   const upside: FittedModel = { names: set.names, margins: (x) => Float32Array.from({ length: x.length / set.names.length }, (_, row) => -small.y[row]), graph: () => ({ constants: [], nodes: [] }) }
   const small = subset(set, Int32Array.from({ length: 500 }, (_, row) => row))
   for (const method of ['isotonic', 'platt'] as const) {

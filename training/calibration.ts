@@ -23,7 +23,7 @@ export function partCalibration(train: TrainingSet, { share }: CalibrationReques
   const rows = Int32Array.from({ length: train.rows }, (_, row) => row)
   const first = Math.floor(train.rows * (1 - share))
   const slice = subset(train, rows.subarray(first))
-  requireLabels(slice, `in the ${slice.rows} latest training rows, which calibrate (--calibration-share ${share})`)
+  requireLabels(slice, `in the ${slice.rows} latest training rows, which calibrate (--calibration-share ${share})`, 'Give a larger share, or a longer training period.')
   return { fitted: subset(train, rows.subarray(0, first)), slice }
 }
 

@@ -10,6 +10,8 @@ import { plantedSet } from './planted-set.ts'
 import { Pruned } from './progress.ts'
 
 const REQUEST: CandidateRequest = { estimator: 'boosting', params: { rounds: '30' }, split: { kind: 'ordered', trainShare: 0.7 }, seed: 1, alertsPerDay: 20 }
+/** What an estimator calls its rounds. */
+const ROUNDS: Record<string, string> = { boosting: 'rounds', neural: 'epochs', autoencoder: 'epochs' }
 const set = plantedSet({ rows: 6000, features: 6, frauds: 200, missing: 0.02, categories: 12 }, 1)
 
 test('a candidate is its graph: metrics, threshold and holdout follow from it', async () => {
@@ -36,6 +38,31 @@ test('the same request gives the same bytes; two estimators are judged on the sa
   expect(other.onnx).not.toEqual(one.onnx)
 })
 
+test.each(['boosting', 'forest'])('%s gives the same bytes with one thread and with two', async (estimator) => {
+  const large = plantedSet({ rows: 30_000, features: 6, frauds: 600, missing: 0.02, categories: 300 }, 2)
+  const fit = (threads: number) =>
+    trainCandidate(large, { ...REQUEST, estimator, params: { [ROUNDS[estimator] ?? 'trees']: 6, threads } }, (round) => {
+      // Time for the second thread to join; a fit does not wait for it.
+      if (round === 1 && threads > 1) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 400)
+      return true
+    })
+  const [one, two] = [await fit(1), await fit(2)]
+  expect(Buffer.compare(two.onnx, one.onnx)).toBe(0)
+})
+
+test('watched rows without a fraud are refused, with what to do', async () => {
+  const calm = { ...set, y: set.y.map((label, row) => (row < 4000 ? label : row < 4200 ? 0 : label)) }
+  const request = { ...REQUEST, params: { rounds: 3, watch_share: 0.01 } }
+  await expect(trainCandidate(calm, request, () => true)).rejects.toThrow('No fraud in the watched part (watch_share=0.01). Give a larger watch_share, or a longer training period.')
+})
+
+test('a forest may be as deep as one likes: a depth that no tree reaches is no limit', async () => {
+  const fit = (max_depth: number) => trainCandidate(set, { ...REQUEST, estimator: 'forest', params: { trees: 3, max_depth } }, () => true)
+  const [free, deep, shallow] = [await fit(0), await fit(100_000), await fit(3)]
+  expect(deep.onnx).toEqual(free.onnx)
+  expect(shallow.onnx).not.toEqual(free.onnx)
+})
+
 const part = (...rows: number[]): TrainingSet => subset(set, Int32Array.from(rows))
 
 test('the holdout digest tells ids, order and labels apart', () => {
@@ -54,20 +81,38 @@ test('a report that answers false prunes, with the watched value', async () => {
   expect(pruned).toMatchObject({ round: 4, value: expect.closeTo(0.5, 0) })
 })
 
+test('what a fit was told of watched rows is a metric: the best where it stopped early, else the last, of a forest out of bag too', async () => {
+  const watched = async (estimator: string, params: Record<string, number>) => {
+    const values: number[] = []
+    const { metrics } = await trainCandidate(set, { ...REQUEST, estimator, params }, (_, value) => values.push(value) > 0)
+    return { values, metric: metrics.watched_average_precision }
+  }
+  const stopped = await watched('boosting', { rounds: 200, learning_rate: 0.3, watch_share: 0.3, early_stopping_rounds: 5 })
+  expect(stopped.metric).toBe(Math.max(...stopped.values))
+  expect(stopped.metric).toBeGreaterThan(stopped.values.at(-1) ?? 1)
+  for (const params of [{ oob: 1 }, { watch_share: 0.3 }] as Record<string, number>[]) {
+    const { metric, values } = await watched('forest', { trees: 8, ...params })
+    expect([metric, values.length]).toEqual([values.at(-1), 8])
+  }
+  expect((await watched('forest', { trees: 3 })).metric).toBeUndefined()
+})
+
 test.each([
   [{ estimator: 'svm' }, 'No estimator "svm". Use --model boosting or --model forest or'],
   [{ params: { depth: '5' } }, 'Estimator "boosting" has no parameter "depth". It has: rounds=200 learning_rate=0.05'],
   [{ params: { max_depth: 'deep' } }, 'Parameter max_depth is "deep", which is not a number'],
   [{ params: { max_depth: '' } }, 'Parameter max_depth is "", which is not a number'],
-  [{ params: { max_depth: 1000 } }, 'out of range: max_depth=1000'],
-  [{ params: { rounds: 2.5 } }, 'out of range: rounds=2.5'],
+  [{ params: { max_depth: 1000 } }, 'out of range: max_depth=1000 is no whole number from 0 to 32. Defaults: rounds=200'],
+  [{ params: { rounds: 2.5 } }, 'out of range: rounds=2.5 is no whole number from 1 to 10000'],
+  [{ params: { threads: -1, learning_rate: 0 } }, 'learning_rate=0 is no number above 0 to 1; threads=-1 is no whole number from 0 to 64'],
+  [{ params: { 'monotone.v0': 0.5 } }, 'monotone.v0=0.5 is no whole number from -1 to 1'],
+  [{ params: { 'monotone.v99': 1 } }, 'Parameter monotone.v99=1 names no feature. The features are: v0, v1'],
+  [{ estimator: 'forest', params: { trees: 0 } }, 'trees=0 is no whole number from 1 to 10000'],
+  [{ estimator: 'forest', params: { max_depth: -1 } }, 'max_depth=-1 is no whole number from 0. Defaults'],
   [{ params: { early_stopping_rounds: 5 } }, 'Add: --param watch_share=0.2'],
 ])('a request that cannot be met says why: %j', async (change, message) => {
   await expect(trainCandidate(set, { ...REQUEST, ...change }, () => true)).rejects.toMatchObject({ name: 'UserError', message: expect.stringContaining(message) })
 })
-
-/** What an estimator calls its rounds. */
-const ROUNDS: Record<string, string> = { boosting: 'rounds', neural: 'epochs', autoencoder: 'epochs' }
 
 test.each(['boosting', 'forest', 'ml-random-forest', 'neural'])('%s refuses no rows, one class and odd labels, and takes constant columns and missing ones', async (name) => {
   const estimator = findEstimator(name)
@@ -93,10 +138,11 @@ test.each(estimatorNames())('%s gives a graph that equals it and can be judged',
   expect(metrics.roc_auc).toBeGreaterThan(0.55)
 })
 
-test('every parameter says what it means', () => {
+test('every parameter says what it means and what it may be, as its schema has it', () => {
   for (const name of estimatorNames()) {
     for (const parameter of findEstimator(name).parameters) {
       expect(parameter.description).not.toBe('')
+      expect(parameter.range).toMatch(/^(whole )?number( above \d| from -?\d)/)
       expect(typeof parameter.default).toBe('number')
     }
   }

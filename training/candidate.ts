@@ -6,8 +6,10 @@ import { calibrate, partCalibration, type CalibrationRequest } from './calibrati
 import { findEstimator } from './catalog.ts'
 import type { Estimator, Params } from './estimator.ts'
 import { type FittedModel, modelScores, signatureOf, toOnnx } from './fitted-model.ts'
+import { importanceOf, type FeatureImportance } from './importance.ts'
 import { averagePrecision, cardPrecisionAtK, decisionsAt, recallAtFpr, rocAuc } from './metrics.ts'
 import { largestDifference, onnxScores } from './onnx-scores.ts'
+import type { Shuffles } from './permutation.ts'
 import type { Report } from './progress.ts'
 import { brierScore, expectedCalibrationError, logLoss } from './reliability.ts'
 import { splitRows } from './split.ts'
@@ -24,6 +26,8 @@ export interface CandidateRequest {
   alertsPerDay: number
   /** Absent: scores are the estimator's own. */
   calibration?: CalibrationRequest
+  /** Shuffles of each feature that tell what the model needs it for; absent: it is not asked. */
+  importance?: number
 }
 
 /** A fitted model with all that is to be known of it before it may serve. */
@@ -37,6 +41,8 @@ export interface Candidate {
   /** A score at or above is an alert. */
   threshold: number
   holdout: Holdout
+  /** The most needed feature first; absent when not asked for. */
+  importance?: FeatureImportance[]
 }
 
 /** Rows of the set that were held out, and the graph's scores of them. */
@@ -55,14 +61,16 @@ const CARDS_A_DAY = 100
 /**
  * Splits, fits, exports and judges. What is judged is the ONNX graph, since that is what will serve.
  *
+ * @param shuffled is told of every shuffle, when the request asks for importance; the rounds of the fit are over by then. False prunes.
  * @throws UserError for a set, split or parameter that does not do; `Pruned` when `report` answers false.
  */
-export async function trainCandidate(set: TrainingSet, request: CandidateRequest, report: Report): Promise<Candidate> {
+export async function trainCandidate(set: TrainingSet, request: CandidateRequest, report: Report, shuffled?: Shuffles['report']): Promise<Candidate> {
   const estimator = findEstimator(request.estimator)
   const params = estimator.params(request.params)
   const split = splitRows(set, request.split)
   const test = subset(set, split.test)
-  const { model, metrics: fitMetrics } = await fitCalibrated(estimator, subset(set, split.train), test, { ...request, params }, report)
+  const watch = watchFit(report, params)
+  const { model, metrics: fitMetrics } = await fitCalibrated(estimator, subset(set, split.train), test, { ...request, params }, watch.report)
   const onnx = toOnnx(model)
   const scores = await onnxScores(onnx, test.x, test.names.length)
   const threshold = alertThreshold(scores, test.time, request.alertsPerDay)
@@ -71,10 +79,28 @@ export async function trainCandidate(set: TrainingSet, request: CandidateRequest
     ...decisionsAt(scores, test.y, threshold),
     [ONNX_PARITY]: largestDifference(modelScores(model, test.x), scores),
     ...fitMetrics,
+    ...watch.metrics(),
     test_rows: test.rows,
     test_frauds: fraudsIn(test),
   }
-  return { onnx, signature: signatureOf(set.names), params, metrics, threshold, holdout: { rows: split.test, scores, digest: holdoutDigest(test) } }
+  const { importance: repeats, seed } = request
+  return {
+    onnx, signature: signatureOf(set.names), params, metrics, threshold,
+    holdout: { rows: split.test, scores, digest: holdoutDigest(test) },
+    ...(repeats === undefined ? {} : { importance: await importanceOf({ onnx, gain: model.gain }, test, { seed, repeats, ...(shuffled && { report: shuffled }) }) }),
+  }
+}
+
+/** Hears what a fit reports of its watched, or out-of-bag, rows. What is kept is the best round where the fit stops early, else the last. */
+function watchFit(report: Report, { early_stopping_rounds: patience = 0 }: Params): { report: Report; metrics(): Record<string, number> } {
+  let kept = Number.NaN
+  return {
+    report: (round, value, rounds) => {
+      kept = patience > 0 && kept > value ? kept : value
+      return report(round, value, rounds)
+    },
+    metrics: (): Record<string, number> => (Number.isNaN(kept) ? {} : { watched_average_precision: kept }),
+  }
 }
 
 /** A model fitted on the training rows, or on those before the ones that calibrate it; how many, and how the holdout's scores were before. */

@@ -6,7 +6,6 @@ import { fitEncoder } from './encoder.ts'
 import { fitForest, forestParams } from './forest.ts'
 import type { KernelKind } from './kernel-module.ts'
 import { averagePrecision } from './metrics.ts'
-import { permutationImportance } from './permutation.ts'
 import { plantedSet } from './planted-set.ts'
 import type { Report } from './progress.ts'
 import { boosting, forest, type FittedTrees } from './tree-estimator.ts'
@@ -141,18 +140,6 @@ test('the out-of-bag score judges each row by the trees that did not draw it', a
   expect(values.length).toBe(7)
   expect(values[6]).toBeCloseTo(naive, 6)
   expect(values[6]).toBeGreaterThan(values[0])
-})
-
-test('permutation finds the features that matter, and leaves the matrix as it was', async () => {
-  const { x, y } = plantedTree(5000)
-  const trees = await fitForest(binTraining(x, 4, y), y, forestParams.parse({ trees: 10, max_depth: 2, max_features: 4 }), 0, proceed)
-  const before = x.slice()
-  const importance = await permutationImportance((some) => treeScores(trees, some, 4), { names: ['a', 'b', 'c', 'd'], x, y }, 1, 3)
-  expect(x).toEqual(before)
-  expect(importance[0]).toBe(Math.max(...importance))
-  expect(importance[1]).toBeGreaterThan(0.005)
-  expect(importance[3]).toBe(0)
-  expect(await permutationImportance((some) => treeScores(trees, some, 4), { names: ['a', 'b', 'c', 'd'], x, y }, 1, 3)).toEqual(importance)
 })
 
 test('more categories than bins: ranks are binned as numbers are, and a forest without a limit on depth still ends', async () => {

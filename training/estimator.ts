@@ -7,17 +7,24 @@ import type { Report } from './progress.ts'
 /** Every parameter is a number. */
 export type Params = Record<string, number>
 
+/** Name, default and meaning of a parameter, and in words what it may be. */
+export interface Parameter {
+  name: string
+  default: number
+  range: string
+  description: string
+}
+
 /** A way to fit a model, by name. */
 export interface Estimator<M extends FittedModel = FittedModel> {
   name: string
   /** One line for `--help`. */
   description: string
-  /** Name, default and meaning of each parameter. */
-  parameters: { name: string; default: number; description: string }[]
+  parameters: Parameter[]
   /**
    * All parameters, from those given (numbers, or text from the command line) and the defaults.
    *
-   * @throws UserError for an unknown name (the known ones listed), a text that is no number or a value out of range.
+   * @throws UserError for an unknown name (the known ones listed), a text that is no number or a value out of range (which is told).
    */
   params(given: Record<string, string | number>): Params
   /**
@@ -39,7 +46,7 @@ export interface EstimatorParts<S extends z.ZodObject, M extends FittedModel> {
   description: string
   schema: S
   /** Parameters that there is one of for each feature, named `NAME.<feature>`; the schema lets them through. */
-  byFeature?: Estimator['parameters']
+  byFeature?: Omit<Parameter, 'range'>[]
   fit(set: TrainingSet, params: z.output<S>, seed: number, report: Report, base?: M): Promise<M>
 }
 
@@ -48,9 +55,10 @@ export function defineEstimator<S extends z.ZodObject, M extends FittedModel>({ 
   const named = Object.entries(schema.shape).map(([parameter, type]) => ({
     name: parameter,
     default: defaults[parameter],
+    range: rangeOf(type as z.ZodType),
     description: (type as z.ZodType).description ?? '',
   }))
-  const parameters = [...named, ...byFeature]
+  const parameters = [...named, ...byFeature.map((parameter) => ({ ...parameter, range: rangeOf(schema.def.catchall) }))]
   const parse = (given: Record<string, string | number>): z.output<S> => parseParams(name, schema, parameters, given)
   return {
     name,
@@ -61,7 +69,7 @@ export function defineEstimator<S extends z.ZodObject, M extends FittedModel>({ 
   }
 }
 
-function parseParams<S extends z.ZodObject>(name: string, schema: S, parameters: Estimator['parameters'], given: Record<string, string | number>): z.output<S> {
+function parseParams<S extends z.ZodObject>(name: string, schema: S, parameters: Parameter[], given: Record<string, string | number>): z.output<S> {
   const known = parameters.map((parameter) => `${parameter.name}=${parameter.default}`).join(' ')
   const numbers = Object.entries(given).map(([key, value]) => {
     if (!parameters.some((parameter) => isNamed(parameter.name, key))) throw new UserError(`Estimator "${name}" has no parameter "${key}". It has: ${known}`)
@@ -71,8 +79,18 @@ function parseParams<S extends z.ZodObject>(name: string, schema: S, parameters:
   })
   const result = schema.safeParse(Object.fromEntries(numbers))
   if (result.success) return result.data
-  const problems = result.error.issues.map((issue) => `${issue.path.join('.')}=${given[String(issue.path[0])]}: ${issue.message}`)
+  const wrong = [...new Set(result.error.issues.map(({ path }) => String(path[0])))]
+  const problems = wrong.map((key) => `${key}=${given[key]} is no ${parameters.find((parameter) => isNamed(parameter.name, key))?.range}`)
   throw new UserError(`Parameters of "${name}" are out of range: ${problems.join('; ')}. Defaults: ${known}`)
+}
+
+/** Which numbers a schema takes, in words: `whole number from 0 to 32`. */
+function rangeOf(type: z.core.$ZodType | undefined): string {
+  // z.int() alone has the safe integers as its bounds, which say nothing.
+  const { type: kind, minimum, exclusiveMinimum, maximum } = z.toJSONSchema(type ?? z.number())
+  const from = exclusiveMinimum !== undefined ? ` above ${exclusiveMinimum}` : minimum !== undefined && minimum > Number.MIN_SAFE_INTEGER ? ` from ${minimum}` : ''
+  const to = maximum === undefined || maximum >= Number.MAX_SAFE_INTEGER ? '' : ` to ${maximum}`
+  return `${kind === 'integer' ? 'whole number' : 'number'}${from}${to}`
 }
 
 /** A parameter such as `monotone.<feature>` stands for one of every feature. */
@@ -95,17 +113,17 @@ export function partWatched(set: TrainingSet, params: { watch_share: number; ear
   const rows = Int32Array.from({ length: set.rows }, (_, row) => row)
   const first = Math.floor(set.rows * (1 - share))
   const watched = subset(set, rows.subarray(first))
-  requireLabels(watched, `in the watched part (watch_share=${share})`)
+  requireLabels(watched, `in the watched part (watch_share=${share})`, 'Give a larger watch_share, or a longer training period.')
   const fitted = subset(set, rows.subarray(0, first))
   requireLabels(fitted, 'to fit on')
   return { fitted, watched }
 }
 
-/** @throws UserError when `set` has no rows, a label other than 0 and 1, or one class only; `where` ends the sentence. */
-export function requireLabels(set: TrainingSet, where: string): void {
+/** @throws UserError when `set` has no rows, a label other than 0 and 1, or one class only; `where` ends the sentence, `advice` follows it. */
+export function requireLabels(set: TrainingSet, where: string, advice = 'Use a longer training period.'): void {
   const frauds = set.y.reduce((sum, label) => sum + label, 0)
   const stray = set.y.find((label) => label > 1)
   if (stray !== undefined) throw new UserError(`A label is ${stray}; labels are 0 (genuine) and 1 (fraud).`)
   if (frauds > 0 && frauds < set.rows) return
-  throw new UserError(`${set.rows === 0 ? 'No rows' : frauds === 0 ? 'No fraud' : 'Nothing but frauds'} ${where}. Use a longer training period.`)
+  throw new UserError(`${set.rows === 0 ? 'No rows' : frauds === 0 ? 'No fraud' : 'Nothing but frauds'} ${where}. ${advice}`)
 }

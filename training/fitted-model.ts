@@ -20,6 +20,8 @@ export interface FittedModel {
   graph(output: string): GraphPart
   /** Absent: the margin is in [0, 1] and is the score. */
   link?: Link
+  /** Share of what all splits gained, by feature; absent where nothing was split for gain. */
+  gain?: Float64Array
 }
 
 /** Scores of the rows of `x` (row-major, `names.length` wide), in [0, 1]: the trainer's own, which the graph must give too. */

@@ -8,6 +8,8 @@ import { register } from '../registry/promotion.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { CalibrationRequest } from './calibration.ts'
 import type { Candidate } from './candidate.ts'
+import { decodeImportance, encodeImportance, type FeatureImportance } from './importance.ts'
+import { Pruned } from './progress.ts'
 
 /** What a run is about, before anything is trained. */
 export interface RunSubject {
@@ -50,12 +52,16 @@ export interface TrainedRun {
 /** Artifact of a finished run: the card as the tags that a version of its model would have; a run's own tags are too short for wide models. */
 const CARD_FILE = 'card.json'
 
+/** Artifact of a run whose features were asked what they are worth. */
+const IMPORTANCE_FILE = 'importance.json'
+
 /** Params under which a run keeps how its training set was made, so that it can be made again. */
 export const RUN_PARAMS = { file: 'dataset.file', split: 'split', until: 'until', sort: 'sort' } as const
 
 /**
  * Trains within a run of the registry: params before, metrics, card and ONNX folder after, a version of `model` when one is
- * named. A run that fails is kept as FAILED.
+ * named. A run that fails
+ * is kept as FAILED, one whose report answered false as KILLED.
  */
 export async function logRun(registry: Registry, request: RunRequest & { model: string | undefined }): Promise<{ candidate: Candidate; runId: string; version?: number }> {
   const { candidate, runId, source, card } = await trainRun(registry, request)
@@ -79,13 +85,19 @@ export async function trainRun(registry: Registry, request: RunRequest): Promise
       metrics: Object.entries(candidate.metrics).map(([key, value]) => ({ key, value })),
     })
     await registry.logArtifact(runId, CARD_FILE, Buffer.from(JSON.stringify(modelCardTags(card), null, 2)))
+    if (candidate.importance !== undefined) await registry.logArtifact(runId, IMPORTANCE_FILE, encodeImportance(candidate.importance))
     const source = await logOnnxModel(registry, runId, { onnx: candidate.onnx, signature: candidate.signature, now: request.now() })
     await registry.updateRun(runId, { status: 'FINISHED' })
     return { candidate, runId, source, card }
   } catch (error) {
-    await registry.updateRun(runId, { status: 'FAILED' })
+    await registry.updateRun(runId, { status: error instanceof Pruned ? 'KILLED' : 'FAILED' })
     throw error
   }
+}
+
+/** What a finished run says of its features. @throws NotFoundError when it was not asked. */
+export async function readImportance(registry: Registry, runId: string): Promise<FeatureImportance[]> {
+  return decodeImportance(await registry.downloadArtifact(runId, IMPORTANCE_FILE))
 }
 
 /** Makes a finished run's model a new version of `name`. */

@@ -12,7 +12,7 @@ import { logisticLink } from './link.ts'
 import { treeGraph } from './onnx.ts'
 import type { FitOptions, Report } from './progress.ts'
 import { treeMargins, type TreeModel } from './tree-model.ts'
-import { treeScores, type Trees } from './tree.ts'
+import { gainImportance, treeScores, type Trees } from './tree.ts'
 
 /** A fitted ensemble with its trees in sight. */
 export interface FittedTrees extends FittedModel {
@@ -51,7 +51,7 @@ function treeEstimator<S extends z.ZodObject>(parts: Omit<EstimatorParts<S, Fitt
       const watch = watched && later && { bins: binWith(bins, later, watched.rows, crew), y: watched.y }
       const start = base && { trees: base.trees, sums: treeScores(base.trees, x, width), ...(later && { watched: treeScores(base.trees, later, width) }) }
       const trees = await fitTrees(bins, fitted.y, params, seed, report, { crew, names: set.names, ...(watch && { watch }), ...(start && { start }) })
-      return fittedTrees({ names: set.names, encoder, trees, link })
+      return { ...fittedTrees({ names: set.names, encoder, trees, link }), gain: gainImportance(trees, width) }
     },
   })
 }
