@@ -1,3 +1,4 @@
+import { twinScoreKernel } from './kernel-score-twin.ts'
 import { BLOCK, NODE_WORDS, type Kernel } from './kernel.ts'
 
 const { fround } = Math
@@ -22,6 +23,7 @@ export function twinKernel(memory: WebAssembly.Memory): Kernel {
     divide: (...args) => divide(current(), ...args),
     addLeaf: (...args) => addLeaf(current(), ...args),
     addTree: (...args) => addTree(current(), ...args),
+    ...twinScoreKernel(current),
   }
 }
 

@@ -1,3 +1,5 @@
+import type { ScoreKernel } from './kernel-score.ts'
+
 /** Rows whose gradients are summed up together, from row 0 on: the sums, and so the units, do not depend on who adds them. */
 export const BLOCK = 4096
 /** Numbers of 4 bytes in a node that `addTree` reads. */
@@ -12,7 +14,7 @@ export const NODE_WORDS = 5
  * lower half, a sum of hessians, is never negative nor above 2^31, so nothing is carried into the upper. Sums of whole
  * numbers do not depend on their order, and a sibling is its parent minus the other child to the last bit.
  */
-export interface Kernel {
+export interface Kernel extends ScoreKernel {
   /**
    * Adds the pairs of `rows[start … end)` to a histogram of 256 pairs a feature. `bins` holds `stride` bytes a row, an
    * even number; the histogram has as many features.
