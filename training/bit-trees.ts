@@ -29,21 +29,21 @@ interface BitTree {
   /** Nodes by slot. */
   order: number[]
   /** Slot of the left child, the right one's being the next; 0 at a leaf. */
-  children: number[]
+  children: Int32Array
   /** The leaves' numbers: from left to right. At an inner node, of its least leaf. */
-  numbers: number[]
+  numbers: Int32Array
   leaves: number
 }
 
 function bitTree({ feature, left }: Trees, root: number): BitTree {
-  const [order, children] = [[root], [] as number[]]
-  for (let slot = 0; slot < order.length; slot++) {
-    const node = order[slot]
-    children.push(feature[node] < 0 ? 0 : order.length)
-    if (feature[node] >= 0) order.push(left[node], left[node] + 1)
+  const order = [root]
+  for (let slot = 0; slot < order.length; slot++) if (feature[order[slot]] >= 0) order.push(left[order[slot]], left[order[slot]] + 1)
+  const [children, numbers, sizes] = [0, 0, 1].map((start) => new Int32Array(order.length).fill(start))
+  for (let slot = 0, next = 1; slot < order.length; slot++) {
+    if (feature[order[slot]] < 0) continue
+    children[slot] = next
+    next += 2
   }
-  const sizes = new Array<number>(order.length).fill(1)
-  const numbers = new Array<number>(order.length).fill(0)
   for (let slot = order.length - 1; slot >= 0; slot--) if (children[slot] > 0) sizes[slot] = sizes[children[slot]] + sizes[children[slot] + 1]
   for (let slot = 0; slot < order.length; slot++) {
     if (children[slot] === 0) continue
@@ -56,13 +56,11 @@ function bitTree({ feature, left }: Trees, root: number): BitTree {
 /** Of each bit of the leaves' numbers, the slots of the largest subtrees all of whose leaves have it: a row that is in one of them comes to such a leaf. */
 function slotsOfBits({ children, numbers, leaves }: BitTree): number[][] {
   const slots: number[][] = Array.from({ length: Math.ceil(Math.log2(leaves)) }, () => [])
-  const common = numbers.slice()
+  const [common, above] = [numbers.slice(), new Int32Array(numbers.length)]
   for (let slot = children.length - 1; slot >= 0; slot--) if (children[slot] > 0) common[slot] = common[children[slot]] & common[children[slot] + 1]
   for (let slot = 0; slot < children.length; slot++) {
-    if (children[slot] === 0) continue
-    for (const child of [children[slot], children[slot] + 1]) {
-      for (let own = common[child] & ~common[slot]; own !== 0; own &= own - 1) slots[31 - Math.clz32(own & -own)].push(child)
-    }
+    for (let own = common[slot] & ~above[slot]; own !== 0; own &= own - 1) slots[31 - Math.clz32(own & -own)].push(slot)
+    if (children[slot] > 0) above[children[slot]] = above[children[slot] + 1] = common[slot]
   }
   return slots
 }

@@ -30,9 +30,10 @@ export function layLadder(arena: Arena, keys: number[]): Ladder {
   const placeOf = (key: number): number => (key - least) >>> shift
   const starts = arena.ints((placeOf(greatest) >>> 1) + 1)
   const table = new Uint16Array(starts.buffer, starts.byteOffset, placeOf(greatest) + 1)
-  for (let place = 0, below = 0; place < table.length; place++) {
-    while (placeOf(rising[below]) < place) below++
-    table[place] = below
+  for (let rank = 0, filled = 0; rank < count; rank++) {
+    const place = placeOf(rising[rank])
+    table.fill(rank, filled, place + 1)
+    filled = place + 1
   }
   return {
     rankOf: new Map(Array.from(rising, (key, rank) => [key, rank])),
