@@ -62,7 +62,6 @@ const SHAPES: [string, PlantedTrees][] = [
   ['many nodes', { trees: 3, nodes: 20_000, features: 40 }],
   ['a long branch', { trees: 10, nodes: 60, features: 2, lopsided: true }],
   ['a very long branch', { trees: 4, nodes: 1500, features: 2, lopsided: true }],
-  ['more nodes than share masks', { trees: 140, nodes: 500, features: 1 }],
 ]
 
 test.each(SHAPES)('%s, with infinite thresholds and both zeros, and missing values to both sides', async (_, shape) => {
@@ -70,6 +69,12 @@ test.each(SHAPES)('%s, with infinite thresholds and both zeros, and missing valu
   const trees = plantedTrees(shape, random)
   expect(largestOf(trees)).toBe(shape.nodes)
   await expectScores(trees, plantedRows(500, shape.features, random), shape.features)
+})
+
+test('more nodes than share masks: the trees are taken in parts, in order', async () => {
+  const random = randomStream(7)
+  const trees = plantedTrees({ trees: 160, nodes: 1000, features: 1 }, random)
+  await expectScores(trees, plantedRows(500, 1, random), 1)
 })
 
 test('NaN of any bits is missing; an infinity is not', async () => {

@@ -1,13 +1,13 @@
 import { type Arena, createArena } from './arena.ts'
 import { type AddLeaves, layBitTrees } from './bit-trees.ts'
 import { CONVOY } from './kernel-score.ts'
-import { type KernelKind, kernelModule, openKernel } from './kernel-module.ts'
+import { kernelModule, openKernel } from './kernel-module.ts'
 import type { Trees } from './tree.ts'
 import { layWalkTrees } from './walk-trees.ts'
 
 /** Inner nodes of a tree beyond which a walk is quicker: its time grows with the depth, that of going down bit by bit with the nodes. */
 const MOST_NODES = 1024
-/** Inner nodes of trees that share masks: ranks have 16 bits. */
+/** Inner nodes of trees that share masks: what says where the search for a rank starts has 16 bits. */
 const MOST_TOGETHER = 0xffff
 
 /** Sum of the trees' leaves for each row of a row-major matrix: `treeScores` to the last bit, several times as fast. */
@@ -17,8 +17,8 @@ export type TreeScorer = (x: Float32Array) => Float32Array
  * A scorer of rows of `features` numbers. What it needs of the trees is laid out at the first call and kept as long as the scorer
  * is; of the rows it holds 128 at a time. Calls do not overlap, as they never wait.
  */
-export async function treeScorer(trees: Trees, features: number, kind: KernelKind = 'compiled'): Promise<TreeScorer> {
-  const module = await kernelModule(kind)
+export async function treeScorer(trees: Trees, features: number): Promise<TreeScorer> {
+  const module = await kernelModule('compiled')
   let opened: TreeScorer | undefined
   return (x) => {
     opened ??= openScorer(module, trees, features)
