@@ -2,7 +2,6 @@ import { z } from 'zod'
 import { UserError } from '../configs/user-error.ts'
 import { randomStream, type Random } from '../datasets/random.ts'
 import type { TrainingSet } from '../features/training-set.ts'
-import { bitScores, bitTrees } from './bit-trees.ts'
 import { encode } from './encoder.ts'
 import { defineEstimator } from './estimator.ts'
 import { exponentialLink } from './link.ts'
@@ -32,10 +31,7 @@ export const isolation = defineEstimator({
     const width = set.names.length
     const encoder = fitRarities(set)
     const trees = await fitIsolation(encode(encoder, set.x, width), width, params, seed, report)
-    const model = fittedTrees({ names: set.names, encoder, trees, link: 'mean' })
-    const bits = bitTrees(trees, width)
-    const margins = bits && ((x: Float32Array) => bitScores(bits, encode(encoder, x, width)).map((sum) => sum / params.trees))
-    return { ...model, ...(margins && { margins }), link: exponentialLink }
+    return { ...(await fittedTrees({ names: set.names, encoder, trees, link: 'mean' })), link: exponentialLink }
   },
 })
 

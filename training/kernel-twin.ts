@@ -1,3 +1,4 @@
+import { twinScoreKernel } from './kernel-score-twin.ts'
 import { searchSplits } from './kernel-search.ts'
 import { BLOCK, NODE_WORDS, type Kernel } from './kernel.ts'
 
@@ -26,6 +27,7 @@ export function twinKernel(memory: WebAssembly.Memory): Kernel {
     addTree: (...args) => addTree(current(), ...args),
     assign: (...args) => assign(current(), ...args),
     search: (...args) => searchSplits(current(), ...args),
+    ...twinScoreKernel(current),
   }
 }
 

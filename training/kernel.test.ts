@@ -1,11 +1,17 @@
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { expect, test } from 'vitest'
 import { randomStream, type Random } from '../datasets/random.ts'
 import { type Arena, createArena } from './arena.ts'
 import { BLOCK, FOUND_BYTES, type Kernel, NODE_FLOATS, NODE_WORDS, SEARCH } from './kernel.ts'
+import { layBitTrees } from './bit-trees.ts'
+import { CONVOY, MISSING_KEY } from './kernel-score.ts'
+import { layLadder } from './ladder.ts'
+import { plantedRows, plantedTrees } from './planted-trees.ts'
+import { treeScores } from './tree.ts'
+import { layWalkTrees } from './walk-trees.ts'
 import { compile } from './kernel-build.ts'
 import { kernelModule, openKernel } from './kernel-module.ts'
 
@@ -158,21 +164,96 @@ test.each([
 })
 
 test('a source that does not compile says where', async () => {
-  await expect(compile('export function add(a: i32): i32 { return b }')).rejects.toThrow(/AssemblyScript: .*'b'/s)
+  await expect(compile({ kernel: "export * from './other'", other: 'export function add(a: i32): i32 { return b }' })).rejects.toThrow(/AssemblyScript: .*'b'.*other/s)
 })
 
 test('the kernel is made when missing, made again when its source is newer, and without a compiler it says what to run', () => {
   const [root, project] = [mkdtempSync(join(tmpdir(), 'fd-kernel-')), resolve(import.meta.dirname, '..')]
   for (const folder of ['configs', 'training']) mkdirSync(join(root, folder))
-  for (const file of ['package.json', 'configs/user-error.ts', 'training/kernel-build.ts', 'training/kernel.as']) copyFileSync(join(project, file), join(root, file))
+  for (const file of ['package.json', 'configs/user-error.ts', 'training/kernel-build.ts', ...readdirSync(import.meta.dirname).filter((name) => name.endsWith('.as')).map((name) => `training/${name}`)]) copyFileSync(join(project, file), join(root, file))
   const output = join(root, 'training', 'kernel.wasm')
   const build = (): string => spawnSync(process.execPath, [join(root, 'training', 'kernel-build.ts')], { encoding: 'utf8' }).stderr
   expect(build()).toMatch(/training\/kernel\.wasm is missing and cannot be made: .*assemblyscript.*\. Run: npm ci/s)
   writeFileSync(output, 'old')
   utimesSync(output, 1, 1)
-  expect(build()).toMatch(/training\/kernel\.wasm is older than kernel\.as and cannot be made: .*\. Run: npm ci/s)
+  expect(build()).toMatch(/training\/kernel\.wasm is older than its sources, kernel\*\.as, and cannot be made: .*\. Run: npm ci/s)
   symlinkSync(join(project, 'node_modules'), join(root, 'node_modules'))
   expect(build()).not.toContain('UserError')
   expect(readFileSync(output).subarray(1, 4).toString()).toBe('asm')
   rmSync(root, { recursive: true })
+})
+
+test('orderKeys: keys are ordered as the values are, and every NaN has the greatest', () => {
+  expectTwins(3, ({ orderKeys }, arena, random) => {
+    const edges = Float32Array.from([-Infinity, -3.4e38, -1, -1e-45, -0, 0, 1e-45, 1, 3.4e38, Infinity])
+    const values = filled(arena.floats(1024), (at) => edges[at] ?? random.normal(0, 10 ** (random.integer(80) - 40)))
+    new Int32Array(values.buffer, values.byteOffset).set([0x7f800001, 0x7fffffff, -1, -0x7fffff], 512)
+    const keys = arena.ints(1024)
+    orderKeys(keys.byteOffset, values.byteOffset, 0, 516)
+    expect([...keys.subarray(0, edges.length)]).toEqual([...keys.subarray(0, edges.length)].toSorted((a, b) => a - b))
+    expect(new Set(keys.subarray(0, edges.length)).size).toBe(edges.length)
+    expect([...keys.subarray(512, 516)]).toEqual([MISSING_KEY, MISSING_KEY, MISSING_KEY, MISSING_KEY])
+    const order = Int32Array.from({ length: 512 }, (_, at) => at).sort((a, b) => keys[a] - keys[b])
+    for (let i = 1; i < 512; i++) expect(values[order[i - 1]] <= values[order[i]]).toBe(true)
+    orderKeys(values.byteOffset, values.byteOffset, 516, 1024)
+  })
+})
+
+test.each([[1, 1], [2, 3], [5, 300], [3, 5000], [1, 40_000]])('markRanks and gatherMasks, %i features of %i thresholds: of each, the rows above it, with the missing or without', (features, count) => {
+  expectTwins(4, ({ gatherMasks, markRanks, orderKeys }, arena, random) => {
+    const values = filled(arena.floats(CONVOY * features), (at) => (at % 9 === 0 ? NaN : at % 11 === 0 ? Infinity : random.normal(0, 10)))
+    const keys = arena.ints(values.length)
+    orderKeys(keys.byteOffset, values.byteOffset, 0, values.length)
+    const records: number[] = []
+    const lists: { thresholds: number[]; feature: number; side: number; masks: Uint8Array; record: number[] }[] = []
+    for (let feature = 0; feature < features; feature++) {
+      // Of some features the thresholds lie close together, and those of values are among them.
+      const spread = feature % 2 === 0 ? 10 : 1e-4
+      const thresholds = Array.from({ length: count }, (_, i) => (i % 3 === 0 ? keys[(random.integer(CONVOY) * features + feature)] : keyOf(random.normal(0, spread)))).filter((key) => key !== MISSING_KEY)
+      if (thresholds.length === 0) thresholds.push(0)
+      const ladder = layLadder(arena, thresholds)
+      records.push(4 * feature, ...ladder.record)
+      for (const side of [0, 1]) {
+        const masks = arena.bytes(16 * ladder.rankOf.size)
+        lists.push({ thresholds: [...ladder.rankOf.keys()], feature, side, masks, record: [ladder.marks, masks.byteOffset, masks.length, side] })
+      }
+    }
+    const [ladders, gathered] = [arena.ints(records.length), arena.ints(4 * lists.length)]
+    ladders.set(records)
+    gathered.set(lists.flatMap(({ record }) => record))
+    // Twice, as for one convoy after another.
+    for (let round = 0; round < 2; round++) {
+      markRanks(ladders.byteOffset, keys.byteOffset, 4 * features, 0, features)
+      gatherMasks(gathered.byteOffset, 0, lists.length)
+    }
+    for (const { thresholds, feature, side, masks } of lists) {
+      for (const at of [0, thresholds.length >> 1, thresholds.length - 1]) {
+        for (let row = 0; row < CONVOY; row++) {
+          const key = keys[row * features + feature]
+          const above = key === MISSING_KEY ? side === 0 : key > thresholds[at]
+          expect((masks[16 * at + (row & 15)] >> (row >> 4)) & 1).toBe(above ? 1 : 0)
+        }
+      }
+    }
+  })
+})
+
+function keyOf(value: number): number {
+  const [bits] = new Int32Array(Float32Array.of(value + 0).buffer)
+  return bits < 0 ? bits ^ 0x7fffffff : bits
+}
+
+test.each([{ nodes: 0 }, { nodes: 1 }, { nodes: 20 }, { nodes: 255 }, { nodes: 256 }, { nodes: 700 }, { nodes: 40, lopsided: true }])('addByBits and addByWalk add the same leaves: %j', (shape) => {
+  expectTwins(5, (kernel, arena, random) => {
+    const trees = plantedTrees({ trees: 12, features: 5, ...shape }, random)
+    const x = plantedRows(CONVOY, 5, random)
+    const [rows, some, others] = [arena.floats(x.length), arena.floats(CONVOY), arena.floats(CONVOY)]
+    rows.set(x)
+    kernel.orderKeys(rows.byteOffset, rows.byteOffset, 0, rows.length)
+    const keys = Int32Array.from(trees.threshold, keyOf)
+    layBitTrees(arena, trees, keys, 5)(kernel, rows.byteOffset, some.byteOffset)
+    layWalkTrees(arena, trees, keys, 5)(kernel, rows.byteOffset, others.byteOffset)
+    expect(some).toEqual(others)
+    expect(some).toEqual(treeScores(trees, x, 5))
+  })
 })

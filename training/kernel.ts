@@ -1,3 +1,5 @@
+import type { ScoreKernel } from './kernel-score.ts'
+
 /** Rows whose gradients are summed up together, from row 0 on: the sums, and so the units, do not depend on who adds them. */
 export const BLOCK = 4096
 /** Numbers of 4 bytes in a node that `addTree` reads. */
@@ -10,7 +12,7 @@ export const NODE_FLOATS = 5
 export const FOUND_BYTES = 24
 
 /**
- * The loops over rows, in WebAssembly (`kernel.as`) or plain TypeScript (`kernel-twin.ts`), with equal results to the last bit.
+ * The loops over rows, in WebAssembly (`kernel*.as`) or plain TypeScript (`kernel-twin.ts`), with equal results to the last bit.
  * Arguments that are arrays are addresses: the `byteOffset` of an array of the arena. Every loop runs over `start … end`, its
  * last two arguments, so that threads can part it; rows are named by 32-bit row numbers in `rows`, where `rows` is 0 by
  * `start … end` themselves.
@@ -19,7 +21,7 @@ export const FOUND_BYTES = 24
  * lower half, a sum of hessians, is never negative nor above 2^31, so nothing is carried into the upper. Sums of whole
  * numbers do not depend on their order, and a sibling is its parent minus the other child to the last bit.
  */
-export interface Kernel {
+export interface Kernel extends ScoreKernel {
   /**
    * Adds the pairs of `rows[start … end)` to a histogram of 256 pairs a feature. `bins` holds `stride` bytes a row, an
    * even number; the histogram has as many features.

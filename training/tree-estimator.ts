@@ -11,8 +11,9 @@ import { fitForest, forestParams } from './forest.ts'
 import { logisticLink } from './link.ts'
 import { treeGraph } from './onnx.ts'
 import type { FitOptions, Report } from './progress.ts'
-import { treeMargins, type TreeModel } from './tree-model.ts'
-import { gainImportance, treeScores, type Trees } from './tree.ts'
+import type { TreeModel } from './tree-model.ts'
+import { treeScorer } from './tree-scorer.ts'
+import { gainImportance, type Trees } from './tree.ts'
 
 /** A fitted ensemble with its trees in sight. */
 export interface FittedTrees extends FittedModel {
@@ -49,9 +50,9 @@ function treeEstimator<S extends z.ZodObject>(parts: Omit<EstimatorParts<S, Fitt
       await using crew = await openCrew(arena, sharesLoops ? threadsFor((params as TreeParams).threads, fitted.rows) : 1, 'compiled')
       const bins = binTraining(x, width, fitted.y, arena, crew)
       const watch = watched && later && { bins: binWith(bins, later, watched.rows, crew), y: watched.y }
-      const start = base && { trees: base.trees, sums: treeScores(base.trees, x, width), ...(later && { watched: treeScores(base.trees, later, width) }) }
+      const start = base && (await startFrom(base.trees, width, x, later))
       const trees = await fitTrees(bins, fitted.y, params, seed, report, { crew, names: set.names, ...(watch && { watch }), ...(start && { start }) })
-      return { ...fittedTrees({ names: set.names, encoder, trees, link }), gain: gainImportance(trees, width) }
+      return { ...(await fittedTrees({ names: set.names, encoder, trees, link })), gain: gainImportance(trees, width) }
     },
   })
 }
@@ -62,15 +63,25 @@ function requireFit(base: FittedTrees, names: string[], link: TreeModel['link'])
   throw new UserError(`The model to continue reads other features: ${base.names.join(', ')}; the training set has ${names.join(', ')}. Fit without it.`)
 }
 
+/** Trees to continue, and what they say of the rows to fit on and of those to watch. */
+async function startFrom(trees: Trees, width: number, x: Float32Array, later: Float32Array | undefined): Promise<FitOptions['start']> {
+  const score = await treeScorer(trees, width)
+  return { trees, sums: score(x), ...(later && { watched: score(later) }) }
+}
+
 /** A model that reads as its trees say. */
-export function fittedTrees(model: TreeModel): FittedTrees {
+export async function fittedTrees(model: TreeModel): Promise<FittedTrees> {
   const { names, encoder, trees, link } = model
+  const score = await treeScorer(trees, names.length)
   return {
     names,
     encoder,
     trees,
     leaves: leavesOf(link),
-    margins: (x) => treeMargins(model, x),
+    margins(x) {
+      const sums = score(encode(encoder, x, names.length))
+      return link === 'mean' ? sums.map((sum) => sum / trees.roots.length) : sums
+    },
     graph: (output) => treeGraph(model, output),
     ...(link === 'logistic' ? { link: logisticLink } : {}),
   }

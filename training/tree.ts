@@ -20,7 +20,7 @@ export interface Trees {
 
 /**
  * Sum of the trees' leaves for each row of the row-major matrix `x`, added in float32 in the order of the trees, exactly
- * as ONNX Runtime adds them with one thread.
+ * as ONNX Runtime adds them with one thread. The plain walk that `treeScorer`, which does the work, is compared with.
  */
 export function treeScores(trees: Trees, x: Float32Array, features: number): Float32Array {
   const sums = new Float32Array(x.length / features)
