@@ -1,4 +1,4 @@
-import { RandomForestClassifier, type RandomForestBaseOptions } from 'ml-random-forest'
+import type { RandomForestBaseOptions, RandomForestClassifier } from 'ml-random-forest'
 import { z } from 'zod'
 import { UserError } from '../configs/user-error.ts'
 import { randomStream } from '../datasets/random.ts'
@@ -34,6 +34,8 @@ export const mlRandomForest = defineEstimator({
   async fit(set, params, seed, report) {
     requireFewRows(set)
     requireLabels(set, 'to fit on')
+    // Loaded when it is needed, as it brings a matrix library of its own.
+    const { RandomForestClassifier } = await import('ml-random-forest')
     const width = set.names.length
     const encoder = fitEncoder(set)
     const x = encode(encoder, set.x, width)
