@@ -62,6 +62,7 @@ test('what is wrong is told by key, variable and value, but credentials are not 
   expect(faultsOf('', { FD_METRICS_PORT: '1.5' })).toBe(told('metrics.port (FD_METRICS_PORT) is "1.5": expected a whole number'))
   expect(faultsOf('metrics: { port: 70000 }')).toBe(told('metrics.port is 70000: Too big: expected number to be <=65535'))
   expect(faultsOf('scorer: { group: 5 }\nmlflow: { password: 123 }\nother: 1')).toBe(told('scorer.group is 5: expected string', 'mlflow.password: expected string', 'Unrecognized key: "other"'))
+  expect(faultsOf('metrics: { host: 5 }', { FD_METRICS_PORT: 'redis://:secret@h:1' })).toBe(told('metrics.port (FD_METRICS_PORT): expected number', 'metrics.host is 5: expected string'))
   expect(faultsOf('- 1')).toBe('FILE holds [1], not keys with values. Write for example: home: .fd')
   expect(faultsOf('text')).toMatch(/^FILE holds "text", not keys with values/)
   expect(faultsOf('a: [')).toMatch(/^FILE is not YAML/)

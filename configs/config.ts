@@ -159,12 +159,12 @@ export function readConfig(file?: string, env: Variables = process.env): Config 
   return complete(result.data)
 }
 
-/** Which key, from which variable where it came from one, has which value, and what is wrong with it. Credentials are not shown. */
+/** Which key, from which variable where it came from one, has which value, and what is wrong with it. Credentials are not shown, nor what might be an address with a password. */
 function faultLine({ path, message }: z.core.$ZodIssue, merged: Record<string, unknown>, env: Variables): string {
   const key = path.join('.')
   const variable = Object.entries(ENVIRONMENT).find(([name, place]) => place.join('.') === key && env[name] !== undefined && env[name] !== '')?.[0]
   const value = path.reduce<unknown>((inside, step) => (inside as Record<PropertyKey, unknown> | undefined)?.[step], merged)
-  const shown = path.length === 0 || SECRET.has(String(path[0])) || typeof value === 'object' ? '' : ` is ${JSON.stringify(value)}`
+  const shown = path.length === 0 || SECRET.has(String(path[0])) || typeof value === 'object' || String(value).includes('@') ? '' : ` is ${JSON.stringify(value)}`
   return `  ${key}${variable === undefined ? '' : ` (${variable})`}${shown}${key === '' ? '' : ': '}${message.replace(/^Invalid input: /, '').replace(/, received \w+$/, '').replace(/expected int$/, 'expected a whole number')}`
 }
 

@@ -48,6 +48,8 @@ export interface Checkpoint {
   offset: number
   watermark: EpochMs
   minorUnits: number
+  /** Partitions the topic had: with another number keys belong to other partitions. Undefined in what older versions wrote. */
+  partitions?: number
 }
 
 /**

@@ -95,7 +95,7 @@ test('a topic with fewer partitions than the configuration wants is refused, on 
   expect(JSON.parse((await runFd(empty, ['topics', 'list', '--json'], other)).stdout)).toMatchObject([{ name: 'transactions', partitions: 3 }])
 })
 
-describe.runIf(kafka !== undefined)('a message over the size limit, on Kafka', () => {
+describe.runIf(kafka !== undefined)('settings of topics on Kafka', () => {
   const bootstrap = kafka?.slice('kafka://'.length) ?? ''
   const prefix = `${run}.`
   const admin = new Kafka({ brokers: [bootstrap], logLevel: logLevel.NOTHING }).admin()
@@ -135,5 +135,15 @@ describe.runIf(kafka !== undefined)('a message over the size limit, on Kafka', (
     const predictions = await onKafka.predictions('scorer')
     expect([predictions.length, new Set(predictions.map(({ input }) => input.offset)).size]).toEqual([sent, sent])
     expect(JSON.parse(await onKafka.fd('features', 'verify', '--json'))).toMatchObject({ transactions: sent, differences: 0, duplicates: 0, missing: 0 })
+  })
+
+  test('partitions that were added to transactions are refused by a group that has state', { timeout: 120_000 }, async () => {
+    const onKafka = world.with({ FD_EVENT_LOG: `${kafka}?prefix=${prefix}grown.`, FD_ONLINE_STORE: `lmdb:${join(empty, 'grown')}` })
+    await onKafka.fd('produce', '--dataset', 'simulated', '--data', world.file, '--from', world.cut, '--limit', '20')
+    await onKafka.fd('score', '--until-idle')
+    await admin.createPartitions({ topicPartitions: [{ topic: `${prefix}grown.transactions`, count: 2 }] })
+    const refused = await onKafka.try('score', '--until-idle')
+    expect(refused.code).toBe(2)
+    expect(refused.stderr).toMatch(/Topic "transactions" has 2 partitions, and had 1 when this group wrote its state.*Begin another log/)
   })
 })

@@ -182,6 +182,17 @@ function verify({ log }: World): Promise<ParityReport> {
   return verifyParity({ log, input: TRANSACTIONS, served: PREDICTIONS, group: 'g', service, schema })
 }
 
+test('state that was written over three partitions is not gone on from over five: keys would have left their history behind', async () => {
+  await using world = await freshWorld()
+  await append(world.log, makeEvents(1, 60), 3)
+  await chain(world)
+  await using grown = await freshWorld()
+  await append(grown.log, makeEvents(1, 60), 5)
+  const inHome = { log: grown.log, store: world.store, partitions: 5 }
+  await expect(chain(world, inHome)).rejects.toThrow('Topic "transactions" has 5 partitions, and had 3 when this group wrote its state: keys have moved')
+  await chain(world, { ...inHome, group: 'another' })
+})
+
 describe.each([11, 12, 13, 14])('a chain of three stages over three partitions, seed %i', (seed) => {
   test('serves what the quadratic loop finds in the order of each stage, however often it fails and starts again', async () => {
     await using world = await freshWorld()

@@ -21,7 +21,7 @@ export interface Checkpointer {
   written(): Promise<void>
 }
 
-export function checkpointer(fold: ServiceFold, state: OwnedState, options: { minorUnits: number; everyMs: number; now: () => number }): Checkpointer {
+export function checkpointer(fold: ServiceFold, state: OwnedState, options: { minorUnits: number; partitions: number; everyMs: number; now: () => number }): Checkpointer {
   let offset = state.checkpoint?.offset ?? 0
   let watermark = state.checkpoint?.watermark ?? state.base.watermark
   let [dueAt, notBefore] = [options.now() + options.everyMs, 0]
@@ -47,7 +47,7 @@ export function checkpointer(fold: ServiceFold, state: OwnedState, options: { mi
       if (!changed) return
       const started = options.now()
       const states = [...changedStates(fold)]
-      const checkpoint = { offset, watermark, minorUnits: options.minorUnits }
+      const checkpoint = { offset, watermark, minorUnits: options.minorUnits, partitions: options.partitions }
       ;[changed, busy] = [false, true]
       writing = settled(committed.then(() => state.write(states, checkpoint))).finally(() => (busy = false))
       const now = options.now()

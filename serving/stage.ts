@@ -78,7 +78,8 @@ interface Joined {
  * partition next goes back to its checkpoint and folds the log from there again; records below the committed offset give no
  * output a second time. The fold is deterministic, so what follows is what would have followed.
  *
- * @throws UserError when the stored state is of another definition of the service, or the log has lost what follows it.
+ * @throws UserError when the stored state is of another definition of the service or another number of partitions, or the log has
+ * lost what follows it.
  */
 export async function openStage(options: StageOptions): Promise<OpenStage> {
   const { log, group, stage, service, schema } = options
@@ -112,12 +113,13 @@ async function assigned(loop: Loop, partitions: readonly number[], member: Group
   const { options, held } = loop
   const { log, store, group, stage, service, schema } = options
   const from = new Map<number, number>()
-  const { offsets } = await log.topic(stage.topic)
+  const { offsets, partitions: count } = await log.topic(stage.topic)
   for (const partition of partitions) {
     const state = await store.take(service.name, { group, topic: stage.topic, partition })
     checkDefinition(state, service)
+    checkPartitions(stage.topic, state, count)
     const fold = new ServiceFold(service, schema, { views: stage.views })
-    const checkpoints = checkpointer(fold, state, { minorUnits: schema.amount.minorUnits, everyMs: options.checkpointEveryMs, now: options.now })
+    const checkpoints = checkpointer(fold, state, { minorUnits: schema.amount.minorUnits, partitions: count, everyMs: options.checkpointEveryMs, now: options.now })
     const resume = resumeAt(stage.topic, partition, state, offsets[partition].start)
     const commits = committer(member, partition, (batch) => options.onBatch?.({ ...batch, done: options.now() }))
     held.set(partition, { state, fold, checkpoints, commits })
@@ -131,6 +133,15 @@ async function assigned(loop: Loop, partitions: readonly number[], member: Group
 function checkDefinition({ base }: OwnedState, service: FeatureService): void {
   if (base.version === 0 || base.serviceDigest === serviceDigest(service)) return
   throw new UserError(`The online features of "${service.name}" were backfilled with another definition of it. Run: fd features backfill --dataset ${base.history?.dataset ?? 'NAME'} --online`)
+}
+
+/** Partitions that are added move keys to others, where their history is not: every customer that moves would look new. */
+function checkPartitions(topic: string, { checkpoint }: OwnedState, count: number): void {
+  if (checkpoint?.partitions === undefined || checkpoint.partitions === count) return
+  throw new UserError(
+    `Topic "${topic}" has ${count} partitions, and had ${checkpoint.partitions} when this group wrote its state: keys have moved to partitions that lack their history. ` +
+      'Begin another log (FD_HOME, or ?prefix=NAME in the Kafka URL) with that many from the start (scorer.partitions), and backfill what was: fd features backfill --online',
+  )
 }
 
 /** The checkpoint's offset; without one the log's oldest. */
