@@ -25,13 +25,18 @@ const params = estimator.params(OWN[job.task](job.params, job.features))
 const fit = await timed(() => estimator.fit(set, params, job.params.seed, () => true))
 const score = await timed(async () => modelScores(fit.result, x))
 writeFileSync(job.scores, score.result)
-const peak = process.resourceUsage().maxRSS * 1024
+const peak = peakBytes()
 const outcome: Outcome = {
   fitSeconds: fit.seconds, fitCpuSeconds: fit.cpuSeconds,
   scoreSeconds: score.seconds, scoreCpuSeconds: score.cpuSeconds,
   peakMb: peak / 2 ** 20, addedMb: (peak - memoryBefore) / 2 ** 20,
 }
 process.stdout.write(JSON.stringify(outcome))
+
+/** Not `maxRSS`: that of a child begins with what its parent held when it forked. */
+function peakBytes(): number {
+  return 1024 * Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1])
+}
 
 function trainingSet({ features, folder, fit: part }: Job): TrainingSet {
   const { x: rows, y } = readPart(folder, part)
