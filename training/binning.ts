@@ -32,7 +32,7 @@ export interface Bins {
 export function binTraining(x: Float32Array, features: number, y: Uint8Array, arena = createArena(), crew = plainCrew(arena)): Bins {
   const bins: Bins = { rows: y.length, cuts: [], columns: columnsOf(arena, y.length, features), arena }
   const frauds = Int32Array.from(y.keys().filter((row) => y[row] === 1))
-  const room = cutRoom(y.length)
+  const room = cutRoom(y.length, frauds.length)
   eachColumn(bins, x, (values, feature) => {
     bins.cuts.push(findCuts(values, frauds, room))
     assignBins(bins, feature, values, crew)
@@ -77,7 +77,7 @@ function eachColumn({ arena, columns, rows }: Bins, x: Float32Array, use: (value
  * quantiles of the frauds alone. Frauds are so few that ordinary quantiles put most of them into one or two bins in the
  * tail, where a tree has to tell them apart.
  */
-export function findCuts(values: Float32Array, frauds: Int32Array, room = cutRoom(values.length)): Float32Array {
+export function findCuts(values: Float32Array, frauds: Int32Array, room = cutRoom(values.length, frauds.length)): Float32Array {
   const { every, sample } = sampleOf(values, room)
   const sorted = sortFloats(sample, room.scratch)
   const boundaries = every === 1 ? distinct(sorted) : undefined
@@ -93,9 +93,10 @@ interface CutRoom {
   scratch: Uint32Array
 }
 
-function cutRoom(rows: number): CutRoom {
-  // Frauds are not sampled, and might be nearly all rows.
-  return { sample: new Float32Array(rows), scratch: new Uint32Array(rows) }
+function cutRoom(rows: number, frauds: number): CutRoom {
+  // Of all rows a sample is sorted, of frauds every one.
+  const most = Math.min(rows, Math.max(QUANTILE_ROWS, frauds))
+  return { sample: new Float32Array(most), scratch: new Uint32Array(most) }
 }
 
 /** The values of some rows that are not missing, in front of `into`. */
