@@ -18,7 +18,7 @@ if (unknown.length > 0) {
   process.stderr.write(`No benchmark "${unknown.join(', ')}". There are: ${benches.map(name).join(', ')}\n`)
   process.exit(2)
 }
-/** `trees` installs its peers and takes most of an hour. */
+/** `trees` installs its peers and takes half an hour. */
 const ONLY_WHEN_NAMED = new Set(['trees'])
 const chosen = benches.filter((file) => (wanted.length === 0 ? !ONLY_WHEN_NAMED.has(name(file)) : wanted.includes(name(file))))
 let failed = 0

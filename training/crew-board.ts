@@ -3,6 +3,8 @@ import type { Kernel } from './kernel.ts'
 
 /** Looks at a flag before sleeping on it, some 30 microseconds: loops follow each other sooner than that, and waking a thread takes longer. */
 const LOOKS = 30_000
+/** Longest wait for a part that another thread has taken, and that takes it less than a second: a thread may have died of it. */
+const PATIENCE_MS = 300_000
 /** The lower bits of a ticket count the parts nobody has taken yet, the others the loops. */
 const PART_BITS = 8
 export const MOST_PARTS = 2 ** PART_BITS - 1
@@ -93,10 +95,10 @@ function takePart(flags: Int32Array): number {
 /**
  * Waits until all parts of the loop are done and returns them.
  *
- * @throws Error when one has failed.
+ * @throws Error when one has failed, or is not done within `patience` ms.
  */
-export function collect({ flags, parts, failure }: Board, count: number): Part[] {
-  awaitFlag(flags, FLAG.done, FLAG.awaited, (done) => done === count)
+export function collect({ flags, parts, failure }: Board, count: number, patience = PATIENCE_MS): Part[] {
+  if (!awaitFlag(flags, FLAG.done, FLAG.awaited, (done) => done === count, patience)) throw new Error(`A thread of the tree kernel has not done its part within ${patience / 1000} s.`)
   if (flags[FLAG.failed] === 1) throw new Error(`A thread of the tree kernel failed: ${new TextDecoder().decode(failure.slice(0, failure.indexOf(0)))}`)
   return Array.from({ length: count }, (_, part) => {
     const [start, end, result, thread] = parts.subarray(part * PART.size, (part + 1) * PART.size)
@@ -118,10 +120,12 @@ export function endCrew({ flags }: Board): void {
   Atomics.notify(flags, FLAG.ticket)
 }
 
-/** Returns once `holds` of a flag; looks for a while, then sleeps, counted in another flag. */
-function awaitFlag(flags: Int32Array, flag: number, sleepers: number, holds: (value: number) => boolean): void {
-  for (let look = 0; look < LOOKS; look++) if (holds(Atomics.load(flags, flag))) return
+/** Returns true once `holds` of a flag, false when it does not for `patience` ms; looks for a while, then sleeps, counted in another flag. */
+function awaitFlag(flags: Int32Array, flag: number, sleepers: number, holds: (value: number) => boolean, patience = Infinity): boolean {
+  for (let look = 0; look < LOOKS; look++) if (holds(Atomics.load(flags, flag))) return true
   Atomics.add(flags, sleepers, 1)
-  for (let value = Atomics.load(flags, flag); !holds(value); value = Atomics.load(flags, flag)) Atomics.wait(flags, flag, value)
+  let value = Atomics.load(flags, flag)
+  while (!holds(value) && Atomics.wait(flags, flag, value, patience) !== 'timed-out') value = Atomics.load(flags, flag)
   Atomics.sub(flags, sleepers, 1)
+  return holds(Atomics.load(flags, flag))
 }

@@ -4,6 +4,7 @@ import { createArena } from './arena.ts'
 import { binTraining } from './binning.ts'
 import { boostingParams, fitBoosting } from './boosting.ts'
 import { openCrew, threadsFor } from './crew.ts'
+import { collect, createBoard, offer } from './crew-board.ts'
 import { sortFloats } from './float-sort.ts'
 import { fitForest, forestParams } from './forest.ts'
 import { plantedSet } from './planted-set.ts'
@@ -39,6 +40,12 @@ test('what a thread dies of is said, and the crew still ends', async () => {
     for (let run = 0; run < 10_000; run++) crew.run('addLeaf', (thread) => [sums.byteOffset, thread === 0 ? sums.byteOffset : 2 ** 31, 2], 0, ROWS)
   }
   expect(runMany).toThrow('A thread of the tree kernel failed: memory access out of bounds')
+})
+
+test('a part that is taken and never done is not waited for for ever', () => {
+  const board = createBoard(2)
+  offer(board, 'addLeaf', [[], []], 2, (part) => part)
+  expect(() => collect(board, 2, 20)).toThrow('A thread of the tree kernel has not done its part within 0.02 s.')
 })
 
 test('threads are as many as asked for or as the machine has, and no more than rows can feed', () => {
