@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { UserError, errorMessage } from '../configs/user-error.ts'
 import type { TrainingSet } from '../features/training-set.ts'
 import type { Run } from '../registry/model.ts'
@@ -21,11 +22,12 @@ type Outcome = CandidatePlan & ({ state: 'complete'; run: Run } | { state: 'fail
 
 /**
  * The candidates that options ask for: each model with each seed, models first. A parameter `MODEL.NAME` is for that model and stands above
- * one for all; a name may have a dot of its own (`monotone.tx_amount`).
+ * one for all; a name may have a dot of its own (`monotone.tx_amount`). Where several train at a time here, and no number of threads is
+ * named, each takes its share of the machine's.
  *
  * @throws UserError for an unknown estimator or parameter, before anything is computed.
  */
-export async function candidatePlans({ model, param = {}, seed, seeds = 1 }: Pick<TrainOptions, 'model' | 'param' | 'seed' | 'seeds'>): Promise<CandidatePlan[]> {
+export async function candidatePlans({ model, param = {}, seed, seeds = 1, workers = 1 }: Pick<TrainOptions, 'model' | 'param' | 'seed' | 'seeds' | 'workers'>): Promise<CandidatePlan[]> {
   const { estimatorNames, findEstimator } = await import('../training/catalog.ts')
   const modelOf = (name: string): string | undefined => estimatorNames().find((estimator) => name.startsWith(`${estimator}.`))
   const models = [...new Set(model.split(',').map((name) => name.trim()))]
@@ -34,8 +36,10 @@ export async function candidatePlans({ model, param = {}, seed, seeds = 1 }: Pic
   return models.flatMap((estimator) => {
     const forAll = Object.entries(param).filter(([name]) => modelOf(name) === undefined)
     const own = Object.entries(param).flatMap(([name, value]) => (modelOf(name) === estimator ? [[name.slice(estimator.length + 1), value] as const] : []))
-    const params = Object.fromEntries([...forAll, ...own])
-    findEstimator(estimator).params(params)
+    const { parameters, params: check } = findEstimator(estimator)
+    const share: Record<string, string> = workers > 1 && parameters.some(({ name }) => name === 'threads') ? { threads: String(Math.max(1, Math.floor(availableParallelism() / workers))) } : {}
+    const params = { ...share, ...Object.fromEntries([...forAll, ...own]) }
+    check(params)
     return Array.from({ length: seeds }, (_, n) => ({ estimator, params, seed: seed + n }))
   })
 }

@@ -85,6 +85,8 @@ test('the candidates are each model with each seed; a parameter may be for one m
   expect(named.map(({ params }) => params)).toEqual([{ 'monotone.tx_amount': '1' }])
   const own = await candidatePlans({ model: 'forest,boosting', seed: 0, param: { 'boosting.monotone.tx_amount': '1' } })
   expect(own.map(({ params }) => params)).toEqual([{}, { 'monotone.tx_amount': '1' }])
+  const crowded = await candidatePlans({ model: 'boosting,neural,forest', seed: 0, workers: 64, param: { 'forest.threads': '3' } })
+  expect(crowded.map(({ params }) => params['threads'])).toEqual(['1', undefined, '3'])
   await expect(candidatePlans({ model: 'forest', seed: 0, param: { 'boosting.rounds': '1' } })).rejects.toThrow(/boosting\.rounds=1 is for a model that is not trained.*forest/)
   await expect(candidatePlans({ model: 'boosting,forest', seed: 0, param: { rounds: '1' } })).rejects.toThrow(/"forest" has no parameter "rounds"/)
 })
