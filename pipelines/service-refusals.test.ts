@@ -137,13 +137,19 @@ describe.runIf(kafka !== undefined)('settings of topics on Kafka', () => {
     expect(JSON.parse(await onKafka.fd('features', 'verify', '--json'))).toMatchObject({ transactions: sent, differences: 0, duplicates: 0, missing: 0 })
   })
 
-  test('partitions that were added to transactions are refused by a group that has state', { timeout: 120_000 }, async () => {
+  test('partitions that were added to transactions are refused by a group that has state, also while it runs', { timeout: 120_000 }, async () => {
     const onKafka = world.with({ FD_EVENT_LOG: `${kafka}?prefix=${prefix}grown.`, FD_ONLINE_STORE: `lmdb:${join(empty, 'grown')}` })
     await onKafka.fd('produce', '--dataset', 'simulated', '--data', world.file, '--from', world.cut, '--limit', '20')
     await onKafka.fd('score', '--until-idle')
+    const running = onKafka.start('score')
+    await running.says('Scoring with')
     await admin.createPartitions({ topicPartitions: [{ topic: `${prefix}grown.transactions`, count: 2 }] })
-    const refused = await onKafka.try('score', '--until-idle')
-    expect(refused.code).toBe(2)
-    expect(refused.stderr).toMatch(/Topic "transactions" has 2 partitions, and had 1 when this group wrote its state.*Begin another log/)
+    const reason = /Topic "transactions" has 2 partitions, and had 1 when this group wrote its state.*Begin another log/
+    for (const beside of [true, false]) {
+      const refused = await onKafka.try('score', '--until-idle')
+      expect(refused.code).toBe(2)
+      expect(refused.stderr).toMatch(reason)
+      if (beside) running.child.kill('SIGKILL')
+    }
   })
 })

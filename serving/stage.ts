@@ -3,7 +3,7 @@ import type { DatasetSchema } from '../datasets/dataset.ts'
 import type { EventLog, GroupMember, RecordBatch } from '../datasets/event-log.ts'
 import type { Stage } from '../features/chain.ts'
 import { ServiceFold } from '../features/fold.ts'
-import type { OnlineStore, OwnedState } from '../features/online-store.ts'
+import type { GroupState, OnlineStore, OwnedState } from '../features/online-store.ts'
 import { stageReader, type StageInput } from '../features/stage-record.ts'
 import { serviceDigest, type FeatureService } from '../features/view.ts'
 import { openBacklog, type Backlog } from './backlog.ts'
@@ -114,6 +114,8 @@ async function assigned(loop: Loop, partitions: readonly number[], member: Group
   const { log, store, group, stage, service, schema } = options
   const from = new Map<number, number>()
   const { offsets, partitions: count } = await log.topic(stage.topic)
+  // An added partition has no state yet, but the first one was there from the start.
+  checkPartitions(stage.topic, await store.group(service.name, { group, topic: stage.topic, partition: 0 }), count)
   for (const partition of partitions) {
     const state = await store.take(service.name, { group, topic: stage.topic, partition })
     checkDefinition(state, service)
@@ -136,7 +138,7 @@ function checkDefinition({ base }: OwnedState, service: FeatureService): void {
 }
 
 /** Partitions that are added move keys to others, where their history is not: every customer that moves would look new. */
-function checkPartitions(topic: string, { checkpoint }: OwnedState, count: number): void {
+function checkPartitions(topic: string, { checkpoint }: GroupState, count: number): void {
   if (checkpoint?.partitions === undefined || checkpoint.partitions === count) return
   throw new UserError(
     `Topic "${topic}" has ${count} partitions, and had ${checkpoint.partitions} when this group wrote its state: keys have moved to partitions that lack their history. ` +
