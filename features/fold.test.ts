@@ -4,6 +4,7 @@ import { DAY, emptyBatch, FRAUD_LABEL, HOUR, type EventBatch } from '../datasets
 import { cardFraud } from './card-fraud.ts'
 import { decodeState, encodeState } from './entity-state.ts'
 import { ServiceFold } from './fold.ts'
+import { naiveFeatures } from './naive-features.ts'
 import { RingOverflow } from './ring.ts'
 import { userAnomaly } from './user-anomaly.ts'
 import type { AggregateFeature, AggregateView, FeatureService } from './view.ts'
@@ -70,42 +71,9 @@ function toBatch(events: Event[]): EventBatch {
   return batch
 }
 
-/** The obvious quadratic loop: for each transaction look at every earlier event of its key. It says what a feature means. */
+/** A customer's or terminal's events, to the quadratic loop. */
 function naive(view: AggregateView, log: Event[]): number[][] {
-  const known = new Set<number>()
-  const rows: number[][] = []
-  log.forEach((event, place) => {
-    if (event.label) return void known.add(event.id)
-    const key = (other: Event): number => (view.entity === 'customer' ? other.customer : other.terminal)
-    const earlier = log.slice(0, place).filter((other) => !other.label && key(other) === key(event))
-    const visible = view.includesCurrent ? [...earlier, event] : earlier
-    rows.push(view.features.map((feature) => naiveValue(feature, event, earlier, visible, known)))
-  })
-  return rows
-}
-
-function naiveValue(feature: AggregateFeature, event: Event, earlier: Event[], visible: Event[], known: Set<number>): number {
-  const upTo = (events: Event[]): Event[] => events.filter((other) => other.time <= event.time).sort((a, b) => a.time - b.time)
-  if (feature.function === 'seconds_since_previous') {
-    const previous = upTo(earlier).at(-1)
-    return previous ? (event.time - previous.time) / 1000 : -1
-  }
-  const { window } = feature
-  const seen =
-    'last' in window
-      ? upTo(visible).slice(-window.last)
-      : visible.filter((other) => other.time > event.time - (window.delay ?? 0) - window.length && other.time <= event.time - (window.delay ?? 0))
-  const sum = seen.reduce((total, other) => total + other.amount, 0)
-  switch (feature.function) {
-    case 'count':
-      return seen.length
-    case 'sum_amount':
-      return sum / 100
-    case 'mean_amount':
-      return seen.length === 0 ? 0 : sum / seen.length / 100
-    case 'fraud_share':
-      return seen.length === 0 ? 0 : seen.filter((other) => known.has(other.id)).length / seen.length
-  }
+  return [...naiveFeatures(view, log, (event) => (view.entity === 'customer' ? event.customer : event.terminal)).values()]
 }
 
 function service(view: AggregateView): FeatureService {

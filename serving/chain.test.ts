@@ -11,6 +11,7 @@ import { randomStream } from '../datasets/random.ts'
 import { emptyBatch, FRAUD_LABEL, SECOND, type EventBatch } from '../datasets/transaction.ts'
 import { planChain, statePlace } from '../features/chain.ts'
 import { ServiceFold } from '../features/fold.ts'
+import { naiveFeatures } from '../features/naive-features.ts'
 import { onlineFeatures } from '../features/online.ts'
 import { openOnlineStore, type OnlineStore } from '../features/online-store.ts'
 import { verifyParity, type ParityReport } from '../features/parity.ts'
@@ -89,34 +90,9 @@ function toBatch(events: readonly Event[]): EventBatch {
   return batch
 }
 
-/** What a feature means, by the quadratic loop over the order in which a stage saw its events: id → value by feature. */
+/** What the quadratic loop finds over the order in which a stage saw its events: id → value by feature. */
 function naive(view: AggregateView, order: readonly Event[]): Map<number, number[]> {
-  const key = (event: Event): string | number => event[view.entity as 'card' | 'terminal' | 'shop']
-  const known = new Set<number>()
-  const rows = new Map<number, number[]>()
-  order.forEach((event, place) => {
-    if (event.label) return void known.add(event.id)
-    const earlier = order.slice(0, place).filter((other) => !other.label && key(other) === key(event))
-    const visible = view.includesCurrent ? [...earlier, event] : earlier
-    rows.set(event.id, view.features.map((feature) => naiveValue(feature, event, earlier, visible, known)))
-  })
-  return rows
-}
-
-function naiveValue(feature: AggregateFeature, event: Event, earlier: Event[], visible: Event[], known: Set<number>): number {
-  const upTo = (events: Event[]): Event[] => events.filter((other) => other.time <= event.time).sort((a, b) => a.time - b.time)
-  if (feature.function === 'seconds_since_previous') {
-    const previous = upTo(earlier).at(-1)
-    return previous ? (event.time - previous.time) / 1000 : -1
-  }
-  const { window } = feature
-  const end = 'last' in window ? 0 : event.time - (window.delay ?? 0)
-  const seen = 'last' in window ? upTo(visible).slice(-window.last) : visible.filter(({ time }) => time > end - window.length && time <= end)
-  const sum = seen.reduce((total, { amount }) => total + amount, 0)
-  if (feature.function === 'count') return seen.length
-  if (feature.function === 'sum_amount') return sum / 100
-  if (seen.length === 0) return 0
-  return feature.function === 'mean_amount' ? sum / seen.length / 100 : seen.filter(({ id }) => known.has(id)).length / seen.length
+  return naiveFeatures(view, order, (event) => event[view.entity as 'card' | 'terminal' | 'shop'])
 }
 
 const folders: string[] = []
