@@ -33,11 +33,12 @@ export async function candidatePlans({ model, param = {}, seed, seeds = 1, worke
   const models = [...new Set(model.split(',').map((name) => name.trim()))]
   const stray = Object.keys(param).find((name) => !models.includes(modelOf(name) ?? models[0]))
   if (stray !== undefined) throw new UserError(`--param ${stray}=${param[stray]} is for a model that is not trained. Models: ${models.join(', ')}`)
+  const atOnce = Math.min(workers, models.length * seeds)
   return models.flatMap((estimator) => {
     const forAll = Object.entries(param).filter(([name]) => modelOf(name) === undefined)
     const own = Object.entries(param).flatMap(([name, value]) => (modelOf(name) === estimator ? [[name.slice(estimator.length + 1), value] as const] : []))
     const { parameters, params: check } = findEstimator(estimator)
-    const share: Record<string, string> = workers > 1 && parameters.some(({ name }) => name === 'threads') ? { threads: String(Math.max(1, Math.floor(availableParallelism() / workers))) } : {}
+    const share: Record<string, string> = atOnce > 1 && parameters.some(({ name }) => name === 'threads') ? { threads: String(Math.max(1, Math.floor(availableParallelism() / atOnce))) } : {}
     const params = { ...share, ...Object.fromEntries([...forAll, ...own]) }
     check(params)
     return Array.from({ length: seeds }, (_, n) => ({ estimator, params, seed: seed + n }))

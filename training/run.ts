@@ -60,8 +60,7 @@ export const RUN_PARAMS = { file: 'dataset.file', split: 'split', until: 'until'
 
 /**
  * Trains within a run of the registry: params before, metrics, card and ONNX folder after, a version of `model` when one is
- * named. A run that fails
- * is kept as FAILED, one whose report answered false as KILLED.
+ * named. A run that fails is kept as FAILED, one whose report answered false as KILLED.
  */
 export async function logRun(registry: Registry, request: RunRequest & { model: string | undefined }): Promise<{ candidate: Candidate; runId: string; version?: number }> {
   const { candidate, runId, source, card } = await trainRun(registry, request)
