@@ -20,7 +20,7 @@ const urlOf = (prefix: string, at = endpoint): string => `s3://${bucket}/${run}/
 
 const batchOf = (values: string[]): RecordBatch => batchFrom(0, values.map((value) => ({ value, timestamp: Date.parse('2018-04-01T12:00:00Z') })))
 
-test.each(['s3://', 's3:///x', 's3://b?key=1', 's3://b?endpoint=here'])('URL %j is refused', async (url) => {
+test.each(['s3://', 's3:///x', 's3://b?key=1', 's3://b?endpoint=here', 's3://b?patience=0'])('URL %j is refused', async (url) => {
   await expect(openLake(url)).rejects.toThrow(UserError)
 })
 
@@ -28,8 +28,8 @@ test('one key of two is refused', async () => {
   await expect(openLake('s3://b', { accessKeyId: 'a' })).rejects.toThrow(/AWS_SECRET_ACCESS_KEY/)
 })
 
-test('a store that is gone is named, with what to do', async () => {
-  await using lake = await openLake('s3://b?endpoint=http://127.0.0.1:9', { accessKeyId: 'a', secretAccessKey: 'b', attempts: 3 })
+test('a store that never was there is named at once, with what to do', async () => {
+  await using lake = await openLake('s3://b?endpoint=http://127.0.0.1:9', { accessKeyId: 'a', secretAccessKey: 'b' })
   await expect(lake.list()).rejects.toThrow(/s3:\/\/b\/ at http:\/\/127\.0\.0\.1:9.*ECONNREFUSED.*fd doctor/)
   await expect(lake.write(batchOf(['v']))).rejects.toThrow(UserError)
 })
@@ -99,6 +99,24 @@ describe.runIf(store !== undefined)('with an S3 store (FD_TEST_S3_URL)', () => {
     for await (const batch of lake.read('t')) rows += batch.size
     expect(rows).toBe(2)
     expect(front.cuts()).toBeGreaterThan(2)
+  })
+
+  test('a store that was there is waited for as long as the URL says, and that is told', async () => {
+    let away = false
+    const heard: (string | undefined)[] = []
+    await using front = await forwarding(endpoint, () => away)
+    await using lake = await openLake(`${urlOf('away', front.url)}&patience=2`, keys, (_line, outage) => {
+      heard.push(outage)
+      // The first absence ends as soon as it is noticed, the second never.
+      if (outage === 'lost' && heard.length === 1) away = false
+    })
+    await lake.write(batchOf(['a']))
+    away = true
+    await lake.write(batchOf(['b']))
+    expect(heard).toEqual(['lost', 'back'])
+    away = true
+    await expect(lake.write(batchOf(['c']))).rejects.toThrow(/has been away for 2 s \(\w+\)\. Start it, .*fd doctor/)
+    expect(heard).toEqual(['lost', 'back', 'lost'])
   })
 })
 

@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { GetObjectCommand, paginateListObjectsV2 } from '@aws-sdk/client-s3'
+import { GetObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3'
 import { Upload } from '@aws-sdk/lib-storage'
+import type { Tell } from '../configs/tell.ts'
 import type { RecordBatch } from './event-log.ts'
 import { byPartition, compareLakeFiles, filesOf, nothingOf, parseLakePath } from './lake-file.ts'
 import { openRecordWriter, readRecords, type RecordWriter } from './lake-parquet.ts'
@@ -16,8 +17,6 @@ import { openBucket, type Bucket, type S3Options } from './s3-bucket.ts'
 const PART_BYTES = 8 * 1024 * 1024
 /** Downloads under way at once: enough to hide the store's latency on files of a few megabytes. */
 const DOWNLOADS = 4
-/** A body that breaks off is fetched again from its start; the client itself repeats only the request. */
-const DOWNLOAD_ATTEMPTS = 3
 
 /**
  * The lake in an S3 bucket, laid out as in a folder. An object appears whole or not at all, and writing it again replaces it, so S3's own rules
@@ -26,8 +25,8 @@ const DOWNLOAD_ATTEMPTS = 3
  * A writer killed within a multipart upload leaves parts that no reader sees; a lifecycle rule of the bucket
  * (AbortIncompleteMultipartUpload) removes them.
  */
-export async function openS3Lake(url: string, options: S3Options): Promise<Lake> {
-  const bucket = openBucket(url, options)
+export async function openS3Lake(url: string, options: S3Options, tell: Tell): Promise<Lake> {
+  const bucket = openBucket(url, options, tell)
   const scratch = await mkdtemp(join(tmpdir(), 'fd-lake-'))
   const writer = await openRecordWriter()
   const pending = new Set<Promise<LakeFile[]>>()
@@ -67,23 +66,22 @@ async function writeBatch(writer: RecordWriter, bucket: Bucket, scratch: string,
 
 async function upload(bucket: Bucket, path: string, local: string): Promise<void> {
   const target = { Bucket: bucket.name, Key: bucket.prefix + path, ContentType: 'application/vnd.apache.parquet' }
-  const work = new Upload({ client: bucket.client, params: { ...target, Body: createReadStream(local) }, partSize: PART_BYTES })
-  await bucket.guard(`write ${path}`, work.done())
+  await bucket.guard(`write ${path}`, () => new Upload({ client: bucket.client, params: { ...target, Body: createReadStream(local) }, partSize: PART_BYTES }).done())
 }
 
-/** Page by page; a page that fails is asked for again with its own token, so a long listing goes on where it was. */
 async function listFiles(bucket: Bucket, topic: string | undefined): Promise<LakeFile[]> {
   const root = topic === undefined ? 'raw/' : `raw/${topic}/`
   const files: LakeFile[] = []
-  const pages = paginateListObjectsV2({ client: bucket.client }, { Bucket: bucket.name, Prefix: bucket.prefix + root })
-  await bucket.guard(`list ${root}`, (async () => {
-    for await (const page of pages) {
-      for (const { Key = '' } of page.Contents ?? []) {
-        const file = parseLakePath(Key.slice(bucket.prefix.length))
-        if (file !== undefined) files.push(file)
-      }
+  let token: string | undefined
+  do {
+    // Each page by itself, so that a long listing goes on where it was.
+    const page = await bucket.guard(`list ${root}`, () => bucket.client.send(new ListObjectsV2Command({ Bucket: bucket.name, Prefix: bucket.prefix + root, ContinuationToken: token })))
+    for (const { Key = '' } of page.Contents ?? []) {
+      const file = parseLakePath(Key.slice(bucket.prefix.length))
+      if (file !== undefined) files.push(file)
     }
-  })())
+    token = page.NextContinuationToken
+  } while (token !== undefined)
   return files.sort(compareLakeFiles)
 }
 
@@ -112,14 +110,9 @@ async function downloadAll(bucket: Bucket, files: readonly LakeFile[], folder: s
 }
 
 async function download(bucket: Bucket, path: string, local: string): Promise<void> {
-  const fetched = async (): Promise<void> => {
+  await bucket.guard(`read ${path}`, async () => {
     const { Body } = await bucket.client.send(new GetObjectCommand({ Bucket: bucket.name, Key: bucket.prefix + path }))
     if (!(Body instanceof Readable)) throw new TypeError(`S3 gave no stream for ${path}`)
     await pipeline(Body, createWriteStream(local))
-  }
-  const attempt = async (left: number): Promise<void> => fetched().catch((error: unknown) => {
-    if (left === 1 || !bucket.isCut(error)) throw error
-    return attempt(left - 1)
   })
-  await bucket.guard(`read ${path}`, attempt(DOWNLOAD_ATTEMPTS))
 }

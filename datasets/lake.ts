@@ -1,4 +1,5 @@
 import type { Finding, Inspection } from '../configs/finding.ts'
+import type { Tell } from '../configs/tell.ts'
 import { UserError } from '../configs/user-error.ts'
 import type { RecordBatch } from './event-log.ts'
 import type { S3Options } from './s3-bucket.ts'
@@ -46,14 +47,14 @@ export interface LakeFile {
 }
 
 /**
- * Opens the lake that `url` names: `file:FOLDER`, or `s3://BUCKET[/PREFIX][?endpoint=URL&region=NAME]`, which is not asked before
+ * Opens the lake that `url` names: `file:FOLDER`, or `s3://BUCKET[/PREFIX][?endpoint=URL&region=NAME&patience=SECONDS]`, which is not asked before
  * the first call.
  *
- * @param s3 keys and endpoint of the store, for an S3 lake.
+ * @param s3 keys and endpoint of the store, for an S3 lake. @param tell hears that a store is waited for.
  */
-export async function openLake(url: string, s3: S3Options = {}): Promise<Lake> {
+export async function openLake(url: string, s3: S3Options = {}, tell: Tell = () => {}): Promise<Lake> {
   if (url.startsWith('file:') && url.length > 'file:'.length) return (await import('./lake-folder.ts')).openFolderLake(url.slice('file:'.length))
-  if (url.startsWith('s3:')) return (await import('./lake-s3.ts')).openS3Lake(url, s3)
+  if (url.startsWith('s3:')) return (await import('./lake-s3.ts')).openS3Lake(url, s3, tell)
   throw new UserError(`No lake driver for "${url}". Use file:FOLDER or s3://BUCKET.`)
 }
 

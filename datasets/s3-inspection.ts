@@ -5,18 +5,16 @@ import { find, findLatency, type Finding, type Inspection } from '../configs/fin
 import { UserError } from '../configs/user-error.ts'
 import { openBucket, type Bucket, type S3Options } from './s3-bucket.ts'
 
-/** Faults are told, not waited out. */
-const ATTEMPTS = 2
-
 /**
  * Looks at a bucket as the lake will use it: whether it is there and how fast it answers, whether these keys may write, read, list
  * and delete, tried on an object below the lake's prefix, which is removed; and the store's clock.
  */
 export async function inspectS3(url: string, options: S3Options, { now, id }: Inspection): Promise<Finding[]> {
-  const bucket = openBucket(url, { ...options, attempts: ATTEMPTS })
+  // Faults are told, not waited out.
+  const bucket = openBucket(url, { ...options, patience: 0 })
   try {
     const last = lastHeaders(bucket)
-    const list = (): Promise<unknown> => bucket.guard('list the lake', bucket.client.send(new ListObjectsV2Command({ Bucket: bucket.name, Prefix: `${bucket.prefix}raw/`, MaxKeys: 1 })))
+    const list = (): Promise<unknown> => bucket.guard('list the lake', () => bucket.client.send(new ListObjectsV2Command({ Bucket: bucket.name, Prefix: `${bucket.prefix}raw/`, MaxKeys: 1 })))
     const server = await find('server', async () => {
       await list()
       return `${bucket.place}: ${last()['server'] ?? last()['x-amz-server'] ?? 'an S3 store that does not say which'}`
@@ -55,13 +53,13 @@ function lastHeaders(bucket: Bucket): () => Record<string, string> {
 async function tryBucket(bucket: Bucket, key: string): Promise<string> {
   const object = { Bucket: bucket.name, Key: key }
   const trial = `trial object ${key}`
-  await bucket.guard(`write ${trial}`, bucket.client.send(new PutObjectCommand({ ...object, Body: key })))
+  await bucket.guard(`write ${trial}`, () => bucket.client.send(new PutObjectCommand({ ...object, Body: key })))
   try {
-    const { Body } = await bucket.guard(`read ${trial}`, bucket.client.send(new GetObjectCommand(object)))
+    const { Body } = await bucket.guard(`read ${trial}`, () => bucket.client.send(new GetObjectCommand(object)))
     const read = await Body?.transformToString()
     if (read !== key) throw new UserError(`${bucket.place} gave back ${JSON.stringify(read)} for what was just written. Look at the store's log.`)
   } finally {
-    await bucket.guard(`delete ${trial}`, bucket.client.send(new DeleteObjectCommand(object)))
+    await bucket.guard(`delete ${trial}`, () => bucket.client.send(new DeleteObjectCommand(object)))
   }
   return 'wrote, read and deleted an object'
 }

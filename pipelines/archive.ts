@@ -2,7 +2,7 @@ import { Command } from 'commander'
 import { action, example, positiveWholeNumber, stopSignal, wallClock, wholeNumber, type Context } from './command.ts'
 import { count } from './output.ts'
 import { readyInput } from './input-topic.ts'
-import { openLog } from './parts.ts'
+import { openLake, openLog } from './parts.ts'
 
 interface ArchiveCommandOptions {
   topic: string
@@ -25,9 +25,9 @@ export function archiveCommand(): Command {
 
 async function run(context: Context, options: ArchiveCommandOptions): Promise<void> {
   const { config, output } = context
-  const [{ openLake }, { archive }] = await Promise.all([import('../datasets/lake.ts'), import('../serving/archive.ts')])
+  const { archive } = await import('../serving/archive.ts')
   await using log = await openLog(context)
-  await using lake = await openLake(config.lake, config.s3)
+  await using lake = await openLake(context)
   if (options.topic === 'transactions') await readyInput(log, config)
   else await log.topic(options.topic)
   const progress = output.progress('archived')

@@ -4,7 +4,7 @@ import type { LogNeeds } from '../datasets/event-log.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Context } from './command.ts'
 import type { Check } from './doctor.ts'
-import { openLog, openStore } from './parts.ts'
+import { openLake, openLog, openStore } from './parts.ts'
 
 /** The parts behind the URLs of the configuration: what the service looks like, then what fd has in it. */
 export const SERVICES: Record<string, Check> = {
@@ -91,8 +91,7 @@ async function championsOf(context: Context): Promise<string | Judgement> {
   return found.length === 0 ? missing('none yet. Run: fd models promote NAME VERSION') : `${found.length} of ${found.length} load and score a row`
 }
 
-async function filesOf({ config }: Context): Promise<string> {
-  const { openLake } = await import('../datasets/lake.ts')
-  await using lake = await openLake(config.lake, config.s3)
-  return `${withoutPassword(config.lake)}: ${(await lake.list('transactions')).length} files of raw transactions`
+async function filesOf(context: Context): Promise<string> {
+  await using lake = await openLake(context)
+  return `${withoutPassword(context.config.lake)}: ${(await lake.list('transactions')).length} files of raw transactions`
 }

@@ -1,5 +1,6 @@
 import type { Tell } from '../configs/tell.ts'
 import type { EventLog } from '../datasets/event-log.ts'
+import type { Lake } from '../datasets/lake.ts'
 import type { OnlineStore } from '../features/online-store.ts'
 import type { Context } from './command.ts'
 
@@ -16,6 +17,12 @@ export async function openLog({ config, output }: Context, hear?: Tell): Promise
 export async function openStore({ config, output }: Context, hear?: Tell): Promise<OnlineStore> {
   const { openOnlineStore } = await import('../features/online-store.ts')
   return openOnlineStore(config.onlineStore, both(output.note, hear))
+}
+
+/** Opens the lake of the configuration, as `openLog` the log. */
+export async function openLake({ config, output }: Context): Promise<Lake> {
+  const lakes = await import('../datasets/lake.ts')
+  return lakes.openLake(config.lake, config.s3, output.note)
 }
 
 function both(note: (line: string) => void, hear: Tell | undefined): Tell {
