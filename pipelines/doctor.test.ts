@@ -47,6 +47,12 @@ async function expectBroken(environment: Record<string, string>, check: string, 
   expect(stderr).toContain(`checks failed: ${check}.`)
 }
 
+async function expectNothingBroken(environment: Record<string, string>): Promise<void> {
+  const { code, found } = await doctor(environment)
+  expect(found.filter(({ state }) => state === 'broken')).toEqual([])
+  expect(code).toBe(0)
+}
+
 test('embedded: nothing is broken, and what is still to be done is told with its command', async () => {
   const { code, found, of } = await doctor()
   expect(code).toBe(0)
@@ -280,13 +286,17 @@ describe.runIf(mlflow !== undefined)('MLflow', () => {
     await using front = await gateway(mlflow ?? '', { refuse: (authorization) => authorization !== right })
     const as = (password: string): Record<string, string> => ({ MLFLOW_TRACKING_URI: front.url, MLFLOW_TRACKING_USERNAME: 'ann', MLFLOW_TRACKING_PASSWORD: password })
     await expectBroken(as('wrong-secret'), 'registry', /does not accept these credentials \(401\).*MLFLOW_TRACKING_PASSWORD/)
-    expect((await doctor(as('right'))).code).toBe(0)
+    await expectNothingBroken(as('right'))
     for (const command of [['models', 'list'], ['score'], ['models', 'promote', 'card-fraud', '1'], ['features', 'verify'], ['train', '--dataset', 'kaggle-cc-synthetic', '--param', 'rounds=1', '--register', 'x']]) {
       const { code, stdout, stderr } = await runFd(home, command, as('wrong-secret'))
       expect({ command, code, stdout }).toEqual({ command, code: 2, stdout: '' })
       expect(stderr).toMatch(/does not accept these credentials \(401\).*MLFLOW_TRACKING_PASSWORD/)
       expect(stderr).not.toContain('wrong-secret')
     }
+  })
+
+  test('several look at the same server at once: they share an experiment, and none takes it for broken', async () => {
+    await Promise.all(Array.from({ length: 4 }, () => expectNothingBroken({ MLFLOW_TRACKING_URI: mlflow ?? '' })))
   })
 
   test('a clock that is an hour behind is a warning', async () => {

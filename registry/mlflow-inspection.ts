@@ -1,27 +1,34 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { clockSkew, judgeClock } from '../configs/clock-skew.ts'
 import { broken, find, findLatency, type Finding, type Inspection, type Judgement } from '../configs/finding.ts'
 import { UserError } from '../configs/user-error.ts'
-import { isMissing, mlflowClient, nothing, type MlflowClient } from './mlflow-client.ts'
+import { isMissing, mlflowClient, MlflowError, nothing, type MlflowClient } from './mlflow-client.ts'
 import { authorization, type MlflowCredentials } from './mlflow-credentials.ts'
 
 const OLDEST_MAJOR = 3
 /** Deleted experiments keep their name and row until `mlflow gc`, so the trial has one, which is made again each time. */
 const TRIAL = 'fd-doctor'
 const ANSWER_WITHIN_MS = 10_000
+/** Of the experiment, while others have theirs, and the pause after the first; each is longer. */
+const TRIES = 8
+const PAUSE_MS = 50
+/** What MLflow calls it when an experiment was made, deleted or restored by somebody else since we looked. */
+const TAKEN_AWAY = new Set(['RESOURCE_ALREADY_EXISTS', 'RESOURCE_DOES_NOT_EXIST', 'INVALID_PARAMETER_VALUE'])
 
 /**
  * Looks at a tracking server as the registry will use it: version, latency, and whether this user may keep experiments, models
  * and artifacts, tried on some of its own, which are removed; and the server's clock.
  */
 export async function inspectMlflow(url: string, credentials: MlflowCredentials, { now, id }: Inspection): Promise<Finding[]> {
-  const client = mlflowClient(url, credentials, 0)
+  // A server that is not there is told at once; later a fault of the moment, such as a database that is busy with others, is waited out as in any command.
+  const [first, client] = [mlflowClient(url, credentials, 0), mlflowClient(url, credentials)]
   const { server: address, header } = authorization(url, credentials)
   const ask = (): Promise<Response> =>
     fetch(`${address}/version`, { headers: { connection: 'close', ...(header === undefined ? {} : { authorization: header }) }, redirect: 'manual', signal: AbortSignal.timeout(ANSWER_WITHIN_MS) })
   const server = await find('server', async () => {
     // First through the client, whose errors say what is wrong with address and credentials.
-    await client.send('POST', 'experiments/search', { max_results: 1 }, nothing)
+    await first.send('POST', 'experiments/search', { max_results: 1 }, nothing)
     return judgeVersion(address, await ask())
   })
   if (server.state === 'broken') return [server]
@@ -45,13 +52,7 @@ async function judgeVersion(address: string, response: Response): Promise<string
 }
 
 async function tryServer(client: MlflowClient, name: string): Promise<string> {
-  const experiment = await openTrial(client)
-  try {
-    await client.send('POST', 'experiments/set-experiment-tag', { experiment_id: experiment, key: TRIAL, value: name }, nothing)
-    await client.get('experiments/get', { experiment_id: experiment }, nothing)
-  } finally {
-    await client.send('POST', 'experiments/delete', { experiment_id: experiment }, nothing)
-  }
+  await tryExperiment(client, name)
   await client.sendOnce('POST', 'registered-models/create', { name }, nothing)
   try {
     await client.get('registered-models/get', { name }, nothing)
@@ -67,6 +68,25 @@ async function tryServer(client: MlflowClient, name: string): Promise<string> {
     await client.deleteFile(file)
   }
   return 'made, wrote, read and deleted an experiment, a model and an artifact'
+}
+
+/** Others may look at the same server at the same time: the experiment that one of them takes away is opened again. */
+async function tryExperiment(client: MlflowClient, value: string): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      const experiment = await openTrial(client)
+      try {
+        await client.send('POST', 'experiments/set-experiment-tag', { experiment_id: experiment, key: TRIAL, value }, nothing)
+        await client.get('experiments/get', { experiment_id: experiment }, nothing)
+      } finally {
+        await client.send('POST', 'experiments/delete', { experiment_id: experiment }, nothing)
+      }
+      return
+    } catch (error) {
+      if (tries === TRIES || !(error instanceof MlflowError && TAKEN_AWAY.has(error.code))) throw error
+      await sleep(tries * PAUSE_MS)
+    }
+  }
 }
 
 const held = z.object({ experiment: z.object({ experiment_id: z.string(), lifecycle_stage: z.string().default('active') }) })
