@@ -10,6 +10,10 @@ export interface Random {
   poisson(mean: number): number
   /** Starts over as the stream of other counters; saves an object where a stream a row is wanted. */
   restart(...counters: number[]): void
+  /** The generator's four 32-bit words: whoever has them goes on from here. */
+  state(): number[]
+  /** Goes on from such a state. */
+  resume(state: ArrayLike<number>): void
 }
 
 /**
@@ -56,8 +60,11 @@ export function randomStream(seed: number, ...counters: number[]): Random {
       return mean + deviation * x * factor
     }
   }
+  const resume = (words: ArrayLike<number>): void => {
+    ;[a, b, c, weyl, spare] = [words[0], words[1], words[2], words[3], NaN]
+  }
   restart(...counters)
-  return { uniform, integer: (below) => Math.floor(uniform() * below), normal, poisson: (mean) => knuthPoisson(uniform, mean), restart }
+  return { uniform, integer: (below) => Math.floor(uniform() * below), normal, poisson: (mean) => knuthPoisson(uniform, mean), restart, state: () => [a, b, c, weyl], resume }
 }
 
 function knuthPoisson(uniform: () => number, mean: number): number {

@@ -34,25 +34,25 @@ test('bin <= b says exactly x <= cuts[b], on the training rows and on others', (
 
 test('cuts rise strictly, are at most 254 and float32', () => {
   const values = wildValues(7, 100_000)
-  const cuts = findCuts(values, Int32Array.from({ length: 2500 }, (_, i) => 500 + i))
+  const cuts = findCuts(values, Int32Array.from({ length: 2500 }, (_, i) => 500 + i), 0)
   expect(cuts.length).toBeLessThanOrEqual(254)
   expect(Array.from(cuts).every((cut, i) => i === 0 || cut > cuts[i - 1])).toBe(true)
   expect(Array.from(cuts).map(Math.fround)).toEqual(Array.from(cuts))
 })
 
 test('few distinct values: a cut at every midpoint; a constant: none; missing: the last bin, and no cut of its own', () => {
-  expect(Array.from(findCuts(Float32Array.of(3, 1, 2, 2, 10), NONE))).toEqual([1.5, 2.5, 6.5])
-  expect(Array.from(findCuts(Float32Array.of(7, 7, 7), Int32Array.of(0)))).toEqual([])
+  expect(Array.from(findCuts(Float32Array.of(3, 1, 2, 2, 10), NONE, 0))).toEqual([1.5, 2.5, 6.5])
+  expect(Array.from(findCuts(Float32Array.of(7, 7, 7), Int32Array.of(0), 0))).toEqual([])
   const withMissing = Float32Array.of(1, Number.NaN, 2)
   const { cuts, columns } = binTraining(withMissing, 1, Uint8Array.of(0, 1, 1))
   expect(Array.from(cuts[0])).toEqual([1.5])
   expect(Array.from(columns[0])).toEqual([0, MISSING, 1])
-  expect(Array.from(findCuts(Float32Array.of(Number.NaN, Number.NaN), Int32Array.of(0, 1)))).toEqual([])
+  expect(Array.from(findCuts(Float32Array.of(Number.NaN, Number.NaN), Int32Array.of(0, 1), 2))).toEqual([])
 })
 
 test('neighbouring floats without a midpoint are cut at the lower one', () => {
   const [low, high] = [1, 1 + 2 ** -23]
-  expect(Array.from(findCuts(Float32Array.of(low, high), NONE))).toEqual([low])
+  expect(Array.from(findCuts(Float32Array.of(low, high), NONE, 0))).toEqual([low])
 })
 
 test('frauds in the tail get bins of their own', () => {

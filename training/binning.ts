@@ -31,10 +31,10 @@ export interface Bins {
 /** Bins the row-major matrix `x` (`rows × features`) with cuts found on the same rows. `y` is 0 or 1. `crew`, if any, works in `arena`. */
 export function binTraining(x: Float32Array, features: number, y: Uint8Array, arena = createArena(), crew = plainCrew(arena)): Bins {
   const bins: Bins = { rows: y.length, cuts: [], columns: columnsOf(arena, y.length, features), arena }
-  const frauds = Int32Array.from(y.keys().filter((row) => y[row] === 1))
+  const frauds = rowsOfFraud(y)
   const room = cutRoom(y.length, frauds.length)
-  eachColumn(bins, x, (values, feature) => {
-    bins.cuts.push(findCuts(values, frauds, room))
+  eachColumn(bins, x, (values, feature, missing) => {
+    bins.cuts.push(findCuts(values, frauds, missing, room))
     assignBins(bins, feature, values, crew)
   })
   return bins
@@ -47,6 +47,12 @@ export function binWith({ cuts, arena }: Bins, x: Float32Array, rows: number, cr
   return bins
 }
 
+function rowsOfFraud(y: Uint8Array): Int32Array {
+  const rows: number[] = []
+  for (let row = 0; row < y.length; row++) if (y[row] === 1) rows.push(row)
+  return Int32Array.from(rows)
+}
+
 function plainCrew({ memory }: Arena): Crew {
   return soloCrew(twinKernel(memory))
 }
@@ -55,30 +61,37 @@ function columnsOf(arena: Arena, rows: number, features: number): Uint8Array[] {
   return Array.from({ length: features }, () => arena.bytes(rows))
 }
 
-/** Columns of the row-major matrix `x`, one after the other, each in the arena until `use` returns. Some are read at once: a line of the cache holds many. */
-function eachColumn({ arena, columns, rows }: Bins, x: Float32Array, use: (values: Float32Array, feature: number) => void): void {
+/** Columns of the row-major matrix `x`, one after the other, each in the arena until `use` returns, which is told how many of its values are missing. Some are read at once: a line of the cache holds many. */
+function eachColumn({ arena, columns, rows }: Bins, x: Float32Array, use: (values: Float32Array, feature: number, missing: number) => void): void {
   using _room = arena.scope()
   const features = columns.length
   const together = Array.from({ length: Math.min(features, READ_TOGETHER) }, () => arena.floats(rows))
   for (let first = 0; first < features; first += READ_TOGETHER) {
     const some = together.slice(0, features - first)
+    const missing = new Int32Array(some.length)
     for (let from = 0; from < rows; from += ROWS_TOGETHER) {
       const to = Math.min(from + ROWS_TOGETHER, rows)
       some.forEach((values, i) => {
-        for (let row = from, at = from * features + first + i; row < to; row++, at += features) values[row] = x[at]
+        let absent = 0
+        for (let row = from, at = from * features + first + i; row < to; row++, at += features) {
+          const value = x[at]
+          values[row] = value
+          absent += value === value ? 0 : 1
+        }
+        missing[i] += absent
       })
     }
-    some.forEach((values, i) => use(values, first + i))
+    some.forEach((values, i) => use(values, first + i, missing[i]))
   }
 }
 
 /**
  * Class-balanced cuts: every boundary between distinct values when they fit, else quantiles of all rows together with
- * quantiles of the frauds alone. Frauds are so few that ordinary quantiles put most of them into one or two bins in the
+ * quantiles of the frauds alone, `missing` of the values being NaN. Frauds are so few that ordinary quantiles put most of them into one or two bins in the
  * tail, where a tree has to tell them apart.
  */
-export function findCuts(values: Float32Array, frauds: Int32Array, room = cutRoom(values.length, frauds.length)): Float32Array {
-  const { every, sample } = sampleOf(values, room)
+export function findCuts(values: Float32Array, frauds: Int32Array, missing: number, room = cutRoom(values.length, frauds.length)): Float32Array {
+  const { every, sample } = sampleOf(values, missing, room)
   const sorted = sortFloats(sample, room.scratch)
   const boundaries = every === 1 ? distinct(sorted) : undefined
   if (boundaries !== undefined) return Float32Array.from(boundaries)
@@ -107,12 +120,11 @@ function presentOf(values: Float32Array, rows: Int32Array, into: Float32Array): 
 }
 
 /** Every k-th of the values that are not missing, so that they are not too many. */
-function sampleOf(values: Float32Array, room: CutRoom): { every: number; sample: Float32Array } {
-  let present = 0
-  for (let row = 0; row < values.length; row++) present += values[row] === values[row] ? 1 : 0
+function sampleOf(values: Float32Array, missing: number, room: CutRoom): { every: number; sample: Float32Array } {
+  const present = values.length - missing
   const every = Math.max(1, Math.ceil(present / QUANTILE_ROWS))
   const sample = room.sample.subarray(0, Math.ceil(present / every))
-  if (present === values.length) {
+  if (missing === 0) {
     for (let i = 0; i < sample.length; i++) sample[i] = values[i * every]
     return { every, sample }
   }

@@ -7,6 +7,7 @@ import { createGradients } from './gradient.ts'
 import { createGrower } from './grower.ts'
 import { packRows } from './histogram.ts'
 import { type FitOptions, finishRound, type Report, threads, watchShare } from './progress.ts'
+import { drawRoom, drawRows } from './row-draw.ts'
 import type { GrowthRules } from './splitting.ts'
 import type { RowLists } from './row-lists.ts'
 import { addTree } from './tree-sums.ts'
@@ -80,11 +81,12 @@ function createFitting(bins: Bins, y: Uint8Array, params: BoostingParams, crew: 
   const { arena, columns } = bins
   const gradients = createGradients(bins, y, params.scale_pos_weight, crew)
   const lists: RowLists = [arena.ints(bins.rows), arena.ints(bins.rows)]
-  const grower = createGrower(bins, packRows(bins), gradients.pairs, lists, crew, rulesOf(params, names, columns.length), params.learning_rate)
+  const room = drawRoom(arena, lists[1])
+  const grower = createGrower(bins, packRows(bins, crew), gradients.pairs, lists, crew, rulesOf(params, names, columns.length), params.learning_rate)
   if (start !== undefined) gradients.margins.set(start.sums)
   return {
     addRound(random) {
-      const drawn = params.subsample < 1 ? drawRows(random, params.subsample, lists[0]) : bins.rows
+      const drawn = params.subsample < 1 ? drawRows(crew.kernel, random, room, params.subsample, lists[0]) : bins.rows
       const features = sampleSorted(random, columns.length, Math.ceil(params.colsample * columns.length))
       const units = gradients.update()
       const some = drawn < bins.rows
@@ -111,26 +113,6 @@ function rulesOf(params: BoostingParams, names: string[] | undefined, features: 
     minChildWeight: params.min_child_weight,
     ...(monotone.some((direction) => direction !== 0) ? { monotone } : {}),
   }
-}
-
-/**
- * Parts the row numbers 0 … into those drawn, in front and rising, and the others, behind them and falling: each is drawn with
- * chance `share`, to 1/65,536, apart from the others. Returns how many are drawn, one at least.
- */
-export function drawRows(random: Random, share: number, rows: Int32Array): number {
-  const below = Math.max(1, Math.round(share * 65_536))
-  const last = rows.length - 1
-  let drawn = 0
-  while (drawn === 0) {
-    for (let row = 0, bits = 0; row <= last; row++) {
-      // Half of 32 random bits a row, and no branch: one that is taken by chance is mispredicted by as much.
-      bits = (row & 1) === 0 ? random.integer(2 ** 32) : bits >>> 16
-      rows[drawn] = row
-      rows[last - row + drawn] = row
-      drawn += ((bits & 0xffff) - below) >>> 31
-    }
-  }
-  return drawn
 }
 
 /** `count` different whole numbers out of [0, limit), rising: selection sampling (Knuth's algorithm S), one draw a candidate. */

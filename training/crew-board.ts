@@ -10,7 +10,7 @@ const PART_BITS = 8
 export const MOST_PARTS = 2 ** PART_BITS - 1
 
 /** Operations by number. */
-export const OPERATIONS = ['addRows', 'addColumn', 'add', 'subtract', 'gradients', 'quantise', 'divide', 'addLeaf', 'addLeaves', 'addTree', 'assign', 'search'] as const satisfies (keyof Kernel)[]
+export const OPERATIONS = ['addRows', 'addColumn', 'add', 'subtract', 'gradients', 'quantise', 'divide', 'addLeaf', 'addLeaves', 'addTree', 'assign', 'search', 'pack'] as const satisfies (keyof Kernel)[]
 export type Operation = (typeof OPERATIONS)[number]
 
 /** Flags, an int32 each, on a cache line of their own. */

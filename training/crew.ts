@@ -36,6 +36,7 @@ export interface Parting {
 /** Threads that share the loops of one kernel: the calling one and, with more than one, workers that sleep between loops. */
 export interface Crew extends AsyncDisposable {
   readonly kernel: Kernel
+  /** How many take part in a loop. */
   readonly threads: number
   /** Resolves when all threads have started, which takes a tenth of a second; until then loops run without those that have not. */
   readonly joined: Promise<void>
@@ -44,6 +45,11 @@ export interface Crew extends AsyncDisposable {
    * last two, given the number of the thread, 0 being this one. Returns the parts, in order, when all are done.
    */
   run(operation: Operation, args: (thread: number) => number[], start: number, end: number, parting?: Parting): Part[]
+  /**
+   * Gives every thread but the calling one a job of its own, in their order (`kernel-worker.ts` says what it does with it), and
+   * returns them. They end after it; loops run in the calling thread alone from then on.
+   */
+  turnTo(jobs: readonly unknown[]): Worker[]
 }
 
 /** As many threads as asked for; as the machine has when 0; one when there are too few rows to share. */
@@ -59,6 +65,7 @@ export function soloCrew(kernel: Kernel): Crew {
     threads: 1,
     joined: Promise.resolve(),
     run: (operation, args, start, end) => [runAlone(kernel, operation, args(0), start, end)],
+    turnTo: () => [],
     [Symbol.asyncDispose]: () => Promise.resolve(),
   }
 }
@@ -75,17 +82,27 @@ export async function openCrew(arena: Arena, threads: number, kind: KernelKind):
   if (threads === 1) return soloCrew(kernel)
   const board = createBoard(threads)
   const workers = Array.from({ length: threads - 1 }, (_, i) => startWorker({ module, memory: arena.memory, board, thread: i + 1 }))
+  let turned = false
   return {
     kernel,
-    threads,
+    get threads() {
+      return turned ? 1 : threads
+    },
     joined: Promise.all(workers.map(({ joined }) => joined)).then(() => {}),
     run(operation, args, start, end, { grain = 1, least = LEAST_PART, perThread = PARTS_A_THREAD } = {}) {
       const count = Math.min(threads * perThread, Math.floor((end - start) / least), MOST_PARTS)
-      if (count < 2) return [runAlone(kernel, operation, args(0), start, end)]
+      if (count < 2 || turned) return [runAlone(kernel, operation, args(0), start, end)]
       const cut = (part: number): number => (part === count ? end : start + Math.floor(((end - start) * part) / count / grain) * grain)
       offer(board, operation, Array.from({ length: threads }, (_, thread) => args(thread)), count, cut)
       takeParts(board, 0, kernel)
       return collect(board, count)
+    },
+    turnTo(jobs) {
+      if (turned) return []
+      turned = true
+      const threads = workers.map(({ turn }, i) => turn(jobs[i]))
+      endCrew(board)
+      return threads
     },
     async [Symbol.asyncDispose]() {
       endCrew(board)
@@ -94,18 +111,34 @@ export async function openCrew(arena: Arena, threads: number, kind: KernelKind):
   }
 }
 
-/** Starts a thread; `ended` resolves when it is gone, having been told. */
-function startWorker(member: CrewMember): { joined: Promise<unknown>; ended: () => Promise<void> } {
+/** A thread that was started. */
+interface Started {
+  joined: Promise<unknown>
+  /** Sends it a job, for when its loops end. */
+  turn(job: unknown): Worker
+  /** Resolves when it is gone, having been told. */
+  ended(): Promise<void>
+}
+
+function startWorker(member: CrewMember): Started {
   const worker = new Worker(new URL('kernel-worker.ts', import.meta.url), { workerData: member })
   let ending = false
   // A crew that nobody ends does not keep the process.
   const joined = once(worker, 'message').then(() => ending || worker.unref())
+  const keep = (): void => {
+    ending = true
+    worker.ref()
+  }
   return {
     joined,
+    turn(job) {
+      keep()
+      worker.postMessage(job)
+      return worker
+    },
     async ended() {
       if (worker.threadId < 0) return
-      ending = true
-      worker.ref()
+      keep()
       await once(worker, 'exit')
     },
   }

@@ -22,6 +22,7 @@ export interface CategoryRanks {
  * and not at every node, since one order fits into one graph. More categories than bins share bins. A tree splits ranks as it splits numbers, and ranks, unlike rates, survive float32 unblurred.
  */
 export function fitEncoder(set: TrainingSet): CategoryRanks[] {
+  if (set.categorical.length === 0) return []
   const prior = set.y.reduce((sum, label) => sum + label, 0) / set.rows
   return set.categorical.map((feature) => {
     const seen = new Map<number, { rows: number; frauds: number }>()

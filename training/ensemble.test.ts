@@ -1,10 +1,13 @@
 import { expect, test } from 'vitest'
 import { randomStream } from '../datasets/random.ts'
 import { binTraining, binWith, type Bins } from './binning.ts'
-import { boostingParams, drawRows, fitBoosting, sampleSorted } from './boosting.ts'
+import { createArena } from './arena.ts'
+import { drawRoom, drawRows } from './row-draw.ts'
+import { boostingParams, fitBoosting, sampleSorted } from './boosting.ts'
 import { fitEncoder } from './encoder.ts'
 import { fitForest, forestParams } from './forest.ts'
 import type { KernelKind } from './kernel-module.ts'
+import { twinKernel } from './kernel-twin.ts'
 import { averagePrecision } from './metrics.ts'
 import { plantedSet } from './planted-set.ts'
 import type { Report } from './progress.ts'
@@ -283,8 +286,9 @@ test('importance is the share of gain, and finds the features that matter', asyn
 
 test('rows are drawn with their share, in front and rising, all others behind them and falling, at least one drawn', () => {
   for (const share of [0.8, 0.3, 1e-6]) {
-    const rows = new Int32Array(20_001)
-    const count = drawRows(randomStream(3), share, rows)
+    const arena = createArena()
+    const rows = arena.ints(20_001)
+    const count = drawRows(twinKernel(arena.memory), randomStream(3), drawRoom(arena, arena.ints(20_001)), share, rows)
     expect(rows.toSorted()).toEqual(Int32Array.from(rows.keys()))
     expect(rows.every((row, at) => at === 0 || at === count || (at < count ? row > rows[at - 1] : row < rows[at - 1]))).toBe(true)
     expect(Math.abs(count / 20_001 - share)).toBeLessThan(0.02)

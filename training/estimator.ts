@@ -121,9 +121,11 @@ export function partWatched(set: TrainingSet, params: { watch_share: number; ear
 
 /** @throws UserError when `set` has no rows, a label other than 0 and 1, or one class only; `where` ends the sentence, `advice` follows it. */
 export function requireLabels(set: TrainingSet, where: string, advice = 'Use a longer training period.'): void {
-  const frauds = set.y.reduce((sum, label) => sum + label, 0)
-  const stray = set.y.find((label) => label > 1)
-  if (stray !== undefined) throw new UserError(`A label is ${stray}; labels are 0 (genuine) and 1 (fraud).`)
+  let frauds = 0
+  for (const label of set.y) {
+    if (label > 1) throw new UserError(`A label is ${label}; labels are 0 (genuine) and 1 (fraud).`)
+    frauds += label
+  }
   if (frauds > 0 && frauds < set.rows) return
   throw new UserError(`${set.rows === 0 ? 'No rows' : frauds === 0 ? 'No fraud' : 'Nothing but frauds'} ${where}. ${advice}`)
 }

@@ -1,8 +1,9 @@
-import { Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
+import type { Crew } from './crew.ts'
 import { type ForestTask, forestGrower } from './forest-tree.ts'
 import type { Trees } from './tree.ts'
 
-/** What a thread of a forest is started with: trees are numbered up to `last`, `next[0]` is the next that nobody grows yet. */
+/** What a thread of a crew is given to do: trees are numbered up to `last`, `next[0]` is the next that nobody grows yet. */
 export interface ForestMember {
   task: ForestTask
   next: Int32Array
@@ -17,13 +18,13 @@ export interface GrownTree {
 
 /**
  * Trees `first` to `last` of a forest, in order, one task a thread: the first of them grows in this thread, between what it
- * yields, the others in workers. Each thread takes the next tree that nobody grows yet. The event loop has to turn between
+ * yields, the others in those of the crew, whose loops end with that. Each thread takes the next tree that nobody grows yet. The event loop has to turn between
  * trees for the workers' to arrive; ending early ends the workers after the tree they are at.
  */
-export async function* growForest(tasks: ForestTask[], first: number, last: number): AsyncGenerator<Trees> {
+export async function* growForest(crew: Crew, tasks: ForestTask[], first: number, last: number): AsyncGenerator<Trees> {
   const next = new Int32Array(new SharedArrayBuffer(4)).fill(first)
   const inbox: Inbox = { grown: new Map(), failures: [], wake: () => {} }
-  const workers = tasks.slice(1).map((task) => startWorker({ task, next, last }, inbox))
+  const workers = crew.turnTo(tasks.slice(1).map((task): ForestMember => ({ task, next, last }))).map((worker) => listen(worker, inbox))
   const grow = forestGrower(tasks[0])
   try {
     for (let tree = first; tree <= last; tree++) {
@@ -54,11 +55,11 @@ interface Inbox {
   wake(): void
 }
 
-/** Starts a worker; resolves when it has ended. */
-async function startWorker(member: ForestMember, inbox: Inbox): Promise<void> {
-  const worker = new Worker(new URL('forest-worker.ts', import.meta.url), { workerData: member })
-  worker.on('message', ({ tree, trees }: GrownTree) => {
-    inbox.grown.set(tree, trees)
+/** Resolves when the worker has ended. */
+async function listen(worker: Worker, inbox: Inbox): Promise<void> {
+  worker.on('message', (message: GrownTree | 'joined') => {
+    if (message === 'joined') return
+    inbox.grown.set(message.tree, message.trees)
     inbox.wake()
   })
   worker.on('error', (error) => {

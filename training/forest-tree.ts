@@ -4,6 +4,7 @@ import { soloCrew } from './crew.ts'
 import { type GiniNode, type GiniSplit, scanGini } from './gini.ts'
 import { BINS, createHistograms, histogramLength, type Histograms, type PackedRows } from './histogram.ts'
 import { openKernel } from './kernel-module.ts'
+import { type BootstrapArrays, drawBootstrap, drawRoom } from './row-draw.ts'
 import { otherList, partRows, type RowLists } from './row-lists.ts'
 import { type TreeBuilder, treeBuilder } from './tree-builder.ts'
 import type { Trees } from './tree.ts'
@@ -21,28 +22,27 @@ export interface ForestRules {
 }
 
 /** What grows trees of a forest, in one thread; all arrays are shared with the others or its own, and none is copied. */
-export interface ForestTask {
+export interface ForestTask extends BootstrapArrays {
   module: WebAssembly.Module | undefined
   memory: WebAssembly.Memory
   cuts: Float32Array[]
   columns: Uint8Array[]
   packed: PackedRows
-  /** Labels, in the arena. */
-  y: Uint8Array
   params: ForestRules
   seed: number
-  /** One thread's own, in the arena: weight and fraud weight of each row, two lists of rows, histograms. */
-  pairs: Int32Array
+  /** One thread's own, in the arena: two lists of rows, of which the second holds the random bits of a bootstrap, and histograms. */
   lists: RowLists
   histograms: Int32Array[]
   column: Int32Array
 }
 
 /** The arrays of one thread. */
-export function forestBuffers({ arena, rows }: Bins, packed: PackedRows): Pick<ForestTask, 'pairs' | 'lists' | 'histograms' | 'column'> {
+export function forestBuffers({ arena, rows }: Bins, packed: PackedRows): Pick<ForestTask, 'pairs' | 'state' | 'bits' | 'lists' | 'histograms' | 'column'> {
+  const lists: RowLists = [arena.ints(rows), arena.ints(rows)]
   return {
+    ...drawRoom(arena, lists[1]),
     pairs: arena.ints(2 * rows),
-    lists: [arena.ints(rows), arena.ints(rows)],
+    lists,
     histograms: Array.from({ length: HISTOGRAMS }, () => arena.ints(histogramLength(packed))),
     column: arena.ints(2 * BINS),
   }
@@ -78,50 +78,12 @@ export function forestGrower(task: ForestTask): (tree: number) => Trees {
     const random = randomStream(task.seed, tree)
     const growing: Growing = { ...task, crew, sums, random, builder: treeBuilder(task.cuts), features: new Int32Array(columns.length), drawn }
     const rows = task.lists[0]
-    const { count, weight, frauds } = drawBootstrap({ ...growing, rows })
+    const { count, weight, frauds } = drawBootstrap(crew.kernel, random, task, rows)
     const [histogram] = count < FEW ? [] : sums.sum(rows, 0, count)
     const open: Node[] = [{ id: 0, depth: 0, rows, start: 0, end: count, weight, frauds, histogram }]
     for (let node = open.pop(); node !== undefined; node = open.pop()) growNode(growing, node, open)
     return growing.builder.finish()
   }
-}
-
-/** By 16 random bits, how often a row is drawn: a Poisson number with mean 1. */
-const DRAWS = poissonTable()
-
-function poissonTable(): Uint8Array {
-  let [draws, term, most] = [0, Math.exp(-1), Math.exp(-1)]
-  return Uint8Array.from({ length: 65_536 }, (_, bits) => {
-    for (; bits / 65_536 >= most; most += term) term /= ++draws
-    return draws
-  })
-}
-
-/**
- * Draws a bootstrap: weights into `pairs`, the rows drawn, rising, into the front of `rows`. Each row is drawn a Poisson number
- * of times with mean 1, apart from the others (Oza and Russell 2001, as in Spark): what n draws with replacement come to for
- * all but the smallest n, without a jump through memory for each.
- */
-export function drawBootstrap({ pairs, rows, random, y }: Pick<Growing, 'pairs' | 'random' | 'y'> & { rows: Int32Array }): Bootstrap {
-  let [count, all, frauds] = [0, 0, 0]
-  for (let row = 0, bits = 0; row < y.length; row++) {
-    // Half of 32 random bits a row.
-    bits = (row & 1) === 0 ? random.integer(2 ** 32) : bits >>> 16
-    const weight = DRAWS[bits & 0xffff]
-    pairs[2 * row] = weight
-    pairs[2 * row + 1] = weight * y[row]
-    all += weight
-    frauds += weight * y[row]
-    rows[count] = row
-    // Without a branch, which half the rows would have mispredicted.
-    count += (weight + 15) >> 4
-  }
-  return { count, weight: all, frauds }
-}
-
-/** How many rows were drawn, each counted once, and how often: all, and the frauds. */
-interface Bootstrap extends GiniNode {
-  count: number
 }
 
 /** Makes a node a leaf, or splits it and puts its children on top of `open`, the smaller one last: so few histograms live. */

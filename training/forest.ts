@@ -1,12 +1,13 @@
 import { z } from 'zod'
 import { randomStream } from '../datasets/random.ts'
 import type { Bins } from './binning.ts'
-import { type Crew, soloCrew, threadsFor } from './crew.ts'
+import { type Crew, openCrew, threadsFor } from './crew.ts'
 import { growForest } from './forest-crew.ts'
-import { drawBootstrap, forestBuffers, type ForestTask } from './forest-tree.ts'
+import { forestBuffers, type ForestTask } from './forest-tree.ts'
 import { packRows } from './histogram.ts'
-import { kernelModule, openKernel } from './kernel-module.ts'
+import { kernelModule } from './kernel-module.ts'
 import { type FitOptions, finishRound, type Report, threads, type Watch, watchShare } from './progress.ts'
+import { drawBootstrap, drawRoom, poissonTimes } from './row-draw.ts'
 import { addTree } from './tree-sums.ts'
 import { joinTrees, type Trees } from './tree.ts'
 
@@ -35,18 +36,20 @@ export type ForestParams = z.infer<typeof forestParams>
  * @throws Pruned when `report` answers false.
  */
 export async function fitForest(bins: Bins, y: Uint8Array, params: ForestParams, seed: number, report: Report, options: FitOptions = {}): Promise<Trees> {
-  using _room = bins.arena.scope()
-  const module = await kernelModule(options.kernel ?? 'compiled')
-  const labels = bins.arena.bytes(bins.rows)
+  const { arena, cuts, columns, rows } = bins
+  using _room = arena.scope()
+  const kind = options.kernel ?? 'compiled'
+  await using own = options.crew === undefined ? await openCrew(arena, threadsFor(params.threads, rows), kind) : undefined
+  const crew = options.crew ?? (own as Crew)
+  const labels = arena.bytes(rows)
   labels.set(y)
-  const packed = packRows(bins)
-  const shared = { module, memory: bins.arena.memory, cuts: bins.cuts, columns: bins.columns, packed, y: labels, params, seed }
-  const tasks = Array.from({ length: threadsFor(params.threads, bins.rows) }, (): ForestTask => ({ ...shared, ...forestBuffers(bins, packed) }))
-  const crew = soloCrew(openKernel(module, bins.arena.memory))
-  const judged = options.watch !== undefined ? watchRows(crew, options.watch, options.start?.watched) : params.oob === 1 ? outOfBag(crew, bins, labels, seed) : undefined
+  const packed = packRows(bins, crew)
+  const shared = { module: await kernelModule(kind), memory: arena.memory, cuts, columns, packed, y: labels, times: poissonTimes(arena), params, seed }
+  const tasks = Array.from({ length: crew.threads }, (): ForestTask => ({ ...shared, ...forestBuffers(bins, packed) }))
+  const judged = options.watch !== undefined ? watchRows(crew, options.watch, options.start?.watched) : params.oob === 1 ? outOfBag(crew, bins, tasks[0], seed) : undefined
   const before = options.start?.trees.roots.length ?? 0
   const trees: Trees[] = []
-  for await (const tree of growForest(tasks, before + 1, before + params.trees)) {
+  for await (const tree of growForest(crew, tasks, before + 1, before + params.trees)) {
     trees.push(tree)
     await finishRound(report, trees.length, params.trees, judged?.add(tree, before + trees.length))
   }
@@ -71,14 +74,15 @@ function watchRows(crew: Crew, { bins, y }: Watch, before?: Float32Array): Judge
 }
 
 /** Each row by the mean of the trees whose bootstrap left it out; rows that all have drawn are not judged. */
-function outOfBag(crew: Crew, bins: Bins, y: Uint8Array, seed: number): Judged {
+function outOfBag(crew: Crew, bins: Bins, { y, times }: Pick<ForestTask, 'y' | 'times'>, seed: number): Judged {
   const { arena, rows } = bins
   const [pairs, left, votes] = [arena.ints(2 * rows), arena.ints(rows), arena.floats(rows)]
+  const draw = { ...drawRoom(arena, arena.ints(Math.ceil(rows / 2))), y, times, pairs }
   const trees = new Float64Array(rows)
   return {
     add(newest, tree) {
       // The bootstrap is drawn again: it follows from the seed and the number of the tree, whose first draws it was.
-      drawBootstrap({ pairs, rows: left, random: randomStream(seed, tree), y })
+      drawBootstrap(crew.kernel, randomStream(seed, tree), draw, left)
       let count = 0
       for (let row = 0; row < rows; row++) {
         if (pairs[2 * row] > 0) continue

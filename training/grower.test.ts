@@ -48,10 +48,11 @@ function allRows({ arena, rows }: Bins): Int32Array {
 test.each([1, 2, 3, 5, 8, 17])('a histogram of %i features holds the naive sums, and parent minus child is the sibling', (features) => {
   const { bins } = gridMatrix(features, 500, features, 40)
   const pairs = randomPairs(features, bins)
-  const packed = packRows(bins)
+  const crew = soloCrew(openKernel(module, bins.arena.memory))
+  const packed = packRows(bins, crew)
   const rows = bins.arena.ints(500)
   rows.set(Int32Array.from({ length: 500 }, (_, row) => (row * 7) % 500))
-  const histograms = createHistograms(packed, pairs, soloCrew(openKernel(module, bins.arena.memory)), [], () => bins.arena.ints(histogramLength(packed)))
+  const histograms = createHistograms(packed, pairs, crew, [], () => bins.arena.ints(histogramLength(packed)))
   const naive = new Int32Array(2 * features * BINS)
   for (let row = 0; row < 500; row++) {
     for (let f = 0; f < features; f++) for (const part of [0, 1]) naive[2 * (f * BINS + bins.columns[f][row]) + part] += pairs[2 * row + part]
@@ -156,7 +157,7 @@ test.each([
     const pairs = randomPairs(seed + 10, bins)
     const crew = soloCrew(openKernel(module, bins.arena.memory))
     const [margins, traversed] = [bins.arena.floats(150), bins.arena.floats(150)]
-    const trees = createGrower(bins, packRows(bins), pairs, listsOf(bins), crew, rules, 1).grow(UNITS, missing > 0 ? undefined : allRows(bins), Int32Array.of(0, 1, 2, 3), margins)
+    const trees = createGrower(bins, packRows(bins, crew), pairs, listsOf(bins), crew, rules, 1).grow(UNITS, missing > 0 ? undefined : allRows(bins), Int32Array.of(0, 1, 2, 3), margins)
     expect(printed(asNaive(trees, 0))).toBe(printed(growNaively(bins, pairs, rules, Array.from(allRows(bins)), 0)))
     addTree(crew, bins, trees, undefined, traversed)
     expect(margins).toEqual(traversed)
@@ -166,7 +167,7 @@ test.each([
 test('features that were not drawn are not split on, and depth keeps its limit', () => {
   const { bins } = gridMatrix(5, 400, 6, 30)
   const crew = soloCrew(openKernel(module, bins.arena.memory))
-  const grower = createGrower(bins, packRows(bins), randomPairs(6, bins), listsOf(bins), crew, RULES, 0.1)
+  const grower = createGrower(bins, packRows(bins, crew), randomPairs(6, bins), listsOf(bins), crew, RULES, 0.1)
   const trees = grower.grow(UNITS, allRows(bins), Int32Array.of(1, 4), bins.arena.floats(400))
   expect(new Set(trees.feature)).toEqual(new Set([-1, 1, 4]))
   expect(depthOf(trees)).toBe(4)
@@ -176,7 +177,7 @@ test.each([1, 2, 5, 12])('growth by leaf to %i leaves splits, of all nodes of th
   const { bins } = gridMatrix(7, 600, 5, 40)
   const crew = soloCrew(openKernel(module, bins.arena.memory))
   const grown = (rules: GrowthRules): Trees =>
-    createGrower(bins, packRows(bins), randomPairs(8, bins), listsOf(bins), crew, rules, 0.1).grow(UNITS, allRows(bins), Int32Array.of(0, 1, 2, 3, 4), bins.arena.floats(600))
+    createGrower(bins, packRows(bins, crew), randomPairs(8, bins), listsOf(bins), crew, rules, 0.1).grow(UNITS, allRows(bins), Int32Array.of(0, 1, 2, 3, 4), bins.arena.floats(600))
   const full = grown({ ...RULES, maxDepth: 5 })
   const open = [0]
   const splits: string[] = []

@@ -3,8 +3,6 @@ import type { Crew } from './crew.ts'
 
 /** Bins of one feature in a histogram: a byte's worth, whether all are used or not. */
 export const BINS = 256
-/** Rows that are laid out together: their bins stay in the cache while all columns are gone through. */
-const PACKED_TOGETHER = 2048
 
 /** The bins row by row, `stride` bytes each: the features, padded with bin 0 to an even number, since the kernel adds eight or two at a time. */
 export interface PackedRows {
@@ -13,15 +11,13 @@ export interface PackedRows {
 }
 
 /** Lays out the columns of `bins` row by row. */
-export function packRows({ arena, columns, rows }: Bins): PackedRows {
+export function packRows({ arena, columns, rows }: Bins, crew: Crew): PackedRows {
   const stride = Math.ceil(columns.length / 2) * 2
   const bytes = arena.bytes(rows * stride)
-  for (let first = 0; first < rows; first += PACKED_TOGETHER) {
-    const last = Math.min(first + PACKED_TOGETHER, rows)
-    columns.forEach((column, feature) => {
-      for (let row = first, at = first * stride + feature; row < last; row++, at += stride) bytes[at] = column[row]
-    })
-  }
+  using _room = arena.scope()
+  const addresses = arena.ints(columns.length)
+  addresses.set(columns.map((column) => column.byteOffset))
+  crew.run('pack', () => [bytes.byteOffset, stride, addresses.byteOffset, columns.length], 0, rows)
   return { bytes, stride }
 }
 

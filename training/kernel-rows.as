@@ -4,6 +4,8 @@
 const BLOCK = 4096
 /** Rows that are fetched into the cache together. */
 const TOUCHED = 64
+/** Rows that are laid out together. */
+const PACKED = 2048
 
 export function addRows(histogram: usize, bins: usize, stride: usize, pairs: usize, rows: usize, start: i32, end: i32): i32 {
   let seen: u64 = 0
@@ -189,5 +191,17 @@ export function assign(bins: usize, values: usize, cuts: usize, count: i32, begi
     let bin = <i32>load<u8>(begin + <usize>load<u16>(values + (row << 2), 2))
     while (bin < count && value > load<f32>(cuts + (<usize>bin << 2))) bin++
     store<u8>(bins + row, value === value ? bin : 255)
+  }
+}
+
+export function pack(bytes: usize, stride: usize, columns: usize, features: i32, start: i32, end: i32): void {
+  // Some rows at a time: their bins stay in the cache while all columns are gone through.
+  for (let first = start; first < end; first += PACKED) {
+    const last = <usize>min(first + PACKED, end)
+    for (let feature: usize = 0; feature < <usize>features; feature++) {
+      const column = <usize>load<u32>(columns + (feature << 2))
+      let at = bytes + <usize>first * stride + feature
+      for (let row = <usize>first; row < last; row++, at += stride) store<u8>(at, load<u8>(column + row))
+    }
   }
 }

@@ -1,3 +1,4 @@
+import { randomStream } from '../datasets/random.ts'
 import { twinScoreKernel } from './kernel-score-twin.ts'
 import { searchSplits } from './kernel-search.ts'
 import { BLOCK, NODE_WORDS, type Kernel } from './kernel.ts'
@@ -27,6 +28,10 @@ export function twinKernel(memory: WebAssembly.Memory): Kernel {
     addTree: (...args) => addTree(current(), ...args),
     assign: (...args) => assign(current(), ...args),
     search: (...args) => searchSplits(current(), ...args),
+    pack: (...args) => pack(current(), ...args),
+    drawWords: (...args) => drawWords(current(), ...args),
+    drawBootstrap: (...args) => drawBootstrap(current(), ...args),
+    drawRows: (...args) => drawRows(current(), ...args),
     ...twinScoreKernel(current),
   }
 }
@@ -155,4 +160,45 @@ function assign({ bytes, ints, floats }: Views, ...[bins, values, cuts, count, b
     while (bin < count && value > floats[(cuts >>> 2) + bin]) bin++
     bytes[bins + row] = Number.isNaN(value) ? 255 : bin
   }
+}
+
+function pack({ bytes, ints }: Views, ...[packed, stride, columns, features, start, end]: Parameters<Kernel['pack']>): void {
+  for (let row = start; row < end; row++) {
+    for (let feature = 0; feature < features; feature++) bytes[packed + row * stride + feature] = bytes[(ints[(columns >>> 2) + feature] >>> 0) + row]
+  }
+}
+
+function drawWords({ ints }: Views, ...[state, into, start, end]: Parameters<Kernel['drawWords']>): void {
+  const random = randomStream(0)
+  random.resume(ints.subarray(state >>> 2, (state >>> 2) + 4))
+  for (let i = start; i < end; i++) ints[(into >>> 2) + i] = random.integer(2 ** 32)
+  ints.set(random.state(), state >>> 2)
+}
+
+/** The lower half of a word first. */
+function bitsOf(ints: Int32Array, bits: number, row: number): number {
+  return (ints[(bits >>> 2) + (row >>> 1)] >>> (16 * (row & 1))) & 0xffff
+}
+
+function drawBootstrap({ bytes, ints }: Views, ...[bits, times, labels, pairs, rows, sums, start, end]: Parameters<Kernel['drawBootstrap']>): number {
+  let [count, all, frauds] = [0, 0, 0]
+  for (let row = start; row < end; row++) {
+    const weight = bytes[times + bitsOf(ints, bits, row)]
+    const pair = [weight, weight * bytes[labels + row]]
+    ints.set(pair, (pairs >>> 2) + 2 * row)
+    all += pair[0]
+    frauds += pair[1]
+    // What is written behind the last row drawn is overwritten by the next, or left.
+    ints[(rows >>> 2) + count] = row
+    if (weight > 0) count++
+  }
+  ints.set([all, frauds], sums >>> 2)
+  return count
+}
+
+function drawRows({ ints }: Views, ...[bits, below, rows, start, end]: Parameters<Kernel['drawRows']>): number {
+  const place = rows >>> 2
+  let [drawn, left] = [start, end - 1]
+  for (let row = start; row < end; row++) ints[place + (bitsOf(ints, bits, row) < below ? drawn++ : left--)] = row
+  return drawn - start
 }

@@ -11,6 +11,7 @@ import { CONVOY, MISSING_KEY } from './kernel-score.ts'
 import { layLadder } from './ladder.ts'
 import { plantedRows, plantedTrees } from './planted-trees.ts'
 import { treeScores } from './tree.ts'
+import { poissonTimes } from './row-draw.ts'
 import { layWalkTrees } from './walk-trees.ts'
 import { compile } from './kernel-build.ts'
 import { kernelModule, openKernel } from './kernel-module.ts'
@@ -112,6 +113,39 @@ test('assign, with and without cuts, at all edges of float32', () => {
       assign(bins.byteOffset, values.byteOffset, cuts.byteOffset, count, begin.byteOffset, 4096, ROWS)
     })
   }
+})
+
+test.each([1, 7, 30])('pack: %i columns', (features) => {
+  expectTwins(features, ({ pack }, arena, random) => {
+    const columns = Array.from({ length: features }, () => filled(arena.bytes(ROWS), () => random.integer(256)))
+    const [addresses, packed] = [filled(arena.ints(features), (at) => columns[at].byteOffset), arena.bytes(ROWS * (features + 1))]
+    pack(packed.byteOffset, features + 1, addresses.byteOffset, features, 0, 100)
+    pack(packed.byteOffset, features + 1, addresses.byteOffset, features, 100, ROWS)
+    for (let row = 0; row < ROWS; row += 97) expect(packed[row * (features + 1) + features - 1]).toBe(columns[features - 1][row])
+  })
+})
+
+test('drawWords, drawBootstrap and drawRows: the words are those of the stream, which goes on behind them', () => {
+  expectTwins(4, ({ drawBootstrap, drawRows, drawWords }, arena, random) => {
+    const [state, bits, sums] = [arena.ints(4), arena.ints(ROWS), arena.ints(2)]
+    state.set(random.state())
+    const again = randomStream(0)
+    again.resume(state)
+    drawWords(state.byteOffset, bits.byteOffset, 0, 700)
+    drawWords(state.byteOffset, bits.byteOffset, 700, ROWS)
+    for (const word of bits) expect(word >>> 0).toBe(again.integer(2 ** 32))
+    expect([...state]).toEqual(again.state())
+    const labels = filled(arena.bytes(ROWS), () => random.integer(2))
+    const [pairs, rows] = [arena.ints(2 * ROWS), arena.ints(ROWS)]
+    const count = drawBootstrap(bits.byteOffset, poissonTimes(arena).byteOffset, labels.byteOffset, pairs.byteOffset, rows.byteOffset, sums.byteOffset, 0, ROWS - 1)
+    // Counted once more from the pairs; each row is drawn once on average, and not at all with chance 1/e.
+    const weights = pairs.filter((_, at) => at % 2 === 0)
+    expect([count, ...sums]).toEqual([weights.filter((weight) => weight > 0).length, weights.reduce((sum, weight) => sum + weight, 0), weights.reduce((sum, weight, row) => sum + weight * labels[row], 0)])
+    expect(sums[0] / ROWS).toBeCloseTo(1, 1)
+    expect(count / ROWS).toBeCloseTo(1 - Math.exp(-1), 1)
+    const drawn = [1, 40_000, 65_536].map((below) => drawRows(bits.byteOffset, below, rows.byteOffset, 0, ROWS))
+    return drawn.reduce((sum, one) => 1e5 * sum + one, count)
+  })
 })
 
 /** A histogram of some rows: bins in use here and there, hessians that are never negative. */

@@ -62,6 +62,18 @@ export interface Kernel extends ScoreKernel {
    * all floats that begin so.
    */
   assign(bins: number, values: number, cuts: number, count: number, begin: number, start: number, end: number): void
+  /** Lays out rows `start … end` of columns of bytes, whose addresses stand at `columns`, side by side: `stride` bytes a row. */
+  pack(bytes: number, stride: number, columns: number, features: number, start: number, end: number): void
+  /** Writes words `start … end` of a stream of random numbers, whose four words of state (`Random.state`) go on. */
+  drawWords(state: number, into: number, start: number, end: number): void
+  /**
+   * Draws each row of `start … end` as many times (a byte, at most 15) as its 16 `bits` are worth in `times`: writes the pair of the times and, where
+   * the label (a byte) is 1, the times again, else 0; the rows drawn to the front of `rows`, rising; the sum of the pairs into `sums`. Returns how
+   * many rows are drawn.
+   */
+  drawBootstrap(bits: number, times: number, labels: number, pairs: number, rows: number, sums: number, start: number, end: number): number
+  /** Writes the rows `start … end` into the same places of `rows`: those whose 16 `bits` are less than `below` in front, rising, then the others, falling. Returns how many are in front. */
+  drawRows(bits: number, below: number, rows: number, start: number, end: number): number
   /**
    * The best split of each of `features[start … end)` at one node, `small`, or at two siblings. The task names, by address,
    * the list of features, a direction by feature (signed bytes, 0: none at all), and histograms: that of `small`, to which `extra` others

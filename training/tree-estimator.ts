@@ -28,15 +28,13 @@ type TreeParams = { watch_share: number; early_stopping_rounds?: number; threads
 /** A trainer of trees on binned rows. */
 interface TreeTrainer<P> {
   fitTrees(bins: Bins, y: Uint8Array, params: P, seed: number, report: Report, options?: FitOptions): Promise<Trees>
-  /** Whether threads share the loops over rows; else each grows trees of its own. */
-  sharesLoops: boolean
   link: TreeModel['link']
 }
 
-export const boosting = treeEstimator({ name: 'boosting', description: 'gradient boosting of trees on the logistic loss', schema: boostingParams, byFeature: boostingByFeature }, { fitTrees: fitBoosting, sharesLoops: true, link: 'logistic' })
-export const forest = treeEstimator({ name: 'forest', description: 'random forest of Gini trees', schema: forestParams }, { fitTrees: fitForest, sharesLoops: false, link: 'mean' })
+export const boosting = treeEstimator({ name: 'boosting', description: 'gradient boosting of trees on the logistic loss', schema: boostingParams, byFeature: boostingByFeature }, { fitTrees: fitBoosting, link: 'logistic' })
+export const forest = treeEstimator({ name: 'forest', description: 'random forest of Gini trees', schema: forestParams }, { fitTrees: fitForest, link: 'mean' })
 
-function treeEstimator<S extends z.ZodObject>(parts: Omit<EstimatorParts<S, FittedTrees>, 'fit'>, { fitTrees, sharesLoops, link }: TreeTrainer<z.output<S>>): Estimator<FittedTrees> {
+function treeEstimator<S extends z.ZodObject>(parts: Omit<EstimatorParts<S, FittedTrees>, 'fit'>, { fitTrees, link }: TreeTrainer<z.output<S>>): Estimator<FittedTrees> {
   return defineEstimator({
     ...parts,
     async fit(set, params, seed, report, base) {
@@ -47,7 +45,7 @@ function treeEstimator<S extends z.ZodObject>(parts: Omit<EstimatorParts<S, Fitt
       const [x, later] = [encode(encoder, fitted.x, width), watched && encode(encoder, watched.x, width)]
       const arena = createArena()
       // Threads start while the rows are binned.
-      await using crew = await openCrew(arena, sharesLoops ? threadsFor((params as TreeParams).threads, fitted.rows) : 1, 'compiled')
+      await using crew = await openCrew(arena, threadsFor((params as TreeParams).threads, fitted.rows), 'compiled')
       const bins = binTraining(x, width, fitted.y, arena, crew)
       const watch = watched && later && { bins: binWith(bins, later, watched.rows, crew), y: watched.y }
       const start = base && (await startFrom(base.trees, width, x, later))
