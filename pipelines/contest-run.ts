@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { COMPILE_CACHE } from '../configs/compile-cache.ts'
 import { environmentWith } from '../configs/config.ts'
+import { STEADY_YOUNG_GENERATION } from '../configs/young-generation.ts'
 import { averagePrecision } from '../training/metrics.ts'
 import { type Job, outcomeSchema, readLabels, type Outcome } from './contest.ts'
 import { pythonOf } from './python-environment.ts'
@@ -28,10 +29,10 @@ export function runJob(job: Omit<Job, 'scores'>, python: string): Result {
   writeFileSync(file.job, JSON.stringify({ ...job, scores: file.scores } satisfies Job))
   const program =
     job.contestant === 'fd'
-      ? [process.execPath, '--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'contest-own.ts'), file.job]
+      ? [process.execPath, '--disable-warning=ExperimentalWarning', STEADY_YOUNG_GENERATION, join(import.meta.dirname, 'contest-own.ts'), file.job]
       : [pythonOf(python), join(import.meta.dirname, 'contest-peer.py'), file.job]
   const [command, ...args] = [...pinned(job.threads), ...program]
-  // Ours has its code compiled before, as every fd command has.
+  // Ours has its code compiled before, as every fd command has, and the heap of fd train.
   const env = environmentWith({ OMP_NUM_THREADS: String(job.threads), OPENBLAS_NUM_THREADS: String(job.threads), NODE_COMPILE_CACHE: COMPILE_CACHE })
   const { status, stdout, stderr, error } = spawnSync(command, args, { env, encoding: 'utf8', maxBuffer: 1 << 24 })
   if (error !== undefined || status !== 0) throw new Error(`${job.contestant} ended with ${status}: ${error?.message ?? stderr}`, { cause: error })

@@ -1,6 +1,9 @@
 #!/usr/bin/env -S node --disable-warning=ExperimentalWarning
 import { cacheCompiled } from '../configs/compile-cache.ts'
+import { keepYoungGenerationSteady } from '../configs/young-generation.ts'
 
+// First, since what was compiled under other flags is not read from the cache.
+if (process.argv[2] === 'train') keepYoungGenerationSteady()
 cacheCompiled()
 const { main } = await import('./program.ts')
 await main()

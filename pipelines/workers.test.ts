@@ -36,7 +36,7 @@ function start(...args: Parameters<typeof startFd>): FdProcess {
 const PATIENT = { timeout: 180_000 }
 const ARGS = ['train', '--dataset', 'simulated']
 /** Long enough to be killed in the middle. */
-const SLOW = ['--model', 'forest', '--param', 'trees=150']
+const SLOW = ['--model', 'forest', '--param', 'trees=400']
 
 interface Told {
   parentRunId: string
