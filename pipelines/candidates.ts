@@ -25,9 +25,10 @@ type Outcome = CandidatePlan & ({ state: 'complete'; run: Run } | { state: 'fail
  * one for all; a name may have a dot of its own (`monotone.tx_amount`). Where several train at a time here, and no number of threads is
  * named, each takes its share of the machine's.
  *
+ * @param features names of those that will be fitted on, where they are known.
  * @throws UserError for an unknown estimator or parameter, before anything is computed.
  */
-export async function candidatePlans({ model, param = {}, seed, seeds = 1, workers = 1 }: Pick<TrainOptions, 'model' | 'param' | 'seed' | 'seeds' | 'workers'>): Promise<CandidatePlan[]> {
+export async function candidatePlans({ model, param = {}, seed, seeds = 1, workers = 1 }: Pick<TrainOptions, 'model' | 'param' | 'seed' | 'seeds' | 'workers'>, features?: readonly string[]): Promise<CandidatePlan[]> {
   const { estimatorNames, findEstimator } = await import('../training/catalog.ts')
   const modelOf = (name: string): string | undefined => estimatorNames().find((estimator) => name.startsWith(`${estimator}.`))
   const models = [...new Set(model.split(',').map((name) => name.trim()))]
@@ -40,7 +41,7 @@ export async function candidatePlans({ model, param = {}, seed, seeds = 1, worke
     const { parameters, params: check } = findEstimator(estimator)
     const share: Record<string, string> = atOnce > 1 && parameters.some(({ name }) => name === 'threads') ? { threads: String(Math.max(1, Math.floor(availableParallelism() / atOnce))) } : {}
     const params = { ...share, ...Object.fromEntries([...forAll, ...own]) }
-    check(params)
+    check(params, features)
     return Array.from({ length: seeds }, (_, n) => ({ estimator, params, seed: seed + n }))
   })
 }
@@ -48,8 +49,9 @@ export async function candidatePlans({ model, param = {}, seed, seeds = 1, worke
 /** Trains the candidates as jobs, each a run under one parent run, and registers the best where a name is given. */
 export async function trainCandidates(context: Context, options: TrainOptions): Promise<void> {
   const [{ openRegistry }, { closeParentRun, openParentRun }] = await Promise.all([import('../registry/registry.ts'), import('../training/parent-run.ts')])
-  const plans = await candidatePlans(options)
   const subject = await trainingSubject(context, options)
+  const { featureNames } = await import('../features/view.ts')
+  const plans = await candidatePlans(options, featureNames(subject.service))
   const workers = options.workers ?? 1
   await using queue = await openQueue(context, workers)
   const signal = stopSignal()

@@ -75,6 +75,8 @@ test.each<[string[], RegExp]>([
   [['train', '--dataset', 'kaggle-cc-synthetic', '--model', 'svm'], /No estimator "svm"\. Use --model boosting or --model forest/],
   [['train', '--dataset', 'kaggle-cc-synthetic', '--param', 'foo=1'], /has no parameter "foo"\. It has: rounds=/],
   [['train', '--dataset', 'kaggle-cc-synthetic', '--param', 'max_depth=99'], /max_depth=99 is no whole number from 0 to 32/],
+  [['train', '--dataset', 'kaggle-cc-synthetic', '--param', 'monotone.v99=1'], /monotone\.v99=1 names no feature\. The features are: V1, V2/],
+  [['train', '--dataset', 'kaggle-cc-synthetic', '--param', 'monotone.v99=1', '--seeds', '2'], /monotone\.v99=1 names no feature\. The features are: V1, V2/],
   [['train', '--dataset', 'kaggle-cc-synthetic', '--param', 'rounds'], /argument 'rounds' is invalid\. Expected NAME=VALUE/],
   [['train', '--dataset', 'kaggle-cc-synthetic', '--seed', '1e99'], /Expected a whole number, at most 9007199254740991/],
   [['train', '--dataset', 'kaggle-cc-synthetic', '--register', 'a/b'], /Model name "a\/b" must have.*Use for example: card-fraud/],

@@ -114,10 +114,11 @@ export interface Trained {
  * @param listen asked, once there is a run to end, for the signal that ends it as KILLED. Default: none.
  */
 export async function train(context: Context, registry: Registry, options: TrainOptions, listen: () => AbortSignal = () => new AbortController().signal): Promise<Trained> {
-  const [{ trainCandidate }, { logRun }, { findEstimator }] = await Promise.all([import('../training/candidate.ts'), import('../training/run.ts'), import('../training/catalog.ts')])
-  // A wrong name is told before minutes of data are read.
-  findEstimator(options.model).params(options.param ?? {})
+  const [{ trainCandidate }, { logRun }, { findEstimator }, { featureNames }] = await Promise.all([import('../training/candidate.ts'), import('../training/run.ts'), import('../training/catalog.ts'), import('../features/view.ts')])
+  const estimator = findEstimator(options.model)
   const subject = await trainingSubject(context, options)
+  // A wrong name is told before minutes of data are read.
+  estimator.params(options.param ?? {}, featureNames(subject.service))
   const { dataset, service, split, calibration } = subject
   const set = await buildTrainingSet(context, dataset, service, split, options)
   const signal = listen()

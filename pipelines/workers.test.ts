@@ -189,13 +189,14 @@ test.runIf(mlflow !== undefined)('on a real MLflow the candidates stand under th
   const home = join(folder, 'mlflow')
   const param = ['--param', 'boosting.rounds=10', '--param', 'forest.trees=5']
   const server = { MLFLOW_TRACKING_URI: mlflow ?? '' }
-  const result = told(await start(home, [...ARGS, '--data', file, '--model', 'boosting,forest', ...param, '--workers', '2', '--register', name, '--json'], server).ended)
+  const result = told(await start(home, [...ARGS, '--data', file, '--model', 'boosting,forest', ...param, '--workers', '2', '--importance', '1', '--register', name, '--json'], server).ended)
   await using registry = await openRegistry(mlflow ?? '', { now: Date.now })
   const parent = await registry.getRun(result.parentRunId)
   const children = await registry.searchRuns(parent.experimentId, { filter: { tags: { 'mlflow.parentRunId': parent.runId } } })
   expect(children.map(({ runId }) => runId).sort()).toEqual(result.candidates.map(({ runId }) => runId).sort())
   expect([parent, ...children].map(({ status }) => status)).toEqual(['FINISHED', 'FINISHED', 'FINISHED'])
   expect(await registry.getModelVersion(name, result.version ?? 0)).toMatchObject({ runId: result.best })
+  expect(result.importance).toEqual(await readImportance(registry, result.best))
 })
 
 const redis = process.env.FD_TEST_REDIS_URL

@@ -1,5 +1,4 @@
 import { z } from 'zod'
-import { UserError } from '../configs/user-error.ts'
 import { randomStream, type Random } from '../datasets/random.ts'
 import type { Bins } from './binning.ts'
 import { type Crew, openCrew, threadsFor } from './crew.ts'
@@ -28,7 +27,7 @@ export const boostingParams = z.object({
   early_stopping_rounds: z.number().int().min(0).default(0).describe('stop when the watched average precision has not risen for so many rounds; 0 never; needs watch_share'),
   watch_share: watchShare,
   threads,
-  // All others are constraints by feature: whoever parses checks the names.
+  // All others are constraints by feature: whoever parses checks the names (defineEstimator).
 }).catchall(z.number().int().min(-1).max(1))
 export type BoostingParams = z.infer<typeof boostingParams>
 
@@ -98,13 +97,7 @@ function createFitting(bins: Bins, y: Uint8Array, params: BoostingParams, crew: 
 }
 
 function rulesOf(params: BoostingParams, names: string[] | undefined, features: number): GrowthRules {
-  const constraints = Object.entries(params).filter(([key]) => key.startsWith(MONOTONE))
-  const monotone = new Int8Array(features)
-  for (const [key, direction] of constraints) {
-    const feature = names?.indexOf(key.slice(MONOTONE.length)) ?? -1
-    if (feature < 0) throw new UserError(`Parameter ${key}=${direction} names no feature. The features are: ${names?.join(', ') ?? 'without names'}`)
-    monotone[feature] = direction
-  }
+  const monotone = Int8Array.from({ length: features }, (_, feature) => params[MONOTONE + names?.[feature]] ?? 0)
   return {
     maxDepth: params.max_depth,
     maxLeaves: params.max_leaves,

@@ -106,6 +106,7 @@ test.each([
   [{ params: { rounds: 2.5 } }, 'out of range: rounds=2.5 is no whole number from 1 to 10000'],
   [{ params: { threads: -1, learning_rate: 0 } }, 'learning_rate=0 is no number above 0 to 1; threads=-1 is no whole number from 0 to 64'],
   [{ params: { 'monotone.v0': 0.5 } }, 'monotone.v0=0.5 is no whole number from -1 to 1'],
+  [{ params: { 'monotone.v99': 0 } }, 'Parameter monotone.v99=0 names no feature. The features are: v0, v1'],
   [{ params: { 'monotone.v99': 1 } }, 'Parameter monotone.v99=1 names no feature. The features are: v0, v1'],
   [{ estimator: 'forest', params: { trees: 0 } }, 'trees=0 is no whole number from 1 to 10000'],
   [{ estimator: 'forest', params: { max_depth: -1 } }, 'max_depth=-1 is no whole number from 0. Defaults'],

@@ -24,9 +24,10 @@ export interface Estimator<M extends FittedModel = FittedModel> {
   /**
    * All parameters, from those given (numbers, or text from the command line) and the defaults.
    *
+   * @param features names of those that will be fitted on, where they are known: a parameter by feature must name one of them.
    * @throws UserError for an unknown name (the known ones listed), a text that is no number or a value out of range (which is told).
    */
-  params(given: Record<string, string | number>): Params
+  params(given: Record<string, string | number>, features?: readonly string[]): Params
   /**
    * Fits on all rows of `set`, but for the watched ones (the latest `watch_share`), on whose average precision `report` is
    * told after each round. A turn of the event loop passes between rounds.
@@ -59,13 +60,17 @@ export function defineEstimator<S extends z.ZodObject, M extends FittedModel>({ 
     description: (type as z.ZodType).description ?? '',
   }))
   const parameters = [...named, ...byFeature.map((parameter) => ({ ...parameter, range: rangeOf(schema.def.catchall) }))]
-  const parse = (given: Record<string, string | number>): z.output<S> => parseParams(name, schema, parameters, given)
+  const parse = (given: Record<string, string | number>, features?: readonly string[]): z.output<S> => {
+    const params = parseParams(name, schema, parameters, given)
+    if (features !== undefined) for (const { name: parameter } of byFeature) requireFeatures(parameter, given, features)
+    return params
+  }
   return {
     name,
     description,
     parameters,
-    params: (given) => parse(given) as Params,
-    fit: (set, params, seed, report, base) => fit(set, parse(params), seed, report, base),
+    params: (given, features) => parse(given, features) as Params,
+    fit: (set, params, seed, report, base) => fit(set, parse(params, set.names), seed, report, base),
   }
 }
 
@@ -84,6 +89,16 @@ function parseParams<S extends z.ZodObject>(name: string, schema: S, parameters:
   throw new UserError(`Parameters of "${name}" are out of range: ${problems.join('; ')}. Defaults: ${known}`)
 }
 
+/** What stands for each feature in the name of a parameter that there is one of for each. */
+const FEATURE = '<feature>'
+
+function requireFeatures(parameter: string, given: Record<string, string | number>, features: readonly string[]): void {
+  const prefix = parameter.replace(FEATURE, '')
+  for (const [key, value] of Object.entries(given)) {
+    if (key.startsWith(prefix) && !features.includes(key.slice(prefix.length))) throw new UserError(`Parameter ${key}=${value} names no feature. The features are: ${features.join(', ')}`)
+  }
+}
+
 /** Which numbers a schema takes, in words: `whole number from 0 to 32`. */
 function rangeOf(type: z.core.$ZodType | undefined): string {
   // z.int() alone has the safe integers as its bounds, which say nothing.
@@ -95,7 +110,7 @@ function rangeOf(type: z.core.$ZodType | undefined): string {
 
 /** A parameter such as `monotone.<feature>` stands for one of every feature. */
 function isNamed(parameter: string, key: string): boolean {
-  return parameter === key || (parameter.endsWith('<feature>') && key.startsWith(parameter.replace('<feature>', '')))
+  return parameter === key || (parameter.endsWith(FEATURE) && key.startsWith(parameter.replace(FEATURE, '')))
 }
 
 /**
