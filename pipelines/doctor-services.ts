@@ -87,8 +87,18 @@ async function championsOf(context: Context): Promise<string | Judgement> {
   const { loadVersion } = await import('../serving/champion.ts')
   await using registry = await openModels(context)
   const found = (await registry.searchRegisteredModels()).flatMap(({ name, aliases }) => (aliases['champion'] === undefined ? [] : [{ name, version: aliases['champion'] }]))
-  for (const { name, version } of found) await (await loadVersion(registry, name, version))[Symbol.asyncDispose]()
-  return found.length === 0 ? missing('none yet. Run: fd models promote NAME VERSION') : `${found.length} of ${found.length} load and score a row`
+  let changed = 0
+  for (const { name, version } of found) {
+    try {
+      await (await loadVersion(registry, name, version))[Symbol.asyncDispose]()
+    } catch (error) {
+      if ((await registry.aliasVersion(name, 'champion')) === version) throw error
+      // Replaced or deleted since it was listed, which is no fault.
+      changed++
+    }
+  }
+  const standing = found.length - changed
+  return standing === 0 ? missing('none yet. Run: fd models promote NAME VERSION') : `${standing} of ${standing} load and score a row`
 }
 
 async function filesOf(context: Context): Promise<string> {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { appendFileSync, mkdtempSync, rmSync } from 'node:fs'
-import { createServer, request as httpRequest, type ServerResponse } from 'node:http'
+import { createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -261,13 +261,17 @@ describe.runIf(redisServerOnPath)('Redis', () => {
 })
 
 /** A port in front of a real server: what goes through can be refused or changed, as a gateway does. */
-async function gateway(to: string, change: { refuse?: (authorization: string | undefined) => boolean; date?: () => string }): Promise<AsyncDisposable & { url: string }> {
+async function gateway(to: string, change: { refuse?: (authorization: string | undefined) => boolean; date?: () => string; before?: (path: string) => Promise<void> }): Promise<AsyncDisposable & { url: string }> {
   const handOn = (status: number, headers: Record<string, string | string[] | undefined>, response: ServerResponse): ServerResponse =>
     response.writeHead(status, change.date === undefined ? headers : { ...headers, date: change.date() })
-  const server = createServer((request, response) => {
-    if (change.refuse?.(request.headers.authorization) === true) return void response.writeHead(401).end('not authenticated')
+  const forward = (request: IncomingMessage, response: ServerResponse): void => {
     const { host: _, ...headers } = request.headers
     request.pipe(httpRequest(new URL(request.url ?? '/', to), { method: request.method, headers }, (answer) => answer.pipe(handOn(answer.statusCode ?? 502, answer.headers, response))))
+  }
+  const server = createServer((request, response) => {
+    if (change.refuse?.(request.headers.authorization) === true) return void response.writeHead(401).end('not authenticated')
+    if (change.before === undefined) return forward(request, response)
+    change.before(request.url ?? '/').then(() => forward(request, response), (error: Error) => response.destroy(error))
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   return {
@@ -293,6 +297,23 @@ describe.runIf(mlflow !== undefined)('MLflow', () => {
       expect(stderr).toMatch(/does not accept these credentials \(401\).*MLFLOW_TRACKING_PASSWORD/)
       expect(stderr).not.toContain('wrong-secret')
     }
+  })
+
+  test.each([['damaged', false], ['deleted between the look at the list and the look at it', true]])('a champion that is %s', async (_, isDeleted) => {
+    await using registry = await openRegistry(mlflow ?? '', { now: Date.now })
+    const name = `${run}-champion-${isDeleted}`
+    const { runId } = await registry.createRun(await registry.createExperiment(name), {})
+    await registry.logArtifact(runId, 'model/note', Buffer.from('no model'))
+    await registry.createRegisteredModel(name)
+    const { version } = await registry.createModelVersion({ name, source: `runs:/${runId}/model` })
+    await registry.setRegisteredModelAlias(name, 'champion', version)
+    const remove = (): Promise<Response> => fetch(`${mlflow}/api/2.0/mlflow/registered-models/delete`, { method: 'DELETE', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ name }) })
+    const before = async (path: string): Promise<void> => void (isDeleted && path.includes('/model-versions/get') && path.includes(name) && (await remove()))
+    await using front = await gateway(mlflow ?? '', { before })
+    const [champions] = (await doctor({ MLFLOW_TRACKING_URI: front.url })).of('registry', 'champions')
+    if (isDeleted) expect(champions.state, champions.detail).not.toBe('broken')
+    else expect(champions).toMatchObject({ state: 'broken', detail: expect.stringContaining(name) })
+    await remove()
   })
 
   test('several look at the same server at once: they share an experiment, and none takes it for broken', async () => {
