@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { COMPILE_CACHE } from '../configs/compile-cache.ts'
 import { environmentWith } from '../configs/config.ts'
-import { STEADY_YOUNG_GENERATION } from '../configs/young-generation.ts'
+import { SMALL_YOUNG_GENERATION } from '../configs/young-generation.ts'
 import { averagePrecision } from '../training/metrics.ts'
 import { type Job, outcomeSchema, readLabels, type Outcome } from './contest.ts'
 import { pythonOf } from './python-environment.ts'
@@ -29,7 +29,7 @@ export function runJob(job: Omit<Job, 'scores'>, python: string): Result {
   writeFileSync(file.job, JSON.stringify({ ...job, scores: file.scores } satisfies Job))
   const program =
     job.contestant === 'fd'
-      ? [process.execPath, '--disable-warning=ExperimentalWarning', STEADY_YOUNG_GENERATION, join(import.meta.dirname, 'contest-own.ts'), file.job]
+      ? [process.execPath, '--disable-warning=ExperimentalWarning', SMALL_YOUNG_GENERATION, join(import.meta.dirname, 'contest-own.ts'), file.job]
       : [pythonOf(python), join(import.meta.dirname, 'contest-peer.py'), file.job]
   const [command, ...args] = [...pinned(job.threads), ...program]
   // Ours has its code compiled before, as every fd command has, and the heap of fd train.

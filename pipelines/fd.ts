@@ -1,9 +1,9 @@
 #!/usr/bin/env -S node --disable-warning=ExperimentalWarning
 import { cacheCompiled } from '../configs/compile-cache.ts'
-import { keepYoungGenerationSteady } from '../configs/young-generation.ts'
+import { keepYoungGenerationSmall } from '../configs/young-generation.ts'
 
 // First, since what was compiled under other flags is not read from the cache.
-if (process.argv[2] === 'train') keepYoungGenerationSteady()
+if (process.argv[2] === 'train') keepYoungGenerationSmall()
 cacheCompiled()
 const { main } = await import('./program.ts')
 await main()

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { z } from 'zod'
 import { errorMessage, UserError } from '../configs/user-error.ts'
-import { STEADY_YOUNG_GENERATION } from '../configs/young-generation.ts'
+import { SMALL_YOUNG_GENERATION } from '../configs/young-generation.ts'
 import type { Job, JobKind, RunJob } from './job-queue.ts'
 
 /** How jobs of one kind are done. */
@@ -44,7 +44,7 @@ export function jobProcesses(module: string, parameters: readonly string[]): Job
   const alive = new Set<ChildProcess>()
   const start = (): ChildProcess => {
     // stdout is the result of this command: what a job prints goes to stderr.
-    const child = fork(module, parameters, { execArgv: ['--disable-warning=ExperimentalWarning', STEADY_YOUNG_GENERATION], stdio: ['ignore', 2, 2, 'ipc'] })
+    const child = fork(module, parameters, { execArgv: ['--disable-warning=ExperimentalWarning', SMALL_YOUNG_GENERATION], stdio: ['ignore', 2, 2, 'ipc'] })
     alive.add(child)
     child.once('exit', () => {
       alive.delete(child)
