@@ -3,6 +3,7 @@ import { createServer } from 'node:http'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createHash } from 'node:crypto'
 import { crc32, deflateRawSync } from 'node:zlib'
 import { afterAll, expect, test } from 'vitest'
@@ -27,9 +28,15 @@ const CSV = Buffer.from(
 )
 const SHA = createHash('sha256').update(CSV).digest('hex')
 
-/** Serves `content` with ranges; `cuts` says after how many bytes each answer in turn is cut off. */
-async function serving<T>(content: Buffer, cuts: number[], use: (baseUrl: string, requests: IncomingMessage[]) => Promise<T>): Promise<T> {
+/** Serves `content` with ranges; `cuts` says after how many bytes each answer in turn is cut off, once they have been reported. */
+async function serving<T>(content: Buffer, cuts: number[], use: (baseUrl: string, requests: IncomingMessage[], report: (bytes: number) => void) => Promise<T>): Promise<T> {
   const requests: IncomingMessage[] = []
+  const received = { bytes: 0 }
+  const cutOff = async (response: ServerResponse, at: number): Promise<void> => {
+    // What a busy client has not read yet when the connection breaks is lost to it.
+    while (received.bytes < at) await sleep(5)
+    response.destroy()
+  }
   return listening((request, response) => {
     requests.push(request)
     const from = Number(/bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1] ?? 0)
@@ -38,8 +45,8 @@ async function serving<T>(content: Buffer, cuts: number[], use: (baseUrl: string
     response.writeHead(from > 0 ? 206 : 200, { 'content-length': part.length })
     const cut = cuts.shift()
     if (cut === undefined) return response.end(part)
-    return response.write(part.subarray(0, cut), () => setTimeout(() => response.destroy(), 20))
-  }, (baseUrl) => use(baseUrl, requests))
+    return response.write(part.subarray(0, cut), () => void cutOff(response, from + cut))
+  }, (baseUrl) => use(baseUrl, requests, (bytes) => void (received.bytes = bytes)))
 }
 
 async function listening<T>(listener: (request: IncomingMessage, response: ServerResponse) => unknown, use: (baseUrl: string) => Promise<T>): Promise<T> {
@@ -79,8 +86,12 @@ function zipOf(name: string, content: Buffer): Buffer {
 test('a download cut off twice continues where it stopped, asks with the user’s key, and is checked', async () => {
   const config = configOf()
   const reports: [number, number | undefined][] = []
-  await serving(CSV, [100_000, 50_000], async (baseUrl, requests) => {
-    const fetched = await fetchKaggleCc(config, (bytes, total) => reports.push([bytes, total]), { baseUrl, expected: EXPECTED })
+  await serving(CSV, [100_000, 50_000], async (baseUrl, requests, report) => {
+    const told = (bytes: number, total: number | undefined): void => {
+      reports.push([bytes, total])
+      report(bytes)
+    }
+    const fetched = await fetchKaggleCc(config, told, { baseUrl, expected: EXPECTED })
     expect(fetched).toEqual({ file: join(config.home, 'datasets', 'creditcard.csv'), sha256: SHA })
     expect(requests.map((request) => request.headers.range)).toEqual([undefined, 'bytes=100000-', 'bytes=150000-'])
     expect(requests[0].url).toBe('/api/v1/datasets/download/mlg-ulb/creditcardfraud/creditcard.csv')
@@ -108,8 +119,8 @@ test('another run continues what an earlier one left, also when only the end was
 
 test('a zip is unpacked', async () => {
   const config = configOf()
-  await serving(zipOf('creditcard.csv', CSV), [5000], async (baseUrl) => {
-    expect((await fetchKaggleCc(config, () => undefined, { baseUrl, expected: EXPECTED })).sha256).toBe(SHA)
+  await serving(zipOf('creditcard.csv', CSV), [5000], async (baseUrl, _requests, report) => {
+    expect((await fetchKaggleCc(config, report, { baseUrl, expected: EXPECTED })).sha256).toBe(SHA)
   })
   expect(readFileSync(join(config.home, 'datasets', 'creditcard.csv')).equals(CSV)).toBe(true)
   expect(readdirSync(join(config.home, 'datasets'))).toEqual(['creditcard.csv'])
@@ -142,8 +153,8 @@ test.each([
 test('no server, no progress, no credentials: the user’s error', async () => {
   await expect(fetchKaggleCc(configOf(), () => undefined, { baseUrl: 'http://127.0.0.1:1' })).rejects.toThrow(/stopped after 0 bytes: .*\nRun again to continue/)
   const config = configOf()
-  await serving(CSV, [1000, 0], async (baseUrl) => {
-    await expect(fetchKaggleCc(config, () => undefined, { baseUrl })).rejects.toThrow(/stopped after 1000 bytes/)
+  await serving(CSV, [1000, 0], async (baseUrl, _requests, report) => {
+    await expect(fetchKaggleCc(config, report, { baseUrl })).rejects.toThrow(/stopped after 1000 bytes/)
   })
   expect(readdirSync(join(config.home, 'datasets'))).toEqual(['creditcard.csv.partial'])
   await expect(fetchKaggleCc(configOf({}), () => undefined)).rejects.toThrow(/KAGGLE_USERNAME and KAGGLE_KEY/)

@@ -1,6 +1,5 @@
 import { createWriteStream, existsSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { errorMessage, UserError } from '../configs/user-error.ts'
 import { startsWith } from './csv.ts'
@@ -65,14 +64,30 @@ async function attempt({ url, username, key, report }: KaggleDownload, partial: 
   const length = Number(response.headers.get('content-length') ?? NaN)
   const total = Number.isNaN(length) ? undefined : length + (continued ? have : 0)
   let bytes = continued ? have : 0
-  const counted = Readable.fromWeb(response.body).on('data', (chunk: Uint8Array) => report((bytes += chunk.length), total))
+  const cut: { error?: unknown } = {}
+  const counted = async function* (): AsyncGenerator<Uint8Array> {
+    for await (const chunk of upToCut(response.body, cut)) {
+      report((bytes += chunk.length), total)
+      yield chunk
+    }
+  }
   try {
     await pipeline(counted, createWriteStream(partial, { flags: continued ? 'a' : 'w' }))
   } catch (error) {
-    if (sizeOf(partial) > have) return false
     throw unreachable(url, sizeOf(partial), error)
   }
-  return true
+  if (cut.error === undefined) return true
+  if (bytes > have) return false
+  throw unreachable(url, have, cut.error)
+}
+
+/** What came of a body before it broke off, all of which is kept; why it did is left in `cut`. */
+async function* upToCut(body: Response['body'], cut: { error?: unknown }): AsyncGenerator<Uint8Array> {
+  try {
+    if (body !== null) yield* body
+  } catch (error) {
+    cut.error = error
+  }
 }
 
 /** Kaggle has nothing beyond what is here: complete, if the lengths agree; else what is here is of another file. */
