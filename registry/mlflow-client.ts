@@ -137,7 +137,7 @@ async function attempt({ url, method, headers, body, within }: Request): Promise
 /** Codes of Node and undici for a connection that was never made: nothing was sent. */
 const UNSENT = new Set(['ECONNREFUSED', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'])
 /** … and that broke: what was sent may have been done. */
-const CUT = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'UND_ERR_SOCKET'])
+const CUT = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'UND_ERR_SOCKET', 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH'])
 const UNDONE = new Set([429, 503])
 const MOMENTARY = new Set([408, 429, 500, 502, 503, 504])
 
