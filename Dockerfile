@@ -4,7 +4,7 @@ WORKDIR /fd
 COPY package.json package-lock.json ./
 # npm ci compiles the tree kernel, with a compiler that is not needed after.
 COPY configs/user-error.ts ./configs/
-COPY training/kernel-build.ts training/*.as ./training/
+COPY training/kernel/build.ts training/kernel/*.as ./training/kernel/
 # onnxruntime-node's own script would download a GPU runtime; the CPU one is inside the package.
 ENV ONNXRUNTIME_NODE_INSTALL=skip
 RUN npm ci --no-audit --no-fund && npm prune --omit=dev --ignore-scripts --no-audit --no-fund
@@ -19,7 +19,7 @@ COPY datasets ./datasets
 COPY features ./features
 COPY registry ./registry
 COPY training ./training
-COPY --from=packages /fd/training/kernel.wasm ./training/
+COPY --from=packages /fd/training/kernel/kernel.wasm ./training/kernel/
 COPY serving ./serving
 COPY pipelines ./pipelines
 RUN install -d -o node -g node /home/node/.fd

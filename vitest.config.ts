@@ -1,5 +1,5 @@
 import { defineConfig } from 'vitest/config'
-import { LongestFirst } from './pipelines/test-order.ts'
+import { LongestFirst } from './pipelines/testing/test-order.ts'
 
 // The brokers of the tests live for minutes: the time they would take to compile their code well never comes back.
 process.env.JDK_JAVA_OPTIONS ??= '-XX:TieredStopAtLevel=1 -XX:+UseSerialGC'
@@ -8,7 +8,7 @@ export default defineConfig({
   test: {
     include: ['{configs,datasets,features,training,registry,serving,pipelines,notebooks}/**/*.test.ts'],
     // The servers that drivers are tested against; FD_TEST_SERVICES=none does without.
-    globalSetup: ['pipelines/service-setup.ts'],
+    globalSetup: ['pipelines/testing/service-setup.ts'],
     sequence: { sequencer: LongestFirst },
     // Tests start real processes and real databases: forks keep native add-ons (LMDB, DuckDB, ONNX Runtime) apart.
     pool: 'forks',

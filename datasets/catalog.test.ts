@@ -6,9 +6,9 @@ import { afterAll, expect, test } from 'vitest'
 import type { Config } from '../configs/config.ts'
 import { loadConfig } from '../configs/config.ts'
 import { datasetNames, openDataset } from './catalog.ts'
-import { simulatedFile, simulateToParquet } from './simulator.ts'
-import { DAY, HOUR } from './transaction.ts'
-import { DATASET_FOLDER, readUserDataset } from './user-dataset.ts'
+import { simulatedFile, simulateToParquet } from './simulator/simulator.ts'
+import { DAY, HOUR } from './table/transaction.ts'
+import { DATASET_FOLDER, readUserDataset } from './table/user-dataset.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'fd-catalog-'))
 afterAll(() => rmSync(folder, { recursive: true }))

@@ -1,10 +1,10 @@
 import type { Config } from '../configs/config.ts'
 import { UserError } from '../configs/user-error.ts'
-import type { Dataset } from './dataset.ts'
-import { handbook, simulated } from './handbook.ts'
-import { kaggleCc } from './kaggle-cc.ts'
-import { kaggleCcSynthetic } from './kaggle-cc-synthetic.ts'
-import { DATASET_FOLDER, userDataset, userDatasetNames } from './user-dataset.ts'
+import type { Dataset } from './table/dataset.ts'
+import { handbook, simulated } from './published/handbook.ts'
+import { kaggleCc } from './published/kaggle-cc.ts'
+import { kaggleCcSynthetic } from './published/kaggle-cc-synthetic.ts'
+import { DATASET_FOLDER, userDataset, userDatasetNames } from './table/user-dataset.ts'
 
 /** The datasets that come with the project; the user's own are YAML files. */
 const BUILT_IN: Record<string, (config: Config, data?: string) => Dataset> = {

@@ -1,10 +1,10 @@
 import { UserError } from '../configs/user-error.ts'
-import type { DatasetSchema } from '../datasets/dataset.ts'
-import { ATTRIBUTES, attributes } from './attributes.ts'
-import { cardFraud } from './card-fraud.ts'
-import { kaggleCc } from './kaggle-cc.ts'
-import { userAnomaly } from './user-anomaly.ts'
-import type { FeatureService } from './view.ts'
+import type { DatasetSchema } from '../datasets/table/dataset.ts'
+import { ATTRIBUTES, attributes } from './view/attributes.ts'
+import { cardFraud } from './view/card-fraud.ts'
+import { kaggleCc } from './view/kaggle-cc.ts'
+import { userAnomaly } from './view/user-anomaly.ts'
+import type { FeatureService } from './view/view.ts'
 
 /** The services whose definition is fixed; `attributes` follows the dataset. */
 export const featureServices: FeatureService[] = [cardFraud, kaggleCc, userAnomaly]

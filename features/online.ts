@@ -1,9 +1,9 @@
 import { UserError } from '../configs/user-error.ts'
-import type { EpochMs } from '../datasets/transaction.ts'
-import { decodeState } from './entity-state.ts'
-import type { GroupState } from './online-store.ts'
-import { ViewFold } from './view-fold.ts'
-import type { FeatureService } from './view.ts'
+import type { EpochMs } from '../datasets/table/transaction.ts'
+import { decodeState } from './fold/entity-state.ts'
+import type { GroupState } from './store/online-store.ts'
+import { ViewFold } from './fold/view-fold.ts'
+import type { FeatureService } from './view/view.ts'
 
 /** The aggregates of one entity at one instant. */
 export interface OnlineFeatures {

@@ -5,7 +5,7 @@ import { afterAll, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { logOnnxModel, mlModel } from './ml-model.ts'
 import type { Signature } from './model-card.ts'
-import { openRegistry } from './registry.ts'
+import { openRegistry } from './open.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'fd-ml-model-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))

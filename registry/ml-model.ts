@@ -1,5 +1,5 @@
 import { stringify } from 'yaml'
-import type { EpochMs } from '../datasets/transaction.ts'
+import type { EpochMs } from '../datasets/table/transaction.ts'
 import type { ModelCard, Signature, TensorSpec } from './model-card.ts'
 import type { Registry } from './registry.ts'
 

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { refuseNewer } from '../configs/format.ts'
 import { UserError } from '../configs/user-error.ts'
-import type { DatasetSchema } from '../datasets/dataset.ts'
+import type { DatasetSchema } from '../datasets/table/dataset.ts'
 import type { ModelVersion, Tags } from './model.ts'
 
 /** Names under which `fd` logs what the gates read. */

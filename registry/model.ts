@@ -1,4 +1,4 @@
-import type { EpochMs } from '../datasets/transaction.ts'
+import type { EpochMs } from '../datasets/table/transaction.ts'
 
 /** Ids, names and tag keys and values are text everywhere, as on MLflow's wire. */
 export type Tags = Record<string, string>

@@ -1,5 +1,5 @@
 import { UserError } from '../configs/user-error.ts'
-import type { EpochMs } from '../datasets/transaction.ts'
+import type { EpochMs } from '../datasets/table/transaction.ts'
 import type { Metric, Tags } from './model.ts'
 
 /**

@@ -7,11 +7,12 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { UserError } from '../configs/user-error.ts'
 import type { Metric, Run } from './model.ts'
 import { NotFoundError } from './not-found.ts'
-import { openRegistry, type Registry } from './registry.ts'
+import type { Registry } from './registry.ts'
+import { openRegistry } from './open.ts'
 
 /** Starts the writing process of `registry-writer.contract.ts`. */
 export function startWriter(url: string, job: string, ...rest: string[]): ChildProcess {
-  const script = join(import.meta.dirname, 'registry-writer.contract.ts')
+  const script = join(import.meta.dirname, 'testing/writer.ts')
   return spawn(process.execPath, ['--disable-warning=ExperimentalWarning', script, url, job, ...rest], { stdio: ['ignore', 'pipe', 'inherit'] })
 }
 

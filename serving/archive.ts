@@ -1,6 +1,6 @@
-import type { EventLog, GroupMember, RecordBatch } from '../datasets/event-log.ts'
-import type { Lake } from '../datasets/lake.ts'
-import { joinBatches } from '../datasets/record-batch.ts'
+import type { EventLog, GroupMember, RecordBatch } from '../datasets/log/event-log.ts'
+import type { Lake } from '../datasets/lake/lake.ts'
+import { joinBatches } from '../datasets/log/record-batch.ts'
 
 export interface ArchiveOptions {
   topic: string

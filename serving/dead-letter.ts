@@ -1,6 +1,6 @@
-import type { NewRecord } from '../datasets/event-log.ts'
-import type { Rejection } from '../datasets/event-json.ts'
-import type { StageInput } from '../features/stage-record.ts'
+import type { NewRecord } from '../datasets/log/event-log.ts'
+import type { Rejection } from '../datasets/log/event-json.ts'
+import type { StageInput } from '../features/chain/stage-record.ts'
 
 /** The value of a record of `transactions.dlq`: what was wrong, and everything needed to mend it and send it again. */
 export interface DeadLetter {

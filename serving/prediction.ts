@@ -1,6 +1,6 @@
-import type { NewRecord, RecordBatch } from '../datasets/event-log.ts'
-import type { EpochMs } from '../datasets/transaction.ts'
-import type { StageInput } from '../features/stage-record.ts'
+import type { NewRecord, RecordBatch } from '../datasets/log/event-log.ts'
+import type { EpochMs } from '../datasets/table/transaction.ts'
+import type { StageInput } from '../features/chain/stage-record.ts'
 
 export type Decision = 'alert' | 'approve'
 

@@ -1,13 +1,14 @@
+import { join } from 'node:path'
 import { existsSync, readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
 import { expect, test } from 'vitest'
-import { subset, type TrainingSet } from '../features/training-set.ts'
+import { subset, type TrainingSet } from '../features/backfill/training-set.ts'
 import { holdoutDigest, judge, trainCandidate, type CandidateRequest } from './candidate.ts'
 import { estimatorNames, findEstimator } from './catalog.ts'
-import { modelScores } from './fitted-model.ts'
-import { decisionsAt } from './metrics.ts'
-import { plantedSet } from './planted-set.ts'
-import { Pruned } from './progress.ts'
+import { modelScores } from './fit/fitted-model.ts'
+import { decisionsAt } from './metrics/metrics.ts'
+import { plantedSet } from './testing/planted-set.ts'
+import { Pruned } from './fit/report.ts'
+import { REAL_DATA } from '../configs/testing/real-data.ts'
 
 const REQUEST: CandidateRequest = { estimator: 'boosting', params: { rounds: '30' }, split: { kind: 'ordered', trainShare: 0.7 }, seed: 1, alertsPerDay: 20 }
 /** What an estimator calls its rounds. */
@@ -150,7 +151,7 @@ test('every parameter says what it means and what it may be, as its schema has i
 })
 
 /** Genuine rows of creditcard.csv in order of Time; Amount and V1 … V28. Missing: the test does not run. */
-const REAL = resolve(import.meta.dirname, '../../shared/data/kaggle-cc-real.csv')
+const REAL = join(REAL_DATA, 'kaggle-cc-real.csv')
 
 function readReal(): TrainingSet {
   const [header, ...lines] = readFileSync(REAL, 'utf8').trim().replaceAll('"', '').split('\n')

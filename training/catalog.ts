@@ -1,10 +1,10 @@
 import { UserError } from '../configs/user-error.ts'
-import { autoencoder } from './autoencoder.ts'
-import type { Estimator } from './estimator.ts'
-import { isolation } from './isolation.ts'
-import { mlRandomForest } from './ml-random-forest.ts'
-import { neural } from './neural.ts'
-import { boosting, forest } from './tree-estimator.ts'
+import { autoencoder } from './networks/autoencoder.ts'
+import type { Estimator } from './fit/estimator.ts'
+import { isolation } from './ensembles/isolation.ts'
+import { mlRandomForest } from './ensembles/ml-random-forest.ts'
+import { neural } from './networks/neural.ts'
+import { boosting, forest } from './ensembles/estimator.ts'
 
 const ESTIMATORS: Estimator[] = [boosting, forest, isolation, mlRandomForest, neural, autoencoder]
 

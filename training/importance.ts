@@ -1,8 +1,8 @@
 import { z } from 'zod'
-import type { TrainingSet } from '../features/training-set.ts'
-import type { FittedModel } from './fitted-model.ts'
-import { onnxScores } from './onnx-scores.ts'
-import { permutationImportance, type Shuffles } from './permutation.ts'
+import type { TrainingSet } from '../features/backfill/training-set.ts'
+import type { FittedModel } from './fit/fitted-model.ts'
+import { onnxScores } from './graph/scores.ts'
+import { permutationImportance, type Shuffles } from './metrics/permutation.ts'
 
 const featureImportance = z.object({
   feature: z.string(),

@@ -1,15 +1,15 @@
 import { z } from 'zod'
-import type { Dataset, SplitRule } from '../datasets/dataset.ts'
-import type { EpochMs } from '../datasets/transaction.ts'
-import { serviceDigest, type FeatureService } from '../features/view.ts'
+import type { Dataset, SplitRule } from '../datasets/table/dataset.ts'
+import type { EpochMs } from '../datasets/table/transaction.ts'
+import { serviceDigest, type FeatureService } from '../features/view/view.ts'
 import { logOnnxModel, modelSource } from '../registry/ml-model.ts'
 import { modelCardTags, readModelCard, type ModelCard } from '../registry/model-card.ts'
-import { register } from '../registry/promotion.ts'
+import { register } from '../registry/promotion/promotion.ts'
 import type { Registry } from '../registry/registry.ts'
-import type { CalibrationRequest } from './calibration.ts'
+import type { CalibrationRequest } from './calibration/calibration.ts'
 import type { Candidate } from './candidate.ts'
 import { decodeImportance, encodeImportance, type FeatureImportance } from './importance.ts'
-import { Pruned } from './progress.ts'
+import { Pruned } from './fit/report.ts'
 
 /** What a run is about, before anything is trained. */
 export interface RunSubject {

@@ -1,0 +1,761 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { pathToFileURL } from 'node:url'
+import { describe, expect, test, vi } from 'vitest'
+import { PROJECT_ROOT } from '../../configs/config.ts'
+import { UserError } from '../../configs/user-error.ts'
+import { PartitionLost, type EventLog, type GroupMember, type NewRecord, type RecordBatch } from './event-log.ts'
+import { openEventLog } from '../open.ts'
+import { partitionOf } from './murmur2.ts'
+import { randomStream } from '../random/random.ts'
+
+/** What a driver lends to the contract. */
+export interface LogHarness {
+  /** The URL of a log that has nothing in it. */
+  fresh(): string
+  /** The same, with the shortest session a member can have. */
+  freshWithShortSession(): string
+  /** Makes the owner of the group's topic look dead to others, so that the next to join replaces it while it still runs. */
+  buryOwner(url: string, group: string, topic: string): Promise<void>
+  /** Timestamps may have fractions, as the embedded log keeps them; Kafka has whole milliseconds. */
+  fractionalTime: boolean
+  /** What is kept is counted from the newest record, as the embedded log does; a Kafka broker goes by its clock, a segment at a time. */
+  retentionByRecordTime: boolean
+}
+
+interface SeenRecord {
+  partition: number
+  offset: number
+  key: string
+  value: string
+  timestamp: number
+}
+
+/** The batch's records as objects, bytes as latin1 text. */
+export function recordsOf(batch: RecordBatch): SeenRecord[] {
+  return Array.from({ length: batch.size }, (_, i) => ({
+    partition: batch.partition,
+    offset: batch.offsets[i],
+    key: batch.bytes.toString('latin1', batch.keyStart[i], batch.valueStart[i]),
+    value: batch.bytes.toString('latin1', batch.valueStart[i], batch.valueEnd[i]),
+    timestamp: batch.timestamps[i],
+  }))
+}
+
+async function readAll(log: EventLog, topic: string, partition = 0, from = 0, maxRecords = 1024): Promise<SeenRecord[]> {
+  const seen: SeenRecord[] = []
+  for await (const batch of log.read(topic, partition, { from, maxRecords })) {
+    expect(batch.size).toBeLessThanOrEqual(maxRecords)
+    seen.push(...recordsOf(batch))
+  }
+  return seen
+}
+
+/** Runs an ES module in a process of its own; `log` is open in it. */
+function child(url: string, body: string): ChildProcess {
+  const program = `import { openEventLog } from ${JSON.stringify(pathToFileURL(join(import.meta.dirname, '../open.ts')).href)}
+    const log = await openEventLog(${JSON.stringify(url)})
+    ${body}
+    await log[Symbol.asyncDispose]()`
+  return spawn(join(PROJECT_ROOT, 'node_modules', '.bin', 'node'), ['--input-type=module', '--eval', program], { stdio: ['ignore', 'pipe', 'inherit'] })
+}
+
+/** Resolves at the child's first line of output. */
+async function firstLine(process: ChildProcess): Promise<void> {
+  if (process.stdout === null) throw new Error('the child has no output')
+  await once(createInterface(process.stdout), 'line')
+}
+
+async function killed(process: ChildProcess): Promise<void> {
+  const exit = once(process, 'exit')
+  process.kill('SIGKILL')
+  await exit
+}
+
+function latin1(content: string | Uint8Array = ''): string {
+  return typeof content === 'string' ? Buffer.from(content).toString('latin1') : Buffer.from(content).toString('latin1')
+}
+
+const numbered = (count: number, first = 0): NewRecord[] => Array.from({ length: count }, (_, i) => ({ value: String(first + i), timestamp: first + i }))
+const values = (records: SeenRecord[]): number[] => records.map((record) => Number(record.value))
+const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i)
+
+/** What every driver of the event log promises. */
+export function eventLogContract(driver: string, harness: LogHarness): void {
+  describe(`event log contract, ${driver}`, () => {
+    describe('records', () => {
+      recordTests(harness)
+    })
+    describe('processes', () => {
+      processTests(harness)
+    })
+    describe('groups', () => {
+      groupTests(harness)
+    })
+    describe('shares', () => {
+      shareTests(harness)
+      handoverTests(harness)
+      takeoverTests(harness)
+    })
+  })
+}
+
+function recordTests(harness: LogHarness): void {
+  test('any mixture of appends reads back as an array would, from any offset, in any batch size', async () => {
+    await using log = await openEventLog(harness.fresh())
+    const chance = randomStream(7).uniform
+    const model: SeenRecord[] = []
+    for (let round = 0; round < 40; round++) {
+      const records = Array.from({ length: Math.floor(chance() ** 4 * 3000) }, () => {
+        const value = 'v'.repeat(Math.floor(chance() * 400)) + String(chance())
+        return { key: chance() < 0.5 ? undefined : `k${Math.floor(chance() * 100)}`, value, timestamp: Math.floor(chance() * 1e12) }
+      })
+      await log.append('t', records)
+      for (const { key, value, timestamp } of records) model.push({ partition: 0, offset: model.length, key: key ?? '', value, timestamp })
+    }
+    expect(await readAll(log, 't')).toEqual(model)
+    for (let round = 0; round < 20; round++) {
+      const from = Math.floor(chance() * (model.length + 2))
+      expect(await readAll(log, 't', 0, from, 1 + Math.floor(chance() ** 3 * 5000))).toEqual(model.slice(from))
+    }
+    expect(await log.topic('t')).toEqual({ name: 't', partitions: 1, retention: undefined, offsets: [{ start: 0, end: model.length }] })
+  })
+
+  test('a single record has offset 0, and the next append continues', async () => {
+    await using log = await openEventLog(harness.fresh())
+    await log.append('t', numbered(1))
+    await log.append('t', numbered(1, 1))
+    await log.append('t', [])
+    expect((await readAll(log, 't')).map((record) => record.offset)).toEqual([0, 1])
+  })
+
+  test('a key has one partition, in order; none means partition 0; a given partition stands', async () => {
+    await using log = await openEventLog(harness.fresh())
+    await log.createTopic('t', { partitions: 4 })
+    const keyed = Array.from({ length: 500 }, (_, i) => ({ key: `card-${i % 37}`, value: String(i), timestamp: i }))
+    await log.append('t', keyed)
+    for (let partition = 0; partition < 4; partition++) {
+      const expected = keyed.filter((record) => partitionOf(Buffer.from(record.key), 4) === partition)
+      const seen = await readAll(log, 't', partition)
+      expect(seen.map((record) => record.value)).toEqual(expected.map((record) => record.value))
+      expect(seen.map((record) => record.offset)).toEqual(upTo(seen.length))
+    }
+    const before = (await log.topic('t')).offsets
+    await log.append('t', [{ value: 'a', timestamp: 0 }, { key: 'card-1', value: 'b', timestamp: 0, partition: 3 }])
+    expect((await readAll(log, 't', 0, before[0].end)).map((record) => record.value)).toEqual(['a'])
+    expect((await readAll(log, 't', 3, before[3].end)).map((record) => record.value)).toEqual(['b'])
+  })
+
+  test('keys and values are bytes: binary, unicode, empty, and a megabyte', async () => {
+    await using log = await openEventLog(harness.fresh())
+    const big = Buffer.alloc(1 << 20, 'fraud')
+    const records: NewRecord[] = [
+      { key: Uint8Array.of(0, 255, 10, 0), value: Uint8Array.of(0, 1, 2, 254), timestamp: 1 },
+      { key: 'Zürich-顧客-🂡', value: 'µ€', timestamp: 2 },
+      { key: 'empty', value: '', timestamp: 3 },
+      { key: 'big', value: big, timestamp: harness.fractionalTime ? -4.5 : -4 },
+      { value: 'last', timestamp: 5 },
+    ]
+    await log.append('t', records)
+    expect(await readAll(log, 't', 0, 0, 2)).toEqual(
+      records.map(({ key, value, timestamp }, offset) => ({ partition: 0, offset, key: latin1(key), value: latin1(value), timestamp })),
+    )
+  })
+
+  test('topics are listed by name; an unknown one is an error that lists them; settings stay', async () => {
+    await using log = await openEventLog(harness.fresh())
+    await log.createTopic('b', { partitions: 2, retention: 1000 })
+    await log.append('a', numbered(3))
+    await log.createTopic('b', { partitions: 9 })
+    expect((await log.topics()).map(({ name, partitions, offsets }) => ({ name, partitions, ends: offsets.map((offset) => offset.end) }))).toEqual([
+      { name: 'a', partitions: 1, ends: [3] },
+      { name: 'b', partitions: 2, ends: [0, 0] },
+    ])
+    for (const name of ['c', '', 'x'.repeat(5000)]) await expect(log.topic(name)).rejects.toThrow(new RegExp(`No topic "${name}".*a, b`))
+    await expect(readAll(log, 'c')).rejects.toThrow(UserError)
+    await expect(readAll(log, 'b', 2)).rejects.toThrow(/no partition 2/)
+    expect(await readAll(log, 'b', 1)).toEqual([])
+  })
+
+  test.runIf(harness.retentionByRecordTime)('retention lets go of the old, moves the start, and never the end; readers are clamped', async () => {
+    await using log = await openEventLog(harness.fresh())
+    await log.createTopic('t', { retention: 100 })
+    for (let first = 0; first < 1000; first += 10) await log.append('t', numbered(10, first))
+    const { start, end } = (await log.topic('t')).offsets[0]
+    expect(end).toBe(1000)
+    expect(start).toBeGreaterThan(800)
+    expect(start).toBeLessThanOrEqual(899)
+    expect(values(await readAll(log, 't'))).toEqual(upTo(1000).slice(start))
+  })
+}
+
+function processTests(harness: LogHarness): void {
+  test('two processes append at once: offsets without gap or repeat, each in its own order', async () => {
+    const url = harness.fresh()
+    await using log = await openEventLog(url)
+    const appender = (name: string): ChildProcess =>
+      child(url, `for (let i = 0; i < 300; i++) await log.append('t', Array.from({ length: 1 + i % 5 }, (_, j) => ({ key: '${name}', value: String(i * 10 + j), timestamp: i })))`)
+    const exits = ['a', 'b'].map((name) => once(appender(name), 'exit'))
+    expect(await Promise.all(exits)).toEqual([
+      [0, null],
+      [0, null],
+    ])
+    const seen = await readAll(log, 't')
+    expect(seen.map((record) => record.offset)).toEqual(upTo(1800))
+    for (const name of ['a', 'b']) {
+      const own = values(seen.filter((record) => record.key === name))
+      expect(own).toEqual(own.toSorted((x, y) => x - y))
+      expect(own).toHaveLength(900)
+    }
+  })
+
+  test('a reader that follows sees every record of another process, and stops on abort', async () => {
+    const url = harness.fresh()
+    await using log = await openEventLog(url)
+    await log.createTopic('t')
+    const stop = new AbortController()
+    const producer = child(url, `for (let i = 0; i < 400; i++) { await log.append('t', [{ value: String(i), timestamp: i }]); if (i % 40 === 0) await new Promise((done) => setTimeout(done, 10)) }`)
+    // Listened for from the start: the producer may be gone before the last record is read.
+    const exited = once(producer, 'exit')
+    const seen: SeenRecord[] = []
+    for await (const batch of log.read('t', 0, { follow: true, signal: stop.signal })) {
+      seen.push(...recordsOf(batch))
+      if (seen.length === 400) stop.abort()
+    }
+    expect(values(seen)).toEqual(upTo(400))
+    await exited
+  })
+
+  test('an abort ends a follower that waits', async () => {
+    await using log = await openEventLog(harness.fresh())
+    await log.append('t', numbered(2))
+    const seen: SeenRecord[] = []
+    const over = new AbortController()
+    for await (const batch of log.read('t', 0, { follow: true, signal: over.signal })) {
+      seen.push(...recordsOf(batch))
+      // It has all there is by then, however long that took, and waits.
+      if (seen.length === 2) setTimeout(() => over.abort(), 50)
+    }
+    expect(values(seen)).toEqual([0, 1])
+  })
+
+  test('kill -9 in the middle of commits: as many outputs as the committed offset says, each time', async () => {
+    const url = harness.fresh()
+    await using log = await openEventLog(url)
+    await log.append('in', numbered(10))
+    const chance = randomStream(11).uniform
+    for (let round = 0; round < 4; round++) {
+      const committer = child(
+        url,
+        `const member = await log.join('g', 'in')
+        if (member.committed.get(0) > 0) process.stdout.write('joined\\n')
+        for (let next = member.committed.get(0); ; next++) {
+          const output = [{ value: String(next), timestamp: next }]
+          await (await member.commit(0, next + 1, new Map([['out', output], ['twice', [...output, ...output]]]))).durable
+          if (next === 0) process.stdout.write('made its topics\\n')
+        }`,
+      )
+      await firstLine(committer)
+      await new Promise((resolve) => setTimeout(resolve, 20 + chance() * 80))
+      await killed(committer)
+      const member = await log.join('g', 'in')
+      const committed = member.committed.get(0) ?? -1
+      await member[Symbol.asyncDispose]()
+      expect(committed).toBeGreaterThan(0)
+      expect(values(await readAll(log, 'out'))).toEqual(upTo(committed))
+      expect(values(await readAll(log, 'twice'))).toEqual(upTo(committed).flatMap((n) => [n, n]))
+    }
+  })
+
+  test('kill -9 in the middle of appends: what was said to be appended is there, whole', async () => {
+    const url = harness.fresh()
+    const appender = child(url, `for (let i = 0; ; i++) { await log.append('t', Array.from({ length: 7 }, () => ({ value: String(i), timestamp: i }))); process.stdout.write(i + '\\n') }`)
+    let said = -1
+    if (appender.stdout === null) throw new Error('the child has no output')
+    const lines = createInterface(appender.stdout).on('line', (line) => (said = Number(line)))
+    await once(lines, 'line')
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    const closed = once(appender, 'close')
+    await killed(appender)
+    await closed
+    await using log = await openEventLog(url)
+    const seen = values(await readAll(log, 't'))
+    expect(seen.length).toBeGreaterThanOrEqual((said + 1) * 7)
+    expect(seen).toEqual(upTo(seen.length).map((i) => Math.floor(i / 7)))
+    await log.append('t', numbered(1))
+    expect((await log.topic('t')).offsets[0].end).toBe(seen.length + 1)
+  })
+}
+
+function groupTests(harness: LogHarness): void {
+  const patient = { maxRecords: 100, timeoutMs: 5000 }
+  const impatient = { maxRecords: 100, timeoutMs: 20 }
+
+  test('a member polls what has arrived, commits, and the next one continues there', async () => {
+    await using log = await openEventLog(harness.fresh())
+    await log.append('in', numbered(250))
+    const first = await log.join('g', 'in')
+    expect(first.committed.get(0)).toBe(0)
+    expect(await first.idle()).toBe(false)
+    expect((await first.poll(patient))?.size).toBe(100)
+    await (await first.commit(0, 100, new Map([['out', numbered(100)]]))).durable
+    expect((await first.poll(patient))?.offsets[0]).toBe(100)
+    await first[Symbol.asyncDispose]()
+    await using second = await log.join('g', 'in')
+    expect(second.committed.get(0)).toBe(100)
+    const batch = await second.poll({ maxRecords: 1000, timeoutMs: 0 })
+    expect([batch?.size, batch?.offsets[0]]).toEqual([150, 100])
+    expect(await second.idle()).toBe(true)
+    expect(await second.poll(impatient)).toBeUndefined()
+    second.seek(0, 40)
+    expect((await second.poll({ maxRecords: 3, timeoutMs: 0 }))?.offsets).toEqual(Float64Array.of(40, 41, 42))
+    expect(values(await readAll(log, 'out'))).toEqual(upTo(100))
+  })
+
+  test('small appends that piled up come as one batch', async () => {
+    await using log = await openEventLog(harness.fresh())
+    for (let i = 0; i < 50; i++) await log.append('in', numbered(3, i * 3))
+    await using member = await log.join('g', 'in')
+    const batch = await member.poll({ maxRecords: 140, timeoutMs: 0 })
+    expect(batch && values(recordsOf(batch))).toEqual(upTo(140))
+    const rest = await member.poll({ maxRecords: 140, timeoutMs: 0 })
+    expect(rest && values(recordsOf(rest))).toEqual(upTo(150).slice(140))
+  })
+
+  test('partitions take turns', async () => {
+    await using log = await openEventLog(harness.fresh())
+    await log.createTopic('in', { partitions: 3 })
+    await log.append('in', [0, 1, 2].flatMap((partition) => numbered(200).map((record) => ({ ...record, partition }))))
+    await using member = await log.join('g', 'in')
+    const turns: (number | undefined)[] = []
+    for (let i = 0; i < 7; i++) turns.push((await member.poll(impatient))?.partition)
+    expect(turns).toEqual([0, 1, 2, 0, 1, 2, undefined])
+  })
+
+  test('a waiting poll is woken by an append to a topic that had no record yet, and by an abort', async () => {
+    await using log = await openEventLog(harness.fresh())
+    await log.createTopic('in')
+    await using member = await log.join('g', 'in')
+    const polled = member.poll(patient)
+    setTimeout(() => void log.append('in', numbered(1)), 30)
+    expect((await polled)?.size).toBe(1)
+    expect(await member.poll({ ...patient, signal: AbortSignal.timeout(30) })).toBeUndefined()
+    expect(await member.poll({ ...patient, signal: AbortSignal.abort() })).toBeUndefined()
+  })
+
+  test('a group of an unknown topic is an error', async () => {
+    await using log = await openEventLog(harness.fresh())
+    await expect(log.join('g', 'in')).rejects.toThrow(/No topic "in"/)
+    for (const group of ['', 'a/b c', 'x'.repeat(250)]) await expect(log.join(group, 'in')).rejects.toThrow(/cannot be the name of a topic or group/)
+  })
+
+  test('an owner that was replaced writes nothing any more', async () => {
+    const url = harness.fresh()
+    await using log = await openEventLog(url)
+    await log.append('in', numbered(5))
+    const old = await log.join('g', 'in')
+    await (await old.commit(0, 1, new Map([['out', numbered(1)]]))).durable
+    await harness.buryOwner(url, 'g', 'in')
+    await using heir = await log.join('g', 'in')
+    // The refusal may come when the commit begins or, from a server, when it is to be done.
+    const zombie = old.commit(0, 2, new Map([['out', numbered(1, 1)]])).then(({ durable }) => durable)
+    await expect(zombie).rejects.toThrow(/taken over/)
+    await old[Symbol.asyncDispose]()
+    await (await heir.commit(0, 3, new Map([['out', numbered(1, 7)]]))).durable
+    expect(values(await readAll(log, 'out'))).toEqual([0, 7])
+    await heir[Symbol.asyncDispose]()
+    await expect(heir.commit(0, 4, new Map())).rejects.toThrow(UserError)
+    await using next = await log.join('g', 'in')
+    expect(next.committed.get(0)).toBe(3)
+  })
+
+  test('two groups write the same topic', async () => {
+    await using log = await openEventLog(harness.fresh())
+    await log.append('in', numbered(5))
+    await using a = await log.join('a', 'in')
+    await using b = await log.join('b', 'in')
+    await (await a.commit(0, 1, new Map([['out', numbered(2)]]))).durable
+    await (await b.commit(0, 5, new Map([['out', numbered(2, 2)]]))).durable
+    await log.append('out', numbered(1, 4))
+    expect(values(await readAll(log, 'out'))).toEqual(upTo(5))
+    expect([a.committed.get(0), b.committed.get(0)]).toEqual([1, 5])
+  })
+
+  test('commits to several partitions go beside each other', async () => {
+    await using log = await openEventLog(harness.fresh())
+    await log.createTopic('in', { partitions: 3 })
+    await using member = await log.join('g', 'in')
+    for (let round = 0; round < 4; round++) {
+      const begun = await Promise.all([0, 1, 2].map((partition) => member.commit(partition, 10 * round + partition, new Map([['out', numbered(1, 3 * round + partition)]]))))
+      await Promise.all(begun.map(({ durable }) => durable))
+      expect(member.committed).toEqual(new Map([0, 1, 2].map((partition) => [partition, 10 * round + partition])))
+    }
+    expect(values(await readAll(log, 'out')).toSorted((a, b) => Number(a) - Number(b))).toEqual(upTo(12))
+  })
+}
+
+/** A member's life as its listener heard it: `+` assigned, `-` revoked, `!` lost. */
+type Story = string[]
+
+/** A member that consumes and commits what it is given until it is stopped. */
+interface Consumer {
+  story: Story
+  /** The partitions it has now. */
+  share(): number[]
+  stop(): Promise<void>
+}
+
+const TOPIC = 'in'
+const GROUP = 'g'
+
+/** A member in this process, which writes `PARTITION:OFFSET` of each record to the same partition of topic `out`. */
+async function consumer(log: EventLog, story: Story = []): Promise<Consumer> {
+  const member = await log.join(GROUP, TOPIC, {
+    onAssigned: async (partitions) => void story.push(`+${partitions}`),
+    onRevoked: async (partitions, lost) => void story.push(`${lost ? '!' : '-'}${partitions}`),
+  })
+  const stop = new AbortController()
+  const consuming = consume(member, stop.signal)
+  // Looked at when it is stopped.
+  void Promise.allSettled([consuming])
+  return {
+    story,
+    share: () => [...member.committed.keys()],
+    async stop() {
+      stop.abort()
+      await consuming
+      await member[Symbol.asyncDispose]()
+    },
+  }
+}
+
+async function consume(member: GroupMember, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    const batch = await member.poll({ maxRecords: 9, timeoutMs: 200, signal })
+    if (batch !== undefined) await (await member.commit(batch.partition, nextOffset(batch), echo(batch))).durable
+  }
+}
+
+const nextOffset = (batch: RecordBatch): number => batch.offsets[batch.size - 1] + 1
+const echo = (batch: RecordBatch): Map<string, NewRecord[]> =>
+  new Map([['out', recordsOf(batch).map(({ partition, offset }) => ({ value: `${partition}:${offset}`, timestamp: 0, partition }))]])
+
+/** The same as a process of its own, which leaves the group on SIGTERM. On SIGUSR2 it stops, and when it is continued commits as if nothing had been. */
+const CONSUMER_PROCESS = `
+  const say = (line) => process.stdout.write(line + '\\n')
+  const member = await log.join('${GROUP}', '${TOPIC}', {
+    onAssigned: async (partitions) => say('+' + partitions),
+    onRevoked: async (partitions, lost) => say((lost ? '!' : '-') + partitions),
+  })
+  say('joined')
+  let stop = false
+  let freeze = false
+  process.on('SIGTERM', () => (stop = true))
+  process.on('SIGUSR2', () => (freeze = true))
+  const commit = async (partition, next, values) => {
+    const outputs = new Map([['out', values.map((value) => ({ value, timestamp: 0, partition }))]])
+    try {
+      await (await member.commit(partition, next, outputs)).durable
+      return true
+    } catch (error) {
+      if (error.constructor.name !== 'PartitionLost') throw error
+      say('refused ' + partition)
+    }
+  }
+  while (!stop) {
+    const batch = await member.poll({ maxRecords: 9, timeoutMs: 200 })
+    if (batch !== undefined) await commit(batch.partition, batch.offsets[batch.size - 1] + 1, Array.from(batch.offsets.subarray(0, batch.size), (offset) => batch.partition + ':' + offset))
+    if (!freeze) continue
+    freeze = false
+    const own = [...member.committed.keys()]
+    say('stopped')
+    process.kill(process.pid, 'SIGSTOP')
+    for (const partition of own) if (await commit(partition, 999, ['zombie'])) say('committed ' + partition)
+  }
+  await member[Symbol.asyncDispose]()
+`
+
+interface ConsumerProcess extends Consumer {
+  process: ChildProcess
+  kill(): Promise<void>
+}
+
+/** Resolves when the process has joined. */
+async function consumerProcess(url: string): Promise<ConsumerProcess> {
+  const own = child(url, CONSUMER_PROCESS)
+  const exited = once(own, 'exit')
+  if (own.stdout === null) throw new Error('the child has no output')
+  const story: Story = []
+  createInterface(own.stdout).on('line', (line) => story.push(line))
+  await vi.waitFor(() => expect(story).toContain('joined'), PATIENCE)
+  return {
+    process: own,
+    story,
+    share: () => told(story),
+    async stop() {
+      own.kill('SIGTERM')
+      expect(await exited).toEqual([0, null])
+    },
+    kill: () => killed(own),
+  }
+}
+
+/** What a listener must take for its share. */
+function told(story: Story): number[] {
+  const share = new Set<number>()
+  for (const line of story.filter((text) => /^[-+!]/.test(text))) {
+    for (const partition of line.slice(1).split(',').map(Number)) {
+      if (line.startsWith('+')) share.add(partition)
+      else share.delete(partition)
+    }
+  }
+  return [...share]
+}
+
+/** What must come, however slow the machine. */
+const PATIENCE = { timeout: 45_000, interval: 50 }
+
+/** Resolves when every partition has one owner and shares differ by at most one. */
+async function balanced(consumers: Consumer[], partitions: number): Promise<void> {
+  await vi.waitFor(() => {
+    const shares = consumers.map((each) => each.share())
+    expect(shares.flat().toSorted((a, b) => a - b)).toEqual(upTo(partitions))
+    const sizes = shares.map((share) => share.length)
+    expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(1)
+  }, PATIENCE)
+}
+
+/** Resolves when all that is in the topic has been consumed; then each record has been, once, in order. */
+async function expectEachOnce(log: EventLog): Promise<void> {
+  const { offsets } = await log.topic(TOPIC)
+  await vi.waitFor(async () => {
+    const outputs = await Promise.all(offsets.map((_, partition) => readAll(log, 'out', partition)))
+    expect(outputs.map((seen) => seen.length)).toEqual(offsets.map(({ end }) => end))
+  }, PATIENCE)
+  for (const [partition, { end }] of offsets.entries()) {
+    const seen = await readAll(log, 'out', partition)
+    expect(seen.map(({ value }) => value)).toEqual(upTo(end).map((offset) => `${partition}:${offset}`))
+  }
+}
+
+async function topics(log: EventLog, partitions: number): Promise<void> {
+  await log.createTopic(TOPIC, { partitions })
+  await log.createTopic('out', { partitions })
+}
+
+/** So many records for every partition. */
+const forEach = (partitions: number, count: number): NewRecord[] => upTo(partitions).flatMap((partition) => numbered(count).map((record) => ({ ...record, partition })))
+
+function shareTests(harness: LogHarness): void {
+  test('three members come and two go: shares differ by at most one, and only what must move is told', { timeout: 120_000 }, async () => {
+    await using log = await openEventLog(harness.fresh())
+    await topics(log, 7)
+    await log.append(TOPIC, forEach(7, 50))
+    const a = await consumer(log)
+    expect(a.story).toEqual(['+0,1,2,3,4,5,6'])
+    const b = await consumer(log)
+    await balanced([a, b], 7)
+    const c = await consumer(log)
+    await balanced([a, b, c], 7)
+    await log.append(TOPIC, forEach(7, 50))
+    const stories = [a, b, c].map(({ story }) => story.join())
+    expect(stories.join()).not.toContain('!')
+    // Seven to one; then four and three; then three, two and two.
+    expect(stories.map((story) => moved(story, '-')).reduce((sum, count) => sum + count)).toBe(3 + 2)
+    expect(stories.map((story) => moved(story, '+')).reduce((sum, count) => sum + count)).toBe(7 + 3 + 2)
+    await b.stop()
+    await balanced([a, c], 7)
+    await a.stop()
+    await balanced([c], 7)
+    expect(moved(c.story.join(), '-')).toBe(0)
+    await expectEachOnce(log)
+    await c.stop()
+    await using next = await log.join(GROUP, TOPIC)
+    expect([...next.committed]).toEqual(upTo(7).map((partition) => [partition, 100]))
+  })
+
+  test('members of several processes join, leave and are killed with −9 at random: every record is consumed once', { timeout: 180_000 }, async () => {
+    const url = harness.fresh()
+    await using log = await openEventLog(url)
+    await topics(log, 5)
+    const random = randomStream(23)
+    const feeding = new AbortController()
+    const fed = feed(log, feeding.signal)
+    const resident = await consumer(log)
+    const others: ConsumerProcess[] = []
+    for (let step = 0; step < 9; step++) {
+      if (others.length < 2 || (others.length === 2 && random.uniform() < 0.3)) others.push(await consumerProcess(url))
+      else {
+        const [leaver] = others.splice(random.integer(others.length), 1)
+        await (random.uniform() < 0.6 ? leaver.kill() : leaver.stop())
+      }
+      if (random.uniform() < 0.4) await balanced([resident, ...others], 5)
+      else await new Promise((resolve) => setTimeout(resolve, random.uniform() * 1500))
+    }
+    feeding.abort()
+    await fed
+    await balanced([resident, ...others], 5)
+    await expectEachOnce(log)
+    for (const other of others) await other.stop()
+    await balanced([resident], 5)
+    await resident.stop()
+  })
+
+  test('more members than partitions: one has none, waits, is idle, and follows the owner that is killed', { timeout: 120_000 }, async () => {
+    const url = harness.fresh()
+    await using log = await openEventLog(url)
+    await topics(log, 1)
+    await log.append(TOPIC, numbered(20))
+    const owner = await consumerProcess(url)
+    await using spare = await log.join(GROUP, TOPIC)
+    expect(spare.committed.size).toBe(0)
+    expect(await spare.poll({ maxRecords: 100, timeoutMs: 300 })).toBeUndefined()
+    expect(await spare.poll({ maxRecords: 100, timeoutMs: 5000, signal: AbortSignal.timeout(50) })).toBeUndefined()
+    expect(await spare.idle()).toBe(true)
+    await expect(spare.commit(0, 1, new Map())).rejects.toThrow(PartitionLost)
+    expect(() => spare.seek(0, 0)).toThrow(UserError)
+    await expectEachOnce(log)
+    await owner.kill()
+    await log.append(TOPIC, numbered(3))
+    await vi.waitFor(async () => expect((await spare.poll({ maxRecords: 100, timeoutMs: 1000 }))?.offsets).toEqual(Float64Array.of(20, 21, 22)), PATIENCE)
+  })
+
+  test('members of one process that are polled in turn divide the partitions, too', { timeout: 120_000 }, async () => {
+    await using log = await openEventLog(harness.fresh())
+    await topics(log, 5)
+    await log.append(TOPIC, forEach(5, 30))
+    const members = [await log.join(GROUP, TOPIC)]
+    while (members.length < 3) members.push(await within(log.join(GROUP, TOPIC), members))
+    await vi.waitFor(async () => {
+      for (const member of members) {
+        const batch = await member.poll({ maxRecords: 7, timeoutMs: 30 })
+        if (batch !== undefined) await (await member.commit(batch.partition, nextOffset(batch), echo(batch))).durable
+      }
+      expect(members.map((member) => member.committed.size).toSorted()).toEqual([1, 2, 2])
+      expect(members.flatMap((member) => [...member.committed.values()])).toEqual([30, 30, 30, 30, 30])
+    }, PATIENCE)
+    await expectEachOnce(log)
+  })
+
+  test('groups share nothing with each other', async () => {
+    await using log = await openEventLog(harness.fresh())
+    await topics(log, 2)
+    await using one = await log.join('one', TOPIC)
+    await using other = await log.join('other', TOPIC)
+    expect([one.committed.size, other.committed.size]).toEqual([2, 2])
+  })
+}
+
+/** How many partitions were assigned, or revoked, in a story. */
+function moved(story: string, how: '+' | '-'): number {
+  return story.split(/(?=[-+!])/).filter((line) => line.startsWith(how)).join().match(/\d+/g)?.length ?? 0
+}
+
+/** Appends small batches to all partitions until it is told to stop. */
+async function feed(log: EventLog, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await log.append(TOPIC, forEach(5, 8))
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+}
+
+function handoverTests(harness: LogHarness): void {
+  test('what onRevoked throws, poll throws, and the partition stays; a commit within it counts; the new owner begins there', async () => {
+    await using log = await openEventLog(harness.fresh())
+    await topics(log, 2)
+    await log.append(TOPIC, forEach(2, 10))
+    const order: string[] = []
+    let ready = false
+    let handed = -1
+    const giver = await log.join(GROUP, TOPIC, {
+      async onRevoked([partition, ...others], lost) {
+        order.push('revoked')
+        if (!ready) throw new Error('not ready')
+        expect([others, lost, giver.committed.get(partition)]).toEqual([[], false, 0])
+        await (await giver.commit(partition, 4, new Map([['out', [{ value: 'last words', timestamp: 0, partition }]]]))).durable
+        await new Promise((resolve) => setTimeout(resolve, 300))
+        handed = partition
+        order.push('handed over')
+      },
+    })
+    const stop = new AbortController()
+    const taking = log.join(GROUP, TOPIC, {
+      onAssigned: async ([partition], member) => {
+        order.push('assigned')
+        expect([...member.committed]).toEqual([[partition, 4]])
+      },
+    })
+    const taken = taking.then(async (taker) => {
+      for (;;) {
+        const batch = await taker.poll({ maxRecords: 100, timeoutMs: 200, signal: stop.signal })
+        if (batch !== undefined) return { taker, batch }
+      }
+    })
+    const refused = vi.waitFor(async () => expect(await giver.poll({ maxRecords: 1, timeoutMs: 100 }).then(() => 'a poll without a word', String)).toContain('not ready'), PATIENCE)
+    await refused
+    expect([giver.committed.size, order]).toEqual([2, ['revoked']])
+    ready = true
+    await vi.waitFor(async () => {
+      await giver.poll({ maxRecords: 1, timeoutMs: 100 })
+      expect(giver.committed.size).toBe(1)
+    }, PATIENCE)
+    const { taker, batch } = await within(taken, [giver])
+    expect(order).toEqual(['revoked', 'revoked', 'handed over', 'assigned'])
+    expect([batch.partition, batch.offsets[0], batch.size]).toEqual([handed, 4, 6])
+    await expect(giver.commit(handed, 9, new Map())).rejects.toThrow(PartitionLost)
+    expect(await readAll(log, 'out', handed)).toHaveLength(1)
+    await taker[Symbol.asyncDispose]()
+    await giver[Symbol.asyncDispose]()
+  })
+
+  test('what onAssigned throws, join throws, and the member is none', async () => {
+    await using log = await openEventLog(harness.fresh())
+    await topics(log, 2)
+    const refusing = log.join(GROUP, TOPIC, { onAssigned: () => Promise.reject(new Error('no room')) })
+    await expect(refusing).rejects.toThrow('no room')
+    await using member = await log.join(GROUP, TOPIC, { onAssigned: async (_, self) => void self.seek(1, 7) })
+    await log.append(TOPIC, [...numbered(10)].map((record) => ({ ...record, partition: 1 })))
+    expect((await member.poll({ maxRecords: 100, timeoutMs: 5000 }))?.offsets[0]).toBe(7)
+    expect([...member.committed]).toEqual([[0, 0], [1, 0]])
+  })
+}
+
+/** The outcome of work that needs other members to be polled meanwhile; what they are given is given again. */
+async function within<T>(work: Promise<T>, others: GroupMember[]): Promise<T> {
+  const done = new AbortController()
+  const outcome = work.finally(() => done.abort())
+  while (!done.signal.aborted) {
+    for (const other of others) {
+      const batch = await other.poll({ maxRecords: 1, timeoutMs: 100, signal: done.signal })
+      if (batch !== undefined) other.seek(batch.partition, batch.offsets[0])
+    }
+  }
+  return outcome
+}
+
+function takeoverTests(harness: LogHarness): void {
+  test('a member that is stopped for longer than its session loses its partitions, can commit nothing, hears of it, and gets a new share', { timeout: 120_000 }, async () => {
+    const url = harness.freshWithShortSession()
+    await using log = await openEventLog(url)
+    await topics(log, 2)
+    const heir = await consumer(log)
+    const zombie = await consumerProcess(url)
+    await balanced([heir, zombie], 2)
+    const [old] = zombie.share()
+    zombie.process.kill('SIGUSR2')
+    await vi.waitFor(() => expect(zombie.story).toContain('stopped'), PATIENCE)
+    await vi.waitFor(() => expect(heir.share()).toHaveLength(2), PATIENCE)
+    await log.append(TOPIC, forEach(2, 30))
+    await expectEachOnce(log)
+    const before = zombie.story.length
+    zombie.process.kill('SIGCONT')
+    await balanced([heir, zombie], 2)
+    await vi.waitFor(() => expect(zombie.story.slice(before).slice(0, 2)).toEqual([`refused ${old}`, `!${old}`]), PATIENCE)
+    await log.append(TOPIC, forEach(2, 30))
+    await expectEachOnce(log)
+    await zombie.stop()
+    await heir.stop()
+  })
+}

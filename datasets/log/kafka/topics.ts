@@ -1,0 +1,126 @@
+import { ConfigResourceTypes, createTopicsV7, describeConfigsV4, listOffsetsV7, metadataV12 } from '@platformatic/kafka'
+import { UserError } from '../../../configs/user-error.ts'
+import type { Topic, TopicSettings } from '../event-log.ts'
+import type { KafkaCluster } from './cluster.ts'
+import { kafkaErrors } from './error.ts'
+import { checkLogName, isLogName } from '../log-name.ts'
+import { SECOND } from '../../table/transaction.ts'
+
+/** Topics of a log on a cluster, by their names without the log's prefix. */
+export interface KafkaTopics {
+  /** Makes a missing topic. */
+  ensure(name: string, settings?: Partial<TopicSettings>): Promise<void>
+  /** Number of partitions. @throws UserError when there is no such topic. */
+  require(name: string): Promise<number>
+  list(): Promise<Topic[]>
+  describe(names: string[]): Promise<Topic[]>
+  /** Oldest kept offset and next offset of each of the partitions. Records of a transaction that is under way count as there. */
+  offsets(name: string, partitions: number[]): Promise<{ start: number; end: number }[]>
+}
+
+const TOPIC = ConfigResourceTypes.TOPIC
+const OLDEST = -2n
+const NEWEST = -1n
+
+/** What a topic of this log has otherwise than a broker's defaults. */
+const SETTINGS = {
+  // A record of some megabytes is taken, as the embedded log takes it.
+  'max.message.bytes': String(8 << 20),
+  // Event time is the stream's own: a simulated or replayed one may run ahead of the broker's clock.
+  'message.timestamp.after.max.ms': '9223372036854775807',
+}
+
+export function kafkaTopics(cluster: KafkaCluster): KafkaTopics {
+  const { prefix } = cluster.location
+  const topics: KafkaTopics = {
+    async ensure(name, settings = {}) {
+      checkLogName(name, prefix)
+      if ((await cluster.leaders(prefix + name)) === undefined) await create(cluster, prefix + name, settings)
+    },
+    async require(name) {
+      const found = isLogName(name, prefix) ? await cluster.leaders(prefix + name) : undefined
+      if (found !== undefined) return found.length
+      const known = (await names(cluster)).join(', ')
+      throw new UserError(`No topic "${name}". ${known === '' ? 'There is none yet; fill one with: fd produce' : `Topics: ${known}`}.`)
+    },
+    list: async () => topics.describe(await names(cluster)),
+    async describe(wanted) {
+      const partitions = await Promise.all(wanted.map((name) => topics.require(name)))
+      const retentions = await retentionOf(cluster, wanted)
+      return Promise.all(
+        wanted.map(async (name, i) => {
+          const offsets = await topics.offsets(name, Array.from({ length: partitions[i] }, (_, number) => number))
+          return { name, partitions: partitions[i], retention: retentions[i], offsets }
+        }),
+      )
+    },
+    async offsets(name, partitions) {
+      const start = await listOffsets(cluster, prefix + name, partitions, OLDEST)
+      const end = await listOffsets(cluster, prefix + name, partitions, NEWEST)
+      return partitions.map((_, i) => ({ start: start[i], end: end[i] }))
+    },
+  }
+  return topics
+}
+
+async function create(cluster: KafkaCluster, topic: string, { partitions = 1, retention }: Partial<TopicSettings>): Promise<void> {
+  if (!Number.isInteger(partitions) || partitions < 1) throw new UserError(`Topic "${topic}" cannot have ${partitions} partitions: give a whole number from 1.`)
+  const settings = { ...SETTINGS, 'retention.ms': String(retention ?? -1) }
+  const configs = Object.entries(settings).map(([name, value]) => ({ name, value }))
+  // Replication −1: the cluster's own default.
+  const request = [{ name: topic, numPartitions: partitions, replicationFactor: -1, assignments: [], configs }]
+  try {
+    await cluster.call({ to: 'any' }, (connection) => createTopicsV7.api.async(connection, request, 30 * SECOND, false))
+  } catch (error) {
+    if (!kafkaErrors(error).includes('TOPIC_ALREADY_EXISTS')) throw error
+  }
+  // Known to the controller is not yet known to every broker.
+  await cluster.call({ to: 'any' }, (connection) => metadataV12.api.async(connection, [topic], false, false))
+}
+
+async function names(cluster: KafkaCluster): Promise<string[]> {
+  const { prefix } = cluster.location
+  const { topics } = await cluster.call({ to: 'any' }, (connection) => metadataV12.api.async(connection, null, false, false))
+  return topics
+    .filter(({ name, isInternal }) => !isInternal && name?.startsWith(prefix) === true)
+    .map(({ name }) => (name ?? '').slice(prefix.length))
+    .toSorted()
+}
+
+async function retentionOf(cluster: KafkaCluster, wanted: string[]): Promise<(number | undefined)[]> {
+  if (wanted.length === 0) return []
+  const resources = wanted.map((name) => ({ resourceType: TOPIC, resourceName: cluster.location.prefix + name, configurationKeys: ['retention.ms'] }))
+  const { results } = await cluster.call({ to: 'any' }, (connection) => describeConfigsV4.api.async(connection, resources, false, false))
+  const byName = new Map(results.map(({ resourceName, configs }) => [resourceName, Number(configs[0]?.value ?? -1)]))
+  return resources.map(({ resourceName }) => {
+    const retention = byName.get(resourceName) ?? -1
+    return retention < 0 ? undefined : retention
+  })
+}
+
+/** The largest batch that a topic (name with prefix) takes, in bytes; undefined when this user may not see it. */
+export async function mostBytes(cluster: KafkaCluster, topic: string): Promise<number | undefined> {
+  const resource = { resourceType: TOPIC, resourceName: topic, configurationKeys: ['max.message.bytes'] }
+  try {
+    const { results } = await cluster.call({ to: 'any' }, (connection) => describeConfigsV4.api.async(connection, [resource], false, false))
+    return Number(results[0].configs[0].value)
+  } catch (error) {
+    if (error instanceof UserError && kafkaErrors(error.cause).includes('TOPIC_AUTHORIZATION_FAILED')) return undefined
+    throw error
+  }
+}
+
+async function listOffsets(cluster: KafkaCluster, topic: string, partitions: number[], timestamp: bigint): Promise<number[]> {
+  const one = async (partitionIndex: number): Promise<number> => {
+    const request = [{ name: topic, partitions: [{ partitionIndex, currentLeaderEpoch: -1, timestamp }] }]
+    const { topics } = await cluster.call({ to: 'leader', topic, partition: partitionIndex }, (connection) => listOffsetsV7.api.async(connection, -1, 0, request))
+    return Number(topics[0].partitions[0].offset)
+  }
+  return Promise.all(partitions.map(one))
+}
+
+/** @throws UserError when the topic has no partition of this number. */
+export function checkPartitionNumber(topic: string, partitions: number, number: number): void {
+  if (Number.isInteger(number) && number >= 0 && number < partitions) return
+  throw new UserError(`Topic "${topic}" has no partition ${number}: it has ${partitions}, counted from 0.`)
+}

@@ -1,0 +1,147 @@
+import { crc32 } from 'node:zlib'
+import type { NewRecord, RecordBatch } from '../event-log.ts'
+import type { EpochMs } from '../../table/transaction.ts'
+
+/**
+ * A block: the records of one append to one partition, in columns, so that a reader serves them as a RecordBatch over
+ * the block's own bytes. Little-endian, as every machine Node runs on with LMDB:
+ *
+ *     0  u32   'FDB' and version 1
+ *     4  u32   CRC-32 of everything from byte 16
+ *     8  f64   offset of the first record (stamped in the transaction, where it becomes known)
+ *    16  u32   records, n
+ *    20  u32   bytes of the block
+ *    24  f64   newest timestamp
+ *    32  f64   timestamps [n]
+ *        u32   where a record's key starts, and at last where the data end [n + 1]
+ *        u32   where a record's value starts [n]
+ *        keys and values, a record after the other
+ */
+export interface RecordBlock {
+  count: number
+  newest: EpochMs
+  bytes: Buffer
+}
+
+const MAGIC = 0x01_42_44_46
+const HEADER = 32
+/** A record's share of the columns: timestamp, key start, value start. */
+const COLUMNS = 16
+/** A block ends here at the latest, so that reading one record never decodes much more; a bigger record has a block of its own. */
+const MOST_RECORDS = 1024
+const MOST_BYTES = 256 * 1024
+
+/** A record's key as bytes; empty when it has none. */
+export function keyBytes(record: NewRecord): Uint8Array {
+  if (record.key === undefined) return new Uint8Array(0)
+  return typeof record.key === 'string' ? Buffer.from(record.key) : record.key
+}
+
+/** Records of one partition, in order, as blocks; their first offsets are still to be stamped. */
+export function encodeBlocks(records: NewRecord[]): RecordBlock[] {
+  const blocks: RecordBlock[] = []
+  let first = 0
+  let bytes = 0
+  for (let row = 0; row < records.length; row++) {
+    const size = sizeOf(records[row])
+    if (row > first && (row - first === MOST_RECORDS || bytes + size > MOST_BYTES)) {
+      blocks.push(encodeBlock(records, first, row, bytes))
+      first = row
+      bytes = 0
+    }
+    bytes += size
+  }
+  if (first < records.length) blocks.push(encodeBlock(records, first, records.length, bytes))
+  return blocks
+}
+
+function sizeOf(record: NewRecord): number {
+  return (record.key === undefined ? 0 : byteLength(record.key)) + byteLength(record.value)
+}
+
+function byteLength(content: string | Uint8Array): number {
+  return typeof content === 'string' ? Buffer.byteLength(content) : content.length
+}
+
+function encodeBlock(records: NewRecord[], first: number, last: number, dataBytes: number): RecordBlock {
+  const count = last - first
+  const dataStart = HEADER + count * COLUMNS + 4
+  const bytes = Buffer.allocUnsafeSlow(dataStart + dataBytes)
+  const { timestamps, bounds, valueStart } = columnsOf(bytes, count)
+  let at = dataStart
+  let newest = -Infinity
+  for (let i = 0; i < count; i++) {
+    const record = records[first + i]
+    timestamps[i] = record.timestamp
+    newest = Math.max(newest, record.timestamp)
+    bounds[i] = at
+    if (record.key !== undefined) at += write(bytes, record.key, at)
+    valueStart[i] = at
+    at += write(bytes, record.value, at)
+  }
+  bounds[count] = at
+  bytes.writeUInt32LE(MAGIC, 0)
+  bytes.writeUInt32LE(count, 16)
+  bytes.writeUInt32LE(bytes.length, 20)
+  bytes.writeDoubleLE(newest, 24)
+  bytes.writeUInt32LE(crc32(bytes.subarray(16)), 4)
+  return { count, newest, bytes }
+}
+
+function write(bytes: Buffer, content: string | Uint8Array, at: number): number {
+  if (typeof content === 'string') return bytes.write(content, at)
+  bytes.set(content, at)
+  return content.length
+}
+
+function columnsOf(bytes: Buffer, count: number): { timestamps: Float64Array; bounds: Uint32Array; valueStart: Uint32Array } {
+  const { buffer, byteOffset } = bytes
+  const boundsStart = byteOffset + HEADER + count * 8
+  return {
+    timestamps: new Float64Array(buffer, byteOffset + HEADER, count),
+    bounds: new Uint32Array(buffer, boundsStart, count + 1),
+    valueStart: new Uint32Array(buffer, boundsStart + (count + 1) * 4, count),
+  }
+}
+
+/** Writes the offset of the block's first record into it. The checksum leaves it out: the block's key says it too. */
+export function stampOffset(block: RecordBlock, offset: number): void {
+  block.bytes.writeDoubleLE(offset, 8)
+}
+
+/** The newest timestamp of an encoded block, and its first offset, without looking at its records. */
+export function blockHeader(bytes: Buffer): { newest: EpochMs; offset: number } {
+  return { newest: bytes.readDoubleLE(24), offset: bytes.readDoubleLE(8) }
+}
+
+/**
+ * The block's records over its own bytes (copied only when they are not aligned), or what is wrong with it.
+ * `lastOffset` is the one its key gives.
+ */
+export function decodeBlock(encoded: Buffer, topic: string, partition: number, lastOffset: number): RecordBatch | { damage: string } {
+  const damage = damageOf(encoded, lastOffset)
+  if (damage !== undefined) return { damage }
+  const bytes = encoded.byteOffset % 8 === 0 ? encoded : realigned(encoded)
+  const size = bytes.readUInt32LE(16)
+  const { timestamps, bounds, valueStart } = columnsOf(bytes, size)
+  const offsets = new Float64Array(size)
+  const offset = bytes.readDoubleLE(8)
+  for (let i = 0; i < size; i++) offsets[i] = offset + i
+  return { topic, partition, size, offsets, timestamps, bytes, keyStart: bounds.subarray(0, size), valueStart, valueEnd: bounds.subarray(1) }
+}
+
+function damageOf(bytes: Buffer, lastOffset: number): string | undefined {
+  if (bytes.length < HEADER) return `${bytes.length} bytes are too few for a block`
+  const magic = bytes.readUInt32LE(0)
+  if (magic !== MAGIC) return magic << 8 === MAGIC << 8 ? `it has form ${magic >>> 24}, this fd knows form 1; if a newer fd wrote it, update this one: git pull && npm ci` : 'it does not begin as a block'
+  if (bytes.readUInt32LE(20) !== bytes.length) return `it has ${bytes.length} bytes instead of ${bytes.readUInt32LE(20)}`
+  if (crc32(bytes.subarray(16)) !== bytes.readUInt32LE(4)) return 'its checksum does not match'
+  const end = bytes.readDoubleLE(8) + bytes.readUInt32LE(16) - 1
+  return end === lastOffset ? undefined : `it ends with offset ${end}`
+}
+
+function realigned(bytes: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(bytes.length)
+  copy.set(bytes)
+  return copy
+}

@@ -1,0 +1,147 @@
+import { closeSync, mkdtempSync, openSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { openEnvironment } from '../../../configs/connections/lmdb.ts'
+import { UserError } from '../../../configs/user-error.ts'
+import { eventLogContract, recordsOf } from '../event-log.contract.ts'
+import { openEventLog } from '../../open.ts'
+import { murmur2 } from '../murmur2.ts'
+import { decodeBlock, encodeBlocks, stampOffset } from './block.ts'
+
+const home = mkdtempSync(join(tmpdir(), 'fd-event-log-'))
+afterAll(() => rmSync(home, { recursive: true, force: true }))
+
+let logs = 0
+const freshFolder = (): string => join(home, `log-${logs++}`)
+
+eventLogContract('lmdb', {
+  fresh: () => `lmdb:${freshFolder()}`,
+  freshWithShortSession: () => `lmdb:${freshFolder()}?session=1`,
+  fractionalTime: true,
+  retentionByRecordTime: true,
+  async buryOwner(url, group, topic) {
+    const environment = openEnvironment(join(url.slice('lmdb:'.length), 'shared'))
+    const groups = environment.database('groups')
+    const key = Buffer.from(JSON.stringify(['members', group, topic]))
+    const roster = JSON.parse(String(groups.get(key))) as { members: object[] }
+    const members = roster.members.map((member) => ({ ...member, started: 'before the last boot' }))
+    environment.write(() => void groups.put(key, Buffer.from(JSON.stringify({ ...roster, members }))))
+    await environment.close()
+  },
+})
+
+test('murmur2 gives what Kafka’s own unit test expects', () => {
+  const vectors: [string, number][] = [
+    ['21', -973932308],
+    ['foobar', -790332482],
+    ['a-little-bit-long-string', -985981536],
+    ['a-little-bit-longer-string', -1486304829],
+    ['lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8', -58897971],
+    ['abc', 479470107],
+  ]
+  expect(vectors.map(([key]) => [key, murmur2(Buffer.from(key))])).toEqual(vectors)
+})
+
+/** Records in each block that values of these lengths are encoded to. */
+function blockSizes(lengths: number[]): number[] {
+  return encodeBlocks(lengths.map((length) => ({ value: 'x'.repeat(length), timestamp: 0 }))).map((part) => part.count)
+}
+
+describe('blocks', () => {
+  const block = encodeBlocks([{ key: 'k', value: 'value', timestamp: 3 }, { value: 'w', timestamp: 2 }])[0]
+  stampOffset(block, 40)
+
+  test('decode to the records that went in, aligned or not', () => {
+    const shifted = Buffer.concat([Buffer.alloc(3), block.bytes]).subarray(3)
+    for (const bytes of [block.bytes, shifted]) {
+      const batch = decodeBlock(bytes, 't', 0, 41)
+      if ('damage' in batch) throw new Error(batch.damage)
+      expect(recordsOf(batch)).toEqual([
+        { partition: 0, offset: 40, key: 'k', value: 'value', timestamp: 3 },
+        { partition: 0, offset: 41, key: '', value: 'w', timestamp: 2 },
+      ])
+    }
+  })
+
+  test('any byte that is changed, and any that is missing, is found', () => {
+    for (let at = 0; at < block.bytes.length; at++) {
+      const changed = Buffer.from(block.bytes)
+      changed[at] ^= 0x10
+      expect(decodeBlock(changed, 't', 0, 41)).toHaveProperty('damage')
+      expect(decodeBlock(block.bytes.subarray(0, at), 't', 0, 41)).toHaveProperty('damage')
+    }
+  })
+
+  test('are split at 1024 records and 256 KB, a bigger record alone', () => {
+    expect(blockSizes(new Array(2500).fill(1))).toEqual([1024, 1024, 452])
+    expect(blockSizes(new Array(6).fill(100_000))).toEqual([2, 2, 2])
+    expect(blockSizes([1, 400_000, 1])).toEqual([1, 1, 1])
+    expect(blockSizes([])).toEqual([])
+  })
+})
+
+async function filled(): Promise<{ folder: string; file: string }> {
+  const folder = freshFolder()
+  await using log = await openEventLog(`lmdb:${folder}`)
+  for (let i = 0; i < 50; i++) await log.append('t', [{ value: `${i}-`.repeat(500), timestamp: i }])
+  return { folder, file: join(folder, 'topics', 't', 'data.mdb') }
+}
+
+/** Records of topic t, read one by one. */
+async function drain(folder: string): Promise<number> {
+  await using log = await openEventLog(`lmdb:${folder}`)
+  let seen = 0
+  for await (const batch of log.read('t', 0, { maxRecords: 1 })) seen += batch.size
+  return seen
+}
+
+describe('what can go wrong', () => {
+  test('a damaged block is an error that names topic, partition, offset, file and the way on', async () => {
+    const { folder, file } = await filled()
+    const environment = openEnvironment(join(folder, 'topics', 't'))
+    const blocks = environment.database('topic t')
+    const [{ key, value: bytes }] = blocks.getRange({ offset: 20, limit: 1 })
+    const changed = Buffer.from(bytes)
+    changed[200] ^= 1
+    environment.write(() => void blocks.put(key, changed))
+    await environment.close()
+    await expect(drain(folder)).rejects.toThrow(UserError)
+    await expect(drain(folder)).rejects.toThrow(`Topic "t", partition 0, block that ends with offset 20 in ${file} is damaged: its checksum does not match. Read on behind it with: fd topics read t --from 21`)
+  })
+
+  test.each(['this is not a database', 'x'.repeat(100_000), '\0'.repeat(8192)])('a file that is something else is an error that names it', async (content) => {
+    const { folder, file } = await filled()
+    writeFileSync(file, content)
+    await expect(drain(folder)).rejects.toThrow(`${file} is damaged`)
+  })
+
+  test('a file that was cut short, or emptied of its pages, is an error', async () => {
+    const cut = await filled()
+    truncateSync(cut.file, Math.floor(statSync(cut.file).size / 3))
+    await expect(drain(cut.folder)).rejects.toThrow(UserError)
+    const emptied = await filled()
+    const descriptor = openSync(emptied.file, 'r+')
+    writeSync(descriptor, Buffer.alloc(statSync(emptied.file).size - 8192), 0, null, 8192)
+    closeSync(descriptor)
+    await expect(drain(emptied.folder)).rejects.toThrow(UserError)
+  })
+
+  test('a group cannot commit to a topic that is appended to', async () => {
+    await using log = await openEventLog(`lmdb:${freshFolder()}`)
+    await log.append('in', [{ value: '1', timestamp: 1 }])
+    await log.append('out', [{ value: '1', timestamp: 1 }])
+    await using member = await log.join('g', 'in')
+    await expect(member.commit(0, 1, new Map([['out', [{ value: '2', timestamp: 2 }]]]))).rejects.toThrow(/cannot commit to topic "out"/)
+    expect(member.committed.get(0)).toBe(0)
+  })
+
+  test('names and settings that cannot be are refused', async () => {
+    await using log = await openEventLog(`lmdb:${freshFolder()}`)
+    for (const name of ['', '..', 'a/b', 'x'.repeat(250)]) await expect(log.append(name, [])).rejects.toThrow(/cannot be the name of a topic/)
+    await expect(log.createTopic('t', { partitions: 0 })).rejects.toThrow(/cannot have 0 partitions/)
+    await expect(log.append('t', [{ value: '', timestamp: 0, partition: 1 }])).rejects.toThrow(/no partition 1/)
+    await expect(openEventLog('lmdb:')).rejects.toThrow(UserError)
+    await expect(openEventLog('redis://here')).rejects.toThrow(UserError)
+  })
+})

@@ -1,0 +1,54 @@
+import type { Finding, Inspection } from '../configs/finding.ts'
+import type { Tell } from '../configs/tell.ts'
+import { UserError } from '../configs/user-error.ts'
+import type { Lake } from './lake/lake.ts'
+import type { S3Options } from './lake/s3-bucket.ts'
+import type { EventLog, LogNeeds } from './log/event-log.ts'
+
+/**
+ * Opens the log that `url` names: `lmdb:FOLDER[?…]` for the embedded one (parameters in `event-log-lmdb.ts`), or
+ * `kafka://HOST:PORT[,HOST:PORT…][?…]` for Apache Kafka (parameters in `kafka-location.ts`).
+ *
+ * `tell` hears in a sentence what a call waits for, such as a broker that is gone; without it Node prints it as a warning.
+ */
+export async function openEventLog(url: string, tell: Tell = warn): Promise<EventLog> {
+  if (url.startsWith('lmdb:')) return (await import('./log/lmdb/log.ts')).openLmdbEventLog(url.slice('lmdb:'.length))
+  if (url.startsWith('kafka:')) return (await import('./log/kafka/log.ts')).openKafkaEventLog(url, tell)
+  throw new UserError(`No event log driver for "${url}". Use lmdb:FOLDER or kafka://HOST:PORT.`)
+}
+
+/**
+ * What the service behind `url` looks like to one who will use it: server, latency, permissions, topics, clock. None for an
+ * embedded log, which is inspected by opening it. Makes a topic for a trial, and removes it.
+ *
+ * @throws UserError for a URL that cannot be read.
+ */
+export async function inspectEventLog(url: string, inspection: Inspection, needs: LogNeeds): Promise<Finding[]> {
+  return url.startsWith('kafka:') ? (await import('./log/kafka/inspection.ts')).inspectKafka(url, inspection, needs) : []
+}
+
+function warn(message: string): void {
+  process.emitWarning(message, 'EventLog')
+}
+
+/**
+ * Opens the lake that `url` names: `file:FOLDER`, or `s3://BUCKET[/PREFIX][?endpoint=URL&region=NAME&patience=SECONDS]`, which is not asked before
+ * the first call.
+ *
+ * @param s3 keys and endpoint of the store, for an S3 lake. @param tell hears that a store is waited for.
+ */
+export async function openLake(url: string, s3: S3Options = {}, tell: Tell = () => {}): Promise<Lake> {
+  if (url.startsWith('file:') && url.length > 'file:'.length) return (await import('./lake/folder.ts')).openFolderLake(url.slice('file:'.length))
+  if (url.startsWith('s3:')) return (await import('./lake/s3.ts')).openS3Lake(url, s3, tell)
+  throw new UserError(`No lake driver for "${url}". Use file:FOLDER or s3://BUCKET.`)
+}
+
+/**
+ * What the store behind `url` looks like to one who will use it: bucket, latency, permissions, clock. None for a folder, which is
+ * inspected by opening it. Makes an object for a trial, and deletes it.
+ *
+ * @throws UserError for a URL or keys that cannot be.
+ */
+export async function inspectLake(url: string, s3: S3Options, inspection: Inspection): Promise<Finding[]> {
+  return url.startsWith('s3:') ? (await import('./lake/s3-inspection.ts')).inspectS3(url, s3, inspection) : []
+}

@@ -1,0 +1,68 @@
+import { createHash } from 'node:crypto'
+import { createReadStream, existsSync, statSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import type { Config } from '../../configs/config.ts'
+import { UserError } from '../../configs/user-error.ts'
+import { tokenizer } from './card-token.ts'
+import type { Dataset } from './dataset.ts'
+import { countRows, readTable } from './table.ts'
+
+/** What a dataset is, before its file is read. */
+export type DatasetDescription = Pick<Dataset, 'name' | 'description' | 'schema' | 'service' | 'split'>
+
+/**
+ * A dataset over one table file.
+ *
+ * @param options.make called before the first reading of a file that does not exist, to make it.
+ * @param options.tokenKey the secret under which card numbers become tokens.
+ */
+export function fileDataset(description: DatasetDescription, file: string, options: { make?: () => Promise<unknown>; tokenKey?: string } = {}): Dataset {
+  const { make } = options
+  const ready = async (): Promise<void> => {
+    if (make !== undefined && !existsSync(file)) await make()
+  }
+  return {
+    ...description,
+    file,
+    digest: async () => {
+      await ready()
+      return sha256(file)
+    },
+    count: async () => {
+      await ready()
+      return countRows(file)
+    },
+    batches: async function* (reading) {
+      await ready()
+      const tokenize = tokenizer(description.schema, options.tokenKey)
+      for await (const batch of readTable(file, description.schema, reading)) yield tokenize(batch)
+    },
+  }
+}
+
+/**
+ * The dataset's file where the user put it: `data` (the flag), else the configured path, else `usual` when it exists; absolute.
+ * Undefined: none of the three.
+ *
+ * @throws UserError when a file was named and is not there.
+ */
+export function locateFile(name: string, config: Config, data: string | undefined, usual?: string): string | undefined {
+  const configured = config.datasets[name]?.path
+  if (data !== undefined) return requireFile(data, 'Give an existing file with --data FILE.')
+  if (configured !== undefined) return requireFile(configured, `Mend datasets.${name}.path in the configuration, or give --data FILE.`)
+  return usual !== undefined && existsSync(usual) ? usual : undefined
+}
+
+/** sha256 of a file's bytes, hex. */
+export async function sha256(file: string): Promise<string> {
+  const hash = createHash('sha256')
+  await pipeline(createReadStream(requireFile(file, 'Give an existing file with --data FILE.')), hash)
+  return hash.digest('hex')
+}
+
+function requireFile(file: string, advice: string): string {
+  const path = resolve(file)
+  if (!existsSync(path) || !statSync(path).isFile()) throw new UserError(`There is no file ${path}. ${advice}`)
+  return path
+}

@@ -1,0 +1,149 @@
+import { closeSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { BIGINT, DOUBLE, DuckDBDataChunk, FLOAT, INTEGER, TIMESTAMP, UTINYINT, VARCHAR } from '@duckdb/node-api'
+import type { DuckDBAppender, DuckDBVector } from '@duckdb/node-api'
+import { errorMessage, UserError } from '../../configs/user-error.ts'
+import type { Database } from './duckdb.ts'
+import { openDatabase, sqlName, sqlText, vectorItems } from './duckdb.ts'
+
+const TYPES = { DOUBLE, FLOAT, INTEGER, UTINYINT, BIGINT, TIMESTAMP, VARCHAR } as const
+
+/** A column of a Parquet file. TIMESTAMP is filled with EpochMs and read as UTC. */
+export interface ParquetColumn {
+  name: string
+  type: keyof typeof TYPES
+}
+
+/** Numbers for every type but VARCHAR; a KeyColumn fits. */
+export type ColumnValues = Float64Array | Float32Array | Int32Array | Uint8Array | readonly string[]
+
+/**
+ * Writes one Parquet file (zstd). Nothing stands under the file's name until `close` is done; disposing of a writer
+ * that was not closed removes all it wrote.
+ */
+export interface ParquetWriter extends AsyncDisposable {
+  /**
+   * Appends the first `rows` entries of each column, in the order of the columns the writer was opened with. The arrays may be reused at once.
+   * In BIGINT and TIMESTAMP columns numbers are whole and exact to 2^53, and what is not finite becomes NULL; NaN stays NaN in DOUBLE and FLOAT.
+   */
+  append(columns: readonly ColumnValues[], rows: number): void
+  /** Completes the file and puts it in place of an older one. @throws UserError when the disk is full or the folder cannot be written. */
+  close(): Promise<void>
+}
+
+/** Rows of a DuckDB data chunk. */
+const CHUNK_ROWS = 2048
+/** Rows beyond this much memory wait in a folder beside the file. */
+const MEMORY_LIMIT = '400MB'
+
+/**
+ * Opens a writer of `file`; missing folders are made.
+ *
+ * The rows wait uncompressed in DuckDB, in bounded memory, because one `COPY` then compresses them on all cores, which is
+ * faster than row group after row group on one.
+ *
+ * @throws UserError when the folder cannot be written.
+ */
+export async function openParquetWriter(file: string, columns: readonly ParquetColumn[]): Promise<ParquetWriter> {
+  const partial = `${file}.partial`
+  const spill = `${file}.spill`
+  claim(file, partial)
+  const database = await openDatabase(':memory:', { memory_limit: MEMORY_LIMIT, temp_directory: spill })
+  await database.run(`CREATE TABLE rows (${columns.map(({ name, type }) => `${sqlName(name)} ${type}`).join(', ')})`)
+  const appender = await database.connection.createAppender('rows')
+  const chunk = DuckDBDataChunk.create(columns.map(({ type }) => TYPES[type]))
+  let open = true
+  const release = async (): Promise<void> => {
+    if (!open) return
+    open = false
+    appender.clear()
+    await database[Symbol.asyncDispose]()
+    rmSync(partial, { force: true })
+    rmSync(spill, { recursive: true, force: true })
+  }
+  return {
+    append: (values, rows) => guard(file, () => appendRows(appender, chunk, columns, values, rows)),
+    close: async () => {
+      try {
+        await complete(database, appender, partial, file)
+      } finally {
+        await release()
+      }
+    },
+    [Symbol.asyncDispose]: release,
+  }
+}
+
+async function complete(database: Database, appender: DuckDBAppender, partial: string, file: string): Promise<void> {
+  try {
+    appender.flushSync()
+    await database.run(`COPY rows TO ${sqlText(partial)} (FORMAT parquet, COMPRESSION zstd)`)
+    renameSync(partial, file)
+  } catch (error) {
+    throw writeError(file, error)
+  }
+}
+
+function claim(file: string, partial: string): void {
+  guard(file, () => {
+    mkdirSync(dirname(file), { recursive: true })
+    closeSync(openSync(partial, 'w'))
+  })
+}
+
+function guard(file: string, write: () => void): void {
+  try {
+    write()
+  } catch (error) {
+    if (error instanceof TypeError || error instanceof RangeError) throw error
+    throw writeError(file, error)
+  }
+}
+
+function writeError(file: string, error: unknown): UserError {
+  return new UserError(`Cannot write ${file}: ${errorMessage(error)}\nFree space on the disk or choose another file, then run the command again.`, { cause: error })
+}
+
+function appendRows(appender: DuckDBAppender, chunk: DuckDBDataChunk, columns: readonly ParquetColumn[], values: readonly ColumnValues[], rows: number): void {
+  if (values.length !== columns.length) throw new RangeError(`${values.length} columns given, the file has ${columns.length}`)
+  for (let from = 0; from < rows; from += CHUNK_ROWS) {
+    const size = Math.min(CHUNK_ROWS, rows - from)
+    chunk.reset()
+    chunk.rowCount = size
+    for (const [index, { type }] of columns.entries()) {
+      const vector = chunk.getColumnVector(index)
+      fill(vector, type, values[index], from, size)
+      vector.flush()
+    }
+    appender.appendDataChunk(chunk)
+  }
+}
+
+function fill(vector: DuckDBVector, type: ParquetColumn['type'], values: ColumnValues, from: number, size: number): void {
+  if (values.length < from + size) throw new RangeError(`A column has ${values.length} entries, ${from + size} are needed`)
+  if (!ArrayBuffer.isView(values)) {
+    if (type !== 'VARCHAR') throw new TypeError(`Text cannot fill a ${type} column`)
+    for (let row = 0; row < size; row++) vector.setItem(row, values[from + row])
+    return
+  }
+  const items = vectorItems(vector)
+  if (items instanceof BigInt64Array) fillInt64(vector, items, values, from, size, type === 'TIMESTAMP' ? 1000 : 1)
+  else if (items instanceof Float64Array || items instanceof Float32Array || items instanceof Int32Array || items instanceof Uint8Array) {
+    items.set(values.subarray(from, from + size))
+  } else throw new TypeError(`Numbers cannot fill a ${type} column`)
+}
+
+/** Two 32-bit halves a value (little endian, as DuckDB keeps them): a BigInt a value would cost twenty times as much. */
+function fillInt64(vector: DuckDBVector, items: BigInt64Array, values: Exclude<ColumnValues, readonly string[]>, from: number, size: number, factor: number): void {
+  const halves = new Uint32Array(items.buffer, items.byteOffset, size * 2)
+  for (let row = 0; row < size; row++) {
+    const value = values[from + row] * factor
+    if (!Number.isFinite(value)) {
+      vector.setItem(row, null)
+      continue
+    }
+    const high = Math.floor(value / 0x1_0000_0000)
+    halves[2 * row] = value - high * 0x1_0000_0000
+    halves[2 * row + 1] = high
+  }
+}

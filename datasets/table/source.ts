@@ -1,0 +1,73 @@
+import { existsSync, statSync } from 'node:fs'
+import { errorMessage, UserError } from '../../configs/user-error.ts'
+import type { CsvHeader } from './csv.ts'
+import { lineOfRecord, readCsvHeader, startsWith } from './csv.ts'
+import type { Database } from './duckdb.ts'
+import { sqlName, sqlText } from './duckdb.ts'
+
+/** A table file as DuckDB reads it. */
+export interface TableSource {
+  file: string
+  /** What stands behind FROM. */
+  sql: string
+  /** DuckDB's type by column; every column of a CSV is VARCHAR. */
+  types: Map<string, string>
+  /** Absent: Parquet. */
+  csv?: CsvHeader
+}
+
+const PARQUET_MAGIC = [...Buffer.from('PAR1')]
+
+/**
+ * Looks at a file's first bytes and names its columns. A file is what its bytes say (Parquet, gzipped CSV, CSV),
+ * whatever its name ends in.
+ *
+ * @throws UserError for a missing, empty or unreadable file, or one that names a column twice.
+ */
+export async function openTableSource(database: Database, file: string): Promise<TableSource> {
+  if (!existsSync(file) || !statSync(file).isFile()) throw new UserError(`There is no file ${file}. Give an existing CSV or Parquet file with --data FILE.`)
+  if (statSync(file).size === 0) throw new UserError(`${file} is empty. Give another file with --data FILE.`)
+  // Square brackets, * and ? in a path are patterns to DuckDB.
+  const path = sqlText(file.replaceAll(/[[*?]/g, '[$&]'))
+  try {
+    return startsWith(file, PARQUET_MAGIC) || /\.(parquet|pq)$/i.test(file) ? await parquetSource(database, file, path) : await csvSource(file, path)
+  } catch (error) {
+    throw readError(file, error)
+  }
+}
+
+/** What went wrong between DuckDB and a file, as an error the user can mend: the line where it is known, without DuckDB's own advice. */
+export function readError(file: string, error: unknown): UserError {
+  if (error instanceof UserError) return error
+  const message = errorMessage(error)
+  const csv = /CSV Error on Line: (\d+)\s+Original Line: (.*)[^]*?((?:Expected Number of Columns|Invalid unicode|Value with unterminated quote|Maximum line size).*)/.exec(message)
+  const problem = csv === null ? ` cannot be read: ${message.split('\n')[0]}` : `, line ${csv[1]}: ${csv[3].trim()}\n  ${csv[2]}`
+  return new UserError(`${file}${problem}\nMend the file or give another with --data FILE.`, { cause: error })
+}
+
+/** Where the row (from 0, in file order) stands, for a message: `FILE, line 17` of a CSV, `FILE, row 15` (from 0) of Parquet. */
+export async function placeOf(source: TableSource, row: number): Promise<string> {
+  if (source.csv === undefined) return `${source.file}, row ${row}`
+  return `${source.file}, line ${await lineOfRecord(source.file, source.csv.compression, row)}`
+}
+
+/** A cell as it is written in the file; '' when there is nothing. */
+export async function cellText(database: Database, source: TableSource, column: string, row: number): Promise<string> {
+  const [found] = await database.rows(`SELECT ${sqlName(column)}::VARCHAR AS cell FROM ${source.sql} LIMIT 1 OFFSET ${row}`)
+  return typeof found?.cell === 'string' ? found.cell : ''
+}
+
+async function parquetSource(database: Database, file: string, path: string): Promise<TableSource> {
+  const sql = `read_parquet(${path})`
+  const columns = await database.rows(`DESCRIBE SELECT * FROM ${sql}`)
+  return { file, sql, types: new Map(columns.map((column) => [String(column.column_name), String(column.column_type)])) }
+}
+
+async function csvSource(file: string, path: string): Promise<TableSource> {
+  const csv = await readCsvHeader(file)
+  const twice = csv.names.find((name, index) => csv.names.indexOf(name) !== index)
+  if (twice !== undefined) throw new UserError(`${file}, line 1: the column "${twice}" is named twice. Rename one of the two.`)
+  const columns = csv.names.map((name) => `${sqlText(name)}: 'VARCHAR'`).join(', ')
+  const options = `auto_detect = false, header = true, delim = ${sqlText(csv.delimiter)}, quote = '"', escape = '"', compression = '${csv.compression}'`
+  return { file, sql: `read_csv(${path}, ${options}, columns = {${columns}})`, types: new Map(csv.names.map((name) => [name, 'VARCHAR'])), csv }
+}

@@ -1,0 +1,143 @@
+import { UserError } from '../../configs/user-error.ts'
+import type { DatasetSchema } from './dataset.ts'
+import type { ColumnChunk, Database } from './duckdb.ts'
+import { openDatabase } from './duckdb.ts'
+import type { SeenIds } from './seen-ids.ts'
+import { seenIds } from './seen-ids.ts'
+import type { BadCell, TableColumn } from './column.ts'
+import { tableColumns } from './column.ts'
+import type { TableSource } from './source.ts'
+import { cellText, openTableSource, placeOf, readError } from './source.ts'
+import { emptyBatch } from './transaction.ts'
+import type { EpochMs, EventBatch } from './transaction.ts'
+
+/** Rows of a full batch: long enough to spread its cost, short enough for the cache. */
+const BATCH_ROWS = 16_384
+
+/** A table being read: what has to be remembered from one chunk to the next. */
+interface Reading {
+  database: Database
+  source: TableSource
+  schema: DatasetSchema
+  columns: TableColumn[]
+  sort: boolean
+  seen: SeenIds
+  rows: number
+  lastTime: EpochMs
+}
+
+/**
+ * Reads a CSV (also gzipped) or Parquet file as batches of transactions, in file order, or, with `sort`, by time and file
+ * order. Only the columns that have a role are read. Times are UTC; amounts become whole minor units; a row without an id
+ * column has its number in the file, from 0, as id.
+ *
+ * @throws UserError for a missing or unreadable file, a missing column, a cell that does not fit its role, time that goes
+ * back (without `sort`), a duplicate id, or a file without rows; each with line, column and value.
+ */
+export async function* readTable(file: string, schema: DatasetSchema, options: { sort?: boolean } = {}): AsyncGenerator<EventBatch> {
+  await using database = await openDatabase()
+  const source = await openTableSource(database, file)
+  requireColumns(source, schema)
+  const columns = tableColumns(schema, source)
+  const reading: Reading = { database, source, schema, columns, sort: options.sort ?? false, seen: seenIds(), rows: 0, lastTime: -Infinity }
+  const newBatch = (): EventBatch =>
+    emptyBatch({ id: schema.id?.type ?? 'integer', entities: schema.entities, numeric: schema.numeric.length, categorical: schema.categorical.length }, BATCH_ROWS)
+  let batch = newBatch()
+  let size = 0
+  for await (const chunk of chunksOf(reading)) {
+    if (size + chunk.rows > BATCH_ROWS) {
+      yield { ...batch, size }
+      batch = newBatch()
+      size = 0
+    }
+    await fillBatch(reading, batch, size, chunk)
+    size += chunk.rows
+  }
+  if (size > 0) yield { ...batch, size }
+  if (reading.rows === 0) throw new UserError(`${file} has columns but no rows. Give another file with --data FILE.`)
+}
+
+/** Rows in the file. @throws UserError as `readTable` for the file as a whole. */
+export async function countRows(file: string): Promise<number> {
+  await using database = await openDatabase()
+  const source = await openTableSource(database, file)
+  try {
+    const [found] = await database.rows(`SELECT count(*)::DOUBLE AS rows FROM ${source.sql}`)
+    return Number(found.rows)
+  } catch (error) {
+    throw readError(file, error)
+  }
+}
+
+async function* chunksOf(reading: Reading): AsyncGenerator<ColumnChunk> {
+  const selected = reading.columns.map((column) => column.sql).join(', ')
+  const timeIndex = reading.schema.id === undefined ? 1 : 2
+  // Sorting needs each row's place in the file, as id, as tie-break and for messages; it is selected last.
+  const query = reading.sort
+    ? `SELECT ${selected}, (row_number() OVER () - 1)::DOUBLE AS file_row FROM ${reading.source.sql} ORDER BY ${timeIndex}, file_row`
+    : `SELECT ${selected} FROM ${reading.source.sql}`
+  const chunks = reading.database.stream(query)[Symbol.asyncIterator]()
+  for (;;) {
+    const next = await chunks.next().catch((error: unknown) => {
+      throw readError(reading.source.file, error)
+    })
+    if (next.done === true) return
+    yield next.value
+  }
+}
+
+async function fillBatch(reading: Reading, batch: EventBatch, at: number, chunk: ColumnChunk): Promise<void> {
+  const fileRow = fileRows(reading, chunk)
+  let worst: BadCell | undefined
+  for (const [index, column] of reading.columns.entries()) {
+    const bad = column.fill(batch, at, chunk, index)
+    if (bad !== undefined && (worst === undefined || bad.row < worst.row)) worst = bad
+  }
+  // Cells before the first bad one are sound, so their order and ids are judged first: the first mistake of the file is named.
+  await checkOrder(reading, batch, at, worst?.row ?? chunk.rows, fileRow)
+  if (worst !== undefined) throw await cellError(reading, worst, fileRow(worst.row))
+  reading.rows += chunk.rows
+}
+
+function fileRows(reading: Reading, chunk: ColumnChunk): (row: number) => number {
+  if (!reading.sort) return (row) => reading.rows + row
+  const rows = chunk.doubles(reading.columns.length)
+  return (row) => rows[row]
+}
+
+async function checkOrder(reading: Reading, batch: EventBatch, at: number, rows: number, fileRow: (row: number) => number): Promise<void> {
+  const { schema, seen } = reading
+  let { lastTime } = reading
+  for (let row = 0; row < rows; row++) {
+    const time = batch.time[at + row]
+    if (time < lastTime) throw await orderError(reading, fileRow(row), time, lastTime)
+    lastTime = time
+    if (schema.id === undefined) batch.ids[at + row] = fileRow(row)
+    else if (!seen.add(batch.ids[at + row])) throw await duplicateError(reading, schema.id.column, fileRow(row), batch.ids[at + row])
+  }
+  reading.lastTime = lastTime
+}
+
+async function cellError({ database, source }: Reading, bad: BadCell, fileRow: number): Promise<UserError> {
+  const text = await cellText(database, source, bad.column, fileRow)
+  const place = await placeOf(source, fileRow)
+  return new UserError(`${place}, column ${bad.column}: "${text}" ${bad.problem}.\nMend the cell, or the column's role in the dataset's schema, and run the command again.`)
+}
+
+async function orderError({ source, schema }: Reading, fileRow: number, time: EpochMs, last: EpochMs): Promise<UserError> {
+  const [from, to] = [new Date(last).toISOString(), new Date(time).toISOString()]
+  return new UserError(`${await placeOf(source, fileRow)}, column ${schema.time.column}: time goes back from ${from} to ${to}.\nAdd --sort to read the file in the order of time.`)
+}
+
+async function duplicateError({ source }: Reading, column: string, fileRow: number, id: number | string): Promise<UserError> {
+  return new UserError(`${await placeOf(source, fileRow)}, column ${column}: the id ${id} stands in an earlier row already.\nRemove the duplicate, or name a column whose values are unique as id.`)
+}
+
+function requireColumns(source: TableSource, schema: DatasetSchema): void {
+  const { id, time, amount, label, entities, numeric, categorical } = schema
+  const wanted = [id?.column, time.column, amount.column, label?.column, label?.knownAt, ...entities.map((entity) => entity.column), ...numeric, ...categorical]
+  const missing = wanted.filter((column) => column !== undefined && !source.types.has(column))
+  if (missing.length === 0) return
+  const found = [...source.types.keys()].join(', ')
+  throw new UserError(`${source.file} has no column ${missing.join(', ')}. It has: ${found}.\nGive another file with --data FILE, or describe this one in configs/datasets/NAME.yaml (see example.yaml).`)
+}

@@ -1,0 +1,111 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { parse } from 'yaml'
+import { z } from 'zod'
+import type { Config } from '../../configs/config.ts'
+import { PROJECT_ROOT } from '../../configs/config.ts'
+import { errorMessage, UserError } from '../../configs/user-error.ts'
+import type { Dataset, DatasetSchema, SplitRule } from './dataset.ts'
+import { fileDataset, locateFile } from './file-dataset.ts'
+import { DAY, HOUR, SECOND } from './transaction.ts'
+
+/** Where the user describes tables of their own, a YAML file each; `example.yaml` shows the form and is no dataset. */
+export const DATASET_FOLDER = join(PROJECT_ROOT, 'configs', 'datasets')
+const EXAMPLE = 'example'
+
+const UNITS: Record<string, number> = { ms: 1, s: SECOND, m: 60 * SECOND, h: HOUR, d: DAY }
+
+/** `7d`, `12h`, `30m`, `5s`, `0.5d` → ms. */
+const duration = z
+  .string()
+  .regex(/^\d+(\.\d+)?(ms|s|m|h|d)$/, 'give a length of time such as 7d, 12h, 30m')
+  .transform((text) => Math.round(parseFloat(text) * UNITS[text.replace(/^[\d.]+/, '')]))
+
+/** ISO 8601; without an offset UTC. */
+const instant = z
+  .string()
+  .transform((text) => Date.parse(/^\d{4}-\d\d-\d\d([T ][\d:.]+)?$/.test(text) ? `${text.replace(' ', 'T')}${text.length > 10 ? 'Z' : ''}` : text))
+  .refine((time) => !Number.isNaN(time), 'give a date such as 2018-07-25 or 2018-07-25T00:00:00Z')
+
+const key = { column: z.string(), type: z.enum(['integer', 'string']) }
+const days = z.number().int().positive()
+
+const entity = z
+  .strictObject({ name: z.string(), ...key, token: z.boolean().optional() })
+  .refine(({ type, token }) => token !== true || type === 'string', 'a token is text: give type: string')
+
+const tableSchema = z.strictObject({
+  id: z.strictObject(key).optional(),
+  time: z.strictObject({ column: z.string(), unit: z.enum(['timestamp', 's', 'ms']), origin: instant.optional() }),
+  amount: z.strictObject({ column: z.string(), minorUnits: z.number().int().min(0).max(6) }),
+  label: z
+    .strictObject({ column: z.string(), delay: duration.optional(), knownAt: z.string().optional() })
+    .refine((label) => label.delay === undefined || label.knownAt === undefined, 'give delay or knownAt, not both')
+    .optional(),
+  entities: z.array(entity).default([]),
+  numeric: z.array(z.string()).default([]),
+  categorical: z.array(z.string()).default([]),
+})
+
+const splitRule = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('ordered'), trainShare: z.number().gt(0).lt(1) }),
+  z.strictObject({ kind: z.literal('delayed'), trainFrom: instant, trainDays: days, delayDays: z.number().int().min(0), testDays: days, cardEntity: z.string() }),
+])
+
+const datasetYaml = z
+  .strictObject({
+    description: z.string().default(''),
+    path: z.string().optional(),
+    service: z.string(),
+    split: splitRule.default({ kind: 'ordered', trainShare: 0.7 }),
+    schema: tableSchema,
+  })
+  .refine(({ split, schema }) => split.kind === 'ordered' || schema.entities.some((entity) => entity.name === split.cardEntity), {
+    path: ['split', 'cardEntity'],
+    error: 'name one of the schema’s entities',
+  })
+
+/** What a YAML file in the folder says. */
+export interface UserDataset {
+  description: string
+  path?: string
+  service: string
+  split: SplitRule
+  schema: DatasetSchema
+}
+
+/** Names of the user's datasets: the YAML files of the folder but `example.yaml`, by name. */
+export function userDatasetNames(folder: string): string[] {
+  return readdirSync(folder)
+    .filter((file) => file.endsWith('.yaml'))
+    .map((file) => file.slice(0, -'.yaml'.length))
+    .filter((name) => name !== EXAMPLE)
+    .toSorted()
+}
+
+/**
+ * A dataset by its YAML file. Its table is `data`, else the configured path, else the YAML's `path`, relative to the project.
+ *
+ * @throws UserError when the YAML is not valid (key and value given), or there is no table.
+ */
+export function userDataset(name: string, config: Config, data: string | undefined, folder: string): Dataset {
+  const yaml = join(folder, `${name}.yaml`)
+  const { path, ...description } = readUserDataset(yaml)
+  const usual = path === undefined ? undefined : resolve(PROJECT_ROOT, path)
+  const file = locateFile(name, config, data, usual)
+  if (file === undefined) throw new UserError(`The dataset ${name} has no file${usual === undefined ? '' : `: there is no ${usual}`}. Give --data FILE, or set \`path\` in ${yaml}.`)
+  return fileDataset({ name, ...description }, file, config.tokenKey === undefined ? {} : { tokenKey: config.tokenKey })
+}
+
+/** Reads and checks one YAML file. @throws UserError with the key and what is wrong with it. */
+export function readUserDataset(yaml: string): UserDataset {
+  let content: unknown
+  try {
+    content = parse(readFileSync(yaml, 'utf8'))
+  } catch (error) {
+    throw new UserError(`${yaml} is not YAML: ${errorMessage(error)}`, { cause: error })
+  }
+  const result = datasetYaml.safeParse(content)
+  if (!result.success) throw new UserError(`${yaml} does not describe a dataset:\n${z.prettifyError(result.error)}\nMend it by the comments of configs/datasets/example.yaml.`)
+  return result.data
+}

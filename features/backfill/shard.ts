@@ -1,0 +1,159 @@
+import type { Dataset, DatasetSchema } from '../../datasets/table/dataset.ts'
+import { inLogOrder } from '../../datasets/table/log-order.ts'
+import { FRAUD_LABEL, type EpochMs, type EventBatch, type KeyColumn } from '../../datasets/table/transaction.ts'
+import type { BackfillOptions } from './backfill.ts'
+import { encodeState } from '../fold/entity-state.ts'
+import { featuresFile, openPartWriter, rowBlock, stateBlock, statesFile, type PartWriter, type ShardFolder } from './shard-part.ts'
+import { ViewFold } from '../fold/view-fold.ts'
+import { checkService, type AggregateView, type FeatureService } from '../view/view.ts'
+
+/** One of `count` equal parts of the keys of every view. */
+export interface Shard extends ShardFolder {
+  /** From 0. */
+  shard: number
+}
+
+export interface ShardOptions extends BackfillOptions {
+  /** What is wanted of the shard: features by row, states by key. */
+  features: boolean
+  states: boolean
+  /** As in `openPartWriter`. */
+  attempt: string
+}
+
+/** What a shard saw: the whole history, as every other shard does, and its own keys. */
+export interface ShardReport {
+  transactions: number
+  frauds: number
+  labels: number
+  /** −Infinity when there was nothing to fold. */
+  watermark: EpochMs
+  keys: number
+}
+
+/** Which of `count` shards has a key. */
+export function shardOf(key: number | string, count: number): number {
+  let hash = 0x811c9dc5
+  if (typeof key === 'number') {
+    hash = Math.imul(key ^ Math.imul(key / 0x1_0000_0000, 0x85ebca6b), 0x9e3779b1)
+  } else {
+    for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193)
+  }
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
+  return ((hash ^ (hash >>> 13)) >>> 0) % count
+}
+
+/**
+ * Folds the keys of one shard over the whole history and writes their parts: for each view the features of its rows under the row's
+ * number in the log (transactions from 0), and the states of its keys. What a key's events come to depends on no other key, so the
+ * parts of all shards hold the very bits of one unsharded fold.
+ *
+ * Run again, it writes the same parts again.
+ */
+export async function backfillShard(dataset: Dataset, service: FeatureService, shard: Shard, options: ShardOptions): Promise<ShardReport> {
+  checkService(service, dataset.schema, dataset.name)
+  const views = service.views.filter((view) => view.kind === 'aggregate').map((view) => openViewShard(view, dataset.schema, shard, options))
+  const report: ShardReport = { transactions: 0, frauds: 0, labels: 0, watermark: -Infinity, keys: 0 }
+  try {
+    for await (const batch of inLogOrder(dataset.batches({ sort: options.sort ?? false }), dataset.schema, options.until === undefined ? {} : { until: options.until })) {
+      const numbers = rowNumbers(batch, report.transactions)
+      for (const view of views) view.write(batch, numbers)
+      count(batch, report)
+      options.report?.(report.transactions)
+    }
+    for (const view of views) view.close()
+    if (options.states) writeStates(views.map(({ fold }) => fold), shard, options.attempt)
+    return { ...report, keys: views.reduce((sum, { fold }) => sum + fold.keys, 0) }
+  } finally {
+    for (const view of views) view[Symbol.dispose]()
+  }
+}
+
+/** The number of each transaction of a batch; −1 for a label. */
+function rowNumbers(batch: EventBatch, first: number): Float64Array {
+  const numbers = new Float64Array(batch.size)
+  let next = first
+  for (let row = 0; row < batch.size; row++) numbers[row] = batch.kind[row] === FRAUD_LABEL ? -1 : next++
+  return numbers
+}
+
+function count(batch: EventBatch, report: ShardReport): void {
+  for (let row = 0; row < batch.size; row++) {
+    if (batch.kind[row] === FRAUD_LABEL) {
+      report.labels++
+      continue
+    }
+    report.transactions++
+    if (batch.label[row] === 1) report.frauds++
+    if (batch.time[row] > report.watermark) report.watermark = batch.time[row]
+  }
+}
+
+/** The fold of one view over the keys of one shard. */
+interface ViewShard extends Disposable {
+  fold: ViewFold
+  /** Folds its rows of a batch; `numbers` as `rowNumbers` gives them. */
+  write(batch: EventBatch, numbers: Float64Array): void
+  close(): void
+}
+
+function openViewShard(view: AggregateView, schema: DatasetSchema, shard: Shard, { features, attempt }: ShardOptions): ViewShard {
+  const fold = new ViewFold(view, { scale: 10 ** schema.amount.minorUnits })
+  const entity = schema.entities.findIndex(({ name }) => name === view.entity)
+  const width = view.features.length
+  const part: PartWriter | undefined = features ? openPartWriter(featuresFile(shard, view.name, shard.shard), attempt) : undefined
+  return {
+    fold,
+    write: (batch, numbers) => {
+      const rows = rowsOf(batch.entities[entity], batch.size, shard)
+      const own = gather(batch, entity, rows)
+      const slots = new Uint32Array(rows.length)
+      fold.resolve(own, 0, slots)
+      const transactions = rows.map((row) => numbers[row]).filter((number) => number >= 0)
+      const values = new Float64Array(transactions.length * width)
+      fold.fold(own, slots, values, width, 0, new Uint8Array(transactions.length))
+      if (transactions.length > 0) part?.write(rowBlock(transactions, values))
+    },
+    close: () => part?.close(),
+    [Symbol.dispose]: () => part?.[Symbol.dispose](),
+  }
+}
+
+/** Rows of a batch whose key is the shard's. */
+function rowsOf(keys: KeyColumn, size: number, { shard, count: shards }: Shard): Float64Array {
+  const rows = new Float64Array(size)
+  let found = 0
+  for (let row = 0; row < size; row++) if (shardOf(keys[row], shards) === shard) rows[found++] = row
+  return rows.subarray(0, found)
+}
+
+/** What a view's fold reads of the given rows, with its entity as the only one. */
+function gather(batch: EventBatch, entity: number, rows: Float64Array): EventBatch {
+  const size = rows.length
+  const keys = batch.entities[entity]
+  const own: EventBatch = {
+    ...batch, size,
+    kind: new Uint8Array(size),
+    ids: Array.isArray(batch.ids) ? [] : new Float64Array(size),
+    time: new Float64Array(size),
+    amount: new Float64Array(size),
+    entities: [Array.isArray(keys) ? [] : new Float64Array(size)],
+  }
+  for (let i = 0; i < size; i++) {
+    const row = rows[i]
+    own.kind[i] = batch.kind[row]
+    own.ids[i] = batch.ids[row]
+    own.time[i] = batch.time[row]
+    own.amount[i] = batch.amount[row]
+    own.entities[0][i] = keys[row]
+  }
+  return own
+}
+
+function writeStates(folds: readonly ViewFold[], shard: Shard, attempt: string): void {
+  using part = openPartWriter(statesFile(shard, shard.shard), attempt)
+  for (const fold of folds) {
+    for (let slot = 0; slot < fold.keys; slot++) part.write(stateBlock({ view: fold.view.name, key: fold.key(slot), bytes: encodeState(fold, slot) }))
+  }
+  part.close()
+}

@@ -1,0 +1,121 @@
+import type { DatasetSchema } from '../../datasets/table/dataset.ts'
+import { FRAUD_LABEL, UNLABELLED, type EpochMs, type EventBatch, type KeyColumn } from '../../datasets/table/transaction.ts'
+import type { FeatureSink } from './backfill.ts'
+import { vocabulary } from '../fold/category.ts'
+import type { FeatureMatrix } from '../fold/service-fold.ts'
+import { categoricalFeatures, featureNames, type FeatureService } from '../view/view.ts'
+import { toModelInput } from '../fold/model-input.ts'
+
+/**
+ * What a model is fitted on and judged on: features as the model reads them, in log order.
+ *
+ * `x` is row-major, `rows × names.length`, float32: the same cast the scorer applies, so a threshold in a tree is the
+ * threshold in ONNX. `y` is 0 or 1.
+ */
+export interface TrainingSet {
+  names: string[]
+  /** Columns of `x` that hold category codes (`features/category.ts`), by index; all others are numbers. */
+  categorical: number[]
+  rows: number
+  x: Float32Array
+  y: Uint8Array
+  /** Event time, EpochMs, not falling. */
+  time: Float64Array
+  ids: KeyColumn
+  /** Join key of the entity whose alerts are counted (the card), for precision@k; undefined when the dataset has none. */
+  cards?: KeyColumn
+}
+
+/** A sink that keeps the labelled transactions as a training set; unlabelled ones are of no use to it. */
+export interface TrainingSetSink extends FeatureSink {
+  /** What was gathered. */
+  set(): TrainingSet
+}
+
+/**
+ * Gathers a backfill's rows in memory: 4 bytes a feature and about 25 a row.
+ *
+ * @param options.cardEntity whose alerts are counted; default the first entity.
+ * @param options.knownBy only transactions whose label was known by then: what could have been trained on at that instant.
+ */
+export function trainingSetSink(service: FeatureService, schema: DatasetSchema, options: { cardEntity?: string; knownBy?: EpochMs } = {}): TrainingSetSink {
+  const { cardEntity, knownBy = Infinity } = options
+  const names = featureNames(service)
+  const card = cardEntity === undefined ? 0 : schema.entities.findIndex((entity) => entity.name === cardEntity)
+  const cardRole = schema.entities[card]
+  let room = 16_384
+  const set: TrainingSet = {
+    names,
+    categorical: categoricalFeatures(service),
+    rows: 0,
+    x: new Float32Array(room * names.length),
+    y: new Uint8Array(room),
+    time: new Float64Array(room),
+    ids: schema.id?.type === 'string' ? [] : new Float64Array(room),
+    ...(cardRole === undefined ? {} : { cards: cardRole.type === 'string' ? [] : new Float64Array(room) }),
+  }
+  const grow = (): void => {
+    room *= 2
+    set.x = resized(set.x, room * names.length)
+    set.y = resized(set.y, room)
+    set.time = resized(set.time, room)
+    set.ids = resized(set.ids, room)
+    if (set.cards) set.cards = resized(set.cards, room)
+  }
+  const vocabularies = schema.categorical.map(vocabulary)
+  return {
+    write: (batch: EventBatch, matrix: FeatureMatrix) => {
+      vocabularies.forEach((watch, c) => batch.categorical[c].slice(0, batch.size).forEach(watch))
+      while (set.rows + matrix.rows > room) grow()
+      let k = 0
+      for (let row = 0; row < batch.size; row++) {
+        if (batch.kind[row] === FRAUD_LABEL) continue
+        if (batch.label[row] !== UNLABELLED && batch.knownAt[row] <= knownBy) {
+          toModelInput(matrix.values.subarray(k * names.length), names.length, set.x, set.rows * names.length)
+          set.y[set.rows] = batch.label[row]
+          set.time[set.rows] = batch.time[row]
+          set.ids[set.rows] = batch.ids[row]
+          if (set.cards) set.cards[set.rows] = batch.entities[card][row]
+          set.rows++
+        }
+        k++
+      }
+    },
+    close: async () => {},
+    set: () => ({
+      ...set,
+      x: set.x.subarray(0, set.rows * names.length),
+      y: set.y.subarray(0, set.rows),
+      time: set.time.subarray(0, set.rows),
+      ids: set.ids.slice(0, set.rows),
+      ...(set.cards ? { cards: set.cards.slice(0, set.rows) } : {}),
+    }),
+  }
+}
+
+function resized<T extends Float32Array | Float64Array | Uint8Array | KeyColumn>(column: T, length: number): T {
+  if (Array.isArray(column)) return column
+  const wider = new (column.constructor as new (length: number) => T)(length)
+  if (ArrayBuffer.isView(wider)) wider.set(column)
+  return wider
+}
+
+/** The given rows of a set, in the given order, copied. */
+export function subset(set: TrainingSet, rows: Int32Array): TrainingSet {
+  const width = set.names.length
+  const x = new Float32Array(rows.length * width)
+  rows.forEach((row, i) => x.set(set.x.subarray(row * width, (row + 1) * width), i * width))
+  return {
+    ...set,
+    rows: rows.length,
+    x,
+    y: Uint8Array.from(rows, (row) => set.y[row]),
+    time: Float64Array.from(rows, (row) => set.time[row]),
+    ids: pick(set.ids, rows),
+    ...(set.cards ? { cards: pick(set.cards, rows) } : {}),
+  }
+}
+
+function pick(keys: KeyColumn, rows: Int32Array): KeyColumn {
+  return Array.isArray(keys) ? Array.from(rows, (row) => keys[row]) : Float64Array.from(rows, (row) => keys[row])
+}

@@ -1,0 +1,45 @@
+import type { DatasetSchema } from '../../datasets/table/dataset.ts'
+import type { Topic } from '../../datasets/log/event-log.ts'
+import { partitionOf } from '../../datasets/log/murmur2.ts'
+import type { GroupPartition } from '../store/online-store.ts'
+import { serviceDigest, type FeatureService, type FeatureView } from '../view/view.ts'
+
+/** One stage of a chain: the topic it reads and the views it folds. */
+export interface Stage {
+  topic: string
+  /** Entity whose key gives a record of the topic its partition. Absent in the first stage, whose topic is as producers wrote it. */
+  entity?: string
+  views: FeatureView[]
+}
+
+/**
+ * How the views of a service are computed over a log with partitions, so that each sees all events of a key in one order.
+ *
+ * In one partition every entity's events have an order: one stage folds all. In several, only those of the log's key have
+ * (the schema's first entity). Every other entity of the service gets a stage behind a topic of its own, to which the stage
+ * before passes each event by that entity's key, as `keyBy` does in Flink and a repartition topic in Kafka Streams.
+ */
+export function planChain(service: FeatureService, schema: DatasetSchema, input: Pick<Topic, 'name' | 'partitions'>, group: string): Stage[] {
+  const entities = new Set(service.views.flatMap((view) => (view.kind === 'aggregate' ? [view.entity] : [])))
+  const others = input.partitions === 1 ? [] : [...entities].filter((entity) => entity !== schema.entities[0]?.name)
+  const first = service.views.filter((view) => view.kind === 'request' || !others.includes(view.entity))
+  const behind = others.map((entity) => ({
+    topic: stageTopic(input.name, group, entity, service),
+    entity,
+    views: service.views.filter((view) => view.kind === 'aggregate' && view.entity === entity),
+  }))
+  return [{ topic: input.name, views: first }, ...behind]
+}
+
+/** The topic before an entity's stage, with the partitions of the input. Another definition of the service has another. */
+export function stageTopic(input: string, group: string, entity: string, service: FeatureService): string {
+  return `${input}.${group}.${entity}.${serviceDigest(service).slice(0, 12)}`
+}
+
+/** Where a group keeps the state of an entity's key: with the partition that its events come to. `topics` are those there are. */
+export function statePlace(topics: readonly Pick<Topic, 'name' | 'partitions'>[], input: string, group: string, service: FeatureService, entity: string, key: string): GroupPartition {
+  const behind = stageTopic(input, group, entity, service)
+  const found = topics.find(({ name }) => name === behind) ?? topics.find(({ name }) => name === input)
+  if (found === undefined) return { group, topic: input, partition: 0 }
+  return { group, topic: found.name, partition: partitionOf(Buffer.from(key), found.partitions) }
+}

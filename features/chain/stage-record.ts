@@ -1,0 +1,129 @@
+import { UserError } from '../../configs/user-error.ts'
+import type { DatasetSchema } from '../../datasets/table/dataset.ts'
+import { eventDecoder, type DecodedBatch } from '../../datasets/log/event-json.ts'
+import type { NewRecord, RecordBatch } from '../../datasets/log/event-log.ts'
+import { partitionOf } from '../../datasets/log/murmur2.ts'
+import { FRAUD_LABEL } from '../../datasets/table/transaction.ts'
+import type { FeatureMatrix } from '../fold/service-fold.ts'
+
+/** A batch of a stage's topic, decoded. Valid until the next: columns are reused. */
+export interface StageInput {
+  /** As it stands in the stage's topic. Keys and timestamps are those that the producer gave, in every stage. */
+  records: RecordBatch
+  /** The same with the values that the producer wrote. */
+  values: RecordBatch
+  decoded: DecodedBatch
+  /** Where each record stands in the topic of the first stage, by its index in `records`. */
+  partitions: Uint32Array
+  offsets: Float64Array
+  /** What the stages before found for the batch's transactions. Absent in the first stage. */
+  earlier?: FeatureMatrix
+}
+
+/**
+ * A record between two stages, little endian: u8 late, 3 bytes unused, u32 partition and f64 offset in the topic of the first
+ * stage, the service's features so far as f64 (a label has zeros), then the value as the producer wrote it. Key and
+ * timestamp are the producer's; the partition is that of the entity's key as text.
+ */
+const HEADER = 16
+
+/** Reads the topic of a stage whose records carry `width` features, or, in the first stage, none and no header. */
+export function stageReader(schema: DatasetSchema, width: number, first: boolean): (records: RecordBatch) => StageInput {
+  const decode = eventDecoder(schema)
+  if (first) {
+    return (records) => ({ records, values: records, decoded: decode(records), partitions: new Uint32Array(records.size).fill(records.partition), offsets: records.offsets })
+  }
+  const earlier: FeatureMatrix = { rows: 0, values: new Float64Array(0), late: new Uint8Array(0) }
+  return (records) => {
+    const values = withoutHeader(records, HEADER + 8 * width)
+    const decoded = decode(values)
+    gatherFeatures(records, decoded, width, earlier)
+    return { records, values, decoded, ...origins(records), earlier }
+  }
+}
+
+/** Where the records of a stage after the first stand in the topic of the first. */
+export function origins(records: RecordBatch): Pick<StageInput, 'partitions' | 'offsets'> {
+  const partitions = new Uint32Array(records.size)
+  const offsets = new Float64Array(records.size)
+  for (let i = 0; i < records.size; i++) {
+    if (records.valueEnd[i] - records.valueStart[i] < HEADER) throw foreign(records, i)
+    partitions[i] = records.bytes.readUInt32LE(records.valueStart[i] + 4)
+    offsets[i] = records.bytes.readDoubleLE(records.valueStart[i] + 8)
+  }
+  return { partitions, offsets }
+}
+
+function withoutHeader(records: RecordBatch, length: number): RecordBatch {
+  const valueStart = records.valueStart.slice(0, records.size)
+  for (let i = 0; i < records.size; i++) {
+    valueStart[i] += length
+    if (valueStart[i] > records.valueEnd[i]) throw foreign(records, i)
+  }
+  return { ...records, keyStart: valueStart, valueStart }
+}
+
+function foreign({ topic, partition, offsets }: RecordBatch, i: number): UserError {
+  return new UserError(
+    `Record ${offsets[i]} of "${topic}", partition ${partition}, is not what a scorer writes there: something else has appended to the topic. Score as another group, which has topics of its own: fd score --group NAME`,
+  )
+}
+
+function gatherFeatures(records: RecordBatch, { events, index }: DecodedBatch, width: number, into: FeatureMatrix): void {
+  if (into.late.length < events.size) {
+    into.values = new Float64Array(events.size * width)
+    into.late = new Uint8Array(events.size)
+  }
+  const bytes = Buffer.from(into.values.buffer)
+  let k = 0
+  for (let row = 0; row < events.size; row++) {
+    if (events.kind[row] === FRAUD_LABEL) continue
+    const at = records.valueStart[index[row]]
+    into.late[k] = records.bytes[at]
+    records.bytes.copy(bytes, 8 * width * k, at + HEADER, at + HEADER + 8 * width)
+    k++
+  }
+  into.rows = k
+}
+
+/** Where a stage passes its events on: by the key of `schema.entities[entity]`, over so many partitions. */
+export interface StageTarget {
+  entity: number
+  partitions: number
+}
+
+/** The events of a batch from record `from` on, transactions and labels, as the next stage reads them. The bytes are copied. */
+export function stageRecords(input: StageInput, features: FeatureMatrix, width: number, target: StageTarget, from: number): NewRecord[] {
+  const { records, values, decoded } = input
+  const { events, index } = decoded
+  const featureBytes = Buffer.from(features.values.buffer, features.values.byteOffset, features.values.byteLength)
+  const prefix = HEADER + 8 * width
+  const out = Buffer.alloc(outputSize(input, prefix))
+  const written: NewRecord[] = []
+  let at = 0
+  let k = 0
+  for (let row = 0; row < events.size; row++) {
+    const i = index[row]
+    const label = events.kind[row] === FRAUD_LABEL
+    if (i >= from) {
+      const start = at
+      out[at] = label ? 0 : features.late[k]
+      out.writeUInt32LE(input.partitions[i], at + 4)
+      out.writeDoubleLE(input.offsets[i], at + 8)
+      if (!label) featureBytes.copy(out, at + HEADER, 8 * width * k, 8 * width * (k + 1))
+      at += prefix
+      at += values.bytes.copy(out, at, values.valueStart[i], values.valueEnd[i])
+      const key = records.bytes.subarray(records.keyStart[i], records.valueStart[i])
+      const partition = partitionOf(Buffer.from(String(events.entities[target.entity][row])), target.partitions)
+      written.push({ key, value: out.subarray(start, at), timestamp: records.timestamps[i], partition })
+    }
+    if (!label) k++
+  }
+  return written
+}
+
+function outputSize({ values, decoded }: StageInput, prefix: number): number {
+  let size = 0
+  for (let row = 0; row < decoded.events.size; row++) size += prefix + values.valueEnd[decoded.index[row]] - values.valueStart[decoded.index[row]]
+  return size
+}

@@ -1,0 +1,96 @@
+import { refuseNewer } from '../../configs/format.ts'
+import { UserError } from '../../configs/user-error.ts'
+import type { EventRings } from './ring.ts'
+import type { ViewFold } from './view-fold.ts'
+
+const VERSION = 1
+const HEADER = 16
+
+/**
+ * The state of one key of one view as bytes, what the online store keeps: everything the fold needs to go on as if it
+ * had never stopped.
+ *
+ * Little endian. Header: u8 version, u8 columns (1 amount, 2 label), u16 windows, u32 events, f64 clock.
+ * Then per window u32 enter and u32 leave, counted from the oldest event; per event f64 time; per event f64 amount, if
+ * any; per event u32 id hash, and per event u8 fraud, if labelled. Oldest event first.
+ */
+export function encodeState(view: ViewFold, slot: number): Buffer {
+  const { rings } = view
+  const { amount, label } = rings.columns
+  const progress = view.windows.progress(slot)
+  const first = rings.first[slot]
+  const events = rings.next[slot] - first
+  const bytes = Buffer.allocUnsafeSlow(sizeOf(events, progress.length / 2, amount, label))
+  bytes.writeUInt8(VERSION, 0)
+  bytes.writeUInt8((amount ? 1 : 0) + (label ? 2 : 0), 1)
+  bytes.writeUInt16LE(progress.length / 2, 2)
+  bytes.writeUInt32LE(events, 4)
+  bytes.writeDoubleLE(view.clock(slot), 8)
+  new Uint32Array(bytes.buffer, HEADER, progress.length).set(progress)
+  // Every column begins at a multiple of its element's size, so it is written as a typed array.
+  const times = HEADER + progress.length * 4
+  const amounts = times + events * 8
+  const hashes = amounts + (amount ? events * 8 : 0)
+  copyRing(rings.time, new Float64Array(bytes.buffer, times, events), rings, slot)
+  if (amount) copyRing(rings.amount, new Float64Array(bytes.buffer, amounts, events), rings, slot)
+  if (!label) return bytes
+  copyRing(rings.idHash, new Uint32Array(bytes.buffer, hashes, events), rings, slot)
+  copyRing(rings.fraud, new Uint8Array(bytes.buffer, hashes + events * 4, events), rings, slot)
+  return bytes
+}
+
+/** Copies a slot's events of one column, oldest first: a ring lies in at most two runs. */
+function copyRing<T extends Float64Array | Uint32Array | Uint8Array>(from: T, to: T, rings: EventRings, slot: number): void {
+  const start = rings.first[slot] & rings.mask[slot]
+  const base = rings.base[slot]
+  const untilEnd = Math.min(to.length, rings.mask[slot] + 1 - start)
+  to.set(from.subarray(base + start, base + start + untilEnd))
+  to.set(from.subarray(base, base + to.length - untilEnd), untilEnd)
+}
+
+/**
+ * Puts stored state into a slot that has no events yet.
+ *
+ * @throws UserError when the bytes are of another version or of another view, or are cut short.
+ */
+export function decodeState(view: ViewFold, slot: number, bytes: Uint8Array): void {
+  const { rings } = view
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const { events, progress, clock } = decodeHeader(view, slot, buffer)
+  const times = HEADER + progress.length * 4
+  const amounts = times + events * 8
+  const hashes = amounts + (rings.columns.amount ? events * 8 : 0)
+  const frauds = hashes + events * 4
+  for (let e = 0; e < events; e++) {
+    const position = rings.push(slot)
+    rings.time[position] = buffer.readDoubleLE(times + e * 8)
+    if (rings.columns.amount) rings.amount[position] = buffer.readDoubleLE(amounts + e * 8)
+    if (!rings.columns.label) continue
+    rings.idHash[position] = buffer.readUInt32LE(hashes + e * 4)
+    rings.fraud[position] = buffer.readUInt8(frauds + e)
+  }
+  view.setClock(slot, clock)
+  view.windows.resume(slot, progress)
+}
+
+function decodeHeader(view: ViewFold, slot: number, buffer: Buffer): { events: number; progress: Uint32Array; clock: number } {
+  const { amount, label } = view.rings.columns
+  const windows = view.windows.count
+  const columns = (amount ? 1 : 0) + (label ? 2 : 0)
+  refuseNewer(buffer[0], VERSION, `The stored state of ${view.view.entity} ${view.key(slot)}`, 'Or write it anew with this one: fd features backfill --online')
+  const events = buffer.length < HEADER ? 0 : buffer.readUInt32LE(4)
+  const fits =
+    buffer.length >= HEADER && buffer[0] === VERSION && buffer[1] === columns && buffer.readUInt16LE(2) === windows && buffer.length === sizeOf(events, windows, amount, label)
+  if (!fits) {
+    throw new UserError(
+      `The stored state of ${view.view.entity} ${view.key(slot)} is not what view "${view.view.name}" writes (${buffer.length} bytes, version ${buffer[0]}). ` +
+        'Write it anew: fd features backfill --online',
+    )
+  }
+  const progress = Uint32Array.from({ length: windows * 2 }, (_, i) => buffer.readUInt32LE(HEADER + i * 4))
+  return { events, progress, clock: buffer.readDoubleLE(8) }
+}
+
+function sizeOf(events: number, windows: number, amount: boolean, label: boolean): number {
+  return HEADER + windows * 8 + events * (8 + (amount ? 8 : 0) + (label ? 5 : 0))
+}

@@ -1,0 +1,236 @@
+import { describe, expect, test } from 'vitest'
+import type { DatasetSchema } from '../../datasets/table/dataset.ts'
+import { DAY, emptyBatch, FRAUD_LABEL, HOUR, type EventBatch } from '../../datasets/table/transaction.ts'
+import { cardFraud } from '../view/card-fraud.ts'
+import { decodeState, encodeState } from './entity-state.ts'
+import { ServiceFold } from './service-fold.ts'
+import { naiveFeatures } from '../testing/naive-features.ts'
+import { RingOverflow } from './ring.ts'
+import { userAnomaly } from '../view/user-anomaly.ts'
+import type { AggregateFeature, AggregateView, FeatureService } from '../view/view.ts'
+
+const schema: DatasetSchema = {
+  id: { column: 'id', type: 'integer' },
+  time: { column: 'time', unit: 'ms' },
+  amount: { column: 'amount', minorUnits: 2 },
+  entities: [
+    { name: 'customer', column: 'customer', type: 'integer' },
+    { name: 'terminal', column: 'terminal', type: 'integer' },
+  ],
+  numeric: [],
+  categorical: [],
+}
+
+/** One event of a log, as a person would write it. `fraudOf` makes it a label row about an earlier event. */
+interface Event {
+  id: number
+  time: number
+  amount: number
+  customer: number
+  terminal: number
+  label: boolean
+}
+
+/** Seeded, so that a failure can be run again. */
+function random(seed: number): () => number {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let x = Math.imul(state ^ (state >>> 15), 1 | state)
+    x ^= x + Math.imul(x ^ (x >>> 7), 61 | x)
+    return ((x ^ (x >>> 14)) >>> 0) / 4294967296
+  }
+}
+
+/** A log with ties, frauds that become known later, and some events out of order by up to `disorder`. */
+function makeLog(seed: number, size: number, disorder: number): Event[] {
+  const next = random(seed)
+  const log: Event[] = []
+  let now = Date.UTC(2018, 3, 1)
+  for (let id = 0; id < size; id++) {
+    if (next() < 0.8) now += Math.floor((next() * next() * 8 * HOUR) / 1000) * 1000
+    const back = next() < 0.1 ? Math.floor((next() * disorder) / 1000) * 1000 : 0
+    const transaction = { id, time: now - back, amount: Math.floor(next() * 50_000), customer: Math.floor(next() * 4), terminal: Math.floor(next() * 3), label: false }
+    log.push(transaction)
+    const about = log[Math.floor(next() * log.length)]
+    if (next() < 0.2 && !about.label) log.push({ ...about, label: true })
+  }
+  return log
+}
+
+function toBatch(events: Event[]): EventBatch {
+  const batch = emptyBatch({ id: 'integer', entities: schema.entities, numeric: 0, categorical: 0 }, events.length)
+  events.forEach((event, row) => {
+    batch.kind[row] = event.label ? FRAUD_LABEL : 0
+    batch.ids[row] = event.id
+    batch.time[row] = event.time
+    batch.amount[row] = event.amount
+    batch.entities[0][row] = event.customer
+    batch.entities[1][row] = event.terminal
+  })
+  return batch
+}
+
+/** A customer's or terminal's events, to the quadratic loop. */
+function naive(view: AggregateView, log: Event[]): number[][] {
+  return [...naiveFeatures(view, log, (event) => (view.entity === 'customer' ? event.customer : event.terminal)).values()]
+}
+
+function service(view: AggregateView): FeatureService {
+  return { name: view.name, description: '', views: [view] }
+}
+
+function foldAll(fold: ServiceFold, log: Event[], batchSizes: () => number): { values: number[][]; late: boolean[] } {
+  const values: number[][] = []
+  const late: boolean[] = []
+  for (let from = 0; from < log.length; ) {
+    const size = Math.min(batchSizes(), log.length - from)
+    const matrix = fold.fold(toBatch(log.slice(from, from + size)))
+    for (let k = 0; k < matrix.rows; k++) {
+      values.push([...matrix.values.subarray(k * fold.names.length, (k + 1) * fold.names.length)])
+      late.push(matrix.late[k] === 1)
+    }
+    from += size
+  }
+  return { values, late }
+}
+
+const everyFunction = (window: { length: number; delay?: number } | { last: number }, suffix: string): AggregateFeature[] => [
+  { name: `count_${suffix}`, function: 'count', window },
+  { name: `sum_${suffix}`, function: 'sum_amount', window },
+  { name: `mean_${suffix}`, function: 'mean_amount', window },
+  { name: `share_${suffix}`, function: 'fraud_share', window },
+]
+
+const views: AggregateView[] = [true, false].flatMap((includesCurrent) =>
+  ['customer', 'terminal'].map((entity) => ({
+    kind: 'aggregate' as const,
+    name: `${entity}_${includesCurrent ? 'with' : 'without'}_current`,
+    entity,
+    includesCurrent,
+    features: [
+      ...everyFunction({ length: DAY }, '1d'),
+      ...everyFunction({ length: 7 * DAY }, '7d'),
+      ...everyFunction({ length: 2 * DAY, delay: DAY }, '2d_delayed'),
+      ...everyFunction({ last: 1 }, 'last1'),
+      ...everyFunction({ last: 5 }, 'last5'),
+      { name: 'since', function: 'seconds_since_previous' as const },
+    ],
+  })),
+)
+
+describe.each(views)('$name equals the quadratic loop bit for bit', (view) => {
+  test.each([1, 2, 3])('events in order of time, seed %i', (seed) => {
+    const log = makeLog(seed, 400, 0)
+    const next = random(seed + 100)
+    expect(foldAll(new ServiceFold(service(view), schema), log, () => 1 + Math.floor(next() * 40)).values).toEqual(naive(view, log))
+  })
+
+  test.each([4, 5, 6])('events out of order within the allowed lateness, seed %i', (seed) => {
+    const log = makeLog(seed, 400, 6 * HOUR)
+    const next = random(seed + 100)
+    const result = foldAll(new ServiceFold(service(view), schema, { lateness: 6 * HOUR }), log, () => 1 + Math.floor(next() * 40))
+    expect(result.values).toEqual(naive(view, log))
+    expect(result.late).not.toContain(true)
+  })
+
+  test('events later than allowed are flagged, and every other row stays exact', () => {
+    const log = makeLog(7, 600, 20 * DAY)
+    const fold = new ServiceFold(service(view), schema, { lateness: HOUR })
+    const { values, late } = foldAll(fold, log, () => 50)
+    const expected = naive(view, log)
+    const onTime = late.flatMap((isLate, k) => (isLate ? [] : [k]))
+    expect(late.filter(Boolean).length).toBeGreaterThan(5)
+    expect(fold.views[0].late).toBe(late.filter(Boolean).length)
+    // Windows by count reach back without a bound, so an event that came too late may be missing from a later one of them.
+    const byTime = view.features.flatMap((feature, f) => (feature.function !== 'seconds_since_previous' && 'length' in feature.window ? [f] : []))
+    expect(onTime.map((k) => byTime.map((f) => values[k][f]))).toEqual(onTime.map((k) => byTime.map((f) => expected[k][f])))
+  })
+
+  test('state written out and read back at any moment changes nothing', () => {
+    const log = makeLog(8, 300, 2 * HOUR)
+    const whole = foldAll(new ServiceFold(service(view), schema), log, () => 25).values
+    let fold = new ServiceFold(service(view), schema)
+    const pieces: number[][] = []
+    for (let from = 0; from < log.length; from += 25) {
+      pieces.push(...foldAll(fold, log.slice(from, from + 25), () => 25).values)
+      const before = fold.views[0]
+      fold = new ServiceFold(service(view), schema)
+      for (let slot = 0; slot < before.keys; slot++) {
+        const bytes = encodeState(before, slot)
+        const restored = fold.views[0].addKey(before.key(slot))
+        decodeState(fold.views[0], restored, bytes)
+        expect(encodeState(fold.views[0], restored)).toEqual(bytes)
+      }
+    }
+    expect(pieces).toEqual(whole)
+  })
+})
+
+test('windows are open at the start and closed at the end, and a tie sees only what stands before it', () => {
+  const t = Date.UTC(2018, 3, 10)
+  const base = { amount: 100, customer: 1, terminal: 1, label: false }
+  const log = [
+    { ...base, id: 0, time: t - DAY },
+    { ...base, id: 1, time: t - DAY + 1 },
+    { ...base, id: 2, time: t },
+    { ...base, id: 3, time: t },
+  ]
+  const fold = new ServiceFold(cardFraud, schema)
+  const { values } = foldAll(fold, log, () => 4)
+  const count = fold.names.indexOf('customer_id_nb_tx_1day_window')
+  expect(values.map((row) => row[count])).toEqual([1, 2, 2, 3])
+})
+
+test('a label counts only for rows that stand after it in the log', () => {
+  const t = Date.UTC(2018, 3, 10)
+  const base = { amount: 100, customer: 1, terminal: 9 }
+  const fraud = { ...base, id: 0, time: t, label: false }
+  const log = [fraud, { ...base, id: 1, time: t + 7 * DAY, label: false }, { ...fraud, label: true }, { ...base, id: 2, time: t + 7 * DAY, label: false }]
+  const fold = new ServiceFold(cardFraud, schema)
+  const risk = fold.names.indexOf('terminal_id_risk_1day_window')
+  expect(foldAll(fold, log, () => 1).values.map((row) => row[risk])).toEqual([0, 0, 1])
+})
+
+test('two transactions of one terminal in the same second: the label finds its own', () => {
+  const t = Date.UTC(2018, 3, 10)
+  const base = { amount: 100, customer: 1, terminal: 9, time: t, label: false }
+  const log = [{ ...base, id: 10 }, { ...base, id: 11 }, { ...base, id: 11, label: true }, { ...base, id: 11, label: true }, { ...base, id: 12, time: t + 7 * DAY }]
+  const fold = new ServiceFold(cardFraud, schema)
+  const risk = fold.names.indexOf('terminal_id_risk_1day_window')
+  expect(foldAll(fold, log, () => 5).values.at(-1)?.[risk]).toBe(0.5)
+  expect(fold.views[1].unmatchedLabels).toBe(0)
+})
+
+test('weekend, night and the last five amounts, by hand', () => {
+  const saturday = Date.UTC(2018, 3, 7, 6, 59, 59)
+  const base = { amount: 1_000, customer: 1, terminal: 1, label: false }
+  const times = [saturday, saturday + 1000, Date.UTC(2018, 3, 8, 23, 59, 59), Date.UTC(2018, 3, 9), Date.UTC(1969, 11, 27, 12)]
+  const fold = new ServiceFold(cardFraud, schema)
+  const { values } = foldAll(fold, times.map((time, id) => ({ ...base, id, time })), () => 5)
+  expect(values.map((row) => row.slice(1, 3))).toEqual([[1, 1], [1, 0], [1, 0], [0, 1], [1, 0]])
+
+  const amounts = [100, 200, 300, 400, 500, 600, 700]
+  const log = amounts.map((amount, id) => ({ ...base, amount, id, time: saturday + id * 60_000 }))
+  const anomaly = foldAll(new ServiceFold(userAnomaly, schema), log, () => 3).values
+  expect(anomaly[0]).toEqual([1, -1, 0])
+  expect(anomaly[6]).toEqual([7, 60, 4])
+})
+
+test('a ring that would overflow stops the fold and names the key; nothing is dropped', () => {
+  const base = { amount: 100, customer: 42, terminal: 1, label: false }
+  const log = Array.from({ length: 65 }, (_, id) => ({ ...base, id, time: Date.UTC(2018, 3, 1) + id * 1000 }))
+  const fold = new ServiceFold(cardFraud, schema, { maxEvents: 64 })
+  expect(() => fold.fold(toBatch(log))).toThrow(RingOverflow)
+  expect(() => new ServiceFold(cardFraud, schema, { maxEvents: 64 }).fold(toBatch(log))).toThrow(/customer 42 has more than 64 events/)
+})
+
+test('state of another view, or cut short, is refused with the way out', () => {
+  const fold = new ServiceFold(cardFraud, schema)
+  fold.fold(toBatch([{ id: 0, time: 0, amount: 1, customer: 1, terminal: 1, label: false }]))
+  const [customer, terminal] = fold.views
+  const bytes = encodeState(customer, 0)
+  const other = new ServiceFold(cardFraud, schema).views[0]
+  expect(() => decodeState(other, other.addKey(1), bytes.subarray(0, 20))).toThrow(/fd features backfill --online/)
+  expect(() => decodeState(other, other.addKey(2), encodeState(terminal, 0))).toThrow(/customer_spending/)
+})

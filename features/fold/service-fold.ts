@@ -1,0 +1,168 @@
+import type { DatasetSchema } from '../../datasets/table/dataset.ts'
+import { DAY, FRAUD_LABEL, HOUR, type DurationMs, type EventBatch } from '../../datasets/table/transaction.ts'
+import { categoryCode } from './category.ts'
+import { featureNames, type FeatureService, type FeatureView, type RequestFeature } from '../view/view.ts'
+import { ViewFold } from './view-fold.ts'
+
+/** Features of the transactions of one batch, row-major `rows × names.length`, in log order. Reused by the next call. */
+export interface FeatureMatrix {
+  rows: number
+  values: Float64Array
+  /** 1 where the transaction came later than the allowed lateness. */
+  late: Uint8Array
+}
+
+/** Keys of a view that a batch brings for the first time. */
+export interface FreshKeys {
+  view: ViewFold
+  keys: (number | string)[]
+}
+
+export interface ServiceFoldOptions {
+  lateness?: DurationMs
+  maxEvents?: number
+  /** Views of the service to fold, when not all: a stage of a chain folds its own. */
+  views?: readonly FeatureView[]
+  /** A fold of these views to go on from; state is shared with it. */
+  from?: ServiceFold
+}
+
+/** A view that is folded: the first of its columns, its place in `schema.entities`, the slots of a batch's keys. */
+interface Folded {
+  fold: ViewFold
+  column: number
+  entity: number
+  slots: Uint32Array
+}
+
+/**
+ * All features of a service over one stream of events: request features from the row, aggregates from their views' folds.
+ * Not reentrant: one batch at a time.
+ */
+export class ServiceFold {
+  readonly service: FeatureService
+  readonly names: string[]
+  readonly views: ViewFold[] = []
+  readonly #requests: { feature: RequestFeature; column: number }[] = []
+  readonly #folded: Folded[] = []
+  readonly #schema: DatasetSchema
+  readonly #scale: number
+  #prepared: EventBatch | undefined
+  readonly #matrix: FeatureMatrix = { rows: 0, values: new Float64Array(0), late: new Uint8Array(0) }
+
+  constructor(service: FeatureService, schema: DatasetSchema, { views = service.views, from, ...settings }: ServiceFoldOptions = {}) {
+    this.service = service
+    this.names = featureNames(service)
+    this.#schema = schema
+    this.#scale = 10 ** schema.amount.minorUnits
+    let column = 0
+    for (const view of service.views) {
+      if (!views.includes(view)) {
+        column += view.features.length
+      } else if (view.kind === 'request') {
+        for (const feature of view.features) this.#requests.push({ feature, column: column++ })
+      } else {
+        const fold = from?.views.find((known) => known.view === view) ?? new ViewFold(view, { ...settings, scale: this.#scale })
+        this.views.push(fold)
+        this.#folded.push({ fold, column, entity: schema.entities.findIndex(({ name }) => name === view.entity), slots: new Uint32Array(0) })
+        column += view.features.length
+      }
+    }
+  }
+
+  /** Columns that this fold computes, in order. */
+  get columns(): number[] {
+    const own = this.#folded.flatMap(({ fold, column }) => fold.view.features.map((_, f) => column + f))
+    return [...this.#requests.map(({ column }) => column), ...own].sort((a, b) => a - b)
+  }
+
+  /** Finds the keys of a batch and returns those seen for the first time: their stored state, if any, is restored before `fold`. */
+  prepare(batch: EventBatch): FreshKeys[] {
+    this.#prepared = batch
+    return this.#folded.flatMap((folded) => {
+      if (folded.slots.length < batch.size) folded.slots = new Uint32Array(batch.size)
+      const keys = folded.fold.resolve(batch, folded.entity, folded.slots)
+      return keys.length > 0 ? [{ view: folded.fold, keys }] : []
+    })
+  }
+
+  /**
+   * Folds a batch; one that was not prepared starts its new keys empty. Columns of views that are not folded here are those
+   * of `earlier`, what the stages before found for the same rows; without it they are 0.
+   */
+  fold(batch: EventBatch, earlier?: FeatureMatrix): FeatureMatrix {
+    if (this.#prepared !== batch) this.prepare(batch)
+    this.#prepared = undefined
+    const matrix = this.#room(batch.size)
+    const width = this.names.length
+    matrix.rows = transactionsOf(batch)
+    if (earlier !== undefined) {
+      matrix.values.set(earlier.values.subarray(0, matrix.rows * width))
+      matrix.late.set(earlier.late.subarray(0, matrix.rows))
+    }
+    for (const { feature, column } of this.#requests) this.#request(feature, batch, matrix.values, width, column)
+    for (const { fold, column, slots } of this.#folded) fold.fold(batch, slots, matrix.values, width, column, matrix.late)
+    return matrix
+  }
+
+  /** Keys changed since a checkpoint took them. */
+  get changedKeys(): number {
+    return this.views.reduce((sum, view) => sum + view.changedKeys, 0)
+  }
+
+  #room(size: number): FeatureMatrix {
+    if (this.#matrix.late.length < size) {
+      this.#matrix.values = new Float64Array(size * this.names.length)
+      this.#matrix.late = new Uint8Array(size)
+    }
+    this.#matrix.late.fill(0)
+    return this.#matrix
+  }
+
+  #request(feature: RequestFeature, batch: EventBatch, out: Float64Array, width: number, column: number): void {
+    const value = requestValue(feature, batch, this.#schema, this.#scale)
+    let at = column
+    for (let row = 0; row < batch.size; row++) {
+      if (batch.kind[row] === FRAUD_LABEL) continue
+      out[at] = value(row)
+      at += width
+    }
+  }
+}
+
+/** 1970-01-01 was a Thursday: two days before the first Saturday. */
+const FIRST_SATURDAY = 2 * DAY
+const LAST_NIGHT_HOUR = 6
+
+function requestValue(feature: RequestFeature, batch: EventBatch, schema: DatasetSchema, scale: number): (row: number) => number {
+  const { time, amount } = batch
+  switch (feature.from) {
+    case 'amount':
+      return (row) => amount[row] / scale
+    case 'weekend':
+      return (row) => (modulo(time[row] - FIRST_SATURDAY, 7 * DAY) < 2 * DAY ? 1 : 0)
+    case 'night':
+      return (row) => (modulo(time[row], DAY) < (LAST_NIGHT_HOUR + 1) * HOUR ? 1 : 0)
+    case 'numeric': {
+      const values = batch.numeric[schema.numeric.indexOf(feature.column)]
+      // A text format may write −0 as 0; adding 0 makes them one number here, for both drivers.
+      return (row) => values[row] + 0
+    }
+    case 'categorical': {
+      const values = batch.categorical[schema.categorical.indexOf(feature.column)]
+      return (row) => categoryCode(values[row])
+    }
+  }
+}
+
+/** Remainder that is never negative: times before 1970 have weekdays too. */
+function modulo(value: number, length: number): number {
+  const remainder = value % length
+  return remainder < 0 ? remainder + length : remainder
+}
+
+function transactionsOf(batch: EventBatch): number {
+  let labels = 0
+  for (let row = 0; row < batch.size; row++) labels += batch.kind[row]
+  return batch.size - labels
+}

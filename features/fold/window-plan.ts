@@ -1,0 +1,76 @@
+import type { DurationMs } from '../../datasets/table/transaction.ts'
+import type { RingColumns } from './ring.ts'
+import type { AggregateView, Aggregation, Window } from '../view/view.ts'
+
+/** Functions as small integers, so that the hot loop switches on a number. */
+export const COUNT = 0
+export const MEAN_AMOUNT = 1
+export const SUM_AMOUNT = 2
+export const FRAUD_SHARE = 3
+export const SECONDS_SINCE_PREVIOUS = 4
+
+const CODES: Record<Aggregation['function'], number> = {
+  count: COUNT,
+  mean_amount: MEAN_AMOUNT,
+  sum_amount: SUM_AMOUNT,
+  fraud_share: FRAUD_SHARE,
+  seconds_since_previous: SECONDS_SINCE_PREVIOUS,
+}
+
+/**
+ * A view as columns: its distinct windows, and per feature its function and the window it reads.
+ * A window by time has `lasts` Infinity, a window by count has `lengths` Infinity and no delay, so that one loop serves both.
+ */
+export interface WindowPlan {
+  delays: Float64Array
+  lengths: Float64Array
+  lasts: Float64Array
+  functions: Uint8Array
+  windowOf: Uint8Array
+  /** Reach of the longest window by time, delay included. */
+  span: DurationMs
+  /** Events the longest window by count needs, whatever their age. */
+  mostLast: number
+  /** What the functions read of an event. */
+  columns: RingColumns
+}
+
+export function planView(view: AggregateView): WindowPlan {
+  const windows: Window[] = []
+  const indexOf = (window: Window): number => {
+    const known = windows.findIndex((other) => JSON.stringify(other) === JSON.stringify(window))
+    return known >= 0 ? known : windows.push(window) - 1
+  }
+  const windowOf = Uint8Array.from(view.features, (feature) => (feature.function === 'seconds_since_previous' ? 0 : indexOf(feature.window)))
+  const functions = Uint8Array.from(view.features, (feature) => CODES[feature.function])
+  const byTime = windows.filter((window) => 'length' in window)
+  return {
+    delays: Float64Array.from(windows, (window) => ('length' in window ? (window.delay ?? 0) : 0)),
+    lengths: Float64Array.from(windows, (window) => ('length' in window ? window.length : Infinity)),
+    lasts: Float64Array.from(windows, (window) => ('last' in window ? window.last : Infinity)),
+    functions,
+    windowOf,
+    span: Math.max(0, ...byTime.map((window) => window.length + (window.delay ?? 0))),
+    mostLast: Math.max(functions.includes(SECONDS_SINCE_PREVIOUS) ? 1 : 0, ...windows.map((window) => ('last' in window ? window.last : 0))),
+    columns: { amount: functions.includes(MEAN_AMOUNT) || functions.includes(SUM_AMOUNT), label: functions.includes(FRAUD_SHARE) },
+  }
+}
+
+/**
+ * A feature's value from its window's totals. The only place where sums of minor units become a float: whatever folded
+ * them, the same totals give the same bits.
+ */
+export function evaluate(code: number, count: number, sum: number, frauds: number, sincePrevious: number, scale: number): number {
+  switch (code) {
+    case COUNT:
+      return count
+    case MEAN_AMOUNT:
+      return count === 0 ? 0 : sum / count / scale
+    case SUM_AMOUNT:
+      return sum / scale
+    case FRAUD_SHARE:
+      return count === 0 ? 0 : frauds / count
+    default:
+      return sincePrevious
+  }
+}

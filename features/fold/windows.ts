@@ -1,0 +1,164 @@
+import type { EpochMs } from '../../datasets/table/transaction.ts'
+import type { EventRings } from './ring.ts'
+import { evaluate, type WindowPlan } from './window-plan.ts'
+
+/**
+ * The windows of a view over the rings of its keys.
+ *
+ * Per key (slot) and window it keeps two sequence numbers and the sums between them: events below `enter` have come into
+ * the window, those below `leave` have left it again. Moving the window to a later time adds each event once and takes
+ * it out once: O(1) amortised per event. Amounts are whole minor units, so a sum is exact and holds no trace of the way
+ * it was reached.
+ */
+export class Windows {
+  readonly #plan: WindowPlan
+  readonly #rings: EventRings
+  readonly #scale: number
+  #enter: Uint32Array
+  #leave: Uint32Array
+  #sum: Float64Array
+  #frauds: Uint32Array
+
+  constructor(plan: WindowPlan, rings: EventRings, scale: number) {
+    this.#plan = plan
+    this.#rings = rings
+    this.#scale = scale
+    const width = plan.delays.length * 64
+    this.#enter = new Uint32Array(width)
+    this.#leave = new Uint32Array(width)
+    this.#sum = new Float64Array(width)
+    this.#frauds = new Uint32Array(width)
+  }
+
+  /** Number of distinct windows. */
+  get count(): number {
+    return this.#plan.delays.length
+  }
+
+  /** Makes room for `slots` keys. */
+  widen(slots: number): void {
+    const width = slots * this.#plan.delays.length
+    const [enter, leave, sum, frauds] = [this.#enter, this.#leave, this.#sum, this.#frauds]
+    this.#enter = new Uint32Array(width)
+    this.#leave = new Uint32Array(width)
+    this.#sum = new Float64Array(width)
+    this.#frauds = new Uint32Array(width)
+    this.#enter.set(enter)
+    this.#leave.set(leave)
+    this.#sum.set(sum)
+    this.#frauds.set(frauds)
+  }
+
+  /** Brings every window of a slot to event time t, which must not go back. */
+  advance(slot: number, t: EpochMs): void {
+    const { delays, lengths, lasts } = this.#plan
+    const { time, amount, fraud, columns } = this.#rings
+    const base = this.#rings.base[slot]
+    const mask = this.#rings.mask[slot]
+    const next = this.#rings.next[slot]
+    for (let w = 0, i = slot * delays.length; w < delays.length; w++, i++) {
+      const end = t - delays[w]
+      const start = end - lengths[w]
+      let enter = this.#enter[i]
+      let leave = this.#leave[i]
+      let sum = this.#sum[i]
+      let frauds = this.#frauds[i]
+      for (; enter < next; enter++) {
+        const p = base + (enter & mask)
+        if (time[p] > end) break
+        if (columns.amount) sum += amount[p]
+        if (columns.label) frauds += fraud[p]
+      }
+      for (; leave < enter; leave++) {
+        const p = base + (leave & mask)
+        if (time[p] > start && enter - leave <= lasts[w]) break
+        if (columns.amount) sum -= amount[p]
+        if (columns.label) frauds -= fraud[p]
+      }
+      this.#enter[i] = enter
+      this.#leave[i] = leave
+      this.#sum[i] = sum
+      this.#frauds[i] = frauds
+    }
+  }
+
+  /** Writes the features of a slot, as its windows stand, to `out[at …]`. */
+  emit(slot: number, sincePrevious: number, out: Float64Array, at: number): void {
+    const { functions, windowOf } = this.#plan
+    const first = slot * this.#plan.delays.length
+    for (let f = 0; f < functions.length; f++) {
+      const i = first + windowOf[f]
+      out[at + f] = evaluate(functions[f], this.#enter[i] - this.#leave[i], this.#sum[i], this.#frauds[i], sincePrevious, this.#scale)
+    }
+  }
+
+  /**
+   * Writes the features at event time t, summed afresh, to `out[at …]`: for events out of order and for lookups.
+   * Events below sequence `end` are visible; `sincePrevious` as in `emit`.
+   */
+  scan(slot: number, t: EpochMs, end: number, sincePrevious: number, out: Float64Array, at: number): void {
+    const { delays, lengths, lasts, functions, windowOf } = this.#plan
+    for (let f = 0; f < functions.length; f++) {
+      const w = windowOf[f]
+      const to = Math.min(end, this.#rings.after(slot, t - delays[w]))
+      const from = Math.max(this.#rings.after(slot, t - delays[w] - lengths[w]), to - lasts[w])
+      const { count, sum, frauds } = this.#between(slot, from, to)
+      out[at + f] = evaluate(functions[f], count, sum, frauds, sincePrevious, this.#scale)
+    }
+  }
+
+  /** Tells the windows that an event was put in at sequence `place`: bounds beyond it shift, a window it stands in counts it. */
+  inserted(slot: number, place: number, amount: number): void {
+    const windows = this.#plan.delays.length
+    for (let i = slot * windows; i < (slot + 1) * windows; i++) {
+      if (place >= this.#enter[i]) continue
+      this.#enter[i]++
+      if (place < this.#leave[i]) this.#leave[i]++
+      else this.#sum[i] += amount
+    }
+  }
+
+  /** Tells the windows that the event `sequence` became known as fraud. */
+  becameFraud(slot: number, sequence: number): void {
+    const windows = this.#plan.delays.length
+    for (let i = slot * windows; i < (slot + 1) * windows; i++) {
+      if (sequence >= this.#leave[i] && sequence < this.#enter[i]) this.#frauds[i]++
+    }
+  }
+
+  /** How far each window of a slot has come, counted from the oldest event in the ring: enter, leave, enter, leave … */
+  progress(slot: number): Uint32Array {
+    const windows = this.#plan.delays.length
+    const first = this.#rings.first[slot]
+    const progress = new Uint32Array(windows * 2)
+    for (let w = 0, i = slot * windows; w < windows; w++, i++) {
+      progress[w * 2] = this.#enter[i] - first
+      progress[w * 2 + 1] = this.#leave[i] - first
+    }
+    return progress
+  }
+
+  /** The inverse of `progress`, for a ring that was refilled from sequence 0. Sums are whole, so adding them up again is exact. */
+  resume(slot: number, progress: Uint32Array): void {
+    const windows = this.#plan.delays.length
+    for (let w = 0, i = slot * windows; w < windows; w++, i++) {
+      this.#enter[i] = progress[w * 2]
+      this.#leave[i] = progress[w * 2 + 1]
+      const { sum, frauds } = this.#between(slot, this.#leave[i], this.#enter[i])
+      this.#sum[i] = sum
+      this.#frauds[i] = frauds
+    }
+  }
+
+  #between(slot: number, from: number, to: number): { count: number; sum: number; frauds: number } {
+    const { amount, fraud, columns } = this.#rings
+    let sum = 0
+    let frauds = 0
+    for (let s = from; s < to; s++) {
+      const p = this.#rings.position(slot, s)
+      if (columns.amount) sum += amount[p]
+      if (columns.label) frauds += fraud[p]
+    }
+    return { count: Math.max(0, to - from), sum, frauds }
+  }
+}

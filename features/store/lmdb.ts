@@ -1,0 +1,147 @@
+import { randomUUID } from 'node:crypto'
+import { openEnvironment, type Bytes, type Environment } from '../../configs/connections/lmdb.ts'
+import { UserError } from '../../configs/user-error.ts'
+import { replacedState, takenState, type Base, type Checkpoint, type EntityState, type GroupPartition, type GroupState, type OnlineStore, type OwnedState } from './online-store.ts'
+import { fromRecord, toRecord } from './record.ts'
+
+/** Keys in one transaction of `publish`: large enough to amortise the commit, small enough to let others write in between. */
+const PUBLISH_BATCH = 5_000
+
+/**
+ * The embedded driver: one LMDB environment with two databases, `states` (scope, view, key → blob) and `records`
+ * (newest base by service, checkpoint by scope, as JSON; owner by scope). A checkpoint and its states are one transaction,
+ * which begins by asking whether the writer still owns them.
+ */
+export function openLmdbOnlineStore(folder: string): OnlineStore {
+  const environment = openEnvironment(folder)
+  const states = environment.database('states')
+  const records = environment.database('records')
+  const parts: Parts = { environment, states, records }
+  const newest = (service: string): Base | undefined => readRecord<Base>(parts, `base/${service}`)
+  const newestOr = (service: string): Base => newest(service) ?? emptyBase(service)
+  return {
+    base: async (service) => newest(service),
+    publish: async (draft, entities) => {
+      const base = { ...draft, version: (newest(draft.service)?.version ?? 0) + 1 }
+      for (const batch of batches(entities, PUBLISH_BATCH)) {
+        environment.write(() => putStates(states, baseScope(base), batch))
+      }
+      environment.write(() => records.putSync(text(`base/${base.service}`), text(toRecord(base))))
+      expire(parts, base)
+      return base
+    },
+    group: async (service, place) => openState(parts, newestOr(service), place),
+    take: async (service, place) => takeState(parts, newestOr(service), place),
+    [Symbol.asyncDispose]: () => environment.close(),
+  }
+}
+
+interface Parts {
+  environment: Environment
+  states: Bytes
+  records: Bytes
+}
+
+function openState(parts: Parts, base: Base, place: GroupPartition): GroupState {
+  const { environment, states } = parts
+  const scope = groupScope(base, place)
+  return {
+    base,
+    checkpoint: readRecord<Checkpoint>(parts, checkpointRecord(scope)),
+    read: async (view, keys) =>
+      environment.read(() => keys.map((key) => states.getBinary(stateKey(scope, view, key)) ?? states.getBinary(stateKey(baseScope(base), view, key)))),
+  }
+}
+
+function takeState(parts: Parts, base: Base, place: GroupPartition): OwnedState {
+  const { environment, states, records } = parts
+  const scope = groupScope(base, place)
+  const owner = text(randomUUID())
+  // First the name, then the look: what is read afterwards, nobody else changes.
+  environment.write(() => records.putSync(text(ownerRecord(scope)), owner))
+  const state = openState(parts, base, place)
+  const ownerNow = (): Buffer => {
+    const now = records.getBinary(text(ownerRecord(scope)))
+    // It goes with the base.
+    if (now === undefined) throw replacedState(place)
+    return now
+  }
+  return {
+    ...state,
+    read: async (view, keys) => {
+      const found = await state.read(view, keys)
+      environment.read(ownerNow)
+      return found
+    },
+    write: async (changed, checkpoint) =>
+      environment.write(() => {
+        if (!ownerNow().equals(owner)) throw takenState(place)
+        putStates(states, scope, changed)
+        records.putSync(text(checkpointRecord(scope)), text(toRecord(checkpoint)))
+      }),
+    [Symbol.dispose]: () => {},
+  }
+}
+
+function emptyBase(service: string): Base {
+  return { service, serviceDigest: '', version: 0, watermark: -Infinity, minorUnits: 0 }
+}
+
+/** Removes bases before the previous one, with what groups wrote on them; the previous may still be read by a running scorer. */
+function expire({ environment, states, records }: Parts, base: Base): void {
+  for (let version = Math.max(0, base.version - 3); version <= base.version - 2; version++) {
+    const old = { ...base, version }
+    environment.write(() => {
+      removeUnder(states, `${baseScope(old)}\0`)
+      removeUnder(states, groupsOf(old))
+      removeUnder(records, checkpointRecord(groupsOf(old)))
+      removeUnder(records, ownerRecord(groupsOf(old)))
+    })
+  }
+}
+
+function removeUnder(database: Bytes, prefix: string): void {
+  const start = text(prefix)
+  const end = Buffer.concat([start, Buffer.from([0xff])])
+  const keys = Array.from(database.getKeys({ start, end }))
+  for (const key of keys) database.removeSync(key)
+}
+
+function putStates(states: Bytes, scope: string, entities: Iterable<EntityState>): void {
+  for (const { view, key, bytes } of entities) states.putSync(stateKey(scope, view, key), Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
+}
+
+const baseScope = (base: Base): string => `base/${base.service}/${base.version}`
+const groupsOf = (base: Base): string => `group/${base.service}/${base.version}/`
+const groupScope = (base: Base, { group, topic, partition }: GroupPartition): string => `${groupsOf(base)}${group}\0${topic}\0${partition}`
+const checkpointRecord = (scope: string): string => `checkpoint/${scope}`
+const ownerRecord = (scope: string): string => `owner/${scope}`
+
+/** The key's type is part of it: 42 and "42" are different entities. */
+function stateKey(scope: string, view: string, key: number | string): Buffer {
+  return text(`${scope}\0${view}\0${typeof key === 'number' ? 'n' : 's'}${key}`)
+}
+
+const text = (value: string): Buffer => Buffer.from(value, 'utf8')
+
+function readRecord<T extends Base | Checkpoint>({ environment, records }: Parts, key: string): T | undefined {
+  const bytes = environment.read(() => records.getBinary(text(key)))
+  if (bytes === undefined) return undefined
+  try {
+    return fromRecord<T>(new TextDecoder().decode(bytes), `Record "${key}" in ${environment.file}`)
+  } catch (error) {
+    if (error instanceof UserError) throw error
+    throw new UserError(`${environment.file} is damaged: record "${key}" is not JSON. Move ${environment.folder} away and run: fd features backfill --online`, { cause: error })
+  }
+}
+
+function* batches<T>(items: Iterable<T>, size: number): Generator<T[]> {
+  let batch: T[] = []
+  for (const item of items) {
+    batch.push(item)
+    if (batch.length < size) continue
+    yield batch
+    batch = []
+  }
+  if (batch.length > 0) yield batch
+}

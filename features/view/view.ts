@@ -1,0 +1,115 @@
+import { createHash } from 'node:crypto'
+import { UserError } from '../../configs/user-error.ts'
+import type { DatasetSchema } from '../../datasets/table/dataset.ts'
+import type { DurationMs } from '../../datasets/table/transaction.ts'
+
+/**
+ * Which of an entity's events an aggregation reads, seen from a transaction at event time t.
+ *
+ * By time: events in (t − length − delay, t − delay], start open, end closed. By count: the last `last` events.
+ * In both, only events that stand earlier in the log, and the transaction itself where the view includes it.
+ */
+export type Window = { length: DurationMs; delay?: DurationMs } | { last: number }
+
+/** What is computed over a window, or, for `seconds_since_previous`, between two events. */
+export type Aggregation =
+  /** Number of events. */
+  | { function: 'count'; window: Window }
+  /** Mean amount in major units: (sum of minor units / count) / 10^minorUnits; 0 over an empty window. */
+  | { function: 'mean_amount'; window: Window }
+  /** Sum of amounts in major units. */
+  | { function: 'sum_amount'; window: Window }
+  /** Events known to be fraud / events; 0 over an empty window. A label counts from when its row stands in the log. */
+  | { function: 'fraud_share'; window: Window }
+  /** Seconds since the entity's previous event, −1 when there is none. */
+  | { function: 'seconds_since_previous' }
+
+export type AggregateFeature = { name: string } & Aggregation
+
+/** A feature of the transaction alone. */
+export type RequestFeature = { name: string } & (
+  | { from: 'amount' }
+  /** 1 on Saturday and Sunday (UTC), else 0. */
+  | { from: 'weekend' }
+  /** 1 from 00:00:00 to 06:59:59 (UTC), else 0: the Handbook's night. */
+  | { from: 'night' }
+  /** A numeric attribute of the dataset, by column. NaN when missing. */
+  | { from: 'numeric'; column: string }
+  /** A categorical attribute as its category code (`category.ts`). */
+  | { from: 'categorical'; column: string }
+)
+
+/** Aggregations over the events of one entity. */
+export interface AggregateView {
+  kind: 'aggregate'
+  name: string
+  /** Entity of the dataset (`customer`). */
+  entity: string
+  /** Whether the transaction sees itself in its windows. */
+  includesCurrent: boolean
+  features: AggregateFeature[]
+}
+
+/** Features that need no history. */
+export interface RequestView {
+  kind: 'request'
+  name: string
+  features: RequestFeature[]
+}
+
+export type FeatureView = AggregateView | RequestView
+
+/** What one model reads: the features of its views, in this order. */
+export interface FeatureService {
+  name: string
+  description: string
+  views: FeatureView[]
+}
+
+/** Names of the service's features, in the order of the model's input columns. */
+export function featureNames(service: FeatureService): string[] {
+  return service.views.flatMap((view) => view.features.map((feature) => feature.name))
+}
+
+/** Indices, in the order of `featureNames`, of the features that are category codes. */
+export function categoricalFeatures(service: FeatureService): number[] {
+  const coded = service.views.flatMap((view) =>
+    view.kind === 'request' ? view.features.map((feature) => feature.from === 'categorical') : view.features.map(() => false),
+  )
+  return coded.flatMap((isCode, index) => (isCode ? [index] : []))
+}
+
+/** How far back before a transaction the service's windows by time begin, the delay included; 0 when it has none. */
+export function longestReach(service: FeatureService): DurationMs {
+  const windows = service.views.flatMap((view) => (view.kind === 'aggregate' ? view.features : [])).flatMap((feature) => ('window' in feature ? [feature.window] : []))
+  return Math.max(0, ...windows.map((window) => ('length' in window ? window.length + (window.delay ?? 0) : 0)))
+}
+
+/** sha256 of the service's definition, hex: two services with one digest compute the same values. */
+export function serviceDigest(service: FeatureService): string {
+  return createHash('sha256').update(JSON.stringify(service.views)).digest('hex')
+}
+
+/**
+ * Checks that a dataset has what a service reads.
+ *
+ * @throws UserError that names the missing entity, column or label.
+ */
+export function checkService(service: FeatureService, schema: DatasetSchema, dataset: string): void {
+  const missing: string[] = []
+  for (const view of service.views) {
+    if (view.kind === 'aggregate') {
+      if (!schema.entities.some((entity) => entity.name === view.entity)) missing.push(`entity "${view.entity}"`)
+    } else {
+      for (const feature of view.features) {
+        if (feature.from === 'numeric' && !schema.numeric.includes(feature.column)) missing.push(`numeric column "${feature.column}"`)
+        if (feature.from === 'categorical' && !schema.categorical.includes(feature.column)) missing.push(`categorical column "${feature.column}"`)
+      }
+    }
+  }
+  if (missing.length > 0) {
+    throw new UserError(
+      `Feature service "${service.name}" does not fit dataset "${dataset}": it has no ${[...new Set(missing)].slice(0, 5).join(', ')}. See: fd features describe ${service.name}`,
+    )
+  }
+}

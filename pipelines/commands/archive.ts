@@ -1,0 +1,48 @@
+import { Command } from 'commander'
+import { action, example, positiveWholeNumber, stopSignal, wallClock, wholeNumber, type Context } from '../console/command.ts'
+import { count } from '../console/output.ts'
+import { readyInput } from '../console/input-topic.ts'
+import { openLake, openLog } from '../console/parts.ts'
+
+interface ArchiveCommandOptions {
+  topic: string
+  records: number
+  every: number
+  untilIdle?: boolean
+}
+
+export function archiveCommand(): Command {
+  return example(
+    new Command('archive')
+      .description('copy a topic into the lake as Parquet, partition and offset kept, every record once')
+      .option('--topic <topic>', 'topic to copy', 'transactions')
+      .option('--records <n>', 'most records in a file', positiveWholeNumber, 100_000)
+      .option('--every <seconds>', 'longest time a record waits for its file', wholeNumber, 60)
+      .option('--until-idle', 'end when the whole topic is in the lake'),
+    'fd archive --until-idle',
+  ).action(action(run))
+}
+
+async function run(context: Context, options: ArchiveCommandOptions): Promise<void> {
+  const { config, output } = context
+  const { archive } = await import('../../serving/archive.ts')
+  await using log = await openLog(context)
+  await using lake = await openLake(context)
+  if (options.topic === 'transactions') await readyInput(log, config)
+  else await log.topic(options.topic)
+  const progress = output.progress('archived')
+  let records = 0
+  await archive({ log, lake }, {
+    topic: options.topic,
+    group: 'archive',
+    maxRecords: options.records,
+    everyMs: options.every * 1000,
+    endWhenIdle: () => options.untilIdle ?? false,
+    signal: stopSignal(),
+    now: wallClock,
+    onWritten: (written) => progress.update((records += written)),
+  })
+  progress.end()
+  const files = await lake.list(options.topic)
+  output.result({ topic: options.topic, records, files: files.length, lake: config.lake }, () => `${count(records)} records of "${options.topic}" archived; ${count(files.length)} files under ${config.lake}.`)
+}

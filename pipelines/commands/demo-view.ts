@@ -1,0 +1,36 @@
+import { count, figure } from '../console/output.ts'
+import type { ScoreTotals } from './score.ts'
+
+export interface LiveView {
+  update(totals: ScoreTotals): void
+  end(): void
+}
+
+const REDRAW_MS = 100
+const HISTORY = 40
+const BARS = '▁▂▃▄▅▆▇█'
+
+/** A line that redraws itself while the stream is scored: how many, how fast, how late, and the pace of the last seconds. */
+export function openLiveView(quiet: boolean): LiveView {
+  const terminal = process.stderr.isTTY === true && !quiet
+  const rates: number[] = []
+  let drawn = performance.now()
+  let before = 0
+  return {
+    update: (totals) => {
+      const now = performance.now()
+      if (!terminal || now - drawn < REDRAW_MS) return
+      rates.push(Math.max(0, ((totals.scored - before) / (now - drawn)) * 1000))
+      if (rates.length > HISTORY) rates.shift()
+      before = totals.scored
+      drawn = now
+      process.stderr.write(`\r\x1b[K     ${count(totals.scored)} scored  ${count(totals.alerts)} alerts  p50 ${figure(totals.p50Ms)} ms  p99 ${figure(totals.p99Ms)} ms  ${sparkline(rates)} ${count(Math.round(rates.at(-1) ?? 0))}/s`)
+    },
+    end: () => void (terminal && process.stderr.write('\n')),
+  }
+}
+
+function sparkline(values: number[]): string {
+  const top = Math.max(1, ...values)
+  return values.map((value) => BARS[Math.min(BARS.length - 1, Math.floor((value / top) * BARS.length))]).join('')
+}

@@ -1,0 +1,177 @@
+import { userInfo } from 'node:os'
+import { Command } from 'commander'
+import { UserError } from '../../configs/user-error.ts'
+import type { HistoryEvent } from '../../registry/promotion/history.ts'
+import type { Verdict } from '../../registry/promotion/promotion.ts'
+import type { Registry } from '../../registry/registry.ts'
+import { action, example, share, wholeNumber, type Context } from '../console/command.ts'
+import { judgeAgain } from '../jobs/judge.ts'
+import { figure, instant, pairs, table } from '../console/output.ts'
+
+export function modelsCommand(): Command {
+  const models = new Command('models').description('registered models, their versions, and who decides')
+  models.addCommand(example(new Command('list').description('models, versions and aliases'), 'fd models list').action(action(list)))
+  models.addCommand(
+    example(
+      new Command('describe').description('a version: what it was trained on, how good it is').argument('<name[@alias|/version]>'),
+      'fd models describe card-fraud@champion',
+      'fd models describe card-fraud/3',
+    ).action(action(describe)),
+  )
+  models.addCommand(
+    example(
+      new Command('promote')
+        .description('ask the gates and, when they pass, move the alias; exit 1 when one refuses')
+        .argument('<name>')
+        .argument('<version>', 'version', wholeNumber)
+        .option('--alias <alias>', 'alias to move', 'champion')
+        .option('--margin <ap>', 'average precision the version must be ahead of the holder by', share, 0.002)
+        .option('--force', 'move it although a gate refuses; takes --reason')
+        .option('--reason <text>', 'why; kept in the history'),
+      'fd models promote card-fraud 3',
+    ).action(action(promoteCommand)),
+  )
+  models.addCommand(
+    example(
+      new Command('rollback').description('give the alias back to the version that held it before').argument('<name>').option('--alias <alias>', 'alias', 'champion').option('--reason <text>', 'why'),
+      'fd models rollback card-fraud --reason "alerts doubled"',
+    ).action(action(rollbackCommand)),
+  )
+  models.addCommand(
+    example(new Command('history').description('who moved what, when and why').argument('<name>'), 'fd models history card-fraud').action(action(historyCommand)),
+  )
+  return models
+}
+
+async function open({ config }: Context): Promise<Registry> {
+  const { openRegistry } = await import('../../registry/open.ts')
+  return openRegistry(config.registry, { now: Date.now, credentials: config.mlflow })
+}
+
+async function list(context: Context): Promise<void> {
+  await using registry = await open(context)
+  const models = await registry.searchRegisteredModels()
+  const versions = (await Promise.all(models.map(({ name }) => registry.searchModelVersions({ name })))).flat()
+  const rows = versions.map((version) => [
+    version.name, version.version, version.aliases.join(', '), version.tags['fd.dataset.name'] ?? '', metric(version.tags, 'average_precision'), instant(version.creationTime),
+  ])
+  context.output.result(versions, () =>
+    versions.length === 0 ? 'No models yet. Run: fd train --dataset simulated --register card-fraud' : table(['model', 'version', 'aliases', 'dataset', 'average precision', 'registered'], rows),
+  )
+}
+
+function metric(tags: Record<string, string>, name: string): string {
+  const value = tags[`fd.metric.${name}`]
+  return value === undefined ? '' : figure(Number(value))
+}
+
+/** `name`, `name@alias` or `name/version`; a name alone is its champion, or else its newest version. */
+async function findVersion(registry: Registry, reference: string): Promise<{ name: string; version: number }> {
+  const [, name, alias, number] = /^([^@/]+)(?:@(.+)|\/(\d+))?$/.exec(reference) ?? []
+  if (name === undefined) throw new UserError(`"${reference}" is not NAME, NAME@ALIAS or NAME/VERSION. For example: fd models describe card-fraud@champion`)
+  if (number !== undefined) return { name, version: Number(number) }
+  if (alias !== undefined) return { name, version: (await registry.getModelVersionByAlias(name, alias)).version }
+  const model = await registry.getRegisteredModel(name)
+  const version = model.aliases['champion'] ?? model.latestVersion
+  if (version === undefined) throw new UserError(`"${name}" has no versions. Run: fd train --dataset NAME --register ${name}`)
+  return { name, version }
+}
+
+async function describe(context: Context, _: object, reference: string): Promise<void> {
+  await using registry = await open(context)
+  const { readModelCard } = await import('../../registry/model-card.ts')
+  const { name, version: number } = await findVersion(registry, reference)
+  const version = await registry.getModelVersion(name, number)
+  const card = readModelCard(version)
+  const run = version.runId === undefined ? undefined : await registry.getRun(version.runId)
+  context.output.result({ ...version, card, params: run?.params }, () =>
+    [
+      pairs([
+        ['model', `${name} version ${number}`],
+        ['aliases', version.aliases.join(', ')],
+        ['registered', instant(version.creationTime)],
+        ['service', `${card.service.name} (${card.signature.features.length} features)`],
+        ['dataset', `${card.dataset.name} ${card.dataset.digest.slice(0, 12)}`],
+        ['threshold', String(card.threshold)],
+        ['code', card.codeVersion],
+        ['run', version.runId ?? ''],
+      ]),
+      pairs(Object.entries(card.metrics)),
+      ...(run === undefined ? [] : [pairs(Object.entries(run.params))]),
+    ].join('\n\n'),
+  )
+}
+
+interface PromoteOptions {
+  alias: string
+  margin: number
+  force?: boolean
+  reason?: string
+}
+
+async function promoteCommand(context: Context, options: PromoteOptions, name: string, version: number): Promise<void> {
+  await using registry = await open(context)
+  const verdict = await runPromote(context, registry, name, version, options)
+  context.output.result(verdict, () => describeVerdict(name, verdict))
+  if (verdict.outcome === 'refused') {
+    throw new UserError(`Not promoted. To overrule: fd models promote ${name} ${version} --force --reason TEXT`, { exitCode: 1 })
+  }
+}
+
+/** Asks the gates of a promotion and moves the alias when they pass. */
+export async function runPromote(context: Context, registry: Registry, name: string, version: number, options: PromoteOptions): Promise<Verdict> {
+  const [{ promote }, gates, { readModelCard }, { featureService }, { featureNames, serviceDigest }] = await Promise.all([
+    import('../../registry/promotion/promotion.ts'), import('../../registry/promotion/gate.ts'), import('../../registry/model-card.ts'), import('../../features/catalog.ts'), import('../../features/view/view.ts'),
+  ])
+  const card = readModelCard(await registry.getModelVersion(name, version))
+  const service = featureService(card.service.name, card.dataset.schema)
+  return promote(registry, {
+    name, version,
+    alias: options.alias,
+    gates: [
+      gates.signatureGate({ name: service.name, digest: serviceDigest(service), features: featureNames(service) }),
+      gates.parityGate(),
+      gates.averagePrecisionGate({ margin: options.margin, judgeChampion: (champion, candidate) => judgeAgain(context, registry, champion, candidate) }),
+    ],
+    force: options.force ?? false,
+    by: userInfo().username,
+    now: Date.now(),
+    ...(options.reason === undefined ? {} : { reason: options.reason }),
+  })
+}
+
+function describeVerdict(name: string, verdict: Verdict): string {
+  const outcome = {
+    promoted: `${name} version ${verdict.version} is now ${verdict.alias}.`,
+    forced: `${name} version ${verdict.version} is now ${verdict.alias}, against a refusal.`,
+    refused: `${name} version ${verdict.version} was refused; ${verdict.alias} stays at ${verdict.previous ?? 'none'}.`,
+    unchanged: `${name} version ${verdict.version} was ${verdict.alias} already.`,
+  }[verdict.outcome]
+  const rows = verdict.checks.map((check) => [check.passed ? 'passed' : 'REFUSED', check.gate, check.detail])
+  return rows.length === 0 ? outcome : `${table(['', 'gate', 'detail'], rows)}\n\n${outcome}`
+}
+
+async function rollbackCommand(context: Context, options: { alias: string; reason?: string }, name: string): Promise<void> {
+  await using registry = await open(context)
+  const { rollback } = await import('../../registry/promotion/promotion.ts')
+  const moved = await rollback(registry, {
+    name, alias: options.alias, by: userInfo().username, now: Date.now(), ...(options.reason === undefined ? {} : { reason: options.reason }),
+  })
+  context.output.result({ name, alias: options.alias, ...moved }, () => `${options.alias} of ${name}: version ${moved.from ?? 'none'} → ${moved.to}.`)
+}
+
+async function historyCommand(context: Context, _: object, name: string): Promise<void> {
+  await using registry = await open(context)
+  const { history } = await import('../../registry/promotion/history.ts')
+  const record = await history(registry, name)
+  const rows = record.entries.map((entry) => [entry.sequence, instant(entry.at), entry.by, what(entry), entry.reason ?? ''])
+  const stray = record.unrecorded.map((alias) => `${alias.alias} stands at ${alias.actual ?? 'nothing'}, the record says ${alias.recorded ?? 'nothing'}: another tool moved it.`)
+  context.output.result(record, () => [table(['', 'when', 'who', 'what', 'why'], rows), ...stray].join('\n'))
+}
+
+function what(entry: HistoryEvent): string {
+  if (entry.event === 'registered') return `registered version ${entry.version}`
+  const move = `${entry.alias}: ${entry.from ?? 'none'} → ${entry.version}`
+  if (entry.event === 'rolled back') return `rolled back ${move}`
+  return entry.forced ? `forced ${move}` : `promoted ${move}`
+}

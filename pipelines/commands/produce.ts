@@ -1,0 +1,108 @@
+import { setTimeout as wait } from 'node:timers/promises'
+import { Command } from 'commander'
+import type { Dataset } from '../../datasets/table/dataset.ts'
+import type { EventLog, NewRecord } from '../../datasets/log/event-log.ts'
+import { action, dateTime, example, positiveNumber, stopSignal, wallClock, wholeNumber, type Context } from '../console/command.ts'
+import { readyInput } from '../console/input-topic.ts'
+import { count } from '../console/output.ts'
+import { openLog } from '../console/parts.ts'
+
+interface ProduceOptions {
+  dataset: string
+  data?: string
+  from?: number
+  until?: number
+  limit?: number
+  rate?: number
+  sort?: boolean
+}
+
+export function produceCommand(): Command {
+  return example(
+    new Command('produce')
+      .description('replay a dataset into the topic "transactions", in log order, with fraud labels at the moment they became known')
+      .requiredOption('--dataset <name>', 'dataset to replay')
+      .option('--data <file>', 'its file, when not the configured one')
+      .option('--from <date>', 'start at this instant: later transactions, and labels that became known later', dateTime)
+      .option('--until <date>', 'stop before this instant', dateTime)
+      .option('--limit <n>', 'stop after this many transactions', wholeNumber)
+      .option('--rate <tps>', 'events a second (default: as fast as possible)', positiveNumber)
+      .option('--sort', 'order the file by time first'),
+    'fd produce --dataset simulated --from 2018-06-01 --rate 5000',
+  ).action(action(produce))
+}
+
+async function produce(context: Context, options: ProduceOptions): Promise<void> {
+  const { config, output } = context
+  const { openDataset } = await import('../../datasets/catalog.ts')
+  const dataset = await openDataset(options.dataset, config, options.data === undefined ? {} : { data: options.data })
+  await using log = await openLog(context)
+  await readyInput(log, config)
+  const progress = output.progress('produce', options.limit)
+  const started = performance.now()
+  const sent = await replay(log, dataset, { ...options, signal: stopSignal(), onSent: (done) => progress.update(done) })
+  progress.end()
+  if (sent.transactions + sent.labels === 0 && options.limit !== 0) output.note(`${dataset.file} has no event in this time. Change --from and --until, or leave them out.`)
+  const seconds = (performance.now() - started) / 1000
+  output.result({ ...sent, seconds }, () => `${count(sent.transactions)} transactions and ${count(sent.labels)} fraud labels sent to "transactions" in ${seconds.toFixed(1)} s.`)
+}
+
+/** Most events in one append: a block of the log. */
+const BATCH = 1024
+
+export interface Replay {
+  from?: number
+  until?: number
+  limit?: number
+  rate?: number
+  sort?: boolean
+  signal: AbortSignal
+  onSent?: (transactions: number) => void
+}
+
+/** Appends a dataset's events to the topic "transactions"; with a rate, each at its time by an open loop that does not wait for readers. */
+export async function replay(log: EventLog, dataset: Dataset, options: Replay): Promise<{ transactions: number; labels: number }> {
+  const [{ encodeEvent }, { inLogOrder }, { FRAUD_LABEL }] = await Promise.all([
+    import('../../datasets/log/event-json.ts'), import('../../datasets/table/log-order.ts'), import('../../datasets/table/transaction.ts'),
+  ])
+  const { from, until, limit = Infinity, rate = Infinity, signal } = options
+  const bounds = { ...(from === undefined ? {} : { from }), ...(until === undefined ? {} : { until }) }
+  const sent = { transactions: 0, labels: 0 }
+  const pace = pacer(rate)
+  for await (const batch of inLogOrder(dataset.batches({ sort: options.sort ?? false }), dataset.schema, bounds)) {
+    for (let row = 0; row < batch.size && sent.transactions < limit && !signal.aborted; ) {
+      const end = Math.min(batch.size, row + (await pace()))
+      const now = wallClock()
+      const records: NewRecord[] = []
+      for (; row < end && sent.transactions < limit; row++) {
+        records.push(encodeEvent(dataset.schema, batch, row, now))
+        if (batch.kind[row] === FRAUD_LABEL) sent.labels++
+        else sent.transactions++
+      }
+      await log.append('transactions', records)
+      options.onSent?.(sent.transactions)
+    }
+    if (sent.transactions >= limit || signal.aborted) break
+  }
+  return sent
+}
+
+/** Resolves to how many events may go now, at least one, after waiting until it is so. */
+function pacer(rate: number): () => Promise<number> {
+  let started: number | undefined
+  let allowed = 0
+  return async () => {
+    if (!Number.isFinite(rate)) return BATCH
+    // From the first event on: reading up to it may take a while, and is no debt.
+    started ??= performance.now()
+    for (;;) {
+      const due = Math.floor(((performance.now() - started) / 1000) * rate) - allowed
+      if (due > 0) {
+        const now = Math.min(due, BATCH)
+        allowed += now
+        return now
+      }
+      await wait(1)
+    }
+  }
+}

@@ -1,0 +1,80 @@
+import { Command } from 'commander'
+import { TextDecoder } from 'node:util'
+import type { RecordBatch } from '../../datasets/log/event-log.ts'
+import { action, example, stopSignal, wholeNumber, type Context } from '../console/command.ts'
+import { count, table } from '../console/output.ts'
+import { openLog } from '../console/parts.ts'
+
+export function topicsCommand(): Command {
+  const topics = new Command('topics').description('what is in the event log')
+  topics.addCommand(
+    example(new Command('list').description('topics with their partitions and offsets'), 'fd topics list').action(
+      action(async (context) => {
+        const { output } = context
+        await using log = await openLog(context)
+        const found = await log.topics()
+        const rows = found.map((topic) => [topic.name, topic.partitions, topic.offsets.reduce((sum, { start, end }) => sum + end - start, 0)])
+        output.result(found, () => (found.length === 0 ? 'No topics yet. Run: fd produce --dataset simulated' : table(['topic', 'partitions', 'records'], rows)))
+      }),
+    ),
+  )
+  topics.addCommand(
+    example(
+      new Command('read')
+        .description('print records, one JSON document a line: partition, offset, key, timestamp, value')
+        .argument('<topic>')
+        .option('--from <offset>', 'first offset (default: the oldest kept)', wholeNumber)
+        .option('--limit <n>', 'stop after this many records', wholeNumber)
+        .option('--follow', 'wait for more'),
+      'fd topics read fraud_alerts --follow',
+    ).action(action(read)),
+  )
+  return topics
+}
+
+async function read(context: Context, options: { from?: number; limit?: number; follow?: boolean }, name: string): Promise<void> {
+  const { output } = context
+  await using log = await openLog(context)
+  const topic = await log.topic(name)
+  const stop = new AbortController()
+  const signal = AbortSignal.any([stop.signal, stopSignal()])
+  let left = options.limit ?? Infinity
+  const print = async (partition: number): Promise<void> => {
+    for await (const batch of log.read(name, partition, { from: options.from ?? 0, follow: options.follow ?? false, signal })) {
+      const lines = [...recordLines(batch)].slice(0, Number.isFinite(left) ? left : undefined)
+      left -= lines.length
+      if (lines.length > 0 && !process.stdout.write(lines.join(''))) await new Promise<void>((resolve) => process.stdout.once('drain', resolve))
+      if (left <= 0) return stop.abort()
+    }
+  }
+  if (left > 0) {
+    if (options.follow === true) await Promise.all(topic.offsets.map((_, partition) => print(partition)))
+    else for (const partition of topic.offsets.keys()) if (left > 0) await print(partition)
+  }
+  if (options.limit !== undefined && left > 0 && options.follow !== true) output.note(`${count(options.limit - left)} records, the topic has no more.`)
+}
+
+const utf8 = new TextDecoder()
+
+function* recordLines(batch: RecordBatch): Generator<string> {
+  for (let i = 0; i < batch.size; i++) {
+    const key = batch.bytes.subarray(batch.keyStart[i], batch.valueStart[i])
+    yield `${JSON.stringify({
+      partition: batch.partition,
+      offset: batch.offsets[i],
+      key: key.length === 0 ? null : utf8.decode(key),
+      timestamp: batch.timestamps[i],
+      value: asJson(utf8.decode(batch.bytes.subarray(batch.valueStart[i], batch.valueEnd[i]))),
+    })}\n`
+  }
+}
+
+/** The value as the JSON it is, or as text when it is none. */
+function asJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    if (error instanceof SyntaxError) return text
+    throw error
+  }
+}

@@ -1,0 +1,90 @@
+import { Command, InvalidArgumentError } from 'commander'
+import { loadConfig, type Config } from '../../configs/config.ts'
+import { openOutput, type Output } from './output.ts'
+
+/** What every command is given: the configuration, and how to speak. */
+export interface Context {
+  config: Config
+  output: Output
+}
+
+/** Runs a command's action with its context; options are the command's own with the global ones. */
+export function action<Arguments extends unknown[], Options>(
+  run: (context: Context, options: Options, ...args: Arguments) => Promise<void>,
+): (...given: unknown[]) => Promise<void> {
+  return async (...given) => {
+    const command = given.at(-1) as Command
+    const options = command.optsWithGlobals<Options & { json?: boolean; config?: string }>()
+    const context = { config: loadConfig(options.config), output: openOutput(options.json ?? false) }
+    await run(context, options, ...(given.slice(0, -2) as Arguments))
+  }
+}
+
+/** An example under a command's help. */
+export function example(command: Command, ...lines: string[]): Command {
+  return command.addHelpText('after', `\nExample:\n${lines.map((line) => `  $ ${line}`).join('\n')}`)
+}
+
+export function wholeNumber(text: string): number {
+  const value = exact(Number(text))
+  if (!Number.isInteger(value) || value < 0 || text.trim() === '') throw new InvalidArgumentError('Expected a whole number, 0 or more.')
+  return value
+}
+
+/** Beyond 2^53 whole numbers are rounded: two that differ would be one, as seeds too. */
+function exact(value: number): number {
+  if (Math.abs(value) > Number.MAX_SAFE_INTEGER) throw new InvalidArgumentError(`Expected a whole number, at most ${Number.MAX_SAFE_INTEGER}.`)
+  return value
+}
+
+/** A TCP port; 0 stands for a free one. */
+export function portNumber(text: string): number {
+  const value = Number(text)
+  if (!Number.isInteger(value) || value < 0 || value > 65_535 || text.trim() === '') throw new InvalidArgumentError('Expected a port, 0 to 65535.')
+  return value
+}
+
+export function positiveWholeNumber(text: string): number {
+  const value = exact(Number(text))
+  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('Expected a whole number, 1 or more.')
+  return value
+}
+
+export function positiveNumber(text: string): number {
+  const value = Number(text)
+  if (!(value > 0) || !Number.isFinite(value)) throw new InvalidArgumentError('Expected a number above 0.')
+  return value
+}
+
+export function share(text: string): number {
+  const value = Number(text)
+  if (!(value >= 0 && value <= 1) || text.trim() === '') throw new InvalidArgumentError('Expected a number from 0 to 1.')
+  return value
+}
+
+/** `2018-07-25` or any ISO 8601 instant, read as UTC when it names no zone. */
+export function dateTime(text: string): number {
+  const zoned = /[zZ]$|[+-]\d\d:?\d\d$/.test(text) || /^\d{4}-\d\d-\d\d$/.test(text)
+  const value = Date.parse(zoned ? text : `${text}Z`)
+  if (Number.isNaN(value)) throw new InvalidArgumentError('Expected a date such as 2018-07-25 or 2018-07-25T12:00:00.')
+  return value
+}
+
+/** Gathers `--param k=v` into one record. */
+export function keyValue(text: string, gathered: Record<string, string> = {}): Record<string, string> {
+  const equals = text.indexOf('=')
+  if (equals <= 0) throw new InvalidArgumentError('Expected NAME=VALUE.')
+  return { ...gathered, [text.slice(0, equals)]: text.slice(equals + 1) }
+}
+
+/** A signal that aborts at the first Ctrl-C or SIGTERM, so that a command can finish what it holds; the second kills as usual. */
+export function stopSignal(): AbortSignal {
+  const controller = new AbortController()
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => controller.abort())
+  return controller.signal
+}
+
+/** Wall clock, EpochMs with microseconds: what stamps records and measures latency across processes. */
+export function wallClock(): number {
+  return Math.round((performance.timeOrigin + performance.now()) * 1000) / 1000
+}

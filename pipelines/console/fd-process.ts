@@ -1,0 +1,46 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { join } from 'node:path'
+import { environmentWithHome } from '../../configs/config.ts'
+
+/** What an ended `fd` said. */
+export interface Ended {
+  code: number | null
+  signal: NodeJS.Signals | null
+  stdout: string
+  stderr: string
+}
+
+export interface FdProcess {
+  child: ChildProcess
+  /** Resolves at the end of the process, however it ended. */
+  ended: Promise<Ended>
+  /** Resolves when stderr has shown `text`, or what the function looks for; rejects when the process ends first. */
+  says(text: string | ((stderr: string) => boolean)): Promise<void>
+}
+
+/** Starts `fd` as a process of its own, in a home of its own: as a user's second terminal would. */
+export function startFd(home: string, args: readonly string[], environment: Record<string, string> = {}): FdProcess {
+  const entry = join(import.meta.dirname, '../fd.ts')
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', entry, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...environmentWithHome(home), ...environment } })
+  const said = { stdout: '', stderr: '' }
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (said.stdout += text))
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (said.stderr += text))
+  const ended = new Promise<Ended>((resolve, reject) => {
+    child.on('error', reject)
+    child.on('close', (code, signal) => resolve({ code, signal, ...said }))
+  })
+  const says: FdProcess['says'] = (text) =>
+    new Promise((resolve, reject) => {
+      const shown = typeof text === 'string' ? (stderr: string): boolean => stderr.includes(text) : text
+      const look = (): void => void (shown(said.stderr) && resolve())
+      look()
+      child.stderr.on('data', look)
+      child.on('close', () => reject(new Error(`fd ${args.join(' ')} ended before it said ${typeof text === 'string' ? `"${text}"` : 'what was waited for'}: ${said.stderr}`)))
+    })
+  return { child, ended, says }
+}
+
+/** Runs `fd` to its end. */
+export function runFd(home: string, args: readonly string[], environment?: Record<string, string>): Promise<Ended> {
+  return startFd(home, args, environment).ended
+}

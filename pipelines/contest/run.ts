@@ -1,0 +1,49 @@
+import { spawnSync } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { COMPILE_CACHE } from '../../configs/process/compile-cache.ts'
+import { environmentWith } from '../../configs/config.ts'
+import { SMALL_YOUNG_GENERATION } from '../../configs/process/young-generation.ts'
+import { averagePrecision } from '../../training/metrics/metrics.ts'
+import { type Job, outcomeSchema, readLabels, type Outcome } from './contest.ts'
+import { pythonOf } from '../services/python-environment.ts'
+import { onPath } from '../services/install.ts'
+
+/** What of PyPI the contest runs against, and all that it asks for: the latest of November 2026 that Python 3.11 runs. xgboost without the GPU's libraries. */
+export const PEERS = [
+  'xgboost==3.2.0', 'lightgbm==4.7.0', 'scikit-learn==1.9.1',
+  'numpy==2.4.6', 'scipy==1.17.1', 'joblib==1.6.0', 'threadpoolctl==3.8.0', 'narwhals==2.28.0', 'cloudpickle==3.1.2',
+]
+
+/** Where the peers are installed, shared by all homes. */
+export function peersFolder(cache: string): string {
+  return join(cache, `peers-${PEERS.slice(0, 3).join('-').replaceAll('==', '-')}`)
+}
+
+/** Scores of the part that was scored and their average precision, beside what it took. */
+export type Result = Outcome & { averagePrecision: number; scores: Float32Array }
+
+/** Runs a job on its first processors, as many as it has threads, in a process of its own. */
+export function runJob(job: Omit<Job, 'scores'>, python: string): Result {
+  const file = { job: join(job.folder, 'job.json'), scores: join(job.folder, 'scores.f32') }
+  writeFileSync(file.job, JSON.stringify({ ...job, scores: file.scores } satisfies Job))
+  const program =
+    job.contestant === 'fd'
+      ? [process.execPath, '--disable-warning=ExperimentalWarning', SMALL_YOUNG_GENERATION, join(import.meta.dirname, 'own.ts'), file.job]
+      : [pythonOf(python), join(import.meta.dirname, 'peer.py'), file.job]
+  const [command, ...args] = [...pinned(job.threads), ...program]
+  // Ours has its code compiled before, as every fd command has, and the heap of fd train.
+  const env = environmentWith({ OMP_NUM_THREADS: String(job.threads), OPENBLAS_NUM_THREADS: String(job.threads), NODE_COMPILE_CACHE: COMPILE_CACHE })
+  const { status, stdout, stderr, error } = spawnSync(command, args, { env, encoding: 'utf8', maxBuffer: 1 << 24 })
+  if (error !== undefined || status !== 0) throw new Error(`${job.contestant} ended with ${status}: ${error?.message ?? stderr}`, { cause: error })
+  const outcome = outcomeSchema.parse(JSON.parse(stdout.slice(stdout.lastIndexOf('{'))))
+  const bytes = readFileSync(file.scores)
+  const scores = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)
+  return { ...outcome, scores, averagePrecision: averagePrecision(scores, readLabels(job.folder, job.score)) }
+}
+
+/** Without `taskset` (not Linux) libraries are held to their number of threads by their own options alone. */
+function pinned(threads: number): string[] {
+  const taskset = onPath('taskset')
+  return taskset === undefined ? [] : [taskset, '-c', `0-${threads - 1}`]
+}

@@ -1,0 +1,32 @@
+import { relative } from 'node:path'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
+import { PROJECT_ROOT } from '../../configs/config.ts'
+
+/** Files that take more than ten seconds, the longest first. */
+const LONG = [
+  'pipelines/testing/services-fault.test.ts',
+  'pipelines/testing/services-kill.test.ts',
+  'pipelines/testing/kill.test.ts',
+  'training/queue/job-queue.test.ts',
+  'pipelines/testing/service-refusals.test.ts',
+  'pipelines/commands/workers.test.ts',
+  'pipelines/commands/doctor.test.ts',
+  'registry/mlflow/registry.test.ts',
+  'pipelines/services/services.test.ts',
+  'pipelines/testing/errors.test.ts',
+  'pipelines/testing/stream.test.ts',
+]
+
+/**
+ * The order of test files: long ones first, so that none runs alone at the end. Vitest knows how long each took the last time; this
+ * is for a fresh checkout, and for a file that has failed and would begin the next run though it is short.
+ */
+export class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const place = ({ moduleId }: TestSpecification): number => {
+      const at = LONG.indexOf(relative(PROJECT_ROOT, moduleId))
+      return at === -1 ? LONG.length : at
+    }
+    return (await super.sort(files)).sort((a, b) => place(a) - place(b))
+  }
+}

@@ -1,0 +1,85 @@
+import { randomUUID } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Prediction } from '../../serving/prediction.ts'
+import { startFd, type Ended, type FdProcess } from '../console/fd-process.ts'
+
+/** A home in which history is backfilled and a model decides, made by the commands a user would type. */
+export interface World extends AsyncDisposable {
+  home: string
+  /** The simulated transactions. */
+  file: string
+  /** Where history ends and the live stream begins, for `--from` and `--until`. */
+  cut: string
+  /** Of the topic `transactions`. */
+  partitions: number
+  /** Runs `fd` here and expects it to succeed; resolves to what it printed. */
+  fd(...args: string[]): Promise<string>
+  /** Runs `fd` here, however it ends. */
+  try(...args: string[]): Promise<Ended>
+  /** Starts `fd` here and leaves it running. */
+  start(...args: string[]): FdProcess
+  /** All predictions of a scorer group, in log order; of all groups when none is named. */
+  predictions(group?: string): Promise<Prediction[]>
+  /** Brings history into the online store. */
+  backfill(): Promise<void>
+  /** This home, with its file and models, and other places of some parts or another scorer; it is gone when this one is. */
+  with(environment: Record<string, string>, scorer?: ScorerSettings): World
+}
+
+/** Of the configuration file. */
+export type ScorerSettings = Record<string, number>
+
+export interface WorldSize {
+  customers: number
+  terminals: number
+  days: number
+  liveDays: number
+  scorer?: ScorerSettings
+  /** Where its parts are, when not in the home: FD_EVENT_LOG, FD_ONLINE_STORE … */
+  environment?: Record<string, string>
+}
+
+const FIRST_DAY = Date.UTC(2018, 3, 1)
+
+export async function makeWorld(size: WorldSize): Promise<World> {
+  const home = await mkdtemp(join(tmpdir(), 'fd-world-'))
+  const cut = new Date(FIRST_DAY + (size.days - size.liveDays) * 86_400_000).toISOString()
+  const world = worldIn({ home, cut, scorer: size.scorer ?? {}, environment: size.environment ?? {} })
+  const { fd, file } = world
+  await fd('datasets', 'simulate', '--customers', String(size.customers), '--terminals', String(size.terminals), '--days', String(size.days), '--seed', '3', '--out', file)
+  await world.backfill()
+  const trained = await fd('train', '--dataset', 'simulated', '--data', file, '--until', cut, '--param', 'rounds=20', '--register', 'card-fraud', '--json')
+  // A registry that is shared may have versions of others; whoever holds the alias there must not matter.
+  const { version } = JSON.parse(trained) as { version: number }
+  await fd('models', 'promote', 'card-fraud', String(version), '--force', '--reason', 'the model of this test')
+  return world
+}
+
+function worldIn(place: Pick<World, 'home' | 'cut'> & { scorer: ScorerSettings; environment: Record<string, string> }): World {
+  const { home, cut, scorer, environment } = place
+  const file = join(home, 'transactions.parquet')
+  const config = join(home, `${randomUUID()}.yaml`)
+  writeFileSync(config, JSON.stringify({ scorer }))
+  const start = (...args: string[]): FdProcess => startFd(home, [...args, '--config', config], environment)
+  const attempt = (...args: string[]): Promise<Ended> => start(...args).ended
+  const fd = async (...args: string[]): Promise<string> => {
+    const ended = await attempt(...args)
+    if (ended.code !== 0) throw new Error(`fd ${args.join(' ')} ended with ${ended.code ?? ended.signal}: ${ended.stderr}`)
+    return ended.stdout
+  }
+  return {
+    home, cut, file, fd, start,
+    partitions: scorer['partitions'] ?? 1,
+    try: attempt,
+    predictions: async (group) => {
+      const lines = (await fd('topics', 'read', 'predictions')).split('\n').filter((line) => line !== '')
+      return lines.map((line) => (JSON.parse(line) as { value: Prediction }).value).filter((prediction) => group === undefined || prediction.group === group)
+    },
+    backfill: async () => void (await fd('features', 'backfill', '--dataset', 'simulated', '--data', file, '--online', '--until', cut)),
+    with: (more, settings = scorer) => worldIn({ home, cut, scorer: settings, environment: { ...environment, ...more } }),
+    [Symbol.asyncDispose]: () => rm(home, { recursive: true, force: true }),
+  }
+}

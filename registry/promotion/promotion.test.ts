@@ -1,0 +1,304 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { UserError } from '../../configs/user-error.ts'
+import { averagePrecisionGate, parityGate, signatureGate, type Gate, type JudgeChampion } from './gate.ts'
+import { history, holders, type History } from './history.ts'
+import { logOnnxModel } from '../ml-model.ts'
+import type { ModelCard } from '../model-card.ts'
+import { promote, register, rollback, type Verdict } from './promotion.ts'
+import { linesOf, seeded, startWriter } from '../registry.contract.ts'
+import type { Registry } from '../registry.ts'
+import { openRegistry } from '../open.ts'
+
+const parent = mkdtempSync(join(tmpdir(), 'fd-promotion-'))
+afterAll(() => rmSync(parent, { recursive: true, force: true }))
+
+const service = { name: 'card-fraud', digest: 'd'.repeat(64), features: ['tx_amount', 'tx_during_night'] }
+const gates = (judgeChampion?: JudgeChampion): Gate[] => [averagePrecisionGate({ judgeChampion }), parityGate(), signatureGate(service)]
+
+function card(averagePrecision: number, change: Partial<ModelCard> = {}): ModelCard {
+  return {
+    service: { name: service.name, digest: service.digest },
+    dataset: { name: 'handbook', digest: 'e'.repeat(64), schema: { time: { column: 't', unit: 's' }, amount: { column: 'a', minorUnits: 2 }, entities: [], numeric: [], categorical: [] } },
+    holdout: { digest: 'f'.repeat(64), rows: 100 },
+    signature: { features: service.features, input: { name: 'x', dtype: 'float32', shape: [-1, 2] }, outputs: [{ name: 'score', dtype: 'float32', shape: [-1] }] },
+    threshold: 0.5,
+    metrics: { average_precision: averagePrecision, onnx_parity: 1e-7 },
+    codeVersion: 'test',
+    ...change,
+  }
+}
+
+function failing(error: Error): Gate {
+  return { name: 'g', judge: () => Promise.reject(error) }
+}
+
+let url: string
+let registry: Registry
+let source: string
+
+beforeEach(async () => {
+  url = `sqlite:${mkdtempSync(join(parent, 'r-'))}`
+  registry = await openRegistry(url, { now: () => 1 })
+  const { runId } = await registry.createRun('0')
+  source = await logOnnxModel(registry, runId, { onnx: Buffer.from('graph'), signature: card(0).signature, now: 1 })
+})
+afterEach(async () => registry[Symbol.asyncDispose]())
+
+const add = (value: ModelCard): ReturnType<typeof register> => register(registry, { name: 'm', source, card: value, by: 'ann', reason: 'nightly', now: 10 })
+const move = (version: number, options: { gates?: Gate[]; force?: boolean; reason?: string; alias?: string; by?: string; now?: number } = {}): Promise<Verdict> =>
+  promote(registry, { name: 'm', version, alias: 'champion', gates: gates(), by: 'bob', now: 20, ...options })
+const back = (): Promise<{ from: number | undefined; to: number }> => rollback(registry, { name: 'm', alias: 'champion', by: 'eve', reason: 'alerts doubled', now: 30 })
+const champion = (): Promise<number | undefined> => registry.aliasVersion('m', 'champion')
+
+describe('gates', () => {
+  test('the first champion needs parity and signature only', async () => {
+    await add(card(0.1))
+    const verdict = await move(1)
+    expect(verdict).toMatchObject({ passed: true, outcome: 'promoted', previous: undefined, version: 1 })
+    expect(verdict.checks.map(({ gate, passed }) => [gate, passed])).toEqual([['average precision', true], ['onnx parity', true], ['signature', true]])
+    expect(await champion()).toBe(1)
+  })
+
+  test.each([
+    [0.66, 0.662, true],
+    [0.66, 0.6619, false],
+    [0.66, 0.66, false],
+    [0.1, 0.102, true],
+    [0.7, Number.NaN, false],
+  ])('champion %d, candidate %d: passes %s at a margin of 0.002', async (old, own, passed) => {
+    await add(card(old))
+    await add(card(own))
+    await move(1)
+    const verdict = await move(2)
+    expect(verdict.outcome).toBe(passed ? 'promoted' : 'refused')
+    expect(verdict.checks[0]).toMatchObject({ passed, detail: expect.stringContaining(old.toFixed(4)) as string })
+    expect(await champion()).toBe(passed ? 2 : 1)
+  })
+
+  test('all gates report, whatever the first says, and nothing is written', async () => {
+    await add(card(0.7))
+    await add(card(0.1, { metrics: {}, service: { name: 'other', digest: 'x' } }))
+    await move(1)
+    const before = await history(registry, 'm')
+    const { checks, outcome } = await move(2)
+    expect(outcome).toBe('refused')
+    expect(checks.map(({ passed }) => passed)).toEqual([false, false, false])
+    expect(checks[1].detail).toMatch(/recorded no onnx_parity.*fd train/)
+    expect(await history(registry, 'm')).toEqual(before)
+  })
+
+  test('another holdout: the champion is judged again, or the gate refuses and says what to do', async () => {
+    await add(card(0.9))
+    await add(card(0.7, { holdout: { digest: '9'.repeat(64), rows: 50 } }))
+    await move(1)
+    const refused = await move(2)
+    expect(refused.checks[0].detail).toMatch(/another holdout.*fd train --dataset handbook --register m.*--force --reason/)
+    const judged: number[][] = []
+    const verdict = await move(2, {
+      gates: gates(async (old, own) => {
+        judged.push([old.version.version, own.version.version])
+        return 0.6
+      }),
+    })
+    expect(verdict).toMatchObject({ outcome: 'promoted', previous: 1 })
+    expect(judged).toEqual([[1, 2]])
+  })
+
+  test('a champion that fd did not register can be judged by the callback', async () => {
+    await add(card(0.7))
+    await registry.createModelVersion({ name: 'm', source })
+    await registry.setRegisteredModelAlias('m', 'champion', 2)
+    expect((await move(1)).checks[0]).toMatchObject({ passed: false, detail: expect.stringContaining('not registered by fd') as string })
+    expect((await move(1, { gates: gates(async () => 0.69) })).outcome).toBe('promoted')
+  })
+
+  test('a UserError of a gate is a refusal, any other error a bug', async () => {
+    await add(card(0.7))
+    expect(await move(1, { gates: [failing(new UserError('no file x.csv'))] })).toMatchObject({ outcome: 'refused', checks: [{ gate: 'g', passed: false, detail: 'no file x.csv' }] })
+    await expect(move(1, { gates: [failing(new TypeError('bug'))], force: true, reason: 'r' })).rejects.toThrow(TypeError)
+  })
+
+  test.each([
+    ['order', { features: ['tx_during_night', 'tx_amount'] }, {}, /input 0 is tx_during_night.*has tx_amount/],
+    ['a feature more', { features: [...service.features, 'v1'] }, {}, /input 2 is v1.*has nothing/],
+    ['a feature less', { features: ['tx_amount'] }, {}, /reads 1 features.*has 2/],
+    ['another definition', {}, { service: { name: service.name, digest: 'changed' } }, /has changed since training \(changed, now dddddddd\)/],
+    ['another service', {}, { service: { name: 'kaggle-cc', digest: 'x' } }, /trained for service kaggle-cc, not card-fraud/],
+  ])('signature: %s is refused', async (_, signature, change, detail) => {
+    const given = card(0.7, change)
+    await add({ ...given, signature: { ...given.signature, ...signature } })
+    expect((await move(1)).checks[2]).toMatchObject({ passed: false, detail: expect.stringMatching(detail) as string })
+  })
+
+  test.each([[1e-6, true], [1.1e-6, false], [Number.NaN, false]])('parity of %d: passes %s', async (onnx_parity, passed) => {
+    await add(card(0.7, { metrics: { onnx_parity } }))
+    expect((await move(1)).checks[1].passed).toBe(passed)
+  })
+})
+
+describe('promotion', () => {
+  test('force moves against a refusal, with a reason, and the history says so', async () => {
+    await add(card(0.7))
+    await add(card(0.6))
+    await move(1)
+    await expect(move(2, { force: true })).rejects.toThrow(/needs a reason.*--reason TEXT/)
+    await expect(move(2, { force: true, reason: '  ' })).rejects.toThrow(UserError)
+    expect(await move(2, { force: true, reason: 'labels were wrong' })).toMatchObject({ passed: false, outcome: 'forced', previous: 1 })
+    const last = (await history(registry, 'm')).entries.at(-1)
+    expect(last).toMatchObject({ event: 'promoted', version: 2, from: 1, forced: true, by: 'bob', reason: 'labels were wrong', at: 20, checks: [{ gate: 'average precision', passed: false }, { passed: true }, { passed: true }] })
+  })
+
+  test('force where nothing refuses is a promotion like any other', async () => {
+    await add(card(0.7))
+    expect((await move(1, { force: true, reason: 'r' })).outcome).toBe('promoted')
+  })
+
+  test('promoting the holder changes nothing', async () => {
+    await add(card(0.7))
+    await move(1)
+    const before = await history(registry, 'm')
+    expect((await move(1)).outcome).toBe('unchanged')
+    expect(await history(registry, 'm')).toEqual(before)
+  })
+
+  test('what does not exist is named', async () => {
+    await expect(move(1)).rejects.toThrow(/No registered model "m"/)
+    await add(card(0.7))
+    await expect(move(2)).rejects.toThrow(/No version 2 of "m"; there is 1/)
+    await expect(move(1, { alias: 'latest' })).rejects.toThrow(/"latest"/)
+    await registry.createModelVersion({ name: 'm', source })
+    await expect(move(2)).rejects.toThrow(/does not carry what fd needs[^]*fd train --register m/)
+  })
+
+  test('a champion moved while the gates judge is judged against', async () => {
+    for (const value of [0.6, 0.7, 0.8]) await add(card(value))
+    await move(1)
+    const seen: (number | undefined)[] = []
+    const interrupting: Gate = {
+      name: 'slow',
+      async judge(_, old) {
+        seen.push(old?.version.version)
+        if (seen.length === 1) await move(3)
+        return { gate: 'slow', passed: true, detail: '' }
+      },
+    }
+    const verdict = await move(2, { gates: [interrupting, ...gates()] })
+    expect(seen).toEqual([1, 3])
+    expect(verdict).toMatchObject({ outcome: 'refused', previous: 3 })
+    expect(await champion()).toBe(3)
+  })
+
+  test('two processes promoting at once leave a whole, ordered history', async () => {
+    await add(card(0.7))
+    const printed = (await Promise.all([0, 1].map(() => linesOf(startWriter(url, 'versions', 'm', source, '15'))))).flat().filter((line) => line !== 'open')
+    expect(printed.map((line) => Number(line.split(' ')[0])).sort((a, b) => a - b)).toEqual(Array.from({ length: 30 }, (_, index) => index + 2))
+    const { entries, unrecorded } = await history(registry, 'm')
+    expect(entries.map(({ sequence }) => sequence)).toEqual(Array.from({ length: 31 }, (_, index) => index + 1))
+    let holder: number | undefined
+    for (const entry of entries.slice(1)) {
+      expect(entry).toMatchObject({ event: 'promoted', alias: 'champion' })
+      expect('from' in entry ? entry.from : undefined).toBe(holder)
+      holder = entry.version
+    }
+    expect(await champion()).toBe(holder)
+    expect(unrecorded).toEqual([])
+  })
+})
+
+describe('rollback', () => {
+  test('goes one step back, again further, and a promotion continues from there', async () => {
+    for (const value of [0.5, 0.6, 0.7, 0.8]) await add(card(value))
+    for (const version of [1, 2, 3]) await move(version)
+    expect(await back()).toEqual({ from: 3, to: 2 })
+    expect(await back()).toEqual({ from: 2, to: 1 })
+    await expect(back()).rejects.toThrow('Nothing to roll back to: champion of "m" stands at version 1, and none held it before. See: fd models history m')
+    await move(4)
+    expect(await back()).toEqual({ from: 4, to: 1 })
+    expect(await champion()).toBe(1)
+    expect((await history(registry, 'm')).entries.at(-1)).toMatchObject({ event: 'rolled back', from: 4, version: 1, by: 'eve', reason: 'alerts doubled', at: 30 })
+  })
+
+  test('aliases have stacks of their own', async () => {
+    for (const value of [0.5, 0.6]) await add(card(value))
+    await move(1)
+    await move(2, { alias: 'challenger' })
+    await expect(back()).rejects.toThrow(/Nothing to roll back to/)
+    await move(2)
+    expect(await back()).toEqual({ from: 2, to: 1 })
+    expect(await registry.aliasVersion('m', 'challenger')).toBe(2)
+  })
+
+  test('passes over deleted versions', async () => {
+    for (const value of [0.5, 0.6, 0.7]) await add(card(value))
+    for (const version of [1, 2, 3]) await move(version)
+    await registry.deleteModelVersion('m', 2)
+    expect(await back()).toEqual({ from: 3, to: 1 })
+  })
+
+  test('an alias moved or removed by another tool is shown, and goes back to the last recorded holder', async () => {
+    for (const value of [0.5, 0.6, 0.7]) await add(card(value))
+    for (const version of [1, 2]) await move(version)
+    await registry.setRegisteredModelAlias('m', 'champion', 3)
+    expect((await history(registry, 'm')).unrecorded).toEqual([{ alias: 'champion', recorded: 2, actual: 3 }])
+    expect(await back()).toEqual({ from: 3, to: 2 })
+    expect((await history(registry, 'm')).unrecorded).toEqual([])
+    await registry.deleteRegisteredModelAlias('m', 'champion')
+    expect(await back()).toEqual({ from: undefined, to: 2 })
+    expect(await back()).toEqual({ from: 2, to: 1 })
+  })
+
+  test('a holder that another tool set is gone back to like any other, once a promotion has found it', async () => {
+    for (const value of [0.5, 0.6, 0.7]) await add(card(value))
+    await move(1)
+    await registry.setRegisteredModelAlias('m', 'champion', 2)
+    await move(3)
+    expect(await back()).toEqual({ from: 3, to: 2 })
+    expect(await back()).toEqual({ from: 2, to: 1 })
+  })
+
+  test('without any holder there is nothing to go back to', async () => {
+    await add(card(0.5))
+    await expect(back()).rejects.toThrow('champion of "m" is not set')
+    await expect(rollback(registry, { name: 'x', alias: 'champion', by: 'b', now: 1 })).rejects.toThrow(/No registered model "x"/)
+  })
+
+  test('equals a naive undo on random sequences', async () => {
+    const random = seeded(3)
+    for (const value of [0.5, 0.6, 0.7]) await add(card(value))
+    const naive: number[] = []
+    for (let step = 0; step < 60; step++) {
+      if (random() < 0.45 && naive.length > 1) {
+        naive.pop()
+        await back()
+      } else {
+        const version = 1 + Math.floor(random() * 3)
+        if (version !== naive.at(-1)) naive.push(version)
+        await move(version, { force: true, reason: 'r' })
+      }
+      expect(await champion()).toBe(naive.at(-1))
+    }
+    expect(holders(await history(registry, 'm'), 'champion')).toEqual(naive)
+  })
+})
+
+describe('history', () => {
+  test('says who registered and moved what, when and why, oldest first', async () => {
+    await add(card(0.5))
+    await move(1, { reason: 'first' })
+    const { entries }: History = await history(registry, 'm')
+    expect(entries).toMatchObject([
+      { sequence: 1, event: 'registered', version: 1, by: 'ann', reason: 'nightly', at: 10 },
+      { sequence: 2, event: 'promoted', alias: 'champion', version: 1, by: 'bob', reason: 'first', at: 20, forced: false },
+    ])
+    expect(Object.keys((await registry.getRegisteredModel('m')).tags)).toEqual(['fd.history.000001', 'fd.history.000002'])
+  })
+
+  test('an entry spoilt by another tool is named', async () => {
+    await add(card(0.5))
+    await registry.addRegisteredModelTag('m', { key: 'fd.history.000002', value: '{"event":"party"}' })
+    await expect(history(registry, 'm')).rejects.toThrow(/fd\.history\.000002.*party/)
+  })
+})

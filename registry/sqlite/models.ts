@@ -1,0 +1,84 @@
+import type { EpochMs } from '../../datasets/table/transaction.ts'
+import { modelTaken } from '../conflict.ts'
+import type { RegisteredModel } from '../model.ts'
+import { checkModelName, checkModelTag, checkNotHistory } from '../naming.ts'
+import { noSuchModel } from '../not-found.ts'
+import type { Registry } from '../registry.ts'
+import { pairs, type Database, type Row } from './database.ts'
+
+type ModelVerbs = Pick<
+  Registry,
+  'createRegisteredModel' | 'getRegisteredModel' | 'searchRegisteredModels' | 'setRegisteredModelTag' | 'deleteRegisteredModelTag'
+>
+
+export function modelVerbs(database: Database, now: () => EpochMs): ModelVerbs {
+  return {
+    async createRegisteredModel(name, { tags = {}, description = '', mayExist = false } = {}) {
+      checkModelName(name)
+      for (const [key, value] of Object.entries(tags)) checkModelTag(key, value)
+      const time = now()
+      return database.write(() => {
+        const added = database.run('INSERT INTO registered_models VALUES (?, ?, ?, ?, 1) ON CONFLICT DO NOTHING', name, description, time, time) === 1
+        if (!added && !mayExist) throw modelTaken(name)
+        if (added) for (const [key, value] of Object.entries(tags)) putModelTag(database, name, key, value)
+        return modelOf(database, modelRow(database, name))
+      }, 'decision')
+    },
+
+    async getRegisteredModel(name) {
+      return database.read(() => modelOf(database, modelRow(database, name)))
+    },
+
+    async searchRegisteredModels() {
+      return database.read(() => database.all('SELECT * FROM registered_models ORDER BY name').map((row) => modelOf(database, row)))
+    },
+
+    async setRegisteredModelTag(name, key, value) {
+      checkModelTag(key, value)
+      database.write(() => {
+        modelRow(database, name)
+        putModelTag(database, name, key, value)
+        touch(database, name, now())
+      })
+    },
+
+    async deleteRegisteredModelTag(name, key) {
+      checkNotHistory(key)
+      database.write(() => {
+        modelRow(database, name)
+        if (database.run('DELETE FROM registered_model_tags WHERE name = ? AND key = ?', name, key) === 1) touch(database, name, now())
+      })
+    },
+  }
+}
+
+/** @throws NotFoundError. */
+export function modelRow(database: Database, name: string): Row {
+  const row = database.get('SELECT * FROM registered_models WHERE name = ?', name)
+  if (row !== undefined) return row
+  throw noSuchModel(name, database.all('SELECT name FROM registered_models ORDER BY name').map((other) => String(other.name)))
+}
+
+/** Completes a row of `registered_models`. */
+export function modelOf(database: Database, row: Row): RegisteredModel {
+  const aliases = database.all('SELECT alias, version FROM aliases WHERE name = ? ORDER BY alias', row.name)
+  const latest = database.get('SELECT max(version) AS version FROM model_versions WHERE name = ?', row.name)?.version ?? undefined
+  return {
+    name: String(row.name),
+    description: String(row.description),
+    creationTime: Number(row.creation_time),
+    lastUpdatedTime: Number(row.last_updated_time),
+    tags: pairs(database.all('SELECT key, value FROM registered_model_tags WHERE name = ?', row.name)),
+    aliases: Object.fromEntries(aliases.map((entry) => [String(entry.alias), Number(entry.version)])),
+    latestVersion: latest === undefined ? undefined : Number(latest),
+  }
+}
+
+function putModelTag(database: Database, name: string, key: string, value: string): void {
+  database.run('INSERT INTO registered_model_tags VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value', name, key, value)
+}
+
+/** Stamps a model as changed. */
+export function touch(database: Database, name: string, time: EpochMs): void {
+  database.run('UPDATE registered_models SET last_updated_time = ? WHERE name = ?', time, name)
+}

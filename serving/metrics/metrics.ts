@@ -1,0 +1,153 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { Tell } from '../../configs/tell.ts'
+import { REJECTION_KINDS, type RejectionKind } from '../../datasets/log/event-json.ts'
+import type { ScoredBatch } from '../scorer/batch.ts'
+import type { Champion } from '../model/champion.ts'
+
+/** From append to durable prediction: a millisecond on an idle machine, minutes behind a backlog. */
+const LATENCY_BUCKETS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300]
+const CHECKPOINT_BUCKETS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30]
+
+/**
+ * Every metric of the scorer, beside prom-client's own of the process (`process_…`, `nodejs_…`). Counters count since the process
+ * started; a `rate()` over them survives a restart. Units are Prometheus's base units: seconds, records.
+ */
+export const SCORER_METRICS = {
+  scored: { type: 'counter', name: 'fd_transactions_scored_total', help: 'Transactions scored, their predictions durable.' },
+  alerts: { type: 'counter', name: 'fd_alerts_total', help: 'Of these, those at or above the threshold.' },
+  rejected: { type: 'counter', name: 'fd_records_rejected_total', help: 'Records that are no transaction, now in transactions.dlq, by the kind of fault.', labels: ['kind'] },
+  late: { type: 'counter', name: 'fd_transactions_late_total', help: 'Transactions that came later than the allowed lateness and were scored with what was known.' },
+  labels: { type: 'counter', name: 'fd_labels_total', help: 'Fraud labels folded.' },
+  replayed: { type: 'counter', name: 'fd_records_replayed_total', help: 'Records folded again after a restart, their outputs already written.' },
+  batches: { type: 'counter', name: 'fd_batches_total', help: 'Batches committed.' },
+  latency: { type: 'histogram', name: 'fd_prediction_latency_seconds', help: 'From the append of a transaction to its durable prediction.', buckets: LATENCY_BUCKETS },
+  checkpoints: { type: 'histogram', name: 'fd_checkpoint_seconds', help: 'Writing changed state to the online store; its count is that of the checkpoints.', buckets: CHECKPOINT_BUCKETS },
+  outages: { type: 'counter', name: 'fd_outages_total', help: 'Times a service was lost.', labels: ['service'] },
+  outageSeconds: { type: 'counter', name: 'fd_outage_seconds_total', help: 'Time waited for a lost service, the present wait included.', labels: ['service'] },
+  up: { type: 'gauge', name: 'fd_service_up', help: '1 while the service answers, 0 while it is waited for.', labels: ['service'] },
+  champion: { type: 'gauge', name: 'fd_champion_info', help: '1 for the model version that decides now.', labels: ['model', 'version'] },
+  swaps: { type: 'counter', name: 'fd_champion_swaps_total', help: 'Changes to a new champion since the start.' },
+  refusals: { type: 'counter', name: 'fd_champion_refusals_total', help: 'New champions that were refused, or looks at the registry that failed; the old one went on.' },
+  owned: { type: 'gauge', name: 'fd_partitions_owned', help: 'Partitions of the topic transactions that this process scores; 0 while it stands by.' },
+  lag: { type: 'gauge', name: 'fd_consumer_lag_records', help: 'Records of a partition that are in the log and not yet scored.', labels: ['partition'] },
+} as const
+
+/** A part of the scorer that can be lost. */
+export type MeteredService = 'event_log' | 'online_store'
+
+/** The records that wait in each partition of this process. */
+export type Lag = ReadonlyMap<number, number>
+
+/** What the scorer tells, as Prometheus reads it. */
+export interface ScorerMetrics {
+  onStart(champion: Champion): void
+  onSwap(champion: Champion): void
+  onRefused(): void
+  onBatch(batch: ScoredBatch): void
+  onCheckpoint(milliseconds: number): void
+  /** Replaces what was known: a partition that is another's now is no longer reported. NaN: unknown. */
+  onLag(lag: Lag): void
+  /** What a service's driver tells goes here. */
+  hear(service: MeteredService): Tell
+  /** Services that are waited for at the moment. */
+  lost(): MeteredService[]
+  /** The exposition format. */
+  text(): Promise<string>
+  contentType: string
+}
+
+const SERVICES: MeteredService[] = ['event_log', 'online_store']
+
+/** Metrics of one scorer. `now`: wall clock, ms. */
+export function scorerMetrics(now: () => number): ScorerMetrics {
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry })
+  const counter = (key: keyof typeof SCORER_METRICS): Counter => new Counter({ ...definition(key), registers: [registry] })
+  const gauge = (key: keyof typeof SCORER_METRICS): Gauge => new Gauge({ ...definition(key), registers: [registry] })
+  const [scored, alerts, rejected, late, labels, replayed, batches] = [counter('scored'), counter('alerts'), counter('rejected'), counter('late'), counter('labels'), counter('replayed'), counter('batches')]
+  // A series that begins at 1 has not risen: the first fault of a kind would not be seen.
+  for (const kind of REJECTION_KINDS) rejected.inc({ kind }, 0)
+  const [owned, lagging] = [gauge('owned'), gauge('lag')]
+  const latency = new Histogram({ ...definition('latency'), buckets: LATENCY_BUCKETS, registers: [registry] })
+  const checkpoints = new Histogram({ ...definition('checkpoints'), buckets: CHECKPOINT_BUCKETS, registers: [registry] })
+  const outages = outageMeter({ outages: counter('outages'), seconds: counter('outageSeconds'), up: gauge('up') }, now)
+  return {
+    ...championMeter(gauge('champion'), counter('swaps'), counter('refusals')),
+    onBatch: (batch) => {
+      scored.inc(batch.scored)
+      alerts.inc(batch.alerts)
+      late.inc(batch.late)
+      labels.inc(batch.labels)
+      replayed.inc(batch.replayed)
+      batches.inc()
+      for (const [kind, count] of Object.entries(batch.rejections) as [RejectionKind, number][]) rejected.inc({ kind }, count)
+      for (const timestamp of batch.timestamps) latency.observe((batch.done - timestamp) / 1000)
+    },
+    onCheckpoint: (milliseconds) => checkpoints.observe(milliseconds / 1000),
+    onLag: (lag) => {
+      lagging.reset()
+      for (const [partition, records] of lag) lagging.set({ partition: String(partition) }, records)
+      owned.set(lag.size)
+    },
+    hear: outages.hear,
+    lost: outages.lost,
+    text: () => {
+      outages.settle()
+      return registry.metrics()
+    },
+    contentType: registry.contentType,
+  }
+}
+
+function definition(key: keyof typeof SCORER_METRICS): { name: string; help: string; labelNames: string[] } {
+  const metric = SCORER_METRICS[key]
+  return { name: metric.name, help: metric.help, labelNames: 'labels' in metric ? [...metric.labels] : [] }
+}
+
+/** One series stands at a time: that of the version which decides. */
+function championMeter(champion: Gauge, swaps: Counter, refusals: Counter): Pick<ScorerMetrics, 'onStart' | 'onSwap' | 'onRefused'> {
+  const decide = ({ name, version }: Champion): void => {
+    champion.reset()
+    champion.set({ model: name, version: String(version) }, 1)
+  }
+  return {
+    onStart: decide,
+    onSwap: (next) => {
+      decide(next)
+      swaps.inc()
+    },
+    onRefused: () => refusals.inc(),
+  }
+}
+
+/** Turns `lost` and `back` into counts and seconds. A service that is lost twice without being back is lost once. */
+function outageMeter({ outages, seconds, up }: { outages: Counter; seconds: Counter; up: Gauge }, now: () => number): Pick<ScorerMetrics, 'hear' | 'lost'> & { settle(): void } {
+  /** When the wait began, or was last counted. */
+  const since = new Map<MeteredService, number>()
+  const settle = (): void => {
+    for (const [service, begun] of since) {
+      const until = now()
+      seconds.inc({ service }, Math.max(0, until - begun) / 1000)
+      since.set(service, until)
+    }
+  }
+  for (const service of SERVICES) {
+    up.set({ service }, 1)
+    outages.inc({ service }, 0)
+    seconds.inc({ service }, 0)
+  }
+  return {
+    settle,
+    lost: () => [...since.keys()],
+    hear: (service) => (_, outage) => {
+      if (outage === undefined || (outage === 'lost') === since.has(service)) return
+      settle()
+      if (outage === 'back') since.delete(service)
+      else {
+        since.set(service, now())
+        outages.inc({ service })
+      }
+      up.set({ service }, outage === 'back' ? 1 : 0)
+    },
+  }
+}

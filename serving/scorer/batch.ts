@@ -1,0 +1,94 @@
+import type { Rejection, RejectionKind } from '../../datasets/log/event-json.ts'
+import type { NewRecord } from '../../datasets/log/event-log.ts'
+import type { FoldedBatch } from '../../features/chain/folded-batch.ts'
+import { stageRecords, type StageTarget } from '../../features/chain/stage-record.ts'
+import { deadLetter } from '../dead-letter.ts'
+import { decide, predictionWriter, type Judge } from '../prediction.ts'
+import { DEAD_LETTERS, FRAUD_ALERTS, PREDICTIONS } from '../topics.ts'
+
+export type Outputs = Map<string, NewRecord[]>
+
+/** What became of one batch of one stage: rejected and labels are counted in the first, scored, alerts and late in the last. */
+export interface ScoredBatch {
+  scored: number
+  alerts: number
+  rejected: number
+  /** The same by kind of fault. */
+  rejections: Partial<Record<RejectionKind, number>>
+  labels: number
+  late: number
+  /** Records folded again after a restart, whose outputs had been written before. */
+  replayed: number
+  /** When each scored record was put into the log, EpochMs, and when the batch's predictions were durable. */
+  timestamps: Float64Array
+  done: number
+}
+
+export interface WrittenBatch {
+  batch: ScoredBatch
+  /** By topic, for one commit. */
+  outputs: Outputs
+}
+
+/** Writes what is to be said of a batch: a prediction a fresh transaction, an alert where it is one, a dead letter a record that is no event. */
+export function writeOutputs(folded: FoldedBatch, scores: Float32Array, names: readonly string[], judge: Judge): WrittenBatch {
+  const { input, features, fresh, firstFeature } = folded
+  const { events, index } = input.decoded
+  const write = predictionWriter(names, judge)
+  const predictions: NewRecord[] = []
+  const alerts: NewRecord[] = []
+  const timestamps = new Float64Array(fresh.length)
+  let lateRows = 0
+  for (let i = 0; i < fresh.length; i++) {
+    const row = fresh[i]
+    const k = firstFeature + i
+    const late = features.late[k] === 1
+    const record = write(events.ids[row], events.time[row], scores[i], features.values, k, input, index[row], late)
+    predictions.push(record)
+    if (decide(scores[i], judge.threshold) === 'alert') alerts.push(record)
+    if (late) lateRows++
+    timestamps[i] = input.records.timestamps[index[row]]
+  }
+  const letters = deadLetters(folded)
+  return {
+    batch: { ...intake(folded), scored: predictions.length, alerts: alerts.length, late: lateRows, timestamps, done: 0 },
+    outputs: nonEmpty([[PREDICTIONS, predictions], [FRAUD_ALERTS, alerts], [DEAD_LETTERS, letters]]),
+  }
+}
+
+/** Passes a batch on to the next stage: its fresh events with the features so far, and dead letters as above. */
+export function passOn(folded: FoldedBatch, width: number, next: StageTarget & { topic: string }): WrittenBatch {
+  const letters = deadLetters(folded)
+  const events = stageRecords(folded.input, folded.features, width, next, folded.replayed)
+  return {
+    batch: { ...intake(folded), scored: 0, alerts: 0, late: 0, timestamps: new Float64Array(0), done: 0 },
+    outputs: nonEmpty([[next.topic, events], [DEAD_LETTERS, letters]]),
+  }
+}
+
+/** Records that are no events, and were not written before. */
+function rejections({ input, replayed }: FoldedBatch): Rejection[] {
+  return input.decoded.rejected.filter(({ index }) => index >= replayed)
+}
+
+function deadLetters(folded: FoldedBatch): NewRecord[] {
+  return rejections(folded).map((rejection) => deadLetter(folded.input, rejection))
+}
+
+/** What of a batch was no transaction. A later stage has heard of it from the first. */
+function intake(folded: FoldedBatch): Pick<ScoredBatch, 'rejected' | 'rejections' | 'labels' | 'replayed'> {
+  const { input, replayed, fresh } = folded
+  const rejected = rejections(folded)
+  const labels = input.earlier === undefined ? input.records.size - replayed - fresh.length - rejected.length : 0
+  return { rejected: rejected.length, rejections: countByKind(rejected), labels, replayed }
+}
+
+function countByKind(rejected: readonly Rejection[]): Partial<Record<RejectionKind, number>> {
+  const counts: Partial<Record<RejectionKind, number>> = {}
+  for (const { kind } of rejected) counts[kind] = (counts[kind] ?? 0) + 1
+  return counts
+}
+
+function nonEmpty(topics: [string, NewRecord[]][]): Outputs {
+  return new Map(topics.filter(([, written]) => written.length > 0))
+}

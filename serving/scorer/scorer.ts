@@ -1,0 +1,64 @@
+import type { EventLog } from '../../datasets/log/event-log.ts'
+import type { Base, OnlineStore } from '../../features/store/online-store.ts'
+import { featureNames } from '../../features/view/view.ts'
+import type { Registry } from '../../registry/registry.ts'
+import { modelInput, type FoldedBatch } from '../../features/chain/folded-batch.ts'
+import { writeOutputs, type WrittenBatch } from './batch.ts'
+import { DEAD_LETTERS, FRAUD_ALERTS, PREDICTIONS } from '../topics.ts'
+import { runChain, type ChainOptions } from './chain.ts'
+import { watchChampion, type Champion, type ChampionWatch } from '../model/champion.ts'
+
+export interface ScorerParts {
+  log: EventLog
+  store: OnlineStore
+  registry: Registry
+}
+
+export interface ScorerOptions extends Pick<ChainOptions, 'group' | 'partitions' | 'maxBatch' | 'checkpointEveryMs' | 'endWhenIdle' | 'signal' | 'now' | 'onAssigned' | 'onRevoked' | 'onStandby' | 'onBatch'> {
+  /** Registered model whose `alias` decides. */
+  model: string
+  alias: string
+  championEveryMs: number
+  /** All is ready; `base` is the newest backfill. */
+  onStart?: (champion: Champion, base: Base | undefined) => void
+  onSwap?: (champion: Champion) => void
+  onRefused?: (error: unknown) => void
+}
+
+/**
+ * Scores `transactions` until `signal` aborts: per batch it decodes, folds, makes one ONNX call, and commits predictions,
+ * alerts, dead letters and the next offset in one transaction. A batch is whatever has arrived. Several processes may
+ * score for one group; each has a share of the partitions.
+ *
+ * @throws UserError when there is no champion, or the stored state is of another definition of the service.
+ */
+export async function score(parts: ScorerParts, options: ScorerOptions): Promise<void> {
+  await using champions = await watchChampion(parts.registry, {
+    name: options.model,
+    alias: options.alias,
+    everyMs: options.championEveryMs,
+    onSwap: (champion) => options.onSwap?.(champion),
+    onRefused: (error) => options.onRefused?.(error),
+  })
+  for (const topic of [PREDICTIONS, FRAUD_ALERTS, DEAD_LETTERS]) await parts.log.createTopic(topic)
+  const { service, card } = champions.current()
+  const base = await parts.store.base(service.name)
+  const names = featureNames(service)
+  await runChain({
+    ...options,
+    log: parts.log,
+    store: parts.store,
+    service,
+    schema: card.dataset.schema,
+    finish: (folded) => judge(champions, folded, names, options.group),
+    onStart: () => options.onStart?.(champions.current(), base),
+  })
+}
+
+/** Scores a batch with the champion of this moment, which judges all of it. */
+async function judge(champions: ChampionWatch, folded: FoldedBatch, names: readonly string[], group: string): Promise<WrittenBatch> {
+  const { name, version, card, model } = champions.current()
+  const rows = folded.fresh.length
+  const scores = rows === 0 ? new Float32Array(0) : await model.score(modelInput(folded, names.length), rows)
+  return writeOutputs(folded, scores, names, { name, version, threshold: card.threshold, group })
+}

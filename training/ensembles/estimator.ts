@@ -1,0 +1,90 @@
+import type { z } from 'zod'
+import { UserError } from '../../configs/user-error.ts'
+import { createArena } from '../kernel/arena.ts'
+import { binTraining, binWith, type Bins } from '../growing/binning.ts'
+import { boostingByFeature, boostingParams, fitBoosting } from './boosting.ts'
+import { openCrew, threadsFor } from '../kernel/crew.ts'
+import { encode, fitEncoder, type CategoryRanks } from '../fit/encoder.ts'
+import { defineEstimator, partWatched, type Estimator, type EstimatorParts } from '../fit/estimator.ts'
+import type { FittedModel } from '../fit/fitted-model.ts'
+import { fitForest, forestParams } from './forest.ts'
+import { logisticLink } from '../fit/link.ts'
+import { treeGraph } from '../trees/graph.ts'
+import type { FitOptions, Report } from '../fit/report.ts'
+import type { TreeModel } from '../trees/model.ts'
+import { treeScorer } from '../trees/scorer.ts'
+import { gainImportance, type Trees } from '../trees/tree.ts'
+
+/** A fitted ensemble with its trees in sight. */
+export interface FittedTrees extends FittedModel {
+  encoder: CategoryRanks[]
+  trees: Trees
+  /** What a row's leaves come to: log-odds added up, or shares of fraud whose mean counts. */
+  leaves: 'sum' | 'mean'
+}
+
+type TreeParams = { watch_share: number; early_stopping_rounds?: number; threads: number }
+
+/** A trainer of trees on binned rows. */
+interface TreeTrainer<P> {
+  fitTrees(bins: Bins, y: Uint8Array, params: P, seed: number, report: Report, options?: FitOptions): Promise<Trees>
+  link: TreeModel['link']
+}
+
+export const boosting = treeEstimator({ name: 'boosting', description: 'gradient boosting of trees on the logistic loss', schema: boostingParams, byFeature: boostingByFeature }, { fitTrees: fitBoosting, link: 'logistic' })
+export const forest = treeEstimator({ name: 'forest', description: 'random forest of Gini trees', schema: forestParams }, { fitTrees: fitForest, link: 'mean' })
+
+function treeEstimator<S extends z.ZodObject>(parts: Omit<EstimatorParts<S, FittedTrees>, 'fit'>, { fitTrees, link }: TreeTrainer<z.output<S>>): Estimator<FittedTrees> {
+  return defineEstimator({
+    ...parts,
+    async fit(set, params, seed, report, base) {
+      const { fitted, watched } = partWatched(set, params as TreeParams)
+      if (base !== undefined) requireFit(base, set.names, link)
+      const encoder = base?.encoder ?? fitEncoder(fitted)
+      const width = set.names.length
+      const [x, later] = [encode(encoder, fitted.x, width), watched && encode(encoder, watched.x, width)]
+      const arena = createArena()
+      // Threads start while the rows are binned.
+      await using crew = await openCrew(arena, threadsFor((params as TreeParams).threads, fitted.rows), 'compiled')
+      const bins = binTraining(x, width, fitted.y, arena, crew)
+      const watch = watched && later && { bins: binWith(bins, later, watched.rows, crew), y: watched.y }
+      const start = base && (await startFrom(base.trees, width, x, later))
+      const trees = await fitTrees(bins, fitted.y, params, seed, report, { crew, names: set.names, ...(watch && { watch }), ...(start && { start }) })
+      return { ...(await fittedTrees({ names: set.names, encoder, trees, link })), gain: gainImportance(trees, width) }
+    },
+  })
+}
+
+function requireFit(base: FittedTrees, names: string[], link: TreeModel['link']): void {
+  if (base.leaves !== leavesOf(link)) throw new UserError('The model to continue is of another estimator: its leaves mean something else. Fit without it.')
+  if (base.names.join() === names.join()) return
+  throw new UserError(`The model to continue reads other features: ${base.names.join(', ')}; the training set has ${names.join(', ')}. Fit without it.`)
+}
+
+/** Trees to continue, and what they say of the rows to fit on and of those to watch. */
+async function startFrom(trees: Trees, width: number, x: Float32Array, later: Float32Array | undefined): Promise<FitOptions['start']> {
+  const score = await treeScorer(trees, width)
+  return { trees, sums: score(x), ...(later && { watched: score(later) }) }
+}
+
+/** A model that reads as its trees say. */
+export async function fittedTrees(model: TreeModel): Promise<FittedTrees> {
+  const { names, encoder, trees, link } = model
+  const score = await treeScorer(trees, names.length)
+  return {
+    names,
+    encoder,
+    trees,
+    leaves: leavesOf(link),
+    margins(x) {
+      const sums = score(encode(encoder, x, names.length))
+      return link === 'mean' ? sums.map((sum) => sum / trees.roots.length) : sums
+    },
+    graph: (output) => treeGraph(model, output),
+    ...(link === 'logistic' ? { link: logisticLink } : {}),
+  }
+}
+
+function leavesOf(link: TreeModel['link']): FittedTrees['leaves'] {
+  return link === 'mean' ? 'mean' : 'sum'
+}

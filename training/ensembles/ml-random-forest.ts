@@ -1,0 +1,116 @@
+import type { RandomForestBaseOptions, RandomForestClassifier } from 'ml-random-forest'
+import { z } from 'zod'
+import { UserError } from '../../configs/user-error.ts'
+import { randomStream } from '../../datasets/random/random.ts'
+import type { TrainingSet } from '../../features/backfill/training-set.ts'
+import { encode, fitEncoder } from '../fit/encoder.ts'
+import { defineEstimator, requireLabels } from '../fit/estimator.ts'
+import { finishRound } from '../fit/report.ts'
+import { thresholdTrees, type ThresholdTrees } from '../trees/threshold-trees.ts'
+import { fittedTrees } from './estimator.ts'
+
+/** More rows are refused: the time of a tree grows with their square. */
+const MOST_ROWS = 20_000
+
+/** Parameters of ml-random-forest with their defaults, by the names of our forest. */
+export const mlRandomForestParams = z.strictObject({
+  trees: z.number().int().min(1).max(1000).default(10).describe('trees'),
+  max_depth: z.number().int().min(0).default(0).describe('edges from the root to the deepest leaf; 0 no limit'),
+  max_features: z.number().positive().max(1).default(0.3).describe('share of the features drawn, with repetition, for each tree'),
+  min_samples_split: z.number().int().min(2).default(4).describe('least rows of a node that is split'),
+})
+
+/**
+ * The npm package ml-random-forest 2.1, for comparison on small data. A leaf holds the share of frauds in it, and the score is
+ * the mean over the trees, as in our forest; the package itself counts votes. Trees are fitted one by one, each a forest of
+ * the package's with a seed of its own, so that progress is told and the same seed gives the same trees.
+ *
+ * Missing (NaN) is fitted as +Infinity: below no threshold, so it goes right, where a missing number goes in every tree here.
+ */
+export const mlRandomForest = defineEstimator({
+  name: 'ml-random-forest',
+  description: `random forest of the npm package, for comparison on at most ${MOST_ROWS.toLocaleString('en')} rows`,
+  schema: mlRandomForestParams,
+  async fit(set, params, seed, report) {
+    requireFewRows(set)
+    requireLabels(set, 'to fit on')
+    // Loaded when it is needed, as it brings a matrix library of its own.
+    const { RandomForestClassifier } = await import('ml-random-forest')
+    const width = set.names.length
+    const encoder = fitEncoder(set)
+    const x = encode(encoder, set.x, width)
+    const present = x.map((value) => (Number.isNaN(value) ? Infinity : value))
+    const rows = Array.from({ length: set.rows }, (_, row) => [...present.subarray(row * width, (row + 1) * width)])
+    const labels = [...set.y]
+    const builder = thresholdTrees()
+    for (let tree = 1; tree <= params.trees; tree++) {
+      const forest = new RandomForestClassifier({ ...optionsOf(params, width), seed: randomStream(seed, tree).integer(2 ** 31) })
+      forest.train(rows, labels)
+      addTree(builder, forest)
+      await finishRound(report, tree, params.trees, undefined)
+    }
+    return fittedTrees({ names: set.names, encoder, trees: builder.finish(), link: 'mean' })
+  },
+})
+
+function requireFewRows({ rows }: TrainingSet): void {
+  if (rows <= MOST_ROWS) return
+  throw new UserError(
+    `Estimator "ml-random-forest" takes at most ${MOST_ROWS.toLocaleString('en')} rows, and there are ${rows.toLocaleString('en')}: ` +
+      `its time grows with the square of the rows, and would be hours. Use --model forest, or a shorter training period (--until DATE).`,
+  )
+}
+
+function optionsOf(params: z.output<typeof mlRandomForestParams>, width: number): Omit<Partial<RandomForestBaseOptions>, 'seed'> {
+  const drawn = Math.max(1, Math.round(params.max_features * width))
+  return {
+    // As a share, which the package rounds down: it reads a 1 as all features.
+    maxFeatures: Math.min(1, (drawn + 0.5) / width),
+    replacement: true,
+    nEstimators: 1,
+    useSampleBagging: true,
+    noOOB: true,
+    // Its own threshold, a gain of .01, is more than there is to gain where frauds are one in a hundred.
+    treeOptions: { gainThreshold: 0, minNumSamples: params.min_samples_split - 1, maxDepth: params.max_depth === 0 ? Infinity : params.max_depth },
+  }
+}
+
+/** A node of the package's model: an inner one has both sides, a leaf the shares of the classes (of class 0 alone when it has no fraud). */
+interface CartNode {
+  left?: CartNode
+  right?: CartNode
+  splitColumn: number
+  splitValue: number
+  distribution: { to1DArray(): number[] }
+}
+
+interface CartForest {
+  baseModel: { indexes: number[][]; estimators: { root: CartNode }[] }
+}
+
+/** Walks the one tree of a fitted forest. Its columns are those drawn for the tree; its rule is `x < value` in float64. */
+function addTree(builder: ThresholdTrees, forest: RandomForestClassifier): void {
+  const { baseModel } = forest.toJSON() as object as CartForest
+  const [columns] = baseModel.indexes
+  const waiting = [{ id: builder.addRoot(), node: baseModel.estimators[0].root }]
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    const { id, node } = next
+    if (node.left === undefined || node.right === undefined) {
+      builder.setLeaf(id, node.distribution.to1DArray()[1] ?? 0)
+      continue
+    }
+    const left = builder.split(id, columns[node.splitColumn], below(node.splitValue))
+    waiting.push({ id: left + 1, node: node.right }, { id: left, node: node.left })
+  }
+}
+
+/** The greatest float32 t for which `x <= t` says `x < value` of every float32 x. */
+function below(value: number): number {
+  const float = Float32Array.of(value)
+  if (float[0] < value) return float[0]
+  const bits = new Int32Array(float.buffer)
+  // Below 0 the bits of a float run backwards, and below +0 comes the least negative one.
+  if (float[0] === 0) bits[0] = -0x7fff_ffff
+  else bits[0] += float[0] > 0 ? -1 : 1
+  return float[0]
+}

@@ -1,0 +1,28 @@
+import type { GraphPart } from '../graph/proto.ts'
+
+/** From a model's margin, any finite float32, to its score in [0, 1]. Never falling, so that the order of the rows stays. */
+export interface Link {
+  scores(margins: Float32Array): Float32Array
+  /** The same as nodes that read `margin` and write `output`, both float32 [N, 1]. */
+  graph(margin: string, output: string): GraphPart
+}
+
+const LN2 = Math.fround(Math.LN2)
+
+/** 1 / (1 + exp(−margin)). */
+export const logisticLink: Link = {
+  scores: (margins) => margins.map((margin) => 1 / (1 + Math.exp(-margin))),
+  graph: (margin, output) => ({ constants: [], nodes: [{ opType: 'Sigmoid', input: [margin], output: [output] }] }),
+}
+
+/** 2^margin, for margins that are not above 0. */
+export const exponentialLink: Link = {
+  scores: (margins) => margins.map((margin) => Math.exp(Math.fround(margin * LN2))),
+  graph: (margin, output) => ({
+    constants: [{ name: 'ln2', type: 'float', values: [LN2], dims: [1] }],
+    nodes: [
+      { opType: 'Mul', input: [margin, 'ln2'], output: ['exponent'] },
+      { opType: 'Exp', input: ['exponent'], output: [output] },
+    ],
+  }),
+}

@@ -1,0 +1,50 @@
+import type { Bins } from './binning.ts'
+import type { Crew } from '../kernel/crew.ts'
+import { BLOCK } from '../kernel/kernel.ts'
+
+/** What the sums of hessians and of absolute gradients of all rows come to in whole numbers: half of what 32 bits hold, the rest is for rounding. */
+const TOTAL = 2 ** 30
+/** Stands for a total of 0, so that no unit is infinite. */
+const LEAST_TOTAL = 1e-20
+
+/** What a whole-number gradient and hessian are worth. */
+export interface Units {
+  gradient: number
+  hessian: number
+}
+
+/** Gradient p − y and hessian p (1 − p) of the logistic loss, times a weight where y is 1, as pairs of whole numbers. */
+export interface Gradients {
+  /** Hessian and gradient of each row, valid after `update`. */
+  pairs: Int32Array
+  /** Margins of the rows, float32; to be added to. */
+  margins: Float32Array
+  /** Computes the pairs of all rows at the current margins. */
+  update(): Units
+}
+
+/** Margins start at 0. `fraudWeight` is what a fraud counts against a genuine row. */
+export function createGradients({ arena, rows }: Bins, y: Uint8Array, fraudWeight: number, crew: Crew): Gradients {
+  // The kernel takes four rows at a time: rows that fill up are genuine beyond doubt and have no gradient.
+  const padded = Math.ceil(rows / 4) * 4
+  const [margins, pairs, labels] = [arena.floats(padded), arena.ints(2 * padded), arena.bytes(padded)]
+  const sums = arena.floats(2 * Math.ceil(padded / BLOCK))
+  labels.set(y)
+  margins.fill(-Infinity, rows)
+  return {
+    pairs,
+    margins: margins.subarray(0, rows),
+    update() {
+      crew.run('gradients', () => [pairs.byteOffset, margins.byteOffset, labels.byteOffset, fraudWeight, sums.byteOffset], 0, padded, { grain: BLOCK })
+      let [hessians, gradients] = [0, 0]
+      for (let at = 0; at < sums.length; at += 2) {
+        hessians += sums[at]
+        gradients += sums[at + 1]
+      }
+      const perHessian = Math.fround(TOTAL / Math.max(hessians, LEAST_TOTAL))
+      const perGradient = Math.fround(TOTAL / Math.max(gradients, LEAST_TOTAL))
+      crew.run('quantise', () => [pairs.byteOffset, perHessian, perGradient], 0, padded, { grain: BLOCK })
+      return { gradient: 1 / perGradient, hessian: 1 / perHessian }
+    },
+  }
+}

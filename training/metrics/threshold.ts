@@ -1,0 +1,34 @@
+import { DAY, type EpochMs } from '../../datasets/table/transaction.ts'
+
+/**
+ * The lowest threshold, and so the one of highest recall, at which `score >= threshold` raises at most `alertsPerDay`
+ * alerts a day, on the mean over the period from the first to the last row. It follows from scores and times alone: labels
+ * are not looked at, so nothing is fitted to the rows it is judged on.
+ *
+ * The budget of the period is `alertsPerDay × days` rounded, days being a real number (a holdout of six hours has a quarter
+ * of a day's budget), and at least one alert. Rows that tie are alerted together or not at all; when even the highest tie
+ * exceeds the budget, the threshold is the next float32 above it and nothing is alerted.
+ *
+ * @param scores float32, one a row, not empty; the threshold is one of them, or just above.
+ * @param time event times, not falling.
+ */
+export function alertThreshold(scores: Float32Array, time: Float64Array | EpochMs[], alertsPerDay: number): number {
+  if (scores.length === 0) throw new Error('No scores to choose a threshold from')
+  const days = (time[time.length - 1] - time[0]) / DAY
+  const budget = Math.max(1, Math.round(alertsPerDay * days))
+  const sorted = scores.slice().sort().reverse()
+  if (budget >= sorted.length) return sorted[sorted.length - 1]
+  // The first row over budget is not alerted, nor is any that ties with it.
+  const refused = sorted[budget]
+  const lowest = sorted.subarray(0, budget).findLast((score) => score > refused)
+  return lowest ?? nextUp(refused)
+}
+
+/** The least float32 above a finite one. */
+function nextUp(value: number): number {
+  const bits = new Int32Array(1)
+  const float = new Float32Array(bits.buffer)
+  float[0] = value + 0
+  bits[0] += float[0] >= 0 ? 1 : -1
+  return float[0]
+}

@@ -1,0 +1,70 @@
+import { encoderNodes } from '../trees/graph.ts'
+import type { CategoryRanks } from '../fit/encoder.ts'
+import { FARTHEST, LARGEST, type Dense, type Scaling } from './network.ts'
+import { attribute, type Constant, type GraphNode, type GraphPart } from '../graph/proto.ts'
+
+/** A graph under way: what was added, and a name for the next constant. */
+export interface DoubleGraph extends GraphPart {
+  /** Adds a node; resolves its inputs' numbers to constants of float64. Returns its output's name. */
+  add(opType: string, inputs: (string | Constants)[], output: string, attributes?: GraphNode['attribute']): string
+}
+
+/** Numbers of a constant tensor, and its shape when it has more than one dimension or none. */
+export interface Constants {
+  values: ArrayLike<number>
+  dims?: number[]
+}
+
+export function doubleGraph(): DoubleGraph {
+  const constants: Constant[] = []
+  const nodes: GraphNode[] = []
+  return {
+    constants,
+    nodes,
+    add(opType, inputs, output, attributes) {
+      const names = inputs.map((input, at) => {
+        if (typeof input === 'string') return input
+        const name = `${output}_${at}`
+        constants.push({ name, type: 'double', ...input })
+        return name
+      })
+      nodes.push({ opType, input: names, output: [output], ...(attributes ? { attribute: attributes } : {}) })
+      return output
+    },
+  }
+}
+
+/** Nodes that bring the columns of `matrix` (float32) to one scale, in float64. */
+export function scaleNodes(graph: DoubleGraph, { mean, inverse }: Scaling, matrix: string): string {
+  const scalar = (value: number): Constants => ({ values: [value], dims: [] })
+  const clip = (input: string, limit: number, output: string): string => graph.add('Clip', [input, scalar(-limit), scalar(limit)], output)
+  const missing = graph.add('IsNaN', [matrix], 'missing')
+  const finite = clip(graph.add('Cast', [matrix], 'double', [attribute.int('to', 11)]), LARGEST, 'finite')
+  const scaled = graph.add('Mul', [graph.add('Sub', [finite, { values: mean }], 'centred'), { values: inverse }], 'scaled')
+  return graph.add('Where', [missing, scalar(0), clip(scaled, FARTHEST, 'held')], 'inputs')
+}
+
+/** Nodes of the layers, in float64. */
+export function layerNodes(graph: DoubleGraph, layers: Dense[], input: string): string {
+  return layers.reduce((x, { inputs, outputs, weights, biases, relu }, at) => {
+    const product = graph.add('MatMul', [x, { values: weights, dims: [inputs, outputs] }], `product_${at}`)
+    const sum = graph.add('Add', [product, { values: biases }], `sum_${at}`)
+    return relu ? graph.add('Relu', [sum], `hidden_${at}`) : sum
+  }, input)
+}
+
+/** The last node: float64 to float32, as `Math.fround` rounds. */
+export function castToFloat(graph: DoubleGraph, double: string, output: string): GraphPart {
+  graph.add('Cast', [double], output, [attribute.int('to', 1)])
+  return graph
+}
+
+/** Nodes that make numbers of category codes, the columns in their old order; returns the matrix's name. */
+export function encodedNodes(graph: DoubleGraph, names: string[], encoder: CategoryRanks[]): string {
+  const { constants, nodes, output, position } = encoderNodes({ names, encoder })
+  graph.constants.push(...constants)
+  graph.nodes.push(...nodes)
+  if (encoder.length === 0) return output
+  graph.constants.push({ name: 'positions', type: 'int64', values: position })
+  return graph.add('Gather', [output, 'positions'], 'ordered', [attribute.int('axis', 1)])
+}

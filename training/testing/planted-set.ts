@@ -1,0 +1,53 @@
+import { randomStream } from '../../datasets/random/random.ts'
+import type { TrainingSet } from '../../features/backfill/training-set.ts'
+
+/** Shape of a made-up set. */
+export interface PlantedShape {
+  rows: number
+  features: number
+  frauds: number
+  /** Share of the numbers that are missing; default none. */
+  missing?: number
+  /** Categories of one more column at the end, the higher numbered ones riskier; default no such column. */
+  categories?: number
+}
+
+/** The code of a category in a planted set: a whole number far from its rank. */
+export function plantedCode(category: number): number {
+  return ((category * 7_919) % 9_973) + 1
+}
+
+/**
+ * A seeded set for tests and benchmarks: normal features of which every third leans towards fraud, each a little less; a
+ * third of the frauds look genuine; a row a minute, 50 cards.
+ */
+export function plantedSet(shape: PlantedShape, seed: number): TrainingSet {
+  const { rows, features, frauds, missing = 0, categories = 0 } = shape
+  const random = randomStream(seed)
+  const width = features + (categories > 0 ? 1 : 0)
+  const x = new Float32Array(rows * width)
+  const y = new Uint8Array(rows)
+  for (let placed = 0; placed < frauds; ) {
+    const row = random.integer(rows)
+    placed += 1 - y[row]
+    y[row] = 1
+  }
+  for (let row = 0, at = 0; row < rows; row++) {
+    const leans = y[row] === 1 && random.uniform() < 2 / 3 ? 1 : 0
+    for (let feature = 0; feature < features; feature++) {
+      const value = random.normal(feature % 3 === 0 ? (leans * 3) / (1 + feature / 6) : 0, 1)
+      x[at++] = missing > 0 && random.uniform() < missing ? Number.NaN : value
+    }
+    if (categories > 0) x[at++] = plantedCode(Math.max(random.integer(categories), leans * random.integer(categories)))
+  }
+  return {
+    names: Array.from({ length: width }, (_, feature) => `v${feature}`),
+    categorical: categories > 0 ? [features] : [],
+    rows,
+    x,
+    y,
+    time: Float64Array.from({ length: rows }, (_, row) => row * 60_000),
+    ids: Float64Array.from({ length: rows }, (_, row) => row),
+    cards: Float64Array.from({ length: rows }, () => random.integer(50)),
+  }
+}
