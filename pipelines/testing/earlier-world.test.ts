@@ -29,7 +29,7 @@ async function fd(...args: string[]): Promise<string> {
 
 /** Records without the time of their append, which a scorer takes from the clock. */
 function digestOf(records: { timestamp?: number }[]): { records: number; sha256: string } {
-  const lines = records.map(({ timestamp: _, ...record }) => JSON.stringify(record))
+  const lines = records.map((record) => JSON.stringify({ ...record, timestamp: undefined }))
   return { records: lines.length, sha256: createHash('sha256').update(lines.join('\n')).digest('hex') }
 }
 
