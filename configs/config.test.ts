@@ -38,9 +38,14 @@ test('a secret that is nowhere is an error that says what makes it; the home has
 
 test('variables of other programs lead to the same servers; those of fd stand above them', () => {
   const shared = { FD_HOME: home, KAFKA_BROKERS: 'a:9092,b:9092', REDIS_URL: 'redis://r:1' }
-  expect(loadConfig(empty, shared)).toMatchObject({ eventLog: 'kafka://a:9092,b:9092', onlineStore: 'redis://r:1', jobQueue: 'redis://r:1' })
-  expect(loadConfig(empty, { ...shared, FD_EVENT_LOG: 'lmdb:', FD_ONLINE_STORE: 'redis://s:2', FD_JOB_QUEUE: 'local:' }))
-    .toMatchObject({ eventLog: `lmdb:${join(home, 'log')}`, onlineStore: 'redis://s:2', jobQueue: 'local:' })
+  expect(loadConfig(empty, shared)).toMatchObject({
+    eventLog: 'kafka://a:9092,b:9092',
+    onlineStore: 'redis://r:1',
+    jobQueue: 'redis://r:1',
+  })
+  expect(
+    loadConfig(empty, { ...shared, FD_EVENT_LOG: 'lmdb:', FD_ONLINE_STORE: 'redis://s:2', FD_JOB_QUEUE: 'local:' }),
+  ).toMatchObject({ eventLog: `lmdb:${join(home, 'log')}`, onlineStore: 'redis://s:2', jobQueue: 'local:' })
 })
 
 /** What is wrong with a configuration file of this text. */
@@ -57,12 +62,21 @@ function faultsOf(text: string, env: Record<string, string> = {}): string {
 }
 
 test('what is wrong is told by key, variable and value, but credentials are not shown', () => {
-  const told = (...lines: string[]): string => ['Configuration is not valid:', ...lines.map((line) => `  ${line}`), 'Mend FILE or the environment.'].join('\n')
+  const told = (...lines: string[]): string =>
+    ['Configuration is not valid:', ...lines.map((line) => `  ${line}`), 'Mend FILE or the environment.'].join('\n')
   expect(faultsOf('', { FD_METRICS_PORT: 'x' })).toBe(told('metrics.port (FD_METRICS_PORT) is "x": expected number'))
-  expect(faultsOf('', { FD_METRICS_PORT: '1.5' })).toBe(told('metrics.port (FD_METRICS_PORT) is "1.5": expected a whole number'))
-  expect(faultsOf('metrics: { port: 70000 }')).toBe(told('metrics.port is 70000: Too big: expected number to be <=65535'))
-  expect(faultsOf('scorer: { group: 5 }\nmlflow: { password: 123 }\nother: 1')).toBe(told('scorer.group is 5: expected string', 'mlflow.password: expected string', 'Unrecognized key: "other"'))
-  expect(faultsOf('metrics: { host: 5 }', { FD_METRICS_PORT: 'redis://:secret@h:1' })).toBe(told('metrics.port (FD_METRICS_PORT): expected number', 'metrics.host is 5: expected string'))
+  expect(faultsOf('', { FD_METRICS_PORT: '1.5' })).toBe(
+    told('metrics.port (FD_METRICS_PORT) is "1.5": expected a whole number'),
+  )
+  expect(faultsOf('metrics: { port: 70000 }')).toBe(
+    told('metrics.port is 70000: Too big: expected number to be <=65535'),
+  )
+  expect(faultsOf('scorer: { group: 5 }\nmlflow: { password: 123 }\nother: 1')).toBe(
+    told('scorer.group is 5: expected string', 'mlflow.password: expected string', 'Unrecognized key: "other"'),
+  )
+  expect(faultsOf('metrics: { host: 5 }', { FD_METRICS_PORT: 'redis://:secret@h:1' })).toBe(
+    told('metrics.port (FD_METRICS_PORT): expected number', 'metrics.host is 5: expected string'),
+  )
   expect(faultsOf('- 1')).toBe('FILE holds [1], not keys with values. Write for example: home: .fd')
   expect(faultsOf('text')).toMatch(/^FILE holds "text", not keys with values/)
   expect(faultsOf('a: [')).toMatch(/^FILE is not YAML/)

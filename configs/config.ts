@@ -18,7 +18,9 @@ export function environmentWith(variables: Variables): Variables {
 
 /** Version of the code, as a model version records it. */
 export function codeVersion(): string {
-  const { name, version } = z.object({ name: z.string(), version: z.string() }).parse(JSON.parse(readFileSync(join(PROJECT_ROOT, 'package.json'), 'utf8')))
+  const { name, version } = z
+    .object({ name: z.string(), version: z.string() })
+    .parse(JSON.parse(readFileSync(join(PROJECT_ROOT, 'package.json'), 'utf8')))
   return `${name} ${version}`
 }
 
@@ -68,13 +70,20 @@ const schema = z.strictObject({
     })
     .prefault({}),
   /** Where `fd score` serves /metrics and /healthz; not at all without a port. Env: FD_METRICS_PORT, FD_METRICS_HOST. */
-  metrics: z.strictObject({ port: z.coerce.number().int().min(0).max(65_535).optional(), host: z.string().default('127.0.0.1') }).prefault({}),
+  metrics: z
+    .strictObject({
+      port: z.coerce.number().int().min(0).max(65_535).optional(),
+      host: z.string().default('127.0.0.1'),
+    })
+    .prefault({}),
   /** Secret under which card numbers become tokens. Env: FD_TOKEN_KEY; never written in a file of the project. */
   tokenKey: z.string().optional(),
   /** Kaggle API credentials, for `fd datasets fetch kaggle-cc`. Env: KAGGLE_USERNAME, KAGGLE_KEY; never written in a file of the project. */
   kaggle: z.strictObject({ username: z.string().optional(), key: z.string().optional() }).prefault({}),
   /** Credentials of the MLflow server. Env: MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN. */
-  mlflow: z.strictObject({ username: z.string().optional(), password: z.string().optional(), token: z.string().optional() }).prefault({}),
+  mlflow: z
+    .strictObject({ username: z.string().optional(), password: z.string().optional(), token: z.string().optional() })
+    .prefault({}),
   /** Credentials and place of the S3 store. Env: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_ENDPOINT_URL, AWS_REGION. */
   s3: z
     .strictObject({
@@ -94,7 +103,14 @@ export type Config = z.infer<typeof schema>
 export type ServiceName = keyof Config['services']
 
 /** Environment variable → path in the config; a later one wins. With the secrets that a file names as `${NAME}`, the only variables the project reads. */
-const ENVIRONMENT: Record<string, [keyof Config] | ['kaggle', keyof Config['kaggle']] | ['mlflow', keyof Config['mlflow']] | ['s3', keyof Config['s3']] | ['metrics', keyof Config['metrics']]> = {
+const ENVIRONMENT: Record<
+  string,
+  | [keyof Config]
+  | ['kaggle', keyof Config['kaggle']]
+  | ['mlflow', keyof Config['mlflow']]
+  | ['s3', keyof Config['s3']]
+  | ['metrics', keyof Config['metrics']]
+> = {
   FD_HOME: ['home'],
   FD_CACHE: ['cache'],
   KAFKA_BROKERS: ['eventLog'],
@@ -138,7 +154,8 @@ export function loadConfig(file?: string, env: Variables = process.env): Config 
   const config = readConfig(file, env)
   const filled = { ...config, s3: { ...config.s3 } }
   for (const key of urls) filled[key] = withSecrets(config[key], config.home, env, encodeURIComponent)
-  for (const key of ['accessKeyId', 'secretAccessKey'] as const) filled.s3[key] &&= withSecrets(filled.s3[key], config.home, env)
+  for (const key of ['accessKeyId', 'secretAccessKey'] as const)
+    filled.s3[key] &&= withSecrets(filled.s3[key], config.home, env)
   return filled
 }
 
@@ -155,23 +172,47 @@ export function readConfig(file?: string, env: Variables = process.env): Config 
     merged[key] = inner === undefined ? value : { ...(merged[key] as object), [inner]: value }
   }
   const result = schema.safeParse(merged)
-  if (!result.success) throw new UserError(`Configuration is not valid:\n${result.error.issues.map((issue) => faultLine(issue, merged, env)).join('\n')}\nMend ${file ?? 'configs/local.yaml'} or the environment.`)
+  if (!result.success)
+    throw new UserError(
+      `Configuration is not valid:\n${result.error.issues.map((issue) => faultLine(issue, merged, env)).join('\n')}\nMend ${file ?? 'configs/local.yaml'} or the environment.`,
+    )
   return complete(result.data)
 }
 
 /** Which key, from which variable where it came from one, has which value, and what is wrong with it. Credentials are not shown, nor what might be an address with a password. */
 function faultLine({ path, message }: z.core.$ZodIssue, merged: Record<string, unknown>, env: Variables): string {
   const key = path.join('.')
-  const variable = Object.entries(ENVIRONMENT).find(([name, place]) => place.join('.') === key && env[name] !== undefined && env[name] !== '')?.[0]
-  const value = path.reduce<unknown>((inside, step) => (inside as Record<PropertyKey, unknown> | undefined)?.[step], merged)
-  const shown = path.length === 0 || SECRET.has(String(path[0])) || typeof value === 'object' || String(value).includes('@') ? '' : ` is ${JSON.stringify(value)}`
-  return `  ${key}${variable === undefined ? '' : ` (${variable})`}${shown}${key === '' ? '' : ': '}${message.replace(/^Invalid input: /, '').replace(/, received \w+$/, '').replace(/expected int$/, 'expected a whole number')}`
+  const variable = Object.entries(ENVIRONMENT).find(
+    ([name, place]) => place.join('.') === key && env[name] !== undefined && env[name] !== '',
+  )?.[0]
+  const value = path.reduce<unknown>(
+    (inside, step) => (inside as Record<PropertyKey, unknown> | undefined)?.[step],
+    merged,
+  )
+  const shown =
+    path.length === 0 || SECRET.has(String(path[0])) || typeof value === 'object' || String(value).includes('@')
+      ? ''
+      : ` is ${JSON.stringify(value)}`
+  return `  ${key}${variable === undefined ? '' : ` (${variable})`}${shown}${key === '' ? '' : ': '}${message
+    .replace(/^Invalid input: /, '')
+    .replace(/, received \w+$/, '')
+    .replace(/expected int$/, 'expected a whole number')}`
 }
 
 /** The same configuration in another home: everything embedded that has no place of its own moves along. */
 export function withHome(config: Config, home: string): Config {
-  const stay = Object.fromEntries(embedded.filter((key) => !inside(config.home, config[key])).map((key) => [key, config[key]]))
-  return complete({ ...config, eventLog: 'lmdb:', onlineStore: 'lmdb:', registry: 'sqlite:', lake: 'file:', ...stay, home })
+  const stay = Object.fromEntries(
+    embedded.filter((key) => !inside(config.home, config[key])).map((key) => [key, config[key]]),
+  )
+  return complete({
+    ...config,
+    eventLog: 'lmdb:',
+    onlineStore: 'lmdb:',
+    registry: 'sqlite:',
+    lake: 'file:',
+    ...stay,
+    home,
+  })
 }
 
 function inside(home: string, url: string): boolean {

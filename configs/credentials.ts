@@ -14,7 +14,9 @@ export function credentialsFile(home: string): string {
 export function readCredentials(home: string): Record<string, string> {
   const file = credentialsFile(home)
   if (!existsSync(file)) return {}
-  const lines = readFileSync(file, 'utf8').split('\n').filter((line) => line.includes('='))
+  const lines = readFileSync(file, 'utf8')
+    .split('\n')
+    .filter((line) => line.includes('='))
   return Object.fromEntries(lines.map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]))
 }
 
@@ -24,11 +26,18 @@ export function readCredentials(home: string): Record<string, string> {
  *
  * @throws UserError naming the variable that is set nowhere.
  */
-export function withSecrets(text: string, home: string, env: Variables, encode = (secret: string): string => secret): string {
+export function withSecrets(
+  text: string,
+  home: string,
+  env: Variables,
+  encode = (secret: string): string => secret,
+): string {
   return text.replaceAll(/\$\{(\w+)\}/g, (_, name: string) => {
     const value = env[name] ?? readCredentials(home)[name]
     if (value === undefined || value === '') {
-      throw new UserError(`The configuration needs ${name}, which is neither in the environment nor in ${credentialsFile(home)}. Run: fd services up`)
+      throw new UserError(
+        `The configuration needs ${name}, which is neither in the environment nor in ${credentialsFile(home)}. Run: fd services up`,
+      )
     }
     return encode(value)
   })

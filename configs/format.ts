@@ -9,5 +9,7 @@ import { UserError } from './user-error.ts'
  */
 export function refuseNewer(found: number | undefined, known: number, what: string, otherwise: string): void {
   if ((found ?? 1) <= known) return
-  throw new UserError(`${what} has form ${found}, this fd knows form ${known}: a newer fd wrote it. Update this one: git pull && npm ci. ${otherwise}`)
+  throw new UserError(
+    `${what} has form ${found}, this fd knows form ${known}: a newer fd wrote it. Update this one: git pull && npm ci. ${otherwise}`,
+  )
 }

@@ -10,11 +10,15 @@ import { fileURLToPath } from 'node:url'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const marker = join(root, 'node_modules', '.fd-installed')
-const wanted = createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex')
+const wanted = createHash('sha256')
+  .update(readFileSync(join(root, 'package-lock.json')))
+  .digest('hex')
 
 const major = Number(process.versions.node.split('.')[0])
 if (major < 20) {
-  console.error(`fd needs Node.js 20 or later to install itself; this is ${process.version}. Install a newer Node.js and run the command again.`)
+  console.error(
+    `fd needs Node.js 20 or later to install itself; this is ${process.version}. Install a newer Node.js and run the command again.`,
+  )
   process.exit(2)
 }
 
@@ -28,7 +32,9 @@ if (!existsSync(marker) || readFileSync(marker, 'utf8') !== wanted) {
     env: { ...process.env, ONNXRUNTIME_NODE_INSTALL: 'skip' },
   })
   if (npm.status !== 0) {
-    console.error('npm ci failed; its message is above. fd needs only the npm registry. Check the network or proxy, then run the command again.')
+    console.error(
+      'npm ci failed; its message is above. fd needs only the npm registry. Check the network or proxy, then run the command again.',
+    )
     process.exit(2)
   }
   writeFileSync(marker, wanted)
@@ -38,6 +44,8 @@ if (!existsSync(marker) || readFileSync(marker, 'utf8') !== wanted) {
 const [program, ...args] = process.argv.slice(2)
 if (program !== undefined) {
   const node = join(root, 'node_modules', 'node', 'bin', process.platform === 'win32' ? 'node.exe' : 'node')
-  const { status, signal } = spawnSync(node, ['--disable-warning=ExperimentalWarning', join(root, program), ...args], { stdio: 'inherit' })
+  const { status, signal } = spawnSync(node, ['--disable-warning=ExperimentalWarning', join(root, program), ...args], {
+    stdio: 'inherit',
+  })
   process.exitCode = signal === null ? status : 2
 }

@@ -33,12 +33,18 @@ schema:
 `
 
 test('the built-in datasets come first, then the user’s own; the example is none', () => {
-  expect(datasetNames(config, described({ 'zoo.yaml': SHOP, 'apple.yaml': SHOP, 'example.yaml': SHOP, 'notes.txt': '' }))).toEqual(['kaggle-cc', 'kaggle-cc-synthetic', 'handbook', 'simulated', 'apple', 'zoo'])
-  expect(() => datasetNames(config, described({ 'handbook.yaml': SHOP }))).toThrow(/handbook\.yaml has the name of a built-in dataset/)
+  expect(
+    datasetNames(config, described({ 'zoo.yaml': SHOP, 'apple.yaml': SHOP, 'example.yaml': SHOP, 'notes.txt': '' })),
+  ).toEqual(['kaggle-cc', 'kaggle-cc-synthetic', 'handbook', 'simulated', 'apple', 'zoo'])
+  expect(() => datasetNames(config, described({ 'handbook.yaml': SHOP }))).toThrow(
+    /handbook\.yaml has the name of a built-in dataset/,
+  )
 })
 
 test('an unknown name lists the known ones', async () => {
-  await expect(openDataset('kagle', config)).rejects.toThrow(/There is no dataset "kagle"\. There are: kaggle-cc, kaggle-cc-synthetic, handbook, simulated/)
+  await expect(openDataset('kagle', config)).rejects.toThrow(
+    /There is no dataset "kagle"\. There are: kaggle-cc, kaggle-cc-synthetic, handbook, simulated/,
+  )
   await expect(openDataset('constructor', config)).rejects.toThrow(/There is no dataset "constructor"/)
 })
 
@@ -48,16 +54,38 @@ test('a user’s own table is read by its YAML; the flag and the configuration s
   writeFileSync(data, text)
   const yamls = described({ 'shop.yaml': `${SHOP}path: ${data}\n`, 'bare.yaml': SHOP })
   const configured = { ...config, datasets: { bare: { path: data } } }
-  for (const dataset of [await openDataset('shop', config, { folder: yamls }), await openDataset('bare', config, { data, folder: yamls }), await openDataset('bare', configured, { folder: yamls })]) {
-    expect(dataset).toMatchObject({ service: 'user-anomaly', description: 'a shop', file: data, split: { kind: 'ordered', trainShare: 0.7 } })
-    expect([await dataset.count(), await dataset.digest()]).toEqual([1, createHash('sha256').update(text).digest('hex')])
+  for (const dataset of [
+    await openDataset('shop', config, { folder: yamls }),
+    await openDataset('bare', config, { data, folder: yamls }),
+    await openDataset('bare', configured, { folder: yamls }),
+  ]) {
+    expect(dataset).toMatchObject({
+      service: 'user-anomaly',
+      description: 'a shop',
+      file: data,
+      split: { kind: 'ordered', trainShare: 0.7 },
+    })
+    expect([await dataset.count(), await dataset.digest()]).toEqual([
+      1,
+      createHash('sha256').update(text).digest('hex'),
+    ])
     for await (const batch of dataset.batches()) {
       const time = Date.UTC(2013, 8, 1) + 1000
-      expect([batch.size, batch.time[0], batch.amount[0], batch.knownAt[0], batch.entities[0][0]]).toEqual([1, time, 5, time + 12 * HOUR, 'ann'])
+      expect([batch.size, batch.time[0], batch.amount[0], batch.knownAt[0], batch.entities[0][0]]).toEqual([
+        1,
+        time,
+        5,
+        time + 12 * HOUR,
+        'ann',
+      ])
     }
   }
-  await expect(openDataset('bare', config, { folder: yamls })).rejects.toThrow(/The dataset bare has no file\. Give --data FILE, or set `path` in .*bare\.yaml/)
-  await expect(openDataset('bare', { ...config, datasets: { bare: { path: '/none.csv' } } }, { folder: yamls })).rejects.toThrow(/There is no file \/none\.csv\. Mend datasets\.bare\.path/)
+  await expect(openDataset('bare', config, { folder: yamls })).rejects.toThrow(
+    /The dataset bare has no file\. Give --data FILE, or set `path` in .*bare\.yaml/,
+  )
+  await expect(
+    openDataset('bare', { ...config, datasets: { bare: { path: '/none.csv' } } }, { folder: yamls }),
+  ).rejects.toThrow(/There is no file \/none\.csv\. Mend datasets\.bare\.path/)
 })
 
 test.each([
@@ -67,7 +95,11 @@ test.each([
   ['a length of time that is none', SHOP.replace('12h', 'soon'), /give a length of time such as 7d, 12h, 30m/],
   ['both delay and knownAt', SHOP.replace('12h', '12h, knownAt: k'), /give delay or knownAt, not both/],
   ['a date that is none', SHOP.replace('2013-09-01', 'yesterday'), /give a date such as/],
-  ['a split by an entity it has not', `${SHOP}split: { kind: delayed, trainFrom: 2018-07-25, trainDays: 7, delayDays: 7, testDays: 7, cardEntity: card }\n`, /name one of the schema’s entities/],
+  [
+    'a split by an entity it has not',
+    `${SHOP}split: { kind: delayed, trainFrom: 2018-07-25, trainDays: 7, delayDays: 7, testDays: 7, cardEntity: card }\n`,
+    /name one of the schema’s entities/,
+  ],
   ['nothing', '', /does not describe a dataset/],
 ])('a YAML with %s is the user’s error', async (_what, text, message) => {
   await expect(openDataset('shop', config, { folder: described({ 'shop.yaml': text }) })).rejects.toThrow(message)

@@ -1,9 +1,9 @@
 import type { Config } from '../configs/config.ts'
 import { UserError } from '../configs/user-error.ts'
-import type { Dataset } from './table/dataset.ts'
 import { handbook, simulated } from './published/handbook.ts'
-import { kaggleCc } from './published/kaggle-cc.ts'
 import { kaggleCcSynthetic } from './published/kaggle-cc-synthetic.ts'
+import { kaggleCc } from './published/kaggle-cc.ts'
+import type { Dataset } from './table/dataset.ts'
 import { DATASET_FOLDER, userDataset, userDatasetNames } from './table/user-dataset.ts'
 
 /** The datasets that come with the project; the user's own are YAML files. */
@@ -22,7 +22,10 @@ const BUILT_IN: Record<string, (config: Config, data?: string) => Dataset> = {
 export function datasetNames(_config: Config, folder = DATASET_FOLDER): string[] {
   const own = userDatasetNames(folder)
   const clash = own.find((name) => Object.hasOwn(BUILT_IN, name))
-  if (clash !== undefined) throw new UserError(`${folder}/${clash}.yaml has the name of a built-in dataset. Rename it, such as my-${clash}.yaml.`)
+  if (clash !== undefined)
+    throw new UserError(
+      `${folder}/${clash}.yaml has the name of a built-in dataset. Rename it, such as my-${clash}.yaml.`,
+    )
   return [...Object.keys(BUILT_IN), ...own]
 }
 
@@ -32,9 +35,18 @@ export function datasetNames(_config: Config, folder = DATASET_FOLDER): string[]
  * @param options.data the file, instead of the configured or usual one.
  * @throws UserError for an unknown name (the names are listed), a missing file, or a YAML that is not valid.
  */
-export async function openDataset(name: string, config: Config, options: { data?: string; folder?: string } = {}): Promise<Dataset> {
+export async function openDataset(
+  name: string,
+  config: Config,
+  options: { data?: string; folder?: string } = {},
+): Promise<Dataset> {
   const folder = options.folder ?? DATASET_FOLDER
   const names = datasetNames(config, folder)
-  if (!names.includes(name)) throw new UserError(`There is no dataset "${name}". There are: ${names.join(', ')}.\nFor your own, copy configs/datasets/example.yaml to configs/datasets/NAME.yaml.`)
-  return Object.hasOwn(BUILT_IN, name) ? BUILT_IN[name](config, options.data) : userDataset(name, config, options.data, folder)
+  if (!names.includes(name))
+    throw new UserError(
+      `There is no dataset "${name}". There are: ${names.join(', ')}.\nFor your own, copy configs/datasets/example.yaml to configs/datasets/NAME.yaml.`,
+    )
+  return Object.hasOwn(BUILT_IN, name)
+    ? BUILT_IN[name](config, options.data)
+    : userDataset(name, config, options.data, folder)
 }

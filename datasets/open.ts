@@ -24,7 +24,9 @@ export async function openEventLog(url: string, tell: Tell = warn): Promise<Even
  * @throws UserError for a URL that cannot be read.
  */
 export async function inspectEventLog(url: string, inspection: Inspection, needs: LogNeeds): Promise<Finding[]> {
-  return url.startsWith('kafka:') ? (await import('./log/kafka/inspection.ts')).inspectKafka(url, inspection, needs) : []
+  return url.startsWith('kafka:')
+    ? (await import('./log/kafka/inspection.ts')).inspectKafka(url, inspection, needs)
+    : []
 }
 
 function warn(message: string): void {
@@ -38,7 +40,8 @@ function warn(message: string): void {
  * @param s3 keys and endpoint of the store, for an S3 lake. @param tell hears that a store is waited for.
  */
 export async function openLake(url: string, s3: S3Options = {}, tell: Tell = () => {}): Promise<Lake> {
-  if (url.startsWith('file:') && url.length > 'file:'.length) return (await import('./lake/folder.ts')).openFolderLake(url.slice('file:'.length))
+  if (url.startsWith('file:') && url.length > 'file:'.length)
+    return (await import('./lake/folder.ts')).openFolderLake(url.slice('file:'.length))
   if (url.startsWith('s3:')) return (await import('./lake/s3.ts')).openS3Lake(url, s3, tell)
   throw new UserError(`No lake driver for "${url}". Use file:FOLDER or s3://BUCKET.`)
 }

@@ -18,6 +18,11 @@ export function featureService(name: string, schema?: DatasetSchema): FeatureSer
   if (name === ATTRIBUTES && schema !== undefined) return attributes(schema)
   const service = featureServices.find((candidate) => candidate.name === name)
   if (service !== undefined) return service
-  if (name === ATTRIBUTES) throw new UserError(`Service "${ATTRIBUTES}" is a dataset's own columns: it has no definition without one. See: fd datasets describe NAME`)
-  throw new UserError(`No feature service "${name}". There are: ${[...featureServices.map((candidate) => candidate.name), ATTRIBUTES].join(', ')}. See: fd features list`)
+  if (name === ATTRIBUTES)
+    throw new UserError(
+      `Service "${ATTRIBUTES}" is a dataset's own columns: it has no definition without one. See: fd datasets describe NAME`,
+    )
+  throw new UserError(
+    `No feature service "${name}". There are: ${[...featureServices.map((candidate) => candidate.name), ATTRIBUTES].join(', ')}. See: fd features list`,
+  )
 }

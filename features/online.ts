@@ -1,8 +1,8 @@
 import { UserError } from '../configs/user-error.ts'
 import type { EpochMs } from '../datasets/table/transaction.ts'
 import { decodeState } from './fold/entity-state.ts'
-import type { GroupState } from './store/online-store.ts'
 import { ViewFold } from './fold/view-fold.ts'
+import type { GroupState } from './store/online-store.ts'
 import type { FeatureService } from './view/view.ts'
 
 /** The aggregates of one entity at one instant. */
@@ -19,7 +19,13 @@ export interface OnlineFeatures {
  *
  * @throws UserError when the service has no such entity, or the store has no such key.
  */
-export async function onlineFeatures(state: GroupState, service: FeatureService, entity: string, keyText: string, at?: EpochMs): Promise<OnlineFeatures> {
+export async function onlineFeatures(
+  state: GroupState,
+  service: FeatureService,
+  entity: string,
+  keyText: string,
+  at?: EpochMs,
+): Promise<OnlineFeatures> {
   const views = service.views.filter((view) => view.kind === 'aggregate').filter((view) => view.entity === entity)
   if (views.length === 0) {
     const entities = new Set(service.views.flatMap((view) => (view.kind === 'aggregate' ? [view.entity] : [])))
@@ -43,7 +49,9 @@ export async function onlineFeatures(state: GroupState, service: FeatureService,
     view.features.forEach((feature, f) => (features[feature.name] = values?.[f] ?? Number.NaN))
   }
   if (found === undefined) {
-    throw new UserError(`The online store has no ${entity} ${keyText} for service "${service.name}". Bring history in: fd features backfill --dataset NAME --service ${service.name} --online`)
+    throw new UserError(
+      `The online store has no ${entity} ${keyText} for service "${service.name}". Bring history in: fd features backfill --dataset NAME --service ${service.name} --online`,
+    )
   }
   return { entity, key: found, at: time, features }
 }

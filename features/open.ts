@@ -10,7 +10,9 @@ import type { OnlineStore } from './store/online-store.ts'
 export async function openOnlineStore(url: string, tell?: Tell): Promise<OnlineStore> {
   if (url.startsWith('lmdb:')) return (await import('./store/lmdb.ts')).openLmdbOnlineStore(url.slice('lmdb:'.length))
   if (/^rediss?:/.test(url)) return (await import('./store/redis/store.ts')).openRedisOnlineStore(url, tell)
-  throw new UserError(`No online store driver for "${url.slice(0, url.indexOf(':') + 1)}". Use lmdb:FOLDER, redis://HOST:PORT or rediss://HOST:PORT.`)
+  throw new UserError(
+    `No online store driver for "${url.slice(0, url.indexOf(':') + 1)}". Use lmdb:FOLDER, redis://HOST:PORT or rediss://HOST:PORT.`,
+  )
 }
 
 /**

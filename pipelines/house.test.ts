@@ -44,7 +44,8 @@ const sources = folders.flatMap((folder) =>
 
 function importsOf(file: string): string[] {
   const text = readFileSync(join(root, file), 'utf8')
-  const pattern = /(?:^|\n)\s*(?:import|export)\s[^'"]*?from\s+['"]([^'"]+)['"]|import\(\s*['"]([^'"]+)['"]\s*\)|(?:^|\n)import\s+['"]([^'"]+)['"]/g
+  const pattern =
+    /(?:^|\n)\s*(?:import|export)\s[^'"]*?from\s+['"]([^'"]+)['"]|import\(\s*['"]([^'"]+)['"]\s*\)|(?:^|\n)import\s+['"]([^'"]+)['"]/g
   return [...text.matchAll(pattern)].map((match) => match[1] ?? match[2] ?? match[3])
 }
 
@@ -64,13 +65,20 @@ test('every import stays in its folder or goes down', () => {
 test('a library with a home is imported at home only', () => {
   const strays = sources
     .filter((file) => !/\.(test|bench|contract)\.ts$/.test(file))
-    .flatMap((file) => importsOf(file).filter((name) => HOMES[name] && !HOMES[name].test(file)).map((name) => `${file} -> ${name}`))
+    .flatMap((file) =>
+      importsOf(file)
+        .filter((name) => HOMES[name] && !HOMES[name].test(file))
+        .map((name) => `${file} -> ${name}`),
+    )
   expect(strays).toEqual([])
 })
 
 test('the environment is read in configs only', () => {
   const readers = sources.filter(
-    (file) => !file.startsWith('configs/') && !/\.(test|bench|contract)\.ts$/.test(file) && /process\.env/.test(readFileSync(join(root, file), 'utf8')),
+    (file) =>
+      !file.startsWith('configs/') &&
+      !/\.(test|bench|contract)\.ts$/.test(file) &&
+      /process\.env/.test(readFileSync(join(root, file), 'utf8')),
   )
   expect(readers).toEqual([])
 })

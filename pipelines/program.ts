@@ -8,26 +8,39 @@ import { doctorCommand } from './commands/doctor.ts'
 import { estimatorsCommand } from './commands/estimators.ts'
 import { featuresCommand } from './commands/features.ts'
 import { modelsCommand } from './commands/models.ts'
-import { lastLine } from './console/output.ts'
 import { produceCommand } from './commands/produce.ts'
 import { scoreCommand } from './commands/score.ts'
 import { servicesCommand } from './commands/services.ts'
 import { topicsCommand } from './commands/topics.ts'
 import { trainCommand } from './commands/train.ts'
 import { jobProcessCommand, workerCommand } from './commands/worker.ts'
+import { lastLine } from './console/output.ts'
 
 /** The whole command line. Commands load what they need when they run, so that `--help` needs nothing. */
 export function program(): Command {
   const fd = new Command('fd')
-    .description('From a history of card transactions to a live decision: features, training, registry, scoring.\nThe value trained on is the value served.')
+    .description(
+      'From a history of card transactions to a live decision: features, training, registry, scoring.\nThe value trained on is the value served.',
+    )
     .option('--json', 'print the result as one JSON document on stdout; all else goes to stderr')
     .option('--config <file>', 'configuration file (default: configs/local.yaml when it exists)')
     .configureHelp({ showGlobalOptions: true })
     .version(codeVersion(), '-V, --version')
     .addHelpText('after', '\nStart here:\n  $ fd demo\n\nEverything embedded lives under FD_HOME (default .fd).')
   for (const command of [
-    demoCommand(), doctorCommand(), datasetsCommand(), featuresCommand(), trainCommand(), estimatorsCommand(), modelsCommand(), produceCommand(), scoreCommand(), topicsCommand(), archiveCommand(),
-    servicesCommand(), workerCommand(),
+    demoCommand(),
+    doctorCommand(),
+    datasetsCommand(),
+    featuresCommand(),
+    trainCommand(),
+    estimatorsCommand(),
+    modelsCommand(),
+    produceCommand(),
+    scoreCommand(),
+    topicsCommand(),
+    archiveCommand(),
+    servicesCommand(),
+    workerCommand(),
   ]) {
     fd.addCommand(command)
   }

@@ -48,7 +48,9 @@ export function mlModel({ runId, artifactPath, signature, size, createdAt }: MlM
 
 /** MLflow's JSON of tensors, each with its name. */
 function tensors(specs: TensorSpec[]): string {
-  return JSON.stringify(specs.map(({ name, dtype, shape }) => ({ name, type: 'tensor', 'tensor-spec': { dtype, shape } })))
+  return JSON.stringify(
+    specs.map(({ name, dtype, shape }) => ({ name, type: 'tensor', 'tensor-spec': { dtype, shape } })),
+  )
 }
 
 /**
@@ -56,13 +58,26 @@ function tensors(specs: TensorSpec[]): string {
  *
  * @returns the source for `register`: `runs:/RUN_ID/model`.
  */
-export async function logOnnxModel(registry: Registry, runId: string, model: { onnx: Uint8Array; signature: ModelCard['signature']; now: EpochMs }): Promise<string> {
+export async function logOnnxModel(
+  registry: Registry,
+  runId: string,
+  model: { onnx: Uint8Array; signature: ModelCard['signature']; now: EpochMs },
+): Promise<string> {
   const { onnx, signature, now } = model
   const description = mlModel({ runId, artifactPath: MODEL_FOLDER, signature, size: onnx.byteLength, createdAt: now })
   const files = new Map<string, Uint8Array>([
     [MODEL_FILE, onnx],
     ['requirements.txt', Buffer.from('mlflow\nonnx\nonnxruntime\nnumpy\npandas\n')],
-    ['python_env.yaml', Buffer.from(stringify({ python: '3.11', build_dependencies: ['pip', 'setuptools', 'wheel'], dependencies: ['-r requirements.txt'] }))],
+    [
+      'python_env.yaml',
+      Buffer.from(
+        stringify({
+          python: '3.11',
+          build_dependencies: ['pip', 'setuptools', 'wheel'],
+          dependencies: ['-r requirements.txt'],
+        }),
+      ),
+    ],
     // Last: a folder without MLmodel is not a model yet.
     ['MLmodel', Buffer.from(description)],
   ])

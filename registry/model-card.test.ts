@@ -24,7 +24,13 @@ const card: ModelCard = {
     outputs: [{ name: 'score', dtype: 'float32', shape: [-1] }],
   },
   threshold: 0.1 + 0.2,
-  metrics: { average_precision: 0.664, onnx_parity: 5e-8, 'card precision@100': 0.293, lift: Infinity, undefined_here: Number.NaN },
+  metrics: {
+    average_precision: 0.664,
+    onnx_parity: 5e-8,
+    'card precision@100': 0.293,
+    lift: Infinity,
+    undefined_here: Number.NaN,
+  },
   codeVersion: '0.1.0+83def5a',
 }
 
@@ -34,8 +40,18 @@ test('a card read back from its tags is the card', () => {
 
 test('the names of the tags are fixed', () => {
   expect(Object.keys(modelCardTags({ ...card, metrics: { average_precision: 1 } })).sort()).toEqual([
-    'fd.card.form', 'fd.code.version', 'fd.dataset.digest', 'fd.dataset.name', 'fd.dataset.schema', 'fd.holdout.digest', 'fd.holdout.rows',
-    'fd.metric.average_precision', 'fd.service.digest', 'fd.service.name', 'fd.signature', 'fd.threshold',
+    'fd.card.form',
+    'fd.code.version',
+    'fd.dataset.digest',
+    'fd.dataset.name',
+    'fd.dataset.schema',
+    'fd.holdout.digest',
+    'fd.holdout.rows',
+    'fd.metric.average_precision',
+    'fd.service.digest',
+    'fd.service.name',
+    'fd.signature',
+    'fd.threshold',
   ])
 })
 
@@ -45,16 +61,22 @@ test('a card of a newer fd is refused by name; one from before cards had a form 
   expect(readModelCard({ name: 'm', version: 1, tags: older })).toEqual(card)
   const newer = { name: 'm', version: 7, tags: { ...older, 'fd.card.form': '2' } }
   expect(() => readModelCard(newer)).toThrow(UserError)
-  expect(() => readModelCard(newer)).toThrow(/^The card of version 7 of "m" has form 2, this fd knows form 1: a newer fd wrote it\. Update this one: git pull.*fd train --register m$/)
+  expect(() => readModelCard(newer)).toThrow(
+    /^The card of version 7 of "m" has form 2, this fd knows form 1: a newer fd wrote it\. Update this one: git pull.*fd train --register m$/,
+  )
 })
 
 test('tags of others do no harm', () => {
-  expect(readModelCard({ name: 'm', version: 1, tags: { ...modelCardTags(card), owner: 'ann', 'mlflow.x': 'y' } })).toEqual(card)
+  expect(
+    readModelCard({ name: 'm', version: 1, tags: { ...modelCardTags(card), owner: 'ann', 'mlflow.x': 'y' } }),
+  ).toEqual(card)
 })
 
 test('a version that fd did not register is refused, with every missing tag and the next command', () => {
   expect(() => readModelCard({ name: 'm', version: 4, tags: {} })).toThrow(UserError)
-  expect(() => readModelCard({ name: 'm', version: 4, tags: {} })).toThrow(/Version 4 of "m"[^]*fd\.service\.name[^]*fd\.threshold[^]*fd train --register m/)
+  expect(() => readModelCard({ name: 'm', version: 4, tags: {} })).toThrow(
+    /Version 4 of "m"[^]*fd\.service\.name[^]*fd\.threshold[^]*fd train --register m/,
+  )
 })
 
 test.each([
@@ -68,5 +90,7 @@ test.each([
   ['fd.service.digest', ''],
   ['fd.metric.average_precision', 'good'],
 ])('tag %s = %j is refused by name', (tag, value) => {
-  expect(() => readModelCard({ name: 'm', version: 4, tags: { ...modelCardTags(card), [tag]: value } })).toThrow(tag.replace('fd.metric.', ''))
+  expect(() => readModelCard({ name: 'm', version: 4, tags: { ...modelCardTags(card), [tag]: value } })).toThrow(
+    tag.replace('fd.metric.', ''),
+  )
 })

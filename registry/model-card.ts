@@ -51,8 +51,16 @@ const datasetSchema: z.ZodType<DatasetSchema> = z.object({
   categorical: z.array(z.string()),
 })
 
-const tensor = z.object({ name: z.string().min(1), dtype: z.enum(['float32', 'float64', 'int64']), shape: z.array(z.number().int().min(-1)) })
-const signature: z.ZodType<Signature> = z.object({ features: z.array(z.string()).min(1), input: tensor, outputs: z.array(tensor).min(1) })
+const tensor = z.object({
+  name: z.string().min(1),
+  dtype: z.enum(['float32', 'float64', 'int64']),
+  shape: z.array(z.number().int().min(-1)),
+})
+const signature: z.ZodType<Signature> = z.object({
+  features: z.array(z.string()).min(1),
+  input: tensor,
+  outputs: z.array(tensor).min(1),
+})
 
 /** Of the card as a whole. A version registered before cards had one has none, which is 1. */
 const FORM_TAG = 'fd.card.form'
@@ -101,7 +109,12 @@ export function modelCardTags(card: ModelCard): Tags {
  * `fd` did.
  */
 export function readModelCard(version: Pick<ModelVersion, 'name' | 'version' | 'tags'>): ModelCard {
-  refuseNewer(Number(version.tags[FORM_TAG] ?? FORM), FORM, `The card of version ${version.version} of "${version.name}"`, `Or train with this one: fd train --register ${version.name}`)
+  refuseNewer(
+    Number(version.tags[FORM_TAG] ?? FORM),
+    FORM,
+    `The card of version ${version.version} of "${version.name}"`,
+    `Or train with this one: fd train --register ${version.name}`,
+  )
   const parsed = z.object(TAGS).safeParse(version.tags)
   const metrics = z.record(z.string(), number()).safeParse(metricTags(version.tags))
   const error = parsed.error ?? metrics.error
@@ -124,7 +137,9 @@ export function readModelCard(version: Pick<ModelVersion, 'name' | 'version' | '
 }
 
 function metricTags(tags: Tags): Tags {
-  return Object.fromEntries(Object.entries(tags).flatMap(([key, value]) => (key.startsWith(METRIC) ? [[key.slice(METRIC.length), value]] : [])))
+  return Object.fromEntries(
+    Object.entries(tags).flatMap(([key, value]) => (key.startsWith(METRIC) ? [[key.slice(METRIC.length), value]] : [])),
+  )
 }
 
 function json<T>(schema: z.ZodType<T>): z.ZodType<T> {
@@ -146,7 +161,8 @@ function json<T>(schema: z.ZodType<T>): z.ZodType<T> {
 function number(): z.ZodType<number, string> {
   return z.string().transform((value, context) => {
     const parsed = value.trim() === '' ? Number.NaN : Number(value)
-    if (Number.isNaN(parsed) && value !== 'NaN') context.addIssue({ code: 'custom', message: `not a number: "${value}"` })
+    if (Number.isNaN(parsed) && value !== 'NaN')
+      context.addIssue({ code: 'custom', message: `not a number: "${value}"` })
     return parsed
   })
 }

@@ -23,34 +23,44 @@ export const HISTORY_TAG = 'fd.history.'
 
 /** @throws UserError unless `name` has 1 to 500 characters. */
 export function checkExperimentName(name: string): void {
-  if (name.length < 1 || name.length > 500) throw new UserError(`Experiment name ${quote(name)} must have 1 to 500 characters. Choose another one.`)
+  if (name.length < 1 || name.length > 500)
+    throw new UserError(`Experiment name ${quote(name)} must have 1 to 500 characters. Choose another one.`)
 }
 
 /** @throws UserError unless `name` has 1 to 256 characters, none of `/ \ : @ % " '` or a control character, no space at its ends. */
 export function checkModelName(name: string): void {
   // oxlint-disable-next-line no-control-regex -- control characters are what this refuses
   if (name.length < 1 || name.length > 256 || name !== name.trim() || /[/\\:@%"'\u0000-\u001f]/.test(name)) {
-    throw new UserError(`Model name ${quote(name)} must have 1 to 256 characters and none of / \\ : @ % " '. Use for example: card-fraud`)
+    throw new UserError(
+      `Model name ${quote(name)} must have 1 to 256 characters and none of / \\ : @ % " '. Use for example: card-fraud`,
+    )
   }
 }
 
 /** @throws UserError unless `alias` is 1 to 255 of `[A-Za-z0-9_-]` and neither `latest` nor like `v3`, which mean versions. */
 export function checkAlias(alias: string): void {
   if (!/^[\w-]{1,255}$/.test(alias) || /^latest$/i.test(alias) || /^v\d+$/i.test(alias)) {
-    throw new UserError(`Alias ${quote(alias)} must have letters, digits, _ and - only, and not be "latest" or like "v3". Use for example: champion`)
+    throw new UserError(
+      `Alias ${quote(alias)} must have letters, digits, _ and - only, and not be "latest" or like "v3". Use for example: champion`,
+    )
   }
 }
 
 /** @throws UserError unless `key` is one MLflow takes for a param, metric or tag of a run or experiment: also a clean relative path. */
 export function checkKey(kind: 'param' | 'metric' | 'tag', key: string): void {
   if (key.length > MAX_KEY || !/^[/\w.\- :]+$/.test(key) || !isCleanPath(key)) {
-    throw new UserError(`${kind[0].toUpperCase()}${kind.slice(1)} name ${quote(key)} must have 1 to ${MAX_KEY} of letters, digits, _ - . : / and space, and be no path with "..", "//" or a leading or trailing "/".`)
+    throw new UserError(
+      `${kind[0].toUpperCase()}${kind.slice(1)} name ${quote(key)} must have 1 to ${MAX_KEY} of letters, digits, _ - . : / and space, and be no path with "..", "//" or a leading or trailing "/".`,
+    )
   }
 }
 
 /** @throws UserError when `value` is longer than `most`; a value cut in silence could not be replayed. */
 export function checkLength(what: string, value: string, most: number): void {
-  if (value.length > most) throw new UserError(`${what} has ${value.length} characters, at most ${most} are kept. Log it as an artifact instead.`)
+  if (value.length > most)
+    throw new UserError(
+      `${what} has ${value.length} characters, at most ${most} are kept. Log it as an artifact instead.`,
+    )
 }
 
 /** @throws UserError unless every tag of a run or experiment has a legal name and a value of at most `longest` characters. */
@@ -71,8 +81,10 @@ export function checkParam(key: string, value: string): void {
 export function checkMetric({ key, value, timestamp, step }: Metric): void {
   checkKey('metric', key)
   checkTime(`The timestamp of metric "${key}"`, timestamp)
-  if (!Number.isSafeInteger(step)) throw new UserError(`The step of metric "${key}" is ${step}, it must be a whole number.`)
-  if (typeof value !== 'number') throw new UserError(`Metric "${key}" is ${JSON.stringify(value)}, it must be a number.`)
+  if (!Number.isSafeInteger(step))
+    throw new UserError(`The step of metric "${key}" is ${step}, it must be a whole number.`)
+  if (typeof value !== 'number')
+    throw new UserError(`Metric "${key}" is ${JSON.stringify(value)}, it must be a number.`)
 }
 
 /** @throws UserError unless 1 ≤ `maxResults` ≤ 50,000. */
@@ -84,18 +96,23 @@ export function checkMaxResults(maxResults: number): void {
 
 /** @throws UserError unless `time` is whole milliseconds, not negative. */
 export function checkTime(what: string, time: EpochMs): void {
-  if (!Number.isSafeInteger(time) || time < 0) throw new UserError(`${what} is ${time}, it must be whole milliseconds since 1970.`)
+  if (!Number.isSafeInteger(time) || time < 0)
+    throw new UserError(`${what} is ${time}, it must be whole milliseconds since 1970.`)
 }
 
 /** @throws UserError unless `key` and `value` fit a tag in the model registry. */
 export function checkRegistryTag(key: string, value: string): void {
-  if (key.length < 1 || key.length > MAX_KEY) throw new UserError(`Tag name ${quote(key)} must have 1 to ${MAX_KEY} characters.`)
+  if (key.length < 1 || key.length > MAX_KEY)
+    throw new UserError(`Tag name ${quote(key)} must have 1 to ${MAX_KEY} characters.`)
   checkLength(`Tag "${key}"`, value, MAX_REGISTRY_TAG_VALUE)
 }
 
 /** @throws UserError when `key` belongs to the history, which grows only through promotions, rollbacks and registrations. */
 export function checkNotHistory(key: string): void {
-  if (key.startsWith(HISTORY_TAG)) throw new UserError(`Tag "${key}" is part of the model's history, which is append-only. See it with: fd models history NAME`)
+  if (key.startsWith(HISTORY_TAG))
+    throw new UserError(
+      `Tag "${key}" is part of the model's history, which is append-only. See it with: fd models history NAME`,
+    )
 }
 
 /** @throws UserError unless `key` and `value` fit a tag of a registered model that is not its history. */
@@ -105,10 +122,17 @@ export function checkModelTag(key: string, value: string): void {
 }
 
 /** @throws UserError unless `source` is `runs:/RUN_ID/FOLDER` and `runId`, when given, is the run in it. */
-export function parseModelSource({ source, runId }: { source: string; runId?: string }): { runId: string; folder: string } {
+export function parseModelSource({ source, runId }: { source: string; runId?: string }): {
+  runId: string
+  folder: string
+} {
   const [, id, folder] = /^runs:\/([^/]+)\/(.+)$/.exec(source) ?? []
-  if (id === undefined) throw new UserError(`Model source "${source}" must be runs:/RUN_ID/FOLDER, the folder of the model's files in a run of this registry.`)
-  if (runId !== undefined && runId !== id) throw new UserError(`Model source "${source}" is not of run ${runId}. Give the run that logged the model.`)
+  if (id === undefined)
+    throw new UserError(
+      `Model source "${source}" must be runs:/RUN_ID/FOLDER, the folder of the model's files in a run of this registry.`,
+    )
+  if (runId !== undefined && runId !== id)
+    throw new UserError(`Model source "${source}" is not of run ${runId}. Give the run that logged the model.`)
   return { runId: id, folder }
 }
 
@@ -116,7 +140,9 @@ export function parseModelSource({ source, runId }: { source: string; runId?: st
 export function checkArtifactPath(path: string): void {
   // oxlint-disable-next-line no-control-regex -- control characters are what this refuses
   if (!isCleanPath(path) || path.length > 1_000 || /[\\:\u0000-\u001f]/.test(path)) {
-    throw new UserError(`Artifact path ${quote(path)} must be relative, like model/model.onnx, without "..", "//", "\\" or ":".`)
+    throw new UserError(
+      `Artifact path ${quote(path)} must be relative, like model/model.onnx, without "..", "//", "\\" or ":".`,
+    )
   }
 }
 

@@ -12,21 +12,36 @@ export class NotFoundError extends UserError {
 /** @param existing names of the registered models, in order. */
 export function noSuchModel(name: string, existing: string[]): NotFoundError {
   const advice = `Run: fd train --dataset NAME --register ${name}`
-  return new NotFoundError(`No registered model "${name}"${existing.length > 0 ? `; there ${listed(existing)}` : ', the registry is empty'}. ${advice}`)
+  return new NotFoundError(
+    `No registered model "${name}"${existing.length > 0 ? `; there ${listed(existing)}` : ', the registry is empty'}. ${advice}`,
+  )
 }
 
 /** @param existing version numbers, rising. */
 export function noSuchVersion(name: string, version: number, existing: number[]): NotFoundError {
-  if (existing.length === 0) return new NotFoundError(`No version ${version} of "${name}", it has none. Run: fd train --dataset NAME --register ${name}`)
-  return new NotFoundError(`No version ${version} of "${name}"; there ${listed(existing.map(String))}. Run: fd models describe ${name}/${existing.at(-1)}`)
+  if (existing.length === 0)
+    return new NotFoundError(
+      `No version ${version} of "${name}", it has none. Run: fd train --dataset NAME --register ${name}`,
+    )
+  return new NotFoundError(
+    `No version ${version} of "${name}"; there ${listed(existing.map(String))}. Run: fd models describe ${name}/${existing.at(-1)}`,
+  )
 }
 
-export function noSuchAlias(model: Pick<RegisteredModel, 'name' | 'aliases' | 'latestVersion'>, alias: string): NotFoundError {
+export function noSuchAlias(
+  model: Pick<RegisteredModel, 'name' | 'aliases' | 'latestVersion'>,
+  alias: string,
+): NotFoundError {
   const others = Object.entries(model.aliases).map(([name, version]) => `${name} (version ${version})`)
   const there = others.length > 0 ? `; there ${listed(others)}` : ''
-  if (model.latestVersion === undefined) return new NotFoundError(`No ${alias} for "${model.name}", it has no versions. Run: fd train --dataset NAME --register ${model.name}`)
+  if (model.latestVersion === undefined)
+    return new NotFoundError(
+      `No ${alias} for "${model.name}", it has no versions. Run: fd train --dataset NAME --register ${model.name}`,
+    )
   const option = alias === 'champion' ? '' : ` --alias ${alias}`
-  return new NotFoundError(`No ${alias} for "${model.name}"${there}. Run: fd models promote ${model.name} ${model.latestVersion}${option}`)
+  return new NotFoundError(
+    `No ${alias} for "${model.name}"${there}. Run: fd models promote ${model.name} ${model.latestVersion}${option}`,
+  )
 }
 
 export function noSuchRun(runId: string): NotFoundError {
@@ -40,7 +55,9 @@ export function noSuchExperiment(experimentId: string, existing: string[]): NotF
 /** @param existing paths of the run's artifacts. */
 export function noSuchArtifact(runId: string, path: string, existing: string[]): NotFoundError {
   const there = existing.length > 0 ? `; there ${listed(existing)}` : ', it has none'
-  return new NotFoundError(`No artifact "${path}" in run ${runId}${there}. Log it by training again: fd train --dataset NAME --register MODEL`)
+  return new NotFoundError(
+    `No artifact "${path}" in run ${runId}${there}. Log it by training again: fd train --dataset NAME --register MODEL`,
+  )
 }
 
 function listed(items: string[]): string {

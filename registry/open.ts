@@ -9,7 +9,8 @@ import type { MlflowCredentials, Registry, RegistryOptions } from './registry.ts
  * @throws UserError for another scheme, a folder that cannot be written, or a damaged database (file and next step given).
  */
 export async function openRegistry(url: string, options: RegistryOptions): Promise<Registry> {
-  if (url.startsWith('sqlite:')) return (await import('./sqlite/registry.ts')).openSqliteRegistry(url.slice('sqlite:'.length), options)
+  if (url.startsWith('sqlite:'))
+    return (await import('./sqlite/registry.ts')).openSqliteRegistry(url.slice('sqlite:'.length), options)
   if (/^https?:\/\//.test(url)) return (await import('./mlflow/registry.ts')).openMlflowRegistry(url, options)
   throw new UserError(`No registry driver for "${url}". Use sqlite:FOLDER, or http://HOST:PORT of an MLflow server.`)
 }
@@ -20,6 +21,12 @@ export async function openRegistry(url: string, options: RegistryOptions): Promi
  *
  * @throws UserError for a URL or credentials that cannot be.
  */
-export async function inspectRegistry(url: string, credentials: MlflowCredentials, inspection: Inspection): Promise<Finding[]> {
-  return /^https?:\/\//.test(url) ? (await import('./mlflow/inspection.ts')).inspectMlflow(url, credentials, inspection) : []
+export async function inspectRegistry(
+  url: string,
+  credentials: MlflowCredentials,
+  inspection: Inspection,
+): Promise<Finding[]> {
+  return /^https?:\/\//.test(url)
+    ? (await import('./mlflow/inspection.ts')).inspectMlflow(url, credentials, inspection)
+    : []
 }

@@ -7,13 +7,15 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { UserError } from '../configs/user-error.ts'
 import type { Metric, Run } from './model.ts'
 import { NotFoundError } from './not-found.ts'
-import type { Registry } from './registry.ts'
 import { openRegistry } from './open.ts'
+import type { Registry } from './registry.ts'
 
 /** Starts the writing process of `registry-writer.contract.ts`. */
 export function startWriter(url: string, job: string, ...rest: string[]): ChildProcess {
   const script = join(import.meta.dirname, 'testing/writer.ts')
-  return spawn(process.execPath, ['--disable-warning=ExperimentalWarning', script, url, job, ...rest], { stdio: ['ignore', 'pipe', 'inherit'] })
+  return spawn(process.execPath, ['--disable-warning=ExperimentalWarning', script, url, job, ...rest], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
 }
 
 /** Lines a writer printed until it ended, or until `enough` of them came; a kill ends it there. */
@@ -45,9 +47,15 @@ async function population(registry: Registry, name: string): Promise<Run[]> {
   const experiment = await registry.createExperiment(name)
   const runs: Run[] = []
   for (let index = 0; index < 40; index++) {
-    const { runId } = await registry.createRun(experiment, { startTime: Math.floor(random() * 10), tags: { parent: random() < 0.5 ? 'a' : "b'\"%" } })
+    const { runId } = await registry.createRun(experiment, {
+      startTime: Math.floor(random() * 10),
+      tags: { parent: random() < 0.5 ? 'a' : 'b\'"%' },
+    })
     const value = [Number.NaN, -1, Math.floor(random() * 4), undefined][Math.floor(random() * 4)]
-    await registry.logBatch(runId, { metrics: value === undefined ? [] : [{ key: 'ap', value }], params: { depth: String(index % 3) } })
+    await registry.logBatch(runId, {
+      metrics: value === undefined ? [] : [{ key: 'ap', value }],
+      params: { depth: String(index % 3) },
+    })
     if (random() < 0.5) await registry.updateRun(runId, { status: 'FINISHED' })
     runs.push(await registry.getRun(runId))
   }
@@ -78,7 +86,11 @@ export interface RegistryFeatures {
  *
  * @param freshUrl gives the URL of a registry, an empty one unless it is shared.
  */
-export function registryContract(driver: string, freshUrl: () => Promise<string>, { shared, infinities = 'kept' }: RegistryFeatures = {}): void {
+export function registryContract(
+  driver: string,
+  freshUrl: () => Promise<string>,
+  { shared, infinities = 'kept' }: RegistryFeatures = {},
+): void {
   describe(`registry on ${driver}`, () => {
     let url: string
     let time: number
@@ -121,9 +133,17 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
         expect(await registry.getExperiment('0')).toMatchObject({ experimentId: '0', name: 'Default' })
         const id = await registry.createExperiment(named('boosting study'), { tags: { team: 'fraud' } })
         expect(id).not.toBe('0')
-        expect(await registry.getExperimentByName(named('boosting study'))).toMatchObject({ experimentId: id, name: named('boosting study'), tags: { team: 'fraud' } })
+        expect(await registry.getExperimentByName(named('boosting study'))).toMatchObject({
+          experimentId: id,
+          name: named('boosting study'),
+          tags: { team: 'fraud' },
+        })
         const names = (await registry.searchExperiments()).map((experiment) => experiment.name)
-        expect(names.filter((name) => isOurs(name) || name === 'Default')).toEqual([named('boosting study'), named('home'), 'Default'])
+        expect(names.filter((name) => isOurs(name) || name === 'Default')).toEqual([
+          named('boosting study'),
+          named('home'),
+          'Default',
+        ])
       })
 
       test('a name is taken once, unless it may exist', async () => {
@@ -146,7 +166,15 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
     describe('runs', () => {
       test('a run begins RUNNING and ends with a time', async () => {
         const run = await registry.createRun(home, { runName: 'first', startTime: 42, tags: { seed: '7' } })
-        expect(run).toMatchObject({ runName: 'first', experimentId: home, startTime: 42, status: 'RUNNING', params: {}, metrics: {}, tags: { seed: '7', 'mlflow.runName': 'first' } })
+        expect(run).toMatchObject({
+          runName: 'first',
+          experimentId: home,
+          startTime: 42,
+          status: 'RUNNING',
+          params: {},
+          metrics: {},
+          tags: { seed: '7', 'mlflow.runName': 'first' },
+        })
         expect(run.runId).toMatch(/^[0-9a-f]{32}$/)
         expect('endTime' in run).toBe(false)
         await registry.updateRun(run.runId, { status: 'FINISHED', endTime: 50 })
@@ -187,7 +215,13 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
       test('a batch is written whole or not at all', async () => {
         const { runId } = await registry.createRun(home)
         await registry.logBatch(runId, { params: { depth: '6' } })
-        await expect(registry.logBatch(runId, { params: { rounds: '10', depth: '7' }, metrics: [{ key: 'loss', value: 1 }], tags: { state: 'x' } })).rejects.toThrow(UserError)
+        await expect(
+          registry.logBatch(runId, {
+            params: { rounds: '10', depth: '7' },
+            metrics: [{ key: 'loss', value: 1 }],
+            tags: { state: 'x' },
+          }),
+        ).rejects.toThrow(UserError)
         expect(await registry.getRun(runId)).toMatchObject({ params: { depth: '6' }, metrics: {} })
         expect((await registry.getRun(runId)).tags).not.toHaveProperty('state')
       })
@@ -195,8 +229,12 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
       test('NaN and extreme values survive', async () => {
         const { runId } = await registry.createRun(home)
         const values = [Number.NaN, 5e-324, Number.MAX_VALUE, -0.1, 0.1 + 0.2, 2 ** 53]
-        await registry.logBatch(runId, { metrics: values.map((value, step) => ({ key: 'm', value, step: step - 2, timestamp: 9 })) })
-        expect(await registry.getMetricHistory(runId, 'm')).toEqual(values.map((value, step) => ({ key: 'm', value, step: step - 2, timestamp: 9 })))
+        await registry.logBatch(runId, {
+          metrics: values.map((value, step) => ({ key: 'm', value, step: step - 2, timestamp: 9 })),
+        })
+        expect(await registry.getMetricHistory(runId, 'm')).toEqual(
+          values.map((value, step) => ({ key: 'm', value, step: step - 2, timestamp: 9 })),
+        )
         await registry.logBatch(runId, { metrics: [{ key: 'nan', value: Number.NaN }] })
         expect((await registry.getRun(runId)).metrics).toEqual({ m: 2 ** 53, nan: Number.NaN })
       })
@@ -204,7 +242,9 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
       test(`infinities are ${infinities}`, async () => {
         const { runId } = await registry.createRun(home)
         const largest = infinities === 'kept' ? Infinity : Number.MAX_VALUE
-        await registry.logBatch(runId, { metrics: [Infinity, -Infinity].map((value, step) => ({ key: 'm', value, step })) })
+        await registry.logBatch(runId, {
+          metrics: [Infinity, -Infinity].map((value, step) => ({ key: 'm', value, step })),
+        })
         expect((await registry.getMetricHistory(runId, 'm')).map((metric) => metric.value)).toEqual([largest, -largest])
         expect((await registry.getRun(runId)).metrics).toEqual({ m: -largest })
       })
@@ -218,7 +258,8 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
           timestamp: Math.floor(random() * 3),
           value: Math.floor(random() * 6) / 4,
         }))
-        for (let from = 0; from < logged.length; from += 50) await registry.logBatch(runId, { metrics: logged.slice(from, from + 50) })
+        for (let from = 0; from < logged.length; from += 50)
+          await registry.logBatch(runId, { metrics: logged.slice(from, from + 50) })
         const distinct = [...new Map(logged.map((metric) => [JSON.stringify(metric), metric])).values()]
         distinct.sort((a, b) => a.step - b.step || a.timestamp - b.timestamp || a.value - b.value)
         expect(await registry.getMetricHistory(runId, 'm')).toEqual(distinct)
@@ -226,19 +267,24 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
         expect(await registry.getMetricHistory(runId, 'none')).toEqual([])
       })
 
-      test.each(['', '/a', 'a/', 'a//b', '../a', 'a/../b', 'a\nb', 'é', 'x'.repeat(251)])('key %j is refused', async (key) => {
-        const { runId } = await registry.createRun(home)
-        await expect(registry.logBatch(runId, { params: { [key]: '1' } })).rejects.toThrow(UserError)
-        await expect(registry.logBatch(runId, { metrics: [{ key, value: 1 }] })).rejects.toThrow(UserError)
-        await expect(registry.setTag(runId, key, '1')).rejects.toThrow(UserError)
-      })
+      test.each(['', '/a', 'a/', 'a//b', '../a', 'a/../b', 'a\nb', 'é', 'x'.repeat(251)])(
+        'key %j is refused',
+        async (key) => {
+          const { runId } = await registry.createRun(home)
+          await expect(registry.logBatch(runId, { params: { [key]: '1' } })).rejects.toThrow(UserError)
+          await expect(registry.logBatch(runId, { metrics: [{ key, value: 1 }] })).rejects.toThrow(UserError)
+          await expect(registry.setTag(runId, key, '1')).rejects.toThrow(UserError)
+        },
+      )
 
       test('values and times out of range are refused', async () => {
         const { runId } = await registry.createRun(home)
         await registry.logBatch(runId, { params: { p: 'x'.repeat(6000) }, tags: { t: 'x'.repeat(8000) } })
         await expect(registry.logBatch(runId, { params: { q: 'x'.repeat(6001) } })).rejects.toThrow(/6001/)
         await expect(registry.setTag(runId, 'u', 'x'.repeat(8001))).rejects.toThrow(/8001/)
-        await expect(registry.logBatch(runId, { metrics: [{ key: 'm', value: 1, timestamp: -1 }] })).rejects.toThrow(/-1/)
+        await expect(registry.logBatch(runId, { metrics: [{ key: 'm', value: 1, timestamp: -1 }] })).rejects.toThrow(
+          /-1/,
+        )
         await expect(registry.logBatch(runId, { metrics: [{ key: 'm', value: 1, step: 0.5 }] })).rejects.toThrow(/0\.5/)
       })
 
@@ -263,17 +309,23 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
         expect(await registry.searchRuns(experiment)).toEqual([...runs].sort(byStart))
         for (const direction of ['ascending', 'descending'] as const) {
           const sign = direction === 'ascending' ? 1 : -1
-          const naive = [...runs].sort((a, b) => rank(a) - rank(b) || (rank(a) === 0 ? sign * (a.metrics.ap - b.metrics.ap) : 0) || byStart(a, b))
+          const naive = [...runs].sort(
+            (a, b) => rank(a) - rank(b) || (rank(a) === 0 ? sign * (a.metrics.ap - b.metrics.ap) : 0) || byStart(a, b),
+          )
           expect(await registry.searchRuns(experiment, { orderBy: { metric: 'ap', direction } })).toEqual(naive)
         }
       })
 
       test('filters equal a naive filter', async () => {
         const runs = (await population(registry, named('study'))).sort(byStart)
-        const search = { status: 'FINISHED', tags: { parent: "b'\"%" }, params: { depth: '1' } } as const
+        const search = { status: 'FINISHED', tags: { parent: 'b\'"%' }, params: { depth: '1' } } as const
         const experiment = runs[0].experimentId
-        expect(await registry.searchRuns(experiment, { filter: { status: 'FINISHED' } })).toEqual(runs.filter((run) => run.status === 'FINISHED'))
-        const all = runs.filter((run) => run.status === 'FINISHED' && run.tags.parent === "b'\"%" && run.params.depth === '1')
+        expect(await registry.searchRuns(experiment, { filter: { status: 'FINISHED' } })).toEqual(
+          runs.filter((run) => run.status === 'FINISHED'),
+        )
+        const all = runs.filter(
+          (run) => run.status === 'FINISHED' && run.tags.parent === 'b\'"%' && run.params.depth === '1',
+        )
         expect(all.length).toBeGreaterThan(0)
         expect(await registry.searchRuns(experiment, { filter: search })).toEqual(all)
         expect(await registry.searchRuns(experiment, { filter: { tags: { parent: 'A' } } })).toEqual([])
@@ -282,7 +334,8 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
       test('maxResults cuts, and has bounds', async () => {
         for (let index = 0; index < 5; index++) await registry.createRun(home, { startTime: index })
         expect((await registry.searchRuns(home, { maxResults: 2 })).map((run) => run.startTime)).toEqual([4, 3])
-        for (const maxResults of [0, 50_001, 1.5]) await expect(registry.searchRuns(home, { maxResults })).rejects.toThrow(String(maxResults))
+        for (const maxResults of [0, 50_001, 1.5])
+          await expect(registry.searchRuns(home, { maxResults })).rejects.toThrow(String(maxResults))
       })
     })
 
@@ -315,11 +368,14 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
         expect(String(Buffer.from(await registry.downloadArtifact(runId, 'a.txt')))).toBe('one')
       })
 
-      test.each(['', '/etc/passwd', '../x', 'a/../../x', 'a\\..\\x', 'a//b', './a', 'C:x', 'a\0b'])('path %j is refused', async (path) => {
-        const { runId } = await registry.createRun(home)
-        await expect(registry.logArtifact(runId, path, new Uint8Array(1))).rejects.toThrow(UserError)
-        await expect(registry.downloadArtifact(runId, path)).rejects.toThrow(UserError)
-      })
+      test.each(['', '/etc/passwd', '../x', 'a/../../x', 'a\\..\\x', 'a//b', './a', 'C:x', 'a\0b'])(
+        'path %j is refused',
+        async (path) => {
+          const { runId } = await registry.createRun(home)
+          await expect(registry.logArtifact(runId, path, new Uint8Array(1))).rejects.toThrow(UserError)
+          await expect(registry.downloadArtifact(runId, path)).rejects.toThrow(UserError)
+        },
+      )
 
       test('a missing artifact is not found, with those that exist', async () => {
         const { runId } = await registry.createRun(home)
@@ -333,29 +389,60 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
         const source = await modelWith(3)
         await registry.deleteModelVersion(named('card-fraud'), 3)
         expect((await registry.createModelVersion({ name: named('card-fraud'), source })).version).toBe(4)
-        expect((await registry.searchModelVersions({ name: named('card-fraud') })).map(({ version }) => version)).toEqual([4, 2, 1])
+        expect(
+          (await registry.searchModelVersions({ name: named('card-fraud') })).map(({ version }) => version),
+        ).toEqual([4, 2, 1])
         expect((await registry.getRegisteredModel(named('card-fraud'))).latestVersion).toBe(4)
       })
 
       test('a version keeps its run, source, tags and files', async () => {
         await registry.createRegisteredModel(named('m'), { description: 'cards', tags: { owner: 'ann' } })
         const { runId, source } = await modelSource()
-        const created = await registry.createModelVersion({ name: named('m'), source, description: 'first', tags: { 'fd.threshold': '0.5' } })
-        expect(created).toMatchObject({ name: named('m'), version: 1, description: 'first', source, runId, status: 'READY', aliases: [], tags: { 'fd.threshold': '0.5' } })
+        const created = await registry.createModelVersion({
+          name: named('m'),
+          source,
+          description: 'first',
+          tags: { 'fd.threshold': '0.5' },
+        })
+        expect(created).toMatchObject({
+          name: named('m'),
+          version: 1,
+          description: 'first',
+          source,
+          runId,
+          status: 'READY',
+          aliases: [],
+          tags: { 'fd.threshold': '0.5' },
+        })
         await registry.setModelVersionTag(named('m'), 1, 'checked', 'yes')
         expect((await registry.getModelVersion(named('m'), 1)).tags).toEqual({ 'fd.threshold': '0.5', checked: 'yes' })
-        expect(String(Buffer.from(await registry.downloadModelArtifact(named('m'), 1, 'model.onnx')))).toBe(`graph of ${runId}`)
+        expect(String(Buffer.from(await registry.downloadModelArtifact(named('m'), 1, 'model.onnx')))).toBe(
+          `graph of ${runId}`,
+        )
         expect(await registry.searchModelVersions({ runId })).toHaveLength(1)
-        expect(await registry.getRegisteredModel(named('m'))).toMatchObject({ description: 'cards', tags: { owner: 'ann' }, aliases: {}, latestVersion: 1 })
+        expect(await registry.getRegisteredModel(named('m'))).toMatchObject({
+          description: 'cards',
+          tags: { owner: 'ann' },
+          aliases: {},
+          latestVersion: 1,
+        })
       })
 
       test('a source without files, or of another run, is refused', async () => {
         const { runId, source } = await modelSource()
         await registry.createRegisteredModel(named('m'))
-        for (const wrong of [`runs:/${runId}/nothing`, `runs:/${runId}/mode`, `runs:/${'0'.repeat(32)}/model`, `runs:/${runId}`, '/etc']) {
+        for (const wrong of [
+          `runs:/${runId}/nothing`,
+          `runs:/${runId}/mode`,
+          `runs:/${'0'.repeat(32)}/model`,
+          `runs:/${runId}`,
+          '/etc',
+        ]) {
           await expect(registry.createModelVersion({ name: named('m'), source: wrong })).rejects.toThrow(UserError)
         }
-        await expect(registry.createModelVersion({ name: named('m'), source, runId: '0'.repeat(32) })).rejects.toThrow(UserError)
+        await expect(registry.createModelVersion({ name: named('m'), source, runId: '0'.repeat(32) })).rejects.toThrow(
+          UserError,
+        )
         expect(await registry.searchModelVersions({ name: named('m') })).toEqual([])
         expect(await registry.searchModelVersions({ runId })).toEqual([])
       })
@@ -364,7 +451,10 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
         await modelWith(2)
         await registry.setRegisteredModelAlias(named('card-fraud'), 'champion', 1)
         await registry.setRegisteredModelAlias(named('card-fraud'), 'challenger', 1)
-        expect((await registry.getModelVersionByAlias(named('card-fraud'), 'champion')).aliases).toEqual(['challenger', 'champion'])
+        expect((await registry.getModelVersionByAlias(named('card-fraud'), 'champion')).aliases).toEqual([
+          'challenger',
+          'champion',
+        ])
         await registry.setRegisteredModelAlias(named('card-fraud'), 'champion', 2)
         expect(await registry.aliasVersion(named('card-fraud'), 'champion')).toBe(2)
         expect((await registry.getRegisteredModel(named('card-fraud'))).aliases).toEqual({ challenger: 1, champion: 2 })
@@ -380,15 +470,24 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
         expect(await registry.aliasVersion(named('card-fraud'), 'champion')).toBeUndefined()
       })
 
-      test.each(['latest', 'LATEST', 'v3', 'V10', '', 'a b', 'a/b', 'é', 'x'.repeat(256)])('alias %j is refused', async (alias) => {
-        await modelWith(1)
-        await expect(registry.setRegisteredModelAlias(named('card-fraud'), alias, 1)).rejects.toThrow(UserError)
-      })
+      test.each(['latest', 'LATEST', 'v3', 'V10', '', 'a b', 'a/b', 'é', 'x'.repeat(256)])(
+        'alias %j is refused',
+        async (alias) => {
+          await modelWith(1)
+          await expect(registry.setRegisteredModelAlias(named('card-fraud'), alias, 1)).rejects.toThrow(UserError)
+        },
+      )
 
       test('"1" and "v" are aliases', async () => {
         await modelWith(1)
-        for (const alias of ['1', 'v', 'constructor', '__proto__']) await registry.setRegisteredModelAlias(named('card-fraud'), alias, 1)
-        expect(Object.keys((await registry.getRegisteredModel(named('card-fraud'))).aliases).sort()).toEqual(['1', '__proto__', 'constructor', 'v'])
+        for (const alias of ['1', 'v', 'constructor', '__proto__'])
+          await registry.setRegisteredModelAlias(named('card-fraud'), alias, 1)
+        expect(Object.keys((await registry.getRegisteredModel(named('card-fraud'))).aliases).sort()).toEqual([
+          '1',
+          '__proto__',
+          'constructor',
+          'v',
+        ])
       })
 
       test.each(['', 'a/b', 'a:b', 'a@b', ' a', 'a\n', 'x'.repeat(257)])('model name %j is refused', async (name) => {
@@ -398,9 +497,14 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
       test('a name is taken once, unless it may exist', async () => {
         await registry.createRegisteredModel(named('m'), { description: 'first' })
         await expect(registry.createRegisteredModel(named('m'))).rejects.toThrow(`"${named('m')}" exists already`)
-        expect(await registry.createRegisteredModel(named('m'), { description: 'second', mayExist: true })).toMatchObject({ description: 'first' })
+        expect(
+          await registry.createRegisteredModel(named('m'), { description: 'second', mayExist: true }),
+        ).toMatchObject({ description: 'first' })
         await registry.createRegisteredModel(named('a'))
-        expect((await registry.searchRegisteredModels()).map((model) => model.name).filter(isOurs)).toEqual([named('a'), named('m')])
+        expect((await registry.searchRegisteredModels()).map((model) => model.name).filter(isOurs)).toEqual([
+          named('a'),
+          named('m'),
+        ])
       })
 
       test('an aliased version cannot be deleted', async () => {
@@ -409,21 +513,37 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
         await expect(registry.deleteModelVersion(named('card-fraud'), 1)).rejects.toThrow(/champion.*cannot be deleted/)
         await registry.setRegisteredModelAlias(named('card-fraud'), 'champion', 2)
         await registry.deleteModelVersion(named('card-fraud'), 1)
-        await expect(registry.getModelVersion(named('card-fraud'), 1)).rejects.toThrow(`No version 1 of "${named('card-fraud')}"; there is 2`)
+        await expect(registry.getModelVersion(named('card-fraud'), 1)).rejects.toThrow(
+          `No version 1 of "${named('card-fraud')}"; there is 2`,
+        )
       })
 
       test('what is missing is named, with what exists and the next command', async () => {
         const [x, empty, full] = [named('x'), named('empty'), named('card-fraud')]
-        await expect(registry.getRegisteredModel(x)).rejects.toThrow(shared === undefined ? `No registered model "x", the registry is empty. Run: fd train --dataset NAME --register x` : `No registered model "${x}"`)
+        await expect(registry.getRegisteredModel(x)).rejects.toThrow(
+          shared === undefined
+            ? `No registered model "x", the registry is empty. Run: fd train --dataset NAME --register x`
+            : `No registered model "${x}"`,
+        )
         await registry.createRegisteredModel(empty)
-        await expect(registry.getModelVersionByAlias(empty, 'champion')).rejects.toThrow(`No champion for "${empty}", it has no versions. Run: fd train --dataset NAME --register ${empty}`)
+        await expect(registry.getModelVersionByAlias(empty, 'champion')).rejects.toThrow(
+          `No champion for "${empty}", it has no versions. Run: fd train --dataset NAME --register ${empty}`,
+        )
         await modelWith(3)
-        await expect(registry.getModelVersionByAlias(full, 'champion')).rejects.toThrow(`No champion for "${full}". Run: fd models promote ${full} 3`)
+        await expect(registry.getModelVersionByAlias(full, 'champion')).rejects.toThrow(
+          `No champion for "${full}". Run: fd models promote ${full} 3`,
+        )
         await registry.setRegisteredModelAlias(full, 'champion', 2)
-        await expect(registry.getModelVersionByAlias(full, 'blue')).rejects.toThrow(`No blue for "${full}"; there is champion (version 2). Run: fd models promote ${full} 3 --alias blue`)
+        await expect(registry.getModelVersionByAlias(full, 'blue')).rejects.toThrow(
+          `No blue for "${full}"; there is champion (version 2). Run: fd models promote ${full} 3 --alias blue`,
+        )
         await expect(registry.getModelVersion(full, 9)).rejects.toThrow(`No version 9 of "${full}"; there are 1, 2, 3.`)
         await expect(registry.setRegisteredModelAlias(full, 'blue', 9)).rejects.toThrow(NotFoundError)
-        await expect(registry.getModelVersionByAlias(x, 'champion')).rejects.toThrow(shared === undefined ? 'No registered model "x"; there are card-fraud, empty.' : `No registered model "${x}"; there`)
+        await expect(registry.getModelVersionByAlias(x, 'champion')).rejects.toThrow(
+          shared === undefined
+            ? 'No registered model "x"; there are card-fraud, empty.'
+            : `No registered model "${x}"; there`,
+        )
       })
     })
 
@@ -431,12 +551,19 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
       test('are new or not written, with their move', async () => {
         await modelWith(2)
         const add = (key: string, expected: number | undefined, version: number): Promise<boolean> =>
-          registry.addRegisteredModelTag(named('card-fraud'), { key, value: key }, { alias: 'champion', expected, version })
+          registry.addRegisteredModelTag(
+            named('card-fraud'),
+            { key, value: key },
+            { alias: 'champion', expected, version },
+          )
         expect(await add('fd.history.000001', undefined, 1)).toBe(true)
         expect(await add('fd.history.000001', 1, 2)).toBe(false)
         expect(await add('fd.history.000002', undefined, 2)).toBe(false)
         expect(await add('fd.history.000002', 2, 2)).toBe(false)
-        expect(await registry.getRegisteredModel(named('card-fraud'))).toMatchObject({ aliases: { champion: 1 }, tags: { 'fd.history.000001': 'fd.history.000001' } })
+        expect(await registry.getRegisteredModel(named('card-fraud'))).toMatchObject({
+          aliases: { champion: 1 },
+          tags: { 'fd.history.000001': 'fd.history.000001' },
+        })
         expect(await add('fd.history.000002', 1, 2)).toBe(true)
         await expect(add('fd.history.000003', 2, 9)).rejects.toThrow(NotFoundError)
         expect(Object.keys((await registry.getRegisteredModel(named('card-fraud'))).tags)).toHaveLength(2)
@@ -445,12 +572,21 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
       test('of the history are neither set nor deleted', async () => {
         await modelWith(1)
         await registry.addRegisteredModelTag(named('card-fraud'), { key: 'fd.history.000001', value: 'x' })
-        await expect(registry.setRegisteredModelTag(named('card-fraud'), 'fd.history.000001', 'y')).rejects.toThrow(/append-only/)
-        await expect(registry.deleteRegisteredModelTag(named('card-fraud'), 'fd.history.000001')).rejects.toThrow(/append-only/)
-        await expect(registry.createRegisteredModel(named('other'), { tags: { 'fd.history.000001': 'y' } })).rejects.toThrow(/append-only/)
+        await expect(registry.setRegisteredModelTag(named('card-fraud'), 'fd.history.000001', 'y')).rejects.toThrow(
+          /append-only/,
+        )
+        await expect(registry.deleteRegisteredModelTag(named('card-fraud'), 'fd.history.000001')).rejects.toThrow(
+          /append-only/,
+        )
+        await expect(
+          registry.createRegisteredModel(named('other'), { tags: { 'fd.history.000001': 'y' } }),
+        ).rejects.toThrow(/append-only/)
         await registry.setRegisteredModelTag(named('card-fraud'), 'owner', 'ann')
         await registry.setRegisteredModelTag(named('card-fraud'), 'owner', 'bob')
-        expect((await registry.getRegisteredModel(named('card-fraud'))).tags).toEqual({ 'fd.history.000001': 'x', owner: 'bob' })
+        expect((await registry.getRegisteredModel(named('card-fraud'))).tags).toEqual({
+          'fd.history.000001': 'x',
+          owner: 'bob',
+        })
         await registry.deleteRegisteredModelTag(named('card-fraud'), 'owner')
         await registry.deleteRegisteredModelTag(named('card-fraud'), 'owner')
         expect((await registry.getRegisteredModel(named('card-fraud'))).tags).toEqual({ 'fd.history.000001': 'x' })
@@ -463,7 +599,10 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
         await registry.setRegisteredModelAlias(named('card-fraud'), 'champion', 1)
         await registry[Symbol.asyncDispose]()
         registry = await openRegistry(url, { now: () => time++ })
-        expect(await registry.getModelVersionByAlias(named('card-fraud'), 'champion')).toMatchObject({ version: 1, source })
+        expect(await registry.getModelVersionByAlias(named('card-fraud'), 'champion')).toMatchObject({
+          version: 1,
+          source,
+        })
         expect(await registry.downloadModelArtifact(named('card-fraud'), 1, 'model.onnx')).toHaveLength(41)
       })
 
@@ -471,7 +610,9 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
         const { runId } = await registry.createRun(home)
         await Promise.all(['a', 'b'].map((key) => linesOf(startWriter(url, 'metrics', runId, key, '150'))))
         for (const key of ['a', 'b']) {
-          expect((await registry.getMetricHistory(runId, key)).map((metric) => metric.step)).toEqual(Array.from({ length: 150 }, (_, step) => step))
+          expect((await registry.getMetricHistory(runId, key)).map((metric) => metric.step)).toEqual(
+            Array.from({ length: 150 }, (_, step) => step),
+          )
         }
         expect((await registry.getRun(runId)).tags.last).toMatch(/ 149$/)
       })
@@ -482,12 +623,17 @@ export function registryContract(driver: string, freshUrl: () => Promise<string>
           const child = startWriter(url, 'forever', runId)
           const acknowledged = (await linesOf(child, enough)).length - 1 // The first line says that it is open.
           // A server may still be at the batch that the killed writer sent last, so the two are read until they agree.
-          await vi.waitFor(async () => {
-            const history = await registry.getMetricHistory(runId, `pid-${child.pid}`)
-            expect(history.length).toBeGreaterThanOrEqual(acknowledged)
-            const { params } = await registry.getRun(runId)
-            expect(Object.keys(params).filter((key) => key.startsWith(`p-${child.pid}-`))).toHaveLength(history.length)
-          }, { timeout: 5000, interval: 100 })
+          await vi.waitFor(
+            async () => {
+              const history = await registry.getMetricHistory(runId, `pid-${child.pid}`)
+              expect(history.length).toBeGreaterThanOrEqual(acknowledged)
+              const { params } = await registry.getRun(runId)
+              expect(Object.keys(params).filter((key) => key.startsWith(`p-${child.pid}-`))).toHaveLength(
+                history.length,
+              )
+            },
+            { timeout: 5000, interval: 100 },
+          )
           const files = await registry.listArtifacts(runId, `pid-${child.pid}`)
           expect(files.length).toBeGreaterThanOrEqual(acknowledged)
           for (const { path } of files) expect(await registry.downloadArtifact(runId, path)).toHaveLength(100_000)

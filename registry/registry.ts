@@ -1,5 +1,15 @@
 import type { DurationMs, EpochMs } from '../datasets/table/transaction.ts'
-import type { ArtifactInfo, Experiment, Metric, ModelVersion, NewMetric, RegisteredModel, Run, RunStatus, Tags } from './model.ts'
+import type {
+  ArtifactInfo,
+  Experiment,
+  Metric,
+  ModelVersion,
+  NewMetric,
+  RegisteredModel,
+  Run,
+  RunStatus,
+  Tags,
+} from './model.ts'
 
 /**
  * Where runs and models are kept. The port both drivers implement; verbs, ids, limits and rules are the MLflow Python
@@ -53,7 +63,10 @@ export interface Registry extends AsyncDisposable {
   // Models
 
   /** @throws UserError when the name is taken, unless `mayExist`. */
-  createRegisteredModel(name: string, options?: { tags?: Tags; description?: string; mayExist?: boolean }): Promise<RegisteredModel>
+  createRegisteredModel(
+    name: string,
+    options?: { tags?: Tags; description?: string; mayExist?: boolean },
+  ): Promise<RegisteredModel>
   getRegisteredModel(name: string): Promise<RegisteredModel>
   /** All of them, by name. */
   searchRegisteredModels(): Promise<RegisteredModel[]>

@@ -1,5 +1,5 @@
-import type { EventLog, GroupMember, RecordBatch } from '../datasets/log/event-log.ts'
 import type { Lake } from '../datasets/lake/lake.ts'
+import type { EventLog, GroupMember, RecordBatch } from '../datasets/log/event-log.ts'
 import { joinBatches } from '../datasets/log/record-batch.ts'
 
 export interface ArchiveOptions {

@@ -1,5 +1,5 @@
-import type { NewRecord } from '../datasets/log/event-log.ts'
 import type { Rejection } from '../datasets/log/event-json.ts'
+import type { NewRecord } from '../datasets/log/event-log.ts'
 import type { StageInput } from '../features/chain/stage-record.ts'
 
 /** The value of a record of `transactions.dlq`: what was wrong, and everything needed to mend it and send it again. */
@@ -12,7 +12,10 @@ export interface DeadLetter {
   text: string
 }
 
-export function deadLetter({ records, values, partitions, offsets }: StageInput, { index, reason }: Rejection): NewRecord {
+export function deadLetter(
+  { records, values, partitions, offsets }: StageInput,
+  { index, reason }: Rejection,
+): NewRecord {
   const bytes = values.bytes.subarray(values.valueStart[index], values.valueEnd[index])
   const letter: DeadLetter = {
     reason,
@@ -20,5 +23,9 @@ export function deadLetter({ records, values, partitions, offsets }: StageInput,
     bytes: bytes.toString('base64'),
     text: bytes.toString('utf8'),
   }
-  return { key: records.bytes.subarray(records.keyStart[index], records.valueStart[index]), value: JSON.stringify(letter), timestamp: records.timestamps[index] }
+  return {
+    key: records.bytes.subarray(records.keyStart[index], records.valueStart[index]),
+    value: JSON.stringify(letter),
+    timestamp: records.timestamps[index],
+  }
 }

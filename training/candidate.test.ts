@@ -1,16 +1,22 @@
-import { join } from 'node:path'
 import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { REAL_DATA } from '../configs/testing/real-data.ts'
 import { subset, type TrainingSet } from '../features/backfill/training-set.ts'
 import { holdoutDigest, judge, trainCandidate, type CandidateRequest } from './candidate.ts'
 import { estimatorNames, findEstimator } from './catalog.ts'
 import { modelScores } from './fit/fitted-model.ts'
+import { Pruned } from './fit/report.ts'
 import { decisionsAt } from './metrics/metrics.ts'
 import { plantedSet } from './testing/planted-set.ts'
-import { Pruned } from './fit/report.ts'
-import { REAL_DATA } from '../configs/testing/real-data.ts'
 
-const REQUEST: CandidateRequest = { estimator: 'boosting', params: { rounds: '30' }, split: { kind: 'ordered', trainShare: 0.7 }, seed: 1, alertsPerDay: 20 }
+const REQUEST: CandidateRequest = {
+  estimator: 'boosting',
+  params: { rounds: '30' },
+  split: { kind: 'ordered', trainShare: 0.7 },
+  seed: 1,
+  alertsPerDay: 20,
+}
 /** What an estimator calls its rounds. */
 const ROUNDS: Record<string, string> = { boosting: 'rounds', neural: 'epochs', autoencoder: 'epochs' }
 const set = plantedSet({ rows: 6000, features: 6, frauds: 200, missing: 0.02, categories: 12 }, 1)
@@ -42,11 +48,15 @@ test('the same request gives the same bytes; two estimators are judged on the sa
 test.each(['boosting', 'forest'])('%s gives the same bytes with one thread and with two', async (estimator) => {
   const large = plantedSet({ rows: 30_000, features: 6, frauds: 600, missing: 0.02, categories: 300 }, 2)
   const fit = (threads: number) =>
-    trainCandidate(large, { ...REQUEST, estimator, params: { [ROUNDS[estimator] ?? 'trees']: 6, threads } }, (round) => {
-      // Time for the second thread to join; a fit does not wait for it.
-      if (round === 1 && threads > 1) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 400)
-      return true
-    })
+    trainCandidate(
+      large,
+      { ...REQUEST, estimator, params: { [ROUNDS[estimator] ?? 'trees']: 6, threads } },
+      (round) => {
+        // Time for the second thread to join; a fit does not wait for it.
+        if (round === 1 && threads > 1) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 400)
+        return true
+      },
+    )
   const [one, two] = [await fit(1), await fit(2)]
   expect(Buffer.compare(two.onnx, one.onnx)).toBe(0)
 })
@@ -54,11 +64,14 @@ test.each(['boosting', 'forest'])('%s gives the same bytes with one thread and w
 test('watched rows without a fraud are refused, with what to do', async () => {
   const calm = { ...set, y: set.y.map((label, row) => (row < 4000 ? label : row < 4200 ? 0 : label)) }
   const request = { ...REQUEST, params: { rounds: 3, watch_share: 0.01 } }
-  await expect(trainCandidate(calm, request, () => true)).rejects.toThrow('No fraud in the watched part (watch_share=0.01). Give a larger watch_share, or a longer training period.')
+  await expect(trainCandidate(calm, request, () => true)).rejects.toThrow(
+    'No fraud in the watched part (watch_share=0.01). Give a larger watch_share, or a longer training period.',
+  )
 })
 
 test('a forest may be as deep as one likes: a depth that no tree reaches is no limit', async () => {
-  const fit = (max_depth: number) => trainCandidate(set, { ...REQUEST, estimator: 'forest', params: { trees: 3, max_depth } }, () => true)
+  const fit = (max_depth: number) =>
+    trainCandidate(set, { ...REQUEST, estimator: 'forest', params: { trees: 3, max_depth } }, () => true)
   const [free, deep, shallow] = [await fit(0), await fit(100_000), await fit(3)]
   expect(deep.onnx).toEqual(free.onnx)
   expect(shallow.onnx).not.toEqual(free.onnx)
@@ -70,7 +83,12 @@ test('the holdout digest tells ids, order and labels apart', () => {
   const digest = holdoutDigest(part(1, 2, 3))
   expect(digest).toMatch(/^[0-9a-f]{64}$/)
   expect(holdoutDigest(part(1, 2, 3))).toBe(digest)
-  for (const other of [part(1, 3, 2), part(1, 2), { ...part(1, 2, 3), y: Uint8Array.of(1, 1, 1) }, { ...part(1, 2, 3), ids: ['1', '2', '3'] }]) {
+  for (const other of [
+    part(1, 3, 2),
+    part(1, 2),
+    { ...part(1, 2, 3), y: Uint8Array.of(1, 1, 1) },
+    { ...part(1, 2, 3), ids: ['1', '2', '3'] },
+  ]) {
     expect(holdoutDigest(other)).not.toBe(digest)
   }
 })
@@ -85,10 +103,19 @@ test('a report that answers false prunes, with the watched value', async () => {
 test('what a fit was told of watched rows is a metric: the best where it stopped early, else the last, of a forest out of bag too', async () => {
   const watched = async (estimator: string, params: Record<string, number>) => {
     const values: number[] = []
-    const { metrics } = await trainCandidate(set, { ...REQUEST, estimator, params }, (_, value) => values.push(value) > 0)
+    const { metrics } = await trainCandidate(
+      set,
+      { ...REQUEST, estimator, params },
+      (_, value) => values.push(value) > 0,
+    )
     return { values, metric: metrics.watched_average_precision }
   }
-  const stopped = await watched('boosting', { rounds: 200, learning_rate: 0.3, watch_share: 0.3, early_stopping_rounds: 5 })
+  const stopped = await watched('boosting', {
+    rounds: 200,
+    learning_rate: 0.3,
+    watch_share: 0.3,
+    early_stopping_rounds: 5,
+  })
   expect(stopped.metric).toBe(Math.max(...stopped.values))
   expect(stopped.metric).toBeGreaterThan(stopped.values.at(-1) ?? 1)
   for (const params of [{ oob: 1 }, { watch_share: 0.3 }] as Record<string, number>[]) {
@@ -103,9 +130,15 @@ test.each([
   [{ params: { depth: '5' } }, 'Estimator "boosting" has no parameter "depth". It has: rounds=200 learning_rate=0.05'],
   [{ params: { max_depth: 'deep' } }, 'Parameter max_depth is "deep", which is not a number'],
   [{ params: { max_depth: '' } }, 'Parameter max_depth is "", which is not a number'],
-  [{ params: { max_depth: 1000 } }, 'out of range: max_depth=1000 is no whole number from 0 to 32. Defaults: rounds=200'],
+  [
+    { params: { max_depth: 1000 } },
+    'out of range: max_depth=1000 is no whole number from 0 to 32. Defaults: rounds=200',
+  ],
   [{ params: { rounds: 2.5 } }, 'out of range: rounds=2.5 is no whole number from 1 to 10000'],
-  [{ params: { threads: -1, learning_rate: 0 } }, 'learning_rate=0 is no number above 0 to 1; threads=-1 is no whole number from 0 to 64'],
+  [
+    { params: { threads: -1, learning_rate: 0 } },
+    'learning_rate=0 is no number above 0 to 1; threads=-1 is no whole number from 0 to 64',
+  ],
   [{ params: { 'monotone.v0': 0.5 } }, 'monotone.v0=0.5 is no whole number from -1 to 1'],
   [{ params: { 'monotone.v99': 0 } }, 'Parameter monotone.v99=0 names no feature. The features are: v0, v1'],
   [{ params: { 'monotone.v99': 1 } }, 'Parameter monotone.v99=1 names no feature. The features are: v0, v1'],
@@ -113,29 +146,48 @@ test.each([
   [{ estimator: 'forest', params: { max_depth: -1 } }, 'max_depth=-1 is no whole number from 0. Defaults'],
   [{ params: { early_stopping_rounds: 5 } }, 'Add: --param watch_share=0.2'],
 ])('a request that cannot be met says why: %j', async (change, message) => {
-  await expect(trainCandidate(set, { ...REQUEST, ...change }, () => true)).rejects.toMatchObject({ name: 'UserError', message: expect.stringContaining(message) })
+  await expect(trainCandidate(set, { ...REQUEST, ...change }, () => true)).rejects.toMatchObject({
+    name: 'UserError',
+    message: expect.stringContaining(message),
+  })
 })
 
-test.each(['boosting', 'forest', 'ml-random-forest', 'neural'])('%s refuses no rows, one class and odd labels, and takes constant columns and missing ones', async (name) => {
-  const estimator = findEstimator(name)
-  const params = estimator.params({ [ROUNDS[name] ?? 'trees']: 3 })
-  const fit = (some: TrainingSet) => estimator.fit(some, params, 1, () => true)
-  const small = plantedSet({ rows: 200, features: 2, frauds: 20 }, 1)
-  await expect(fit(subset(small, new Int32Array(0)))).rejects.toThrow('No rows to fit on')
-  await expect(fit({ ...small, y: new Uint8Array(200) })).rejects.toThrow('No fraud to fit on')
-  await expect(fit({ ...small, y: new Uint8Array(200).fill(1) })).rejects.toThrow('Nothing but frauds to fit on')
-  await expect(fit({ ...small, y: new Uint8Array(200).fill(255, 3, 4) })).rejects.toThrow('A label is 255')
-  for (const constant of [5, Number.NaN]) {
-    const model = await fit({ ...small, x: small.x.map((value, at) => (at % 2 === 1 ? constant : value)) })
-    expect(new Set(modelScores(model, small.x)).size).toBeGreaterThan(1)
-    expect(modelScores(model, small.x)).toEqual(modelScores(model, small.x.map((value, at) => (at % 2 === 1 ? 7 : value))))
-    const nothing = await fit({ ...small, x: small.x.map(() => constant) })
-    expect(new Set(modelScores(nothing, small.x)).size).toBe(1)
-  }
-})
+test.each(['boosting', 'forest', 'ml-random-forest', 'neural'])(
+  '%s refuses no rows, one class and odd labels, and takes constant columns and missing ones',
+  async (name) => {
+    const estimator = findEstimator(name)
+    const params = estimator.params({ [ROUNDS[name] ?? 'trees']: 3 })
+    const fit = (some: TrainingSet) => estimator.fit(some, params, 1, () => true)
+    const small = plantedSet({ rows: 200, features: 2, frauds: 20 }, 1)
+    await expect(fit(subset(small, new Int32Array(0)))).rejects.toThrow('No rows to fit on')
+    await expect(fit({ ...small, y: new Uint8Array(200) })).rejects.toThrow('No fraud to fit on')
+    await expect(fit({ ...small, y: new Uint8Array(200).fill(1) })).rejects.toThrow('Nothing but frauds to fit on')
+    await expect(fit({ ...small, y: new Uint8Array(200).fill(255, 3, 4) })).rejects.toThrow('A label is 255')
+    for (const constant of [5, Number.NaN]) {
+      const model = await fit({ ...small, x: small.x.map((value, at) => (at % 2 === 1 ? constant : value)) })
+      expect(new Set(modelScores(model, small.x)).size).toBeGreaterThan(1)
+      expect(modelScores(model, small.x)).toEqual(
+        modelScores(
+          model,
+          small.x.map((value, at) => (at % 2 === 1 ? 7 : value)),
+        ),
+      )
+      const nothing = await fit({ ...small, x: small.x.map(() => constant) })
+      expect(new Set(modelScores(nothing, small.x)).size).toBe(1)
+    }
+  },
+)
 
 test.each(estimatorNames())('%s gives a graph that equals it and can be judged', async (estimator) => {
-  const { metrics } = await trainCandidate(set, { ...REQUEST, estimator, params: { [ROUNDS[estimator] ?? 'trees']: 8, ...(estimator === 'ml-random-forest' ? { max_depth: 3 } : {}) } }, () => true)
+  const { metrics } = await trainCandidate(
+    set,
+    {
+      ...REQUEST,
+      estimator,
+      params: { [ROUNDS[estimator] ?? 'trees']: 8, ...(estimator === 'ml-random-forest' ? { max_depth: 3 } : {}) },
+    },
+    () => true,
+  )
   expect(metrics.onnx_parity).toBeLessThanOrEqual(1e-6)
   expect(metrics.roc_auc).toBeGreaterThan(0.55)
 })
@@ -168,11 +220,18 @@ function readReal(): TrainingSet {
   return { names, categorical: [], rows: lines.length, x, y, time, ids: Float64Array.from(lines.keys()) }
 }
 
-test.runIf(existsSync(REAL))('on the real kaggle-cc rows, split in time, both estimators reach an average precision of .84 with their defaults', async () => {
-  const real = readReal()
-  for (const estimator of ['boosting', 'forest']) {
-    const { metrics } = await trainCandidate(real, { ...REQUEST, estimator, params: {}, seed: 0, alertsPerDay: 100 }, () => true)
-    expect(metrics.average_precision).toBeGreaterThanOrEqual(0.84)
-    expect(metrics.onnx_parity).toBeLessThanOrEqual(1e-6)
-  }
-})
+test.runIf(existsSync(REAL))(
+  'on the real kaggle-cc rows, split in time, both estimators reach an average precision of .84 with their defaults',
+  async () => {
+    const real = readReal()
+    for (const estimator of ['boosting', 'forest']) {
+      const { metrics } = await trainCandidate(
+        real,
+        { ...REQUEST, estimator, params: {}, seed: 0, alertsPerDay: 100 },
+        () => true,
+      )
+      expect(metrics.average_precision).toBeGreaterThanOrEqual(0.84)
+      expect(metrics.onnx_parity).toBeLessThanOrEqual(1e-6)
+    }
+  },
+)

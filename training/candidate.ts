@@ -6,13 +6,13 @@ import { calibrate, partCalibration, type CalibrationRequest } from './calibrati
 import { findEstimator } from './catalog.ts'
 import type { Estimator, Params } from './fit/estimator.ts'
 import { type FittedModel, modelScores, signatureOf, toOnnx } from './fit/fitted-model.ts'
-import { importanceOf, type FeatureImportance } from './importance.ts'
-import { averagePrecision, cardPrecisionAtK, decisionsAt, recallAtFpr, rocAuc } from './metrics/metrics.ts'
-import { largestDifference, onnxScores } from './graph/scores.ts'
-import type { Shuffles } from './metrics/permutation.ts'
 import type { Report } from './fit/report.ts'
-import { brierScore, expectedCalibrationError, logLoss } from './metrics/reliability.ts'
+import { largestDifference, onnxScores } from './graph/scores.ts'
+import { importanceOf, type FeatureImportance } from './importance.ts'
 import { splitRows } from './metrics/holdout.ts'
+import { averagePrecision, cardPrecisionAtK, decisionsAt, recallAtFpr, rocAuc } from './metrics/metrics.ts'
+import type { Shuffles } from './metrics/permutation.ts'
+import { brierScore, expectedCalibrationError, logLoss } from './metrics/reliability.ts'
 import { alertThreshold } from './metrics/threshold.ts'
 
 /** What to train, and how to judge it. */
@@ -64,13 +64,24 @@ const CARDS_A_DAY = 100
  * @param shuffled is told of every shuffle, when the request asks for importance; the rounds of the fit are over by then. False prunes.
  * @throws UserError for a set, split or parameter that does not do; `Pruned` when `report` answers false.
  */
-export async function trainCandidate(set: TrainingSet, request: CandidateRequest, report: Report, shuffled?: Shuffles['report']): Promise<Candidate> {
+export async function trainCandidate(
+  set: TrainingSet,
+  request: CandidateRequest,
+  report: Report,
+  shuffled?: Shuffles['report'],
+): Promise<Candidate> {
   const estimator = findEstimator(request.estimator)
   const params = estimator.params(request.params)
   const split = splitRows(set, request.split)
   const test = subset(set, split.test)
   const watch = watchFit(report, params)
-  const { model, metrics: fitMetrics } = await fitCalibrated(estimator, subset(set, split.train), test, { ...request, params }, watch.report)
+  const { model, metrics: fitMetrics } = await fitCalibrated(
+    estimator,
+    subset(set, split.train),
+    test,
+    { ...request, params },
+    watch.report,
+  )
   const onnx = toOnnx(model)
   const scores = await onnxScores(onnx, test.x, test.names.length)
   const threshold = alertThreshold(scores, test.time, request.alertsPerDay)
@@ -85,14 +96,29 @@ export async function trainCandidate(set: TrainingSet, request: CandidateRequest
   }
   const { importance: repeats, seed } = request
   return {
-    onnx, signature: signatureOf(set.names), params, metrics, threshold,
+    onnx,
+    signature: signatureOf(set.names),
+    params,
+    metrics,
+    threshold,
     holdout: { rows: split.test, scores, digest: holdoutDigest(test) },
-    ...(repeats === undefined ? {} : { importance: await importanceOf({ onnx, gain: model.gain }, test, { seed, repeats, ...(shuffled && { report: shuffled }) }) }),
+    ...(repeats === undefined
+      ? {}
+      : {
+          importance: await importanceOf({ onnx, gain: model.gain }, test, {
+            seed,
+            repeats,
+            ...(shuffled && { report: shuffled }),
+          }),
+        }),
   }
 }
 
 /** Hears what a fit reports of its watched, or out-of-bag, rows. What is kept is the best round where the fit stops early, else the last. */
-function watchFit(report: Report, { early_stopping_rounds: patience = 0 }: Params): { report: Report; metrics(): Record<string, number> } {
+function watchFit(
+  report: Report,
+  { early_stopping_rounds: patience = 0 }: Params,
+): { report: Report; metrics(): Record<string, number> } {
   let kept = Number.NaN
   return {
     report: (round, value, rounds) => {
@@ -112,11 +138,18 @@ async function fitCalibrated(
   report: Report,
 ): Promise<{ model: FittedModel; metrics: Record<string, number> }> {
   const { calibration, params, seed } = request
-  const counts = (part: string, rows: TrainingSet): Record<string, number> => ({ [`${part}_rows`]: rows.rows, [`${part}_frauds`]: fraudsIn(rows) })
-  if (calibration === undefined) return { model: await estimator.fit(train, params, seed, report), metrics: counts('train', train) }
+  const counts = (part: string, rows: TrainingSet): Record<string, number> => ({
+    [`${part}_rows`]: rows.rows,
+    [`${part}_frauds`]: fraudsIn(rows),
+  })
+  if (calibration === undefined)
+    return { model: await estimator.fit(train, params, seed, report), metrics: counts('train', train) }
   const { fitted, slice } = partCalibration(train, calibration)
   const model = await estimator.fit(fitted, params, seed, report)
-  const before = Object.entries(reliability(modelScores(model, test.x), test.y)).map(([name, value]) => [`uncalibrated_${name}`, value])
+  const before = Object.entries(reliability(modelScores(model, test.x), test.y)).map(([name, value]) => [
+    `uncalibrated_${name}`,
+    value,
+  ])
   const metrics = { ...counts('train', fitted), ...counts('calibration', slice), ...Object.fromEntries(before) }
   return { model: calibrate(model, calibration.method, slice), metrics }
 }
@@ -139,12 +172,18 @@ function holdoutMetrics(test: TrainingSet, scores: Float32Array): Record<string,
     roc_auc: rocAuc(scores, y),
     ...reliability(scores, y),
     ...Object.fromEntries(FALSE_POSITIVE_RATES.map((rate) => [`recall_at_fpr_${rate}`, recallAtFpr(scores, y, rate)])),
-    ...(cards === undefined ? {} : { [`card_precision_at_${CARDS_A_DAY}`]: cardPrecisionAtK({ scores, y, time, cards }, CARDS_A_DAY) }),
+    ...(cards === undefined
+      ? {}
+      : { [`card_precision_at_${CARDS_A_DAY}`]: cardPrecisionAtK({ scores, y, time, cards }, CARDS_A_DAY) }),
   }
 }
 
 function reliability(scores: Float32Array, y: Uint8Array): Record<string, number> {
-  return { brier_score: brierScore(scores, y), log_loss: logLoss(scores, y), expected_calibration_error: expectedCalibrationError(scores, y) }
+  return {
+    brier_score: brierScore(scores, y),
+    log_loss: logLoss(scores, y),
+    expected_calibration_error: expectedCalibrationError(scores, y),
+  }
 }
 
 /** sha256, hex, of the ids, in order, and labels of a set: which transactions a figure was measured on. */

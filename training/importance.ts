@@ -28,7 +28,11 @@ export function decodeImportance(bytes: Uint8Array): FeatureImportance[] {
  * What a model makes of each feature, the most needed first. It is the graph that is asked, as with every metric, so this is
  * there for all estimators, and scoring the holdout `features × repeats` times is what it costs.
  */
-export async function importanceOf({ onnx, gain }: { onnx: Uint8Array; gain: FittedModel['gain'] }, test: TrainingSet, shuffles: Shuffles): Promise<FeatureImportance[]> {
+export async function importanceOf(
+  { onnx, gain }: { onnx: Uint8Array; gain: FittedModel['gain'] },
+  test: TrainingSet,
+  shuffles: Shuffles,
+): Promise<FeatureImportance[]> {
   const falls = await permutationImportance((x) => onnxScores(onnx, x, test.names.length), test, shuffles)
   return test.names
     .map((feature, at) => ({ feature, ...falls[at], ...(gain && { gain: gain[at] }) }))

@@ -9,5 +9,7 @@ import type { JobQueue } from './queue/job-queue.ts'
 export async function openJobQueue(url: string, tell?: (line: string) => void): Promise<JobQueue> {
   if (url === 'local:') return (await import('./queue/local.ts')).openLocalQueue()
   if (/^rediss?:/.test(url)) return (await import('./queue/bullmq/queue.ts')).openBullmqQueue(url, tell)
-  throw new UserError(`No job queue driver for "${withoutPassword(url)}". Use local:, redis://HOST:PORT or rediss://HOST:PORT (FD_JOB_QUEUE).`)
+  throw new UserError(
+    `No job queue driver for "${withoutPassword(url)}". Use local:, redis://HOST:PORT or rediss://HOST:PORT (FD_JOB_QUEUE).`,
+  )
 }

@@ -7,10 +7,16 @@ import { authorTags, placeTags, subjectParams, type CandidatePlace, type RunSubj
 const BEST_RUN = 'fd.best.run'
 
 /** Opens the run under which the candidates of one command stand. `params` say what varies between them. */
-export async function openParentRun(registry: Registry, subject: RunSubject, params: Record<string, string>): Promise<Run> {
+export async function openParentRun(
+  registry: Registry,
+  subject: RunSubject,
+  params: Record<string, string>,
+): Promise<Run> {
   const experimentId = await registry.createExperiment(subject.experiment, { mayExist: true })
   const run = await registry.createRun(experimentId, { tags: authorTags(subject) })
-  await registry.logBatch(run.runId, { params: { ...subjectParams(subject, await subject.dataset.digest()), ...params } })
+  await registry.logBatch(run.runId, {
+    params: { ...subjectParams(subject, await subject.dataset.digest()), ...params },
+  })
   return run
 }
 
@@ -18,11 +24,21 @@ export async function openParentRun(registry: Registry, subject: RunSubject, par
  * Ends a parent run, with the metrics of the best candidate where there is one. Candidates that still stand as running, because
  * their process was killed or their job taken back, become KILLED.
  */
-export async function closeParentRun(registry: Registry, { runId, experimentId }: Run, status: EndedStatus, best?: Run): Promise<void> {
-  const children = await registry.searchRuns(experimentId, { filter: { status: 'RUNNING', tags: { 'mlflow.parentRunId': runId } } })
+export async function closeParentRun(
+  registry: Registry,
+  { runId, experimentId }: Run,
+  status: EndedStatus,
+  best?: Run,
+): Promise<void> {
+  const children = await registry.searchRuns(experimentId, {
+    filter: { status: 'RUNNING', tags: { 'mlflow.parentRunId': runId } },
+  })
   for (const child of children) await registry.updateRun(child.runId, { status: 'KILLED' })
   if (best !== undefined) {
-    await registry.logBatch(runId, { metrics: Object.entries(best.metrics).map(([key, value]) => ({ key, value })), tags: { [BEST_RUN]: best.runId } })
+    await registry.logBatch(runId, {
+      metrics: Object.entries(best.metrics).map(([key, value]) => ({ key, value })),
+      tags: { [BEST_RUN]: best.runId },
+    })
   }
   await registry.updateRun(runId, { status })
 }
@@ -31,14 +47,22 @@ export async function closeParentRun(registry: Registry, { runId, experimentId }
  * The run of a candidate that is finished already: its job runs again when its worker was killed after the last step and before it
  * could say so. Runs of attempts that were cut off become KILLED.
  */
-export async function finishedRun(registry: Registry, experimentId: string, place: CandidatePlace): Promise<string | undefined> {
+export async function finishedRun(
+  registry: Registry,
+  experimentId: string,
+  place: CandidatePlace,
+): Promise<string | undefined> {
   const attempts = await registry.searchRuns(experimentId, { filter: { tags: placeTags(place) } })
-  for (const { runId, status } of attempts) if (status === 'RUNNING') await registry.updateRun(runId, { status: 'KILLED' })
+  for (const { runId, status } of attempts)
+    if (status === 'RUNNING') await registry.updateRun(runId, { status: 'KILLED' })
   return attempts.find(({ status }) => status === 'FINISHED')?.runId
 }
 
 /** The run of highest average precision, the first of equals; undefined when there is none. */
 export function bestRun(runs: readonly Run[]): Run | undefined {
   const value = (run: Run): number => run.metrics[AVERAGE_PRECISION] ?? -Infinity
-  return runs.reduce<Run | undefined>((best, run) => (best === undefined || value(run) > value(best) ? run : best), undefined)
+  return runs.reduce<Run | undefined>(
+    (best, run) => (best === undefined || value(run) > value(best) ? run : best),
+    undefined,
+  )
 }

@@ -8,8 +8,8 @@ import { register } from '../registry/promotion/promotion.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { CalibrationRequest } from './calibration/calibration.ts'
 import type { Candidate } from './candidate.ts'
-import { decodeImportance, encodeImportance, type FeatureImportance } from './importance.ts'
 import { Pruned } from './fit/report.ts'
+import { decodeImportance, encodeImportance, type FeatureImportance } from './importance.ts'
 
 /** What a run is about, before anything is trained. */
 export interface RunSubject {
@@ -62,10 +62,19 @@ export const RUN_PARAMS = { file: 'dataset.file', split: 'split', until: 'until'
  * Trains within a run of the registry: params before, metrics, card and ONNX folder after, a version of `model` when one is
  * named. A run that fails is kept as FAILED, one whose report answered false as KILLED.
  */
-export async function logRun(registry: Registry, request: RunRequest & { model: string | undefined }): Promise<{ candidate: Candidate; runId: string; version?: number }> {
+export async function logRun(
+  registry: Registry,
+  request: RunRequest & { model: string | undefined },
+): Promise<{ candidate: Candidate; runId: string; version?: number }> {
   const { candidate, runId, source, card } = await trainRun(registry, request)
   if (request.model === undefined) return { candidate, runId }
-  const { version } = await register(registry, { name: request.model, source, card, by: request.by, now: request.now() })
+  const { version } = await register(registry, {
+    name: request.model,
+    source,
+    card,
+    by: request.by,
+    now: request.now(),
+  })
   return { candidate, runId, version }
 }
 
@@ -76,7 +85,9 @@ export async function trainRun(registry: Registry, request: RunRequest): Promise
   const { runId } = await registry.createRun(experimentId, { tags })
   try {
     const digest = await request.dataset.digest()
-    await registry.logBatch(runId, { params: { ...subjectParams(request, digest), estimator: request.estimator, seed: String(request.seed) } })
+    await registry.logBatch(runId, {
+      params: { ...subjectParams(request, digest), estimator: request.estimator, seed: String(request.seed) },
+    })
     const candidate = await request.train()
     const card = modelCard(request, candidate, digest)
     await registry.logBatch(runId, {
@@ -84,8 +95,13 @@ export async function trainRun(registry: Registry, request: RunRequest): Promise
       metrics: Object.entries(candidate.metrics).map(([key, value]) => ({ key, value })),
     })
     await registry.logArtifact(runId, CARD_FILE, Buffer.from(JSON.stringify(modelCardTags(card), null, 2)))
-    if (candidate.importance !== undefined) await registry.logArtifact(runId, IMPORTANCE_FILE, encodeImportance(candidate.importance))
-    const source = await logOnnxModel(registry, runId, { onnx: candidate.onnx, signature: candidate.signature, now: request.now() })
+    if (candidate.importance !== undefined)
+      await registry.logArtifact(runId, IMPORTANCE_FILE, encodeImportance(candidate.importance))
+    const source = await logOnnxModel(registry, runId, {
+      onnx: candidate.onnx,
+      signature: candidate.signature,
+      now: request.now(),
+    })
     await registry.updateRun(runId, { status: 'FINISHED' })
     return { candidate, runId, source, card }
   } catch (error) {
@@ -100,8 +116,14 @@ export async function readImportance(registry: Registry, runId: string): Promise
 }
 
 /** Makes a finished run's model a new version of `name`. */
-export async function registerRun(registry: Registry, runId: string, registration: { name: string; by: string; now: EpochMs }): Promise<{ version: number; card: ModelCard }> {
-  const tags = z.record(z.string(), z.string()).parse(JSON.parse(Buffer.from(await registry.downloadArtifact(runId, CARD_FILE)).toString('utf8')))
+export async function registerRun(
+  registry: Registry,
+  runId: string,
+  registration: { name: string; by: string; now: EpochMs },
+): Promise<{ version: number; card: ModelCard }> {
+  const tags = z
+    .record(z.string(), z.string())
+    .parse(JSON.parse(Buffer.from(await registry.downloadArtifact(runId, CARD_FILE)).toString('utf8')))
   const card = readModelCard({ name: registration.name, version: 0, tags })
   const { version } = await register(registry, { ...registration, source: modelSource(runId), card })
   return { version, card }
@@ -127,7 +149,9 @@ export function subjectParams(subject: RunSubject, digest: string): Record<strin
     [RUN_PARAMS.split]: JSON.stringify(subject.split),
     [RUN_PARAMS.sort]: String(subject.sort),
     ...(subject.until === undefined ? {} : { [RUN_PARAMS.until]: String(subject.until) }),
-    ...(subject.calibration === undefined ? {} : { calibration: subject.calibration.method, 'calibration.share': String(subject.calibration.share) }),
+    ...(subject.calibration === undefined
+      ? {}
+      : { calibration: subject.calibration.method, 'calibration.share': String(subject.calibration.share) }),
   }
 }
 

@@ -2,8 +2,8 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
-import { openEnvironment } from './lmdb.ts'
 import { UserError } from '../user-error.ts'
+import { openEnvironment } from './lmdb.ts'
 
 const home = mkdtempSync(join(tmpdir(), 'fd-lmdb-'))
 afterAll(() => rmSync(home, { recursive: true, force: true }))

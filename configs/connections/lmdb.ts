@@ -1,4 +1,15 @@
-import { closeSync, existsSync, linkSync, mkdirSync, openSync, readSync, fstatSync, unlinkSync, writeFileSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  fstatSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { open, type Database, type RootDatabase } from 'lmdb'
 import { errorCode, errorMessage, UserError } from '../user-error.ts'
@@ -51,12 +62,19 @@ export function openEnvironment(folder: string, options: EnvironmentOptions = {}
     mkdirSync(folder, { recursive: true })
     reserveLockFile(folder)
     checkFile(file)
-    return open<Buffer, Buffer>(folder, { keyEncoding: 'binary', encoding: 'binary', maxDbs: MOST_DATABASES, overlappingSync: false, noSync: options.sync === false })
+    return open<Buffer, Buffer>(folder, {
+      keyEncoding: 'binary',
+      encoding: 'binary',
+      maxDbs: MOST_DATABASES,
+      overlappingSync: false,
+      noSync: options.sync === false,
+    })
   })
   return {
     folder,
     file,
-    database: (name) => guarded(file, () => root.openDB<Buffer, Buffer>(name, { keyEncoding: 'binary', encoding: 'binary' })),
+    database: (name) =>
+      guarded(file, () => root.openDB<Buffer, Buffer>(name, { keyEncoding: 'binary', encoding: 'binary' })),
     write: (action) => guarded(file, () => root.transactionSync(action, COMMIT_NOW)),
     read: (action) =>
       guarded(file, () => {
@@ -85,19 +103,44 @@ export function explained(error: unknown, file: string): unknown {
   const message = errorMessage(error)
   const code = errorCode(error)
   // LMDB calls a write that a full disk cut short an input/output error.
-  if (code === 'ENOSPC' || code === 'EDQUOT' || /MDB_MAP_FULL|No space left|quota exceeded|Input\/output error/i.test(message)) {
-    return new UserError(`The disk is full: ${file} cannot grow (${message}). Nothing that was written is lost. Free some space (df -h) and run the command again.`, { cause: error })
+  if (
+    code === 'ENOSPC' ||
+    code === 'EDQUOT' ||
+    /MDB_MAP_FULL|No space left|quota exceeded|Input\/output error/i.test(message)
+  ) {
+    return new UserError(
+      `The disk is full: ${file} cannot grow (${message}). Nothing that was written is lost. Free some space (df -h) and run the command again.`,
+      { cause: error },
+    )
   }
-  if (/MDB_INVALID|MDB_CORRUPTED|MDB_PAGE_NOTFOUND|MDB_VERSION_MISMATCH|MDB_PANIC|MDB_INCOMPATIBLE|MDB_BAD_TXN/.test(message)) return damaged(file, message, error)
-  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS' || /Permission denied|Read-only file system/.test(message)) {
-    return new UserError(`No permission to write ${file}. Change its owner, or set FD_HOME to a folder of yours.`, { cause: error })
+  if (
+    /MDB_INVALID|MDB_CORRUPTED|MDB_PAGE_NOTFOUND|MDB_VERSION_MISMATCH|MDB_PANIC|MDB_INCOMPATIBLE|MDB_BAD_TXN/.test(
+      message,
+    )
+  )
+    return damaged(file, message, error)
+  if (
+    code === 'EACCES' ||
+    code === 'EPERM' ||
+    code === 'EROFS' ||
+    /Permission denied|Read-only file system/.test(message)
+  ) {
+    return new UserError(`No permission to write ${file}. Change its owner, or set FD_HOME to a folder of yours.`, {
+      cause: error,
+    })
   }
-  if (code === 'ENOTDIR' || code === 'EEXIST') return new UserError(`${file} cannot be made: a part of the path is a file. Set FD_HOME to another folder.`, { cause: error })
+  if (code === 'ENOTDIR' || code === 'EEXIST')
+    return new UserError(`${file} cannot be made: a part of the path is a file. Set FD_HOME to another folder.`, {
+      cause: error,
+    })
   return error
 }
 
 function damaged(file: string, reason: string, cause?: unknown): UserError {
-  return new UserError(`${file} is damaged (${reason}). Restore it from a copy, or move its folder away and start again, or set FD_HOME to another folder.`, { cause })
+  return new UserError(
+    `${file} is damaged (${reason}). Restore it from a copy, or move its folder away and start again, or set FD_HOME to another folder.`,
+    { cause },
+  )
 }
 
 /**
@@ -148,10 +191,15 @@ function neededLength(descriptor: number, file: string): number {
 }
 
 /** Fields of a meta page as liblmdb lays them out on 64-bit little-endian machines: magic at 24, page size 48, last page 144, transaction 152. */
-function readMeta(descriptor: number, position: number, file: string): { pageSize: number; lastPage: number; transaction: bigint } {
+function readMeta(
+  descriptor: number,
+  position: number,
+  file: string,
+): { pageSize: number; lastPage: number; transaction: bigint } {
   const meta = Buffer.alloc(META_BYTES)
   const read = readSync(descriptor, meta, 0, META_BYTES, position)
   const pageSize = meta.readUInt32LE(48)
-  if (read < META_BYTES || meta.readUInt32LE(24) !== LMDB_MAGIC || !PAGE_SIZES.has(pageSize)) throw damaged(file, 'it does not begin as an LMDB file')
+  if (read < META_BYTES || meta.readUInt32LE(24) !== LMDB_MAGIC || !PAGE_SIZES.has(pageSize))
+    throw damaged(file, 'it does not begin as an LMDB file')
   return { pageSize, lastPage: Number(meta.readBigUInt64LE(144)), transaction: meta.readBigUInt64LE(152) }
 }

@@ -3,9 +3,9 @@ import { readFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
-import { redisFault } from './redis-fault.ts'
 import type { Tell } from '../tell.ts'
 import { errorCode, errorMessage, UserError } from '../user-error.ts'
+import { redisFault } from './redis-fault.ts'
 
 /** What a `redis://` or `rediss://` URL says. */
 export interface RedisAddress {
@@ -44,15 +44,22 @@ const LOSS_PAUSE_MS = 10
 export function redisAddress(text: string): RedisAddress {
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url === undefined || !['redis:', 'rediss:'].includes(url.protocol) || url.hostname === '') {
-    throw new UserError('The Redis URL cannot be read. Write: redis://[:PASSWORD@]HOST[:PORT][/DATABASE] (percent-encode the password)')
+    throw new UserError(
+      'The Redis URL cannot be read. Write: redis://[:PASSWORD@]HOST[:PORT][/DATABASE] (percent-encode the password)',
+    )
   }
   const unknown = [...url.searchParams.keys()].filter((name) => !PARAMETERS.includes(name))
-  if (unknown.length > 0) throw new UserError(`The Redis URL has an unknown parameter "${unknown.join(', ')}". There are: ${PARAMETERS.join(', ')}`)
+  if (unknown.length > 0)
+    throw new UserError(
+      `The Redis URL has an unknown parameter "${unknown.join(', ')}". There are: ${PARAMETERS.join(', ')}`,
+    )
   const database = url.pathname.replace(/^\//, '')
-  if (!/^\d*$/.test(database)) throw new UserError(`The Redis URL names database "${database}"; a database is a number: redis://HOST:PORT/0`)
+  if (!/^\d*$/.test(database))
+    throw new UserError(`The Redis URL names database "${database}"; a database is a number: redis://HOST:PORT/0`)
   const prefix = url.searchParams.get('prefix') ?? 'fd'
   // Braces would move the hash tag, stars would widen the pattern by which old keys are found.
-  if (!/^[\w.-]+$/.test(prefix)) throw new UserError(`The Redis URL has the prefix "${prefix}". Use letters, digits, ".", "_" and "-".`)
+  if (!/^[\w.-]+$/.test(prefix))
+    throw new UserError(`The Redis URL has the prefix "${prefix}". Use letters, digits, ".", "_" and "-".`)
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1')
   return {
     host,
@@ -73,7 +80,9 @@ function duration(url: URL, name: keyof typeof TIMES): number {
   const text = url.searchParams.get(name)
   if (text === null) return TIMES[name]
   if (/^[1-9]\d{0,8}$/.test(text)) return Number(text)
-  throw new UserError(`The Redis URL says ${name}=${text}; it takes whole milliseconds, for example ${name}=${TIMES[name]}`)
+  throw new UserError(
+    `The Redis URL says ${name}=${text}; it takes whole milliseconds, for example ${name}=${TIMES[name]}`,
+  )
 }
 
 function authorities(file: string | null): { ca?: Buffer } {
@@ -108,14 +117,28 @@ export class RedisConnection implements AsyncDisposable {
     this.#tell = tell
     const { host, port, username, password, database, tls, connectMs, commandMs } = address
     this.#redis = new Redis({
-      host, port, username, password, db: database, tls, connectTimeout: connectMs, socketTimeout: commandMs, connectionName: 'fd',
+      host,
+      port,
+      username,
+      password,
+      db: database,
+      tls,
+      connectTimeout: connectMs,
+      socketTimeout: commandMs,
+      connectionName: 'fd',
       // With a retry limit of 0 ioredis rejects at once what was unanswered when the connection ended.
-      lazyConnect: true, enableOfflineQueue: false, autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0,
+      lazyConnect: true,
+      enableOfflineQueue: false,
+      autoResendUnfulfilledCommands: false,
+      maxRetriesPerRequest: 0,
       // Of a socket that is closed already it would wait 2 s for the end, and the process with it.
       disconnectTimeout: 0,
       retryStrategy: (times) => Math.min(50 * times, LONGEST_PAUSE_MS),
     })
-    this.#redis.on('error', (error) => this.#failed(error)).on('close', () => this.#lost()).on('ready', () => void this.#ready())
+    this.#redis
+      .on('error', (error) => this.#failed(error))
+      .on('close', () => this.#lost())
+      .on('ready', () => void this.#ready())
   }
 
   /**
@@ -191,7 +214,11 @@ export class RedisConnection implements AsyncDisposable {
   #lost(): void {
     if (!this.#usable.settled) return
     this.#usable = unsettled()
-    if (!this.#disposed && this.#sessions > 0) this.#tell(`Lost the connection to Redis at ${this.address.shown}; waiting up to ${this.address.outageMs / 1000} s for it.`, 'lost')
+    if (!this.#disposed && this.#sessions > 0)
+      this.#tell(
+        `Lost the connection to Redis at ${this.address.shown}; waiting up to ${this.address.outageMs / 1000} s for it.`,
+        'lost',
+      )
   }
 
   async #ready(): Promise<void> {
@@ -209,7 +236,10 @@ export class RedisConnection implements AsyncDisposable {
 
   async #back(patience: AbortSignal): Promise<void> {
     const waited = new AbortController()
-    const outOfPatience = once(patience, 'abort', { signal: waited.signal }).then(() => Promise.reject(this.#gone()), () => undefined)
+    const outOfPatience = once(patience, 'abort', { signal: waited.signal }).then(
+      () => Promise.reject(this.#gone()),
+      () => undefined,
+    )
     await Promise.race([this.#usable.promise, outOfPatience]).finally(() => waited.abort())
   }
 
@@ -233,10 +263,22 @@ function unsettled(): Usable {
   return usable
 }
 
-const NETWORK = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENETDOWN', 'ENOTFOUND', 'EAI_AGAIN'])
+const NETWORK = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENETDOWN',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+])
 
 /** The connection ended or fell silent under a command, which may or may not have been done; or cannot be made at the moment. */
 export function isLoss(error: unknown): boolean {
   if (NETWORK.has(errorCode(error) ?? '')) return true
-  return /^Connection is closed|^Socket timeout|^Stream isn't writeable|^Command aborted|max retries per request|ETIMEDOUT|^LOADING /.test(errorMessage(error))
+  return /^Connection is closed|^Socket timeout|^Stream isn't writeable|^Command aborted|max retries per request|ETIMEDOUT|^LOADING /.test(
+    errorMessage(error),
+  )
 }

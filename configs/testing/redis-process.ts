@@ -41,7 +41,23 @@ export async function startRedis(settings: readonly string[] = [], password?: st
     }
   }
   const start = async (): Promise<void> => {
-    child = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--loglevel', 'warning', ...settings], { stdio: 'ignore' })
+    child = spawn(
+      'redis-server',
+      [
+        '--port',
+        String(port),
+        '--bind',
+        '127.0.0.1',
+        '--dir',
+        folder,
+        '--save',
+        '',
+        '--loglevel',
+        'warning',
+        ...settings,
+      ],
+      { stdio: 'ignore' },
+    )
     while (true) {
       const answer = await command('PING').catch(() => undefined)
       if (answer === 'PONG') return
@@ -57,8 +73,13 @@ export async function startRedis(settings: readonly string[] = [], password?: st
   }
   await start()
   return {
-    port, folder, command, start, kill,
-    url: (rest = '', credentials = password === undefined ? '' : `:${encodeURIComponent(password)}@`) => `redis://${credentials}127.0.0.1:${port}${rest}`,
+    port,
+    folder,
+    command,
+    start,
+    kill,
+    url: (rest = '', credentials = password === undefined ? '' : `:${encodeURIComponent(password)}@`) =>
+      `redis://${credentials}127.0.0.1:${port}${rest}`,
     signal: (signal) => void child.kill(signal),
     [Symbol.asyncDispose]: async () => {
       await kill()

@@ -1,7 +1,7 @@
 import { UserError } from '../../configs/user-error.ts'
 import type { RecordBatch } from '../log/event-log.ts'
-import type { DateRange, LakeFile } from './lake.ts'
 import type { EpochMs } from '../table/transaction.ts'
+import type { DateRange, LakeFile } from './lake.ts'
 
 /** The path of a file relative to the lake. */
 function lakePath({ topic, date, partition, offset }: Omit<LakeFile, 'path'>): string {
@@ -11,12 +11,16 @@ function lakePath({ topic, date, partition, offset }: Omit<LakeFile, 'path'>): s
 /** What a path says, or undefined when it is no file of a lake (one that is being written, for instance). */
 export function parseLakePath(path: string): LakeFile | undefined {
   const match = /^raw\/([^/]+)\/date=(\d{4}-\d\d-\d\d)\/partition-(\d+)-offset-(\d+)\.parquet$/.exec(path)
-  return match === null ? undefined : { path, topic: match[1], date: match[2], partition: Number(match[3]), offset: Number(match[4]) }
+  return match === null
+    ? undefined
+    : { path, topic: match[1], date: match[2], partition: Number(match[3]), offset: Number(match[4]) }
 }
 
 /** By topic, partition, first offset, date. */
 export function compareLakeFiles(a: LakeFile, b: LakeFile): number {
-  return compareText(a.topic, b.topic) || a.partition - b.partition || a.offset - b.offset || compareText(a.date, b.date)
+  return (
+    compareText(a.topic, b.topic) || a.partition - b.partition || a.offset - b.offset || compareText(a.date, b.date)
+  )
 }
 
 function compareText(a: string, b: string): number {
@@ -32,7 +36,9 @@ export function byPartition(files: readonly LakeFile[], { from, to }: DateRange)
 /** The error for a topic of which a lake has no file. @param files all it has. */
 export function nothingOf(topic: string, lake: string, files: readonly LakeFile[]): UserError {
   const topics = [...new Set(files.map((file) => file.topic))]
-  return new UserError(`The lake at ${lake} has nothing of topic "${topic}". ${topics.length === 0 ? 'It is empty.' : `It has: ${topics.join(', ')}.`}`)
+  return new UserError(
+    `The lake at ${lake} has nothing of topic "${topic}". ${topics.length === 0 ? 'It is empty.' : `It has: ${topics.join(', ')}.`}`,
+  )
 }
 
 /** The files that a batch becomes, with the rows of each. */

@@ -3,8 +3,8 @@ import { dirname, join, sep } from 'node:path'
 import { errorMessage, UserError } from '../../configs/user-error.ts'
 import type { RecordBatch } from '../log/event-log.ts'
 import { byPartition, compareLakeFiles, filesOf, nothingOf, parseLakePath } from './file.ts'
-import { openRecordWriter, readRecords, type RecordWriter } from './parquet.ts'
 import type { DateRange, Lake, LakeFile } from './lake.ts'
+import { openRecordWriter, readRecords, type RecordWriter } from './parquet.ts'
 
 /** The lake in a folder of this machine: Parquet through DuckDB. */
 export async function openFolderLake(folder: string): Promise<Lake> {
@@ -35,7 +35,12 @@ async function writeBatch(writer: RecordWriter, folder: string, batch: RecordBat
 let writes = 0
 
 /** Nothing stands under the file's name until it is whole and on disk. */
-async function writeFile(writer: RecordWriter, file: string, batch: RecordBatch, rows: readonly number[]): Promise<void> {
+async function writeFile(
+  writer: RecordWriter,
+  file: string,
+  batch: RecordBatch,
+  rows: readonly number[],
+): Promise<void> {
   const partial = `${file}.${process.pid}-${writes++}.partial`
   try {
     mkdirSync(dirname(file), { recursive: true })
@@ -44,7 +49,10 @@ async function writeFile(writer: RecordWriter, file: string, batch: RecordBatch,
     renameSync(partial, file)
   } catch (error) {
     rmSync(partial, { force: true })
-    throw new UserError(`Cannot write ${file}: ${errorMessage(error)}\nFree space on the disk, or set FD_LAKE to another folder; nothing that was written is lost.`, { cause: error })
+    throw new UserError(
+      `Cannot write ${file}: ${errorMessage(error)}\nFree space on the disk, or set FD_LAKE to another folder; nothing that was written is lost.`,
+      { cause: error },
+    )
   }
 }
 
@@ -61,7 +69,9 @@ function listFiles(folder: string, topic: string | undefined): LakeFile[] {
   const root = join(folder, 'raw', topic ?? '')
   if (!existsSync(root)) return []
   const prefix = topic === undefined ? 'raw/' : `raw/${topic}/`
-  const paths = readdirSync(root, { recursive: true, encoding: 'utf8' }).map((path) => parseLakePath(prefix + path.replaceAll(sep, '/')))
+  const paths = readdirSync(root, { recursive: true, encoding: 'utf8' }).map((path) =>
+    parseLakePath(prefix + path.replaceAll(sep, '/')),
+  )
   return paths.filter((file) => file !== undefined).sort(compareLakeFiles)
 }
 
@@ -69,6 +79,11 @@ async function* readTopic(folder: string, topic: string, range: DateRange): Asyn
   const files = listFiles(folder, topic)
   if (files.length === 0) throw nothingOf(topic, folder, listFiles(folder, undefined))
   for (const [partition, parts] of byPartition(files, range)) {
-    yield* readRecords(topic, partition, parts.map((file) => join(folder, file.path)), join(folder, `.sort-${process.pid}`))
+    yield* readRecords(
+      topic,
+      partition,
+      parts.map((file) => join(folder, file.path)),
+      join(folder, `.sort-${process.pid}`),
+    )
   }
 }

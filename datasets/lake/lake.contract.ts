@@ -2,12 +2,12 @@ import { describe, expect, test } from 'vitest'
 import { UserError } from '../../configs/user-error.ts'
 import { recordsOf } from '../log/event-log.contract.ts'
 import type { NewRecord, RecordBatch } from '../log/event-log.ts'
-import type { Lake } from './lake.ts'
-import { openLake } from '../open.ts'
 import { decodeBlock, encodeBlocks, stampOffset } from '../log/lmdb/block.ts'
 import { joinBatches } from '../log/record-batch.ts'
-import type { S3Options } from './s3-bucket.ts'
+import { openLake } from '../open.ts'
 import { DAY } from '../table/transaction.ts'
+import type { Lake } from './lake.ts'
+import type { S3Options } from './s3-bucket.ts'
 
 const MIDNIGHT = Date.parse('2018-04-01T00:00:00Z')
 
@@ -26,9 +26,17 @@ export function batchFrom(first: number, records: NewRecord[], topic = 't', part
 
 /** Records `from` to `to`, one every six hours, every fifth a day late. */
 const stretch = (from: number, to: number): NewRecord[] =>
-  Array.from({ length: to - from }, (_, i) => ({ key: (from + i) % 3 === 0 ? undefined : `k${from + i}`, value: `v${from + i}`, timestamp: MIDNIGHT + (from + i) * (DAY / 4) - ((from + i) % 5 === 0 ? DAY : 0) }))
+  Array.from({ length: to - from }, (_, i) => ({
+    key: (from + i) % 3 === 0 ? undefined : `k${from + i}`,
+    value: `v${from + i}`,
+    timestamp: MIDNIGHT + (from + i) * (DAY / 4) - ((from + i) % 5 === 0 ? DAY : 0),
+  }))
 
-async function readAll(lake: Lake, topic: string, range?: { from?: string; to?: string }): Promise<ReturnType<typeof recordsOf>> {
+async function readAll(
+  lake: Lake,
+  topic: string,
+  range?: { from?: string; to?: string },
+): Promise<ReturnType<typeof recordsOf>> {
   const seen = []
   for await (const batch of lake.read(topic, range)) seen.push(...recordsOf(batch))
   return seen
@@ -39,15 +47,21 @@ export function lakeContract(driver: string, fresh: () => string, s3: S3Options 
   describe(`lake contract, ${driver}`, () => {
     test('records come back in the order of partition and offset, and lie by topic and day', async () => {
       await using lake = await openLake(fresh(), s3)
-      const [first, second, other] = [batchFrom(0, stretch(0, 9)), batchFrom(9, stretch(9, 12)), batchFrom(5, stretch(5, 8), 't', 1)]
+      const [first, second, other] = [
+        batchFrom(0, stretch(0, 9)),
+        batchFrom(9, stretch(9, 12)),
+        batchFrom(5, stretch(5, 8), 't', 1),
+      ]
       const written = await lake.write(first)
       await Promise.all([lake.write(other), lake.write(second)])
-      expect(written.map((file) => file.path)).toEqual([
-        'raw/t/date=2018-03-31/partition-0-offset-0.parquet',
-        'raw/t/date=2018-04-01/partition-0-offset-1.parquet',
-        'raw/t/date=2018-04-02/partition-0-offset-4.parquet',
-        'raw/t/date=2018-04-03/partition-0-offset-8.parquet',
-      ].toSorted())
+      expect(written.map((file) => file.path)).toEqual(
+        [
+          'raw/t/date=2018-03-31/partition-0-offset-0.parquet',
+          'raw/t/date=2018-04-01/partition-0-offset-1.parquet',
+          'raw/t/date=2018-04-02/partition-0-offset-4.parquet',
+          'raw/t/date=2018-04-03/partition-0-offset-8.parquet',
+        ].toSorted(),
+      )
       expect(await readAll(lake, 't')).toEqual([...recordsOf(first), ...recordsOf(second), ...recordsOf(other)])
       const listed = (await lake.list('t')).map((file) => [file.partition, file.offset])
       expect(listed).toEqual(listed.toSorted(([p, a], [q, b]) => p - q || a - b))
@@ -70,7 +84,11 @@ export function lakeContract(driver: string, fresh: () => string, s3: S3Options 
 
     test('keys and values are bytes, and thousands of records pass', async () => {
       await using lake = await openLake(fresh(), s3)
-      const records: NewRecord[] = Array.from({ length: 5000 }, (_, i) => ({ key: Uint8Array.of(i & 255, 0, 255), value: i % 7 === 0 ? '' : Buffer.from([254, 0, i >> 8, i & 255]), timestamp: MIDNIGHT + i }))
+      const records: NewRecord[] = Array.from({ length: 5000 }, (_, i) => ({
+        key: Uint8Array.of(i & 255, 0, 255),
+        value: i % 7 === 0 ? '' : Buffer.from([254, 0, i >> 8, i & 255]),
+        timestamp: MIDNIGHT + i,
+      }))
       const batch = batchFrom(2 ** 40, records)
       await lake.write(batch)
       expect(await readAll(lake, 't')).toEqual(recordsOf(batch))

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { UserError } from '../../configs/user-error.ts'
+import { decodeBlock, encodeBlocks, stampOffset } from '../log/lmdb/block.ts'
+import { openLake } from '../open.ts'
 import { openDatabase, sqlText } from '../table/duckdb.ts'
 import { lakeContract } from './lake.contract.ts'
-import { openLake } from '../open.ts'
-import { decodeBlock, encodeBlocks, stampOffset } from '../log/lmdb/block.ts'
 
 const home = mkdtempSync(join(tmpdir(), 'fd-lake-'))
 afterAll(() => rmSync(home, { recursive: true, force: true }))
@@ -36,9 +36,11 @@ test('files are plain Parquet to any reader, and none is left half written', asy
   const [file] = await lake.write(batch)
   expect(readdirSync(join(folder, 'raw/t/date=2018-04-01'))).toEqual(['partition-0-offset-0.parquet'])
   await using database = await openDatabase()
-  expect(await database.rows(`SELECT partition, "offset", decode("key") AS "key", epoch_ms("timestamp") AS ms, decode("value") AS "value" FROM ${sqlText(join(folder, file.path))}`)).toEqual([
-    { partition: 0, offset: 0n, key: 'é', ms: 1522584000123n, value: '{"amount":1}' },
-  ])
+  expect(
+    await database.rows(
+      `SELECT partition, "offset", decode("key") AS "key", epoch_ms("timestamp") AS ms, decode("value") AS "value" FROM ${sqlText(join(folder, file.path))}`,
+    ),
+  ).toEqual([{ partition: 0, offset: 0n, key: 'é', ms: 1522584000123n, value: '{"amount":1}' }])
   writeFileSync(join(folder, 'raw/t/date=2018-04-01/partition-0-offset-1.parquet'), 'not Parquet')
   const reading = async (): Promise<void> => {
     for await (const read of lake.read('t')) expect(read.size).toBe(1)

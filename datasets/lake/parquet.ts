@@ -1,7 +1,7 @@
 import { BIGINT, BLOB, DOUBLE, DuckDBBlobValue, DuckDBDataChunk, INTEGER } from '@duckdb/node-api'
 import { errorMessage, UserError } from '../../configs/user-error.ts'
-import { openDatabase, sqlText, type Database } from '../table/duckdb.ts'
 import type { RecordBatch } from '../log/event-log.ts'
+import { openDatabase, sqlText, type Database } from '../table/duckdb.ts'
 
 /** Rows of a DuckDB data chunk. */
 const CHUNK_ROWS = 2048
@@ -22,7 +22,9 @@ export interface RecordWriter extends AsyncDisposable {
 /** Opens a writer; its table waits in memory. */
 export async function openRecordWriter(): Promise<RecordWriter> {
   const database = await openDatabase()
-  await database.run('CREATE TABLE records (partition INTEGER, "offset" BIGINT, "key" BLOB, "timestamp" DOUBLE, "value" BLOB)')
+  await database.run(
+    'CREATE TABLE records (partition INTEGER, "offset" BIGINT, "key" BLOB, "timestamp" DOUBLE, "value" BLOB)',
+  )
   let turn: Promise<unknown> = Promise.resolve()
   return {
     write(file, batch, rows) {
@@ -38,10 +40,17 @@ export async function openRecordWriter(): Promise<RecordWriter> {
   }
 }
 
-async function writeRecords(database: Database, file: string, batch: RecordBatch, rows: readonly number[]): Promise<void> {
+async function writeRecords(
+  database: Database,
+  file: string,
+  batch: RecordBatch,
+  rows: readonly number[],
+): Promise<void> {
   await database.run('TRUNCATE records')
   await appendRows(database, batch, rows)
-  await database.run(`COPY (SELECT partition, "offset", "key", ${TIMESTAMP} AS "timestamp", "value" FROM records) TO ${sqlText(file)} (FORMAT parquet, COMPRESSION zstd)`)
+  await database.run(
+    `COPY (SELECT partition, "offset", "key", ${TIMESTAMP} AS "timestamp", "value" FROM records) TO ${sqlText(file)} (FORMAT parquet, COMPRESSION zstd)`,
+  )
 }
 
 async function appendRows(database: Database, batch: RecordBatch, rows: readonly number[]): Promise<void> {
@@ -51,11 +60,28 @@ async function appendRows(database: Database, batch: RecordBatch, rows: readonly
     const part = rows.slice(first, first + CHUNK_ROWS)
     chunk.reset()
     chunk.rowCount = part.length
-    chunk.setColumnValues(0, part.map(() => batch.partition))
-    chunk.setColumnValues(1, part.map((row) => BigInt(batch.offsets[row])))
-    chunk.setColumnValues(2, part.map((row) => (batch.keyStart[row] === batch.valueStart[row] ? null : blob(batch, batch.keyStart[row], batch.valueStart[row]))))
-    chunk.setColumnValues(3, part.map((row) => batch.timestamps[row]))
-    chunk.setColumnValues(4, part.map((row) => blob(batch, batch.valueStart[row], batch.valueEnd[row])))
+    chunk.setColumnValues(
+      0,
+      part.map(() => batch.partition),
+    )
+    chunk.setColumnValues(
+      1,
+      part.map((row) => BigInt(batch.offsets[row])),
+    )
+    chunk.setColumnValues(
+      2,
+      part.map((row) =>
+        batch.keyStart[row] === batch.valueStart[row] ? null : blob(batch, batch.keyStart[row], batch.valueStart[row]),
+      ),
+    )
+    chunk.setColumnValues(
+      3,
+      part.map((row) => batch.timestamps[row]),
+    )
+    chunk.setColumnValues(
+      4,
+      part.map((row) => blob(batch, batch.valueStart[row], batch.valueEnd[row])),
+    )
     appender.appendDataChunk(chunk)
   }
   appender.closeSync()
@@ -71,7 +97,12 @@ function blob(batch: RecordBatch, start: number, end: number): DuckDBBlobValue {
  * @param spill folder for what does not fit in memory; made when needed, and removed.
  * @throws UserError naming the file that cannot be read.
  */
-export async function* readRecords(topic: string, partition: number, files: readonly string[], spill: string): AsyncGenerator<RecordBatch> {
+export async function* readRecords(
+  topic: string,
+  partition: number,
+  files: readonly string[],
+  spill: string,
+): AsyncGenerator<RecordBatch> {
   await using database = await openDatabase(':memory:', { memory_limit: MEMORY_LIMIT, temp_directory: spill })
   const sql = `SELECT CAST("offset" AS DOUBLE), "key", coalesce(epoch_us("timestamp") / 1000, 0), "value" FROM read_parquet([${files.map(sqlText).join(', ')}], hive_partitioning = false) ORDER BY "offset"`
   let next = 0
@@ -86,7 +117,10 @@ export async function* readRecords(topic: string, partition: number, files: read
       yield batch
     }
   } catch (error) {
-    throw new UserError(`Cannot read topic "${topic}" in the lake: ${errorMessage(error)}\nRestore the file from a copy, or remove it and read without it.`, { cause: error })
+    throw new UserError(
+      `Cannot read topic "${topic}" in the lake: ${errorMessage(error)}\nRestore the file from a copy, or remove it and read without it.`,
+      { cause: error },
+    )
   }
 }
 

@@ -49,7 +49,13 @@ const ANSWER_WITHIN_MS = 60_000
  * @throws UserError for a URL without a bucket, with an unknown parameter, or one key of two.
  */
 export function openBucket(url: string, options: S3Options, tell: Tell = () => {}): Bucket {
-  const { name, prefix, endpoint = options.endpoint, region = options.region ?? REGION, patience = PATIENCE } = parseUrl(url)
+  const {
+    name,
+    prefix,
+    endpoint = options.endpoint,
+    region = options.region ?? REGION,
+    patience = PATIENCE,
+  } = parseUrl(url)
   const { accessKeyId, secretAccessKey, sessionToken } = options
   if ((accessKeyId === undefined) !== (secretAccessKey === undefined)) {
     throw new UserError('S3 needs both keys. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY together.')
@@ -60,11 +66,25 @@ export function openBucket(url: string, options: S3Options, tell: Tell = () => {
     // A bucket's name in the path, not in the host: a store on an address or in a network of one's own has no such hosts.
     forcePathStyle: true,
     maxAttempts: ATTEMPTS,
-    requestHandler: { connectionTimeout: CONNECT_WITHIN_MS, requestTimeout: ANSWER_WITHIN_MS, throwOnRequestTimeout: true },
-    ...(accessKeyId === undefined || secretAccessKey === undefined ? {} : { credentials: { accessKeyId, secretAccessKey, sessionToken } }),
+    requestHandler: {
+      connectionTimeout: CONNECT_WITHIN_MS,
+      requestTimeout: ANSWER_WITHIN_MS,
+      throwOnRequestTimeout: true,
+    },
+    ...(accessKeyId === undefined || secretAccessKey === undefined
+      ? {}
+      : { credentials: { accessKeyId, secretAccessKey, sessionToken } }),
   })
   const place = `s3://${name}/${prefix}${endpoint === undefined ? '' : ` at ${endpoint}`}`
-  const presence: Presence = { place, name, endpoint, tell, patience: options.patience ?? patience, reached: false, told: false }
+  const presence: Presence = {
+    place,
+    name,
+    endpoint,
+    tell,
+    patience: options.patience ?? patience,
+    reached: false,
+    told: false,
+  }
   return { client, name, prefix, place, guard: (what, work) => patiently(presence, what, work) }
 }
 
@@ -94,43 +114,80 @@ async function patiently<T>(store: Presence, what: string, work: () => Promise<T
       if (!isAway(error)) throw faultOf(error, what, store)
       patience ??= AbortSignal.timeout(store.patience)
       if (!store.reached || store.patience === 0 || patience.aborted) throw faultOf(error, what, store)
-      if (!store.told) store.tell(`The store of ${store.place} does not answer (${reasonOf(error)}): waiting up to ${store.patience / SECOND} s.`, 'lost')
+      if (!store.told)
+        store.tell(
+          `The store of ${store.place} does not answer (${reasonOf(error)}): waiting up to ${store.patience / SECOND} s.`,
+          'lost',
+        )
       store.told = true
       await sleep(pause)
     }
   }
 }
 
-function parseUrl(url: string): { name: string; prefix: string; endpoint?: string; region?: string; patience?: DurationMs } {
+function parseUrl(url: string): {
+  name: string
+  prefix: string
+  endpoint?: string
+  region?: string
+  patience?: DurationMs
+} {
   const match = /^s3:\/\/([^/?#]+)\/?([^?#]*)(?:\?([^#]*))?$/.exec(url)
   if (match === null) throw new UserError(`"${url}" names no bucket. Use s3://BUCKET/PREFIX?endpoint=http://HOST:PORT`)
   const [, name, path, query = ''] = match
   const { endpoint, region, patience, ...others } = Object.fromEntries(new URLSearchParams(query))
   const [unknown] = Object.keys(others)
-  if (unknown !== undefined) throw new UserError(`"${unknown}" in the URL of s3://${name} is not known. Use endpoint, region and patience; keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.`)
-  if (endpoint !== undefined && !/^https?:\/\//.test(endpoint)) throw new UserError(`"${endpoint}" is no endpoint. Use for example s3://${name}?endpoint=http://127.0.0.1:9000`)
-  if (patience !== undefined && !(Number(patience) > 0 && Number(patience) <= 86_400)) throw new UserError(`"patience=${patience}" in the URL of s3://${name} must be a number of seconds.`)
+  if (unknown !== undefined)
+    throw new UserError(
+      `"${unknown}" in the URL of s3://${name} is not known. Use endpoint, region and patience; keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.`,
+    )
+  if (endpoint !== undefined && !/^https?:\/\//.test(endpoint))
+    throw new UserError(`"${endpoint}" is no endpoint. Use for example s3://${name}?endpoint=http://127.0.0.1:9000`)
+  if (patience !== undefined && !(Number(patience) > 0 && Number(patience) <= 86_400))
+    throw new UserError(`"patience=${patience}" in the URL of s3://${name} must be a number of seconds.`)
   const prefix = path === '' || path.endsWith('/') ? path : `${path}/`
-  return { name, prefix, ...(endpoint === undefined ? {} : { endpoint }), ...(region === undefined ? {} : { region }), ...(patience === undefined ? {} : { patience: Number(patience) * SECOND }) }
+  return {
+    name,
+    prefix,
+    ...(endpoint === undefined ? {} : { endpoint }),
+    ...(region === undefined ? {} : { region }),
+    ...(patience === undefined ? {} : { patience: Number(patience) * SECOND }),
+  }
 }
 
-const unknownKey = (): string => 'The access key is not known. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to those of the store.'
+const unknownKey = (): string =>
+  'The access key is not known. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to those of the store.'
 
 /** What S3 calls its refusals, and what mends them. */
 const REFUSALS: Record<string, (bucket: string) => string> = {
-  NoSuchBucket: (bucket) => `There is no bucket "${bucket}". Make it: aws s3 mb s3://${bucket}, or set FD_LAKE to another one.`,
+  NoSuchBucket: (bucket) =>
+    `There is no bucket "${bucket}". Make it: aws s3 mb s3://${bucket}, or set FD_LAKE to another one.`,
   InvalidAccessKeyId: unknownKey,
   // What versitygw says for it.
   XAdminUserNotFound: unknownKey,
-  SignatureDoesNotMatch: () => 'The secret key is wrong. Set AWS_SECRET_ACCESS_KEY to the one that belongs to AWS_ACCESS_KEY_ID.',
-  AccessDenied: (bucket) => `These keys may not do that. Give them s3:ListBucket, s3:GetObject and s3:PutObject (for fd doctor's trial s3:DeleteObject) on "${bucket}".`,
-  RequestTimeTooSkewed: () => "This machine's clock and the store's differ by more than the store allows. Set both by the network: timedatectl set-ntp true",
+  SignatureDoesNotMatch: () =>
+    'The secret key is wrong. Set AWS_SECRET_ACCESS_KEY to the one that belongs to AWS_ACCESS_KEY_ID.',
+  AccessDenied: (bucket) =>
+    `These keys may not do that. Give them s3:ListBucket, s3:GetObject and s3:PutObject (for fd doctor's trial s3:DeleteObject) on "${bucket}".`,
+  RequestTimeTooSkewed: () =>
+    "This machine's clock and the store's differ by more than the store allows. Set both by the network: timedatectl set-ntp true",
   CredentialsProviderError: () => 'There are no keys. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.',
   PermanentRedirect: (bucket) => `"${bucket}" is in another region. Add ?region=NAME to FD_LAKE.`,
 }
 
 /** Codes of the system and of streams for a connection that was not made, or broke, and the client's own name for silence. */
-const GONE = new Set(['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'ETIMEDOUT', 'EPIPE', 'ERR_STREAM_PREMATURE_CLOSE', 'TimeoutError'])
+const GONE = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ETIMEDOUT',
+  'EPIPE',
+  'ERR_STREAM_PREMATURE_CLOSE',
+  'TimeoutError',
+])
 
 /** True for faults of the moment: no answer, one that broke off, or a server that says it cannot now (5xx). */
 function isAway(error: unknown): boolean {
@@ -151,7 +208,13 @@ function faultOf(error: unknown, what: string, { place, name, endpoint, reached,
   const kind = error instanceof Error ? error.name : ''
   const head = `Cannot ${what} of ${place}`
   if (Object.hasOwn(REFUSALS, kind)) return new UserError(`${head}: ${REFUSALS[kind](name)}`, { cause: error })
-  if (!isAway(error) || statusOf(error) !== undefined) return new UserError(`${head}: ${kind} ${errorMessage(error)}. Look at the store's log, then run: fd doctor`, { cause: error })
+  if (!isAway(error) || statusOf(error) !== undefined)
+    return new UserError(`${head}: ${kind} ${errorMessage(error)}. Look at the store's log, then run: fd doctor`, {
+      cause: error,
+    })
   const reason = `the store ${reached && patience > 0 ? `has been away for ${patience / SECOND} s` : 'cannot be reached'} (${reasonOf(error)})`
-  return new UserError(`${head}: ${reason}. Start it, or set AWS_ENDPOINT_URL to another one instead of ${endpoint ?? "Amazon's"}, then run: fd doctor`, { cause: error })
+  return new UserError(
+    `${head}: ${reason}. Start it, or set AWS_ENDPOINT_URL to another one instead of ${endpoint ?? "Amazon's"}, then run: fd doctor`,
+    { cause: error },
+  )
 }

@@ -1,4 +1,10 @@
-import { DeleteObjectCommand, GetObjectCommand, HeadBucketCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3'
+import {
+  DeleteObjectCommand,
+  GetObjectCommand,
+  HeadBucketCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+} from '@aws-sdk/client-s3'
 import { z } from 'zod'
 import { clockSkew, judgeClock } from '../../configs/clock-skew.ts'
 import { find, findLatency, type Finding, type Inspection } from '../../configs/finding.ts'
@@ -14,7 +20,12 @@ export async function inspectS3(url: string, options: S3Options, { now, id }: In
   const bucket = openBucket(url, { ...options, patience: 0 })
   try {
     const last = lastHeaders(bucket)
-    const list = (): Promise<unknown> => bucket.guard('list the lake', () => bucket.client.send(new ListObjectsV2Command({ Bucket: bucket.name, Prefix: `${bucket.prefix}raw/`, MaxKeys: 1 })))
+    const list = (): Promise<unknown> =>
+      bucket.guard('list the lake', () =>
+        bucket.client.send(
+          new ListObjectsV2Command({ Bucket: bucket.name, Prefix: `${bucket.prefix}raw/`, MaxKeys: 1 }),
+        ),
+      )
     const server = await find('server', async () => {
       await list()
       return `${bucket.place}: ${last()['server'] ?? last()['x-amz-server'] ?? 'an S3 store that does not say which'}`
@@ -26,7 +37,9 @@ export async function inspectS3(url: string, options: S3Options, { now, id }: In
       const before = now()
       await list()
       const told = Date.parse(last()['date'] ?? '')
-      return Number.isNaN(told) ? 'the store does not tell its time' : judgeClock(clockSkew(before, told, now(), 1000), 'The clock of the store')
+      return Number.isNaN(told)
+        ? 'the store does not tell its time'
+        : judgeClock(clockSkew(before, told, now(), 1000), 'The clock of the store')
     })
     return [server, latency, permissions, clock]
   } finally {
@@ -57,7 +70,10 @@ async function tryBucket(bucket: Bucket, key: string): Promise<string> {
   try {
     const { Body } = await bucket.guard(`read ${trial}`, () => bucket.client.send(new GetObjectCommand(object)))
     const read = await Body?.transformToString()
-    if (read !== key) throw new UserError(`${bucket.place} gave back ${JSON.stringify(read)} for what was just written. Look at the store's log.`)
+    if (read !== key)
+      throw new UserError(
+        `${bucket.place} gave back ${JSON.stringify(read)} for what was just written. Look at the store's log.`,
+      )
   } finally {
     await bucket.guard(`delete ${trial}`, () => bucket.client.send(new DeleteObjectCommand(object)))
   }

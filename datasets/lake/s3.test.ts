@@ -5,24 +5,37 @@ import { DeleteObjectsCommand, ListObjectsV2Command, PutObjectCommand, S3Client 
 import { afterAll, describe, expect, test } from 'vitest'
 import { UserError } from '../../configs/user-error.ts'
 import type { RecordBatch } from '../log/event-log.ts'
-import { batchFrom, lakeContract } from './lake.contract.ts'
 import { openLake } from '../open.ts'
+import { batchFrom, lakeContract } from './lake.contract.ts'
 import type { S3Options } from './s3-bucket.ts'
 
 /** `s3://BUCKET?endpoint=URL`, with a bucket that exists; keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. */
 const store = process.env.FD_TEST_S3_URL
-const keys: S3Options = { accessKeyId: process.env.AWS_ACCESS_KEY_ID, secretAccessKey: process.env.AWS_SECRET_ACCESS_KEY }
+const keys: S3Options = {
+  accessKeyId: process.env.AWS_ACCESS_KEY_ID,
+  secretAccessKey: process.env.AWS_SECRET_ACCESS_KEY,
+}
 
 /** The store's bucket and endpoint, with everything of this run under one prefix. */
 const run = `fd-test-${randomUUID()}`
-const { bucket, endpoint } = store === undefined ? { bucket: '', endpoint: '' } : { bucket: new URL(store).host, endpoint: String(new URL(store).searchParams.get('endpoint')) }
+const { bucket, endpoint } =
+  store === undefined
+    ? { bucket: '', endpoint: '' }
+    : { bucket: new URL(store).host, endpoint: String(new URL(store).searchParams.get('endpoint')) }
 const urlOf = (prefix: string, at = endpoint): string => `s3://${bucket}/${run}/${prefix}?endpoint=${at}`
 
-const batchOf = (values: string[]): RecordBatch => batchFrom(0, values.map((value) => ({ value, timestamp: Date.parse('2018-04-01T12:00:00Z') })))
+const batchOf = (values: string[]): RecordBatch =>
+  batchFrom(
+    0,
+    values.map((value) => ({ value, timestamp: Date.parse('2018-04-01T12:00:00Z') })),
+  )
 
-test.each(['s3://', 's3:///x', 's3://b?key=1', 's3://b?endpoint=here', 's3://b?patience=0'])('URL %j is refused', async (url) => {
-  await expect(openLake(url)).rejects.toThrow(UserError)
-})
+test.each(['s3://', 's3:///x', 's3://b?key=1', 's3://b?endpoint=here', 's3://b?patience=0'])(
+  'URL %j is refused',
+  async (url) => {
+    await expect(openLake(url)).rejects.toThrow(UserError)
+  },
+)
 
 test('one key of two is refused', async () => {
   await expect(openLake('s3://b', { accessKeyId: 'a' })).rejects.toThrow(/AWS_SECRET_ACCESS_KEY/)
@@ -35,13 +48,20 @@ test('a store that never was there is named at once, with what to do', async () 
 })
 
 describe.runIf(store !== undefined)('with an S3 store (FD_TEST_S3_URL)', () => {
-  const client = new S3Client({ endpoint, region: 'us-east-1', forcePathStyle: true, credentials: { accessKeyId: keys.accessKeyId ?? '', secretAccessKey: keys.secretAccessKey ?? '' } })
+  const client = new S3Client({
+    endpoint,
+    region: 'us-east-1',
+    forcePathStyle: true,
+    credentials: { accessKeyId: keys.accessKeyId ?? '', secretAccessKey: keys.secretAccessKey ?? '' },
+  })
 
   afterAll(async () => {
     for (;;) {
       const { Contents = [] } = await client.send(new ListObjectsV2Command({ Bucket: bucket, Prefix: `${run}/` }))
       if (Contents.length === 0) break
-      await client.send(new DeleteObjectsCommand({ Bucket: bucket, Delete: { Objects: Contents.map(({ Key }) => ({ Key })) } }))
+      await client.send(
+        new DeleteObjectsCommand({ Bucket: bucket, Delete: { Objects: Contents.map(({ Key }) => ({ Key })) } }),
+      )
     }
     client.destroy()
   })
@@ -53,21 +73,29 @@ describe.runIf(store !== undefined)('with an S3 store (FD_TEST_S3_URL)', () => {
     await using lake = await openLake(urlOf('large'), keys)
     // Digits of a seeded Lehmer generator do not compress to nothing: 18 MB of text are two parts of zstd.
     let state = 7
-    const values = Array.from({ length: 3000 }, () => Array.from({ length: 1000 }, () => (state = (state * 48_271) % 2_147_483_647).toString(36)).join(''))
+    const values = Array.from({ length: 3000 }, () =>
+      Array.from({ length: 1000 }, () => (state = (state * 48_271) % 2_147_483_647).toString(36)).join(''),
+    )
     await lake.write(batchOf(values))
     const listed = await client.send(new ListObjectsV2Command({ Bucket: bucket, Prefix: `${run}/large/` }))
     expect(Math.max(...(listed.Contents ?? []).map(({ Size = 0 }) => Size))).toBeGreaterThan(8 * 1024 * 1024)
     const read: string[] = []
-    for await (const batch of lake.read('t')) for (let row = 0; row < batch.size; row++) read.push(Buffer.from(batch.bytes.subarray(batch.valueStart[row], batch.valueEnd[row])).toString())
+    for await (const batch of lake.read('t'))
+      for (let row = 0; row < batch.size; row++)
+        read.push(Buffer.from(batch.bytes.subarray(batch.valueStart[row], batch.valueEnd[row])).toString())
     expect(read).toEqual(values)
   })
 
   test('a listing has more than one page, and strangers in the folder are no files of the lake', async () => {
     await using lake = await openLake(urlOf('many'), keys)
-    const names = Array.from({ length: 1005 }, (_, offset) => `raw/t/date=2018-04-01/partition-0-offset-${offset}.parquet`)
+    const names = Array.from(
+      { length: 1005 },
+      (_, offset) => `raw/t/date=2018-04-01/partition-0-offset-${offset}.parquet`,
+    )
     const left = ['raw/t/date=2018-04-01/notes.txt', ...names].values()
     const put = async (): Promise<void> => {
-      for (const name of left) await client.send(new PutObjectCommand({ Bucket: bucket, Key: `${run}/many/${name}`, Body: 'x' }))
+      for (const name of left)
+        await client.send(new PutObjectCommand({ Bucket: bucket, Key: `${run}/many/${name}`, Body: 'x' }))
     }
     await Promise.all(Array.from({ length: 8 }, put))
     expect((await lake.list('t')).map((file) => file.path)).toEqual(names)
@@ -78,7 +106,11 @@ describe.runIf(store !== undefined)('with an S3 store (FD_TEST_S3_URL)', () => {
   })
 
   test.each([
-    ['a bucket that is missing', () => [`s3://fd-no-such-bucket?endpoint=${endpoint}`, keys], /fd-no-such-bucket.*aws s3 mb/],
+    [
+      'a bucket that is missing',
+      () => [`s3://fd-no-such-bucket?endpoint=${endpoint}`, keys],
+      /fd-no-such-bucket.*aws s3 mb/,
+    ],
     ['a wrong access key', () => [urlOf('x'), { ...keys, accessKeyId: 'nobody' }], /AWS_ACCESS_KEY_ID/],
     ['a wrong secret', () => [urlOf('x'), { ...keys, secretAccessKey: 'wrong' }], /AWS_SECRET_ACCESS_KEY/],
   ] as [string, () => [string, S3Options], RegExp][])('%s is named', async (_, place, message) => {
@@ -94,7 +126,11 @@ describe.runIf(store !== undefined)('with an S3 store (FD_TEST_S3_URL)', () => {
     await using front = await forwarding(endpoint, (path) => faults.shift()?.(path) === true)
     await using lake = await openLake(urlOf('faults', front.url), keys)
     await lake.write(batchOf(['a', 'b']))
-    faults.push((path) => path.includes('list-type'), (path) => path.endsWith('.parquet'), (path) => path.endsWith('.parquet'))
+    faults.push(
+      (path) => path.includes('list-type'),
+      (path) => path.endsWith('.parquet'),
+      (path) => path.endsWith('.parquet'),
+    )
     let rows = 0
     for await (const batch of lake.read('t')) rows += batch.size
     expect(rows).toBe(2)
@@ -137,11 +173,16 @@ async function forwarding(target: string, cut: (path: string) => boolean): Promi
     }
     // The host stays the one that was asked: it is part of what the client signed.
     const { hostname, port } = new URL(target)
-    const onward = httpRequest({ hostname, port, path: request.url, method: request.method, headers: request.headers }, (answer) => {
-      response.writeHead(answer.statusCode ?? 500, answer.headers)
-      if (!fails) return answer.pipe(response)
-      return answer.once('data', (chunk: Buffer) => response.write(chunk.subarray(0, chunk.length / 2), () => request.socket.destroy()))
-    })
+    const onward = httpRequest(
+      { hostname, port, path: request.url, method: request.method, headers: request.headers },
+      (answer) => {
+        response.writeHead(answer.statusCode ?? 500, answer.headers)
+        if (!fails) return answer.pipe(response)
+        return answer.once('data', (chunk: Buffer) =>
+          response.write(chunk.subarray(0, chunk.length / 2), () => request.socket.destroy()),
+        )
+      },
+    )
     onward.on('error', () => response.destroy())
     request.pipe(onward)
   })

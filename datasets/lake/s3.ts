@@ -9,8 +9,8 @@ import { Upload } from '@aws-sdk/lib-storage'
 import type { Tell } from '../../configs/tell.ts'
 import type { RecordBatch } from '../log/event-log.ts'
 import { byPartition, compareLakeFiles, filesOf, nothingOf, parseLakePath } from './file.ts'
-import { openRecordWriter, readRecords, type RecordWriter } from './parquet.ts'
 import type { DateRange, Lake, LakeFile } from './lake.ts'
+import { openRecordWriter, readRecords, type RecordWriter } from './parquet.ts'
 import { openBucket, type Bucket, type S3Options } from './s3-bucket.ts'
 
 /** Bytes of one part of a larger upload; S3 takes no less than 5 MiB. A file of one part is one PUT. */
@@ -50,7 +50,12 @@ export async function openS3Lake(url: string, options: S3Options, tell: Tell): P
 /** Numbers the files of the scratch folder: two writes of one name may overlap. */
 let scratchFiles = 0
 
-async function writeBatch(writer: RecordWriter, bucket: Bucket, scratch: string, batch: RecordBatch): Promise<LakeFile[]> {
+async function writeBatch(
+  writer: RecordWriter,
+  bucket: Bucket,
+  scratch: string,
+  batch: RecordBatch,
+): Promise<LakeFile[]> {
   const files = filesOf(batch)
   for (const [{ path }, rows] of files) {
     const local = join(scratch, `${scratchFiles++}.parquet`)
@@ -66,7 +71,13 @@ async function writeBatch(writer: RecordWriter, bucket: Bucket, scratch: string,
 
 async function upload(bucket: Bucket, path: string, local: string): Promise<void> {
   const target = { Bucket: bucket.name, Key: bucket.prefix + path, ContentType: 'application/vnd.apache.parquet' }
-  await bucket.guard(`write ${path}`, () => new Upload({ client: bucket.client, params: { ...target, Body: createReadStream(local) }, partSize: PART_BYTES }).done())
+  await bucket.guard(`write ${path}`, () =>
+    new Upload({
+      client: bucket.client,
+      params: { ...target, Body: createReadStream(local) },
+      partSize: PART_BYTES,
+    }).done(),
+  )
 }
 
 async function listFiles(bucket: Bucket, topic: string | undefined): Promise<LakeFile[]> {
@@ -75,7 +86,11 @@ async function listFiles(bucket: Bucket, topic: string | undefined): Promise<Lak
   let token: string | undefined
   do {
     // Each page by itself, so that a long listing goes on where it was.
-    const page = await bucket.guard(`list ${root}`, () => bucket.client.send(new ListObjectsV2Command({ Bucket: bucket.name, Prefix: bucket.prefix + root, ContinuationToken: token })))
+    const page = await bucket.guard(`list ${root}`, () =>
+      bucket.client.send(
+        new ListObjectsV2Command({ Bucket: bucket.name, Prefix: bucket.prefix + root, ContinuationToken: token }),
+      ),
+    )
     for (const { Key = '' } of page.Contents ?? []) {
       const file = parseLakePath(Key.slice(bucket.prefix.length))
       if (file !== undefined) files.push(file)
@@ -85,7 +100,12 @@ async function listFiles(bucket: Bucket, topic: string | undefined): Promise<Lak
   return files.sort(compareLakeFiles)
 }
 
-async function* readTopic(bucket: Bucket, scratch: string, topic: string, range: DateRange): AsyncGenerator<RecordBatch> {
+async function* readTopic(
+  bucket: Bucket,
+  scratch: string,
+  topic: string,
+  range: DateRange,
+): AsyncGenerator<RecordBatch> {
   const files = await listFiles(bucket, topic)
   if (files.length === 0) throw nothingOf(topic, bucket.place, await listFiles(bucket, undefined))
   for (const [partition, parts] of byPartition(files, range)) {
@@ -100,7 +120,9 @@ async function* readTopic(bucket: Bucket, scratch: string, topic: string, range:
 
 /** @returns the local files, in the order of `files`. */
 async function downloadAll(bucket: Bucket, files: readonly LakeFile[], folder: string): Promise<string[]> {
-  const local = files.map((file) => join(folder, `date=${file.date}-partition-${file.partition}-offset-${file.offset}.parquet`))
+  const local = files.map((file) =>
+    join(folder, `date=${file.date}-partition-${file.partition}-offset-${file.offset}.parquet`),
+  )
   const left = files.keys()
   const worker = async (): Promise<void> => {
     for (const index of left) await download(bucket, files[index].path, local[index])

@@ -1,10 +1,13 @@
 import { expect, test } from 'vitest'
-import { cooperativeAssignment, stickyAssignment, type Holder } from './assignor.ts'
 import { randomStream, type Random } from '../random/random.ts'
+import { cooperativeAssignment, stickyAssignment, type Holder } from './assignor.ts'
 
 /** Members who each have some of the partitions, a few of them claimed twice, or no longer there. */
 function someMembers(random: Random, partitions: number, conflicts: boolean): Holder[] {
-  const members = Array.from({ length: 1 + random.integer(4) }, (_, i) => ({ id: `member-${random.integer(1000)}-${i}`, holds: [] as number[] }))
+  const members = Array.from({ length: 1 + random.integer(4) }, (_, i) => ({
+    id: `member-${random.integer(1000)}-${i}`,
+    holds: [] as number[],
+  }))
   for (let number = 0; number < partitions + (conflicts ? 1 : 0); number++) {
     if (random.uniform() < 0.3) continue
     members[random.integer(members.length)].holds.push(number)
@@ -35,7 +38,9 @@ function mostKept(members: readonly Holder[], partitions: number): number {
 function expectDivision(shares: ReadonlyMap<string, number[]>, partitions: number): void {
   const sizes = [...shares.values()].map((numbers) => numbers.length)
   expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(1)
-  expect([...shares.values()].flat().toSorted((a, b) => a - b)).toEqual(Array.from({ length: partitions }, (_, number) => number))
+  expect([...shares.values()].flat().toSorted((a, b) => a - b)).toEqual(
+    Array.from({ length: partitions }, (_, number) => number),
+  )
 }
 
 test('every partition has one owner, shares differ by at most one, and no other division leaves more where it is', () => {
@@ -74,9 +79,13 @@ test('rounds of giving up and handing over: nobody is given what another has, tw
       }
       members = members.map(({ id }) => ({ id, holds: given.get(id) ?? [] }))
     }
-    expect(new Map(members.map(({ id, holds }) => [id, holds.length]))).toEqual(new Map([...target].map(([id, numbers]) => [id, numbers.length])))
+    expect(new Map(members.map(({ id, holds }) => [id, holds.length]))).toEqual(
+      new Map([...target].map(([id, numbers]) => [id, numbers.length])),
+    )
     expectDivision(new Map(members.map(({ id, holds }) => [id, [...holds]])), partitions)
-    const stayed = start.flatMap(({ id, holds }) => holds.filter((number) => members.find((member) => member.id === id)?.holds.includes(number))).length
+    const stayed = start.flatMap(({ id, holds }) =>
+      holds.filter((number) => members.find((member) => member.id === id)?.holds.includes(number)),
+    ).length
     const least = start.flatMap(({ id, holds }) => holds.filter((number) => target.get(id)?.includes(number))).length
     expect(stayed).toBe(least)
   }
@@ -84,7 +93,46 @@ test('rounds of giving up and handing over: nobody is given what another has, tw
 
 test('members and partitions of the usual kinds', () => {
   expect(stickyAssignment([{ id: 'a', holds: [] }], 3)).toEqual(new Map([['a', [0, 1, 2]]]))
-  expect(stickyAssignment([{ id: 'a', holds: [0, 1, 2] }, { id: 'b', holds: [] }], 3)).toEqual(new Map([['a', [0, 1]], ['b', [2]]]))
-  expect(stickyAssignment([{ id: 'a', holds: [] }, { id: 'b', holds: [0] }], 1)).toEqual(new Map([['b', [0]], ['a', []]]))
-  expect(cooperativeAssignment([{ id: 'a', holds: [0, 1, 2] }, { id: 'b', holds: [] }], 3)).toEqual(new Map([['a', [0, 1]], ['b', []]]))
+  expect(
+    stickyAssignment(
+      [
+        { id: 'a', holds: [0, 1, 2] },
+        { id: 'b', holds: [] },
+      ],
+      3,
+    ),
+  ).toEqual(
+    new Map([
+      ['a', [0, 1]],
+      ['b', [2]],
+    ]),
+  )
+  expect(
+    stickyAssignment(
+      [
+        { id: 'a', holds: [] },
+        { id: 'b', holds: [0] },
+      ],
+      1,
+    ),
+  ).toEqual(
+    new Map([
+      ['b', [0]],
+      ['a', []],
+    ]),
+  )
+  expect(
+    cooperativeAssignment(
+      [
+        { id: 'a', holds: [0, 1, 2] },
+        { id: 'b', holds: [] },
+      ],
+      3,
+    ),
+  ).toEqual(
+    new Map([
+      ['a', [0, 1]],
+      ['b', []],
+    ]),
+  )
 })

@@ -11,9 +11,14 @@ export interface Holder {
  */
 export function stickyAssignment(members: readonly Holder[], partitions: number): Map<string, number[]> {
   const claims = claimsOn(members)
-  const held = members.map(({ id, holds }) => ({ id, holds: [...new Set(holds)].filter((number) => number < partitions && claims.get(number) === 1).toSorted(ascending) }))
+  const held = members.map(({ id, holds }) => ({
+    id,
+    holds: [...new Set(holds)].filter((number) => number < partitions && claims.get(number) === 1).toSorted(ascending),
+  }))
   // The larger shares go to those who have most: every other choice takes more away.
-  const ranked = held.toSorted((a, b) => (a.holds.length === b.holds.length ? (a.id < b.id ? -1 : 1) : b.holds.length - a.holds.length))
+  const ranked = held.toSorted((a, b) =>
+    a.holds.length === b.holds.length ? (a.id < b.id ? -1 : 1) : b.holds.length - a.holds.length,
+  )
   const least = Math.floor(partitions / members.length)
   const larger = partitions % members.length
   const shares = ranked.map(({ id, holds }, rank) => {
@@ -33,13 +38,19 @@ export function stickyAssignment(members: readonly Holder[], partitions: number)
 export function cooperativeAssignment(members: readonly Holder[], partitions: number): Map<string, number[]> {
   const claims = claimsOn(members)
   const target = stickyAssignment(members, partitions)
-  return new Map(members.map(({ id, holds }) => [id, (target.get(id) ?? []).filter((number) => (claims.get(number) ?? 0) === (holds.includes(number) ? 1 : 0))]))
+  return new Map(
+    members.map(({ id, holds }) => [
+      id,
+      (target.get(id) ?? []).filter((number) => (claims.get(number) ?? 0) === (holds.includes(number) ? 1 : 0)),
+    ]),
+  )
 }
 
 /** How many members say that they have a partition. */
 function claimsOn(members: readonly Holder[]): Map<number, number> {
   const claims = new Map<number, number>()
-  for (const { holds } of members) for (const number of new Set(holds)) claims.set(number, (claims.get(number) ?? 0) + 1)
+  for (const { holds } of members)
+    for (const number of new Set(holds)) claims.set(number, (claims.get(number) ?? 0) + 1)
   return claims
 }
 

@@ -1,15 +1,18 @@
 import { expect, test } from 'vitest'
 import type { DatasetSchema } from '../table/dataset.ts'
+import { DAY, emptyBatch, FRAUD_LABEL, TRANSACTION, type EventBatch } from '../table/transaction.ts'
 import { encodeEvent, eventDecoder, FRAUD_KNOWN_AT, type RejectionKind } from './event-json.ts'
 import type { RecordBatch } from './event-log.ts'
-import { DAY, emptyBatch, FRAUD_LABEL, TRANSACTION, type EventBatch } from '../table/transaction.ts'
 
 const schema: DatasetSchema = {
   id: { column: 'ID', type: 'integer' },
   time: { column: 'AT', unit: 'timestamp' },
   amount: { column: 'AMOUNT', minorUnits: 2 },
   label: { column: 'FRAUD', delay: DAY },
-  entities: [{ name: 'card', column: 'CARD', type: 'string' }, { name: 'terminal', column: 'TERMINAL', type: 'integer' }],
+  entities: [
+    { name: 'card', column: 'CARD', type: 'string' },
+    { name: 'terminal', column: 'TERMINAL', type: 'integer' },
+  ],
   numeric: ['V1'],
   categorical: ['COUNTRY'],
 }
@@ -19,7 +22,9 @@ function records(values: (string | Uint8Array)[]): RecordBatch {
   const bytes = values.map((value) => Buffer.from(value))
   const starts = bytes.map((_, i) => bytes.slice(0, i).reduce((sum, { length }) => sum + length, 0))
   return {
-    topic: 'transactions', partition: 0, size: values.length,
+    topic: 'transactions',
+    partition: 0,
+    size: values.length,
     offsets: Float64Array.from(values, (_, i) => i),
     timestamps: new Float64Array(values.length),
     bytes: Buffer.concat(bytes),
@@ -29,7 +34,19 @@ function records(values: (string | Uint8Array)[]): RecordBatch {
   }
 }
 
-function batchOf(rows: { kind: number; id: number; time: number; amount: number; card: string; terminal: number; v1: number; country: string; knownAt: number }[]): EventBatch {
+function batchOf(
+  rows: {
+    kind: number
+    id: number
+    time: number
+    amount: number
+    card: string
+    terminal: number
+    v1: number
+    country: string
+    knownAt: number
+  }[],
+): EventBatch {
   const batch = emptyBatch({ id: 'integer', entities: schema.entities, numeric: 1, categorical: 1 }, rows.length)
   rows.forEach((row, i) => {
     batch.kind[i] = row.kind
@@ -46,7 +63,17 @@ function batchOf(rows: { kind: number; id: number; time: number; amount: number;
 }
 
 const at = Date.UTC(2018, 3, 1, 12)
-const transaction = { kind: TRANSACTION, id: 7, time: at, amount: 1999, card: 'c-é"1', terminal: 3, v1: -0.1 + 1e-17, country: 'CH', knownAt: Infinity }
+const transaction = {
+  kind: TRANSACTION,
+  id: 7,
+  time: at,
+  amount: 1999,
+  card: 'c-é"1',
+  terminal: 3,
+  v1: -0.1 + 1e-17,
+  country: 'CH',
+  knownAt: Infinity,
+}
 
 test('what is encoded is decoded to the same bits, for transactions and labels', () => {
   // 0.29 × 100 is not 29 in floats, 2^53/10^6 is the bound, and −0 must keep its sign.
@@ -72,8 +99,11 @@ test('what is encoded is decoded to the same bits, for transactions and labels',
 })
 
 test('times may be ISO 8601, and seconds from an origin where the schema says so', () => {
-  const value = (time: unknown): string => JSON.stringify({ ID: 1, AT: time, AMOUNT: 1, CARD: 'c', TERMINAL: 1, V1: 0, COUNTRY: null })
-  const decoded = eventDecoder(schema)(records([value('2018-04-01T12:00:00Z'), value(at), value('2018-04-01T14:00:00+02:00')]))
+  const value = (time: unknown): string =>
+    JSON.stringify({ ID: 1, AT: time, AMOUNT: 1, CARD: 'c', TERMINAL: 1, V1: 0, COUNTRY: null })
+  const decoded = eventDecoder(schema)(
+    records([value('2018-04-01T12:00:00Z'), value(at), value('2018-04-01T14:00:00+02:00')]),
+  )
   expect([...decoded.events.time.subarray(0, 3)]).toEqual([at, at, at])
   const seconds = eventDecoder({ ...schema, time: { column: 'AT', unit: 's', origin: at } })(records([value(90)]))
   expect(seconds.events.time[0]).toBe(at + 90_000)
@@ -97,13 +127,38 @@ test.each<[string, string | Uint8Array, RegExp, RejectionKind]>([
   ['an amount that overflows', text({ AMOUNT: 1e300 }), /AMOUNT: expected an amount/, 'wrong_value'],
   ['a number for text', text({ CARD: 4 }), /CARD: expected text, found 4/, 'wrong_value'],
   ['an empty key', text({ CARD: '' }), /CARD: expected text, found ""/, 'wrong_value'],
-  ['a key too long', text({ CARD: 'x'.repeat(300) }), /CARD: expected at most 256 characters, found 300/, 'wrong_value'],
+  [
+    'a key too long',
+    text({ CARD: 'x'.repeat(300) }),
+    /CARD: expected at most 256 characters, found 300/,
+    'wrong_value',
+  ],
   ['a time in the wrong unit', text({ AT: at * 1000 }), /AT: expected a time from 1970 to 2999/, 'wrong_value'],
-  ['a time that is none', text({ AT: 'yesterday' }), /AT: expected a time from 1970 to 2999, found "yesterday"/, 'wrong_value'],
+  [
+    'a time that is none',
+    text({ AT: 'yesterday' }),
+    /AT: expected a time from 1970 to 2999, found "yesterday"/,
+    'wrong_value',
+  ],
   ['an attribute missing', text({ V1: undefined }), /V1: expected a number, found nothing/, 'missing_field'],
-  ['a schema of a newer version', text({ schema_version: 2, V1: undefined }), /schema_version: expected 1, found 2: .*newer/, 'newer_schema'],
-  ['a schema version that is none', text({ schema_version: 'x' }), /schema_version: expected 1, found "x"/, 'newer_schema'],
-  ['a label without its instant', text({ [FRAUD_KNOWN_AT]: 'soon' }), /fraud_known_at: expected a number/, 'wrong_value'],
+  [
+    'a schema of a newer version',
+    text({ schema_version: 2, V1: undefined }),
+    /schema_version: expected 1, found 2: .*newer/,
+    'newer_schema',
+  ],
+  [
+    'a schema version that is none',
+    text({ schema_version: 'x' }),
+    /schema_version: expected 1, found "x"/,
+    'newer_schema',
+  ],
+  [
+    'a label without its instant',
+    text({ [FRAUD_KNOWN_AT]: 'soon' }),
+    /fraud_known_at: expected a number/,
+    'wrong_value',
+  ],
 ])('%s is rejected with the reason, and its neighbours are read', (_, bad, reason, kind) => {
   const { events, index, rejected } = eventDecoder(schema)(records([text({ ID: 1 }), bad, text({ ID: 2 })]))
   expect(rejected).toEqual([{ index: 1, kind, reason: expect.stringMatching(reason) }])
@@ -112,7 +167,9 @@ test.each<[string, string | Uint8Array, RegExp, RejectionKind]>([
 })
 
 test('fields of a later time pass, a version that says what we know passes, and a column may have the name of the version', () => {
-  const { events, rejected } = eventDecoder(schema)(records([text({ ID: 1, brand_new: { deep: [1] }, schema_version: 1 }), text({ ID: 2, FIELD: null })]))
+  const { events, rejected } = eventDecoder(schema)(
+    records([text({ ID: 1, brand_new: { deep: [1] }, schema_version: 1 }), text({ ID: 2, FIELD: null })]),
+  )
   expect([rejected, events.size]).toEqual([[], 2])
   const own = eventDecoder({ ...schema, numeric: ['V1', 'schema_version'] })(records([text({ schema_version: 2 })]))
   expect([own.rejected, own.events.numeric[1][0]]).toEqual([[], 2])

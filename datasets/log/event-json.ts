@@ -1,8 +1,15 @@
 import { TextDecoder } from 'node:util'
 import { errorMessage } from '../../configs/user-error.ts'
 import type { DatasetSchema } from '../table/dataset.ts'
+import {
+  emptyBatch,
+  FRAUD_LABEL,
+  TRANSACTION,
+  type EpochMs,
+  type EventBatch,
+  type KeyColumn,
+} from '../table/transaction.ts'
 import type { NewRecord, RecordBatch } from './event-log.ts'
-import { emptyBatch, FRAUD_LABEL, TRANSACTION, type EpochMs, type EventBatch, type KeyColumn } from '../table/transaction.ts'
 
 /** Field of a label record, which is one because it has it: when the fraud became known, EpochMs. */
 export const FRAUD_KNOWN_AT = 'fraud_known_at'
@@ -50,15 +57,22 @@ export function encodeEvent(schema: DatasetSchema, batch: EventBatch, row: numbe
   const key = String(batch.entities.length > 0 ? batch.entities[0][row] : batch.ids[row])
   const value: Record<string, number | string | null> = {
     [schema.id?.column ?? DEFAULT_ID]: batch.ids[row],
-    [schema.time.column]: schema.time.unit === 's' ? (batch.time[row] - (schema.time.origin ?? 0)) / 1000 : batch.time[row] - (schema.time.origin ?? 0),
+    [schema.time.column]:
+      schema.time.unit === 's'
+        ? (batch.time[row] - (schema.time.origin ?? 0)) / 1000
+        : batch.time[row] - (schema.time.origin ?? 0),
   }
   schema.entities.forEach((entity, e) => (value[entity.column] = batch.entities[e][row]))
   if (batch.kind[row] === FRAUD_LABEL) {
     value[FRAUD_KNOWN_AT] = batch.knownAt[row]
   } else {
     value[schema.amount.column] = batch.amount[row] / 10 ** schema.amount.minorUnits
-    schema.numeric.forEach((column, n) => (value[column] = Number.isNaN(batch.numeric[n][row]) ? null : batch.numeric[n][row]))
-    schema.categorical.forEach((column, c) => (value[column] = batch.categorical[c][row] === '' ? null : batch.categorical[c][row]))
+    schema.numeric.forEach(
+      (column, n) => (value[column] = Number.isNaN(batch.numeric[n][row]) ? null : batch.numeric[n][row]),
+    )
+    schema.categorical.forEach(
+      (column, c) => (value[column] = batch.categorical[c][row] === '' ? null : batch.categorical[c][row]),
+    )
   }
   return { key, value: JSON.stringify(value), timestamp }
 }
@@ -75,7 +89,10 @@ class Refusal extends Error {
 
 /** A field's value is not what was expected; one that is not there is a fault of its own kind. */
 function unexpected(column: string, expected: string, found: unknown): Refusal {
-  return new Refusal(`${column}: expected ${expected}, found ${show(found)}`, found === undefined ? 'missing_field' : 'wrong_value')
+  return new Refusal(
+    `${column}: expected ${expected}, found ${show(found)}`,
+    found === undefined ? 'missing_field' : 'wrong_value',
+  )
 }
 
 /**
@@ -84,9 +101,21 @@ function unexpected(column: string, expected: string, found: unknown): Refusal {
  * rejected with the reason; unknown fields are ignored.
  */
 export function eventDecoder(schema: DatasetSchema): (records: RecordBatch) => DecodedBatch {
-  const shape = { id: schema.id?.type ?? ('integer' as const), entities: schema.entities, numeric: schema.numeric.length, categorical: schema.categorical.length }
+  const shape = {
+    id: schema.id?.type ?? ('integer' as const),
+    entities: schema.entities,
+    numeric: schema.numeric.length,
+    categorical: schema.categorical.length,
+  }
   const utf8 = new TextDecoder('utf-8', { fatal: true })
-  const versioned = ![schema.id?.column, schema.time.column, schema.amount.column, ...schema.entities.map(({ column }) => column), ...schema.numeric, ...schema.categorical].includes(SCHEMA_VERSION)
+  const versioned = ![
+    schema.id?.column,
+    schema.time.column,
+    schema.amount.column,
+    ...schema.entities.map(({ column }) => column),
+    ...schema.numeric,
+    ...schema.categorical,
+  ].includes(SCHEMA_VERSION)
   let events = emptyBatch(shape, 0)
   let index = new Uint32Array(0)
   return (records) => {
@@ -120,12 +149,17 @@ function parse(utf8: TextDecoder, bytes: Uint8Array): Record<string, unknown> {
   } catch (error) {
     throw new Refusal(`not JSON: ${errorMessage(error)}`, 'not_json')
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Refusal(`expected a JSON object, found ${show(value)}`, 'not_json')
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new Refusal(`expected a JSON object, found ${show(value)}`, 'not_json')
   return value as Record<string, unknown>
 }
 
 function checkVersion(version: unknown): void {
-  if (version !== KNOWN_VERSION) throw new Refusal(`${SCHEMA_VERSION}: expected ${KNOWN_VERSION}, found ${show(version)}: the record is of a newer form than this fd reads`, 'newer_schema')
+  if (version !== KNOWN_VERSION)
+    throw new Refusal(
+      `${SCHEMA_VERSION}: expected ${KNOWN_VERSION}, found ${show(version)}: the record is of a newer form than this fd reads`,
+      'newer_schema',
+    )
 }
 
 function readEvent(schema: DatasetSchema, value: Record<string, unknown>, events: EventBatch, row: number): void {
@@ -136,8 +170,12 @@ function readEvent(schema: DatasetSchema, value: Record<string, unknown>, events
     events.kind[row] = TRANSACTION
     events.amount[row] = readAmount(value, schema)
     events.knownAt[row] = Infinity
-    schema.numeric.forEach((column, n) => (events.numeric[n][row] = value[column] === null ? Number.NaN : readNumber(value, column)))
-    schema.categorical.forEach((column, c) => (events.categorical[c][row] = value[column] === null ? '' : readText(value, column)))
+    schema.numeric.forEach(
+      (column, n) => (events.numeric[n][row] = value[column] === null ? Number.NaN : readNumber(value, column)),
+    )
+    schema.categorical.forEach(
+      (column, c) => (events.categorical[c][row] = value[column] === null ? '' : readText(value, column)),
+    )
   } else {
     events.kind[row] = FRAUD_LABEL
     events.amount[row] = 0
@@ -160,7 +198,8 @@ function readKey(value: Record<string, unknown>, column: string, into: KeyColumn
 function readText(value: Record<string, unknown>, column: string): string {
   const text = value[column]
   if (typeof text !== 'string') throw unexpected(column, 'text', text)
-  if (text.length > LONGEST_TEXT) throw new Refusal(`${column}: expected at most ${LONGEST_TEXT} characters, found ${text.length}`)
+  if (text.length > LONGEST_TEXT)
+    throw new Refusal(`${column}: expected at most ${LONGEST_TEXT} characters, found ${text.length}`)
   return text
 }
 
@@ -174,8 +213,10 @@ function readAmount(value: Record<string, unknown>, schema: DatasetSchema): numb
   const { column, minorUnits } = schema.amount
   const major = readNumber(value, column)
   const minor = Math.round(major * 10 ** minorUnits)
-  if (Math.abs(major * 10 ** minorUnits - minor) > 1e-4) throw new Refusal(`${column}: expected at most ${minorUnits} decimals, found ${major}`)
-  if (minor < 0 || minor > LARGEST_AMOUNT) throw new Refusal(`${column}: expected an amount from 0 to ${LARGEST_AMOUNT / 10 ** minorUnits}, found ${major}`)
+  if (Math.abs(major * 10 ** minorUnits - minor) > 1e-4)
+    throw new Refusal(`${column}: expected at most ${minorUnits} decimals, found ${major}`)
+  if (minor < 0 || minor > LARGEST_AMOUNT)
+    throw new Refusal(`${column}: expected an amount from 0 to ${LARGEST_AMOUNT / 10 ** minorUnits}, found ${major}`)
   return minor
 }
 
@@ -185,8 +226,10 @@ const LATEST_TIME = Date.UTC(3000, 0)
 function readTime(value: Record<string, unknown>, schema: DatasetSchema): number {
   const { column, unit, origin } = schema.time
   const raw = value[column]
-  const time = typeof raw === 'string' ? Date.parse(raw) : readNumber(value, column) * (unit === 's' ? 1000 : 1) + (origin ?? 0)
-  if (!(time >= 0 && time < LATEST_TIME)) throw new Refusal(`${column}: expected a time from 1970 to 2999, found ${show(raw)}`)
+  const time =
+    typeof raw === 'string' ? Date.parse(raw) : readNumber(value, column) * (unit === 's' ? 1000 : 1) + (origin ?? 0)
+  if (!(time >= 0 && time < LATEST_TIME))
+    throw new Refusal(`${column}: expected a time from 1970 to 2999, found ${show(raw)}`)
   return Math.round(time)
 }
 

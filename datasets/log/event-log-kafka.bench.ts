@@ -7,8 +7,8 @@
  */
 import { randomUUID } from 'node:crypto'
 import { Consumer, deleteTopicsV6, Connection, MessagesStreamModes, ProduceAcks, Producer } from '@platformatic/kafka'
-import type { EventLog, NewRecord } from './event-log.ts'
 import { openEventLog } from '../open.ts'
+import type { EventLog, NewRecord } from './event-log.ts'
 
 const EVENTS = 256 * 400
 const BATCH = 256
@@ -16,13 +16,15 @@ const VALUE = 'x'.repeat(250)
 const ROUNDS = 3
 const NOW = Date.now()
 
-const records = (count: number): NewRecord[] => Array.from({ length: count }, (_, i) => ({ key: `card-${i}`, value: VALUE, timestamp: NOW + i }))
+const records = (count: number): NewRecord[] =>
+  Array.from({ length: count }, (_, i) => ({ key: `card-${i}`, value: VALUE, timestamp: NOW + i }))
 const perSecond = (count: number, start: number): number => Math.round((count / (performance.now() - start)) * 1000)
 const median = (samples: number[]): number => samples.toSorted((a, b) => a - b)[samples.length >> 1]
 
 function quantiles(samples: number[]): { p50: number; p99: number } {
   const sorted = samples.toSorted((a, b) => a - b)
-  const at = (q: number): number => Number(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))].toFixed(2))
+  const at = (q: number): number =>
+    Number(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))].toFixed(2))
   return { p50: at(0.5), p99: at(0.99) }
 }
 
@@ -38,24 +40,45 @@ async function driverRates(log: EventLog, topic: string): Promise<{ append: numb
   const read = perSecond(seen, start)
   await using member = await log.join('bench', topic)
   start = performance.now()
-  for (seen = 0; seen < EVENTS; ) seen += (await member.poll({ maxRecords: 512, timeoutMs: 5000 }))?.size ?? 0
+  for (seen = 0; seen < EVENTS;) seen += (await member.poll({ maxRecords: 512, timeoutMs: 5000 }))?.size ?? 0
   return { append, read, poll: perSecond(seen, start) }
 }
 
-async function clientRates(log: EventLog, prefix: string, topic: string, brokers: string[]): Promise<{ produce: number; consume: number }> {
+async function clientRates(
+  log: EventLog,
+  prefix: string,
+  topic: string,
+  brokers: string[],
+): Promise<{ produce: number; consume: number }> {
   await log.createTopic(topic)
-  const producer = new Producer({ clientId: 'bench', bootstrapBrokers: brokers, idempotent: true, acks: ProduceAcks.ALL })
+  const producer = new Producer({
+    clientId: 'bench',
+    bootstrapBrokers: brokers,
+    idempotent: true,
+    acks: ProduceAcks.ALL,
+  })
   const batch = records(BATCH)
   let start = performance.now()
   for (let i = 0; i < EVENTS; i += BATCH) {
-    const messages = batch.map(({ key, value, timestamp }) => ({ topic: prefix + topic, partition: 0, key: Buffer.from(String(key)), value: Buffer.from(String(value)), timestamp: BigInt(timestamp) }))
+    const messages = batch.map(({ key, value, timestamp }) => ({
+      topic: prefix + topic,
+      partition: 0,
+      key: Buffer.from(String(key)),
+      value: Buffer.from(String(value)),
+      timestamp: BigInt(timestamp),
+    }))
     await producer.send({ messages })
   }
   const produce = perSecond(EVENTS, start)
   await producer.close()
   const consumer = new Consumer({ clientId: 'bench', bootstrapBrokers: brokers, groupId: `${prefix}client-${topic}` })
   start = performance.now()
-  const stream = await consumer.consume({ topics: [prefix + topic], mode: MessagesStreamModes.EARLIEST, autocommit: false, maxWaitTime: 500 })
+  const stream = await consumer.consume({
+    topics: [prefix + topic],
+    mode: MessagesStreamModes.EARLIEST,
+    autocommit: false,
+    maxWaitTime: 500,
+  })
   let seen = 0
   for await (const { value } of stream) {
     if (value !== undefined) seen++
@@ -76,7 +99,9 @@ async function commits(log: EventLog, size: number): Promise<{ p50: number; p99:
   const samples: number[] = []
   for (let i = 0; i < 300; i++) {
     const start = performance.now()
-    await (await member.commit(0, i, outputs)).durable
+    await (
+      await member.commit(0, i, outputs)
+    ).durable
     if (i >= 50) samples.push(performance.now() - start)
   }
   return quantiles(samples)
@@ -86,7 +111,11 @@ async function deleteTopics(broker: string, names: string[]): Promise<void> {
   const connection = new Connection('bench')
   const [host, port] = broker.split(':')
   await connection.connect(host, Number(port))
-  await deleteTopicsV6.api.async(connection, names.map((name) => ({ name })), 10_000)
+  await deleteTopicsV6.api.async(
+    connection,
+    names.map((name) => ({ name })),
+    10_000,
+  )
   await connection.close()
 }
 
@@ -101,16 +130,25 @@ async function bench(server: string): Promise<Record<string, unknown>> {
     client.push(await clientRates(log, prefix, `client-${round}`, brokers))
   }
   const commitMs = { 1: await commits(log, 1), 10: await commits(log, 10), 256: await commits(log, 256) }
-  await deleteTopics(brokers[0], (await log.topics()).map(({ name }) => prefix + name))
+  await deleteTopics(
+    brokers[0],
+    (await log.topics()).map(({ name }) => prefix + name),
+  )
   return {
     appendPerSecond: median(driver.map(({ append }) => append)),
     readPerSecond: median(driver.map(({ read }) => read)),
     pollPerSecond: median(driver.map(({ poll }) => poll)),
-    client: { producePerSecond: median(client.map(({ produce }) => produce)), consumePerSecond: median(client.map(({ consume }) => consume)) },
+    client: {
+      producePerSecond: median(client.map(({ produce }) => produce)),
+      consumePerSecond: median(client.map(({ consume }) => consume)),
+    },
     commitMs,
   }
 }
 
 const server = process.env.FD_TEST_KAFKA_URL
-const result = server === undefined ? { notRun: 'there is no broker: set FD_TEST_KAFKA_URL=kafka://HOST:PORT (fd services up kafka)' } : await bench(server)
+const result =
+  server === undefined
+    ? { notRun: 'there is no broker: set FD_TEST_KAFKA_URL=kafka://HOST:PORT (fd services up kafka)' }
+    : await bench(server)
 process.stdout.write(`${JSON.stringify({ bench: 'event-log-kafka', node: process.version, ...result }, null, 2)}\n`)

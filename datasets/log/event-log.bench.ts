@@ -10,18 +10,20 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { EventLog, NewRecord } from './event-log.ts'
 import { openEventLog } from '../open.ts'
+import type { EventLog, NewRecord } from './event-log.ts'
 
 const EVENTS = 256 * 2000
 const VALUE = 'x'.repeat(250)
 
-const records = (count: number): NewRecord[] => Array.from({ length: count }, (_, i) => ({ key: `card-${i}`, value: VALUE, timestamp: i }))
+const records = (count: number): NewRecord[] =>
+  Array.from({ length: count }, (_, i) => ({ key: `card-${i}`, value: VALUE, timestamp: i }))
 const now = (): number => performance.timeOrigin + performance.now()
 
 function quantiles(samples: number[]): { p50: number; p99: number; max: number } {
   const sorted = samples.toSorted((a, b) => a - b)
-  const at = (q: number): number => Number(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))].toFixed(3))
+  const at = (q: number): number =>
+    Number(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))].toFixed(3))
   return { p50: at(0.5), p99: at(0.99), max: at(1) }
 }
 
@@ -37,7 +39,11 @@ async function appendAndRead(log: EventLog): Promise<Record<string, number>> {
     for (let i = 0; i < batch.size; i++) bytes += batch.valueEnd[i] - batch.valueStart[i]
   }
   const read = performance.now()
-  return { appendPerSecond: Math.round((EVENTS / (appended - start)) * 1000), readPerSecond: Math.round((seen / (read - appended)) * 1000), bytes }
+  return {
+    appendPerSecond: Math.round((EVENTS / (appended - start)) * 1000),
+    readPerSecond: Math.round((seen / (read - appended)) * 1000),
+    bytes,
+  }
 }
 
 async function commits(log: EventLog, size: number): Promise<Record<string, number>> {
@@ -50,7 +56,9 @@ async function commits(log: EventLog, size: number): Promise<Record<string, numb
   const begin = performance.now()
   while (performance.now() - begin < 1500) {
     const start = performance.now()
-    await (await member.commit(0, samples.length, outputs)).durable
+    await (
+      await member.commit(0, samples.length, outputs)
+    ).durable
     samples.push(performance.now() - start)
   }
   return { perSecond: Math.round(samples.length / 1.5), ...quantiles(samples) }

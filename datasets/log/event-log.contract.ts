@@ -6,10 +6,10 @@ import { pathToFileURL } from 'node:url'
 import { describe, expect, test, vi } from 'vitest'
 import { PROJECT_ROOT } from '../../configs/config.ts'
 import { UserError } from '../../configs/user-error.ts'
-import { PartitionLost, type EventLog, type GroupMember, type NewRecord, type RecordBatch } from './event-log.ts'
 import { openEventLog } from '../open.ts'
-import { partitionOf } from './murmur2.ts'
 import { randomStream } from '../random/random.ts'
+import { PartitionLost, type EventLog, type GroupMember, type NewRecord, type RecordBatch } from './event-log.ts'
+import { partitionOf } from './murmur2.ts'
 
 /** What a driver lends to the contract. */
 export interface LogHarness {
@@ -44,7 +44,13 @@ export function recordsOf(batch: RecordBatch): SeenRecord[] {
   }))
 }
 
-async function readAll(log: EventLog, topic: string, partition = 0, from = 0, maxRecords = 1024): Promise<SeenRecord[]> {
+async function readAll(
+  log: EventLog,
+  topic: string,
+  partition = 0,
+  from = 0,
+  maxRecords = 1024,
+): Promise<SeenRecord[]> {
   const seen: SeenRecord[] = []
   for await (const batch of log.read(topic, partition, { from, maxRecords })) {
     expect(batch.size).toBeLessThanOrEqual(maxRecords)
@@ -59,7 +65,9 @@ function child(url: string, body: string): ChildProcess {
     const log = await openEventLog(${JSON.stringify(url)})
     ${body}
     await log[Symbol.asyncDispose]()`
-  return spawn(join(PROJECT_ROOT, 'node_modules', '.bin', 'node'), ['--input-type=module', '--eval', program], { stdio: ['ignore', 'pipe', 'inherit'] })
+  return spawn(join(PROJECT_ROOT, 'node_modules', '.bin', 'node'), ['--input-type=module', '--eval', program], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
 }
 
 /** Resolves at the child's first line of output. */
@@ -78,7 +86,8 @@ function latin1(content: string | Uint8Array = ''): string {
   return typeof content === 'string' ? Buffer.from(content).toString('latin1') : Buffer.from(content).toString('latin1')
 }
 
-const numbered = (count: number, first = 0): NewRecord[] => Array.from({ length: count }, (_, i) => ({ value: String(first + i), timestamp: first + i }))
+const numbered = (count: number, first = 0): NewRecord[] =>
+  Array.from({ length: count }, (_, i) => ({ value: String(first + i), timestamp: first + i }))
 const values = (records: SeenRecord[]): number[] => records.map((record) => Number(record.value))
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i)
 
@@ -110,17 +119,27 @@ function recordTests(harness: LogHarness): void {
     for (let round = 0; round < 40; round++) {
       const records = Array.from({ length: Math.floor(chance() ** 4 * 3000) }, () => {
         const value = 'v'.repeat(Math.floor(chance() * 400)) + String(chance())
-        return { key: chance() < 0.5 ? undefined : `k${Math.floor(chance() * 100)}`, value, timestamp: Math.floor(chance() * 1e12) }
+        return {
+          key: chance() < 0.5 ? undefined : `k${Math.floor(chance() * 100)}`,
+          value,
+          timestamp: Math.floor(chance() * 1e12),
+        }
       })
       await log.append('t', records)
-      for (const { key, value, timestamp } of records) model.push({ partition: 0, offset: model.length, key: key ?? '', value, timestamp })
+      for (const { key, value, timestamp } of records)
+        model.push({ partition: 0, offset: model.length, key: key ?? '', value, timestamp })
     }
     expect(await readAll(log, 't')).toEqual(model)
     for (let round = 0; round < 20; round++) {
       const from = Math.floor(chance() * (model.length + 2))
       expect(await readAll(log, 't', 0, from, 1 + Math.floor(chance() ** 3 * 5000))).toEqual(model.slice(from))
     }
-    expect(await log.topic('t')).toEqual({ name: 't', partitions: 1, retention: undefined, offsets: [{ start: 0, end: model.length }] })
+    expect(await log.topic('t')).toEqual({
+      name: 't',
+      partitions: 1,
+      retention: undefined,
+      offsets: [{ start: 0, end: model.length }],
+    })
   })
 
   test('a single record has offset 0, and the next append continues', async () => {
@@ -143,7 +162,10 @@ function recordTests(harness: LogHarness): void {
       expect(seen.map((record) => record.offset)).toEqual(upTo(seen.length))
     }
     const before = (await log.topic('t')).offsets
-    await log.append('t', [{ value: 'a', timestamp: 0 }, { key: 'card-1', value: 'b', timestamp: 0, partition: 3 }])
+    await log.append('t', [
+      { value: 'a', timestamp: 0 },
+      { key: 'card-1', value: 'b', timestamp: 0, partition: 3 },
+    ])
     expect((await readAll(log, 't', 0, before[0].end)).map((record) => record.value)).toEqual(['a'])
     expect((await readAll(log, 't', 3, before[3].end)).map((record) => record.value)).toEqual(['b'])
   })
@@ -160,7 +182,13 @@ function recordTests(harness: LogHarness): void {
     ]
     await log.append('t', records)
     expect(await readAll(log, 't', 0, 0, 2)).toEqual(
-      records.map(({ key, value, timestamp }, offset) => ({ partition: 0, offset, key: latin1(key), value: latin1(value), timestamp })),
+      records.map(({ key, value, timestamp }, offset) => ({
+        partition: 0,
+        offset,
+        key: latin1(key),
+        value: latin1(value),
+        timestamp,
+      })),
     )
   })
 
@@ -169,26 +197,36 @@ function recordTests(harness: LogHarness): void {
     await log.createTopic('b', { partitions: 2, retention: 1000 })
     await log.append('a', numbered(3))
     await log.createTopic('b', { partitions: 9 })
-    expect((await log.topics()).map(({ name, partitions, offsets }) => ({ name, partitions, ends: offsets.map((offset) => offset.end) }))).toEqual([
+    expect(
+      (await log.topics()).map(({ name, partitions, offsets }) => ({
+        name,
+        partitions,
+        ends: offsets.map((offset) => offset.end),
+      })),
+    ).toEqual([
       { name: 'a', partitions: 1, ends: [3] },
       { name: 'b', partitions: 2, ends: [0, 0] },
     ])
-    for (const name of ['c', '', 'x'.repeat(5000)]) await expect(log.topic(name)).rejects.toThrow(new RegExp(`No topic "${name}".*a, b`))
+    for (const name of ['c', '', 'x'.repeat(5000)])
+      await expect(log.topic(name)).rejects.toThrow(new RegExp(`No topic "${name}".*a, b`))
     await expect(readAll(log, 'c')).rejects.toThrow(UserError)
     await expect(readAll(log, 'b', 2)).rejects.toThrow(/no partition 2/)
     expect(await readAll(log, 'b', 1)).toEqual([])
   })
 
-  test.runIf(harness.retentionByRecordTime)('retention lets go of the old, moves the start, and never the end; readers are clamped', async () => {
-    await using log = await openEventLog(harness.fresh())
-    await log.createTopic('t', { retention: 100 })
-    for (let first = 0; first < 1000; first += 10) await log.append('t', numbered(10, first))
-    const { start, end } = (await log.topic('t')).offsets[0]
-    expect(end).toBe(1000)
-    expect(start).toBeGreaterThan(800)
-    expect(start).toBeLessThanOrEqual(899)
-    expect(values(await readAll(log, 't'))).toEqual(upTo(1000).slice(start))
-  })
+  test.runIf(harness.retentionByRecordTime)(
+    'retention lets go of the old, moves the start, and never the end; readers are clamped',
+    async () => {
+      await using log = await openEventLog(harness.fresh())
+      await log.createTopic('t', { retention: 100 })
+      for (let first = 0; first < 1000; first += 10) await log.append('t', numbered(10, first))
+      const { start, end } = (await log.topic('t')).offsets[0]
+      expect(end).toBe(1000)
+      expect(start).toBeGreaterThan(800)
+      expect(start).toBeLessThanOrEqual(899)
+      expect(values(await readAll(log, 't'))).toEqual(upTo(1000).slice(start))
+    },
+  )
 }
 
 function processTests(harness: LogHarness): void {
@@ -196,7 +234,10 @@ function processTests(harness: LogHarness): void {
     const url = harness.fresh()
     await using log = await openEventLog(url)
     const appender = (name: string): ChildProcess =>
-      child(url, `for (let i = 0; i < 300; i++) await log.append('t', Array.from({ length: 1 + i % 5 }, (_, j) => ({ key: '${name}', value: String(i * 10 + j), timestamp: i })))`)
+      child(
+        url,
+        `for (let i = 0; i < 300; i++) await log.append('t', Array.from({ length: 1 + i % 5 }, (_, j) => ({ key: '${name}', value: String(i * 10 + j), timestamp: i })))`,
+      )
     const exits = ['a', 'b'].map((name) => once(appender(name), 'exit'))
     expect(await Promise.all(exits)).toEqual([
       [0, null],
@@ -216,7 +257,10 @@ function processTests(harness: LogHarness): void {
     await using log = await openEventLog(url)
     await log.createTopic('t')
     const stop = new AbortController()
-    const producer = child(url, `for (let i = 0; i < 400; i++) { await log.append('t', [{ value: String(i), timestamp: i }]); if (i % 40 === 0) await new Promise((done) => setTimeout(done, 10)) }`)
+    const producer = child(
+      url,
+      `for (let i = 0; i < 400; i++) { await log.append('t', [{ value: String(i), timestamp: i }]); if (i % 40 === 0) await new Promise((done) => setTimeout(done, 10)) }`,
+    )
     // Listened for from the start: the producer may be gone before the last record is read.
     const exited = once(producer, 'exit')
     const seen: SeenRecord[] = []
@@ -271,7 +315,10 @@ function processTests(harness: LogHarness): void {
 
   test('kill -9 in the middle of appends: what was said to be appended is there, whole', async () => {
     const url = harness.fresh()
-    const appender = child(url, `for (let i = 0; ; i++) { await log.append('t', Array.from({ length: 7 }, () => ({ value: String(i), timestamp: i }))); process.stdout.write(i + '\\n') }`)
+    const appender = child(
+      url,
+      `for (let i = 0; ; i++) { await log.append('t', Array.from({ length: 7 }, () => ({ value: String(i), timestamp: i }))); process.stdout.write(i + '\\n') }`,
+    )
     let said = -1
     if (appender.stdout === null) throw new Error('the child has no output')
     const lines = createInterface(appender.stdout).on('line', (line) => (said = Number(line)))
@@ -300,7 +347,9 @@ function groupTests(harness: LogHarness): void {
     expect(first.committed.get(0)).toBe(0)
     expect(await first.idle()).toBe(false)
     expect((await first.poll(patient))?.size).toBe(100)
-    await (await first.commit(0, 100, new Map([['out', numbered(100)]]))).durable
+    await (
+      await first.commit(0, 100, new Map([['out', numbered(100)]]))
+    ).durable
     expect((await first.poll(patient))?.offsets[0]).toBe(100)
     await first[Symbol.asyncDispose]()
     await using second = await log.join('g', 'in')
@@ -327,7 +376,10 @@ function groupTests(harness: LogHarness): void {
   test('partitions take turns', async () => {
     await using log = await openEventLog(harness.fresh())
     await log.createTopic('in', { partitions: 3 })
-    await log.append('in', [0, 1, 2].flatMap((partition) => numbered(200).map((record) => ({ ...record, partition }))))
+    await log.append(
+      'in',
+      [0, 1, 2].flatMap((partition) => numbered(200).map((record) => ({ ...record, partition }))),
+    )
     await using member = await log.join('g', 'in')
     const turns: (number | undefined)[] = []
     for (let i = 0; i < 7; i++) turns.push((await member.poll(impatient))?.partition)
@@ -348,7 +400,8 @@ function groupTests(harness: LogHarness): void {
   test('a group of an unknown topic is an error', async () => {
     await using log = await openEventLog(harness.fresh())
     await expect(log.join('g', 'in')).rejects.toThrow(/No topic "in"/)
-    for (const group of ['', 'a/b c', 'x'.repeat(250)]) await expect(log.join(group, 'in')).rejects.toThrow(/cannot be the name of a topic or group/)
+    for (const group of ['', 'a/b c', 'x'.repeat(250)])
+      await expect(log.join(group, 'in')).rejects.toThrow(/cannot be the name of a topic or group/)
   })
 
   test('an owner that was replaced writes nothing any more', async () => {
@@ -356,14 +409,18 @@ function groupTests(harness: LogHarness): void {
     await using log = await openEventLog(url)
     await log.append('in', numbered(5))
     const old = await log.join('g', 'in')
-    await (await old.commit(0, 1, new Map([['out', numbered(1)]]))).durable
+    await (
+      await old.commit(0, 1, new Map([['out', numbered(1)]]))
+    ).durable
     await harness.buryOwner(url, 'g', 'in')
     await using heir = await log.join('g', 'in')
     // The refusal may come when the commit begins or, from a server, when it is to be done.
     const zombie = old.commit(0, 2, new Map([['out', numbered(1, 1)]])).then(({ durable }) => durable)
     await expect(zombie).rejects.toThrow(/taken over/)
     await old[Symbol.asyncDispose]()
-    await (await heir.commit(0, 3, new Map([['out', numbered(1, 7)]]))).durable
+    await (
+      await heir.commit(0, 3, new Map([['out', numbered(1, 7)]]))
+    ).durable
     expect(values(await readAll(log, 'out'))).toEqual([0, 7])
     await heir[Symbol.asyncDispose]()
     await expect(heir.commit(0, 4, new Map())).rejects.toThrow(UserError)
@@ -376,8 +433,12 @@ function groupTests(harness: LogHarness): void {
     await log.append('in', numbered(5))
     await using a = await log.join('a', 'in')
     await using b = await log.join('b', 'in')
-    await (await a.commit(0, 1, new Map([['out', numbered(2)]]))).durable
-    await (await b.commit(0, 5, new Map([['out', numbered(2, 2)]]))).durable
+    await (
+      await a.commit(0, 1, new Map([['out', numbered(2)]]))
+    ).durable
+    await (
+      await b.commit(0, 5, new Map([['out', numbered(2, 2)]]))
+    ).durable
     await log.append('out', numbered(1, 4))
     expect(values(await readAll(log, 'out'))).toEqual(upTo(5))
     expect([a.committed.get(0), b.committed.get(0)]).toEqual([1, 5])
@@ -388,7 +449,11 @@ function groupTests(harness: LogHarness): void {
     await log.createTopic('in', { partitions: 3 })
     await using member = await log.join('g', 'in')
     for (let round = 0; round < 4; round++) {
-      const begun = await Promise.all([0, 1, 2].map((partition) => member.commit(partition, 10 * round + partition, new Map([['out', numbered(1, 3 * round + partition)]]))))
+      const begun = await Promise.all(
+        [0, 1, 2].map((partition) =>
+          member.commit(partition, 10 * round + partition, new Map([['out', numbered(1, 3 * round + partition)]])),
+        ),
+      )
       await Promise.all(begun.map(({ durable }) => durable))
       expect(member.committed).toEqual(new Map([0, 1, 2].map((partition) => [partition, 10 * round + partition])))
     }
@@ -440,7 +505,12 @@ async function consume(member: GroupMember, signal: AbortSignal): Promise<void> 
 
 const nextOffset = (batch: RecordBatch): number => batch.offsets[batch.size - 1] + 1
 const echo = (batch: RecordBatch): Map<string, NewRecord[]> =>
-  new Map([['out', recordsOf(batch).map(({ partition, offset }) => ({ value: `${partition}:${offset}`, timestamp: 0, partition }))]])
+  new Map([
+    [
+      'out',
+      recordsOf(batch).map(({ partition, offset }) => ({ value: `${partition}:${offset}`, timestamp: 0, partition })),
+    ],
+  ])
 
 /** The same as a process of its own, which leaves the group on SIGTERM. On SIGUSR2 it stops, and when it is continued commits as if nothing had been. */
 const CONSUMER_PROCESS = `
@@ -546,81 +616,101 @@ async function topics(log: EventLog, partitions: number): Promise<void> {
 }
 
 /** So many records for every partition. */
-const forEach = (partitions: number, count: number): NewRecord[] => upTo(partitions).flatMap((partition) => numbered(count).map((record) => ({ ...record, partition })))
+const forEach = (partitions: number, count: number): NewRecord[] =>
+  upTo(partitions).flatMap((partition) => numbered(count).map((record) => ({ ...record, partition })))
 
 function shareTests(harness: LogHarness): void {
-  test('three members come and two go: shares differ by at most one, and only what must move is told', { timeout: 120_000 }, async () => {
-    await using log = await openEventLog(harness.fresh())
-    await topics(log, 7)
-    await log.append(TOPIC, forEach(7, 50))
-    const a = await consumer(log)
-    expect(a.story).toEqual(['+0,1,2,3,4,5,6'])
-    const b = await consumer(log)
-    await balanced([a, b], 7)
-    const c = await consumer(log)
-    await balanced([a, b, c], 7)
-    await log.append(TOPIC, forEach(7, 50))
-    const stories = [a, b, c].map(({ story }) => story.join())
-    expect(stories.join()).not.toContain('!')
-    // Seven to one; then four and three; then three, two and two.
-    expect(stories.map((story) => moved(story, '-')).reduce((sum, count) => sum + count)).toBe(3 + 2)
-    expect(stories.map((story) => moved(story, '+')).reduce((sum, count) => sum + count)).toBe(7 + 3 + 2)
-    await b.stop()
-    await balanced([a, c], 7)
-    await a.stop()
-    await balanced([c], 7)
-    expect(moved(c.story.join(), '-')).toBe(0)
-    await expectEachOnce(log)
-    await c.stop()
-    await using next = await log.join(GROUP, TOPIC)
-    expect([...next.committed]).toEqual(upTo(7).map((partition) => [partition, 100]))
-  })
+  test(
+    'three members come and two go: shares differ by at most one, and only what must move is told',
+    { timeout: 120_000 },
+    async () => {
+      await using log = await openEventLog(harness.fresh())
+      await topics(log, 7)
+      await log.append(TOPIC, forEach(7, 50))
+      const a = await consumer(log)
+      expect(a.story).toEqual(['+0,1,2,3,4,5,6'])
+      const b = await consumer(log)
+      await balanced([a, b], 7)
+      const c = await consumer(log)
+      await balanced([a, b, c], 7)
+      await log.append(TOPIC, forEach(7, 50))
+      const stories = [a, b, c].map(({ story }) => story.join())
+      expect(stories.join()).not.toContain('!')
+      // Seven to one; then four and three; then three, two and two.
+      expect(stories.map((story) => moved(story, '-')).reduce((sum, count) => sum + count)).toBe(3 + 2)
+      expect(stories.map((story) => moved(story, '+')).reduce((sum, count) => sum + count)).toBe(7 + 3 + 2)
+      await b.stop()
+      await balanced([a, c], 7)
+      await a.stop()
+      await balanced([c], 7)
+      expect(moved(c.story.join(), '-')).toBe(0)
+      await expectEachOnce(log)
+      await c.stop()
+      await using next = await log.join(GROUP, TOPIC)
+      expect([...next.committed]).toEqual(upTo(7).map((partition) => [partition, 100]))
+    },
+  )
 
-  test('members of several processes join, leave and are killed with −9 at random: every record is consumed once', { timeout: 180_000 }, async () => {
-    const url = harness.fresh()
-    await using log = await openEventLog(url)
-    await topics(log, 5)
-    const random = randomStream(23)
-    const feeding = new AbortController()
-    const fed = feed(log, feeding.signal)
-    const resident = await consumer(log)
-    const others: ConsumerProcess[] = []
-    for (let step = 0; step < 9; step++) {
-      if (others.length < 2 || (others.length === 2 && random.uniform() < 0.3)) others.push(await consumerProcess(url))
-      else {
-        const [leaver] = others.splice(random.integer(others.length), 1)
-        await (random.uniform() < 0.6 ? leaver.kill() : leaver.stop())
+  test(
+    'members of several processes join, leave and are killed with −9 at random: every record is consumed once',
+    { timeout: 180_000 },
+    async () => {
+      const url = harness.fresh()
+      await using log = await openEventLog(url)
+      await topics(log, 5)
+      const random = randomStream(23)
+      const feeding = new AbortController()
+      const fed = feed(log, feeding.signal)
+      const resident = await consumer(log)
+      const others: ConsumerProcess[] = []
+      for (let step = 0; step < 9; step++) {
+        if (others.length < 2 || (others.length === 2 && random.uniform() < 0.3))
+          others.push(await consumerProcess(url))
+        else {
+          const [leaver] = others.splice(random.integer(others.length), 1)
+          await (random.uniform() < 0.6 ? leaver.kill() : leaver.stop())
+        }
+        if (random.uniform() < 0.4) await balanced([resident, ...others], 5)
+        else await new Promise((resolve) => setTimeout(resolve, random.uniform() * 1500))
       }
-      if (random.uniform() < 0.4) await balanced([resident, ...others], 5)
-      else await new Promise((resolve) => setTimeout(resolve, random.uniform() * 1500))
-    }
-    feeding.abort()
-    await fed
-    await balanced([resident, ...others], 5)
-    await expectEachOnce(log)
-    for (const other of others) await other.stop()
-    await balanced([resident], 5)
-    await resident.stop()
-  })
+      feeding.abort()
+      await fed
+      await balanced([resident, ...others], 5)
+      await expectEachOnce(log)
+      for (const other of others) await other.stop()
+      await balanced([resident], 5)
+      await resident.stop()
+    },
+  )
 
-  test('more members than partitions: one has none, waits, is idle, and follows the owner that is killed', { timeout: 120_000 }, async () => {
-    const url = harness.fresh()
-    await using log = await openEventLog(url)
-    await topics(log, 1)
-    await log.append(TOPIC, numbered(20))
-    const owner = await consumerProcess(url)
-    await using spare = await log.join(GROUP, TOPIC)
-    expect(spare.committed.size).toBe(0)
-    expect(await spare.poll({ maxRecords: 100, timeoutMs: 300 })).toBeUndefined()
-    expect(await spare.poll({ maxRecords: 100, timeoutMs: 5000, signal: AbortSignal.timeout(50) })).toBeUndefined()
-    expect(await spare.idle()).toBe(true)
-    await expect(spare.commit(0, 1, new Map())).rejects.toThrow(PartitionLost)
-    expect(() => spare.seek(0, 0)).toThrow(UserError)
-    await expectEachOnce(log)
-    await owner.kill()
-    await log.append(TOPIC, numbered(3))
-    await vi.waitFor(async () => expect((await spare.poll({ maxRecords: 100, timeoutMs: 1000 }))?.offsets).toEqual(Float64Array.of(20, 21, 22)), PATIENCE)
-  })
+  test(
+    'more members than partitions: one has none, waits, is idle, and follows the owner that is killed',
+    { timeout: 120_000 },
+    async () => {
+      const url = harness.fresh()
+      await using log = await openEventLog(url)
+      await topics(log, 1)
+      await log.append(TOPIC, numbered(20))
+      const owner = await consumerProcess(url)
+      await using spare = await log.join(GROUP, TOPIC)
+      expect(spare.committed.size).toBe(0)
+      expect(await spare.poll({ maxRecords: 100, timeoutMs: 300 })).toBeUndefined()
+      expect(await spare.poll({ maxRecords: 100, timeoutMs: 5000, signal: AbortSignal.timeout(50) })).toBeUndefined()
+      expect(await spare.idle()).toBe(true)
+      await expect(spare.commit(0, 1, new Map())).rejects.toThrow(PartitionLost)
+      expect(() => spare.seek(0, 0)).toThrow(UserError)
+      await expectEachOnce(log)
+      await owner.kill()
+      await log.append(TOPIC, numbered(3))
+      await vi.waitFor(
+        async () =>
+          expect((await spare.poll({ maxRecords: 100, timeoutMs: 1000 }))?.offsets).toEqual(
+            Float64Array.of(20, 21, 22),
+          ),
+        PATIENCE,
+      )
+    },
+  )
 
   test('members of one process that are polled in turn divide the partitions, too', { timeout: 120_000 }, async () => {
     await using log = await openEventLog(harness.fresh())
@@ -650,7 +740,13 @@ function shareTests(harness: LogHarness): void {
 
 /** How many partitions were assigned, or revoked, in a story. */
 function moved(story: string, how: '+' | '-'): number {
-  return story.split(/(?=[-+!])/).filter((line) => line.startsWith(how)).join().match(/\d+/g)?.length ?? 0
+  return (
+    story
+      .split(/(?=[-+!])/)
+      .filter((line) => line.startsWith(how))
+      .join()
+      .match(/\d+/g)?.length ?? 0
+  )
 }
 
 /** Appends small batches to all partitions until it is told to stop. */
@@ -674,7 +770,9 @@ function handoverTests(harness: LogHarness): void {
         order.push('revoked')
         if (!ready) throw new Error('not ready')
         expect([others, lost, giver.committed.get(partition)]).toEqual([[], false, 0])
-        await (await giver.commit(partition, 4, new Map([['out', [{ value: 'last words', timestamp: 0, partition }]]]))).durable
+        await (
+          await giver.commit(partition, 4, new Map([['out', [{ value: 'last words', timestamp: 0, partition }]]]))
+        ).durable
         await new Promise((resolve) => setTimeout(resolve, 300))
         handed = partition
         order.push('handed over')
@@ -693,7 +791,13 @@ function handoverTests(harness: LogHarness): void {
         if (batch !== undefined) return { taker, batch }
       }
     })
-    const refused = vi.waitFor(async () => expect(await giver.poll({ maxRecords: 1, timeoutMs: 100 }).then(() => 'a poll without a word', String)).toContain('not ready'), PATIENCE)
+    const refused = vi.waitFor(
+      async () =>
+        expect(
+          await giver.poll({ maxRecords: 1, timeoutMs: 100 }).then(() => 'a poll without a word', String),
+        ).toContain('not ready'),
+      PATIENCE,
+    )
     await refused
     expect([giver.committed.size, order]).toEqual([2, ['revoked']])
     ready = true
@@ -716,9 +820,15 @@ function handoverTests(harness: LogHarness): void {
     const refusing = log.join(GROUP, TOPIC, { onAssigned: () => Promise.reject(new Error('no room')) })
     await expect(refusing).rejects.toThrow('no room')
     await using member = await log.join(GROUP, TOPIC, { onAssigned: async (_, self) => void self.seek(1, 7) })
-    await log.append(TOPIC, [...numbered(10)].map((record) => ({ ...record, partition: 1 })))
+    await log.append(
+      TOPIC,
+      [...numbered(10)].map((record) => ({ ...record, partition: 1 })),
+    )
     expect((await member.poll({ maxRecords: 100, timeoutMs: 5000 }))?.offsets[0]).toBe(7)
-    expect([...member.committed]).toEqual([[0, 0], [1, 0]])
+    expect([...member.committed]).toEqual([
+      [0, 0],
+      [1, 0],
+    ])
   })
 }
 
@@ -736,26 +846,33 @@ async function within<T>(work: Promise<T>, others: GroupMember[]): Promise<T> {
 }
 
 function takeoverTests(harness: LogHarness): void {
-  test('a member that is stopped for longer than its session loses its partitions, can commit nothing, hears of it, and gets a new share', { timeout: 120_000 }, async () => {
-    const url = harness.freshWithShortSession()
-    await using log = await openEventLog(url)
-    await topics(log, 2)
-    const heir = await consumer(log)
-    const zombie = await consumerProcess(url)
-    await balanced([heir, zombie], 2)
-    const [old] = zombie.share()
-    zombie.process.kill('SIGUSR2')
-    await vi.waitFor(() => expect(zombie.story).toContain('stopped'), PATIENCE)
-    await vi.waitFor(() => expect(heir.share()).toHaveLength(2), PATIENCE)
-    await log.append(TOPIC, forEach(2, 30))
-    await expectEachOnce(log)
-    const before = zombie.story.length
-    zombie.process.kill('SIGCONT')
-    await balanced([heir, zombie], 2)
-    await vi.waitFor(() => expect(zombie.story.slice(before).slice(0, 2)).toEqual([`refused ${old}`, `!${old}`]), PATIENCE)
-    await log.append(TOPIC, forEach(2, 30))
-    await expectEachOnce(log)
-    await zombie.stop()
-    await heir.stop()
-  })
+  test(
+    'a member that is stopped for longer than its session loses its partitions, can commit nothing, hears of it, and gets a new share',
+    { timeout: 120_000 },
+    async () => {
+      const url = harness.freshWithShortSession()
+      await using log = await openEventLog(url)
+      await topics(log, 2)
+      const heir = await consumer(log)
+      const zombie = await consumerProcess(url)
+      await balanced([heir, zombie], 2)
+      const [old] = zombie.share()
+      zombie.process.kill('SIGUSR2')
+      await vi.waitFor(() => expect(zombie.story).toContain('stopped'), PATIENCE)
+      await vi.waitFor(() => expect(heir.share()).toHaveLength(2), PATIENCE)
+      await log.append(TOPIC, forEach(2, 30))
+      await expectEachOnce(log)
+      const before = zombie.story.length
+      zombie.process.kill('SIGCONT')
+      await balanced([heir, zombie], 2)
+      await vi.waitFor(
+        () => expect(zombie.story.slice(before).slice(0, 2)).toEqual([`refused ${old}`, `!${old}`]),
+        PATIENCE,
+      )
+      await log.append(TOPIC, forEach(2, 30))
+      await expectEachOnce(log)
+      await zombie.stop()
+      await heir.stop()
+    },
+  )
 }

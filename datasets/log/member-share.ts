@@ -18,7 +18,8 @@ export interface MemberShare {
 export function memberShare(listener: ShareListener): MemberShare {
   const committed = new Map<number, number>()
   const untold = new Set<number>()
-  const known = (partitions: readonly number[]): number[] => partitions.filter((partition) => committed.has(partition) && !untold.has(partition))
+  const known = (partitions: readonly number[]): number[] =>
+    partitions.filter((partition) => committed.has(partition) && !untold.has(partition))
   const tell = async (partitions: number[], lost: boolean): Promise<void> => {
     if (partitions.length > 0) await listener.onRevoked?.(partitions, lost)
   }
@@ -38,7 +39,10 @@ export function memberShare(listener: ShareListener): MemberShare {
     },
     async announce(member) {
       if (untold.size === 0) return
-      await listener.onAssigned?.([...untold].toSorted((a, b) => a - b), member)
+      await listener.onAssigned?.(
+        [...untold].toSorted((a, b) => a - b),
+        member,
+      )
       untold.clear()
     },
     async giveUp(partitions) {

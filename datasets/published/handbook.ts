@@ -1,8 +1,8 @@
 import type { Config } from '../../configs/config.ts'
 import { UserError } from '../../configs/user-error.ts'
+import { simulatedFile } from '../simulator/simulator.ts'
 import type { Dataset, DatasetSchema } from '../table/dataset.ts'
 import { fileDataset, locateFile } from '../table/file-dataset.ts'
-import { simulatedFile } from '../simulator/simulator.ts'
 import { DAY } from '../table/transaction.ts'
 
 /** The columns of the Fraud Detection Handbook's transactions; further ones are not read. Frauds become known after 7 days. */
@@ -28,7 +28,7 @@ export function handbook(config: Config, data?: string): Dataset {
   const file = locateFile('handbook', config, data)
   if (file === undefined) {
     throw new UserError(
-      "The dataset handbook needs its file: the transactions of the Fraud Detection Handbook as Parquet or CSV.\nGive --data FILE, or set datasets.handbook.path in the configuration. To work without it: fd datasets simulate, then --dataset simulated.",
+      'The dataset handbook needs its file: the transactions of the Fraud Detection Handbook as Parquet or CSV.\nGive --data FILE, or set datasets.handbook.path in the configuration. To work without it: fd datasets simulate, then --dataset simulated.',
     )
   }
   return fileDataset(
@@ -37,7 +37,14 @@ export function handbook(config: Config, data?: string): Dataset {
       description: 'Fraud Detection Handbook: simulated card transactions of 183 days',
       schema: SCHEMA,
       service: 'card-fraud',
-      split: { kind: 'delayed', trainFrom: Date.UTC(2018, 6, 25), trainDays: 7, delayDays: 7, testDays: 7, cardEntity: 'customer' },
+      split: {
+        kind: 'delayed',
+        trainFrom: Date.UTC(2018, 6, 25),
+        trainDays: 7,
+        delayDays: 7,
+        testDays: 7,
+        cardEntity: 'customer',
+      },
     },
     file,
   )
@@ -51,9 +58,18 @@ export function handbook(config: Config, data?: string): Dataset {
 export function simulated(config: Config, data?: string): Dataset {
   const usual = simulatedFile(config)
   const file = locateFile('simulated', config, data, usual)
-  if (file === undefined) throw new UserError(`Nothing is simulated yet: there is no ${usual}.\nRun: fd datasets simulate. Or give --data FILE.`)
+  if (file === undefined)
+    throw new UserError(
+      `Nothing is simulated yet: there is no ${usual}.\nRun: fd datasets simulate. Or give --data FILE.`,
+    )
   return fileDataset(
-    { name: 'simulated', description: 'our simulation after the Fraud Detection Handbook', schema: SCHEMA, service: 'card-fraud', split: { kind: 'ordered', trainShare: 0.7 } },
+    {
+      name: 'simulated',
+      description: 'our simulation after the Fraud Detection Handbook',
+      schema: SCHEMA,
+      service: 'card-fraud',
+      split: { kind: 'ordered', trainShare: 0.7 },
+    },
     file,
   )
 }

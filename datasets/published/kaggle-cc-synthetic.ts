@@ -1,18 +1,20 @@
 import { join } from 'node:path'
 import type { Config } from '../../configs/config.ts'
+import type { Random } from '../random/random.ts'
+import { randomStream } from '../random/random.ts'
 import type { Dataset } from '../table/dataset.ts'
 import { fileDataset, locateFile } from '../table/file-dataset.ts'
 import { COMPONENTS, KAGGLE_CC_ROWS, KAGGLE_CC_SCHEMA } from './kaggle-cc.ts'
-import type { Random } from '../random/random.ts'
-import { randomStream } from '../random/random.ts'
 
 /** Standard deviations of V1 … V28 among genuine transactions: components in order of their variance. */
 const GENUINE_SPREAD = [
-  1.89, 1.64, 1.43, 1.4, 1.35, 1.32, 1.17, 1.18, 1.09, 1.04, 1.01, 0.97, 1.01, 0.89, 0.92, 0.84, 0.75, 0.82, 0.81, 0.77, 0.73, 0.71, 0.57, 0.61, 0.5, 0.49, 0.39, 0.31,
+  1.89, 1.64, 1.43, 1.4, 1.35, 1.32, 1.17, 1.18, 1.09, 1.04, 1.01, 0.97, 1.01, 0.89, 0.92, 0.84, 0.75, 0.82, 0.81, 0.77,
+  0.73, 0.71, 0.57, 0.61, 0.5, 0.49, 0.39, 0.31,
 ]
 /** Where the frauds lie on average: far out in V14, V17, V3, V12, V10, V7, V4, V11 … */
 const FRAUD_SHIFT = [
-  -4.5, 3.41, -6.73, 4.47, -2.96, -1.43, -5.18, 0.95, -2.52, -5.45, 3.72, -6.1, -0.09, -6.84, -0.07, -4, -6.46, -2.16, 0.67, 0.41, 0.47, 0.09, -0.1, -0.11, 0.04, 0.05, 0.21, 0.08,
+  -4.5, 3.41, -6.73, 4.47, -2.96, -1.43, -5.18, 0.95, -2.52, -5.45, 3.72, -6.1, -0.09, -6.84, -0.07, -4, -6.46, -2.16,
+  0.67, 0.41, 0.47, 0.09, -0.1, -0.11, 0.04, 0.05, 0.21, 0.08,
 ]
 
 /** Frauds that nothing betrays, and genuine transactions that look like frauds: what keeps a model from being perfect. */
@@ -72,7 +74,10 @@ export async function writeKaggleCcSynthetic(file: string, rows = KAGGLE_CC_ROWS
   await writer.close()
 }
 
-function eventTimes(random: Random, rows: { transactions: number; frauds: number }): { second: number; fraud: boolean }[] {
+function eventTimes(
+  random: Random,
+  rows: { transactions: number; frauds: number },
+): { second: number; fraud: boolean }[] {
   const moments = Array.from({ length: rows.transactions }, (_, row) => {
     const fraud = row < rows.frauds
     return { second: fraud ? random.integer(LAST_SECOND + 1) : drawSecond(random), fraud }

@@ -1,18 +1,18 @@
+import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createHash } from 'node:crypto'
 import { crc32, deflateRawSync } from 'node:zlib'
 import { afterAll, expect, test } from 'vitest'
 import type { Config } from '../../configs/config.ts'
 import { loadConfig } from '../../configs/config.ts'
-import { COMPONENTS, fetchKaggleCc, kaggleCc } from './kaggle-cc.ts'
-import { kaggleCcSynthetic, writeKaggleCcSynthetic } from './kaggle-cc-synthetic.ts'
-import { readTable } from '../table/table.ts'
 import { REAL_DATA } from '../../configs/testing/real-data.ts'
+import { readTable } from '../table/table.ts'
+import { kaggleCcSynthetic, writeKaggleCcSynthetic } from './kaggle-cc-synthetic.ts'
+import { COMPONENTS, fetchKaggleCc, kaggleCc } from './kaggle-cc.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'fd-kaggle-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -25,12 +25,24 @@ function configOf(extra: Record<string, string> = { KAGGLE_USERNAME: 'ann', KAGG
 const EXPECTED = { transactions: 2000, frauds: 5 }
 const HEADER = ['Time', ...COMPONENTS, 'Amount', 'Class'].map((name) => `"${name}"`).join(',')
 const CSV = Buffer.from(
-  [HEADER, ...Array.from({ length: EXPECTED.transactions }, (_, row) => `${row},${COMPONENTS.map((_name, index) => (row * 31 + index) / 1000).join(',')},${row % 100}.5,"${row < EXPECTED.frauds ? 1 : 0}"`), ''].join('\n'),
+  [
+    HEADER,
+    ...Array.from(
+      { length: EXPECTED.transactions },
+      (_, row) =>
+        `${row},${COMPONENTS.map((_name, index) => (row * 31 + index) / 1000).join(',')},${row % 100}.5,"${row < EXPECTED.frauds ? 1 : 0}"`,
+    ),
+    '',
+  ].join('\n'),
 )
 const SHA = createHash('sha256').update(CSV).digest('hex')
 
 /** Serves `content` with ranges; `cuts` says after how many bytes each answer in turn is cut off, once they have been reported. */
-async function serving<T>(content: Buffer, cuts: number[], use: (baseUrl: string, requests: IncomingMessage[], report: (bytes: number) => void) => Promise<T>): Promise<T> {
+async function serving<T>(
+  content: Buffer,
+  cuts: number[],
+  use: (baseUrl: string, requests: IncomingMessage[], report: (bytes: number) => void) => Promise<T>,
+): Promise<T> {
   const requests: IncomingMessage[] = []
   const received = { bytes: 0 }
   const cutOff = async (response: ServerResponse, at: number): Promise<void> => {
@@ -38,19 +50,25 @@ async function serving<T>(content: Buffer, cuts: number[], use: (baseUrl: string
     while (received.bytes < at) await sleep(5)
     response.destroy()
   }
-  return listening((request, response) => {
-    requests.push(request)
-    const from = Number(/bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1] ?? 0)
-    if (from >= content.length) return response.writeHead(416, { 'content-range': `bytes */${content.length}` }).end()
-    const part = content.subarray(from)
-    response.writeHead(from > 0 ? 206 : 200, { 'content-length': part.length })
-    const cut = cuts.shift()
-    if (cut === undefined) return response.end(part)
-    return response.write(part.subarray(0, cut), () => void cutOff(response, from + cut))
-  }, (baseUrl) => use(baseUrl, requests, (bytes) => void (received.bytes = bytes)))
+  return listening(
+    (request, response) => {
+      requests.push(request)
+      const from = Number(/bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1] ?? 0)
+      if (from >= content.length) return response.writeHead(416, { 'content-range': `bytes */${content.length}` }).end()
+      const part = content.subarray(from)
+      response.writeHead(from > 0 ? 206 : 200, { 'content-length': part.length })
+      const cut = cuts.shift()
+      if (cut === undefined) return response.end(part)
+      return response.write(part.subarray(0, cut), () => void cutOff(response, from + cut))
+    },
+    (baseUrl) => use(baseUrl, requests, (bytes) => void (received.bytes = bytes)),
+  )
 }
 
-async function listening<T>(listener: (request: IncomingMessage, response: ServerResponse) => unknown, use: (baseUrl: string) => Promise<T>): Promise<T> {
+async function listening<T>(
+  listener: (request: IncomingMessage, response: ServerResponse) => unknown,
+  use: (baseUrl: string) => Promise<T>,
+): Promise<T> {
   const server = createServer(listener as RequestListener)
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
   const address = server.address()
@@ -146,13 +164,18 @@ test.each([
   [403, /Accept the terms at/],
   [503, /answered 503 .*Run again later/],
 ])('an answer of %i says what to do', async (status, message) => {
-  await listening((_request, response) => response.writeHead(status).end(), async (baseUrl) => {
-    await expect(fetchKaggleCc(configOf(), () => undefined, { baseUrl })).rejects.toThrow(message)
-  })
+  await listening(
+    (_request, response) => response.writeHead(status).end(),
+    async (baseUrl) => {
+      await expect(fetchKaggleCc(configOf(), () => undefined, { baseUrl })).rejects.toThrow(message)
+    },
+  )
 })
 
 test('no server, no progress, no credentials: the user’s error', async () => {
-  await expect(fetchKaggleCc(configOf(), () => undefined, { baseUrl: 'http://127.0.0.1:1' })).rejects.toThrow(/stopped after 0 bytes: .*\nRun again to continue/)
+  await expect(fetchKaggleCc(configOf(), () => undefined, { baseUrl: 'http://127.0.0.1:1' })).rejects.toThrow(
+    /stopped after 0 bytes: .*\nRun again to continue/,
+  )
   const config = configOf()
   await serving(CSV, [1000, 0], async (baseUrl, _requests, report) => {
     await expect(fetchKaggleCc(config, report, { baseUrl })).rejects.toThrow(/stopped after 1000 bytes/)
@@ -163,7 +186,9 @@ test('no server, no progress, no credentials: the user’s error', async () => {
 
 test('without a file all ways to one are named', () => {
   const config = configOf()
-  expect(() => kaggleCc(config)).toThrow(/--data creditcard\.csv[^]*datasets\.kaggle-cc\.path[^]*fd datasets fetch kaggle-cc[^]*kaggle-cc-synthetic/)
+  expect(() => kaggleCc(config)).toThrow(
+    /--data creditcard\.csv[^]*datasets\.kaggle-cc\.path[^]*fd datasets fetch kaggle-cc[^]*kaggle-cc-synthetic/,
+  )
   expect(() => kaggleCc(config, join(folder, 'none.csv'))).toThrow(/There is no file .*none\.csv/)
 })
 
@@ -182,7 +207,9 @@ test('the stand-in has two days in order, its frauds, and frauds that lie where 
     }
   }
   expect([await dataset.count(), frauds]).toEqual([counts.transactions, counts.frauds])
-  const order = COMPONENTS.toSorted((a, b) => Math.abs(fraudMeans[COMPONENTS.indexOf(b)]) - Math.abs(fraudMeans[COMPONENTS.indexOf(a)]))
+  const order = COMPONENTS.toSorted(
+    (a, b) => Math.abs(fraudMeans[COMPONENTS.indexOf(b)]) - Math.abs(fraudMeans[COMPONENTS.indexOf(a)]),
+  )
   expect(order.slice(0, 6).toSorted()).toEqual(['V10', 'V12', 'V14', 'V17', 'V3', 'V7'])
   const again = join(folder, 'again.parquet')
   await writeKaggleCcSynthetic(again, counts)
@@ -208,7 +235,15 @@ test.runIf(existsSync(real))('genuine rows in the original’s form (runs where 
   let [rows, frauds] = [0, 0]
   let first: unknown
   for await (const batch of readTable(real, dataset.schema)) {
-    if (rows === 0) first = [batch.ids[0], batch.time[0], batch.amount[0], batch.numeric[0][0], batch.numeric[27][0], batch.knownAt[0]]
+    if (rows === 0)
+      first = [
+        batch.ids[0],
+        batch.time[0],
+        batch.amount[0],
+        batch.numeric[0][0],
+        batch.numeric[27][0],
+        batch.knownAt[0],
+      ]
     frauds += batch.label.subarray(0, batch.size).reduce((sum, label) => sum + label, 0)
     rows += batch.size
   }

@@ -4,8 +4,8 @@ import type { Config } from '../../configs/config.ts'
 import { UserError } from '../../configs/user-error.ts'
 import type { Dataset, DatasetSchema } from '../table/dataset.ts'
 import { fileDataset, locateFile, sha256 } from '../table/file-dataset.ts'
-import { downloadFromKaggle } from './kaggle-download.ts'
 import { readTable } from '../table/table.ts'
+import { downloadFromKaggle } from './kaggle-download.ts'
 
 /** V1 … V28: principal components of what the bank knew. */
 export const COMPONENTS = Array.from({ length: 28 }, (_, index) => `V${index + 1}`)
@@ -43,7 +43,13 @@ export function kaggleCc(config: Config, data?: string): Dataset {
     )
   }
   return fileDataset(
-    { name: 'kaggle-cc', description: 'Kaggle mlg-ulb/creditcardfraud: two days of European cards', schema: KAGGLE_CC_SCHEMA, service: 'kaggle-cc', split: { kind: 'ordered', trainShare: 0.7 } },
+    {
+      name: 'kaggle-cc',
+      description: 'Kaggle mlg-ulb/creditcardfraud: two days of European cards',
+      schema: KAGGLE_CC_SCHEMA,
+      service: 'kaggle-cc',
+      split: { kind: 'ordered', trainShare: 0.7 },
+    },
     file,
   )
 }
@@ -65,11 +71,20 @@ export async function fetchKaggleCc(
   if (!existsSync(file)) {
     const { username, key } = config.kaggle
     if (username === undefined || key === undefined) {
-      throw new UserError('Kaggle asks who you are. Make a key at https://www.kaggle.com/settings (API), set KAGGLE_USERNAME and KAGGLE_KEY, and run again: fd datasets fetch kaggle-cc')
+      throw new UserError(
+        'Kaggle asks who you are. Make a key at https://www.kaggle.com/settings (API), set KAGGLE_USERNAME and KAGGLE_KEY, and run again: fd datasets fetch kaggle-cc',
+      )
     }
     const path = 'mlg-ulb/creditcardfraud/creditcard.csv'
     const url = `${options.baseUrl ?? 'https://www.kaggle.com'}/api/v1/datasets/download/${path}`
-    await downloadFromKaggle({ url, username, key, file, report, check: (candidate) => checkContent(candidate, options.expected ?? KAGGLE_CC_ROWS) })
+    await downloadFromKaggle({
+      url,
+      username,
+      key,
+      file,
+      report,
+      check: (candidate) => checkContent(candidate, options.expected ?? KAGGLE_CC_ROWS),
+    })
   }
   return { file, sha256: await sha256(file) }
 }
@@ -85,6 +100,8 @@ async function checkContent(file: string, expected: { transactions: number; frau
     frauds += batch.label.subarray(0, batch.size).reduce((sum, label) => sum + label, 0)
   }
   if (transactions !== expected.transactions || frauds !== expected.frauds) {
-    throw new UserError(`What Kaggle sent has ${transactions} rows and ${frauds} frauds, not ${expected.transactions} and ${expected.frauds}.`)
+    throw new UserError(
+      `What Kaggle sent has ${transactions} rows and ${frauds} frauds, not ${expected.transactions} and ${expected.frauds}.`,
+    )
   }
 }

@@ -39,7 +39,10 @@ export async function downloadFromKaggle(download: KaggleDownload): Promise<void
     await download.check(candidate)
     renameSync(candidate, download.file)
   } catch (error) {
-    throw new UserError(`${errorMessage(error)}\nWhat was downloaded is deleted. Run again: fd datasets fetch kaggle-cc`, { cause: error })
+    throw new UserError(
+      `${errorMessage(error)}\nWhat was downloaded is deleted. Run again: fd datasets fetch kaggle-cc`,
+      { cause: error },
+    )
   } finally {
     rmSync(partial, { force: true })
     rmSync(unzipped, { force: true })
@@ -104,14 +107,24 @@ function sizeOf(file: string): number {
 
 function unreachable(url: string, have: number, error: unknown): UserError {
   const cause = error instanceof Error && error.cause !== undefined ? error.cause : error
-  return new UserError(`The download from ${new URL(url).host} stopped after ${have} bytes: ${errorMessage(cause)}\nRun again to continue there: fd datasets fetch kaggle-cc`, { cause: error })
+  return new UserError(
+    `The download from ${new URL(url).host} stopped after ${have} bytes: ${errorMessage(cause)}\nRun again to continue there: fd datasets fetch kaggle-cc`,
+    { cause: error },
+  )
 }
 
 function refusal(response: Response, url: string): UserError {
   const who = new URL(url).host
-  if (response.status === 401) return new UserError(`${who} does not accept KAGGLE_USERNAME and KAGGLE_KEY (401). Make a new key at https://www.kaggle.com/settings and run again: fd datasets fetch kaggle-cc`)
+  if (response.status === 401)
+    return new UserError(
+      `${who} does not accept KAGGLE_USERNAME and KAGGLE_KEY (401). Make a new key at https://www.kaggle.com/settings and run again: fd datasets fetch kaggle-cc`,
+    )
   if (response.status === 403) {
-    return new UserError(`${who} does not let this user download (403). Accept the terms at https://www.kaggle.com/datasets/mlg-ulb/creditcardfraud and run again: fd datasets fetch kaggle-cc`)
+    return new UserError(
+      `${who} does not let this user download (403). Accept the terms at https://www.kaggle.com/datasets/mlg-ulb/creditcardfraud and run again: fd datasets fetch kaggle-cc`,
+    )
   }
-  return new UserError(`${who} answered ${response.status} ${response.statusText}. Run again later: fd datasets fetch kaggle-cc. Or give the file: --data creditcard.csv`)
+  return new UserError(
+    `${who} answered ${response.status} ${response.statusText}. Run again later: fd datasets fetch kaggle-cc. Or give the file: --data creditcard.csv`,
+  )
 }

@@ -39,7 +39,11 @@ async function firstEntry(archive: string): Promise<{ method: number; start: num
     // The name and the extra field before the data may differ in length from those in the directory.
     const header = await readAt(handle, local, 30)
     if (header.length < 30) throw damaged(archive, 'its file is missing')
-    return { method: entry.readUInt16LE(10), start: local + 30 + header.readUInt16LE(26) + header.readUInt16LE(28), size: entry.readUInt32LE(20) }
+    return {
+      method: entry.readUInt16LE(10),
+      start: local + 30 + header.readUInt16LE(26) + header.readUInt16LE(28),
+      size: entry.readUInt32LE(20),
+    }
   } finally {
     await handle.close()
   }

@@ -17,7 +17,19 @@ test('the same seed and counters give the same numbers, restarted or not; others
   random.normal(0, 1)
   random.restart(3, 4)
   expect(Array.from({ length: 5 }, () => random.uniform())).toEqual(draws(7, 3, 4))
-  const paths: [number, ...number[]][] = [[7, 3, 4], [7, 4, 3], [7, 3], [7, 3, 5], [8, 3, 4], [7], [0], [0, 0], [2 ** 32], [0, 2 ** 32], [2 ** 32, 0]]
+  const paths: [number, ...number[]][] = [
+    [7, 3, 4],
+    [7, 4, 3],
+    [7, 3],
+    [7, 3, 5],
+    [8, 3, 4],
+    [7],
+    [0],
+    [0, 0],
+    [2 ** 32],
+    [0, 2 ** 32],
+    [2 ** 32, 0],
+  ]
   expect(new Set(paths.map((path) => draws(...path).join())).size).toBe(paths.length)
 })
 
@@ -57,6 +69,7 @@ test('the first numbers of streams with counting counters are uniform and unrela
   const { mean, deviation } = moments(firsts.length, () => firsts[next++])
   expect(mean).toBeCloseTo(0.5, 2)
   expect(deviation).toBeCloseTo(Math.sqrt(1 / 12), 2)
-  const product = firsts.slice(1).reduce((sum, value, index) => sum + (value - mean) * (firsts[index] - mean), 0) / firsts.length
+  const product =
+    firsts.slice(1).reduce((sum, value, index) => sum + (value - mean) * (firsts[index] - mean), 0) / firsts.length
   expect(Math.abs(product / deviation ** 2)).toBeLessThan(0.02)
 })

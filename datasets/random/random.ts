@@ -64,7 +64,15 @@ export function randomStream(seed: number, ...counters: number[]): Random {
     ;[a, b, c, weyl, spare] = [words[0], words[1], words[2], words[3], NaN]
   }
   restart(...counters)
-  return { uniform, integer: (below) => Math.floor(uniform() * below), normal, poisson: (mean) => knuthPoisson(uniform, mean), restart, state: () => [a, b, c, weyl], resume }
+  return {
+    uniform,
+    integer: (below) => Math.floor(uniform() * below),
+    normal,
+    poisson: (mean) => knuthPoisson(uniform, mean),
+    restart,
+    state: () => [a, b, c, weyl],
+    resume,
+  }
 }
 
 function knuthPoisson(uniform: () => number, mean: number): number {

@@ -2,12 +2,12 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
-import { openDatabase, sqlText } from '../table/duckdb.ts'
 import { randomStream } from '../random/random.ts'
+import { openDatabase, sqlText } from '../table/duckdb.ts'
+import { DAY } from '../table/transaction.ts'
 import { simulate, simulateToParquet } from './simulator.ts'
 import type { SimulatorOptions } from './simulator.ts'
 import { terminalMap } from './terminal-map.ts'
-import { DAY } from '../table/transaction.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'fd-simulator-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -24,7 +24,15 @@ interface Row {
 
 function rowsOf(options: SimulatorOptions): Row[] {
   return [...simulate(options)].flatMap(({ day, size, firstId, time, customer, terminal, amount, scenario }) =>
-    Array.from({ length: size }, (_, row) => ({ id: firstId + row, day, time: time[row], customer: customer[row], terminal: terminal[row], amount: amount[row], scenario: scenario[row] })),
+    Array.from({ length: size }, (_, row) => ({
+      id: firstId + row,
+      day,
+      time: time[row],
+      customer: customer[row],
+      terminal: terminal[row],
+      amount: amount[row],
+      scenario: scenario[row],
+    })),
   )
 }
 
@@ -40,7 +48,9 @@ test('ids count up in order of time, every second lies strictly inside its day, 
   expect(rows.length).toBeGreaterThan(30_000)
   expect(rows.every((row, index) => row.id === index)).toBe(true)
   expect(rows.every((row, index) => index === 0 || row.time >= rows[index - 1].time)).toBe(true)
-  expect(rows.every(({ time, day }) => time > START + day * DAY && time < START + (day + 1) * DAY && time % 1000 === 0)).toBe(true)
+  expect(
+    rows.every(({ time, day }) => time > START + day * DAY && time < START + (day + 1) * DAY && time % 1000 === 0),
+  ).toBe(true)
   expect(rows.every(({ amount }) => Number.isSafeInteger(amount) && amount >= 0)).toBe(true)
 })
 
@@ -52,7 +62,9 @@ test('the same options give the same transactions; another seed does not', () =>
 test('frauds change labels and scenario 3 amounts, nothing else; scenario 1 is exactly the amounts above 220', () => {
   const plain = rowsOf({ ...SMALL, compromisedTerminals: 0, compromisedCustomers: 0 })
   const rows = rowsOf(SMALL)
-  expect(rows.map(({ id, time, customer, terminal }) => [id, time, customer, terminal])).toEqual(plain.map(({ id, time, customer, terminal }) => [id, time, customer, terminal]))
+  expect(rows.map(({ id, time, customer, terminal }) => [id, time, customer, terminal])).toEqual(
+    plain.map(({ id, time, customer, terminal }) => [id, time, customer, terminal]),
+  )
   const wrong = rows.filter((row, index) => {
     const base = plain[index].amount
     if (row.scenario === 3) return ![5, 25, 125, 625].some((times) => times * base === row.amount)
@@ -72,14 +84,22 @@ test('scenario 2: each day its terminals, and all they sell for 28 days', () => 
     const second = random.integer(options.terminals)
     return [first, second === first ? options.terminals - 1 : second]
   })
-  const compromised = (row: Row): boolean => drawn.some((terminals, day) => day <= row.day && row.day < day + 28 && terminals.includes(row.terminal))
+  const compromised = (row: Row): boolean =>
+    drawn.some((terminals, day) => day <= row.day && row.day < day + 28 && terminals.includes(row.terminal))
   expect(rows.filter((row) => row.scenario === 2).length).toBeGreaterThan(200)
   expect(rows.filter((row) => (row.scenario === 2) !== compromised(row))).toEqual([])
 })
 
 test('scenario 3: a third, rounded down, of what a customer buys within 14 days', () => {
   // So many customers that none is drawn twice.
-  const rows = rowsOf({ customers: 3000, terminals: 3000, days: 40, seed: 11, compromisedTerminals: 0, compromisedCustomers: 1 })
+  const rows = rowsOf({
+    customers: 3000,
+    terminals: 3000,
+    days: 40,
+    seed: 11,
+    compromisedTerminals: 0,
+    compromisedCustomers: 1,
+  })
   const victims = groups(rows, (row) => row.customer).filter((bought) => bought.some((row) => row.scenario === 3))
   expect(victims.length).toBeGreaterThan(20)
   for (const bought of victims) {
@@ -146,18 +166,42 @@ test('a Parquet file holds the same rows under the Handbook’s names', async ()
   expect(made).toEqual({ transactions: rows.length, frauds: rows.filter((row) => row.scenario > 0).length })
   expect(days).toEqual(Array.from({ length: 15 }, (_, day) => day + 1))
   await using database = await openDatabase()
-  const read = await database.rows(`SELECT *, TRANSACTION_ID::INTEGER AS id, epoch_ms(TX_DATETIME)::DOUBLE AS ms FROM ${sqlText(file)}`)
-  expect(read.map((row) => [row.id, row.ms, row.CUSTOMER_ID, row.TERMINAL_ID, row.TX_AMOUNT, row.TX_FRAUD, row.TX_FRAUD_SCENARIO])).toEqual(
-    rows.map((row) => [row.id, row.time, row.customer, row.terminal, row.amount / 100, Math.min(row.scenario, 1), row.scenario]),
+  const read = await database.rows(
+    `SELECT *, TRANSACTION_ID::INTEGER AS id, epoch_ms(TX_DATETIME)::DOUBLE AS ms FROM ${sqlText(file)}`,
+  )
+  expect(
+    read.map((row) => [
+      row.id,
+      row.ms,
+      row.CUSTOMER_ID,
+      row.TERMINAL_ID,
+      row.TX_AMOUNT,
+      row.TX_FRAUD,
+      row.TX_FRAUD_SCENARIO,
+    ]),
+  ).toEqual(
+    rows.map((row) => [
+      row.id,
+      row.time,
+      row.customer,
+      row.terminal,
+      row.amount / 100,
+      Math.min(row.scenario, 1),
+      row.scenario,
+    ]),
   )
 })
 
 test('what cannot be simulated is the user’s error and leaves no file', async () => {
   const file = join(folder, 'never.parquet')
-  await expect(simulateToParquet({ ...SMALL, customers: 0 }, file)).rejects.toThrow(/--customers is 0: give a whole number/)
+  await expect(simulateToParquet({ ...SMALL, customers: 0 }, file)).rejects.toThrow(
+    /--customers is 0: give a whole number/,
+  )
   await expect(simulateToParquet({ ...SMALL, days: 1.5 }, file)).rejects.toThrow(/--days is 1.5/)
   await expect(simulateToParquet({ ...SMALL, seed: -1 }, file)).rejects.toThrow(/seed is -1/)
   await expect(simulateToParquet({ ...SMALL, radius: 0 }, file)).rejects.toThrow(/radius is 0/)
-  await expect(simulateToParquet({ customers: 1, terminals: 1, days: 2, seed: 0 }, file)).rejects.toThrow(/Nobody bought anything/)
+  await expect(simulateToParquet({ customers: 1, terminals: 1, days: 2, seed: 0 }, file)).rejects.toThrow(
+    /Nobody bought anything/,
+  )
   expect([existsSync(file), existsSync(`${file}.partial`)]).toEqual([false, false])
 })

@@ -2,13 +2,13 @@ import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import type { Config } from '../../configs/config.ts'
 import { UserError } from '../../configs/user-error.ts'
-import type { ParquetColumn } from '../table/parquet.ts'
 import type { Random } from '../random/random.ts'
 import { randomStream } from '../random/random.ts'
-import type { TerminalMap } from './terminal-map.ts'
-import { MAP_SIDE, terminalMap } from './terminal-map.ts'
+import type { ParquetColumn } from '../table/parquet.ts'
 import { DAY, SECOND } from '../table/transaction.ts'
 import type { EpochMs } from '../table/transaction.ts'
+import type { TerminalMap } from './terminal-map.ts'
+import { MAP_SIDE, terminalMap } from './terminal-map.ts'
 
 /** A simulated world. The same options make the same transactions, on every machine. */
 export interface SimulatorOptions {
@@ -118,7 +118,11 @@ export function simulatedFile(config: Config): string {
  * @param report called after every day with the number of days done.
  * @throws UserError for a number that is not possible, or a file that cannot be written.
  */
-export async function simulateToParquet(options: SimulatorOptions, file: string, report?: (days: number) => void): Promise<SimulationReport> {
+export async function simulateToParquet(
+  options: SimulatorOptions,
+  file: string,
+  report?: (days: number) => void,
+): Promise<SimulationReport> {
   withDefaults(options)
   const { openParquetWriter } = await import('../table/parquet.ts')
   await using writer = await openParquetWriter(file, COLUMNS)
@@ -134,7 +138,9 @@ export async function simulateToParquet(options: SimulatorOptions, file: string,
     await setImmediate()
   }
   if (made.transactions === 0) {
-    throw new UserError(`Nobody bought anything: ${options.customers} customers, ${options.terminals} terminals, ${options.days} days. Give more --customers, --terminals or --days.`)
+    throw new UserError(
+      `Nobody bought anything: ${options.customers} customers, ${options.terminals} terminals, ${options.days} days. Give more --customers, --terminals or --days.`,
+    )
   }
   await writer.close()
   return made
@@ -151,13 +157,17 @@ function withDefaults(options: SimulatorOptions): Required<SimulatorOptions> {
   }
   for (const name of ['customers', 'terminals', 'days'] as const) {
     const value = complete[name]
-    if (!Number.isInteger(value) || value < 1 || value > 2 ** 31 - 1) throw new UserError(`--${name} is ${value}: give a whole number from 1 on, such as --${name} 100.`)
+    if (!Number.isInteger(value) || value < 1 || value > 2 ** 31 - 1)
+      throw new UserError(`--${name} is ${value}: give a whole number from 1 on, such as --${name} 100.`)
   }
   for (const name of ['seed', 'compromisedTerminals', 'compromisedCustomers'] as const) {
-    if (!Number.isSafeInteger(complete[name]) || complete[name] < 0) throw new UserError(`The simulator's ${name} is ${complete[name]}: give a whole number from 0 on.`)
+    if (!Number.isSafeInteger(complete[name]) || complete[name] < 0)
+      throw new UserError(`The simulator's ${name} is ${complete[name]}: give a whole number from 0 on.`)
   }
-  if (!(complete.radius > 0 && complete.radius <= 2 * MAP_SIDE)) throw new UserError(`The simulator's radius is ${complete.radius}: give a number above 0, at most ${2 * MAP_SIDE}.`)
-  if (!Number.isSafeInteger(complete.start)) throw new UserError(`The simulator's start is not a date. Give one like 2018-04-01.`)
+  if (!(complete.radius > 0 && complete.radius <= 2 * MAP_SIDE))
+    throw new UserError(`The simulator's radius is ${complete.radius}: give a number above 0, at most ${2 * MAP_SIDE}.`)
+  if (!Number.isSafeInteger(complete.start))
+    throw new UserError(`The simulator's start is not a date. Give one like 2018-04-01.`)
   return complete
 }
 
@@ -165,7 +175,12 @@ function populate(options: Required<SimulatorOptions>): World {
   const { customers, terminals, seed, radius } = options
   const random = randomStream(seed)
   const map = terminalMap(terminals, radius, random)
-  const [x, y, meanAmount, rate] = [new Float64Array(customers), new Float64Array(customers), new Float64Array(customers), new Float64Array(customers)]
+  const [x, y, meanAmount, rate] = [
+    new Float64Array(customers),
+    new Float64Array(customers),
+    new Float64Array(customers),
+    new Float64Array(customers),
+  ]
   for (let customer = 0; customer < customers; customer++) {
     random.restart(CUSTOMER, customer)
     x[customer] = random.uniform() * MAP_SIDE
@@ -174,13 +189,24 @@ function populate(options: Required<SimulatorOptions>): World {
     const wanted = random.uniform() * 4
     rate[customer] = map.reaches(x[customer], y[customer]) ? wanted : 0
   }
-  return { options, map, x, y, meanAmount, rate, compromisedUntil: new Int32Array(terminals), stolen: new Map(), random }
+  return {
+    options,
+    map,
+    x,
+    y,
+    meanAmount,
+    rate,
+    compromisedUntil: new Int32Array(terminals),
+    stolen: new Map(),
+    random,
+  }
 }
 
 function beginFrauds(world: World, day: number): void {
   const { options, random, compromisedUntil } = world
   random.restart(TERMINAL_FRAUD, day)
-  for (const terminal of distinct(random, options.compromisedTerminals, options.terminals)) compromisedUntil[terminal] = day + TERMINAL_DAYS
+  for (const terminal of distinct(random, options.compromisedTerminals, options.terminals))
+    compromisedUntil[terminal] = day + TERMINAL_DAYS
   random.restart(CUSTOMER_FRAUD, day)
   const victims = distinct(random, options.compromisedCustomers, options.customers)
   const chance = randomStream(options.seed, CUSTOMER_FRAUD, day, 1)
@@ -204,7 +230,12 @@ function steal(world: World, customer: number, from: number, chance: Random): vo
 }
 
 /** Draws one customer's purchases of one day, always the same ones; gives their number. */
-function purchases(world: World, customer: number, day: number, visit: (second: number, cents: number, terminal: number) => void): number {
+function purchases(
+  world: World,
+  customer: number,
+  day: number,
+  visit: (second: number, cents: number, terminal: number) => void,
+): number {
   const { random, meanAmount, rate, map, x, y } = world
   if (rate[customer] === 0) return 0
   random.restart(PURCHASES, customer, day)
@@ -256,7 +287,13 @@ function inOrderOfTime(midnight: EpochMs, day: number, firstId: number, drawn: D
   const place = new Uint32Array(SECONDS_A_DAY + 1)
   for (const second of drawn.second) place[second + 1]++
   for (let second = 0; second < SECONDS_A_DAY; second++) place[second + 1] += place[second]
-  const sorted = { time: new Float64Array(size), customer: new Float64Array(size), terminal: new Float64Array(size), amount: new Float64Array(size), scenario: new Uint8Array(size) }
+  const sorted = {
+    time: new Float64Array(size),
+    customer: new Float64Array(size),
+    terminal: new Float64Array(size),
+    amount: new Float64Array(size),
+    scenario: new Uint8Array(size),
+  }
   for (let row = 0; row < size; row++) {
     const to = place[drawn.second[row]]++
     sorted.time[to] = midnight + drawn.second[row] * SECOND

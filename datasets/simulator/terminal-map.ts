@@ -33,9 +33,11 @@ export function terminalMap(terminals: number, radius: number, random: Random): 
   for (let cell = 0; cell < side * side; cell++) start[cell + 1] += start[cell]
   const order = new Int32Array(terminals)
   const next = start.slice()
-  for (let terminal = 0; terminal < terminals; terminal++) order[next[cellOf(y[terminal]) * side + cellOf(x[terminal])]++] = terminal
+  for (let terminal = 0; terminal < terminals; terminal++)
+    order[next[cellOf(y[terminal]) * side + cellOf(x[terminal])]++] = terminal
 
-  const near = (terminal: number, atX: number, atY: number): boolean => (x[terminal] - atX) ** 2 + (y[terminal] - atY) ** 2 < radius * radius
+  const near = (terminal: number, atX: number, atY: number): boolean =>
+    (x[terminal] - atX) ** 2 + (y[terminal] - atY) ** 2 < radius * radius
   /** Begin and length of the stretch of a row of cells around column `column`. */
   const stretch = (row: number, column: number): [begin: number, length: number] => {
     if (row < 0 || row >= side) return [0, 0]
@@ -47,7 +49,10 @@ export function terminalMap(terminals: number, radius: number, random: Random): 
     return [stretch(row - 1, column), stretch(row, column), stretch(row + 1, column)]
   }
   return {
-    reaches: (atX, atY) => around(atX, atY).some(([begin, length]) => order.subarray(begin, begin + length).some((terminal) => near(terminal, atX, atY))),
+    reaches: (atX, atY) =>
+      around(atX, atY).some(([begin, length]) =>
+        order.subarray(begin, begin + length).some((terminal) => near(terminal, atX, atY)),
+      ),
     draw: (atX, atY, chance) => {
       const [above, level, below] = around(atX, atY)
       for (;;) {

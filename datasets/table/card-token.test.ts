@@ -11,22 +11,32 @@ const secret = 'a secret of the tests'
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'fd-token-'))
-  await writeFile(join(folder, 'payments.csv'), `id,at,amount,pan\n${cards.map((pan, i) => `${i},2024-01-01 00:00:0${i},1.00,${pan}`).join('\n')}\n`)
-  await writeFile(join(folder, 'payments.yaml'), `
+  await writeFile(
+    join(folder, 'payments.csv'),
+    `id,at,amount,pan\n${cards.map((pan, i) => `${i},2024-01-01 00:00:0${i},1.00,${pan}`).join('\n')}\n`,
+  )
+  await writeFile(
+    join(folder, 'payments.yaml'),
+    `
 service: user-anomaly
 schema:
   id: { column: id, type: integer }
   time: { column: at, unit: timestamp }
   amount: { column: amount, minorUnits: 2 }
   entities: [{ name: customer, column: pan, type: string, token: true }]
-`)
+`,
+  )
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
 async function keys(environment: Record<string, string>): Promise<string[]> {
-  const dataset = await openDataset('payments', loadConfig(undefined, environment), { data: join(folder, 'payments.csv'), folder })
+  const dataset = await openDataset('payments', loadConfig(undefined, environment), {
+    data: join(folder, 'payments.csv'),
+    folder,
+  })
   const read: string[] = []
-  for await (const batch of dataset.batches()) read.push(...Array.from({ length: batch.size }, (_, row) => String(batch.entities[0][row])))
+  for await (const batch of dataset.batches())
+    read.push(...Array.from({ length: batch.size }, (_, row) => String(batch.entities[0][row])))
   return read
 }
 
@@ -39,6 +49,11 @@ test('card numbers are tokens as soon as they are read: one card, one token, and
   expect((await keys({ FD_TOKEN_KEY: `${secret}!` }))[0]).not.toBe(tokens[0])
 })
 
-test.each([[{}], [{ FD_TOKEN_KEY: 'short' }]])('without a secret, or with a short one, no card is read (%j)', async (environment) => {
-  await expect(keys(environment)).rejects.toThrow(/Column pan holds card numbers.*Set FD_TOKEN_KEY to a secret of at least 16 characters/)
-})
+test.each([[{}], [{ FD_TOKEN_KEY: 'short' }]])(
+  'without a secret, or with a short one, no card is read (%j)',
+  async (environment) => {
+    await expect(keys(environment)).rejects.toThrow(
+      /Column pan holds card numbers.*Set FD_TOKEN_KEY to a secret of at least 16 characters/,
+    )
+  },
+)

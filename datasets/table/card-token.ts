@@ -21,7 +21,9 @@ export function tokenizer(schema: DatasetSchema, secret: string | undefined): (b
   if (marked.length === 0) return (batch) => batch
   if (secret === undefined || secret.length < SHORTEST_SECRET) {
     const names = marked.map((e) => schema.entities[e].column).join(', ')
-    throw new UserError(`Column ${names} holds card numbers (token: true), which are kept as keyed tokens only. Set FD_TOKEN_KEY to a secret of at least ${SHORTEST_SECRET} characters, the same wherever these cards are read.`)
+    throw new UserError(
+      `Column ${names} holds card numbers (token: true), which are kept as keyed tokens only. Set FD_TOKEN_KEY to a secret of at least ${SHORTEST_SECRET} characters, the same wherever these cards are read.`,
+    )
   }
   const known = new Map<string, string>()
   const tokenOf = (key: string): string => {
@@ -30,7 +32,8 @@ export function tokenizer(schema: DatasetSchema, secret: string | undefined): (b
     return token
   }
   return (batch) => {
-    for (const e of marked) batch.entities[e] = Array.from({ length: batch.size }, (_, row) => tokenOf(String(batch.entities[e][row])))
+    for (const e of marked)
+      batch.entities[e] = Array.from({ length: batch.size }, (_, row) => tokenOf(String(batch.entities[e][row])))
     return batch
   }
 }

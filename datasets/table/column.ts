@@ -48,8 +48,17 @@ function optionalNumber(column: string): string {
 }
 
 function keyColumn({ column, type }: KeyRole, target: (batch: EventBatch) => KeyColumn): TableColumn {
-  if (type === 'string') return { column, sql: `${sqlName(column)}::VARCHAR`, fill: (batch, at, chunk, index) => fillText(column, target(batch), at, chunk.strings(index)) }
-  return { column, sql: requiredNumber(column), fill: (batch, at, chunk, index) => fillWhole(column, target(batch), at, chunk.doubles(index)) }
+  if (type === 'string')
+    return {
+      column,
+      sql: `${sqlName(column)}::VARCHAR`,
+      fill: (batch, at, chunk, index) => fillText(column, target(batch), at, chunk.strings(index)),
+    }
+  return {
+    column,
+    sql: requiredNumber(column),
+    fill: (batch, at, chunk, index) => fillWhole(column, target(batch), at, chunk.doubles(index)),
+  }
 }
 
 function fillText(column: string, target: KeyColumn, at: number, cells: string[]): BadCell | undefined {
@@ -64,7 +73,11 @@ function fillWhole(column: string, target: KeyColumn, at: number, cells: Float64
   for (let row = 0; row < cells.length; row++) {
     const value = cells[row]
     if (!(value >= 0 && value <= Number.MAX_SAFE_INTEGER && Math.floor(value) === value)) {
-      return { row, column, problem: 'is not a whole number from 0 to 2^53 − 1; a key that is text or longer needs `type: string`' }
+      return {
+        row,
+        column,
+        problem: 'is not a whole number from 0 to 2^53 − 1; a key that is text or longer needs `type: string`',
+      }
     }
     target[at + row] = value
   }
@@ -73,12 +86,28 @@ function fillWhole(column: string, target: KeyColumn, at: number, cells: Float64
 
 function timeColumn({ time }: DatasetSchema, source: TableSource): TableColumn {
   const { column, unit, origin = 0 } = time
-  if (unit === 'timestamp') return { column, sql: `coalesce(${epochMs(column, source)}, 'nan'::DOUBLE)`, fill: (batch, at, chunk, index) => fillTime(column, batch, at, chunk.doubles(index), 1, 0) }
+  if (unit === 'timestamp')
+    return {
+      column,
+      sql: `coalesce(${epochMs(column, source)}, 'nan'::DOUBLE)`,
+      fill: (batch, at, chunk, index) => fillTime(column, batch, at, chunk.doubles(index), 1, 0),
+    }
   const scale = unit === 's' ? 1000 : 1
-  return { column, sql: requiredNumber(column), fill: (batch, at, chunk, index) => fillTime(column, batch, at, chunk.doubles(index), scale, origin) }
+  return {
+    column,
+    sql: requiredNumber(column),
+    fill: (batch, at, chunk, index) => fillTime(column, batch, at, chunk.doubles(index), scale, origin),
+  }
 }
 
-function fillTime(column: string, batch: EventBatch, at: number, cells: Float64Array, scale: number, origin: number): BadCell | undefined {
+function fillTime(
+  column: string,
+  batch: EventBatch,
+  at: number,
+  cells: Float64Array,
+  scale: number,
+  origin: number,
+): BadCell | undefined {
   for (let row = 0; row < cells.length; row++) {
     const time = Math.round(cells[row] * scale) + origin
     if (!(time >= 0 && time <= Number.MAX_SAFE_INTEGER)) return { row, column, problem: 'is not a time from 1970 on' }
@@ -94,7 +123,9 @@ function epochMs(column: string, source: TableSource): string {
   if (type === 'VARCHAR') return `epoch_ms(try_cast(${name} AS TIMESTAMPTZ))::DOUBLE`
   if (type === 'TIMESTAMP WITH TIME ZONE') return `epoch_ms(${name})::DOUBLE`
   if (type !== undefined && /^(TIMESTAMP|DATE)/.test(type)) return `epoch_ms(${name}::TIMESTAMP)::DOUBLE`
-  throw new UserError(`${source.file}: the column ${column} is ${type ?? 'missing'}, not a timestamp. For a number of seconds or milliseconds set \`unit: s\` or \`unit: ms\` in the dataset's schema.`)
+  throw new UserError(
+    `${source.file}: the column ${column} is ${type ?? 'missing'}, not a timestamp. For a number of seconds or milliseconds set \`unit: s\` or \`unit: ms\` in the dataset's schema.`,
+  )
 }
 
 function amountColumn({ amount: { column, minorUnits } }: DatasetSchema): TableColumn {
@@ -104,10 +135,15 @@ function amountColumn({ amount: { column, minorUnits } }: DatasetSchema): TableC
     for (let row = 0; row < cells.length; row++) {
       const scaled = cells[row] * scale
       const minor = Math.round(scaled)
-      if (!(cells[row] >= 0 && minor <= Number.MAX_SAFE_INTEGER)) return { row, column, problem: 'is not an amount: a number from 0 on' }
+      if (!(cells[row] >= 0 && minor <= Number.MAX_SAFE_INTEGER))
+        return { row, column, problem: 'is not an amount: a number from 0 on' }
       // A decimal fraction is off by its last bit, more so the larger it is; a real further decimal is off by a tenth at least.
       if (Math.abs(scaled - minor) > 1e-4 + scaled * 2 ** -50) {
-        return { row, column, problem: `has more than ${minorUnits} decimals; set \`minorUnits\` of the amount to the decimals of the currency` }
+        return {
+          row,
+          column,
+          problem: `has more than ${minorUnits} decimals; set \`minorUnits\` of the amount to the decimals of the currency`,
+        }
       }
       // + 0 makes −0 a plain 0.
       batch.amount[at + row] = minor + 0
@@ -123,7 +159,8 @@ function labelColumns({ label }: DatasetSchema, source: TableSource): TableColum
   const fill: TableColumn['fill'] = (batch, at, chunk, index) => {
     const cells = chunk.doubles(index)
     for (let row = 0; row < cells.length; row++) {
-      if (cells[row] !== 0 && cells[row] !== 1) return { row, column, problem: 'is not a label: 0 (genuine) or 1 (fraud)' }
+      if (cells[row] !== 0 && cells[row] !== 1)
+        return { row, column, problem: 'is not a label: 0 (genuine) or 1 (fraud)' }
       batch.label[at + row] = cells[row]
       batch.knownAt[at + row] = batch.time[at + row] + delay
     }

@@ -44,7 +44,11 @@ export function startsWith(file: string, magic: number[]): boolean {
  * The line of the file, from 1, on which a record begins; record 0 is the first after the header. Blank lines are no records, and a quoted
  * cell may hold line ends, so only reading tells. For error messages: it reads the file from its start.
  */
-export async function lineOfRecord(file: string, compression: CsvHeader['compression'], record: number): Promise<number> {
+export async function lineOfRecord(
+  file: string,
+  compression: CsvHeader['compression'],
+  record: number,
+): Promise<number> {
   let [line, records, quoted, blank] = [1, -1, false, true]
   for await (const chunk of bytesOf(file, compression)) {
     for (const byte of chunk) {
@@ -72,8 +76,12 @@ async function firstLine(file: string, compression: CsvHeader['compression']): P
     if (end >= 0 || text.length > 1_000_000) break
   }
   const line = text.replace(BYTE_ORDER_MARK, '').replace(/\r$/, '')
-  if (line.trim() === '') throw new UserError(`${file} is empty: its first line must name the columns. Give another file with --data FILE.`)
-  if (line.length > 1_000_000) throw new UserError(`${file} is neither Parquet nor CSV: its first line has no end. Give another file with --data FILE.`)
+  if (line.trim() === '')
+    throw new UserError(`${file} is empty: its first line must name the columns. Give another file with --data FILE.`)
+  if (line.length > 1_000_000)
+    throw new UserError(
+      `${file} is neither Parquet nor CSV: its first line has no end. Give another file with --data FILE.`,
+    )
   return line
 }
 

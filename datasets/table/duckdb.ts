@@ -61,7 +61,11 @@ export async function openDatabase(file = ':memory:', options: Record<string, st
   }
 }
 
-async function* streamChunks(connection: DuckDBConnection, sql: string, track: <T>(work: Promise<T>) => Promise<T>): AsyncGenerator<ColumnChunk> {
+async function* streamChunks(
+  connection: DuckDBConnection,
+  sql: string,
+  track: <T>(work: Promise<T>) => Promise<T>,
+): AsyncGenerator<ColumnChunk> {
   const result = await track(connection.stream(sql))
   for (;;) {
     const chunk = await track(result.fetchChunk())
@@ -81,14 +85,22 @@ function columnChunk(chunk: DuckDBDataChunk): ColumnChunk {
 
 function textOf(value: unknown, column: number): string {
   if (value === null) return ''
-  if (typeof value !== 'string') throw new TypeError(`Column ${column} of the query is ${typeof value}, not VARCHAR: cast it in the query`)
+  if (typeof value !== 'string')
+    throw new TypeError(`Column ${column} of the query is ${typeof value}, not VARCHAR: cast it in the query`)
   return value
 }
 
-function numbers<T extends Float64Array | Float32Array>(chunk: DuckDBDataChunk, column: number, type: new (size: number) => T): T {
+function numbers<T extends Float64Array | Float32Array>(
+  chunk: DuckDBDataChunk,
+  column: number,
+  type: new (size: number) => T,
+): T {
   const vector = chunk.getColumnVector(column)
   const items = vectorItems(vector)
-  if (!(items instanceof type)) throw new TypeError(`Column ${column} of the query is ${String(vector.type)}, not ${type.name}: cast it in the query`)
+  if (!(items instanceof type))
+    throw new TypeError(
+      `Column ${column} of the query is ${String(vector.type)}, not ${type.name}: cast it in the query`,
+    )
   // The validity mask is absent in the common case; only its presence makes a look at every row necessary.
   const validity: unknown = Reflect.get(vector, 'validity')
   if (typeof validity === 'object' && validity !== null && Reflect.get(validity, 'data') !== null) {

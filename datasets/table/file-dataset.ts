@@ -17,7 +17,11 @@ export type DatasetDescription = Pick<Dataset, 'name' | 'description' | 'schema'
  * @param options.make called before the first reading of a file that does not exist, to make it.
  * @param options.tokenKey the secret under which card numbers become tokens.
  */
-export function fileDataset(description: DatasetDescription, file: string, options: { make?: () => Promise<unknown>; tokenKey?: string } = {}): Dataset {
+export function fileDataset(
+  description: DatasetDescription,
+  file: string,
+  options: { make?: () => Promise<unknown>; tokenKey?: string } = {},
+): Dataset {
   const { make } = options
   const ready = async (): Promise<void> => {
     if (make !== undefined && !existsSync(file)) await make()
@@ -50,7 +54,8 @@ export function fileDataset(description: DatasetDescription, file: string, optio
 export function locateFile(name: string, config: Config, data: string | undefined, usual?: string): string | undefined {
   const configured = config.datasets[name]?.path
   if (data !== undefined) return requireFile(data, 'Give an existing file with --data FILE.')
-  if (configured !== undefined) return requireFile(configured, `Mend datasets.${name}.path in the configuration, or give --data FILE.`)
+  if (configured !== undefined)
+    return requireFile(configured, `Mend datasets.${name}.path in the configuration, or give --data FILE.`)
   return usual !== undefined && existsSync(usual) ? usual : undefined
 }
 

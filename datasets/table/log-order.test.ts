@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
+import { randomStream } from '../random/random.ts'
 import type { DatasetSchema } from './dataset.ts'
 import { inLogOrder } from './log-order.ts'
-import { randomStream } from '../random/random.ts'
 import { emptyBatch, FRAUD_LABEL, logTime, TRANSACTION, UNLABELLED } from './transaction.ts'
 import type { EventBatch } from './transaction.ts'
 
@@ -10,7 +10,10 @@ const schemaOf = (label: DatasetSchema['label']): DatasetSchema => ({
   time: { column: 't', unit: 'ms' },
   amount: { column: 'a', minorUnits: 2 },
   label,
-  entities: [{ name: 'card', column: 'card', type: 'string' }, { name: 'shop', column: 'shop', type: 'integer' }],
+  entities: [
+    { name: 'card', column: 'card', type: 'string' },
+    { name: 'shop', column: 'shop', type: 'integer' },
+  ],
   numeric: ['x'],
   categorical: ['c'],
 })
@@ -59,7 +62,11 @@ async function collect(batches: AsyncIterable<EventBatch>): Promise<string[]> {
 function naive(rows: Row[], from = -Infinity, until = Infinity): string[] {
   const events = rows.flatMap((row, index) => {
     const place = `${row.time} ${row.id} card ${row.id % 7} ${row.id % 5}`
-    const transaction = { at: row.time, order: [row.time, 1, index, 0], text: `tx ${row.time} ${place} ${row.id * 10} ${row.id / 4} c${row.id} ${row.label} ${row.knownAt}` }
+    const transaction = {
+      at: row.time,
+      order: [row.time, 1, index, 0],
+      text: `tx ${row.time} ${place} ${row.id * 10} ${row.id / 4} c${row.id} ${row.label} ${row.knownAt}`,
+    }
     if (row.label !== 1 || row.knownAt === Infinity) return [transaction]
     const at = Math.max(row.knownAt, row.time)
     // Known at once: right after its own row; later: before the transactions of its instant, by row.
@@ -86,7 +93,11 @@ function history(seed: number, known: (time: number, uniform: () => number) => n
 const KNOWN: [string, DatasetSchema['label'], (time: number, uniform: () => number) => number][] = [
   ['at once', { column: 'y' }, (time) => time],
   ['after a constant delay', { column: 'y', delay: 20 }, (time) => time + 20],
-  ['at any instant, before the transaction or never included', { column: 'y', knownAt: 'k' }, (time, uniform) => (uniform() < 0.1 ? Infinity : time + Math.floor(uniform() * 60) - 10)],
+  [
+    'at any instant, before the transaction or never included',
+    { column: 'y', knownAt: 'k' },
+    (time, uniform) => (uniform() < 0.1 ? Infinity : time + Math.floor(uniform() * 60) - 10),
+  ],
 ]
 
 test.each(KNOWN)('labels known %s stand where sorting all rows puts them', async (_what, label, known) => {
@@ -95,7 +106,14 @@ test.each(KNOWN)('labels known %s stand where sorting all rows puts them', async
     const rows = history(seed, known)
     for (const size of [1, 7, 64, 1000]) {
       expect(await collect(inLogOrder(batchesOf(rows, schema, size), schema))).toEqual(naive(rows))
-      for (const [from, until] of [[1100, 1250], [undefined, 1200], [1300, undefined], [900, 5000], [5000, undefined], [undefined, 10]]) {
+      for (const [from, until] of [
+        [1100, 1250],
+        [undefined, 1200],
+        [1300, undefined],
+        [900, 5000],
+        [5000, undefined],
+        [undefined, 10],
+      ]) {
         const cut = { ...(from === undefined ? {} : { from }), ...(until === undefined ? {} : { until }) }
         expect(await collect(inLogOrder(batchesOf(rows, schema, size), schema, cut))).toEqual(naive(rows, from, until))
       }
@@ -105,10 +123,23 @@ test.each(KNOWN)('labels known %s stand where sorting all rows puts them', async
 
 test('a batch without a label to merge is passed on, not copied', async () => {
   const schema = schemaOf({ column: 'y', delay: 100 })
-  const quiet = batchOf([{ id: 0, time: 1, label: 1, knownAt: 101 }, { id: 1, time: 2, label: 0, knownAt: 102 }], schema)
+  const quiet = batchOf(
+    [
+      { id: 0, time: 1, label: 1, knownAt: 101 },
+      { id: 1, time: 2, label: 0, knownAt: 102 },
+    ],
+    schema,
+  )
   const after = batchOf([{ id: 2, time: 200, label: 0, knownAt: 300 }], schema)
   const out: EventBatch[] = []
-  for await (const batch of inLogOrder((async function* () { yield quiet; yield after })(), schema)) out.push(batch)
+  for await (const batch of inLogOrder(
+    (async function* () {
+      yield quiet
+      yield after
+    })(),
+    schema,
+  ))
+    out.push(batch)
   expect(out[0]).toBe(quiet)
   expect([...out[1].kind]).toEqual([FRAUD_LABEL, TRANSACTION])
   expect([out[1].ids[0], out[1].knownAt[0], out[1].entities[0][0]]).toEqual([0, 101, 'card 0'])

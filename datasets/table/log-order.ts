@@ -73,7 +73,12 @@ function takeWhile(pending: PendingLabels, from: EpochMs, due: (at: EpochMs) => 
 
 function pendingLabel(batch: EventBatch, row: number): PendingLabel {
   const time = batch.time[row]
-  return { at: Math.max(batch.knownAt[row], time), id: batch.ids[row], time, entities: batch.entities.map((column) => column[row]) }
+  return {
+    at: Math.max(batch.knownAt[row], time),
+    id: batch.ids[row],
+    time,
+    entities: batch.entities.map((column) => column[row]),
+  }
 }
 
 function isWhole(pieces: Piece[], batch: EventBatch): boolean {
@@ -82,7 +87,15 @@ function isWhole(pieces: Piece[], batch: EventBatch): boolean {
 
 function assemble(source: EventBatch | undefined, schema: DatasetSchema, pieces: Piece[]): EventBatch {
   const size = pieces.reduce((rows, piece) => rows + ('label' in piece ? 1 : piece.to - piece.from), 0)
-  const target = emptyBatch({ id: schema.id?.type ?? 'integer', entities: schema.entities, numeric: schema.numeric.length, categorical: schema.categorical.length }, size)
+  const target = emptyBatch(
+    {
+      id: schema.id?.type ?? 'integer',
+      entities: schema.entities,
+      numeric: schema.numeric.length,
+      categorical: schema.categorical.length,
+    },
+    size,
+  )
   let at = 0
   for (const piece of pieces) {
     if ('label' in piece) writeLabel(target, at++, piece.label)

@@ -26,7 +26,13 @@ test('every type comes back as it was written, over several chunks and reused ar
     { name: 'a "name"', type: 'VARCHAR' },
   ])
   const ids = new Float64Array(5000)
-  const rows = { at: new Float64Array(5000).fill(1_522_540_800_123), x: new Float64Array(5000), f: new Float32Array(5000).fill(0.1), n: new Int32Array(5000).fill(-7), label: new Uint8Array(5000).fill(255) }
+  const rows = {
+    at: new Float64Array(5000).fill(1_522_540_800_123),
+    x: new Float64Array(5000),
+    f: new Float32Array(5000).fill(0.1),
+    n: new Int32Array(5000).fill(-7),
+    label: new Uint8Array(5000).fill(255),
+  }
   const text = Array.from({ length: 5000 }, (_, row) => `é${row}`)
   for (const start of [-2500, 2 ** 53 - 5001]) {
     for (let row = 0; row < 5000; row++) ids[row] = start + row
@@ -38,8 +44,19 @@ test('every type comes back as it was written, over several chunks and reused ar
   expect(existsSync(file)).toBe(false)
   await writer.close()
   const read = await readBack(file, '*')
-  expect(read.map((row) => Number(row.id))).toEqual([...Array.from({ length: 5000 }, (_, row) => row - 2500), ...Array.from({ length: 5000 }, (_, row) => 2 ** 53 - 5001 + row)])
-  expect(read[0]).toEqual({ id: -2500n, at: new Date(1_522_540_800_123), x: NaN, f: Math.fround(0.1), n: -7, label: 255, 'a "name"': 'é0' })
+  expect(read.map((row) => Number(row.id))).toEqual([
+    ...Array.from({ length: 5000 }, (_, row) => row - 2500),
+    ...Array.from({ length: 5000 }, (_, row) => 2 ** 53 - 5001 + row),
+  ])
+  expect(read[0]).toEqual({
+    id: -2500n,
+    at: new Date(1_522_540_800_123),
+    x: NaN,
+    f: Math.fround(0.1),
+    n: -7,
+    label: 255,
+    'a "name"': 'é0',
+  })
   expect(read[5001].at).toBe(null)
   expect(read[2049].at).toEqual(new Date(1_522_540_800_123))
   expect(readdirSync(folder)).toEqual(['types.parquet'])
@@ -65,7 +82,9 @@ test('a writer left without close leaves nothing behind, and the older file stan
 test('a folder that cannot be written is the user’s error', async () => {
   const notFolder = join(folder, 'plain-file')
   writeFileSync(notFolder, '')
-  await expect(openParquetWriter(join(notFolder, 'f.parquet'), [{ name: 'id', type: 'BIGINT' }])).rejects.toThrow(UserError)
+  await expect(openParquetWriter(join(notFolder, 'f.parquet'), [{ name: 'id', type: 'BIGINT' }])).rejects.toThrow(
+    UserError,
+  )
 })
 
 test('columns that do not fit are a bug, not the user’s error', async () => {

@@ -101,11 +101,21 @@ function guard(file: string, write: () => void): void {
 }
 
 function writeError(file: string, error: unknown): UserError {
-  return new UserError(`Cannot write ${file}: ${errorMessage(error)}\nFree space on the disk or choose another file, then run the command again.`, { cause: error })
+  return new UserError(
+    `Cannot write ${file}: ${errorMessage(error)}\nFree space on the disk or choose another file, then run the command again.`,
+    { cause: error },
+  )
 }
 
-function appendRows(appender: DuckDBAppender, chunk: DuckDBDataChunk, columns: readonly ParquetColumn[], values: readonly ColumnValues[], rows: number): void {
-  if (values.length !== columns.length) throw new RangeError(`${values.length} columns given, the file has ${columns.length}`)
+function appendRows(
+  appender: DuckDBAppender,
+  chunk: DuckDBDataChunk,
+  columns: readonly ParquetColumn[],
+  values: readonly ColumnValues[],
+  rows: number,
+): void {
+  if (values.length !== columns.length)
+    throw new RangeError(`${values.length} columns given, the file has ${columns.length}`)
   for (let from = 0; from < rows; from += CHUNK_ROWS) {
     const size = Math.min(CHUNK_ROWS, rows - from)
     chunk.reset()
@@ -119,8 +129,15 @@ function appendRows(appender: DuckDBAppender, chunk: DuckDBDataChunk, columns: r
   }
 }
 
-function fill(vector: DuckDBVector, type: ParquetColumn['type'], values: ColumnValues, from: number, size: number): void {
-  if (values.length < from + size) throw new RangeError(`A column has ${values.length} entries, ${from + size} are needed`)
+function fill(
+  vector: DuckDBVector,
+  type: ParquetColumn['type'],
+  values: ColumnValues,
+  from: number,
+  size: number,
+): void {
+  if (values.length < from + size)
+    throw new RangeError(`A column has ${values.length} entries, ${from + size} are needed`)
   if (!ArrayBuffer.isView(values)) {
     if (type !== 'VARCHAR') throw new TypeError(`Text cannot fill a ${type} column`)
     for (let row = 0; row < size; row++) vector.setItem(row, values[from + row])
@@ -128,13 +145,25 @@ function fill(vector: DuckDBVector, type: ParquetColumn['type'], values: ColumnV
   }
   const items = vectorItems(vector)
   if (items instanceof BigInt64Array) fillInt64(vector, items, values, from, size, type === 'TIMESTAMP' ? 1000 : 1)
-  else if (items instanceof Float64Array || items instanceof Float32Array || items instanceof Int32Array || items instanceof Uint8Array) {
+  else if (
+    items instanceof Float64Array ||
+    items instanceof Float32Array ||
+    items instanceof Int32Array ||
+    items instanceof Uint8Array
+  ) {
     items.set(values.subarray(from, from + size))
   } else throw new TypeError(`Numbers cannot fill a ${type} column`)
 }
 
 /** Two 32-bit halves a value (little endian, as DuckDB keeps them): a BigInt a value would cost twenty times as much. */
-function fillInt64(vector: DuckDBVector, items: BigInt64Array, values: Exclude<ColumnValues, readonly string[]>, from: number, size: number, factor: number): void {
+function fillInt64(
+  vector: DuckDBVector,
+  items: BigInt64Array,
+  values: Exclude<ColumnValues, readonly string[]>,
+  from: number,
+  size: number,
+  factor: number,
+): void {
   const halves = new Uint32Array(items.buffer, items.byteOffset, size * 2)
   for (let row = 0; row < size; row++) {
     const value = values[from + row] * factor

@@ -48,7 +48,8 @@ interface Ranked {
 export function labelHeap(): PendingLabels {
   const heap: Ranked[] = []
   let added = 0
-  const earlier = (a: Ranked, b: Ranked): boolean => a.label.at < b.label.at || (a.label.at === b.label.at && a.rank < b.rank)
+  const earlier = (a: Ranked, b: Ranked): boolean =>
+    a.label.at < b.label.at || (a.label.at === b.label.at && a.rank < b.rank)
   return {
     get next() {
       return heap.length > 0 ? heap[0].label.at : Infinity

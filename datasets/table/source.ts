@@ -25,12 +25,15 @@ const PARQUET_MAGIC = [...Buffer.from('PAR1')]
  * @throws UserError for a missing, empty or unreadable file, or one that names a column twice.
  */
 export async function openTableSource(database: Database, file: string): Promise<TableSource> {
-  if (!existsSync(file) || !statSync(file).isFile()) throw new UserError(`There is no file ${file}. Give an existing CSV or Parquet file with --data FILE.`)
+  if (!existsSync(file) || !statSync(file).isFile())
+    throw new UserError(`There is no file ${file}. Give an existing CSV or Parquet file with --data FILE.`)
   if (statSync(file).size === 0) throw new UserError(`${file} is empty. Give another file with --data FILE.`)
   // Square brackets, * and ? in a path are patterns to DuckDB.
   const path = sqlText(file.replaceAll(/[[*?]/g, '[$&]'))
   try {
-    return startsWith(file, PARQUET_MAGIC) || /\.(parquet|pq)$/i.test(file) ? await parquetSource(database, file, path) : await csvSource(file, path)
+    return startsWith(file, PARQUET_MAGIC) || /\.(parquet|pq)$/i.test(file)
+      ? await parquetSource(database, file, path)
+      : await csvSource(file, path)
   } catch (error) {
     throw readError(file, error)
   }
@@ -40,8 +43,12 @@ export async function openTableSource(database: Database, file: string): Promise
 export function readError(file: string, error: unknown): UserError {
   if (error instanceof UserError) return error
   const message = errorMessage(error)
-  const csv = /CSV Error on Line: (\d+)\s+Original Line: (.*)[^]*?((?:Expected Number of Columns|Invalid unicode|Value with unterminated quote|Maximum line size).*)/.exec(message)
-  const problem = csv === null ? ` cannot be read: ${message.split('\n')[0]}` : `, line ${csv[1]}: ${csv[3].trim()}\n  ${csv[2]}`
+  const csv =
+    /CSV Error on Line: (\d+)\s+Original Line: (.*)[^]*?((?:Expected Number of Columns|Invalid unicode|Value with unterminated quote|Maximum line size).*)/.exec(
+      message,
+    )
+  const problem =
+    csv === null ? ` cannot be read: ${message.split('\n')[0]}` : `, line ${csv[1]}: ${csv[3].trim()}\n  ${csv[2]}`
   return new UserError(`${file}${problem}\nMend the file or give another with --data FILE.`, { cause: error })
 }
 
@@ -53,21 +60,33 @@ export async function placeOf(source: TableSource, row: number): Promise<string>
 
 /** A cell as it is written in the file; '' when there is nothing. */
 export async function cellText(database: Database, source: TableSource, column: string, row: number): Promise<string> {
-  const [found] = await database.rows(`SELECT ${sqlName(column)}::VARCHAR AS cell FROM ${source.sql} LIMIT 1 OFFSET ${row}`)
+  const [found] = await database.rows(
+    `SELECT ${sqlName(column)}::VARCHAR AS cell FROM ${source.sql} LIMIT 1 OFFSET ${row}`,
+  )
   return typeof found?.cell === 'string' ? found.cell : ''
 }
 
 async function parquetSource(database: Database, file: string, path: string): Promise<TableSource> {
   const sql = `read_parquet(${path})`
   const columns = await database.rows(`DESCRIBE SELECT * FROM ${sql}`)
-  return { file, sql, types: new Map(columns.map((column) => [String(column.column_name), String(column.column_type)])) }
+  return {
+    file,
+    sql,
+    types: new Map(columns.map((column) => [String(column.column_name), String(column.column_type)])),
+  }
 }
 
 async function csvSource(file: string, path: string): Promise<TableSource> {
   const csv = await readCsvHeader(file)
   const twice = csv.names.find((name, index) => csv.names.indexOf(name) !== index)
-  if (twice !== undefined) throw new UserError(`${file}, line 1: the column "${twice}" is named twice. Rename one of the two.`)
+  if (twice !== undefined)
+    throw new UserError(`${file}, line 1: the column "${twice}" is named twice. Rename one of the two.`)
   const columns = csv.names.map((name) => `${sqlText(name)}: 'VARCHAR'`).join(', ')
   const options = `auto_detect = false, header = true, delim = ${sqlText(csv.delimiter)}, quote = '"', escape = '"', compression = '${csv.compression}'`
-  return { file, sql: `read_csv(${path}, ${options}, columns = {${columns}})`, types: new Map(csv.names.map((name) => [name, 'VARCHAR'])), csv }
+  return {
+    file,
+    sql: `read_csv(${path}, ${options}, columns = {${columns}})`,
+    types: new Map(csv.names.map((name) => [name, 'VARCHAR'])),
+    csv,
+  }
 }

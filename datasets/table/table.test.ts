@@ -3,13 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterAll, expect, test } from 'vitest'
+import { REAL_DATA } from '../../configs/testing/real-data.ts'
 import type { DatasetSchema } from './dataset.ts'
 import { openDatabase, sqlText } from './duckdb.ts'
 import { seenIds } from './seen-ids.ts'
 import { countRows, readTable } from './table.ts'
 import type { EventBatch } from './transaction.ts'
 import { DAY, UNLABELLED } from './transaction.ts'
-import { REAL_DATA } from '../../configs/testing/real-data.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'fd-table-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -33,9 +33,14 @@ function csv(lines: string[], header = HEADER): string {
   return file
 }
 
-async function readAll(file: string, schema = SCHEMA, options?: { sort?: boolean }): Promise<Record<string, unknown>[]> {
+async function readAll(
+  file: string,
+  schema = SCHEMA,
+  options?: { sort?: boolean },
+): Promise<Record<string, unknown>[]> {
   const rows: Record<string, unknown>[] = []
-  for await (const batch of readTable(file, schema, options)) for (let row = 0; row < batch.size; row++) rows.push(rowOf(batch, row))
+  for await (const batch of readTable(file, schema, options))
+    for (let row = 0; row < batch.size; row++) rows.push(rowOf(batch, row))
   return rows
 }
 
@@ -52,11 +57,42 @@ function rowOf(batch: EventBatch, row: number): Record<string, unknown> {
   }
 }
 
-const GOOD = ['7,2024-01-01T00:00:00Z,149.62,0,c-1,1.5e-3,DE,zzz', '3,2024-01-01 00:00:00.250,0,1,c-2,,"A, ""B""",', '9,2024-01-01T02:00:01+01:00,0.07,"0",c-1,-2,,1']
+const GOOD = [
+  '7,2024-01-01T00:00:00Z,149.62,0,c-1,1.5e-3,DE,zzz',
+  '3,2024-01-01 00:00:00.250,0,1,c-2,,"A, ""B""",',
+  '9,2024-01-01T02:00:01+01:00,0.07,"0",c-1,-2,,1',
+]
 const READ = [
-  { id: 7, time: NEW_YEAR, amount: 14_962, label: 0, knownAt: NEW_YEAR + DAY, entities: ['c-1'], numeric: [0.0015], categorical: ['DE'] },
-  { id: 3, time: NEW_YEAR + 250, amount: 0, label: 1, knownAt: NEW_YEAR + 250 + DAY, entities: ['c-2'], numeric: [NaN], categorical: ['A, "B"'] },
-  { id: 9, time: NEW_YEAR + 3_601_000, amount: 7, label: 0, knownAt: NEW_YEAR + 3_601_000 + DAY, entities: ['c-1'], numeric: [-2], categorical: [''] },
+  {
+    id: 7,
+    time: NEW_YEAR,
+    amount: 14_962,
+    label: 0,
+    knownAt: NEW_YEAR + DAY,
+    entities: ['c-1'],
+    numeric: [0.0015],
+    categorical: ['DE'],
+  },
+  {
+    id: 3,
+    time: NEW_YEAR + 250,
+    amount: 0,
+    label: 1,
+    knownAt: NEW_YEAR + 250 + DAY,
+    entities: ['c-2'],
+    numeric: [NaN],
+    categorical: ['A, "B"'],
+  },
+  {
+    id: 9,
+    time: NEW_YEAR + 3_601_000,
+    amount: 7,
+    label: 0,
+    knownAt: NEW_YEAR + 3_601_000 + DAY,
+    entities: ['c-1'],
+    numeric: [-2],
+    categorical: [''],
+  },
 ]
 
 test('a CSV is read by roles: UTC times, minor units, missing attributes', async () => {
@@ -67,22 +103,35 @@ test('the file’s own form does not matter: gzip, byte order mark, semicolons, 
   const zipped = join(folder, 'zipped.data')
   writeFileSync(zipped, gzipSync([HEADER, ...GOOD].join('\n')))
   const windows = join(folder, 'odd [1]*.csv')
-  writeFileSync(windows, `\uFEFF${[HEADER.replaceAll(',', ';'), ...GOOD.map((line) => line.replace('"A, ""B"""', '"A; ""B"""').replaceAll(/,(?! )/g, ';'))].join('\r\n\r\n')}`)
+  writeFileSync(
+    windows,
+    `\uFEFF${[HEADER.replaceAll(',', ';'), ...GOOD.map((line) => line.replace('"A, ""B"""', '"A; ""B"""').replaceAll(/,(?! )/g, ';'))].join('\r\n\r\n')}`,
+  )
   expect(await readAll(zipped)).toEqual(READ)
-  expect(await readAll(windows)).toEqual(READ.map((row) => ({ ...row, categorical: row.categorical.map((text) => text.replace(',', ';')) })))
+  expect(await readAll(windows)).toEqual(
+    READ.map((row) => ({ ...row, categorical: row.categorical.map((text) => text.replace(',', ';')) })),
+  )
 })
 
 test('Parquet of any column type gives the same rows as CSV', async () => {
   const file = join(folder, 'typed.parquet')
   await using database = await openDatabase()
   const source = `read_csv(${sqlText(csv(GOOD))}, header = true, all_varchar = true)`
-  await database.run(`COPY (SELECT id::SMALLINT AS id, "at"::TIMESTAMPTZ AS "at", amount::DECIMAL(10,2) AS amount, fraud::INTEGER::BOOLEAN AS fraud, card, x::FLOAT::DOUBLE AS x, country FROM ${source}) TO ${sqlText(file)} (FORMAT parquet)`)
+  await database.run(
+    `COPY (SELECT id::SMALLINT AS id, "at"::TIMESTAMPTZ AS "at", amount::DECIMAL(10,2) AS amount, fraud::INTEGER::BOOLEAN AS fraud, card, x::FLOAT::DOUBLE AS x, country FROM ${source}) TO ${sqlText(file)} (FORMAT parquet)`,
+  )
   expect(await readAll(file)).toEqual(READ.map((row) => ({ ...row, numeric: row.numeric.map((x) => Math.fround(x)) })))
   expect(await countRows(file)).toBe(3)
 })
 
 test('no id column: the row’s number; seconds from an origin; no label: unlabelled', async () => {
-  const schema: DatasetSchema = { time: { column: 'Time', unit: 's', origin: NEW_YEAR }, amount: { column: 'Amount', minorUnits: 0 }, entities: [], numeric: [], categorical: [] }
+  const schema: DatasetSchema = {
+    time: { column: 'Time', unit: 's', origin: NEW_YEAR },
+    amount: { column: 'Amount', minorUnits: 0 },
+    entities: [],
+    numeric: [],
+    categorical: [],
+  }
   const rows = await readAll(csv(['0,5', '1.5,6'], '"Time","Amount"'), schema)
   expect(rows.map((row) => [row.id, row.time, row.amount, row.label, row.knownAt])).toEqual([
     [0, NEW_YEAR, 5, UNLABELLED, Infinity],
@@ -91,15 +140,30 @@ test('no id column: the row’s number; seconds from an origin; no label: unlabe
 })
 
 test('a column says when a label became known; an empty cell: not yet', async () => {
-  const schema: DatasetSchema = { time: { column: 't', unit: 'ms' }, amount: { column: 'a', minorUnits: 0 }, label: { column: 'y', knownAt: 'k' }, entities: [], numeric: [], categorical: [] }
+  const schema: DatasetSchema = {
+    time: { column: 't', unit: 'ms' },
+    amount: { column: 'a', minorUnits: 0 },
+    label: { column: 'y', knownAt: 'k' },
+    entities: [],
+    numeric: [],
+    categorical: [],
+  }
   const rows = await readAll(csv(['0,5,1,1970-01-02', '1,6,0,'], 't,a,y,k'), schema)
-  expect(rows.map((row) => [row.label, row.knownAt])).toEqual([[1, DAY], [0, Infinity]])
-  await expect(readAll(csv(['0,5,1,soon'], 't,a,y,k'), schema)).rejects.toThrow(/line 2, column k: "soon" is not a time/)
+  expect(rows.map((row) => [row.label, row.knownAt])).toEqual([
+    [1, DAY],
+    [0, Infinity],
+  ])
+  await expect(readAll(csv(['0,5,1,soon'], 't,a,y,k'), schema)).rejects.toThrow(
+    /line 2, column k: "soon" is not a time/,
+  )
 })
 
 test('sort: by time, equal times in file order, ids are places in the file', async () => {
   const { id: _, ...schema } = SCHEMA
-  const lines = Array.from({ length: 40_000 }, (_row, index) => `0,2024-01-01T00:00:0${(index * 7) % 10}Z,${index},0,c,,,`)
+  const lines = Array.from(
+    { length: 40_000 },
+    (_row, index) => `0,2024-01-01T00:00:0${(index * 7) % 10}Z,${index},0,c,,,`,
+  )
   const expected = lines.map((_line, index) => index).toSorted((a, b) => ((a * 7) % 10) - ((b * 7) % 10) || a - b)
   const rows = await readAll(csv(lines), schema, { sort: true })
   expect(rows.map((row) => row.id)).toEqual(expected)
@@ -107,13 +171,21 @@ test('sort: by time, equal times in file order, ids are places in the file', asy
 })
 
 test('many batches keep the order of the file, row for row', async () => {
-  const lines = Array.from({ length: 50_000 }, (_row, index) => `${index * 3},2024-01-01,${index}.25,0,c${index % 97},${index},k,`)
+  const lines = Array.from(
+    { length: 50_000 },
+    (_row, index) => `${index * 3},2024-01-01,${index}.25,0,c${index % 97},${index},k,`,
+  )
   const file = csv(lines)
   let [next, batches] = [0, 0]
   for await (const batch of readTable(file, SCHEMA)) {
     batches++
     for (let row = 0; row < batch.size; row++, next++) {
-      if (batch.ids[row] !== next * 3 || batch.amount[row] !== next * 100 + 25 || batch.entities[0][row] !== `c${next % 97}`) throw new Error(`row ${next} differs`)
+      if (
+        batch.ids[row] !== next * 3 ||
+        batch.amount[row] !== next * 100 + 25 ||
+        batch.entities[0][row] !== `c${next % 97}`
+      )
+        throw new Error(`row ${next} differs`)
     }
   }
   expect([next, batches > 2]).toEqual([50_000, true])
@@ -137,7 +209,11 @@ const line = (cells: Partial<Record<'id' | 'at' | 'amount' | 'fraud' | 'card' | 
 test.each<[string, string, RegExp]>([
   ['a number', line({ amount: '12.x' }), /line 3, column amount: "12\.x" is not an amount/],
   ['an amount below 0', line({ amount: '-1' }), /column amount: "-1" is not an amount/],
-  ['an amount with further decimals', line({ amount: '1.005' }), /column amount: "1.005" has more than 2 decimals; set `minorUnits`/],
+  [
+    'an amount with further decimals',
+    line({ amount: '1.005' }),
+    /column amount: "1.005" has more than 2 decimals; set `minorUnits`/,
+  ],
   ['an amount at all', line({ amount: '' }), /column amount: "" is not an amount/],
   ['a finite amount', line({ amount: 'inf' }), /column amount: "inf" is not an amount/],
   ['a time', line({ at: 'yesterday' }), /line 3, column at: "yesterday" is not a time/],
@@ -145,12 +221,20 @@ test.each<[string, string, RegExp]>([
   ['a label', line({ fraud: '2' }), /column fraud: "2" is not a label: 0 \(genuine\) or 1 \(fraud\)/],
   ['a label at all', line({ fraud: '' }), /column fraud: "" is not a label/],
   ['a whole id', line({ id: '1.5' }), /column id: "1.5" is not a whole number/],
-  ['an id that fits', line({ id: '12345678901234567890' }), /column id: "12345678901234567890" is not a whole number.*`type: string`/],
+  [
+    'an id that fits',
+    line({ id: '12345678901234567890' }),
+    /column id: "12345678901234567890" is not a whole number.*`type: string`/,
+  ],
   ['an entity', line({ card: '' }), /column card: "" is empty/],
   ['a numeric attribute', line({ x: 'many' }), /column x: "many" is not a number/],
   ['a finite attribute', line({ x: 'inf' }), /column x: "inf" is not a number/],
   ['a new id', line({ id: '7' }), /line 3, column id: the id 7 stands in an earlier row already/],
-  ['a later time', line({ at: '2023-12-31' }), /line 3, column at: time goes back from 2024-01-01T00:00:00.000Z to 2023-12-31T00:00:00.000Z\.\nAdd --sort/],
+  [
+    'a later time',
+    line({ at: '2023-12-31' }),
+    /line 3, column at: time goes back from 2024-01-01T00:00:00.000Z to 2023-12-31T00:00:00.000Z\.\nAdd --sort/,
+  ],
   ['all its cells', '1,2', /line 3: Expected Number of Columns: 8 Found: 2/],
 ])('a row without %s is an error that says where', async (_what, bad, message) => {
   const file = csv([GOOD[0], bad])
@@ -159,7 +243,13 @@ test.each<[string, string, RegExp]>([
 })
 
 test('the first mistake of the file is the one named, on its own line even below cells of several lines', async () => {
-  const file = csv(['1,2024-01-01,1,0,c,,"two\nlines",', '', '2,2024-01-02,1,0,c,,,', '3,2024-01-01,1,0,c,,,', '4,2024-01-03,1,0,c,many,,'])
+  const file = csv([
+    '1,2024-01-01,1,0,c,,"two\nlines",',
+    '',
+    '2,2024-01-02,1,0,c,,,',
+    '3,2024-01-01,1,0,c,,,',
+    '4,2024-01-03,1,0,c,many,,',
+  ])
   await expect(readAll(file)).rejects.toThrow(/line 6, column at: time goes back/)
 })
 
@@ -169,7 +259,11 @@ test.each<[string, string | Buffer, RegExp]>([
   ['without a header', '\n1,2\n', /its first line must name the columns/],
   ['with a name twice', `${HEADER},id\n`, /"id" is named twice/],
   ['of other columns', 'id,time\n1,2\n', /has no column at, amount, fraud, card, x, country\. It has: id, time\./],
-  ['not UTF-8', Buffer.concat([Buffer.from(`${HEADER}\n1,2024-01-01,1,0,`), Buffer.from([0xff, 0xfe]), Buffer.from(',,,\n')]), /line 2: Invalid unicode/],
+  [
+    'not UTF-8',
+    Buffer.concat([Buffer.from(`${HEADER}\n1,2024-01-01,1,0,`), Buffer.from([0xff, 0xfe]), Buffer.from(',,,\n')]),
+    /line 2: Invalid unicode/,
+  ],
 ])('a file %s is the user’s error', async (_what, content, message) => {
   const file = join(folder, `bad${files++}.csv`)
   writeFileSync(file, content)
@@ -186,7 +280,9 @@ test('a missing file and a broken Parquet file are the user’s error', async ()
 test('a Parquet column that is no timestamp names the unit to set', async () => {
   const file = join(folder, 'number.parquet')
   await using database = await openDatabase()
-  await database.run(`COPY (SELECT 1 AS id, 2 AS "at", 3 AS amount, 0 AS fraud, 'c' AS card, 1.5 AS x, '' AS country) TO ${sqlText(file)} (FORMAT parquet)`)
+  await database.run(
+    `COPY (SELECT 1 AS id, 2 AS "at", 3 AS amount, 0 AS fraud, 'c' AS card, 1.5 AS x, '' AS country) TO ${sqlText(file)} (FORMAT parquet)`,
+  )
   await expect(readAll(file)).rejects.toThrow(/the column at is INTEGER, not a timestamp\. For a number of seconds/)
 })
 
@@ -202,25 +298,28 @@ test('seen ids agree with one plain set, dense, sparse and as text', () => {
 })
 
 const handbook = join(REAL_DATA, 'handbook-raw.parquet')
-test.runIf(existsSync(handbook))('the Handbook’s file (runs where ../shared/data stands): rows, frauds and cents as DuckDB counts them', async () => {
-  const schema: DatasetSchema = {
-    id: { column: 'TRANSACTION_ID', type: 'integer' },
-    time: { column: 'TX_DATETIME', unit: 'timestamp' },
-    amount: { column: 'TX_AMOUNT', minorUnits: 2 },
-    label: { column: 'TX_FRAUD' },
-    entities: [{ name: 'customer', column: 'CUSTOMER_ID', type: 'integer' }],
-    numeric: [],
-    categorical: [],
-  }
-  let [rows, frauds, cents] = [0, 0, 0]
-  for await (const batch of readTable(handbook, schema)) {
-    for (let row = 0; row < batch.size; row++) {
-      frauds += batch.label[row]
-      cents += batch.amount[row]
+test.runIf(existsSync(handbook))(
+  'the Handbook’s file (runs where ../shared/data stands): rows, frauds and cents as DuckDB counts them',
+  async () => {
+    const schema: DatasetSchema = {
+      id: { column: 'TRANSACTION_ID', type: 'integer' },
+      time: { column: 'TX_DATETIME', unit: 'timestamp' },
+      amount: { column: 'TX_AMOUNT', minorUnits: 2 },
+      label: { column: 'TX_FRAUD' },
+      entities: [{ name: 'customer', column: 'CUSTOMER_ID', type: 'integer' }],
+      numeric: [],
+      categorical: [],
     }
-    rows += batch.size
-  }
-  await using database = await openDatabase()
-  const [sum] = await database.rows(`SELECT sum(round(TX_AMOUNT * 100)) AS cents FROM ${sqlText(handbook)}`)
-  expect([rows, frauds, cents]).toEqual([1_754_155, 14_681, sum.cents])
-})
+    let [rows, frauds, cents] = [0, 0, 0]
+    for await (const batch of readTable(handbook, schema)) {
+      for (let row = 0; row < batch.size; row++) {
+        frauds += batch.label[row]
+        cents += batch.amount[row]
+      }
+      rows += batch.size
+    }
+    await using database = await openDatabase()
+    const [sum] = await database.rows(`SELECT sum(round(TX_AMOUNT * 100)) AS cents FROM ${sqlText(handbook)}`)
+    expect([rows, frauds, cents]).toEqual([1_754_155, 14_681, sum.cents])
+  },
+)

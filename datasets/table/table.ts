@@ -1,11 +1,11 @@
 import { UserError } from '../../configs/user-error.ts'
+import type { BadCell, TableColumn } from './column.ts'
+import { tableColumns } from './column.ts'
 import type { DatasetSchema } from './dataset.ts'
 import type { ColumnChunk, Database } from './duckdb.ts'
 import { openDatabase } from './duckdb.ts'
 import type { SeenIds } from './seen-ids.ts'
 import { seenIds } from './seen-ids.ts'
-import type { BadCell, TableColumn } from './column.ts'
-import { tableColumns } from './column.ts'
 import type { TableSource } from './source.ts'
 import { cellText, openTableSource, placeOf, readError } from './source.ts'
 import { emptyBatch } from './transaction.ts'
@@ -34,14 +34,35 @@ interface Reading {
  * @throws UserError for a missing or unreadable file, a missing column, a cell that does not fit its role, time that goes
  * back (without `sort`), a duplicate id, or a file without rows; each with line, column and value.
  */
-export async function* readTable(file: string, schema: DatasetSchema, options: { sort?: boolean } = {}): AsyncGenerator<EventBatch> {
+export async function* readTable(
+  file: string,
+  schema: DatasetSchema,
+  options: { sort?: boolean } = {},
+): AsyncGenerator<EventBatch> {
   await using database = await openDatabase()
   const source = await openTableSource(database, file)
   requireColumns(source, schema)
   const columns = tableColumns(schema, source)
-  const reading: Reading = { database, source, schema, columns, sort: options.sort ?? false, seen: seenIds(), rows: 0, lastTime: -Infinity }
+  const reading: Reading = {
+    database,
+    source,
+    schema,
+    columns,
+    sort: options.sort ?? false,
+    seen: seenIds(),
+    rows: 0,
+    lastTime: -Infinity,
+  }
   const newBatch = (): EventBatch =>
-    emptyBatch({ id: schema.id?.type ?? 'integer', entities: schema.entities, numeric: schema.numeric.length, categorical: schema.categorical.length }, BATCH_ROWS)
+    emptyBatch(
+      {
+        id: schema.id?.type ?? 'integer',
+        entities: schema.entities,
+        numeric: schema.numeric.length,
+        categorical: schema.categorical.length,
+      },
+      BATCH_ROWS,
+    )
   let batch = newBatch()
   let size = 0
   for await (const chunk of chunksOf(reading)) {
@@ -105,7 +126,13 @@ function fileRows(reading: Reading, chunk: ColumnChunk): (row: number) => number
   return (row) => rows[row]
 }
 
-async function checkOrder(reading: Reading, batch: EventBatch, at: number, rows: number, fileRow: (row: number) => number): Promise<void> {
+async function checkOrder(
+  reading: Reading,
+  batch: EventBatch,
+  at: number,
+  rows: number,
+  fileRow: (row: number) => number,
+): Promise<void> {
   const { schema, seen } = reading
   let { lastTime } = reading
   for (let row = 0; row < rows; row++) {
@@ -113,7 +140,8 @@ async function checkOrder(reading: Reading, batch: EventBatch, at: number, rows:
     if (time < lastTime) throw await orderError(reading, fileRow(row), time, lastTime)
     lastTime = time
     if (schema.id === undefined) batch.ids[at + row] = fileRow(row)
-    else if (!seen.add(batch.ids[at + row])) throw await duplicateError(reading, schema.id.column, fileRow(row), batch.ids[at + row])
+    else if (!seen.add(batch.ids[at + row]))
+      throw await duplicateError(reading, schema.id.column, fileRow(row), batch.ids[at + row])
   }
   reading.lastTime = lastTime
 }
@@ -121,23 +149,50 @@ async function checkOrder(reading: Reading, batch: EventBatch, at: number, rows:
 async function cellError({ database, source }: Reading, bad: BadCell, fileRow: number): Promise<UserError> {
   const text = await cellText(database, source, bad.column, fileRow)
   const place = await placeOf(source, fileRow)
-  return new UserError(`${place}, column ${bad.column}: "${text}" ${bad.problem}.\nMend the cell, or the column's role in the dataset's schema, and run the command again.`)
+  return new UserError(
+    `${place}, column ${bad.column}: "${text}" ${bad.problem}.\nMend the cell, or the column's role in the dataset's schema, and run the command again.`,
+  )
 }
 
-async function orderError({ source, schema }: Reading, fileRow: number, time: EpochMs, last: EpochMs): Promise<UserError> {
+async function orderError(
+  { source, schema }: Reading,
+  fileRow: number,
+  time: EpochMs,
+  last: EpochMs,
+): Promise<UserError> {
   const [from, to] = [new Date(last).toISOString(), new Date(time).toISOString()]
-  return new UserError(`${await placeOf(source, fileRow)}, column ${schema.time.column}: time goes back from ${from} to ${to}.\nAdd --sort to read the file in the order of time.`)
+  return new UserError(
+    `${await placeOf(source, fileRow)}, column ${schema.time.column}: time goes back from ${from} to ${to}.\nAdd --sort to read the file in the order of time.`,
+  )
 }
 
-async function duplicateError({ source }: Reading, column: string, fileRow: number, id: number | string): Promise<UserError> {
-  return new UserError(`${await placeOf(source, fileRow)}, column ${column}: the id ${id} stands in an earlier row already.\nRemove the duplicate, or name a column whose values are unique as id.`)
+async function duplicateError(
+  { source }: Reading,
+  column: string,
+  fileRow: number,
+  id: number | string,
+): Promise<UserError> {
+  return new UserError(
+    `${await placeOf(source, fileRow)}, column ${column}: the id ${id} stands in an earlier row already.\nRemove the duplicate, or name a column whose values are unique as id.`,
+  )
 }
 
 function requireColumns(source: TableSource, schema: DatasetSchema): void {
   const { id, time, amount, label, entities, numeric, categorical } = schema
-  const wanted = [id?.column, time.column, amount.column, label?.column, label?.knownAt, ...entities.map((entity) => entity.column), ...numeric, ...categorical]
+  const wanted = [
+    id?.column,
+    time.column,
+    amount.column,
+    label?.column,
+    label?.knownAt,
+    ...entities.map((entity) => entity.column),
+    ...numeric,
+    ...categorical,
+  ]
   const missing = wanted.filter((column) => column !== undefined && !source.types.has(column))
   if (missing.length === 0) return
   const found = [...source.types.keys()].join(', ')
-  throw new UserError(`${source.file} has no column ${missing.join(', ')}. It has: ${found}.\nGive another file with --data FILE, or describe this one in configs/datasets/NAME.yaml (see example.yaml).`)
+  throw new UserError(
+    `${source.file} has no column ${missing.join(', ')}. It has: ${found}.\nGive another file with --data FILE, or describe this one in configs/datasets/NAME.yaml (see example.yaml).`,
+  )
 }

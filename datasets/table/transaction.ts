@@ -47,8 +47,12 @@ export interface EventBatch {
 }
 
 /** A batch of `size` rows with the columns `schema` needs, to be filled. */
-export function emptyBatch(shape: { entities: { type: 'integer' | 'string' }[]; numeric: number; categorical: number; id: 'integer' | 'string' }, size: number): EventBatch {
-  const keys = (type: 'integer' | 'string'): KeyColumn => (type === 'integer' ? new Float64Array(size) : new Array<string>(size).fill(''))
+export function emptyBatch(
+  shape: { entities: { type: 'integer' | 'string' }[]; numeric: number; categorical: number; id: 'integer' | 'string' },
+  size: number,
+): EventBatch {
+  const keys = (type: 'integer' | 'string'): KeyColumn =>
+    type === 'integer' ? new Float64Array(size) : new Array<string>(size).fill('')
   return {
     size,
     kind: new Uint8Array(size),

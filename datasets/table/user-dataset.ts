@@ -24,7 +24,11 @@ const duration = z
 /** ISO 8601; without an offset UTC. */
 const instant = z
   .string()
-  .transform((text) => Date.parse(/^\d{4}-\d\d-\d\d([T ][\d:.]+)?$/.test(text) ? `${text.replace(' ', 'T')}${text.length > 10 ? 'Z' : ''}` : text))
+  .transform((text) =>
+    Date.parse(
+      /^\d{4}-\d\d-\d\d([T ][\d:.]+)?$/.test(text) ? `${text.replace(' ', 'T')}${text.length > 10 ? 'Z' : ''}` : text,
+    ),
+  )
   .refine((time) => !Number.isNaN(time), 'give a date such as 2018-07-25 or 2018-07-25T00:00:00Z')
 
 const key = { column: z.string(), type: z.enum(['integer', 'string']) }
@@ -49,7 +53,14 @@ const tableSchema = z.strictObject({
 
 const splitRule = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('ordered'), trainShare: z.number().gt(0).lt(1) }),
-  z.strictObject({ kind: z.literal('delayed'), trainFrom: instant, trainDays: days, delayDays: z.number().int().min(0), testDays: days, cardEntity: z.string() }),
+  z.strictObject({
+    kind: z.literal('delayed'),
+    trainFrom: instant,
+    trainDays: days,
+    delayDays: z.number().int().min(0),
+    testDays: days,
+    cardEntity: z.string(),
+  }),
 ])
 
 const datasetYaml = z
@@ -60,10 +71,14 @@ const datasetYaml = z
     split: splitRule.default({ kind: 'ordered', trainShare: 0.7 }),
     schema: tableSchema,
   })
-  .refine(({ split, schema }) => split.kind === 'ordered' || schema.entities.some((entity) => entity.name === split.cardEntity), {
-    path: ['split', 'cardEntity'],
-    error: 'name one of the schema’s entities',
-  })
+  .refine(
+    ({ split, schema }) =>
+      split.kind === 'ordered' || schema.entities.some((entity) => entity.name === split.cardEntity),
+    {
+      path: ['split', 'cardEntity'],
+      error: 'name one of the schema’s entities',
+    },
+  )
 
 /** What a YAML file in the folder says. */
 export interface UserDataset {
@@ -93,7 +108,10 @@ export function userDataset(name: string, config: Config, data: string | undefin
   const { path, ...description } = readUserDataset(yaml)
   const usual = path === undefined ? undefined : resolve(PROJECT_ROOT, path)
   const file = locateFile(name, config, data, usual)
-  if (file === undefined) throw new UserError(`The dataset ${name} has no file${usual === undefined ? '' : `: there is no ${usual}`}. Give --data FILE, or set \`path\` in ${yaml}.`)
+  if (file === undefined)
+    throw new UserError(
+      `The dataset ${name} has no file${usual === undefined ? '' : `: there is no ${usual}`}. Give --data FILE, or set \`path\` in ${yaml}.`,
+    )
   return fileDataset({ name, ...description }, file, config.tokenKey === undefined ? {} : { tokenKey: config.tokenKey })
 }
 
@@ -106,6 +124,9 @@ export function readUserDataset(yaml: string): UserDataset {
     throw new UserError(`${yaml} is not YAML: ${errorMessage(error)}`, { cause: error })
   }
   const result = datasetYaml.safeParse(content)
-  if (!result.success) throw new UserError(`${yaml} does not describe a dataset:\n${z.prettifyError(result.error)}\nMend it by the comments of configs/datasets/example.yaml.`)
+  if (!result.success)
+    throw new UserError(
+      `${yaml} does not describe a dataset:\n${z.prettifyError(result.error)}\nMend it by the comments of configs/datasets/example.yaml.`,
+    )
   return result.data
 }

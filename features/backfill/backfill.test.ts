@@ -4,19 +4,19 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { loadConfig } from '../../configs/config.ts'
+import { REAL_DATA } from '../../configs/testing/real-data.ts'
 import { openDataset } from '../../datasets/catalog.ts'
-import { openDatabase, sqlText } from '../../datasets/table/duckdb.ts'
 import { simulateToParquet } from '../../datasets/simulator/simulator.ts'
+import { openDatabase, sqlText } from '../../datasets/table/duckdb.ts'
+import { inLogOrder } from '../../datasets/table/log-order.ts'
 import { DAY } from '../../datasets/table/transaction.ts'
-import { backfill, parquetSink, statesOf } from './backfill.ts'
-import { cardFraud } from '../view/card-fraud.ts'
 import { decodeState } from '../fold/entity-state.ts'
 import { ServiceFold } from '../fold/service-fold.ts'
+import { cardFraud } from '../view/card-fraud.ts'
 import { kaggleCc } from '../view/kaggle-cc.ts'
-import { trainingSetSink } from './training-set.ts'
 import { featureNames } from '../view/view.ts'
-import { inLogOrder } from '../../datasets/table/log-order.ts'
-import { REAL_DATA } from '../../configs/testing/real-data.ts'
+import { backfill, parquetSink, statesOf } from './backfill.ts'
+import { trainingSetSink } from './training-set.ts'
 
 const data = REAL_DATA
 const raw = join(data, 'handbook-raw.parquet')
@@ -26,35 +26,46 @@ const start = Date.UTC(2018, 3, 1)
 let folder: string
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'fd-backfill-'))
-  await simulateToParquet({ customers: 60, terminals: 100, days: 60, seed: 5, start }, join(folder, 'simulated.parquet'), () => {})
+  await simulateToParquet(
+    { customers: 60, terminals: 100, days: 60, seed: 5, start },
+    join(folder, 'simulated.parquet'),
+    () => {},
+  )
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
 const simulated = () => openDataset('simulated', loadConfig(undefined, {}), { data: join(folder, 'simulated.parquet') })
 
 // The outside truth: features that the Handbook's authors published for a tenth of their transactions. It is not the project's to ship.
-test.runIf(existsSync(raw) && existsSync(published))('the Handbook, in full: counts, means and risks are the published ones', async () => {
-  const dataset = await openDataset('handbook', loadConfig(undefined, {}), { data: raw })
-  const out = join(folder, 'handbook.parquet')
-  await using sink = await parquetSink(out, cardFraud, dataset.schema)
-  const { report } = await backfill(dataset, cardFraud, [sink])
-  expect(report).toMatchObject({ transactions: 1_754_155, frauds: 14_681, late: 0 })
+test.runIf(existsSync(raw) && existsSync(published))(
+  'the Handbook, in full: counts, means and risks are the published ones',
+  async () => {
+    const dataset = await openDataset('handbook', loadConfig(undefined, {}), { data: raw })
+    const out = join(folder, 'handbook.parquet')
+    await using sink = await parquetSink(out, cardFraud, dataset.schema)
+    const { report } = await backfill(dataset, cardFraud, [sink])
+    expect(report).toMatchObject({ transactions: 1_754_155, frauds: 14_681, late: 0 })
 
-  await using database = await openDatabase()
-  const names = featureNames(cardFraud).filter((name) => name !== 'tx_amount')
-  const counts = names.map((name) => `count(*) FILTER (abs(ours."${name}" - theirs."${name.toUpperCase()}") > 1e-9)::DOUBLE AS "${name}"`)
-  const joined = `FROM ${sqlText(out)} AS ours JOIN ${sqlText(published)} AS theirs ON ours.transaction_id = theirs.TRANSACTION_ID`
-  const [row] = await database.rows(`SELECT count(*)::DOUBLE AS compared, ${counts.join(', ')} ${joined}`)
-  expect(row['compared']).toBe(175_078)
-  for (const name of names) {
-    // Of two transactions of one customer in the same second the first cannot see the second: the published 29 rows in all, a few in the sample.
-    const ties = name.startsWith('customer_id') ? 29 : 0
-    expect(row[name], name).toBeLessThanOrEqual(ties)
-  }
-  const exact = names.filter((name) => name.includes('risk')).map((name) => `ours."${name}" <> theirs."${name.toUpperCase()}"`)
-  const [risks] = await database.rows(`SELECT count(*)::DOUBLE AS different ${joined} WHERE ${exact.join(' OR ')}`)
-  expect(risks['different']).toBe(0)
-})
+    await using database = await openDatabase()
+    const names = featureNames(cardFraud).filter((name) => name !== 'tx_amount')
+    const counts = names.map(
+      (name) => `count(*) FILTER (abs(ours."${name}" - theirs."${name.toUpperCase()}") > 1e-9)::DOUBLE AS "${name}"`,
+    )
+    const joined = `FROM ${sqlText(out)} AS ours JOIN ${sqlText(published)} AS theirs ON ours.transaction_id = theirs.TRANSACTION_ID`
+    const [row] = await database.rows(`SELECT count(*)::DOUBLE AS compared, ${counts.join(', ')} ${joined}`)
+    expect(row['compared']).toBe(175_078)
+    for (const name of names) {
+      // Of two transactions of one customer in the same second the first cannot see the second: the published 29 rows in all, a few in the sample.
+      const ties = name.startsWith('customer_id') ? 29 : 0
+      expect(row[name], name).toBeLessThanOrEqual(ties)
+    }
+    const exact = names
+      .filter((name) => name.includes('risk'))
+      .map((name) => `ours."${name}" <> theirs."${name.toUpperCase()}"`)
+    const [risks] = await database.rows(`SELECT count(*)::DOUBLE AS different ${joined} WHERE ${exact.join(' OR ')}`)
+    expect(risks['different']).toBe(0)
+  },
+)
 
 test('Parquet and training set hold the same rows in log order, the training set cast to float32', async () => {
   const dataset = await simulated()
@@ -71,7 +82,9 @@ test('Parquet and training set hold the same rows in log order, the training set
   rows.forEach((row, k) => {
     expect(Number(row['transaction_id'])).toBe(set.ids[k])
     expect(row['label']).toBe(set.y[k])
-    expect(set.names.map((name) => Math.fround(Number(row[name])))).toEqual([...set.x.subarray(k * set.names.length, (k + 1) * set.names.length)])
+    expect(set.names.map((name) => Math.fround(Number(row[name])))).toEqual([
+      ...set.x.subarray(k * set.names.length, (k + 1) * set.names.length),
+    ])
   })
 })
 
@@ -99,12 +112,15 @@ test('a fold that goes on from published state equals one that never stopped', a
     if (into) decodeState(into, into.addKey(key), bytes)
   }
   const rest = trainingSetSink(cardFraud, dataset.schema)
-  for await (const batch of inLogOrder(dataset.batches(), dataset.schema, { from: cut })) rest.write(batch, resumed.fold(batch))
+  for await (const batch of inLogOrder(dataset.batches(), dataset.schema, { from: cut }))
+    rest.write(batch, resumed.fold(batch))
   const [expected, actual] = [whole.set(), rest.set()]
   expect(actual.rows).toBe(expected.rows - report.transactions)
   expect(actual.x).toEqual(expected.x.subarray(report.transactions * expected.names.length))
 })
 
 test('a service that the dataset cannot feed is refused by what is missing', async () => {
-  await expect(backfill(await simulated(), kaggleCc, [])).rejects.toThrow(/service "kaggle-cc" does not fit dataset "simulated": it has no numeric column "V1"/)
+  await expect(backfill(await simulated(), kaggleCc, [])).rejects.toThrow(
+    /service "kaggle-cc" does not fit dataset "simulated": it has no numeric column "V1"/,
+  )
 })

@@ -1,7 +1,13 @@
 import type { Dataset, DatasetSchema } from '../../datasets/table/dataset.ts'
 import { inLogOrder } from '../../datasets/table/log-order.ts'
 import { openParquetWriter, type ColumnValues, type ParquetColumn } from '../../datasets/table/parquet.ts'
-import { FRAUD_LABEL, UNLABELLED, type EpochMs, type EventBatch, type KeyColumn } from '../../datasets/table/transaction.ts'
+import {
+  FRAUD_LABEL,
+  UNLABELLED,
+  type EpochMs,
+  type EventBatch,
+  type KeyColumn,
+} from '../../datasets/table/transaction.ts'
 import { encodeState } from '../fold/entity-state.ts'
 import { ServiceFold, type FeatureMatrix } from '../fold/service-fold.ts'
 import type { EntityState } from '../store/online-store.ts'
@@ -48,7 +54,11 @@ export async function backfill(
   checkService(service, dataset.schema, dataset.name)
   const fold = new ServiceFold(service, dataset.schema)
   const report: BackfillReport = { transactions: 0, frauds: 0, labels: 0, late: 0, watermark: -Infinity }
-  const ordered = inLogOrder(dataset.batches({ sort: options.sort ?? false }), dataset.schema, options.until === undefined ? {} : { until: options.until })
+  const ordered = inLogOrder(
+    dataset.batches({ sort: options.sort ?? false }),
+    dataset.schema,
+    options.until === undefined ? {} : { until: options.until },
+  )
   for await (const batch of ordered) {
     const matrix = fold.fold(batch)
     for (const sink of sinks) sink.write(batch, matrix)
@@ -73,7 +83,8 @@ function count(batch: EventBatch, matrix: FeatureMatrix, report: BackfillReport)
 /** The state of every key of a fold, for the online store. */
 export function* statesOf(fold: ServiceFold): Generator<EntityState> {
   for (const view of fold.views) {
-    for (let slot = 0; slot < view.keys; slot++) yield { view: view.view.name, key: view.key(slot), bytes: encodeState(view, slot) }
+    for (let slot = 0; slot < view.keys; slot++)
+      yield { view: view.view.name, key: view.key(slot), bytes: encodeState(view, slot) }
   }
 }
 
@@ -81,7 +92,11 @@ export function* statesOf(fold: ServiceFold): Generator<EntityState> {
  * Writes `transaction_id`, the features (DOUBLE, as the fold computed them) and `label` (0, 1, or −1 when unknown) to
  * Parquet, in log order. The file appears when the backfill is done.
  */
-export async function parquetSink(file: string, service: FeatureService, schema: DatasetSchema): Promise<FeatureSink & AsyncDisposable> {
+export async function parquetSink(
+  file: string,
+  service: FeatureService,
+  schema: DatasetSchema,
+): Promise<FeatureSink & AsyncDisposable> {
   const names = featureNames(service)
   const columns: ParquetColumn[] = [
     { name: 'transaction_id', type: schema.id?.type === 'string' ? 'VARCHAR' : 'BIGINT' },
@@ -92,7 +107,8 @@ export async function parquetSink(file: string, service: FeatureService, schema:
   let features: Float64Array[] = []
   return {
     write: (batch, matrix) => {
-      if (features.length === 0 || features[0].length < matrix.rows) features = names.map(() => new Float64Array(matrix.rows))
+      if (features.length === 0 || features[0].length < matrix.rows)
+        features = names.map(() => new Float64Array(matrix.rows))
       transpose(matrix, features)
       const { ids, labels } = transactionsOnly(batch, matrix.rows)
       writer.append([ids as ColumnValues, ...features, labels], matrix.rows)

@@ -1,10 +1,10 @@
 import type { Dataset } from '../../datasets/table/dataset.ts'
 import { inLogOrder } from '../../datasets/table/log-order.ts'
-import type { BackfillOptions, FeatureSink } from './backfill.ts'
 import { ServiceFold, type FeatureMatrix } from '../fold/service-fold.ts'
 import type { EntityState } from '../store/online-store.ts'
-import { featuresFile, openRowReader, readStates, statesFile, type RowReader, type ShardFolder } from './shard-part.ts'
 import { featureNames, type FeatureService } from '../view/view.ts'
+import type { BackfillOptions, FeatureSink } from './backfill.ts'
+import { featuresFile, openRowReader, readStates, statesFile, type RowReader, type ShardFolder } from './shard-part.ts'
 
 /**
  * Hands the sinks what `backfill` would: the features of every transaction in log order, those of each view from the part of whichever
@@ -12,18 +12,35 @@ import { featureNames, type FeatureService } from '../view/view.ts'
  *
  * @throws UserError when a part is missing or cut short.
  */
-export async function joinShards(dataset: Dataset, service: FeatureService, sinks: readonly FeatureSink[], parts: ShardFolder, options: BackfillOptions = {}): Promise<void> {
-  const requests = new ServiceFold({ ...service, views: service.views.filter((view) => view.kind === 'request') }, dataset.schema)
+export async function joinShards(
+  dataset: Dataset,
+  service: FeatureService,
+  sinks: readonly FeatureSink[],
+  parts: ShardFolder,
+  options: BackfillOptions = {},
+): Promise<void> {
+  const requests = new ServiceFold(
+    { ...service, views: service.views.filter((view) => view.kind === 'request') },
+    dataset.schema,
+  )
   const views = viewParts(service, parts)
   const width = featureNames(service).length
   // A dataset's rows are in the order of time, so none is late.
   const matrix: FeatureMatrix = { rows: 0, values: new Float64Array(0), late: new Uint8Array(0) }
   let done = 0
   try {
-    for await (const batch of inLogOrder(dataset.batches({ sort: options.sort ?? false }), dataset.schema, options.until === undefined ? {} : { until: options.until })) {
+    for await (const batch of inLogOrder(
+      dataset.batches({ sort: options.sort ?? false }),
+      dataset.schema,
+      options.until === undefined ? {} : { until: options.until },
+    )) {
       const requested = requests.fold(batch)
       matrix.rows = requested.rows
-      if (matrix.late.length < requested.rows) Object.assign(matrix, { values: new Float64Array(requested.rows * width), late: new Uint8Array(requested.rows) })
+      if (matrix.late.length < requested.rows)
+        Object.assign(matrix, {
+          values: new Float64Array(requested.rows * width),
+          late: new Uint8Array(requested.rows),
+        })
       for (const view of views) {
         if (view.kind === 'request') copyColumns(requested, requests.names.length, view, matrix.values, width)
         else takeRows(view, done, matrix, width)
@@ -44,7 +61,10 @@ export function* joinStates(parts: ShardFolder): Generator<EntityState> {
 }
 
 /** A view's columns in the joined matrix, and where they come from. */
-type ViewPart = { column: number; width: number } & ({ kind: 'request'; from: number } | { kind: 'aggregate'; name: string; readers: RowReader[] })
+type ViewPart = { column: number; width: number } & (
+  | { kind: 'request'; from: number }
+  | { kind: 'aggregate'; name: string; readers: RowReader[] }
+)
 
 function viewParts(service: FeatureService, parts: ShardFolder): ViewPart[] {
   let column = 0
@@ -54,7 +74,9 @@ function viewParts(service: FeatureService, parts: ShardFolder): ViewPart[] {
     const place = { column, width }
     column += width
     if (view.kind === 'aggregate') {
-      const readers = Array.from({ length: parts.count }, (_, shard) => openRowReader(featuresFile(parts, view.name, shard), width))
+      const readers = Array.from({ length: parts.count }, (_, shard) =>
+        openRowReader(featuresFile(parts, view.name, shard), width),
+      )
       return { ...place, kind: 'aggregate', name: view.name, readers }
     }
     from += width
@@ -62,14 +84,29 @@ function viewParts(service: FeatureService, parts: ShardFolder): ViewPart[] {
   })
 }
 
-function copyColumns(requested: FeatureMatrix, stride: number, { column, width, from }: ViewPart & { kind: 'request' }, out: Float64Array, outStride: number): void {
+function copyColumns(
+  requested: FeatureMatrix,
+  stride: number,
+  { column, width, from }: ViewPart & { kind: 'request' },
+  out: Float64Array,
+  outStride: number,
+): void {
   for (let row = 0; row < requested.rows; row++) {
     for (let f = 0; f < width; f++) out[row * outStride + column + f] = requested.values[row * stride + from + f]
   }
 }
 
-function takeRows({ name, readers, column }: ViewPart & { kind: 'aggregate' }, first: number, matrix: FeatureMatrix, width: number): void {
-  const taken = readers.reduce((sum, reader) => sum + reader.take(first, first + matrix.rows, matrix.values, width, column), 0)
+function takeRows(
+  { name, readers, column }: ViewPart & { kind: 'aggregate' },
+  first: number,
+  matrix: FeatureMatrix,
+  width: number,
+): void {
+  const taken = readers.reduce(
+    (sum, reader) => sum + reader.take(first, first + matrix.rows, matrix.values, width, column),
+    0,
+  )
   // Shards that read the same file and divide the keys by the same hash leave each row once.
-  if (taken !== matrix.rows) throw new Error(`The shards of view "${name}" left ${taken} of ${matrix.rows} rows from row ${first} on`)
+  if (taken !== matrix.rows)
+    throw new Error(`The shards of view "${name}" left ${taken} of ${matrix.rows} rows from row ${first} on`)
 }

@@ -62,7 +62,7 @@ export function openPartWriter(file: string, attempt: string): PartWriter {
 }
 
 function writeAll(descriptor: number, bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.length; ) at += writeSync(descriptor, bytes, at)
+  for (let at = 0; at < bytes.length;) at += writeSync(descriptor, bytes, at)
 }
 
 /**
@@ -93,7 +93,11 @@ export function openRowReader(file: string, width: number): RowReader {
     if (read(descriptor, head) === 0) return false
     block = { rows: new Float64Array(head[0]), values: new Float64Array(head[0] * width) }
     at = 0
-    if (read(descriptor, block.rows) !== block.rows.byteLength || read(descriptor, block.values) !== block.values.byteLength) throw cutShort(file)
+    if (
+      read(descriptor, block.rows) !== block.rows.byteLength ||
+      read(descriptor, block.values) !== block.values.byteLength
+    )
+      throw cutShort(file)
     return true
   }
   return {
@@ -159,7 +163,10 @@ function open(file: string): number {
   try {
     return openSync(file, 'r')
   } catch (error) {
-    throw new UserError(`A shard was done, but its part ${file} is not here. Workers of a sharded backfill need the same FD_HOME, on one disk that all of them see.`, { cause: error })
+    throw new UserError(
+      `A shard was done, but its part ${file} is not here. Workers of a sharded backfill need the same FD_HOME, on one disk that all of them see.`,
+      { cause: error },
+    )
   }
 }
 

@@ -5,13 +5,13 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { loadConfig } from '../../configs/config.ts'
 import { openDataset } from '../../datasets/catalog.ts'
-import type { Dataset } from '../../datasets/table/dataset.ts'
 import { simulateToParquet } from '../../datasets/simulator/simulator.ts'
+import type { Dataset } from '../../datasets/table/dataset.ts'
 import { DAY, type EventBatch } from '../../datasets/table/transaction.ts'
-import { backfill, parquetSink, statesOf, type FeatureSink } from './backfill.ts'
-import { cardFraud } from '../view/card-fraud.ts'
 import type { FeatureMatrix } from '../fold/service-fold.ts'
 import type { EntityState } from '../store/online-store.ts'
+import { cardFraud } from '../view/card-fraud.ts'
+import { backfill, parquetSink, statesOf, type FeatureSink } from './backfill.ts'
 import { joinShards, joinStates } from './shard-join.ts'
 import type { ShardFolder } from './shard-part.ts'
 import { backfillShard, shardOf, type ShardReport } from './shard.ts'
@@ -21,7 +21,11 @@ let folder: string
 let dataset: Dataset
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'fd-shards-'))
-  await simulateToParquet({ customers: 60, terminals: 100, days: 60, seed: 5, start }, join(folder, 'simulated.parquet'), () => {})
+  await simulateToParquet(
+    { customers: 60, terminals: 100, days: 60, seed: 5, start },
+    join(folder, 'simulated.parquet'),
+    () => {},
+  )
   dataset = await openDataset('simulated', loadConfig(undefined, {}), { data: join(folder, 'simulated.parquet') })
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
@@ -30,7 +34,8 @@ afterAll(() => rm(folder, { recursive: true, force: true }))
 function bitSink(): FeatureSink & { bits(): Buffer } {
   const kept: Buffer[] = []
   return {
-    write: (_batch: EventBatch, { rows, values }: FeatureMatrix) => void kept.push(Buffer.from(Float64Array.from(values.subarray(0, rows * 15)).buffer)),
+    write: (_batch: EventBatch, { rows, values }: FeatureMatrix) =>
+      void kept.push(Buffer.from(Float64Array.from(values.subarray(0, rows * 15)).buffer)),
     close: async () => {},
     bits: () => Buffer.concat(kept),
   }
@@ -38,19 +43,37 @@ function bitSink(): FeatureSink & { bits(): Buffer } {
 
 /** States by view and key; the order in which they come is nobody's promise. */
 function sorted(states: Iterable<EntityState>): string[] {
-  return Array.from(states, ({ view, key, bytes }) => `${view} ${typeof key} ${key} ${Buffer.from(bytes).toString('hex')}`).sort()
+  return Array.from(
+    states,
+    ({ view, key, bytes }) => `${view} ${typeof key} ${key} ${Buffer.from(bytes).toString('hex')}`,
+  ).sort()
 }
 
 let folders = 0
-async function fold(count: number, options: { until?: number } = {}): Promise<{ parts: ShardFolder; reports: ShardReport[] }> {
+async function fold(
+  count: number,
+  options: { until?: number } = {},
+): Promise<{ parts: ShardFolder; reports: ShardReport[] }> {
   const parts = { folder: join(folder, `parts-${folders++}`), count }
   mkdirSync(parts.folder)
   const reports: ShardReport[] = []
-  for (let shard = 0; shard < count; shard++) reports.push(await backfillShard(dataset, cardFraud, { ...parts, shard }, { ...options, features: true, states: true, attempt: 'only' }))
+  for (let shard = 0; shard < count; shard++)
+    reports.push(
+      await backfillShard(
+        dataset,
+        cardFraud,
+        { ...parts, shard },
+        { ...options, features: true, states: true, attempt: 'only' },
+      ),
+    )
   return { parts, reports }
 }
 
-test.each<[number, { until?: number }]>([[1, {}], [3, {}], [7, { until: start + 40 * DAY }]])('%i shards joined are the unsharded fold, bit for bit: features, states and report', async (count, options) => {
+test.each<[number, { until?: number }]>([
+  [1, {}],
+  [3, {}],
+  [7, { until: start + 40 * DAY }],
+])('%i shards joined are the unsharded fold, bit for bit: features, states and report', async (count, options) => {
   const whole = bitSink()
   const { report, fold: unsharded } = await backfill(dataset, cardFraud, [whole], options)
   const { parts, reports } = await fold(count, options)
@@ -61,7 +84,9 @@ test.each<[number, { until?: number }]>([[1, {}], [3, {}], [7, { until: start + 
   expect(sorted(joinStates(parts))).toEqual(sorted(statesOf(unsharded)))
   const { transactions, frauds, labels, watermark } = report
   for (const each of reports) expect(each).toMatchObject({ transactions, frauds, labels, watermark })
-  expect(reports.reduce((sum, { keys }) => sum + keys, 0)).toBe(unsharded.views.reduce((sum, view) => sum + view.keys, 0))
+  expect(reports.reduce((sum, { keys }) => sum + keys, 0)).toBe(
+    unsharded.views.reduce((sum, view) => sum + view.keys, 0),
+  )
 })
 
 test('the Parquet file is the same to the byte', async () => {
@@ -76,8 +101,14 @@ test('the Parquet file is the same to the byte', async () => {
 test('a shard that is folded twice, even at one time, leaves one part, the same', async () => {
   const { parts } = await fold(2)
   const before = readdirSync(parts.folder).map((file) => [file, readFileSync(join(parts.folder, file)).toString('hex')])
-  await Promise.all(['a', 'b'].map((attempt) => backfillShard(dataset, cardFraud, { ...parts, shard: 1 }, { features: true, states: true, attempt })))
-  expect(readdirSync(parts.folder).map((file) => [file, readFileSync(join(parts.folder, file)).toString('hex')])).toEqual(before)
+  await Promise.all(
+    ['a', 'b'].map((attempt) =>
+      backfillShard(dataset, cardFraud, { ...parts, shard: 1 }, { features: true, states: true, attempt }),
+    ),
+  )
+  expect(
+    readdirSync(parts.folder).map((file) => [file, readFileSync(join(parts.folder, file)).toString('hex')]),
+  ).toEqual(before)
 })
 
 test('a part that is missing or cut short is named', async () => {
@@ -85,13 +116,21 @@ test('a part that is missing or cut short is named', async () => {
   const file = readdirSync(parts.folder).find((name) => name.endsWith('.features')) ?? 'none'
   truncateSync(join(parts.folder, file), statSync(join(parts.folder, file)).size - 8)
   await expect(joinShards(dataset, cardFraud, [], parts)).rejects.toThrow(/\.features is cut short/)
-  await expect(joinShards(dataset, cardFraud, [], { ...parts, count: 3 })).rejects.toThrow(/-2\.features is not here.*same FD_HOME/)
+  await expect(joinShards(dataset, cardFraud, [], { ...parts, count: 3 })).rejects.toThrow(
+    /-2\.features is not here.*same FD_HOME/,
+  )
   truncateSync(join(parts.folder, '1.states'), 1000)
   expect(() => [...joinStates(parts)]).toThrow(/1\.states is cut short/)
 })
 
 test('keys are divided evenly, whole numbers and text', () => {
-  for (const keyOf of [(n: number) => n, (n: number) => n * 2 ** 33, (n: number) => n * 8, String, (n: number) => `customer-${n}`]) {
+  for (const keyOf of [
+    (n: number) => n,
+    (n: number) => n * 2 ** 33,
+    (n: number) => n * 8,
+    String,
+    (n: number) => `customer-${n}`,
+  ]) {
     const counts = new Array<number>(8).fill(0)
     for (let n = 0; n < 16_000; n++) counts[shardOf(keyOf(n), 8)]++
     for (const count of counts) expect(Math.abs(count - 2000)).toBeLessThan(300)

@@ -1,11 +1,19 @@
 import type { Dataset, DatasetSchema } from '../../datasets/table/dataset.ts'
 import { inLogOrder } from '../../datasets/table/log-order.ts'
 import { FRAUD_LABEL, type EpochMs, type EventBatch, type KeyColumn } from '../../datasets/table/transaction.ts'
-import type { BackfillOptions } from './backfill.ts'
 import { encodeState } from '../fold/entity-state.ts'
-import { featuresFile, openPartWriter, rowBlock, stateBlock, statesFile, type PartWriter, type ShardFolder } from './shard-part.ts'
 import { ViewFold } from '../fold/view-fold.ts'
 import { checkService, type AggregateView, type FeatureService } from '../view/view.ts'
+import type { BackfillOptions } from './backfill.ts'
+import {
+  featuresFile,
+  openPartWriter,
+  rowBlock,
+  stateBlock,
+  statesFile,
+  type PartWriter,
+  type ShardFolder,
+} from './shard-part.ts'
 
 /** One of `count` equal parts of the keys of every view. */
 export interface Shard extends ShardFolder {
@@ -50,19 +58,35 @@ export function shardOf(key: number | string, count: number): number {
  *
  * Run again, it writes the same parts again.
  */
-export async function backfillShard(dataset: Dataset, service: FeatureService, shard: Shard, options: ShardOptions): Promise<ShardReport> {
+export async function backfillShard(
+  dataset: Dataset,
+  service: FeatureService,
+  shard: Shard,
+  options: ShardOptions,
+): Promise<ShardReport> {
   checkService(service, dataset.schema, dataset.name)
-  const views = service.views.filter((view) => view.kind === 'aggregate').map((view) => openViewShard(view, dataset.schema, shard, options))
+  const views = service.views
+    .filter((view) => view.kind === 'aggregate')
+    .map((view) => openViewShard(view, dataset.schema, shard, options))
   const report: ShardReport = { transactions: 0, frauds: 0, labels: 0, watermark: -Infinity, keys: 0 }
   try {
-    for await (const batch of inLogOrder(dataset.batches({ sort: options.sort ?? false }), dataset.schema, options.until === undefined ? {} : { until: options.until })) {
+    for await (const batch of inLogOrder(
+      dataset.batches({ sort: options.sort ?? false }),
+      dataset.schema,
+      options.until === undefined ? {} : { until: options.until },
+    )) {
       const numbers = rowNumbers(batch, report.transactions)
       for (const view of views) view.write(batch, numbers)
       count(batch, report)
       options.report?.(report.transactions)
     }
     for (const view of views) view.close()
-    if (options.states) writeStates(views.map(({ fold }) => fold), shard, options.attempt)
+    if (options.states)
+      writeStates(
+        views.map(({ fold }) => fold),
+        shard,
+        options.attempt,
+      )
     return { ...report, keys: views.reduce((sum, { fold }) => sum + fold.keys, 0) }
   } finally {
     for (const view of views) view[Symbol.dispose]()
@@ -97,11 +121,18 @@ interface ViewShard extends Disposable {
   close(): void
 }
 
-function openViewShard(view: AggregateView, schema: DatasetSchema, shard: Shard, { features, attempt }: ShardOptions): ViewShard {
+function openViewShard(
+  view: AggregateView,
+  schema: DatasetSchema,
+  shard: Shard,
+  { features, attempt }: ShardOptions,
+): ViewShard {
   const fold = new ViewFold(view, { scale: 10 ** schema.amount.minorUnits })
   const entity = schema.entities.findIndex(({ name }) => name === view.entity)
   const width = view.features.length
-  const part: PartWriter | undefined = features ? openPartWriter(featuresFile(shard, view.name, shard.shard), attempt) : undefined
+  const part: PartWriter | undefined = features
+    ? openPartWriter(featuresFile(shard, view.name, shard.shard), attempt)
+    : undefined
   return {
     fold,
     write: (batch, numbers) => {
@@ -132,7 +163,8 @@ function gather(batch: EventBatch, entity: number, rows: Float64Array): EventBat
   const size = rows.length
   const keys = batch.entities[entity]
   const own: EventBatch = {
-    ...batch, size,
+    ...batch,
+    size,
     kind: new Uint8Array(size),
     ids: Array.isArray(batch.ids) ? [] : new Float64Array(size),
     time: new Float64Array(size),
@@ -153,7 +185,8 @@ function gather(batch: EventBatch, entity: number, rows: Float64Array): EventBat
 function writeStates(folds: readonly ViewFold[], shard: Shard, attempt: string): void {
   using part = openPartWriter(statesFile(shard, shard.shard), attempt)
   for (const fold of folds) {
-    for (let slot = 0; slot < fold.keys; slot++) part.write(stateBlock({ view: fold.view.name, key: fold.key(slot), bytes: encodeState(fold, slot) }))
+    for (let slot = 0; slot < fold.keys; slot++)
+      part.write(stateBlock({ view: fold.view.name, key: fold.key(slot), bytes: encodeState(fold, slot) }))
   }
   part.close()
 }

@@ -1,10 +1,16 @@
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
-import { FRAUD_LABEL, UNLABELLED, type EpochMs, type EventBatch, type KeyColumn } from '../../datasets/table/transaction.ts'
-import type { FeatureSink } from './backfill.ts'
+import {
+  FRAUD_LABEL,
+  UNLABELLED,
+  type EpochMs,
+  type EventBatch,
+  type KeyColumn,
+} from '../../datasets/table/transaction.ts'
 import { vocabulary } from '../fold/category.ts'
+import { toModelInput } from '../fold/model-input.ts'
 import type { FeatureMatrix } from '../fold/service-fold.ts'
 import { categoricalFeatures, featureNames, type FeatureService } from '../view/view.ts'
-import { toModelInput } from '../fold/model-input.ts'
+import type { FeatureSink } from './backfill.ts'
 
 /**
  * What a model is fitted on and judged on: features as the model reads them, in log order.
@@ -38,7 +44,11 @@ export interface TrainingSetSink extends FeatureSink {
  * @param options.cardEntity whose alerts are counted; default the first entity.
  * @param options.knownBy only transactions whose label was known by then: what could have been trained on at that instant.
  */
-export function trainingSetSink(service: FeatureService, schema: DatasetSchema, options: { cardEntity?: string; knownBy?: EpochMs } = {}): TrainingSetSink {
+export function trainingSetSink(
+  service: FeatureService,
+  schema: DatasetSchema,
+  options: { cardEntity?: string; knownBy?: EpochMs } = {},
+): TrainingSetSink {
   const { cardEntity, knownBy = Infinity } = options
   const names = featureNames(service)
   const card = cardEntity === undefined ? 0 : schema.entities.findIndex((entity) => entity.name === cardEntity)

@@ -1,6 +1,6 @@
-import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import type { Topic } from '../../datasets/log/event-log.ts'
 import { partitionOf } from '../../datasets/log/murmur2.ts'
+import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import type { GroupPartition } from '../store/online-store.ts'
 import { serviceDigest, type FeatureService, type FeatureView } from '../view/view.ts'
 
@@ -19,7 +19,12 @@ export interface Stage {
  * (the schema's first entity). Every other entity of the service gets a stage behind a topic of its own, to which the stage
  * before passes each event by that entity's key, as `keyBy` does in Flink and a repartition topic in Kafka Streams.
  */
-export function planChain(service: FeatureService, schema: DatasetSchema, input: Pick<Topic, 'name' | 'partitions'>, group: string): Stage[] {
+export function planChain(
+  service: FeatureService,
+  schema: DatasetSchema,
+  input: Pick<Topic, 'name' | 'partitions'>,
+  group: string,
+): Stage[] {
   const entities = new Set(service.views.flatMap((view) => (view.kind === 'aggregate' ? [view.entity] : [])))
   const others = input.partitions === 1 ? [] : [...entities].filter((entity) => entity !== schema.entities[0]?.name)
   const first = service.views.filter((view) => view.kind === 'request' || !others.includes(view.entity))
@@ -37,7 +42,14 @@ export function stageTopic(input: string, group: string, entity: string, service
 }
 
 /** Where a group keeps the state of an entity's key: with the partition that its events come to. `topics` are those there are. */
-export function statePlace(topics: readonly Pick<Topic, 'name' | 'partitions'>[], input: string, group: string, service: FeatureService, entity: string, key: string): GroupPartition {
+export function statePlace(
+  topics: readonly Pick<Topic, 'name' | 'partitions'>[],
+  input: string,
+  group: string,
+  service: FeatureService,
+  entity: string,
+  key: string,
+): GroupPartition {
   const behind = stageTopic(input, group, entity, service)
   const found = topics.find(({ name }) => name === behind) ?? topics.find(({ name }) => name === input)
   if (found === undefined) return { group, topic: input, partition: 0 }

@@ -19,7 +19,12 @@ export interface FoldedBatch {
 }
 
 /** Folds a batch, after giving its new keys the state they had when the group last wrote it, or when history ended. */
-export async function foldBatch(input: StageInput, committed: number, fold: ServiceFold, state: GroupState): Promise<FoldedBatch> {
+export async function foldBatch(
+  input: StageInput,
+  committed: number,
+  fold: ServiceFold,
+  state: GroupState,
+): Promise<FoldedBatch> {
   const { events } = input.decoded
   for (const { view, keys } of fold.prepare(events)) {
     const stored = await state.read(view.view.name, keys)

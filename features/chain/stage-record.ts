@@ -1,8 +1,8 @@
 import { UserError } from '../../configs/user-error.ts'
-import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import { eventDecoder, type DecodedBatch } from '../../datasets/log/event-json.ts'
 import type { NewRecord, RecordBatch } from '../../datasets/log/event-log.ts'
 import { partitionOf } from '../../datasets/log/murmur2.ts'
+import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import { FRAUD_LABEL } from '../../datasets/table/transaction.ts'
 import type { FeatureMatrix } from '../fold/service-fold.ts'
 
@@ -28,10 +28,20 @@ export interface StageInput {
 const HEADER = 16
 
 /** Reads the topic of a stage whose records carry `width` features, or, in the first stage, none and no header. */
-export function stageReader(schema: DatasetSchema, width: number, first: boolean): (records: RecordBatch) => StageInput {
+export function stageReader(
+  schema: DatasetSchema,
+  width: number,
+  first: boolean,
+): (records: RecordBatch) => StageInput {
   const decode = eventDecoder(schema)
   if (first) {
-    return (records) => ({ records, values: records, decoded: decode(records), partitions: new Uint32Array(records.size).fill(records.partition), offsets: records.offsets })
+    return (records) => ({
+      records,
+      values: records,
+      decoded: decode(records),
+      partitions: new Uint32Array(records.size).fill(records.partition),
+      offsets: records.offsets,
+    })
   }
   const earlier: FeatureMatrix = { rows: 0, values: new Float64Array(0), late: new Uint8Array(0) }
   return (records) => {
@@ -69,7 +79,12 @@ function foreign({ topic, partition, offsets }: RecordBatch, i: number): UserErr
   )
 }
 
-function gatherFeatures(records: RecordBatch, { events, index }: DecodedBatch, width: number, into: FeatureMatrix): void {
+function gatherFeatures(
+  records: RecordBatch,
+  { events, index }: DecodedBatch,
+  width: number,
+  into: FeatureMatrix,
+): void {
   if (into.late.length < events.size) {
     into.values = new Float64Array(events.size * width)
     into.late = new Uint8Array(events.size)
@@ -93,7 +108,13 @@ export interface StageTarget {
 }
 
 /** The events of a batch from record `from` on, transactions and labels, as the next stage reads them. The bytes are copied. */
-export function stageRecords(input: StageInput, features: FeatureMatrix, width: number, target: StageTarget, from: number): NewRecord[] {
+export function stageRecords(
+  input: StageInput,
+  features: FeatureMatrix,
+  width: number,
+  target: StageTarget,
+  from: number,
+): NewRecord[] {
   const { records, values, decoded } = input
   const { events, index } = decoded
   const featureBytes = Buffer.from(features.values.buffer, features.values.byteOffset, features.values.byteLength)
@@ -124,6 +145,7 @@ export function stageRecords(input: StageInput, features: FeatureMatrix, width: 
 
 function outputSize({ values, decoded }: StageInput, prefix: number): number {
   let size = 0
-  for (let row = 0; row < decoded.events.size; row++) size += prefix + values.valueEnd[decoded.index[row]] - values.valueStart[decoded.index[row]]
+  for (let row = 0; row < decoded.events.size; row++)
+    size += prefix + values.valueEnd[decoded.index[row]] - values.valueStart[decoded.index[row]]
   return size
 }

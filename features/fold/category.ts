@@ -26,6 +26,9 @@ export function vocabulary(column: string): (category: string) => void {
     const code = categoryCode(category)
     const other = seen.get(code)
     if (other === undefined) seen.set(code, category)
-    else if (other !== category) throw new UserError(`Column ${column}: "${other}" and "${category}" share the code ${code}. Rename one of the two in the data, or leave the column out of the schema.`)
+    else if (other !== category)
+      throw new UserError(
+        `Column ${column}: "${other}" and "${category}" share the code ${code}. Rename one of the two in the data, or leave the column out of the schema.`,
+      )
   }
 }

@@ -40,7 +40,12 @@ export function encodeState(view: ViewFold, slot: number): Buffer {
 }
 
 /** Copies a slot's events of one column, oldest first: a ring lies in at most two runs. */
-function copyRing<T extends Float64Array | Uint32Array | Uint8Array>(from: T, to: T, rings: EventRings, slot: number): void {
+function copyRing<T extends Float64Array | Uint32Array | Uint8Array>(
+  from: T,
+  to: T,
+  rings: EventRings,
+  slot: number,
+): void {
   const start = rings.first[slot] & rings.mask[slot]
   const base = rings.base[slot]
   const untilEnd = Math.min(to.length, rings.mask[slot] + 1 - start)
@@ -73,14 +78,27 @@ export function decodeState(view: ViewFold, slot: number, bytes: Uint8Array): vo
   view.windows.resume(slot, progress)
 }
 
-function decodeHeader(view: ViewFold, slot: number, buffer: Buffer): { events: number; progress: Uint32Array; clock: number } {
+function decodeHeader(
+  view: ViewFold,
+  slot: number,
+  buffer: Buffer,
+): { events: number; progress: Uint32Array; clock: number } {
   const { amount, label } = view.rings.columns
   const windows = view.windows.count
   const columns = (amount ? 1 : 0) + (label ? 2 : 0)
-  refuseNewer(buffer[0], VERSION, `The stored state of ${view.view.entity} ${view.key(slot)}`, 'Or write it anew with this one: fd features backfill --online')
+  refuseNewer(
+    buffer[0],
+    VERSION,
+    `The stored state of ${view.view.entity} ${view.key(slot)}`,
+    'Or write it anew with this one: fd features backfill --online',
+  )
   const events = buffer.length < HEADER ? 0 : buffer.readUInt32LE(4)
   const fits =
-    buffer.length >= HEADER && buffer[0] === VERSION && buffer[1] === columns && buffer.readUInt16LE(2) === windows && buffer.length === sizeOf(events, windows, amount, label)
+    buffer.length >= HEADER &&
+    buffer[0] === VERSION &&
+    buffer[1] === columns &&
+    buffer.readUInt16LE(2) === windows &&
+    buffer.length === sizeOf(events, windows, amount, label)
   if (!fits) {
     throw new UserError(
       `The stored state of ${view.view.entity} ${view.key(slot)} is not what view "${view.view.name}" writes (${buffer.length} bytes, version ${buffer[0]}). ` +

@@ -7,16 +7,16 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { loadConfig } from '../../configs/config.ts'
+import { REAL_DATA } from '../../configs/testing/real-data.ts'
 import { openDataset } from '../../datasets/catalog.ts'
+import { simulateToParquet } from '../../datasets/simulator/simulator.ts'
 import type { Dataset } from '../../datasets/table/dataset.ts'
 import { openDatabase, sqlText } from '../../datasets/table/duckdb.ts'
 import { inLogOrder } from '../../datasets/table/log-order.ts'
-import { simulateToParquet } from '../../datasets/simulator/simulator.ts'
 import type { EventBatch } from '../../datasets/table/transaction.ts'
 import { backfill, parquetSink } from '../backfill/backfill.ts'
 import { cardFraud } from '../view/card-fraud.ts'
 import { ServiceFold } from './service-fold.ts'
-import { REAL_DATA } from '../../configs/testing/real-data.ts'
 
 const RUNS = 3
 
@@ -24,7 +24,11 @@ async function data(folder: string): Promise<Dataset> {
   const handbook = join(REAL_DATA, 'handbook-raw.parquet')
   if (existsSync(handbook)) return openDataset('handbook', loadConfig(undefined, {}), { data: handbook })
   const file = join(folder, 'simulated.parquet')
-  await simulateToParquet({ customers: 5000, terminals: 10_000, days: 183, seed: 0, start: Date.UTC(2018, 3, 1) }, file, () => {})
+  await simulateToParquet(
+    { customers: 5000, terminals: 10_000, days: 183, seed: 0, start: Date.UTC(2018, 3, 1) },
+    file,
+    () => {},
+  )
   return openDataset('simulated', loadConfig(undefined, {}), { data: file })
 }
 
@@ -53,14 +57,17 @@ async function backfillToParquet(dataset: Dataset, out: string): Promise<number>
 /** The same 15 features as windows of SQL. Rows of one second see each other there, which the log's order does not allow. */
 async function duckdbToParquet(dataset: Dataset, out: string): Promise<number> {
   const days = [1, 7, 30]
-  const range = (start: number, end: number): string => `RANGE BETWEEN INTERVAL ${start * 86_400 - 1} SECONDS PRECEDING AND ${end === 0 ? 'CURRENT ROW' : `INTERVAL ${end} DAYS PRECEDING`}`
+  const range = (start: number, end: number): string =>
+    `RANGE BETWEEN INTERVAL ${start * 86_400 - 1} SECONDS PRECEDING AND ${end === 0 ? 'CURRENT ROW' : `INTERVAL ${end} DAYS PRECEDING`}`
   const windows = days.flatMap((d) => [
     `c${d} AS (PARTITION BY CUSTOMER_ID ORDER BY TX_DATETIME ${range(d, 0)})`,
     `t${d} AS (PARTITION BY TERMINAL_ID ORDER BY TX_DATETIME ${range(d + 7, 7)})`,
   ])
   const features = days.flatMap((d) => [
-    `count(*) OVER c${d} AS customer_nb_${d}`, `avg(TX_AMOUNT) OVER c${d} AS customer_avg_${d}`,
-    `count(*) OVER t${d} AS terminal_nb_${d}`, `coalesce(avg(TX_FRAUD) OVER t${d}, 0) AS terminal_risk_${d}`,
+    `count(*) OVER c${d} AS customer_nb_${d}`,
+    `avg(TX_AMOUNT) OVER c${d} AS customer_avg_${d}`,
+    `count(*) OVER t${d} AS terminal_nb_${d}`,
+    `coalesce(avg(TX_FRAUD) OVER t${d}, 0) AS terminal_risk_${d}`,
   ])
   const sql = `SELECT TRANSACTION_ID, TX_AMOUNT, dayofweek(TX_DATETIME) IN (0, 6) AS weekend, hour(TX_DATETIME) <= 6 AS night, ${features.join(', ')}, TX_FRAUD
     FROM ${sqlText(dataset.file)} WINDOW ${windows.join(', ')}`
@@ -88,16 +95,20 @@ try {
   const folds = Array.from({ length: RUNS }, () => foldAll(dataset, batches))
   const seconds = median(folds.map((fold) => fold.seconds))
   console.log(
-    JSON.stringify({
-      benchmark: 'fold',
-      machine: `${cpus().length} × ${cpus()[0].model}, Node ${process.version}`,
-      dataset: dataset.name,
-      transactions: folds[0].events,
-      fold: { seconds, eventsPerSecond: Math.round(folds[0].events / seconds) },
-      backfill: { seconds: median(ours), peakMegabytes: Math.round(peak / 1024) },
-      duckdbWindows: { seconds: median(theirs) },
-      ratio: median(ours) / median(theirs),
-    }, null, 2),
+    JSON.stringify(
+      {
+        benchmark: 'fold',
+        machine: `${cpus().length} × ${cpus()[0].model}, Node ${process.version}`,
+        dataset: dataset.name,
+        transactions: folds[0].events,
+        fold: { seconds, eventsPerSecond: Math.round(folds[0].events / seconds) },
+        backfill: { seconds: median(ours), peakMegabytes: Math.round(peak / 1024) },
+        duckdbWindows: { seconds: median(theirs) },
+        ratio: median(ours) / median(theirs),
+      },
+      null,
+      2,
+    ),
   )
 } finally {
   await rm(folder, { recursive: true, force: true })

@@ -104,7 +104,8 @@ export class EventRings {
     const size = this.mask[slot] + 1
     const from = this.base[slot]
     const to = this.#allocate(size * 2)
-    for (let s = this.first[slot]; s < this.next[slot]; s++) this.#copy(from + (s & (size - 1)), to + (s & (size * 2 - 1)))
+    for (let s = this.first[slot]; s < this.next[slot]; s++)
+      this.#copy(from + (s & (size - 1)), to + (s & (size * 2 - 1)))
     this.base[slot] = to
     this.mask[slot] = size * 2 - 1
     const free = this.#free.get(size)

@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import { DAY, emptyBatch, FRAUD_LABEL, HOUR, type EventBatch } from '../../datasets/table/transaction.ts'
-import { cardFraud } from '../view/card-fraud.ts'
-import { decodeState, encodeState } from './entity-state.ts'
-import { ServiceFold } from './service-fold.ts'
 import { naiveFeatures } from '../testing/naive-features.ts'
-import { RingOverflow } from './ring.ts'
+import { cardFraud } from '../view/card-fraud.ts'
 import { userAnomaly } from '../view/user-anomaly.ts'
 import type { AggregateFeature, AggregateView, FeatureService } from '../view/view.ts'
+import { decodeState, encodeState } from './entity-state.ts'
+import { RingOverflow } from './ring.ts'
+import { ServiceFold } from './service-fold.ts'
 
 const schema: DatasetSchema = {
   id: { column: 'id', type: 'integer' },
@@ -50,7 +50,14 @@ function makeLog(seed: number, size: number, disorder: number): Event[] {
   for (let id = 0; id < size; id++) {
     if (next() < 0.8) now += Math.floor((next() * next() * 8 * HOUR) / 1000) * 1000
     const back = next() < 0.1 ? Math.floor((next() * disorder) / 1000) * 1000 : 0
-    const transaction = { id, time: now - back, amount: Math.floor(next() * 50_000), customer: Math.floor(next() * 4), terminal: Math.floor(next() * 3), label: false }
+    const transaction = {
+      id,
+      time: now - back,
+      amount: Math.floor(next() * 50_000),
+      customer: Math.floor(next() * 4),
+      terminal: Math.floor(next() * 3),
+      label: false,
+    }
     log.push(transaction)
     const about = log[Math.floor(next() * log.length)]
     if (next() < 0.2 && !about.label) log.push({ ...about, label: true })
@@ -73,7 +80,9 @@ function toBatch(events: Event[]): EventBatch {
 
 /** A customer's or terminal's events, to the quadratic loop. */
 function naive(view: AggregateView, log: Event[]): number[][] {
-  return [...naiveFeatures(view, log, (event) => (view.entity === 'customer' ? event.customer : event.terminal)).values()]
+  return [
+    ...naiveFeatures(view, log, (event) => (view.entity === 'customer' ? event.customer : event.terminal)).values(),
+  ]
 }
 
 function service(view: AggregateView): FeatureService {
@@ -83,7 +92,7 @@ function service(view: AggregateView): FeatureService {
 function foldAll(fold: ServiceFold, log: Event[], batchSizes: () => number): { values: number[][]; late: boolean[] } {
   const values: number[][] = []
   const late: boolean[] = []
-  for (let from = 0; from < log.length; ) {
+  for (let from = 0; from < log.length;) {
     const size = Math.min(batchSizes(), log.length - from)
     const matrix = fold.fold(toBatch(log.slice(from, from + size)))
     for (let k = 0; k < matrix.rows; k++) {
@@ -95,7 +104,10 @@ function foldAll(fold: ServiceFold, log: Event[], batchSizes: () => number): { v
   return { values, late }
 }
 
-const everyFunction = (window: { length: number; delay?: number } | { last: number }, suffix: string): AggregateFeature[] => [
+const everyFunction = (
+  window: { length: number; delay?: number } | { last: number },
+  suffix: string,
+): AggregateFeature[] => [
   { name: `count_${suffix}`, function: 'count', window },
   { name: `sum_${suffix}`, function: 'sum_amount', window },
   { name: `mean_${suffix}`, function: 'mean_amount', window },
@@ -123,13 +135,19 @@ describe.each(views)('$name equals the quadratic loop bit for bit', (view) => {
   test.each([1, 2, 3])('events in order of time, seed %i', (seed) => {
     const log = makeLog(seed, 400, 0)
     const next = random(seed + 100)
-    expect(foldAll(new ServiceFold(service(view), schema), log, () => 1 + Math.floor(next() * 40)).values).toEqual(naive(view, log))
+    expect(foldAll(new ServiceFold(service(view), schema), log, () => 1 + Math.floor(next() * 40)).values).toEqual(
+      naive(view, log),
+    )
   })
 
   test.each([4, 5, 6])('events out of order within the allowed lateness, seed %i', (seed) => {
     const log = makeLog(seed, 400, 6 * HOUR)
     const next = random(seed + 100)
-    const result = foldAll(new ServiceFold(service(view), schema, { lateness: 6 * HOUR }), log, () => 1 + Math.floor(next() * 40))
+    const result = foldAll(
+      new ServiceFold(service(view), schema, { lateness: 6 * HOUR }),
+      log,
+      () => 1 + Math.floor(next() * 40),
+    )
     expect(result.values).toEqual(naive(view, log))
     expect(result.late).not.toContain(true)
   })
@@ -143,8 +161,12 @@ describe.each(views)('$name equals the quadratic loop bit for bit', (view) => {
     expect(late.filter(Boolean).length).toBeGreaterThan(5)
     expect(fold.views[0].late).toBe(late.filter(Boolean).length)
     // Windows by count reach back without a bound, so an event that came too late may be missing from a later one of them.
-    const byTime = view.features.flatMap((feature, f) => (feature.function !== 'seconds_since_previous' && 'length' in feature.window ? [f] : []))
-    expect(onTime.map((k) => byTime.map((f) => values[k][f]))).toEqual(onTime.map((k) => byTime.map((f) => expected[k][f])))
+    const byTime = view.features.flatMap((feature, f) =>
+      feature.function !== 'seconds_since_previous' && 'length' in feature.window ? [f] : [],
+    )
+    expect(onTime.map((k) => byTime.map((f) => values[k][f]))).toEqual(
+      onTime.map((k) => byTime.map((f) => expected[k][f])),
+    )
   })
 
   test('state written out and read back at any moment changes nothing', () => {
@@ -186,7 +208,12 @@ test('a label counts only for rows that stand after it in the log', () => {
   const t = Date.UTC(2018, 3, 10)
   const base = { amount: 100, customer: 1, terminal: 9 }
   const fraud = { ...base, id: 0, time: t, label: false }
-  const log = [fraud, { ...base, id: 1, time: t + 7 * DAY, label: false }, { ...fraud, label: true }, { ...base, id: 2, time: t + 7 * DAY, label: false }]
+  const log = [
+    fraud,
+    { ...base, id: 1, time: t + 7 * DAY, label: false },
+    { ...fraud, label: true },
+    { ...base, id: 2, time: t + 7 * DAY, label: false },
+  ]
   const fold = new ServiceFold(cardFraud, schema)
   const risk = fold.names.indexOf('terminal_id_risk_1day_window')
   expect(foldAll(fold, log, () => 1).values.map((row) => row[risk])).toEqual([0, 0, 1])
@@ -195,7 +222,13 @@ test('a label counts only for rows that stand after it in the log', () => {
 test('two transactions of one terminal in the same second: the label finds its own', () => {
   const t = Date.UTC(2018, 3, 10)
   const base = { amount: 100, customer: 1, terminal: 9, time: t, label: false }
-  const log = [{ ...base, id: 10 }, { ...base, id: 11 }, { ...base, id: 11, label: true }, { ...base, id: 11, label: true }, { ...base, id: 12, time: t + 7 * DAY }]
+  const log = [
+    { ...base, id: 10 },
+    { ...base, id: 11 },
+    { ...base, id: 11, label: true },
+    { ...base, id: 11, label: true },
+    { ...base, id: 12, time: t + 7 * DAY },
+  ]
   const fold = new ServiceFold(cardFraud, schema)
   const risk = fold.names.indexOf('terminal_id_risk_1day_window')
   expect(foldAll(fold, log, () => 5).values.at(-1)?.[risk]).toBe(0.5)
@@ -205,10 +238,26 @@ test('two transactions of one terminal in the same second: the label finds its o
 test('weekend, night and the last five amounts, by hand', () => {
   const saturday = Date.UTC(2018, 3, 7, 6, 59, 59)
   const base = { amount: 1_000, customer: 1, terminal: 1, label: false }
-  const times = [saturday, saturday + 1000, Date.UTC(2018, 3, 8, 23, 59, 59), Date.UTC(2018, 3, 9), Date.UTC(1969, 11, 27, 12)]
+  const times = [
+    saturday,
+    saturday + 1000,
+    Date.UTC(2018, 3, 8, 23, 59, 59),
+    Date.UTC(2018, 3, 9),
+    Date.UTC(1969, 11, 27, 12),
+  ]
   const fold = new ServiceFold(cardFraud, schema)
-  const { values } = foldAll(fold, times.map((time, id) => ({ ...base, id, time })), () => 5)
-  expect(values.map((row) => row.slice(1, 3))).toEqual([[1, 1], [1, 0], [1, 0], [0, 1], [1, 0]])
+  const { values } = foldAll(
+    fold,
+    times.map((time, id) => ({ ...base, id, time })),
+    () => 5,
+  )
+  expect(values.map((row) => row.slice(1, 3))).toEqual([
+    [1, 1],
+    [1, 0],
+    [1, 0],
+    [0, 1],
+    [1, 0],
+  ])
 
   const amounts = [100, 200, 300, 400, 500, 600, 700]
   const log = amounts.map((amount, id) => ({ ...base, amount, id, time: saturday + id * 60_000 }))
@@ -222,7 +271,9 @@ test('a ring that would overflow stops the fold and names the key; nothing is dr
   const log = Array.from({ length: 65 }, (_, id) => ({ ...base, id, time: Date.UTC(2018, 3, 1) + id * 1000 }))
   const fold = new ServiceFold(cardFraud, schema, { maxEvents: 64 })
   expect(() => fold.fold(toBatch(log))).toThrow(RingOverflow)
-  expect(() => new ServiceFold(cardFraud, schema, { maxEvents: 64 }).fold(toBatch(log))).toThrow(/customer 42 has more than 64 events/)
+  expect(() => new ServiceFold(cardFraud, schema, { maxEvents: 64 }).fold(toBatch(log))).toThrow(
+    /customer 42 has more than 64 events/,
+  )
 })
 
 test('state of another view, or cut short, is refused with the way out', () => {

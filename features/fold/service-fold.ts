@@ -1,7 +1,7 @@
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import { DAY, FRAUD_LABEL, HOUR, type DurationMs, type EventBatch } from '../../datasets/table/transaction.ts'
-import { categoryCode } from './category.ts'
 import { featureNames, type FeatureService, type FeatureView, type RequestFeature } from '../view/view.ts'
+import { categoryCode } from './category.ts'
 import { ViewFold } from './view-fold.ts'
 
 /** Features of the transactions of one batch, row-major `rows × names.length`, in log order. Reused by the next call. */
@@ -50,7 +50,11 @@ export class ServiceFold {
   #prepared: EventBatch | undefined
   readonly #matrix: FeatureMatrix = { rows: 0, values: new Float64Array(0), late: new Uint8Array(0) }
 
-  constructor(service: FeatureService, schema: DatasetSchema, { views = service.views, from, ...settings }: ServiceFoldOptions = {}) {
+  constructor(
+    service: FeatureService,
+    schema: DatasetSchema,
+    { views = service.views, from, ...settings }: ServiceFoldOptions = {},
+  ) {
     this.service = service
     this.names = featureNames(service)
     this.#schema = schema
@@ -62,9 +66,15 @@ export class ServiceFold {
       } else if (view.kind === 'request') {
         for (const feature of view.features) this.#requests.push({ feature, column: column++ })
       } else {
-        const fold = from?.views.find((known) => known.view === view) ?? new ViewFold(view, { ...settings, scale: this.#scale })
+        const fold =
+          from?.views.find((known) => known.view === view) ?? new ViewFold(view, { ...settings, scale: this.#scale })
         this.views.push(fold)
-        this.#folded.push({ fold, column, entity: schema.entities.findIndex(({ name }) => name === view.entity), slots: new Uint32Array(0) })
+        this.#folded.push({
+          fold,
+          column,
+          entity: schema.entities.findIndex(({ name }) => name === view.entity),
+          slots: new Uint32Array(0),
+        })
         column += view.features.length
       }
     }
@@ -101,7 +111,8 @@ export class ServiceFold {
       matrix.late.set(earlier.late.subarray(0, matrix.rows))
     }
     for (const { feature, column } of this.#requests) this.#request(feature, batch, matrix.values, width, column)
-    for (const { fold, column, slots } of this.#folded) fold.fold(batch, slots, matrix.values, width, column, matrix.late)
+    for (const { fold, column, slots } of this.#folded)
+      fold.fold(batch, slots, matrix.values, width, column, matrix.late)
     return matrix
   }
 
@@ -134,7 +145,12 @@ export class ServiceFold {
 const FIRST_SATURDAY = 2 * DAY
 const LAST_NIGHT_HOUR = 6
 
-function requestValue(feature: RequestFeature, batch: EventBatch, schema: DatasetSchema, scale: number): (row: number) => number {
+function requestValue(
+  feature: RequestFeature,
+  batch: EventBatch,
+  schema: DatasetSchema,
+  scale: number,
+): (row: number) => number {
   const { time, amount } = batch
   switch (feature.from) {
     case 'amount':

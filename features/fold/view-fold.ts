@@ -1,6 +1,6 @@
 import { FRAUD_LABEL, HOUR, type DurationMs, type EpochMs, type EventBatch } from '../../datasets/table/transaction.ts'
-import { EventRings, RingOverflow } from './ring.ts'
 import type { AggregateView } from '../view/view.ts'
+import { EventRings, RingOverflow } from './ring.ts'
 import { planView, type WindowPlan } from './window-plan.ts'
 import { Windows } from './windows.ts'
 
@@ -85,7 +85,14 @@ export class ViewFold {
    * Folds a batch in row order, with the slots that `resolve` gave. The features of the k-th transaction (label rows do
    * not count) go to `out[k × stride + offset …]`; `late[k]` becomes 1 when it came later than allowed.
    */
-  fold(batch: EventBatch, slots: Uint32Array, out: Float64Array, stride: number, offset: number, late: Uint8Array): void {
+  fold(
+    batch: EventBatch,
+    slots: Uint32Array,
+    out: Float64Array,
+    stride: number,
+    offset: number,
+    late: Uint8Array,
+  ): void {
     const { kind, time, amount, ids } = batch
     const labels = this.#plan.columns.label
     let k = 0

@@ -1,6 +1,6 @@
 import type { DurationMs } from '../../datasets/table/transaction.ts'
-import type { RingColumns } from './ring.ts'
 import type { AggregateView, Aggregation, Window } from '../view/view.ts'
+import type { RingColumns } from './ring.ts'
 
 /** Functions as small integers, so that the hot loop switches on a number. */
 export const COUNT = 0
@@ -41,7 +41,9 @@ export function planView(view: AggregateView): WindowPlan {
     const known = windows.findIndex((other) => JSON.stringify(other) === JSON.stringify(window))
     return known >= 0 ? known : windows.push(window) - 1
   }
-  const windowOf = Uint8Array.from(view.features, (feature) => (feature.function === 'seconds_since_previous' ? 0 : indexOf(feature.window)))
+  const windowOf = Uint8Array.from(view.features, (feature) =>
+    feature.function === 'seconds_since_previous' ? 0 : indexOf(feature.window),
+  )
   const functions = Uint8Array.from(view.features, (feature) => CODES[feature.function])
   const byTime = windows.filter((window) => 'length' in window)
   return {
@@ -51,8 +53,14 @@ export function planView(view: AggregateView): WindowPlan {
     functions,
     windowOf,
     span: Math.max(0, ...byTime.map((window) => window.length + (window.delay ?? 0))),
-    mostLast: Math.max(functions.includes(SECONDS_SINCE_PREVIOUS) ? 1 : 0, ...windows.map((window) => ('last' in window ? window.last : 0))),
-    columns: { amount: functions.includes(MEAN_AMOUNT) || functions.includes(SUM_AMOUNT), label: functions.includes(FRAUD_SHARE) },
+    mostLast: Math.max(
+      functions.includes(SECONDS_SINCE_PREVIOUS) ? 1 : 0,
+      ...windows.map((window) => ('last' in window ? window.last : 0)),
+    ),
+    columns: {
+      amount: functions.includes(MEAN_AMOUNT) || functions.includes(SUM_AMOUNT),
+      label: functions.includes(FRAUD_SHARE),
+    },
   }
 }
 
@@ -60,7 +68,14 @@ export function planView(view: AggregateView): WindowPlan {
  * A feature's value from its window's totals. The only place where sums of minor units become a float: whatever folded
  * them, the same totals give the same bits.
  */
-export function evaluate(code: number, count: number, sum: number, frauds: number, sincePrevious: number, scale: number): number {
+export function evaluate(
+  code: number,
+  count: number,
+  sum: number,
+  frauds: number,
+  sincePrevious: number,
+  scale: number,
+): number {
   switch (code) {
     case COUNT:
       return count

@@ -88,7 +88,14 @@ export class Windows {
     const first = slot * this.#plan.delays.length
     for (let f = 0; f < functions.length; f++) {
       const i = first + windowOf[f]
-      out[at + f] = evaluate(functions[f], this.#enter[i] - this.#leave[i], this.#sum[i], this.#frauds[i], sincePrevious, this.#scale)
+      out[at + f] = evaluate(
+        functions[f],
+        this.#enter[i] - this.#leave[i],
+        this.#sum[i],
+        this.#frauds[i],
+        sincePrevious,
+        this.#scale,
+      )
     }
   }
 

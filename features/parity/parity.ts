@@ -1,12 +1,12 @@
-import type { Dataset, DatasetSchema } from '../../datasets/table/dataset.ts'
 import type { EventLog } from '../../datasets/log/event-log.ts'
+import type { Dataset, DatasetSchema } from '../../datasets/table/dataset.ts'
 import { FRAUD_LABEL, type EpochMs } from '../../datasets/table/transaction.ts'
 import { backfill } from '../backfill/backfill.ts'
 import { planChain, type Stage } from '../chain/chain.ts'
-import { ServiceFold, type FeatureMatrix } from '../fold/service-fold.ts'
-import { passedOn, servedFeatures, type Placed, type Served } from './served.ts'
 import { origins, stageReader, type StageInput } from '../chain/stage-record.ts'
+import { ServiceFold, type FeatureMatrix } from '../fold/service-fold.ts'
 import { featureNames, type FeatureService } from '../view/view.ts'
+import { passedOn, servedFeatures, type Placed, type Served } from './served.ts'
 
 /** A value that was served and is not what batch computes. */
 export interface Difference {
@@ -63,7 +63,14 @@ export async function verifyParity(request: ParityRequest): Promise<ParityReport
   const { log, service, schema, group } = request
   const names = featureNames(service)
   const history = await foldHistory(request)
-  const report: ParityReport = { transactions: 0, values: 0, differences: 0, firstDifferences: [], duplicates: 0, missing: 0 }
+  const report: ParityReport = {
+    transactions: 0,
+    values: 0,
+    differences: 0,
+    firstDifferences: [],
+    duplicates: 0,
+    missing: 0,
+  }
   const chain = planChain(service, schema, await log.topic(request.input), group)
   const served = await servedFeatures(log, request.served, group, names)
   report.duplicates += served.duplicates
@@ -71,14 +78,27 @@ export async function verifyParity(request: ParityRequest): Promise<ParityReport
     const next = chain.at(n + 1)
     const handedOn = next === undefined ? served : await passedOn(log, next.topic)
     if (next !== undefined) report.duplicates += handedOn.duplicates
-    await compareStage({ request, stage, names, fold: new ServiceFold(service, schema, { views: stage.views, from: history }), served, handedOn, report })
+    await compareStage({
+      request,
+      stage,
+      names,
+      fold: new ServiceFold(service, schema, { views: stage.views, from: history }),
+      served,
+      handedOn,
+      report,
+    })
   }
   return report
 }
 
 async function foldHistory({ service, schema, history }: ParityRequest): Promise<ServiceFold> {
   if (history === undefined) return new ServiceFold(service, schema)
-  const { fold } = await backfill(history.dataset, service, [], history.until === undefined ? {} : { until: history.until })
+  const { fold } = await backfill(
+    history.dataset,
+    service,
+    [],
+    history.until === undefined ? {} : { until: history.until },
+  )
   return fold
 }
 
@@ -119,7 +139,12 @@ async function lastHandedOn({ request, stage, handedOn }: Comparison, partition:
   return last
 }
 
-function compareBatch({ request, stage, names, fold, served, handedOn, report }: Comparison, input: StageInput, matrix: FeatureMatrix, last: number): void {
+function compareBatch(
+  { request, stage, names, fold, served, handedOn, report }: Comparison,
+  input: StageInput,
+  matrix: FeatureMatrix,
+  last: number,
+): void {
   const { from = 0, to = Infinity } = request
   const { events, index } = input.decoded
   const { columns } = fold
@@ -131,23 +156,37 @@ function compareBatch({ request, stage, names, fold, served, handedOn, report }:
     const [partition, offset] = [input.partitions[i], input.offsets[i]]
     const label = events.kind[row] === FRAUD_LABEL
     const asked = offset >= from && offset < to
-    if (asked && (!label || labelsToo) && input.records.offsets[i] <= last && !handedOn.has(partition, offset)) report.missing++
+    if (asked && (!label || labelsToo) && input.records.offsets[i] <= last && !handedOn.has(partition, offset))
+      report.missing++
     if (label) continue
     const values = asked ? served.row(partition, offset) : undefined
     if (values !== undefined) {
       if (stage.entity === undefined) report.transactions++
       const where = { partition, offset, transactionId: events.ids[row] }
-      compareRow(where, { names, columns }, matrix.values.subarray(k * names.length, (k + 1) * names.length), values, report)
+      compareRow(
+        where,
+        { names, columns },
+        matrix.values.subarray(k * names.length, (k + 1) * names.length),
+        values,
+        report,
+      )
     }
     k++
   }
 }
 
-function compareRow(where: Pick<Difference, 'partition' | 'offset' | 'transactionId'>, { names, columns }: { names: string[]; columns: number[] }, recomputed: Float64Array, served: Float64Array, report: ParityReport): void {
+function compareRow(
+  where: Pick<Difference, 'partition' | 'offset' | 'transactionId'>,
+  { names, columns }: { names: string[]; columns: number[] },
+  recomputed: Float64Array,
+  served: Float64Array,
+  report: ParityReport,
+): void {
   report.values += columns.length
   for (const f of columns) {
     if (Object.is(recomputed[f], served[f])) continue
     report.differences++
-    if (report.firstDifferences.length < SHOWN) report.firstDifferences.push({ ...where, feature: names[f], served: served[f], recomputed: recomputed[f] })
+    if (report.firstDifferences.length < SHOWN)
+      report.firstDifferences.push({ ...where, feature: names[f], served: served[f], recomputed: recomputed[f] })
   }
 }

@@ -51,18 +51,32 @@ function place(places: Places, partition: number, offset: number): number | unde
 }
 
 function placed({ rows, last, duplicates }: Places): Placed {
-  return { has: (partition, offset) => rows.get(partition)?.has(offset) === true, last: (partition) => last.get(partition) ?? -1, duplicates }
+  return {
+    has: (partition, offset) => rows.get(partition)?.has(offset) === true,
+    last: (partition) => last.get(partition) ?? -1,
+    duplicates,
+  }
 }
 
 /** Reads all predictions of a group. Values lie row by row in one array: a stretch may be millions of rows. */
-export async function servedFeatures(log: EventLog, topic: string, group: string, names: readonly string[]): Promise<Served> {
+export async function servedFeatures(
+  log: EventLog,
+  topic: string,
+  group: string,
+  names: readonly string[],
+): Promise<Served> {
   const places = newPlaces()
   const width = names.length
   let values = new Float64Array(1024 * width)
   for await (const batch of allRecords(log, topic)) {
     for (let i = 0; i < batch.size; i++) {
-      const prediction = parsePrediction(batch.bytes.toString('utf8', batch.valueStart[i], batch.valueEnd[i]), topic, batch.offsets[i])
-      const row = prediction.group === group ? place(places, prediction.input.partition, prediction.input.offset) : undefined
+      const prediction = parsePrediction(
+        batch.bytes.toString('utf8', batch.valueStart[i], batch.valueEnd[i]),
+        topic,
+        batch.offsets[i],
+      )
+      const row =
+        prediction.group === group ? place(places, prediction.input.partition, prediction.input.offset) : undefined
       if (row === undefined) continue
       if ((row + 1) * width > values.length) {
         const wider = new Float64Array(values.length * 2)
@@ -85,7 +99,11 @@ export async function servedFeatures(log: EventLog, topic: string, group: string
 export async function servedGroups(log: EventLog, topic: string): Promise<string[]> {
   const groups = new Set<string>()
   for await (const batch of allRecords(log, topic)) {
-    for (let i = 0; i < batch.size; i++) groups.add(parsePrediction(batch.bytes.toString('utf8', batch.valueStart[i], batch.valueEnd[i]), topic, batch.offsets[i]).group)
+    for (let i = 0; i < batch.size; i++)
+      groups.add(
+        parsePrediction(batch.bytes.toString('utf8', batch.valueStart[i], batch.valueEnd[i]), topic, batch.offsets[i])
+          .group,
+      )
   }
   return [...groups].toSorted()
 }
@@ -109,6 +127,9 @@ function parsePrediction(text: string, topic: string, offset: number): ServedFea
   try {
     return JSON.parse(text) as ServedFeatures
   } catch (error) {
-    throw new UserError(`Record ${offset} of "${topic}" is not JSON, so it cannot be compared. See: fd topics read ${topic} --from ${offset} --limit 1`, { cause: error })
+    throw new UserError(
+      `Record ${offset} of "${topic}" is not JSON, so it cannot be compared. See: fd topics read ${topic} --from ${offset} --limit 1`,
+      { cause: error },
+    )
   }
 }

@@ -1,7 +1,17 @@
 import { randomUUID } from 'node:crypto'
 import { openEnvironment, type Bytes, type Environment } from '../../configs/connections/lmdb.ts'
 import { UserError } from '../../configs/user-error.ts'
-import { replacedState, takenState, type Base, type Checkpoint, type EntityState, type GroupPartition, type GroupState, type OnlineStore, type OwnedState } from './online-store.ts'
+import {
+  replacedState,
+  takenState,
+  type Base,
+  type Checkpoint,
+  type EntityState,
+  type GroupPartition,
+  type GroupState,
+  type OnlineStore,
+  type OwnedState,
+} from './online-store.ts'
 import { fromRecord, toRecord } from './record.ts'
 
 /** Keys in one transaction of `publish`: large enough to amortise the commit, small enough to let others write in between. */
@@ -49,7 +59,12 @@ function openState(parts: Parts, base: Base, place: GroupPartition): GroupState 
     base,
     checkpoint: readRecord<Checkpoint>(parts, checkpointRecord(scope)),
     read: async (view, keys) =>
-      environment.read(() => keys.map((key) => states.getBinary(stateKey(scope, view, key)) ?? states.getBinary(stateKey(baseScope(base), view, key)))),
+      environment.read(() =>
+        keys.map(
+          (key) =>
+            states.getBinary(stateKey(scope, view, key)) ?? states.getBinary(stateKey(baseScope(base), view, key)),
+        ),
+      ),
   }
 }
 
@@ -108,12 +123,14 @@ function removeUnder(database: Bytes, prefix: string): void {
 }
 
 function putStates(states: Bytes, scope: string, entities: Iterable<EntityState>): void {
-  for (const { view, key, bytes } of entities) states.putSync(stateKey(scope, view, key), Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
+  for (const { view, key, bytes } of entities)
+    states.putSync(stateKey(scope, view, key), Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
 }
 
 const baseScope = (base: Base): string => `base/${base.service}/${base.version}`
 const groupsOf = (base: Base): string => `group/${base.service}/${base.version}/`
-const groupScope = (base: Base, { group, topic, partition }: GroupPartition): string => `${groupsOf(base)}${group}\0${topic}\0${partition}`
+const groupScope = (base: Base, { group, topic, partition }: GroupPartition): string =>
+  `${groupsOf(base)}${group}\0${topic}\0${partition}`
 const checkpointRecord = (scope: string): string => `checkpoint/${scope}`
 const ownerRecord = (scope: string): string => `owner/${scope}`
 
@@ -131,7 +148,10 @@ function readRecord<T extends Base | Checkpoint>({ environment, records }: Parts
     return fromRecord<T>(new TextDecoder().decode(bytes), `Record "${key}" in ${environment.file}`)
   } catch (error) {
     if (error instanceof UserError) throw error
-    throw new UserError(`${environment.file} is damaged: record "${key}" is not JSON. Move ${environment.folder} away and run: fd features backfill --online`, { cause: error })
+    throw new UserError(
+      `${environment.file} is damaged: record "${key}" is not JSON. Move ${environment.folder} away and run: fd features backfill --online`,
+      { cause: error },
+    )
   }
 }
 

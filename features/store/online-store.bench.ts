@@ -12,9 +12,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
-import type { EntityState, Checkpoint, GroupState, OnlineStore, OwnedState } from './online-store.ts'
-import { openOnlineStore } from '../open.ts'
 import { redisServerOnPath, startRedis, type RedisProcess } from '../../configs/testing/redis-process.ts'
+import { openOnlineStore } from '../open.ts'
+import type { EntityState, Checkpoint, GroupState, OnlineStore, OwnedState } from './online-store.ts'
 
 const ENTITIES = 1_000_000
 const BYTES = 256
@@ -44,7 +44,9 @@ async function rate(count: number, work: () => Promise<unknown>): Promise<number
 }
 
 /** Medians of figures that are taken in turn, so that a slow minute of the machine falls on all of them. */
-async function inTurn<Name extends string>(figures: Record<Name, () => Promise<number>>): Promise<Record<Name, number>> {
+async function inTurn<Name extends string>(
+  figures: Record<Name, () => Promise<number>>,
+): Promise<Record<Name, number>> {
   const names = Object.keys(figures) as Name[]
   const taken = new Map(names.map((name) => [name, [] as number[]]))
   for (let run = 0; run < RUNS; run++) for (const name of names) taken.get(name)?.push(await figures[name]())
@@ -68,48 +70,67 @@ function reader(group: GroupState, keys: number, atOnce: number): () => Promise<
 }
 
 async function readers(store: OnlineStore) {
-  const take = (group: string): Promise<OwnedState> => store.take('bench', { group, topic: 'transactions', partition: 0 })
+  const take = (group: string): Promise<OwnedState> =>
+    store.take('bench', { group, topic: 'transactions', partition: 0 })
   const written = await take('written')
   await written.write(states(WRITTEN), checkpoint)
   const fresh = await take('fresh')
   const begun = await take('begun')
   await begun.write([], checkpoint)
   return {
-    base: reader(fresh, ENTITIES, 1), baseThroughGroup: reader(begun, ENTITIES, 1), group: reader(written, WRITTEN, 1),
-    baseEightAtOnce: reader(fresh, ENTITIES, 8), baseThroughGroupEightAtOnce: reader(begun, ENTITIES, 8), groupEightAtOnce: reader(written, WRITTEN, 8),
+    base: reader(fresh, ENTITIES, 1),
+    baseThroughGroup: reader(begun, ENTITIES, 1),
+    group: reader(written, WRITTEN, 1),
+    baseEightAtOnce: reader(fresh, ENTITIES, 8),
+    baseThroughGroupEightAtOnce: reader(begun, ENTITIES, 8),
+    groupEightAtOnce: reader(written, WRITTEN, 8),
   }
 }
 
 /** States a second in checkpoints of a thousand, beside the same bytes in a plain MULTI, which asks nobody whether it may write. */
-async function checkpoints(server: RedisProcess, store: OnlineStore): Promise<{ checkpoint: number; multi: number; ratio: number }> {
+async function checkpoints(
+  server: RedisProcess,
+  store: OnlineStore,
+): Promise<{ checkpoint: number; multi: number; ratio: number }> {
   const group = await store.take('bench', { group: 'checkpoints', topic: 'transactions', partition: 0 })
   const batch = [...states(CHECKPOINT)]
   const names = batch.map(({ key }) => `{bench:multi}:${key}`)
   const redis = new Redis({ port: server.port, host: '127.0.0.1' })
   const multi = async (): Promise<void> => {
     const transaction = redis.multi()
-    for (let at = 0; at < CHECKPOINT; at += 128) transaction.mset(names.slice(at, at + 128).flatMap((name) => [name, bytes]))
+    for (let at = 0; at < CHECKPOINT; at += 128)
+      transaction.mset(names.slice(at, at + 128).flatMap((name) => [name, bytes]))
     await transaction.set('{bench:multi}:checkpoint', 'x').exec()
   }
   const repeated = (work: () => Promise<void>): Promise<number> =>
     rate(CHECKPOINTS * CHECKPOINT, async () => {
       for (let i = 0; i < CHECKPOINTS; i++) await work()
     })
-  const taken = await inTurn({ checkpoint: () => repeated(() => group.write(batch, checkpoint)), multi: () => repeated(multi) })
+  const taken = await inTurn({
+    checkpoint: () => repeated(() => group.write(batch, checkpoint)),
+    multi: () => repeated(multi),
+  })
   redis.disconnect()
   return { ...taken, ratio: share(taken.checkpoint, taken.multi) }
 }
 
 /** What redis-benchmark says it did a second, a command. */
 function peer(server: RedisProcess, args: string[]): number {
-  const { stdout, stderr } = spawnSync('redis-benchmark', ['-p', String(server.port), '-r', String(ENTITIES), '--csv', ...args], { encoding: 'utf8' })
+  const { stdout, stderr } = spawnSync(
+    'redis-benchmark',
+    ['-p', String(server.port), '-r', String(ENTITIES), '--csv', ...args],
+    { encoding: 'utf8' },
+  )
   const figures = stdout.trim().split('\n').at(-1)?.split('","')[1]
   if (figures === undefined) throw new Error(`redis-benchmark ${args.slice(0, 4).join(' ')} …: ${stderr}`)
   return Math.round(Number(figures))
 }
 
 /** The peer's keys lie in another database of the server, emptied for each run. */
-async function loads(server: RedisProcess, store: OnlineStore): Promise<{ publish: number; set: number; ratio: number }> {
+async function loads(
+  server: RedisProcess,
+  store: OnlineStore,
+): Promise<{ publish: number; set: number; ratio: number }> {
   const [ours, theirs]: [number[], number[]] = [[], []]
   for (let run = 0; run < RUNS; run++) {
     await server.command('FLUSHALL')
@@ -122,17 +143,31 @@ async function loads(server: RedisProcess, store: OnlineStore): Promise<{ publis
 
 async function redis(): Promise<unknown> {
   if (!redisServerOnPath) return { skipped: 'redis-server is not on PATH. Run: apt-get install -y redis-server' }
-  if (spawnSync('redis-benchmark', ['--version']).status !== 0) return { skipped: 'redis-benchmark is not on PATH. Run: apt-get install -y redis-tools' }
+  if (spawnSync('redis-benchmark', ['--version']).status !== 0)
+    return { skipped: 'redis-benchmark is not on PATH. Run: apt-get install -y redis-tools' }
   await using server = await startRedis()
   await using store = await openOnlineStore(server.url())
   const load = await loads(server, store)
   const names = Array.from({ length: BATCH }, () => '{bench}:__rand_int__')
-  await server.command('EVAL', `for i = 0, ARGV[1] - 1 do redis.call('SET', string.format('{bench}:%012d', i), ARGV[2]) end`, '0', String(ENTITIES), 'x'.repeat(BYTES))
-  const mget = async (clients: number): Promise<number> => BATCH * peer(server, ['-n', String(READS), '-c', String(clients), 'MGET', ...names])
-  const read = await inTurn({ mgetOneClient: () => mget(1), ...(await readers(store)), mgetFiftyClients: () => mget(50) })
+  await server.command(
+    'EVAL',
+    `for i = 0, ARGV[1] - 1 do redis.call('SET', string.format('{bench}:%012d', i), ARGV[2]) end`,
+    '0',
+    String(ENTITIES),
+    'x'.repeat(BYTES),
+  )
+  const mget = async (clients: number): Promise<number> =>
+    BATCH * peer(server, ['-n', String(READS), '-c', String(clients), 'MGET', ...names])
+  const read = await inTurn({
+    mgetOneClient: () => mget(1),
+    ...(await readers(store)),
+    mgetFiftyClients: () => mget(50),
+  })
   const ratio = {
-    base: share(read.base, read.mgetOneClient), group: share(read.group, read.mgetOneClient),
-    baseEightAtOnce: share(read.baseEightAtOnce, read.mgetFiftyClients), groupEightAtOnce: share(read.groupEightAtOnce, read.mgetFiftyClients),
+    base: share(read.base, read.mgetOneClient),
+    group: share(read.group, read.mgetOneClient),
+    baseEightAtOnce: share(read.baseEightAtOnce, read.mgetFiftyClients),
+    groupEightAtOnce: share(read.groupEightAtOnce, read.mgetFiftyClients),
   }
   return { load, read: { ...read, ratio }, write: await checkpoints(server, store) }
 }
@@ -141,10 +176,19 @@ async function lmdb(): Promise<unknown> {
   const folder = await mkdtemp(join(tmpdir(), 'fd-online-bench-'))
   try {
     await using store = await openOnlineStore(`lmdb:${join(folder, 'online')}`)
-    return { load: { publish: await rate(ENTITIES, () => store.publish(draft, states(ENTITIES))) }, read: await inTurn(await readers(store)) }
+    return {
+      load: { publish: await rate(ENTITIES, () => store.publish(draft, states(ENTITIES))) },
+      read: await inTurn(await readers(store)),
+    }
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
 }
 
-console.log(JSON.stringify({ unit: 'entities a second', entities: ENTITIES, bytes: BYTES, redis: await redis(), lmdb: await lmdb() }, null, 2))
+console.log(
+  JSON.stringify(
+    { unit: 'entities a second', entities: ENTITIES, bytes: BYTES, redis: await redis(), lmdb: await lmdb() },
+    null,
+    2,
+  ),
+)

@@ -1,14 +1,19 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { UserError } from '../../configs/user-error.ts'
-import type { Base, EntityState, GroupPartition } from './online-store.ts'
 import { openOnlineStore } from '../open.ts'
+import type { Base, EntityState, GroupPartition } from './online-store.ts'
 
 /** What every driver of the online store promises. `freshUrl` gives a store of its own to each test. */
 export function onlineStoreContract(driver: string, freshUrl: () => Promise<string>): void {
   const draft: Omit<Base, 'version'> = { service: 'card-fraud', serviceDigest: 'd', watermark: 5, minorUnits: 2 }
-  const state = (view: string, key: number | string, text: string): EntityState => ({ view, key, bytes: Buffer.from(text) })
+  const state = (view: string, key: number | string, text: string): EntityState => ({
+    view,
+    key,
+    bytes: Buffer.from(text),
+  })
   const at = (group: string, topic = 'transactions', partition = 0): GroupPartition => ({ group, topic, partition })
-  const texts = (read: (Uint8Array | undefined)[]): (string | undefined)[] => read.map((bytes) => (bytes === undefined ? undefined : Buffer.from(bytes).toString()))
+  const texts = (read: (Uint8Array | undefined)[]): (string | undefined)[] =>
+    read.map((bytes) => (bytes === undefined ? undefined : Buffer.from(bytes).toString()))
 
   describe(`online store on ${driver}`, () => {
     let url: string
@@ -29,7 +34,11 @@ export function onlineStoreContract(driver: string, freshUrl: () => Promise<stri
     test('a published base is read by every group, in the order of the keys asked for', async () => {
       await using store = await openOnlineStore(url)
       const history = { dataset: 'simulated', file: 'f', fileDigest: 'x', until: 9, transactions: 3 }
-      const base = await store.publish({ ...draft, history }, [state('customers', 1, 'one'), state('customers', 2, 'two'), state('terminals', 1, 'other')])
+      const base = await store.publish({ ...draft, history }, [
+        state('customers', 1, 'one'),
+        state('customers', 2, 'two'),
+        state('terminals', 1, 'other'),
+      ])
       expect(base).toEqual({ ...draft, history, version: 1 })
       expect(await store.base('card-fraud')).toEqual(base)
       for (const name of ['a', 'b']) {
@@ -42,7 +51,10 @@ export function onlineStoreContract(driver: string, freshUrl: () => Promise<stri
     test('42 and "42" are different keys, and keys may be any text', async () => {
       await using store = await openOnlineStore(url)
       const keys = [42, '42', 'n42', 'é/\u0000:"', 'x'.repeat(256), -1, 2 ** 52]
-      await store.publish(draft, keys.map((key, i) => state('customers', key, String(i))))
+      await store.publish(
+        draft,
+        keys.map((key, i) => state('customers', key, String(i))),
+      )
       const group = await store.group('card-fraud', at('a'))
       expect(texts(await group.read('customers', keys))).toEqual(keys.map((_, i) => String(i)))
     })
@@ -67,7 +79,10 @@ export function onlineStoreContract(driver: string, freshUrl: () => Promise<stri
       await using store = await openOnlineStore(url)
       const keys = Array.from({ length: 9_001 }, (_, i) => i)
       const group = await store.take('card-fraud', at('a'))
-      await group.write(keys.map((key) => state('customers', key, key === 7 ? 'x'.repeat(1_000_000) : `${key}`)), { offset: 1, watermark: 6, minorUnits: 2 })
+      await group.write(
+        keys.map((key) => state('customers', key, key === 7 ? 'x'.repeat(1_000_000) : `${key}`)),
+        { offset: 1, watermark: 6, minorUnits: 2 },
+      )
       await group.write([state('customers', 8, 'again')], { offset: 2, watermark: 6, minorUnits: 2 })
       const read = texts(await (await store.group('card-fraud', at('a'))).read('customers', keys))
       expect(read).toEqual(keys.map((key) => (key === 7 ? 'x'.repeat(1_000_000) : key === 8 ? 'again' : `${key}`)))
@@ -83,7 +98,11 @@ export function onlineStoreContract(driver: string, freshUrl: () => Promise<stri
       expect(successor.checkpoint?.offset).toBe(10)
 
       // The successor replays from 10: a state of 20 under it would be counted twice.
-      const late = stopped.write([state('customers', 1, 'at 20'), state('customers', 2, 'new')], { offset: 20, watermark: 7, minorUnits: 2 })
+      const late = stopped.write([state('customers', 1, 'at 20'), state('customers', 2, 'new')], {
+        offset: 20,
+        watermark: 7,
+        minorUnits: 2,
+      })
       await expect(late).rejects.toThrow(UserError)
       await expect(late).rejects.toThrow(/taken over.*partition 0 of "transactions" for group "a"/)
       expect((await store.group('card-fraud', at('a'))).checkpoint?.offset).toBe(10)
@@ -110,7 +129,9 @@ export function onlineStoreContract(driver: string, freshUrl: () => Promise<stri
       {
         await using store = await openOnlineStore(url)
         await store.publish(draft, [state('customers', 1, 'one')])
-        await (await store.take('card-fraud', at('a'))).write([state('customers', 1, 'ONE')], { offset: 1, watermark: 6, minorUnits: 2 })
+        await (
+          await store.take('card-fraud', at('a'))
+        ).write([state('customers', 1, 'ONE')], { offset: 1, watermark: 6, minorUnits: 2 })
       }
       await using store = await openOnlineStore(url)
       const group = await store.group('card-fraud', at('a'))
@@ -139,15 +160,20 @@ export function onlineStoreContract(driver: string, freshUrl: () => Promise<stri
       await store.publish(draft, [])
       await store.publish(draft, [])
       await expect(first.read('customers', [1, 2])).rejects.toThrow(/newer backfills have replaced them.*fd score/)
-      await expect(first.write([], { offset: 10, watermark: 6, minorUnits: 2 })).rejects.toThrow(/newer backfills have replaced them/)
+      await expect(first.write([], { offset: 10, watermark: 6, minorUnits: 2 })).rejects.toThrow(
+        /newer backfills have replaced them/,
+      )
     })
 
     test('large bases are published whole', async () => {
       await using store = await openOnlineStore(url)
       const keys = Array.from({ length: 12_345 }, (_, i) => i)
-      await store.publish(draft, (function* () {
-        for (const key of keys) yield state('customers', key, `${key}`)
-      })())
+      await store.publish(
+        draft,
+        (function* () {
+          for (const key of keys) yield state('customers', key, `${key}`)
+        })(),
+      )
       const group = await store.group('card-fraud', at('a'))
       expect(texts(await group.read('customers', keys))).toEqual(keys.map(String))
     })

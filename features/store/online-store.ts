@@ -102,5 +102,7 @@ export function takenState({ group, topic, partition }: GroupPartition): UserErr
 
 /** The error of a reader or writer on a base that is no more. */
 export function replacedState({ group }: GroupPartition): UserError {
-  return new UserError(`The features that group "${group}" was reading are gone: newer backfills have replaced them. Start the command again; it goes on from the newest: fd score`)
+  return new UserError(
+    `The features that group "${group}" was reading are gone: newer backfills have replaced them. Start the command again; it goes on from the newest: fd score`,
+  )
 }

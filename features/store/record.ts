@@ -6,7 +6,11 @@ const FORM = 1
 
 /** A base or checkpoint as JSON, which has no −Infinity, the watermark of an empty fold. */
 export function toRecord(record: Base | Checkpoint): string {
-  return JSON.stringify({ ...record, form: FORM, watermark: Number.isFinite(record.watermark) ? record.watermark : null })
+  return JSON.stringify({
+    ...record,
+    form: FORM,
+    watermark: Number.isFinite(record.watermark) ? record.watermark : null,
+  })
 }
 
 /**
@@ -16,7 +20,12 @@ export function toRecord(record: Base | Checkpoint): string {
  */
 export function fromRecord<T extends Base | Checkpoint>(text: string, what: string): T {
   const record = JSON.parse(text) as T & { form?: number }
-  refuseNewer(record.form, FORM, what, 'Or write it anew with this one, in another place (FD_ONLINE_STORE): fd features backfill --online')
+  refuseNewer(
+    record.form,
+    FORM,
+    what,
+    'Or write it anew with this one, in another place (FD_ONLINE_STORE): fd features backfill --online',
+  )
   delete record.form
   return { ...record, watermark: record.watermark ?? -Infinity }
 }

@@ -14,20 +14,34 @@ export interface NaiveEvent {
  * What features mean, for tests: the obvious quadratic loop, which for each transaction looks at every event of its key that stands earlier
  * in `order`. By id of the transaction, in order, its values.
  */
-export function naiveFeatures<E extends NaiveEvent>(view: AggregateView, order: readonly E[], keyOf: (event: E) => number | string): Map<number, number[]> {
+export function naiveFeatures<E extends NaiveEvent>(
+  view: AggregateView,
+  order: readonly E[],
+  keyOf: (event: E) => number | string,
+): Map<number, number[]> {
   const known = new Set<number>()
   const rows = new Map<number, number[]>()
   order.forEach((event, place) => {
     if (event.label) return void known.add(event.id)
     const earlier = order.slice(0, place).filter((other) => !other.label && keyOf(other) === keyOf(event))
     const visible = view.includesCurrent ? [...earlier, event] : earlier
-    rows.set(event.id, view.features.map((feature) => naiveValue(feature, event, earlier, visible, known)))
+    rows.set(
+      event.id,
+      view.features.map((feature) => naiveValue(feature, event, earlier, visible, known)),
+    )
   })
   return rows
 }
 
-function naiveValue(feature: AggregateFeature, event: NaiveEvent, earlier: NaiveEvent[], visible: NaiveEvent[], known: Set<number>): number {
-  const upTo = (events: NaiveEvent[]): NaiveEvent[] => events.filter((other) => other.time <= event.time).sort((a, b) => a.time - b.time)
+function naiveValue(
+  feature: AggregateFeature,
+  event: NaiveEvent,
+  earlier: NaiveEvent[],
+  visible: NaiveEvent[],
+  known: Set<number>,
+): number {
+  const upTo = (events: NaiveEvent[]): NaiveEvent[] =>
+    events.filter((other) => other.time <= event.time).sort((a, b) => a.time - b.time)
   if (feature.function === 'seconds_since_previous') {
     const previous = upTo(earlier).at(-1)
     return previous ? (event.time - previous.time) / 1000 : -1
@@ -36,7 +50,11 @@ function naiveValue(feature: AggregateFeature, event: NaiveEvent, earlier: Naive
   const seen =
     'last' in window
       ? upTo(visible).slice(-window.last)
-      : visible.filter((other) => other.time > event.time - (window.delay ?? 0) - window.length && other.time <= event.time - (window.delay ?? 0))
+      : visible.filter(
+          (other) =>
+            other.time > event.time - (window.delay ?? 0) - window.length &&
+            other.time <= event.time - (window.delay ?? 0),
+        )
   const sum = seen.reduce((total, other) => total + other.amount, 0)
   switch (feature.function) {
     case 'count':

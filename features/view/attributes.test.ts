@@ -28,7 +28,9 @@ test('a dataset without history has its own columns as a service', () => {
 
 test('another schema is another definition', () => {
   const other = { ...schema, numeric: ['items', 'weight'] }
-  expect(serviceDigest(featureService('attributes', other))).not.toBe(serviceDigest(featureService('attributes', schema)))
+  expect(serviceDigest(featureService('attributes', other))).not.toBe(
+    serviceDigest(featureService('attributes', schema)),
+  )
   expect(() => featureService('attributes')).toThrow(/it has no definition without one/)
 })
 

@@ -13,5 +13,9 @@ export function attributes(schema: DatasetSchema): FeatureService {
     ...schema.numeric.map((column): RequestFeature => ({ name: column, from: 'numeric', column })),
     ...schema.categorical.map((column): RequestFeature => ({ name: column, from: 'categorical', column })),
   ]
-  return { name: ATTRIBUTES, description: "The dataset's own amount, numeric and categorical columns.", views: [{ kind: 'request', name: ATTRIBUTES, features }] }
+  return {
+    name: ATTRIBUTES,
+    description: "The dataset's own amount, numeric and categorical columns.",
+    views: [{ kind: 'request', name: ATTRIBUTES, features }],
+  }
 }

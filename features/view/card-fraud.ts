@@ -33,8 +33,16 @@ const terminalRisk: AggregateView = {
   entity: 'terminal',
   includesCurrent: false,
   features: WINDOW_DAYS.flatMap((days): AggregateFeature[] => [
-    { name: `terminal_id_nb_tx_${days}day_window`, function: 'count', window: { length: days * DAY, delay: LABEL_DELAY } },
-    { name: `terminal_id_risk_${days}day_window`, function: 'fraud_share', window: { length: days * DAY, delay: LABEL_DELAY } },
+    {
+      name: `terminal_id_nb_tx_${days}day_window`,
+      function: 'count',
+      window: { length: days * DAY, delay: LABEL_DELAY },
+    },
+    {
+      name: `terminal_id_risk_${days}day_window`,
+      function: 'fraud_share',
+      window: { length: days * DAY, delay: LABEL_DELAY },
+    },
   ]),
 }
 
@@ -45,6 +53,7 @@ const terminalRisk: AggregateView = {
  */
 export const cardFraud: FeatureService = {
   name: 'card-fraud',
-  description: "The Fraud Detection Handbook's 15 inputs: amount, weekend, night, customer spending and terminal risk over 1, 7 and 30 days.",
+  description:
+    "The Fraud Detection Handbook's 15 inputs: amount, weekend, night, customer spending and terminal risk over 1, 7 and 30 days.",
   views: [transaction, customerSpending, terminalRisk],
 }

@@ -1,6 +1,10 @@
 import type { FeatureService, RequestFeature } from './view.ts'
 
-const components = Array.from({ length: 28 }, (_, i): RequestFeature => ({ name: `V${i + 1}`, from: 'numeric', column: `V${i + 1}` }))
+const components = Array.from({ length: 28 }, (_, i): RequestFeature => ({
+  name: `V${i + 1}`,
+  from: 'numeric',
+  column: `V${i + 1}`,
+}))
 
 /** The published columns as they are. `Time` is left out (seconds since the first row say nothing of the next day), and so is `Class`. */
 export const kaggleCc: FeatureService = {

@@ -3,7 +3,8 @@ import type { FeatureService } from './view.ts'
 /** How unlike its user's recent past a transaction is, from the transaction and the user's last five alone. */
 export const userAnomaly: FeatureService = {
   name: 'user-anomaly',
-  description: "Amount, seconds since the user's previous transaction (−1 for the first), mean of the user's 5 amounts before this one.",
+  description:
+    "Amount, seconds since the user's previous transaction (−1 for the first), mean of the user's 5 amounts before this one.",
   views: [
     { kind: 'request', name: 'transaction', features: [{ name: 'amount', from: 'amount' }] },
     {

@@ -74,14 +74,18 @@ export function featureNames(service: FeatureService): string[] {
 /** Indices, in the order of `featureNames`, of the features that are category codes. */
 export function categoricalFeatures(service: FeatureService): number[] {
   const coded = service.views.flatMap((view) =>
-    view.kind === 'request' ? view.features.map((feature) => feature.from === 'categorical') : view.features.map(() => false),
+    view.kind === 'request'
+      ? view.features.map((feature) => feature.from === 'categorical')
+      : view.features.map(() => false),
   )
   return coded.flatMap((isCode, index) => (isCode ? [index] : []))
 }
 
 /** How far back before a transaction the service's windows by time begin, the delay included; 0 when it has none. */
 export function longestReach(service: FeatureService): DurationMs {
-  const windows = service.views.flatMap((view) => (view.kind === 'aggregate' ? view.features : [])).flatMap((feature) => ('window' in feature ? [feature.window] : []))
+  const windows = service.views
+    .flatMap((view) => (view.kind === 'aggregate' ? view.features : []))
+    .flatMap((feature) => ('window' in feature ? [feature.window] : []))
   return Math.max(0, ...windows.map((window) => ('length' in window ? window.length + (window.delay ?? 0) : 0)))
 }
 
@@ -102,8 +106,10 @@ export function checkService(service: FeatureService, schema: DatasetSchema, dat
       if (!schema.entities.some((entity) => entity.name === view.entity)) missing.push(`entity "${view.entity}"`)
     } else {
       for (const feature of view.features) {
-        if (feature.from === 'numeric' && !schema.numeric.includes(feature.column)) missing.push(`numeric column "${feature.column}"`)
-        if (feature.from === 'categorical' && !schema.categorical.includes(feature.column)) missing.push(`categorical column "${feature.column}"`)
+        if (feature.from === 'numeric' && !schema.numeric.includes(feature.column))
+          missing.push(`numeric column "${feature.column}"`)
+        if (feature.from === 'categorical' && !schema.categorical.includes(feature.column))
+          missing.push(`categorical column "${feature.column}"`)
       }
     }
   }

@@ -8,7 +8,9 @@ import { basename, join } from 'node:path'
 import { PROJECT_ROOT } from '../../configs/config.ts'
 
 const benches = ['datasets', 'features', 'training', 'pipelines'].flatMap((folder) =>
-  readdirSync(join(PROJECT_ROOT, folder), { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.bench.ts')).map((file) => join(folder, file)),
+  readdirSync(join(PROJECT_ROOT, folder), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.bench.ts'))
+    .map((file) => join(folder, file)),
 )
 const name = (file: string): string => basename(file, '.bench.ts')
 const flags = process.argv.slice(2).filter((word) => word.startsWith('--'))
@@ -20,11 +22,17 @@ if (unknown.length > 0) {
 }
 /** `trees` installs its peers and takes half an hour. */
 const ONLY_WHEN_NAMED = new Set(['trees'])
-const chosen = benches.filter((file) => (wanted.length === 0 ? !ONLY_WHEN_NAMED.has(name(file)) : wanted.includes(name(file))))
+const chosen = benches.filter((file) =>
+  wanted.length === 0 ? !ONLY_WHEN_NAMED.has(name(file)) : wanted.includes(name(file)),
+)
 let failed = 0
 for (const file of chosen) {
   process.stderr.write(`${name(file)} …\n`)
-  const { status } = spawnSync(process.execPath, ['--disable-warning=ExperimentalWarning', '--expose-gc', file, ...flags], { cwd: PROJECT_ROOT, stdio: 'inherit' })
+  const { status } = spawnSync(
+    process.execPath,
+    ['--disable-warning=ExperimentalWarning', '--expose-gc', file, ...flags],
+    { cwd: PROJECT_ROOT, stdio: 'inherit' },
+  )
   if (status !== 0) failed++
 }
 process.exitCode = failed === 0 ? 0 : 2

@@ -7,9 +7,9 @@ import { openOnlineStore } from '../../features/open.ts'
 import { openRegistry } from '../../registry/open.ts'
 import { latencyHistogram } from '../../serving/metrics/latency.ts'
 import { score } from '../../serving/scorer/scorer.ts'
-import { makeBenchWorld } from './world.ts'
 import { wallClock } from '../console/command.ts'
 import { startFd } from '../console/fd-process.ts'
+import { makeBenchWorld } from './world.ts'
 
 const RATES = [1_000, 10_000]
 const SECONDS = 8
@@ -24,24 +24,55 @@ async function measure(rate: number): Promise<Record<string, number>> {
   const latency = latencyHistogram()
   let sending = true
   let scored = 0
-  const scoring = score({ log, store, registry }, {
-    model: 'card-fraud', alias: 'champion', ...config.scorer, signal: new AbortController().signal, now: wallClock,
-    endWhenIdle: () => !sending,
-    onBatch: (batch) => {
-      scored += batch.scored
-      for (const timestamp of batch.timestamps) latency.add(batch.done - timestamp)
+  const scoring = score(
+    { log, store, registry },
+    {
+      model: 'card-fraud',
+      alias: 'champion',
+      ...config.scorer,
+      signal: new AbortController().signal,
+      now: wallClock,
+      endWhenIdle: () => !sending,
+      onBatch: (batch) => {
+        scored += batch.scored
+        for (const timestamp of batch.timestamps) latency.add(batch.done - timestamp)
+      },
     },
-  })
+  )
   const producer = startFd(config.home, [
-    'produce', '--json', '--dataset', world.dataset.name, '--data', world.dataset.file, '--from', '2018-07-25', '--limit', String(rate * SECONDS), '--rate', String(rate),
+    'produce',
+    '--json',
+    '--dataset',
+    world.dataset.name,
+    '--data',
+    world.dataset.file,
+    '--from',
+    '2018-07-25',
+    '--limit',
+    String(rate * SECONDS),
+    '--rate',
+    String(rate),
   ])
   const { code, stderr } = await producer.ended
   if (code !== 0) throw new Error(`the producer ended with ${code}: ${stderr}`)
   sending = false
   await scoring
-  return { rate, scored, p50Ms: latency.quantile(0.5), p90Ms: latency.quantile(0.9), p99Ms: latency.quantile(0.99), p999Ms: latency.quantile(0.999) }
+  return {
+    rate,
+    scored,
+    p50Ms: latency.quantile(0.5),
+    p90Ms: latency.quantile(0.9),
+    p99Ms: latency.quantile(0.99),
+    p999Ms: latency.quantile(0.999),
+  }
 }
 
 const results: Record<string, number>[] = []
 for (const rate of RATES) results.push(await measure(rate))
-console.log(JSON.stringify({ benchmark: 'latency', machine: world.machine, dataset: world.dataset.name, seconds: SECONDS, results }, null, 2))
+console.log(
+  JSON.stringify(
+    { benchmark: 'latency', machine: world.machine, dataset: world.dataset.name, seconds: SECONDS, results },
+    null,
+    2,
+  ),
+)

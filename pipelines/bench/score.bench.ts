@@ -3,18 +3,18 @@
  * Runtime alone; runs are interleaved. Prints JSON.
  */
 import { InferenceSession, Tensor } from 'onnxruntime-node'
-import { openEventLog } from '../../datasets/open.ts'
 import { eventDecoder } from '../../datasets/log/event-json.ts'
+import { openEventLog } from '../../datasets/open.ts'
+import { toModelInput } from '../../features/fold/model-input.ts'
 import { ServiceFold } from '../../features/fold/service-fold.ts'
 import { openOnlineStore } from '../../features/open.ts'
-import { toModelInput } from '../../features/fold/model-input.ts'
 import { openRegistry } from '../../registry/open.ts'
 import { loadVersion } from '../../serving/model/champion.ts'
-import { TRANSACTIONS } from '../../serving/topics.ts'
 import { score, type ScorerParts } from '../../serving/scorer/scorer.ts'
-import { makeBenchWorld, median } from './world.ts'
-import { wallClock } from '../console/command.ts'
+import { TRANSACTIONS } from '../../serving/topics.ts'
 import { replay } from '../commands/produce.ts'
+import { wallClock } from '../console/command.ts'
+import { makeBenchWorld, median } from './world.ts'
 
 const TRANSACTIONS_SENT = 300_000
 const RUNS = 3
@@ -23,7 +23,13 @@ async function scoreBacklog(parts: ScorerParts, group: string, maxBatch: number)
   let scored = 0
   let first = 0
   await score(parts, {
-    model: 'card-fraud', alias: 'champion', group, partitions: 1, maxBatch, checkpointEveryMs: 1000, championEveryMs: 250,
+    model: 'card-fraud',
+    alias: 'champion',
+    group,
+    partitions: 1,
+    maxBatch,
+    checkpointEveryMs: 1000,
+    championEveryMs: 250,
     endWhenIdle: () => true,
     signal: new AbortController().signal,
     now: wallClock,
@@ -50,7 +56,11 @@ async function modelInputs(parts: ScorerParts, maxBatch: number): Promise<{ inpu
 }
 
 /** The graph in a session as the scorer's, in this thread, with nothing else to do. */
-async function onnxAlone(graph: Uint8Array, width: number, inputs: { input: Float32Array; rows: number }[]): Promise<number> {
+async function onnxAlone(
+  graph: Uint8Array,
+  width: number,
+  inputs: { input: Float32Array; rows: number }[],
+): Promise<number> {
   const session = await InferenceSession.create(graph, { intraOpNumThreads: 1, interOpNumThreads: 1 })
   const started = performance.now()
   let rows = 0
@@ -69,7 +79,11 @@ await using log = await openEventLog(config.eventLog)
 await using store = await openOnlineStore(config.onlineStore)
 await using registry = await openRegistry(config.registry, { now: Date.now, credentials: config.mlflow })
 const parts = { log, store, registry }
-await replay(log, world.dataset, { from: Date.UTC(2018, 6, 25), limit: TRANSACTIONS_SENT, signal: new AbortController().signal })
+await replay(log, world.dataset, {
+  from: Date.UTC(2018, 6, 25),
+  limit: TRANSACTIONS_SENT,
+  signal: new AbortController().signal,
+})
 const inputs = await modelInputs(parts, config.scorer.maxBatch)
 const graph = await registry.downloadModelArtifact('card-fraud', 1, 'model.onnx')
 const width = inputs[0].input.length / inputs[0].rows
@@ -80,14 +94,18 @@ for (let run = 0; run < RUNS; run++) {
   alone.push(await onnxAlone(graph, width, inputs))
 }
 console.log(
-  JSON.stringify({
-    benchmark: 'score',
-    machine: world.machine,
-    dataset: world.dataset.name,
-    transactions: TRANSACTIONS_SENT,
-    maxBatch: config.scorer.maxBatch,
-    scorer: { transactionsPerSecond: Math.round(median(ours)), runs: ours.map(Math.round) },
-    onnxRuntimeAlone: { rowsPerSecond: Math.round(median(alone)), runs: alone.map(Math.round) },
-    ratio: median(ours) / median(alone),
-  }, null, 2),
+  JSON.stringify(
+    {
+      benchmark: 'score',
+      machine: world.machine,
+      dataset: world.dataset.name,
+      transactions: TRANSACTIONS_SENT,
+      maxBatch: config.scorer.maxBatch,
+      scorer: { transactionsPerSecond: Math.round(median(ours)), runs: ours.map(Math.round) },
+      onnxRuntimeAlone: { rowsPerSecond: Math.round(median(alone)), runs: alone.map(Math.round) },
+      ratio: median(ours) / median(alone),
+    },
+    null,
+    2,
+  ),
 )

@@ -10,11 +10,11 @@ import type { Config } from '../../configs/config.ts'
 import type { EventLog } from '../../datasets/log/event-log.ts'
 import { openEventLog } from '../../datasets/open.ts'
 import { PREDICTIONS, TRANSACTIONS } from '../../serving/topics.ts'
-import { makeBenchWorld, median } from './world.ts'
-import { runFd } from '../console/fd-process.ts'
-import { ownServices } from '../testing/own-services.ts'
 import { replay } from '../commands/produce.ts'
 import type { ScoreTotals } from '../commands/score.ts'
+import { runFd } from '../console/fd-process.ts'
+import { ownServices } from '../testing/own-services.ts'
+import { makeBenchWorld, median } from './world.ts'
 
 const TRANSACTIONS_SENT = 200_000
 const RUNS = 3
@@ -29,16 +29,27 @@ interface Message {
 async function messagesOf(log: EventLog, topic: string, maxRecords: number): Promise<Message[][]> {
   const batches: Message[][] = []
   for await (const { size, bytes, keyStart, valueStart, valueEnd } of log.read(topic, 0, { maxRecords })) {
-    batches.push(Array.from({ length: size }, (_, i) => ({ key: bytes.subarray(keyStart[i], valueStart[i]), value: bytes.subarray(valueStart[i], valueEnd[i]) })))
+    batches.push(
+      Array.from({ length: size }, (_, i) => ({
+        key: bytes.subarray(keyStart[i], valueStart[i]),
+        value: bytes.subarray(valueStart[i], valueEnd[i]),
+      })),
+    )
   }
   return batches
 }
 
 /** Messages a second that the client's own producer has acknowledged, one batch after the other. */
 async function produced(broker: string, topic: string, batches: Message[][]): Promise<number> {
-  const producer = new Producer({ clientId: 'bench', bootstrapBrokers: [broker], idempotent: true, acks: ProduceAcks.ALL })
+  const producer = new Producer({
+    clientId: 'bench',
+    bootstrapBrokers: [broker],
+    idempotent: true,
+    acks: ProduceAcks.ALL,
+  })
   const started = performance.now()
-  for (const batch of batches) await producer.send({ messages: batch.map(({ key, value }) => ({ topic, partition: 0, key, value })) })
+  for (const batch of batches)
+    await producer.send({ messages: batch.map(({ key, value }) => ({ topic, partition: 0, key, value })) })
   const seconds = (performance.now() - started) / 1000
   await producer.close()
   return batches.reduce((sum, { length }) => sum + length, 0) / seconds
@@ -47,7 +58,11 @@ async function produced(broker: string, topic: string, batches: Message[][]): Pr
 /** Transactions a second of a scorer's own process, from its first batch to its last. */
 async function scored(config: Config, group: string): Promise<number> {
   const environment = { FD_EVENT_LOG: config.eventLog, FD_ONLINE_STORE: config.onlineStore }
-  const { code, stdout, stderr } = await runFd(config.home, ['score', '--group', group, '--until-idle', '--json'], environment)
+  const { code, stdout, stderr } = await runFd(
+    config.home,
+    ['score', '--group', group, '--until-idle', '--json'],
+    environment,
+  )
   if (code !== 0) throw new Error(`fd score ended with ${code}: ${stderr}`)
   const totals = JSON.parse(stdout) as ScoreTotals
   if (totals.scored !== TRANSACTIONS_SENT) throw new Error(`${totals.scored} were scored, ${TRANSACTIONS_SENT} sent`)
@@ -62,10 +77,23 @@ const { config } = world
 const embedded = { ...config, eventLog: `lmdb:${config.home}/log`, onlineStore: `lmdb:${config.home}/online` }
 await using log = await openEventLog(config.eventLog)
 await using embeddedLog = await openEventLog(embedded.eventLog)
-for (const each of [log, embeddedLog]) await replay(each, world.dataset, { from: Date.UTC(2018, 6, 25), limit: TRANSACTIONS_SENT, signal: new AbortController().signal })
+for (const each of [log, embeddedLog])
+  await replay(each, world.dataset, {
+    from: Date.UTC(2018, 6, 25),
+    limit: TRANSACTIONS_SENT,
+    signal: new AbortController().signal,
+  })
 await scored(config, 'warm-up')
-const peers = { predictions: await messagesOf(log, PREDICTIONS, config.scorer.maxBatch), transactions: await messagesOf(log, TRANSACTIONS, config.scorer.maxBatch) }
-const rates: Record<'scorer' | 'embedded' | keyof typeof peers, number[]> = { scorer: [], predictions: [], transactions: [], embedded: [] }
+const peers = {
+  predictions: await messagesOf(log, PREDICTIONS, config.scorer.maxBatch),
+  transactions: await messagesOf(log, TRANSACTIONS, config.scorer.maxBatch),
+}
+const rates: Record<'scorer' | 'embedded' | keyof typeof peers, number[]> = {
+  scorer: [],
+  predictions: [],
+  transactions: [],
+  embedded: [],
+}
 for (let run = 0; run < RUNS; run++) {
   rates.scorer.push(await scored(config, `run-${run}`))
   for (const name of ['predictions', 'transactions'] as const) {
@@ -74,22 +102,38 @@ for (let run = 0; run < RUNS; run++) {
   }
   rates.embedded.push(await scored(embedded, `run-${run}`))
 }
-const shown = (name: keyof typeof rates): { perSecond: number; runs: number[] } => ({ perSecond: Math.round(median(rates[name])), runs: rates[name].map(Math.round) })
+const shown = (name: keyof typeof rates): { perSecond: number; runs: number[] } => ({
+  perSecond: Math.round(median(rates[name])),
+  runs: rates[name].map(Math.round),
+})
 const producer = (name: keyof typeof peers): object => {
   const messages = peers[name].flat()
-  const bytes = Math.round(messages.reduce((sum, { key, value }) => sum + key.length + value.length, 0) / messages.length)
-  return { bytesOfAMessage: bytes, ...shown(name), ratio: Number((median(rates.scorer) / median(rates[name])).toFixed(3)) }
+  const bytes = Math.round(
+    messages.reduce((sum, { key, value }) => sum + key.length + value.length, 0) / messages.length,
+  )
+  return {
+    bytesOfAMessage: bytes,
+    ...shown(name),
+    ratio: Number((median(rates.scorer) / median(rates[name])).toFixed(3)),
+  }
 }
 console.log(
-  JSON.stringify({
-    benchmark: 'services-score',
-    machine: world.machine,
-    dataset: world.dataset.name,
-    transactions: TRANSACTIONS_SENT,
-    maxBatch: config.scorer.maxBatch,
-    scorer: shown('scorer'),
-    producerOfPredictions: { ...producer('predictions'), aimOfTheRatio: 0.5 },
-    producerOfTransactions: producer('transactions'),
-    embeddedScorer: { ...shown('embedded'), ratio: Number((median(rates.scorer) / median(rates.embedded)).toFixed(3)) },
-  }, null, 2),
+  JSON.stringify(
+    {
+      benchmark: 'services-score',
+      machine: world.machine,
+      dataset: world.dataset.name,
+      transactions: TRANSACTIONS_SENT,
+      maxBatch: config.scorer.maxBatch,
+      scorer: shown('scorer'),
+      producerOfPredictions: { ...producer('predictions'), aimOfTheRatio: 0.5 },
+      producerOfTransactions: producer('transactions'),
+      embeddedScorer: {
+        ...shown('embedded'),
+        ratio: Number((median(rates.scorer) / median(rates.embedded)).toFixed(3)),
+      },
+    },
+    null,
+    2,
+  ),
 )

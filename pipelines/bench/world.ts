@@ -3,15 +3,15 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { loadConfig, withHome, type Config } from '../../configs/config.ts'
-import { openDataset } from '../../datasets/catalog.ts'
-import type { Dataset } from '../../datasets/table/dataset.ts'
-import { simulateToParquet } from '../../datasets/simulator/simulator.ts'
-import { openRegistry } from '../../registry/open.ts'
-import type { Context } from '../console/command.ts'
-import { runPromote } from '../commands/models.ts'
-import { openOutput } from '../console/output.ts'
-import { train } from '../commands/train.ts'
 import { REAL_DATA } from '../../configs/testing/real-data.ts'
+import { openDataset } from '../../datasets/catalog.ts'
+import { simulateToParquet } from '../../datasets/simulator/simulator.ts'
+import type { Dataset } from '../../datasets/table/dataset.ts'
+import { openRegistry } from '../../registry/open.ts'
+import { runPromote } from '../commands/models.ts'
+import { train } from '../commands/train.ts'
+import type { Context } from '../console/command.ts'
+import { openOutput } from '../console/output.ts'
 
 /** What a benchmark of the scorer stands on: a home with a champion, and the transactions to send. */
 export interface BenchWorld extends AsyncDisposable {
@@ -24,18 +24,32 @@ export interface BenchWorld extends AsyncDisposable {
  * The Handbook's transactions where they are, else a simulation of their size; the default boosting model, trained on them.
  * Everything is embedded but what `places` says.
  */
-export async function makeBenchWorld(places: Partial<Pick<Config, 'eventLog' | 'onlineStore'>> = {}): Promise<BenchWorld> {
+export async function makeBenchWorld(
+  places: Partial<Pick<Config, 'eventLog' | 'onlineStore'>> = {},
+): Promise<BenchWorld> {
   const home = await mkdtemp(join(tmpdir(), 'fd-bench-'))
   const config = { ...withHome(loadConfig(), home), ...places }
   const handbook = join(REAL_DATA, 'handbook-raw.parquet')
   const simulated = join(home, 'simulated.parquet')
   const name = existsSync(handbook) ? 'handbook' : 'simulated'
-  if (name === 'simulated') await simulateToParquet({ customers: 5000, terminals: 10_000, days: 183, seed: 0, start: Date.UTC(2018, 3, 1) }, simulated, () => {})
+  if (name === 'simulated')
+    await simulateToParquet(
+      { customers: 5000, terminals: 10_000, days: 183, seed: 0, start: Date.UTC(2018, 3, 1) },
+      simulated,
+      () => {},
+    )
   const data = name === 'handbook' ? handbook : simulated
   const context: Context = { config, output: openOutput(true) }
   await using registry = await openRegistry(config.registry, { now: Date.now, credentials: config.mlflow })
   const { version } = await train(context, registry, {
-    dataset: name, data, model: 'boosting', register: 'card-fraud', seed: 0, alertsPerDay: 100, split: 'delayed', trainFrom: Date.UTC(2018, 6, 25),
+    dataset: name,
+    data,
+    model: 'boosting',
+    register: 'card-fraud',
+    seed: 0,
+    alertsPerDay: 100,
+    split: 'delayed',
+    trainFrom: Date.UTC(2018, 6, 25),
   })
   await runPromote(context, registry, 'card-fraud', version ?? 0, { alias: 'champion', margin: 0 })
   return {

@@ -1,7 +1,15 @@
 import { Command } from 'commander'
-import { action, example, positiveWholeNumber, stopSignal, wallClock, wholeNumber, type Context } from '../console/command.ts'
-import { count } from '../console/output.ts'
+import {
+  action,
+  example,
+  positiveWholeNumber,
+  stopSignal,
+  wallClock,
+  wholeNumber,
+  type Context,
+} from '../console/command.ts'
 import { readyInput } from '../console/input-topic.ts'
+import { count } from '../console/output.ts'
 import { openLake, openLog } from '../console/parts.ts'
 
 interface ArchiveCommandOptions {
@@ -32,17 +40,24 @@ async function run(context: Context, options: ArchiveCommandOptions): Promise<vo
   else await log.topic(options.topic)
   const progress = output.progress('archived')
   let records = 0
-  await archive({ log, lake }, {
-    topic: options.topic,
-    group: 'archive',
-    maxRecords: options.records,
-    everyMs: options.every * 1000,
-    endWhenIdle: () => options.untilIdle ?? false,
-    signal: stopSignal(),
-    now: wallClock,
-    onWritten: (written) => progress.update((records += written)),
-  })
+  await archive(
+    { log, lake },
+    {
+      topic: options.topic,
+      group: 'archive',
+      maxRecords: options.records,
+      everyMs: options.every * 1000,
+      endWhenIdle: () => options.untilIdle ?? false,
+      signal: stopSignal(),
+      now: wallClock,
+      onWritten: (written) => progress.update((records += written)),
+    },
+  )
   progress.end()
   const files = await lake.list(options.topic)
-  output.result({ topic: options.topic, records, files: files.length, lake: config.lake }, () => `${count(records)} records of "${options.topic}" archived; ${count(files.length)} files under ${config.lake}.`)
+  output.result(
+    { topic: options.topic, records, files: files.length, lake: config.lake },
+    () =>
+      `${count(records)} records of "${options.topic}" archived; ${count(files.length)} files under ${config.lake}.`,
+  )
 }

@@ -6,29 +6,42 @@ import { count, pairs, table } from '../console/output.ts'
 
 export function datasetsCommand(): Command {
   const datasets = new Command('datasets').description('histories of transactions')
-  datasets.addCommand(example(new Command('list').description('datasets, and whether their file is there'), 'fd datasets list').action(action(list)))
+  datasets.addCommand(
+    example(new Command('list').description('datasets, and whether their file is there'), 'fd datasets list').action(
+      action(list),
+    ),
+  )
   datasets.addCommand(
     example(
-      new Command('describe').description('roles of the columns, rows, digest').argument('<name>').option('--data <file>', 'its file, when not the configured one'),
+      new Command('describe')
+        .description('roles of the columns, rows, digest')
+        .argument('<name>')
+        .option('--data <file>', 'its file, when not the configured one'),
       'fd datasets describe kaggle-cc --data creditcard.csv',
     ).action(action(describe)),
   )
   datasets.addCommand(
     example(
       new Command('simulate')
-        .description("simulate card transactions with three kinds of fraud, after the Fraud Detection Handbook")
+        .description('simulate card transactions with three kinds of fraud, after the Fraud Detection Handbook')
         .option('--customers <n>', 'customers', wholeNumber, 5000)
         .option('--terminals <n>', 'terminals', wholeNumber, 10000)
         .option('--days <n>', 'days', wholeNumber, 183)
         .option('--seed <n>', 'the same seed gives the same transactions', wholeNumber, 0)
-        .addOption(new Option('--start <date>', 'first day').argParser(dateTime).default(Date.UTC(2018, 3, 1), '2018-04-01'))
+        .addOption(
+          new Option('--start <date>', 'first day').argParser(dateTime).default(Date.UTC(2018, 3, 1), '2018-04-01'),
+        )
         .option('--out <file>', 'Parquet file (default: where --dataset simulated looks)'),
       'fd datasets simulate --customers 1000 --terminals 2000 --days 90 --seed 7 --out transactions.parquet',
     ).action(action(simulate)),
   )
   datasets.addCommand(
     example(
-      new Command('fetch').description("download a dataset from Kaggle's API (KAGGLE_USERNAME, KAGGLE_KEY); continues where it was cut off").argument('<name>'),
+      new Command('fetch')
+        .description(
+          "download a dataset from Kaggle's API (KAGGLE_USERNAME, KAGGLE_KEY); continues where it was cut off",
+        )
+        .argument('<name>'),
       'fd datasets fetch kaggle-cc',
     ).action(action(fetchDataset)),
   )
@@ -39,10 +52,18 @@ async function list({ config, output }: Context): Promise<void> {
   const { datasetNames, openDataset } = await import('../../datasets/catalog.ts')
   const found: { name: string; description: string; file: string | null; missing: string | null }[] = []
   for (const name of datasetNames(config)) found.push(await entry(name, () => openDataset(name, config)))
-  output.result(found, () => table(['dataset', 'file', 'description'], found.map(({ name, file, description }) => [name, file ?? 'none yet', description])))
+  output.result(found, () =>
+    table(
+      ['dataset', 'file', 'description'],
+      found.map(({ name, file, description }) => [name, file ?? 'none yet', description]),
+    ),
+  )
 }
 
-async function entry(name: string, open: () => Promise<{ description: string; file: string }>): Promise<{ name: string; description: string; file: string | null; missing: string | null }> {
+async function entry(
+  name: string,
+  open: () => Promise<{ description: string; file: string }>,
+): Promise<{ name: string; description: string; file: string | null; missing: string | null }> {
   try {
     const { description, file } = await open()
     return { name, description, file, missing: null }
@@ -58,21 +79,28 @@ async function describe({ config, output }: Context, options: { data?: string },
   const { description, schema, service, split, file } = dataset
   const [rows, digest] = [await dataset.count(), await dataset.digest()]
   output.result({ name, description, file, rows, digest, service, split, schema }, () =>
-    pairs([
-      ['description', description],
-      ['file', file],
-      ['rows', rows],
-      ['sha256', digest],
-      ['id', schema.id?.column ?? 'the row number'],
-      ['event time', `${schema.time.column} (${schema.time.unit})`],
-      ['amount', `${schema.amount.column} (${schema.amount.minorUnits} decimals)`],
-      ['label', schema.label === undefined ? 'none' : `${schema.label.column}, known ${known(schema.label)}`],
-      ['entities', schema.entities.map((entity) => `${entity.name} (${entity.column})`).join(', ')],
-      ['numeric', schema.numeric.join(', ')],
-      ['categorical', schema.categorical.join(', ')],
-      ['feature service', service],
-      ['split', split.kind === 'ordered' ? `first ${split.trainShare * 100} % by time trains` : `${split.trainDays} days, ${split.delayDays} days of delay, ${split.testDays} days`],
-    ].filter(([, value]) => value !== '') as [string, string | number][]),
+    pairs(
+      [
+        ['description', description],
+        ['file', file],
+        ['rows', rows],
+        ['sha256', digest],
+        ['id', schema.id?.column ?? 'the row number'],
+        ['event time', `${schema.time.column} (${schema.time.unit})`],
+        ['amount', `${schema.amount.column} (${schema.amount.minorUnits} decimals)`],
+        ['label', schema.label === undefined ? 'none' : `${schema.label.column}, known ${known(schema.label)}`],
+        ['entities', schema.entities.map((entity) => `${entity.name} (${entity.column})`).join(', ')],
+        ['numeric', schema.numeric.join(', ')],
+        ['categorical', schema.categorical.join(', ')],
+        ['feature service', service],
+        [
+          'split',
+          split.kind === 'ordered'
+            ? `first ${split.trainShare * 100} % by time trains`
+            : `${split.trainDays} days, ${split.delayDays} days of delay, ${split.testDays} days`,
+        ],
+      ].filter(([, value]) => value !== '') as [string, string | number][],
+    ),
   )
 }
 
@@ -98,11 +126,18 @@ async function simulate({ config, output }: Context, options: SimulateOptions): 
   const report = await simulateToParquet(options, file, (day) => progress.update(day))
   progress.end()
   const seconds = (performance.now() - started) / 1000
-  output.result({ file, ...report, seconds }, () => `${count(report.transactions)} transactions with ${count(report.frauds)} frauds in ${seconds.toFixed(1)} s: ${file}`)
+  output.result(
+    { file, ...report, seconds },
+    () =>
+      `${count(report.transactions)} transactions with ${count(report.frauds)} frauds in ${seconds.toFixed(1)} s: ${file}`,
+  )
 }
 
 async function fetchDataset({ config, output }: Context, _: object, name: string): Promise<void> {
-  if (name !== 'kaggle-cc') throw new UserError(`"${name}" cannot be fetched; kaggle-cc can. Others are made (fd datasets simulate) or given (--data FILE).`)
+  if (name !== 'kaggle-cc')
+    throw new UserError(
+      `"${name}" cannot be fetched; kaggle-cc can. Others are made (fd datasets simulate) or given (--data FILE).`,
+    )
   const { fetchKaggleCc } = await import('../../datasets/published/kaggle-cc.ts')
   const progress = output.progress('fetch')
   const { file, sha256 } = await fetchKaggleCc(config, (done) => progress.update(done))

@@ -24,7 +24,9 @@ export function openLiveView(quiet: boolean): LiveView {
       if (rates.length > HISTORY) rates.shift()
       before = totals.scored
       drawn = now
-      process.stderr.write(`\r\x1b[K     ${count(totals.scored)} scored  ${count(totals.alerts)} alerts  p50 ${figure(totals.p50Ms)} ms  p99 ${figure(totals.p99Ms)} ms  ${sparkline(rates)} ${count(Math.round(rates.at(-1) ?? 0))}/s`)
+      process.stderr.write(
+        `\r\x1b[K     ${count(totals.scored)} scored  ${count(totals.alerts)} alerts  p50 ${figure(totals.p50Ms)} ms  p99 ${figure(totals.p99Ms)} ms  ${sparkline(rates)} ${count(Math.round(rates.at(-1) ?? 0))}/s`,
+      )
     },
     end: () => void (terminal && process.stderr.write('\n')),
   }

@@ -7,18 +7,18 @@ import type { Dataset } from '../../datasets/table/dataset.ts'
 import type { ParityReport } from '../../features/parity/parity.ts'
 import type { Registry } from '../../registry/registry.ts'
 import { action, example, positiveWholeNumber, wallClock, wholeNumber, type Context } from '../console/command.ts'
+import { runFd } from '../console/fd-process.ts'
+import { readyInput } from '../console/input-topic.ts'
+import { count, figure, instant } from '../console/output.ts'
+import { openLog, openStore } from '../console/parts.ts'
 import { alertsAgainstTruth, closing } from './demo-report.ts'
 import { openLiveView, type LiveView } from './demo-view.ts'
-import { runFd } from '../console/fd-process.ts'
 import { runBackfill } from './features.ts'
 import { runPromote } from './models.ts'
-import { count, figure, instant } from '../console/output.ts'
 import { replay } from './produce.ts'
 import { scoreTotals, type ScoreTotals } from './score.ts'
 import { train, type Trained } from './train.ts'
 import { runVerify } from './verify.ts'
-import { readyInput } from '../console/input-topic.ts'
-import { openLog, openStore } from '../console/parts.ts'
 
 const MODEL = 'card-fraud'
 const FIRST_DAY = Date.UTC(2018, 3, 1)
@@ -36,7 +36,9 @@ interface DemoOptions {
 export function demoCommand(): Command {
   return example(
     new Command('demo')
-      .description('the whole job in under a minute, with no server: simulate, backfill, train, promote, score a live stream, verify')
+      .description(
+        'the whole job in under a minute, with no server: simulate, backfill, train, promote, score a live stream, verify',
+      )
       .option('--customers <n>', 'customers', positiveWholeNumber, 2000)
       .option('--terminals <n>', 'terminals', positiveWholeNumber, 4000)
       .option('--days <n>', 'days of history and live stream together', positiveWholeNumber, 120)
@@ -49,16 +51,25 @@ export function demoCommand(): Command {
 }
 
 async function demo(context: Context, options: DemoOptions): Promise<void> {
-  if (options.liveDays + 30 > options.days) throw new UserError(`${options.days} days leave too little history for ${options.liveDays} live days: give --days at least ${options.liveDays + 30}.`)
+  if (options.liveDays + 30 > options.days)
+    throw new UserError(
+      `${options.days} days leave too little history for ${options.liveDays} live days: give --days at least ${options.liveDays + 30}.`,
+    )
   const home = join(context.config.home, 'demo')
   await rm(home, { recursive: true, force: true })
   const inDemo: Context = { ...context, config: withHome(context.config, home) }
-  const [{ openRegistry }, { openDataset }] = await Promise.all([import('../../registry/open.ts'), import('../../datasets/catalog.ts')])
+  const [{ openRegistry }, { openDataset }] = await Promise.all([
+    import('../../registry/open.ts'),
+    import('../../datasets/catalog.ts'),
+  ])
   const started = performance.now()
   await simulateHistory(inDemo, options, join(home, 'transactions.parquet'))
   const dataset = await openDataset('simulated', inDemo.config, { data: join(home, 'transactions.parquet') })
   const cut = FIRST_DAY + (options.days - options.liveDays) * DAY
-  await using registry = await openRegistry(inDemo.config.registry, { now: Date.now, credentials: inDemo.config.mlflow })
+  await using registry = await openRegistry(inDemo.config.registry, {
+    now: Date.now,
+    credentials: inDemo.config.mlflow,
+  })
   const history = await backfillHistory(inDemo, dataset, cut)
   const trained = await trainAndPromote(inDemo, registry, dataset, cut, options.seed)
   const live = await scoreLive(inDemo, registry, dataset, cut, options)
@@ -71,48 +82,83 @@ async function demo(context: Context, options: DemoOptions): Promise<void> {
 
 async function simulateHistory({ output }: Context, options: DemoOptions, file: string): Promise<void> {
   const { simulateToParquet } = await import('../../datasets/simulator/simulator.ts')
-  output.note(`1/6  Simulating ${count(options.customers)} customers and ${count(options.terminals)} terminals over ${options.days} days`)
+  output.note(
+    `1/6  Simulating ${count(options.customers)} customers and ${count(options.terminals)} terminals over ${options.days} days`,
+  )
   const progress = output.progress('     simulate', options.days)
   const { customers, terminals, days, seed } = options
-  const made = await simulateToParquet({ customers, terminals, days, seed, start: FIRST_DAY }, file, (day) => progress.update(day))
+  const made = await simulateToParquet({ customers, terminals, days, seed, start: FIRST_DAY }, file, (day) =>
+    progress.update(day),
+  )
   progress.end()
   output.note(`     ${count(made.transactions)} transactions, ${count(made.frauds)} frauds`)
 }
 
-async function backfillHistory(context: Context, dataset: Dataset, cut: number): Promise<{ transactions: number; keys: number; features: number }> {
+async function backfillHistory(
+  context: Context,
+  dataset: Dataset,
+  cut: number,
+): Promise<{ transactions: number; keys: number; features: number }> {
   const { cardFraud } = await import('../../features/view/card-fraud.ts')
   const { featureNames } = await import('../../features/view/view.ts')
-  context.output.note(`2/6  Backfilling features of the history before ${instant(cut).slice(0, 10)} into the online store`)
+  context.output.note(
+    `2/6  Backfilling features of the history before ${instant(cut).slice(0, 10)} into the online store`,
+  )
   const { transactions, keys } = await runBackfill(context, dataset, cardFraud, [], { online: true, until: cut })
-  context.output.note(`     ${count(transactions)} transactions folded, ${count(keys)} customers and terminals in the store`)
+  context.output.note(
+    `     ${count(transactions)} transactions folded, ${count(keys)} customers and terminals in the store`,
+  )
   return { transactions, keys, features: featureNames(cardFraud).length }
 }
 
-async function trainAndPromote(context: Context, registry: Registry, dataset: Dataset, cut: number, seed: number): Promise<Trained> {
+async function trainAndPromote(
+  context: Context,
+  registry: Registry,
+  dataset: Dataset,
+  cut: number,
+  seed: number,
+): Promise<Trained> {
   context.output.note('3/6  Training on what was known by then, and judging on the later 30 %')
   const trained = await train(context, registry, {
-    dataset: 'simulated', data: dataset.file, model: 'boosting', register: MODEL, seed, until: cut, alertsPerDay: 40,
+    dataset: 'simulated',
+    data: dataset.file,
+    model: 'boosting',
+    register: MODEL,
+    seed,
+    until: cut,
+    alertsPerDay: 40,
   })
   const { average_precision: precision, roc_auc: auc } = trained.candidate.metrics
   context.output.note(`     average precision ${figure(precision)}, ROC AUC ${figure(auc)}`)
   context.output.note('4/6  Promoting it: the gates judge, then the alias "champion" moves')
   const verdict = await runPromote(context, registry, MODEL, trained.version ?? 0, { alias: 'champion', margin: 0.002 })
-  for (const check of verdict.checks) context.output.note(`     ${check.passed ? 'passed ' : 'REFUSED'} ${check.gate}: ${check.detail}`)
-  if (!verdict.passed) throw new UserError('The gates refused the model, so there is nothing to score with. Try another --seed.')
+  for (const check of verdict.checks)
+    context.output.note(`     ${check.passed ? 'passed ' : 'REFUSED'} ${check.gate}: ${check.detail}`)
+  if (!verdict.passed)
+    throw new UserError('The gates refused the model, so there is nothing to score with. Try another --seed.')
   return trained
 }
 
 /** First a backlog at full speed, for the throughput; then the rest from another process at a steady rate, for the latency. */
-async function scoreLive(context: Context, registry: Registry, dataset: Dataset, cut: number, options: DemoOptions): Promise<{ backlog: ScoreTotals; paced: ScoreTotals }> {
+async function scoreLive(
+  context: Context,
+  registry: Registry,
+  dataset: Dataset,
+  cut: number,
+  options: DemoOptions,
+): Promise<{ backlog: ScoreTotals; paced: ScoreTotals }> {
   const { config, output } = context
   await using log = await openLog(context)
   await readyInput(log, config)
   await using store = await openStore(context)
   const middle = cut + Math.floor(options.liveDays / 2) * DAY
-  output.note(`5/6  Scoring the live stream: a backlog of ${Math.floor(options.liveDays / 2)} days, then ${count(options.rate)} events a second from another process`)
+  output.note(
+    `5/6  Scoring the live stream: a backlog of ${Math.floor(options.liveDays / 2)} days, then ${count(options.rate)} events a second from another process`,
+  )
   await replay(log, dataset, { from: cut, until: middle, signal: new AbortController().signal })
   const view = openLiveView(output.json)
-  const run = (running: Promise<unknown>): Promise<ScoreTotals> => scoreUntil({ log, store, registry }, context, running, view)
+  const run = (running: Promise<unknown>): Promise<ScoreTotals> =>
+    scoreUntil({ log, store, registry }, context, running, view)
   const backlog = await run(Promise.resolve())
   const paced = await run(produceElsewhere(config.home, dataset.file, middle, options.rate))
   view.end()
@@ -122,7 +168,12 @@ async function scoreLive(context: Context, registry: Registry, dataset: Dataset,
 type Parts = Parameters<(typeof import('../../serving/scorer/scorer.ts'))['score']>[0]
 
 /** Runs the scorer until `running` has ended and the log is scored to its end. */
-async function scoreUntil(parts: Parts, { config }: Context, running: Promise<unknown>, view: LiveView): Promise<ScoreTotals> {
+async function scoreUntil(
+  parts: Parts,
+  { config }: Context,
+  running: Promise<unknown>,
+  view: LiveView,
+): Promise<ScoreTotals> {
   const { score } = await import('../../serving/scorer/scorer.ts')
   const totals = await scoreTotals()
   let ended = false
@@ -146,7 +197,18 @@ async function scoreUntil(parts: Parts, { config }: Context, running: Promise<un
 
 /** `fd produce` in a process of its own, as a payment system would be. */
 async function produceElsewhere(home: string, file: string, from: number, rate: number): Promise<void> {
-  const { code, stderr } = await runFd(home, ['produce', '--json', '--dataset', 'simulated', '--data', file, '--from', new Date(from).toISOString(), '--rate', String(rate)])
+  const { code, stderr } = await runFd(home, [
+    'produce',
+    '--json',
+    '--dataset',
+    'simulated',
+    '--data',
+    file,
+    '--from',
+    new Date(from).toISOString(),
+    '--rate',
+    String(rate),
+  ])
   if (code !== 0) throw new UserError(`fd produce ended with ${code}: ${stderr}`)
 }
 

@@ -9,7 +9,10 @@ export const MACHINE: Record<string, Check> = {
   'Node.js': async () => [
     await find('', async () => {
       const major = Number(process.versions.node.split('.')[0])
-      if (major < 24) throw new UserError(`${process.version} is too old for fd. Run it as npx fd or npm run fd, which use the Node.js 24 in node_modules.`)
+      if (major < 24)
+        throw new UserError(
+          `${process.version} is too old for fd. Run it as npx fd or npm run fd, which use the Node.js 24 in node_modules.`,
+        )
       return process.version
     }),
   ],
@@ -31,6 +34,7 @@ async function checkHome(home: string): Promise<string> {
   await rm(probe)
   const { bavail, bsize } = await statfs(home)
   const free = (bavail * bsize) / 2 ** 30
-  if (free < 1) throw new UserError(`${home}: only ${free.toFixed(2)} GiB free. Free some space, or set FD_HOME to another disk.`)
+  if (free < 1)
+    throw new UserError(`${home}: only ${free.toFixed(2)} GiB free. Free some space, or set FD_HOME to another disk.`)
   return `${home}, ${free.toFixed(0)} GiB free`
 }

@@ -3,14 +3,16 @@ import { withoutPassword } from '../../configs/url.ts'
 import type { LogNeeds } from '../../datasets/log/event-log.ts'
 import type { Registry } from '../../registry/registry.ts'
 import type { Context } from '../console/command.ts'
-import type { Check } from './doctor.ts'
 import { openLake, openLog, openStore } from '../console/parts.ts'
+import type { Check } from './doctor.ts'
 
 /** The parts behind the URLs of the configuration: what the service looks like, then what fd has in it. */
 export const SERVICES: Record<string, Check> = {
   'event log': async (context, inspection) => {
     const { inspectEventLog } = await import('../../datasets/open.ts')
-    return withContents(await inspectEventLog(context.config.eventLog, inspection, await logNeeds(context)), () => topicsOf(context))
+    return withContents(await inspectEventLog(context.config.eventLog, inspection, await logNeeds(context)), () =>
+      topicsOf(context),
+    )
   },
   'online store': async (context, inspection) => {
     const { inspectOnlineStore } = await import('../../features/open.ts')
@@ -19,7 +21,10 @@ export const SERVICES: Record<string, Check> = {
   'job queue': async (context) => [await find('server', () => workersOf(context))],
   registry: async (context, inspection) => {
     const { inspectRegistry } = await import('../../registry/open.ts')
-    const found = await withContents(await inspectRegistry(context.config.registry, context.config.mlflow, inspection), () => modelsOf(context))
+    const found = await withContents(
+      await inspectRegistry(context.config.registry, context.config.mlflow, inspection),
+      () => modelsOf(context),
+    )
     return isDown(found) ? found : [...found, await find('champions', () => championsOf(context))]
   },
   lake: async (context, inspection) => {
@@ -40,9 +45,17 @@ async function withContents(findings: Finding[], contents: () => Promise<string 
 const missing = (detail: string): Judgement => ({ state: 'missing', detail })
 
 async function logNeeds({ config }: Context): Promise<LogNeeds> {
-  const [topics, { featureServices }, { longestReach }] = await Promise.all([import('../../serving/topics.ts'), import('../../features/catalog.ts'), import('../../features/view/view.ts')])
+  const [topics, { featureServices }, { longestReach }] = await Promise.all([
+    import('../../serving/topics.ts'),
+    import('../../features/catalog.ts'),
+    import('../../features/view/view.ts'),
+  ])
   const retention = Math.max(...featureServices.map(longestReach))
-  return { group: config.scorer.group, input: { topic: topics.TRANSACTIONS, partitions: config.scorer.partitions, retention }, outputs: [topics.PREDICTIONS, topics.FRAUD_ALERTS, topics.DEAD_LETTERS] }
+  return {
+    group: config.scorer.group,
+    input: { topic: topics.TRANSACTIONS, partitions: config.scorer.partitions, retention },
+    outputs: [topics.PREDICTIONS, topics.FRAUD_ALERTS, topics.DEAD_LETTERS],
+  }
 }
 
 async function topicsOf(context: Context): Promise<string | Judgement> {
@@ -56,9 +69,12 @@ async function topicsOf(context: Context): Promise<string | Judgement> {
 async function basesOf(context: Context): Promise<string | Judgement> {
   const { featureServices } = await import('../../features/catalog.ts')
   await using store = await openStore(context)
-  const bases = (await Promise.all(featureServices.map(({ name }) => store.base(name)))).filter((base) => base !== undefined)
+  const bases = (await Promise.all(featureServices.map(({ name }) => store.base(name)))).filter(
+    (base) => base !== undefined,
+  )
   const place = withoutPassword(context.config.onlineStore)
-  if (bases.length === 0) return missing(`${place}: no features yet. Run: fd features backfill --dataset simulated --online`)
+  if (bases.length === 0)
+    return missing(`${place}: no features yet. Run: fd features backfill --dataset simulated --online`)
   return `${place}: ${bases.map(({ service, version }) => `${service} version ${version}`).join(', ')}`
 }
 
@@ -79,14 +95,17 @@ async function modelsOf(context: Context): Promise<string | Judgement> {
   await using registry = await openModels(context)
   const models = await registry.searchRegisteredModels()
   const place = withoutPassword(context.config.registry)
-  if (models.length === 0) return missing(`${place}: no models yet. Run: fd train --dataset simulated --register card-fraud`)
+  if (models.length === 0)
+    return missing(`${place}: no models yet. Run: fd train --dataset simulated --register card-fraud`)
   return `${place}: ${models.map(({ name, aliases }) => `${name} (${aliases['champion'] === undefined ? 'no champion' : `champion ${aliases['champion']}`})`).join(', ')}`
 }
 
 async function championsOf(context: Context): Promise<string | Judgement> {
   const { loadVersion } = await import('../../serving/model/champion.ts')
   await using registry = await openModels(context)
-  const found = (await registry.searchRegisteredModels()).flatMap(({ name, aliases }) => (aliases['champion'] === undefined ? [] : [{ name, version: aliases['champion'] }]))
+  const found = (await registry.searchRegisteredModels()).flatMap(({ name, aliases }) =>
+    aliases['champion'] === undefined ? [] : [{ name, version: aliases['champion'] }],
+  )
   let changed = 0
   for (const { name, version } of found) {
     try {
@@ -98,7 +117,9 @@ async function championsOf(context: Context): Promise<string | Judgement> {
     }
   }
   const standing = found.length - changed
-  return standing === 0 ? missing('none yet. Run: fd models promote NAME VERSION') : `${standing} of ${standing} load and score a row`
+  return standing === 0
+    ? missing('none yet. Run: fd models promote NAME VERSION')
+    : `${standing} of ${standing} load and score a row`
 }
 
 async function filesOf(context: Context): Promise<string> {

@@ -10,8 +10,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { PROJECT_ROOT, readConfig } from '../../configs/config.ts'
 import type { FindingState } from '../../configs/finding.ts'
 import { redisServerOnPath, startRedis } from '../../configs/testing/redis-process.ts'
-import { openLake } from '../../datasets/open.ts'
 import { judgeTopic, type ClusterTopic } from '../../datasets/log/kafka/topic-settings.ts'
+import { openLake } from '../../datasets/open.ts'
 import { openRegistry } from '../../registry/open.ts'
 import { runFd } from '../console/fd-process.ts'
 import { kafkaService } from '../services/kafka.ts'
@@ -22,7 +22,12 @@ const run = `fd-test-${randomUUID().slice(0, 8)}`
 const home = mkdtempSync(join(tmpdir(), 'fd-doctor-'))
 afterAll(() => rmSync(home, { recursive: true, force: true }))
 
-const { FD_TEST_KAFKA_URL: kafka, FD_TEST_REDIS_URL: redis, FD_TEST_MLFLOW_URL: mlflow, FD_TEST_S3_URL: s3 } = process.env
+const {
+  FD_TEST_KAFKA_URL: kafka,
+  FD_TEST_REDIS_URL: redis,
+  FD_TEST_MLFLOW_URL: mlflow,
+  FD_TEST_S3_URL: s3,
+} = process.env
 
 interface Told {
   check: string
@@ -32,17 +37,28 @@ interface Told {
 }
 
 /** What doctor finds in a world of `environment`, where all that it does not name is embedded. */
-async function doctor(environment: Record<string, string> = {}, ...args: string[]): Promise<{ code: number | null; stderr: string; found: Told[]; of(check: string, aspect: string): Told[] }> {
+async function doctor(
+  environment: Record<string, string> = {},
+  ...args: string[]
+): Promise<{ code: number | null; stderr: string; found: Told[]; of(check: string, aspect: string): Told[] }> {
   const { code, stdout, stderr } = await runFd(home, ['doctor', '--json', ...args], environment)
   const found = JSON.parse(stdout) as Told[]
-  return { code, stderr, found, of: (check, aspect) => found.filter((finding) => finding.check === check && finding.aspect === aspect) }
+  return {
+    code,
+    stderr,
+    found,
+    of: (check, aspect) => found.filter((finding) => finding.check === check && finding.aspect === aspect),
+  }
 }
 
 /** Ends with 1, and the only broken thing is the one named, in these words. */
 async function expectBroken(environment: Record<string, string>, check: string, reason: RegExp): Promise<void> {
   const { code, found, stderr } = await doctor(environment)
   const broken = found.filter(({ state }) => state === 'broken')
-  expect({ code, checks: [...new Set(broken.map((finding) => finding.check))] }, JSON.stringify(found)).toEqual({ code: 1, checks: [check] })
+  expect({ code, checks: [...new Set(broken.map((finding) => finding.check))] }, JSON.stringify(found)).toEqual({
+    code: 1,
+    checks: [check],
+  })
   expect(broken.map(({ detail }) => detail).join('\n')).toMatch(reason)
   expect(stderr).toContain(`checks failed: ${check}.`)
 }
@@ -56,12 +72,27 @@ async function expectNothingBroken(environment: Record<string, string>): Promise
 test('embedded: nothing is broken, and what is still to be done is told with its command', async () => {
   const { code, found, of } = await doctor()
   expect(code).toBe(0)
-  expect(found.map(({ check, state }) => `${check} ${state}`)).toEqual(['Node.js ok', 'home ok', 'DuckDB ok', 'event log missing', 'online store missing', 'job queue ok', 'registry missing', 'registry missing', 'lake ok'])
+  expect(found.map(({ check, state }) => `${check} ${state}`)).toEqual([
+    'Node.js ok',
+    'home ok',
+    'DuckDB ok',
+    'event log missing',
+    'online store missing',
+    'job queue ok',
+    'registry missing',
+    'registry missing',
+    'lake ok',
+  ])
   expect(of('event log', 'contents')[0].detail).toMatch(/Run: fd produce/)
 })
 
 describe.runIf([kafka, redis, mlflow, s3].every((url) => url !== undefined))('on good services', () => {
-  const everything = { FD_EVENT_LOG: `${kafka}?prefix=${run}.green.`, FD_ONLINE_STORE: `${redis}?prefix=${run}-green`, MLFLOW_TRACKING_URI: mlflow ?? '', FD_LAKE: s3?.replace('?', `/${run}/green?`) ?? '' }
+  const everything = {
+    FD_EVENT_LOG: `${kafka}?prefix=${run}.green.`,
+    FD_ONLINE_STORE: `${redis}?prefix=${run}-green`,
+    MLFLOW_TRACKING_URI: mlflow ?? '',
+    FD_LAKE: s3?.replace('?', `/${run}/green?`) ?? '',
+  }
 
   test('all is well: each service says who it is, how fast, what may be done with it and its time; of the trials nothing stays', async () => {
     const { code, found, of } = await doctor(everything)
@@ -88,7 +119,10 @@ describe.runIf([kafka, redis, mlflow, s3].every((url) => url !== undefined))('on
     const client = new Redis(redis ?? '')
     expect(await client.keys(`*${run}*`)).toEqual([])
     client.disconnect()
-    await using lake = await openLake(everything.FD_LAKE, { accessKeyId: process.env.AWS_ACCESS_KEY_ID, secretAccessKey: process.env.AWS_SECRET_ACCESS_KEY })
+    await using lake = await openLake(everything.FD_LAKE, {
+      accessKeyId: process.env.AWS_ACCESS_KEY_ID,
+      secretAccessKey: process.env.AWS_SECRET_ACCESS_KEY,
+    })
     expect(await lake.list()).toEqual([])
     await using registry = await openRegistry(mlflow ?? '', { now: Date.now })
     expect((await registry.searchExperiments()).filter(({ name }) => name.startsWith('fd-doctor'))).toEqual([])
@@ -99,16 +133,66 @@ describe.runIf([kafka, redis, mlflow, s3].every((url) => url !== undefined))('on
 const NOWHERE = 'no-such-host.invalid'
 
 test.each<[string, Record<string, string>, string, RegExp]>([
-  ['Kafka, port closed', { FD_EVENT_LOG: 'kafka://127.0.0.1:1' }, 'event log', /No Kafka broker answers at kafka:\/\/127\.0\.0\.1:1: .*ECONNREFUSED.*fd services up kafka/],
-  ['Kafka, unknown host', { FD_EVENT_LOG: `kafka://${NOWHERE}:9092` }, 'event log', /No Kafka broker answers at kafka:\/\/no-such-host\.invalid:9092.*Check the address/],
-  ['Kafka, a URL that is none', { FD_EVENT_LOG: 'kafka://h:1?nonsense=1' }, 'event log', /unknown parameter "nonsense"/],
-  ['Redis, port closed', { FD_ONLINE_STORE: 'redis://:secret@127.0.0.1:1' }, 'online store', /No Redis answers at redis:\/\/127\.0\.0\.1:1.*fd services up redis/],
-  ['Redis of the job queue, port closed', { FD_JOB_QUEUE: 'redis://127.0.0.1:1' }, 'job queue', /No Redis answers at redis:\/\/127\.0\.0\.1:1.*fd services up redis/],
-  ['Redis, unknown host', { FD_ONLINE_STORE: `redis://${NOWHERE}:6379` }, 'online store', /no host of the name in redis:\/\/no-such-host\.invalid:6379.*FD_ONLINE_STORE/],
-  ['MLflow, port closed', { MLFLOW_TRACKING_URI: 'http://127.0.0.1:1' }, 'registry', /MLflow server at http:\/\/127\.0\.0\.1:1 cannot be reached.*MLFLOW_TRACKING_URI/],
-  ['MLflow, unknown host', { MLFLOW_TRACKING_URI: `http://${NOWHERE}` }, 'registry', /cannot be reached \(E\w+\)\..*MLFLOW_TRACKING_URI/],
-  ['S3, port closed', { FD_LAKE: 's3://b?endpoint=http://127.0.0.1:1', AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b' }, 'lake', /store cannot be reached \(ECONNREFUSED\).*AWS_ENDPOINT_URL/],
-  ['S3, unknown host', { FD_LAKE: `s3://b?endpoint=http://${NOWHERE}`, AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b' }, 'lake', /store cannot be reached \(E\w+\)/],
+  [
+    'Kafka, port closed',
+    { FD_EVENT_LOG: 'kafka://127.0.0.1:1' },
+    'event log',
+    /No Kafka broker answers at kafka:\/\/127\.0\.0\.1:1: .*ECONNREFUSED.*fd services up kafka/,
+  ],
+  [
+    'Kafka, unknown host',
+    { FD_EVENT_LOG: `kafka://${NOWHERE}:9092` },
+    'event log',
+    /No Kafka broker answers at kafka:\/\/no-such-host\.invalid:9092.*Check the address/,
+  ],
+  [
+    'Kafka, a URL that is none',
+    { FD_EVENT_LOG: 'kafka://h:1?nonsense=1' },
+    'event log',
+    /unknown parameter "nonsense"/,
+  ],
+  [
+    'Redis, port closed',
+    { FD_ONLINE_STORE: 'redis://:secret@127.0.0.1:1' },
+    'online store',
+    /No Redis answers at redis:\/\/127\.0\.0\.1:1.*fd services up redis/,
+  ],
+  [
+    'Redis of the job queue, port closed',
+    { FD_JOB_QUEUE: 'redis://127.0.0.1:1' },
+    'job queue',
+    /No Redis answers at redis:\/\/127\.0\.0\.1:1.*fd services up redis/,
+  ],
+  [
+    'Redis, unknown host',
+    { FD_ONLINE_STORE: `redis://${NOWHERE}:6379` },
+    'online store',
+    /no host of the name in redis:\/\/no-such-host\.invalid:6379.*FD_ONLINE_STORE/,
+  ],
+  [
+    'MLflow, port closed',
+    { MLFLOW_TRACKING_URI: 'http://127.0.0.1:1' },
+    'registry',
+    /MLflow server at http:\/\/127\.0\.0\.1:1 cannot be reached.*MLFLOW_TRACKING_URI/,
+  ],
+  [
+    'MLflow, unknown host',
+    { MLFLOW_TRACKING_URI: `http://${NOWHERE}` },
+    'registry',
+    /cannot be reached \(E\w+\)\..*MLFLOW_TRACKING_URI/,
+  ],
+  [
+    'S3, port closed',
+    { FD_LAKE: 's3://b?endpoint=http://127.0.0.1:1', AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b' },
+    'lake',
+    /store cannot be reached \(ECONNREFUSED\).*AWS_ENDPOINT_URL/,
+  ],
+  [
+    'S3, unknown host',
+    { FD_LAKE: `s3://b?endpoint=http://${NOWHERE}`, AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'b' },
+    'lake',
+    /store cannot be reached \(E\w+\)/,
+  ],
 ])('%s: named, with what to do, and no secret', async (_, environment, check, reason) => {
   await expectBroken(environment, check, reason)
 })
@@ -123,8 +207,14 @@ describe.runIf(kafka !== undefined)('Kafka', () => {
     await admin.disconnect()
   })
   const made = async (prefix: string, settings: Record<string, string>): Promise<Record<string, string>> => {
-    const configEntries = Object.entries({ 'retention.ms': '-1', ...settings }).map(([name, value]) => ({ name, value }))
-    await admin.createTopics({ waitForLeaders: true, topics: [{ topic: `${prefix}transactions`, numPartitions: 2, replicationFactor: 1, configEntries }] })
+    const configEntries = Object.entries({ 'retention.ms': '-1', ...settings }).map(([name, value]) => ({
+      name,
+      value,
+    }))
+    await admin.createTopics({
+      waitForLeaders: true,
+      topics: [{ topic: `${prefix}transactions`, numPartitions: 2, replicationFactor: 1, configEntries }],
+    })
     return { FD_EVENT_LOG: `${kafka}?prefix=${prefix}` }
   }
 
@@ -134,16 +224,33 @@ describe.runIf(kafka !== undefined)('Kafka', () => {
     appendFileSync(config, 'scorer: { partitions: 4 }\n')
     const few = await doctor(environment, '--config', config)
     expect(few.code).toBe(1)
-    expect(few.of('event log', 'topics')[0]).toMatchObject({ state: 'broken', detail: expect.stringMatching(/transactions" has 2 partitions, the configuration wants 4\..*kafka-topics\.sh --bootstrap-server \S+ --alter --topic \S+transactions --partitions 4$/) })
-    expect((await doctor(environment)).of('event log', 'topics')).toEqual([{ check: 'event log', aspect: 'topics', state: 'ok', detail: 'transactions: settings as they should be' }])
+    expect(few.of('event log', 'topics')[0]).toMatchObject({
+      state: 'broken',
+      detail: expect.stringMatching(
+        /transactions" has 2 partitions, the configuration wants 4\..*kafka-topics\.sh --bootstrap-server \S+ --alter --topic \S+transactions --partitions 4$/,
+      ),
+    })
+    expect((await doctor(environment)).of('event log', 'topics')).toEqual([
+      { check: 'event log', aspect: 'topics', state: 'ok', detail: 'transactions: settings as they should be' },
+    ])
   })
 
   test('retention below the longest window, compaction and a small message size are each told with the command', async () => {
-    const { of, code } = await doctor(await made(`${run}.set.`, { 'retention.ms': String(7 * 86_400_000), 'cleanup.policy': 'compact,delete', 'max.message.bytes': '1000' }))
+    const { of, code } = await doctor(
+      await made(`${run}.set.`, {
+        'retention.ms': String(7 * 86_400_000),
+        'cleanup.policy': 'compact,delete',
+        'max.message.bytes': '1000',
+      }),
+    )
     expect(of('event log', 'topics').map(({ state, detail }) => `${state}: ${detail}`)).toEqual([
-      expect.stringMatching(/^warning: .*keeps records for 7 days, the longest window reaches back 37: .*--add-config retention\.ms=-1$/),
+      expect.stringMatching(
+        /^warning: .*keeps records for 7 days, the longest window reaches back 37: .*--add-config retention\.ms=-1$/,
+      ),
       expect.stringMatching(/^broken: .*is compacted.*--add-config cleanup\.policy=delete$/),
-      expect.stringMatching(/^broken: .*takes 1000 bytes at once \(max\.message\.bytes\), fd sends up to 900000\. .*--add-config max\.message\.bytes=8388608$/),
+      expect.stringMatching(
+        /^broken: .*takes 1000 bytes at once \(max\.message\.bytes\), fd sends up to 900000\. .*--add-config max\.message\.bytes=8388608$/,
+      ),
     ])
     expect(code).toBe(1)
   })
@@ -153,12 +260,21 @@ describe.runIf(kafka !== undefined)('Kafka', () => {
     [{ brokers: 3, replicas: [3, 3], inSync: 3, least: 2 }, []],
     [{ brokers: 1, replicas: [1], inSync: 1, least: 1 }, []],
     [{ brokers: 3, replicas: [3, 1], inSync: 1, least: 1 }, [/^warning: .*one replica on a cluster of 3 brokers/]],
-    [{ brokers: 3, replicas: [3], inSync: 3, least: 1 }, [/^warning: .*\(min\.insync\.replicas=1\).*min\.insync\.replicas=2$/]],
-    [{ brokers: 3, replicas: [3], inSync: 3, least: 3 }, [/^warning: .*one broker that restarts stops it.*min\.insync\.replicas=2$/]],
+    [
+      { brokers: 3, replicas: [3], inSync: 3, least: 1 },
+      [/^warning: .*\(min\.insync\.replicas=1\).*min\.insync\.replicas=2$/],
+    ],
+    [
+      { brokers: 3, replicas: [3], inSync: 3, least: 3 },
+      [/^warning: .*one broker that restarts stops it.*min\.insync\.replicas=2$/],
+    ],
     [{ brokers: 3, replicas: [3], inSync: 1, least: 2 }, [/^broken: .*1 of 3 replicas in sync/]],
   ])('replicas: %j', ({ least, ...topic }, told) => {
     const settings = { 'min.insync.replicas': String(least), 'max.message.bytes': String(8 << 20) }
-    const found = judgeTopic({ name: 't', brokers: 1, replicas: [1], inSync: 1, ...topic, settings }, { bootstrap: 'h:1' }).map(({ state, detail }) => `${state}: ${detail}`)
+    const found = judgeTopic(
+      { name: 't', brokers: 1, replicas: [1], inSync: 1, ...topic, settings },
+      { bootstrap: 'h:1' },
+    ).map(({ state, detail }) => `${state}: ${detail}`)
     expect(found).toEqual(told.map((words) => expect.stringMatching(words) as string))
   })
 })
@@ -166,10 +282,14 @@ describe.runIf(kafka !== undefined)('Kafka', () => {
 const { kafka: settings } = readConfig(join(PROJECT_ROOT, 'configs', 'services.yaml'), {}).services
 const cache = readConfig().cache
 
-describe.runIf(settings !== undefined && kafkaService({ ...settings }, cache).missing() === undefined && kafka !== undefined)('Kafka with users and permissions', { timeout: 240_000 }, () => {
+describe.runIf(
+  settings !== undefined && kafkaService({ ...settings }, cache).missing() === undefined && kafka !== undefined,
+)('Kafka with users and permissions', { timeout: 240_000 }, () => {
   let service: Service
   let bootstrap = ''
-  const url = (user: string, password: string): Record<string, string> => ({ FD_EVENT_LOG: `kafka://${user}:${password}@${bootstrap}?sasl=plain` })
+  const url = (user: string, password: string): Record<string, string> => ({
+    FD_EVENT_LOG: `kafka://${user}:${password}@${bootstrap}?sasl=plain`,
+  })
 
   beforeAll(async () => {
     const ports = { port: await freePort(), controllerPort: await freePort() }
@@ -179,11 +299,18 @@ describe.runIf(settings !== undefined && kafkaService({ ...settings }, cache).mi
       ...plain,
       prepare: async (folder) => {
         const launch = await plain.prepare(folder)
-        appendFileSync(join(folder, 'server.properties'), [
-          'listener.security.protocol.map=CLIENT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT', 'sasl.enabled.mechanisms=PLAIN', 'sasl.mechanism.inter.broker.protocol=PLAIN',
-          'listener.name.client.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required username="admin" password="a" user_admin="a" user_guest="g" user_scorer="s";',
-          'authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer', 'super.users=User:admin;User:ANONYMOUS', '',
-        ].join('\n'))
+        appendFileSync(
+          join(folder, 'server.properties'),
+          [
+            'listener.security.protocol.map=CLIENT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT',
+            'sasl.enabled.mechanisms=PLAIN',
+            'sasl.mechanism.inter.broker.protocol=PLAIN',
+            'listener.name.client.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required username="admin" password="a" user_admin="a" user_guest="g" user_scorer="s";',
+            'authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer',
+            'super.users=User:admin;User:ANONYMOUS',
+            '',
+          ].join('\n'),
+        )
         return launch
       },
     }
@@ -195,11 +322,20 @@ describe.runIf(settings !== undefined && kafkaService({ ...settings }, cache).mi
     expect((await doctor(url('admin', 'a'))).found.filter(({ state }) => state === 'broken')).toEqual([])
     const wrong = await doctor(url('admin', 'wrong-secret'))
     expect(wrong.code).toBe(1)
-    expect(wrong.of('event log', 'server')[0]).toMatchObject({ state: 'broken', detail: expect.stringMatching(/refused the user or the password.*FD_EVENT_LOG/) })
+    expect(wrong.of('event log', 'server')[0]).toMatchObject({
+      state: 'broken',
+      detail: expect.stringMatching(/refused the user or the password.*FD_EVENT_LOG/),
+    })
     expect(JSON.stringify(wrong)).not.toContain('wrong-secret')
   })
 
-  test.each([['produce', '--dataset', 'kaggle-cc-synthetic', '--limit', '1'], ['score', '--until-idle'], ['topics', 'list'], ['topics', 'read', 'transactions'], ['archive', '--until-idle']])('fd %s %s: a wrong password', async (...args) => {
+  test.each([
+    ['produce', '--dataset', 'kaggle-cc-synthetic', '--limit', '1'],
+    ['score', '--until-idle'],
+    ['topics', 'list'],
+    ['topics', 'read', 'transactions'],
+    ['archive', '--until-idle'],
+  ])('fd %s %s: a wrong password', async (...args) => {
     const { code, stdout, stderr } = await runFd(home, args, url('admin', 'wrong-secret'))
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
     expect(stderr).toMatch(/^Kafka at kafka:\/\/admin:…@\S+ refused the user or the password\..*FD_EVENT_LOG/m)
@@ -207,11 +343,26 @@ describe.runIf(settings !== undefined && kafkaService({ ...settings }, cache).mi
   })
 
   test('what a user may not do is named, with the command that allows it', async () => {
-    const admin = new Kafka({ brokers: [bootstrap], logLevel: logLevel.NOTHING, sasl: { mechanism: 'plain', username: 'admin', password: 'a' } }).admin()
+    const admin = new Kafka({
+      brokers: [bootstrap],
+      logLevel: logLevel.NOTHING,
+      sasl: { mechanism: 'plain', username: 'admin', password: 'a' },
+    }).admin()
     await admin.connect()
     await admin.createTopics({ waitForLeaders: true, topics: [{ topic: 'transactions' }, { topic: 'predictions' }] })
-    const acl = (resourceType: number, resourceName: string, operation: number): Parameters<typeof admin.createAcls>[0]['acl'][number] =>
-      ({ resourceType, resourceName, resourcePatternType: 3, principal: 'User:scorer', host: '*', operation, permissionType: 3 })
+    const acl = (
+      resourceType: number,
+      resourceName: string,
+      operation: number,
+    ): Parameters<typeof admin.createAcls>[0]['acl'][number] => ({
+      resourceType,
+      resourceName,
+      resourcePatternType: 3,
+      principal: 'User:scorer',
+      host: '*',
+      operation,
+      permissionType: 3,
+    })
     // Topic 2: read 3, describe its settings 10. No write, no group, nothing of the cluster.
     await admin.createAcls({ acl: [acl(2, 'transactions', 3), acl(2, 'transactions', 10)] })
     await admin.disconnect()
@@ -225,7 +376,9 @@ describe.runIf(settings !== undefined && kafkaService({ ...settings }, cache).mi
     ])
     expect(of('event log', 'permissions').map(({ detail }) => detail)).toEqual([
       expect.stringMatching(/^Cannot make topic "fd-doctor-\w+": .*(CLUSTER|TOPIC)_AUTHORIZATION_FAILED/),
-      expect.stringMatching(/may not READ group "scorer\/transactions".*--operation READ --group scorer\/transactions$/),
+      expect.stringMatching(
+        /may not READ group "scorer\/transactions".*--operation READ --group scorer\/transactions$/,
+      ),
     ])
   })
 })
@@ -239,39 +392,81 @@ describe.runIf(redisServerOnPath)('Redis', () => {
     expect(code).toBe(1)
     expect(of('online store', 'settings').map(({ state, detail }) => `${state}: ${detail}`)).toEqual([
       expect.stringMatching(/^warning: no append-only file.*redis-cli CONFIG SET appendonly yes/),
-      expect.stringMatching(/^broken: maxmemory-policy allkeys-lru forgets customers.*redis-cli CONFIG SET maxmemory-policy noeviction/),
+      expect.stringMatching(
+        /^broken: maxmemory-policy allkeys-lru forgets customers.*redis-cli CONFIG SET maxmemory-policy noeviction/,
+      ),
     ])
-    expect(of('online store', 'memory')[0]).toMatchObject({ state: 'warning', detail: expect.stringMatching(/% of maxmemory.*CONFIG SET maxmemory \d+mb/) })
+    expect(of('online store', 'memory')[0]).toMatchObject({
+      state: 'warning',
+      detail: expect.stringMatching(/% of maxmemory.*CONFIG SET maxmemory \d+mb/),
+    })
   })
 
   test('warnings alone do not fail', async () => {
-    await using server = await startRedis(['--appendonly', 'yes', '--appendfsync', 'no', '--maxmemory-policy', 'volatile-ttl'])
+    await using server = await startRedis([
+      '--appendonly',
+      'yes',
+      '--appendfsync',
+      'no',
+      '--maxmemory-policy',
+      'volatile-ttl',
+    ])
     const { code, of } = await doctor({ FD_ONLINE_STORE: server.url() })
-    expect(of('online store', 'settings').map(({ state, detail }) => `${state}: ${detail.split(':')[0]}`)).toEqual(['warning: appendfsync no', expect.stringMatching(/^warning: maxmemory-policy volatile-ttl drops the leases/)])
+    expect(of('online store', 'settings').map(({ state, detail }) => `${state}: ${detail.split(':')[0]}`)).toEqual([
+      'warning: appendfsync no',
+      expect.stringMatching(/^warning: maxmemory-policy volatile-ttl drops the leases/),
+    ])
     expect(code).toBe(0)
   })
 
   test('a wrong password, and a command that is not allowed', async () => {
     await using server = await startRedis(['--requirepass', 'right', '--appendonly', 'yes'], 'right')
-    await expectBroken({ FD_ONLINE_STORE: server.url('', ':wrong-secret@') }, 'online store', /refused the password.*redis:\/\/:PASSWORD@HOST:PORT/)
+    await expectBroken(
+      { FD_ONLINE_STORE: server.url('', ':wrong-secret@') },
+      'online store',
+      /refused the password.*redis:\/\/:PASSWORD@HOST:PORT/,
+    )
     await expectBroken({ FD_ONLINE_STORE: server.url('', '') }, 'online store', /wants a password/)
     await server.command('ACL', 'SETUSER', 'half', 'on', '>half', '~*', '+@all', '-eval', '-config')
-    await expectBroken({ FD_ONLINE_STORE: server.url('', 'half:half@') }, 'online store', /does not allow this user.*'eval'/)
+    await expectBroken(
+      { FD_ONLINE_STORE: server.url('', 'half:half@') },
+      'online store',
+      /does not allow this user.*'eval'/,
+    )
   })
 })
 
 /** A port in front of a real server: what goes through can be refused or changed, as a gateway does. */
-async function gateway(to: string, change: { refuse?: (authorization: string | undefined) => boolean; date?: () => string; before?: (path: string) => Promise<void> }): Promise<AsyncDisposable & { url: string }> {
-  const handOn = (status: number, headers: Record<string, string | string[] | undefined>, response: ServerResponse): ServerResponse =>
+async function gateway(
+  to: string,
+  change: {
+    refuse?: (authorization: string | undefined) => boolean
+    date?: () => string
+    before?: (path: string) => Promise<void>
+  },
+): Promise<AsyncDisposable & { url: string }> {
+  const handOn = (
+    status: number,
+    headers: Record<string, string | string[] | undefined>,
+    response: ServerResponse,
+  ): ServerResponse =>
     response.writeHead(status, change.date === undefined ? headers : { ...headers, date: change.date() })
   const forward = (request: IncomingMessage, response: ServerResponse): void => {
     const { host: _, ...headers } = request.headers
-    request.pipe(httpRequest(new URL(request.url ?? '/', to), { method: request.method, headers }, (answer) => answer.pipe(handOn(answer.statusCode ?? 502, answer.headers, response))))
+    request.pipe(
+      httpRequest(new URL(request.url ?? '/', to), { method: request.method, headers }, (answer) =>
+        answer.pipe(handOn(answer.statusCode ?? 502, answer.headers, response)),
+      ),
+    )
   }
   const server = createServer((request, response) => {
-    if (change.refuse?.(request.headers.authorization) === true) return void response.writeHead(401).end('not authenticated')
+    if (change.refuse?.(request.headers.authorization) === true)
+      return void response.writeHead(401).end('not authenticated')
     if (change.before === undefined) return forward(request, response)
-    change.before(request.url ?? '/').then(() => forward(request, response), (error: Error) => response.destroy(error))
+    change.before(request.url ?? '/').then(
+      () => forward(request, response),
+      (error: Error) => response.destroy(error),
+    )
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   return {
@@ -288,10 +483,24 @@ describe.runIf(mlflow !== undefined)('MLflow', () => {
   test('credentials that a gateway before it refuses, and those it takes', async () => {
     const right = `Basic ${Buffer.from('ann:right').toString('base64')}`
     await using front = await gateway(mlflow ?? '', { refuse: (authorization) => authorization !== right })
-    const as = (password: string): Record<string, string> => ({ MLFLOW_TRACKING_URI: front.url, MLFLOW_TRACKING_USERNAME: 'ann', MLFLOW_TRACKING_PASSWORD: password })
-    await expectBroken(as('wrong-secret'), 'registry', /does not accept these credentials \(401\).*MLFLOW_TRACKING_PASSWORD/)
+    const as = (password: string): Record<string, string> => ({
+      MLFLOW_TRACKING_URI: front.url,
+      MLFLOW_TRACKING_USERNAME: 'ann',
+      MLFLOW_TRACKING_PASSWORD: password,
+    })
+    await expectBroken(
+      as('wrong-secret'),
+      'registry',
+      /does not accept these credentials \(401\).*MLFLOW_TRACKING_PASSWORD/,
+    )
     await expectNothingBroken(as('right'))
-    for (const command of [['models', 'list'], ['score'], ['models', 'promote', 'card-fraud', '1'], ['features', 'verify'], ['train', '--dataset', 'kaggle-cc-synthetic', '--param', 'rounds=1', '--register', 'x']]) {
+    for (const command of [
+      ['models', 'list'],
+      ['score'],
+      ['models', 'promote', 'card-fraud', '1'],
+      ['features', 'verify'],
+      ['train', '--dataset', 'kaggle-cc-synthetic', '--param', 'rounds=1', '--register', 'x'],
+    ]) {
       const { code, stdout, stderr } = await runFd(home, command, as('wrong-secret'))
       expect({ command, code, stdout }).toEqual({ command, code: 2, stdout: '' })
       expect(stderr).toMatch(/does not accept these credentials \(401\).*MLFLOW_TRACKING_PASSWORD/)
@@ -307,8 +516,14 @@ describe.runIf(mlflow !== undefined)('MLflow', () => {
     await registry.createRegisteredModel(name)
     const { version } = await registry.createModelVersion({ name, source: `runs:/${runId}/model` })
     await registry.setRegisteredModelAlias(name, 'champion', version)
-    const remove = (): Promise<Response> => fetch(`${mlflow}/api/2.0/mlflow/registered-models/delete`, { method: 'DELETE', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ name }) })
-    const before = async (path: string): Promise<void> => void (isDeleted && path.includes('/model-versions/get') && path.includes(name) && (await remove()))
+    const remove = (): Promise<Response> =>
+      fetch(`${mlflow}/api/2.0/mlflow/registered-models/delete`, {
+        method: 'DELETE',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ name }),
+      })
+    const before = async (path: string): Promise<void> =>
+      void (isDeleted && path.includes('/model-versions/get') && path.includes(name) && (await remove()))
     await using front = await gateway(mlflow ?? '', { before })
     const [told] = (await doctor({ MLFLOW_TRACKING_URI: front.url })).of('registry', 'champions')
     await remove()
@@ -316,7 +531,10 @@ describe.runIf(mlflow !== undefined)('MLflow', () => {
   }
 
   test('a champion that is damaged is named; one that is deleted between the list and the look at it is no fault', async () => {
-    expect(await champions(`${run}-damaged`, false)).toMatchObject({ state: 'broken', detail: expect.stringContaining(`${run}-damaged`) })
+    expect(await champions(`${run}-damaged`, false)).toMatchObject({
+      state: 'broken',
+      detail: expect.stringContaining(`${run}-damaged`),
+    })
     const gone = await champions(`${run}-deleted`, true)
     expect(gone.state, gone.detail).not.toBe('broken')
   })
@@ -328,15 +546,26 @@ describe.runIf(mlflow !== undefined)('MLflow', () => {
   test('a clock that is an hour behind is a warning', async () => {
     await using front = await gateway(mlflow ?? '', { date: () => new Date(Date.now() - 3_600_000).toUTCString() })
     const { code, of } = await doctor({ MLFLOW_TRACKING_URI: front.url })
-    expect(of('registry', 'clock')[0]).toMatchObject({ state: 'warning', detail: expect.stringMatching(/is at least 3(59\d|600)\.\d+ s behind this machine.*set-ntp true/) })
+    expect(of('registry', 'clock')[0]).toMatchObject({
+      state: 'warning',
+      detail: expect.stringMatching(/is at least 3(59\d|600)\.\d+ s behind this machine.*set-ntp true/),
+    })
     expect(code).toBe(0)
   })
 })
 
 describe.runIf(s3 !== undefined)('S3', () => {
   test('a bucket that is not there, a wrong secret, an unknown key', async () => {
-    await expectBroken({ FD_LAKE: s3?.replace(/\/\/[^?/]+/, '//no-such-bucket') ?? '' }, 'lake', /There is no bucket "no-such-bucket"\. Make it: aws s3 mb/)
-    await expectBroken({ FD_LAKE: s3 ?? '', AWS_SECRET_ACCESS_KEY: 'wrong-secret' }, 'lake', /secret key is wrong.*AWS_SECRET_ACCESS_KEY/)
+    await expectBroken(
+      { FD_LAKE: s3?.replace(/\/\/[^?/]+/, '//no-such-bucket') ?? '' },
+      'lake',
+      /There is no bucket "no-such-bucket"\. Make it: aws s3 mb/,
+    )
+    await expectBroken(
+      { FD_LAKE: s3 ?? '', AWS_SECRET_ACCESS_KEY: 'wrong-secret' },
+      'lake',
+      /secret key is wrong.*AWS_SECRET_ACCESS_KEY/,
+    )
     await expectBroken({ FD_LAKE: s3 ?? '', AWS_ACCESS_KEY_ID: 'nobody' }, 'lake', /access key is not known/)
   })
 })

@@ -10,14 +10,34 @@ import { program } from '../program.ts'
 import { trainCommand } from './train.ts'
 
 const set = plantedSet({ rows: 1200, features: 4, frauds: 120, missing: 0.1, categories: 6 }, 1)
-const FEW: Record<string, Record<string, number>> = { boosting: { rounds: 5 }, neural: { epochs: 2 }, autoencoder: { epochs: 2 } }
+const FEW: Record<string, Record<string, number>> = {
+  boosting: { rounds: 5 },
+  neural: { epochs: 2 },
+  autoencoder: { epochs: 2 },
+}
 
-test.each(estimatorNames().flatMap((name) => [undefined, 'isotonic' as const, 'platt' as const].map((method) => ({ name, method }))))('the scorer serves $name, calibrated by $method, alike in every batch', async ({ name, method }) => {
-  const request = { estimator: name, params: FEW[name] ?? { trees: 5 }, split: { kind: 'ordered', trainShare: 0.6 }, seed: 1, alertsPerDay: 20, ...(method && { calibration: { method, share: 0.4 } }) } as const
+test.each(
+  estimatorNames().flatMap((name) =>
+    [undefined, 'isotonic' as const, 'platt' as const].map((method) => ({ name, method })),
+  ),
+)('the scorer serves $name, calibrated by $method, alike in every batch', async ({ name, method }) => {
+  const request = {
+    estimator: name,
+    params: FEW[name] ?? { trees: 5 },
+    split: { kind: 'ordered', trainShare: 0.6 },
+    seed: 1,
+    alertsPerDay: 20,
+    ...(method && { calibration: { method, share: 0.4 } }),
+  } as const
   const { onnx, holdout, signature } = await trainCandidate(set, request, () => true)
-  await using model = await openOnnxModel(onnx, name, { input: signature.input.name, output: signature.outputs[0].name, width: 5 })
+  await using model = await openOnnxModel(onnx, name, {
+    input: signature.input.name,
+    output: signature.outputs[0].name,
+    width: 5,
+  })
   const first = holdout.rows[0]
-  for (const rows of [1, 7, 256]) expect(await model.score(set.x.slice(first * 5, (first + rows) * 5), rows)).toEqual(holdout.scores.slice(0, rows))
+  for (const rows of [1, 7, 256])
+    expect(await model.score(set.x.slice(first * 5, (first + rows) * 5), rows)).toEqual(holdout.scores.slice(0, rows))
 })
 
 test('the help of fd train names every estimator', () => {
@@ -27,7 +47,8 @@ test('the help of fd train names every estimator', () => {
 })
 
 test('a default is shown as one would type it, an instant as a date', () => {
-  const help = (command: Command): string => [command.helpInformation(), ...command.commands.map((sub) => help(sub as Command))].join('\n')
+  const help = (command: Command): string =>
+    [command.helpInformation(), ...command.commands.map((sub) => help(sub as Command))].join('\n')
   expect(help(program())).toContain('first day (default: 2018-04-01)')
   expect(help(program())).not.toMatch(/default: \d{13}/)
 })
@@ -39,11 +60,20 @@ test('fd estimators lists every parameter with its default, range and meaning, a
   for (const { name, parameters } of listed) {
     expect(parameters).toEqual(findEstimator(name).parameters)
     const lines = text.stdout.split('\n')
-    for (const { name: parameter, range, description } of findEstimator(name).parameters) expect(lines.some((line) => line.startsWith(`${parameter} `) && line.includes(`  ${range}  `) && line.endsWith(`  ${description}`))).toBe(true)
+    for (const { name: parameter, range, description } of findEstimator(name).parameters)
+      expect(
+        lines.some(
+          (line) =>
+            line.startsWith(`${parameter} `) && line.includes(`  ${range}  `) && line.endsWith(`  ${description}`),
+        ),
+      ).toBe(true)
   }
 })
 
 test('one that is not there is named, with those that are', async () => {
   const { code, stderr } = await runFd(tmpdir(), ['estimators', 'svm'])
-  expect({ code, stderr }).toEqual({ code: 2, stderr: `No estimator "svm". Use --model ${estimatorNames().join(' or --model ')}.\n` })
+  expect({ code, stderr }).toEqual({
+    code: 2,
+    stderr: `No estimator "svm". Use --model ${estimatorNames().join(' or --model ')}.\n`,
+  })
 })

@@ -4,7 +4,9 @@ import { table } from '../console/output.ts'
 
 export function estimatorsCommand(): Command {
   return example(
-    new Command('estimators').description('what fd train can fit (--model), and the parameters of each (--param)').argument('[name]', 'one of them alone'),
+    new Command('estimators')
+      .description('what fd train can fit (--model), and the parameters of each (--param)')
+      .argument('[name]', 'one of them alone'),
     'fd estimators',
     'fd estimators neural',
   ).action(action(listEstimators))

@@ -5,15 +5,19 @@ import type { HistoryEvent } from '../../registry/promotion/history.ts'
 import type { Verdict } from '../../registry/promotion/promotion.ts'
 import type { Registry } from '../../registry/registry.ts'
 import { action, example, share, wholeNumber, type Context } from '../console/command.ts'
-import { judgeAgain } from '../jobs/judge.ts'
 import { figure, instant, pairs, table } from '../console/output.ts'
+import { judgeAgain } from '../jobs/judge.ts'
 
 export function modelsCommand(): Command {
   const models = new Command('models').description('registered models, their versions, and who decides')
-  models.addCommand(example(new Command('list').description('models, versions and aliases'), 'fd models list').action(action(list)))
+  models.addCommand(
+    example(new Command('list').description('models, versions and aliases'), 'fd models list').action(action(list)),
+  )
   models.addCommand(
     example(
-      new Command('describe').description('a version: what it was trained on, how good it is').argument('<name[@alias|/version]>'),
+      new Command('describe')
+        .description('a version: what it was trained on, how good it is')
+        .argument('<name[@alias|/version]>'),
       'fd models describe card-fraud@champion',
       'fd models describe card-fraud/3',
     ).action(action(describe)),
@@ -33,12 +37,19 @@ export function modelsCommand(): Command {
   )
   models.addCommand(
     example(
-      new Command('rollback').description('give the alias back to the version that held it before').argument('<name>').option('--alias <alias>', 'alias', 'champion').option('--reason <text>', 'why'),
+      new Command('rollback')
+        .description('give the alias back to the version that held it before')
+        .argument('<name>')
+        .option('--alias <alias>', 'alias', 'champion')
+        .option('--reason <text>', 'why'),
       'fd models rollback card-fraud --reason "alerts doubled"',
     ).action(action(rollbackCommand)),
   )
   models.addCommand(
-    example(new Command('history').description('who moved what, when and why').argument('<name>'), 'fd models history card-fraud').action(action(historyCommand)),
+    example(
+      new Command('history').description('who moved what, when and why').argument('<name>'),
+      'fd models history card-fraud',
+    ).action(action(historyCommand)),
   )
   return models
 }
@@ -53,10 +64,17 @@ async function list(context: Context): Promise<void> {
   const models = await registry.searchRegisteredModels()
   const versions = (await Promise.all(models.map(({ name }) => registry.searchModelVersions({ name })))).flat()
   const rows = versions.map((version) => [
-    version.name, version.version, version.aliases.join(', '), version.tags['fd.dataset.name'] ?? '', metric(version.tags, 'average_precision'), instant(version.creationTime),
+    version.name,
+    version.version,
+    version.aliases.join(', '),
+    version.tags['fd.dataset.name'] ?? '',
+    metric(version.tags, 'average_precision'),
+    instant(version.creationTime),
   ])
   context.output.result(versions, () =>
-    versions.length === 0 ? 'No models yet. Run: fd train --dataset simulated --register card-fraud' : table(['model', 'version', 'aliases', 'dataset', 'average precision', 'registered'], rows),
+    versions.length === 0
+      ? 'No models yet. Run: fd train --dataset simulated --register card-fraud'
+      : table(['model', 'version', 'aliases', 'dataset', 'average precision', 'registered'], rows),
   )
 }
 
@@ -68,12 +86,16 @@ function metric(tags: Record<string, string>, name: string): string {
 /** `name`, `name@alias` or `name/version`; a name alone is its champion, or else its newest version. */
 async function findVersion(registry: Registry, reference: string): Promise<{ name: string; version: number }> {
   const [, name, alias, number] = /^([^@/]+)(?:@(.+)|\/(\d+))?$/.exec(reference) ?? []
-  if (name === undefined) throw new UserError(`"${reference}" is not NAME, NAME@ALIAS or NAME/VERSION. For example: fd models describe card-fraud@champion`)
+  if (name === undefined)
+    throw new UserError(
+      `"${reference}" is not NAME, NAME@ALIAS or NAME/VERSION. For example: fd models describe card-fraud@champion`,
+    )
   if (number !== undefined) return { name, version: Number(number) }
   if (alias !== undefined) return { name, version: (await registry.getModelVersionByAlias(name, alias)).version }
   const model = await registry.getRegisteredModel(name)
   const version = model.aliases['champion'] ?? model.latestVersion
-  if (version === undefined) throw new UserError(`"${name}" has no versions. Run: fd train --dataset NAME --register ${name}`)
+  if (version === undefined)
+    throw new UserError(`"${name}" has no versions. Run: fd train --dataset NAME --register ${name}`)
   return { name, version }
 }
 
@@ -114,24 +136,41 @@ async function promoteCommand(context: Context, options: PromoteOptions, name: s
   const verdict = await runPromote(context, registry, name, version, options)
   context.output.result(verdict, () => describeVerdict(name, verdict))
   if (verdict.outcome === 'refused') {
-    throw new UserError(`Not promoted. To overrule: fd models promote ${name} ${version} --force --reason TEXT`, { exitCode: 1 })
+    throw new UserError(`Not promoted. To overrule: fd models promote ${name} ${version} --force --reason TEXT`, {
+      exitCode: 1,
+    })
   }
 }
 
 /** Asks the gates of a promotion and moves the alias when they pass. */
-export async function runPromote(context: Context, registry: Registry, name: string, version: number, options: PromoteOptions): Promise<Verdict> {
-  const [{ promote }, gates, { readModelCard }, { featureService }, { featureNames, serviceDigest }] = await Promise.all([
-    import('../../registry/promotion/promotion.ts'), import('../../registry/promotion/gate.ts'), import('../../registry/model-card.ts'), import('../../features/catalog.ts'), import('../../features/view/view.ts'),
-  ])
+export async function runPromote(
+  context: Context,
+  registry: Registry,
+  name: string,
+  version: number,
+  options: PromoteOptions,
+): Promise<Verdict> {
+  const [{ promote }, gates, { readModelCard }, { featureService }, { featureNames, serviceDigest }] =
+    await Promise.all([
+      import('../../registry/promotion/promotion.ts'),
+      import('../../registry/promotion/gate.ts'),
+      import('../../registry/model-card.ts'),
+      import('../../features/catalog.ts'),
+      import('../../features/view/view.ts'),
+    ])
   const card = readModelCard(await registry.getModelVersion(name, version))
   const service = featureService(card.service.name, card.dataset.schema)
   return promote(registry, {
-    name, version,
+    name,
+    version,
     alias: options.alias,
     gates: [
       gates.signatureGate({ name: service.name, digest: serviceDigest(service), features: featureNames(service) }),
       gates.parityGate(),
-      gates.averagePrecisionGate({ margin: options.margin, judgeChampion: (champion, candidate) => judgeAgain(context, registry, champion, candidate) }),
+      gates.averagePrecisionGate({
+        margin: options.margin,
+        judgeChampion: (champion, candidate) => judgeAgain(context, registry, champion, candidate),
+      }),
     ],
     force: options.force ?? false,
     by: userInfo().username,
@@ -151,21 +190,41 @@ function describeVerdict(name: string, verdict: Verdict): string {
   return rows.length === 0 ? outcome : `${table(['', 'gate', 'detail'], rows)}\n\n${outcome}`
 }
 
-async function rollbackCommand(context: Context, options: { alias: string; reason?: string }, name: string): Promise<void> {
+async function rollbackCommand(
+  context: Context,
+  options: { alias: string; reason?: string },
+  name: string,
+): Promise<void> {
   await using registry = await open(context)
   const { rollback } = await import('../../registry/promotion/promotion.ts')
   const moved = await rollback(registry, {
-    name, alias: options.alias, by: userInfo().username, now: Date.now(), ...(options.reason === undefined ? {} : { reason: options.reason }),
+    name,
+    alias: options.alias,
+    by: userInfo().username,
+    now: Date.now(),
+    ...(options.reason === undefined ? {} : { reason: options.reason }),
   })
-  context.output.result({ name, alias: options.alias, ...moved }, () => `${options.alias} of ${name}: version ${moved.from ?? 'none'} → ${moved.to}.`)
+  context.output.result(
+    { name, alias: options.alias, ...moved },
+    () => `${options.alias} of ${name}: version ${moved.from ?? 'none'} → ${moved.to}.`,
+  )
 }
 
 async function historyCommand(context: Context, _: object, name: string): Promise<void> {
   await using registry = await open(context)
   const { history } = await import('../../registry/promotion/history.ts')
   const record = await history(registry, name)
-  const rows = record.entries.map((entry) => [entry.sequence, instant(entry.at), entry.by, what(entry), entry.reason ?? ''])
-  const stray = record.unrecorded.map((alias) => `${alias.alias} stands at ${alias.actual ?? 'nothing'}, the record says ${alias.recorded ?? 'nothing'}: another tool moved it.`)
+  const rows = record.entries.map((entry) => [
+    entry.sequence,
+    instant(entry.at),
+    entry.by,
+    what(entry),
+    entry.reason ?? '',
+  ])
+  const stray = record.unrecorded.map(
+    (alias) =>
+      `${alias.alias} stands at ${alias.actual ?? 'nothing'}, the record says ${alias.recorded ?? 'nothing'}: another tool moved it.`,
+  )
   context.output.result(record, () => [table(['', 'when', 'who', 'what', 'why'], rows), ...stray].join('\n'))
 }
 

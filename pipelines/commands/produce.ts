@@ -1,8 +1,17 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { Command } from 'commander'
-import type { Dataset } from '../../datasets/table/dataset.ts'
 import type { EventLog, NewRecord } from '../../datasets/log/event-log.ts'
-import { action, dateTime, example, positiveNumber, stopSignal, wallClock, wholeNumber, type Context } from '../console/command.ts'
+import type { Dataset } from '../../datasets/table/dataset.ts'
+import {
+  action,
+  dateTime,
+  example,
+  positiveNumber,
+  stopSignal,
+  wallClock,
+  wholeNumber,
+  type Context,
+} from '../console/command.ts'
 import { readyInput } from '../console/input-topic.ts'
 import { count } from '../console/output.ts'
 import { openLog } from '../console/parts.ts'
@@ -20,10 +29,16 @@ interface ProduceOptions {
 export function produceCommand(): Command {
   return example(
     new Command('produce')
-      .description('replay a dataset into the topic "transactions", in log order, with fraud labels at the moment they became known')
+      .description(
+        'replay a dataset into the topic "transactions", in log order, with fraud labels at the moment they became known',
+      )
       .requiredOption('--dataset <name>', 'dataset to replay')
       .option('--data <file>', 'its file, when not the configured one')
-      .option('--from <date>', 'start at this instant: later transactions, and labels that became known later', dateTime)
+      .option(
+        '--from <date>',
+        'start at this instant: later transactions, and labels that became known later',
+        dateTime,
+      )
       .option('--until <date>', 'stop before this instant', dateTime)
       .option('--limit <n>', 'stop after this many transactions', wholeNumber)
       .option('--rate <tps>', 'events a second (default: as fast as possible)', positiveNumber)
@@ -42,9 +57,14 @@ async function produce(context: Context, options: ProduceOptions): Promise<void>
   const started = performance.now()
   const sent = await replay(log, dataset, { ...options, signal: stopSignal(), onSent: (done) => progress.update(done) })
   progress.end()
-  if (sent.transactions + sent.labels === 0 && options.limit !== 0) output.note(`${dataset.file} has no event in this time. Change --from and --until, or leave them out.`)
+  if (sent.transactions + sent.labels === 0 && options.limit !== 0)
+    output.note(`${dataset.file} has no event in this time. Change --from and --until, or leave them out.`)
   const seconds = (performance.now() - started) / 1000
-  output.result({ ...sent, seconds }, () => `${count(sent.transactions)} transactions and ${count(sent.labels)} fraud labels sent to "transactions" in ${seconds.toFixed(1)} s.`)
+  output.result(
+    { ...sent, seconds },
+    () =>
+      `${count(sent.transactions)} transactions and ${count(sent.labels)} fraud labels sent to "transactions" in ${seconds.toFixed(1)} s.`,
+  )
 }
 
 /** Most events in one append: a block of the log. */
@@ -61,16 +81,22 @@ export interface Replay {
 }
 
 /** Appends a dataset's events to the topic "transactions"; with a rate, each at its time by an open loop that does not wait for readers. */
-export async function replay(log: EventLog, dataset: Dataset, options: Replay): Promise<{ transactions: number; labels: number }> {
+export async function replay(
+  log: EventLog,
+  dataset: Dataset,
+  options: Replay,
+): Promise<{ transactions: number; labels: number }> {
   const [{ encodeEvent }, { inLogOrder }, { FRAUD_LABEL }] = await Promise.all([
-    import('../../datasets/log/event-json.ts'), import('../../datasets/table/log-order.ts'), import('../../datasets/table/transaction.ts'),
+    import('../../datasets/log/event-json.ts'),
+    import('../../datasets/table/log-order.ts'),
+    import('../../datasets/table/transaction.ts'),
   ])
   const { from, until, limit = Infinity, rate = Infinity, signal } = options
   const bounds = { ...(from === undefined ? {} : { from }), ...(until === undefined ? {} : { until }) }
   const sent = { transactions: 0, labels: 0 }
   const pace = pacer(rate)
   for await (const batch of inLogOrder(dataset.batches({ sort: options.sort ?? false }), dataset.schema, bounds)) {
-    for (let row = 0; row < batch.size && sent.transactions < limit && !signal.aborted; ) {
+    for (let row = 0; row < batch.size && sent.transactions < limit && !signal.aborted;) {
       const end = Math.min(batch.size, row + (await pace()))
       const now = wallClock()
       const records: NewRecord[] = []

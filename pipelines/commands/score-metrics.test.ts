@@ -17,7 +17,12 @@ async function addressOf(scorer: FdProcess): Promise<string> {
 /** The value of one series, NaN when it is not there. */
 async function sample(url: string, series: string): Promise<number> {
   const text = await (await fetch(`${url}/metrics`)).text()
-  return Number(text.split('\n').find((line) => line.startsWith(`${series} `))?.slice(series.length + 1) ?? Number.NaN)
+  return Number(
+    text
+      .split('\n')
+      .find((line) => line.startsWith(`${series} `))
+      ?.slice(series.length + 1) ?? Number.NaN,
+  )
 }
 
 const health = async (url: string): Promise<{ status: number; body: unknown }> => {
@@ -30,7 +35,14 @@ describe.runIf(redisServerOnPath)('a scorer on Redis, watched', () => {
   let world: World
   beforeAll(async () => {
     redis = await startRedis(['--appendonly', 'yes', '--appendfsync', 'always'])
-    world = await makeWorld({ customers: 100, terminals: 200, days: 80, liveDays: 30, environment: { FD_ONLINE_STORE: redis.url() }, scorer: { checkpointEveryMs: 100 } })
+    world = await makeWorld({
+      customers: 100,
+      terminals: 200,
+      days: 80,
+      liveDays: 30,
+      environment: { FD_ONLINE_STORE: redis.url() },
+      scorer: { checkpointEveryMs: 100 },
+    })
   })
   afterAll(async () => {
     await world[Symbol.asyncDispose]()
@@ -43,10 +55,23 @@ describe.runIf(redisServerOnPath)('a scorer on Redis, watched', () => {
     expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
     await scorer.says('Scoring with')
     expect(await health(url)).toEqual({ status: 200, body: { state: 'scoring', lost: [] } })
-    const produced = world.start('produce', '--json', '--dataset', 'simulated', '--data', world.file, '--from', world.cut, '--rate', '500')
+    const produced = world.start(
+      'produce',
+      '--json',
+      '--dataset',
+      'simulated',
+      '--data',
+      world.file,
+      '--from',
+      world.cut,
+      '--rate',
+      '500',
+    )
     await expect.poll(() => sample(url, 'fd_transactions_scored_total'), { timeout: 20_000 }).toBeGreaterThan(100)
     await expect.poll(() => sample(url, 'fd_checkpoint_seconds_count'), { timeout: 20_000 }).toBeGreaterThan(0)
-    await expect.poll(() => sample(url, 'fd_consumer_lag_records{partition="0"}'), { timeout: 20_000 }).toBeGreaterThanOrEqual(0)
+    await expect
+      .poll(() => sample(url, 'fd_consumer_lag_records{partition="0"}'), { timeout: 20_000 })
+      .toBeGreaterThanOrEqual(0)
     expect(await sample(url, 'fd_partitions_owned')).toBe(1)
     expect(await sample(url, 'fd_champion_info{model="card-fraud",version="1"}')).toBe(1)
     expect(await sample(url, 'process_resident_memory_bytes')).toBeGreaterThan(0)
@@ -64,7 +89,11 @@ describe.runIf(redisServerOnPath)('a scorer on Redis, watched', () => {
     const observed = await sample(url, 'fd_prediction_latency_seconds_count')
     scorer.child.kill('SIGTERM')
     const { code, stdout, stderr } = await scorer.ended
-    expect({ code, observed, scored: (JSON.parse(stdout) as { scored: number }).scored }).toEqual({ code: 0, observed: transactions, scored: transactions })
+    expect({ code, observed, scored: (JSON.parse(stdout) as { scored: number }).scored }).toEqual({
+      code: 0,
+      observed: transactions,
+      scored: transactions,
+    })
     expect(stderr).toMatch(/Lost the connection to Redis[^]*Redis at \S+ is back\./)
   })
 })

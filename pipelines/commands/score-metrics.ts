@@ -1,10 +1,10 @@
 import type { Tell } from '../../configs/tell.ts'
 import type { GroupMember } from '../../datasets/log/event-log.ts'
 import type { OnlineStore } from '../../features/store/online-store.ts'
-import { TRANSACTIONS } from '../../serving/topics.ts'
 import { watchLag } from '../../serving/metrics/lag.ts'
 import type { MeteredService, ScorerMetrics } from '../../serving/metrics/metrics.ts'
 import type { ScorerOptions, ScorerParts } from '../../serving/scorer/scorer.ts'
+import { TRANSACTIONS } from '../../serving/topics.ts'
 import { wallClock, type Context } from '../console/command.ts'
 
 /** Listens to a scorer for its metrics, without the scorer's knowing. */
@@ -20,16 +20,32 @@ const LAG_EVERY_MS = 2000
 
 /** Serves /metrics and /healthz on `port`, else on the configured one; without either a meter that does nothing. */
 export async function openMeter({ config, output }: Context, port = config.metrics.port): Promise<Meter> {
-  if (port === undefined) return { hear: () => () => {}, parts: (parts) => ({ ...parts, [Symbol.dispose]: () => {} }), options: (options) => options, [Symbol.asyncDispose]: async () => {} }
-  const [{ scorerMetrics }, { serveMetrics }] = await Promise.all([import('../../serving/metrics/metrics.ts'), import('../../serving/metrics/server.ts')])
+  if (port === undefined)
+    return {
+      hear: () => () => {},
+      parts: (parts) => ({ ...parts, [Symbol.dispose]: () => {} }),
+      options: (options) => options,
+      [Symbol.asyncDispose]: async () => {},
+    }
+  const [{ scorerMetrics }, { serveMetrics }] = await Promise.all([
+    import('../../serving/metrics/metrics.ts'),
+    import('../../serving/metrics/server.ts'),
+  ])
   const metrics = scorerMetrics(wallClock)
   let state: 'starting' | 'standing by' | 'scoring' = 'starting'
   const health = (): { state: string; lost: string[] } => ({ state, lost: metrics.lost() })
-  const server = await serveMetrics({ host: config.metrics.host, port }, {
-    '/metrics': async () => ({ status: 200, type: metrics.contentType, text: await metrics.text() }),
-    // Whether work is being done, for a person or a load balancer; a scorer that waits for a broker needs no restart.
-    '/healthz': async () => ({ status: state === 'starting' || health().lost.length > 0 ? 503 : 200, type: 'application/json', text: `${JSON.stringify(health())}\n` }),
-  })
+  const server = await serveMetrics(
+    { host: config.metrics.host, port },
+    {
+      '/metrics': async () => ({ status: 200, type: metrics.contentType, text: await metrics.text() }),
+      // Whether work is being done, for a person or a load balancer; a scorer that waits for a broker needs no restart.
+      '/healthz': async () => ({
+        status: state === 'starting' || health().lost.length > 0 ? 503 : 200,
+        type: 'application/json',
+        text: `${JSON.stringify(health())}\n`,
+      }),
+    },
+  )
   output.note(`Metrics: ${server.url}/metrics`)
   return {
     hear: metrics.hear,
@@ -41,13 +57,23 @@ export async function openMeter({ config, output }: Context, port = config.metri
 
 function meteredParts({ log, store, registry }: ScorerParts, metrics: ScorerMetrics): ScorerParts & Disposable {
   let member: GroupMember | undefined
-  const watching = watchLag(log, { topic: TRANSACTIONS, everyMs: LAG_EVERY_MS, positions: () => member?.committed ?? new Map(), report: metrics.onLag })
+  const watching = watchLag(log, {
+    topic: TRANSACTIONS,
+    everyMs: LAG_EVERY_MS,
+    positions: () => member?.committed ?? new Map(),
+    report: metrics.onLag,
+  })
   const join: typeof log.join = async (group, topic, ...given) => {
     const joined = await log.join(group, topic, ...given)
     if (topic === TRANSACTIONS) member = joined
     return joined
   }
-  return { log: { ...log, join }, store: timed(store, metrics), registry, [Symbol.dispose]: () => watching[Symbol.dispose]() }
+  return {
+    log: { ...log, join },
+    store: timed(store, metrics),
+    registry,
+    [Symbol.dispose]: () => watching[Symbol.dispose](),
+  }
 }
 
 /** The store, telling how long each checkpoint took to be written. */
@@ -66,7 +92,11 @@ function timed(store: OnlineStore, metrics: ScorerMetrics): OnlineStore {
   }
 }
 
-function heard(options: ScorerOptions, metrics: ScorerMetrics, become: (state: 'standing by' | 'scoring') => void): ScorerOptions {
+function heard(
+  options: ScorerOptions,
+  metrics: ScorerMetrics,
+  become: (state: 'standing by' | 'scoring') => void,
+): ScorerOptions {
   return {
     ...options,
     onStandby: (topic) => {

@@ -2,8 +2,8 @@ import { Command } from 'commander'
 import { errorMessage } from '../../configs/user-error.ts'
 import type { ScoredBatch } from '../../serving/scorer/batch.ts'
 import { action, example, portNumber, stopSignal, wallClock, type Context } from '../console/command.ts'
-import { count, pairs } from '../console/output.ts'
 import { readyInput } from '../console/input-topic.ts'
+import { count, pairs } from '../console/output.ts'
 import { openLog, openStore } from '../console/parts.ts'
 
 interface ScoreOptions {
@@ -21,7 +21,11 @@ export function scoreCommand(): Command {
       .option('--model <name>', 'registered model', 'card-fraud')
       .option('--alias <alias>', 'which of its versions decides', 'champion')
       .option('--group <group>', 'consumer group: offsets and state are its own; its scorers share the partitions')
-      .option('--metrics <port>', 'serve /metrics, for Prometheus, and /healthz on this port (default: metrics.port of the configuration, else not at all)', portNumber)
+      .option(
+        '--metrics <port>',
+        'serve /metrics, for Prometheus, and /healthz on this port (default: metrics.port of the configuration, else not at all)',
+        portNumber,
+      )
       .option('--until-idle', 'end when everything in the log is scored'),
     'fd score --model card-fraud --until-idle',
   ).action(action(run))
@@ -37,7 +41,11 @@ export interface ScoreTotals extends Omit<ScoredBatch, 'timestamps' | 'done' | '
 
 async function run(context: Context, options: ScoreOptions): Promise<void> {
   const { config, output } = context
-  const [{ openRegistry }, { score }, { openMeter }] = await Promise.all([import('../../registry/open.ts'), import('../../serving/scorer/scorer.ts'), import('./score-metrics.ts')])
+  const [{ openRegistry }, { score }, { openMeter }] = await Promise.all([
+    import('../../registry/open.ts'),
+    import('../../serving/scorer/scorer.ts'),
+    import('./score-metrics.ts'),
+  ])
   await using registry = await openRegistry(config.registry, { now: Date.now, credentials: config.mlflow })
   await using meter = await openMeter(context, options.metrics)
   await using log = await openLog(context, meter.hear('event_log'))
@@ -63,7 +71,10 @@ async function run(context: Context, options: ScoreOptions): Promise<void> {
       onAssigned: (topic, from) => output.note(assignedLine(topic, from)),
       onStandby: (topic) => output.note(standbyLine(topic)),
       onRevoked: (topic, gone, left) => output.note(revokedLine(topic, gone, left)),
-      onStart: (champion, base) => output.note(`Scoring with ${champion.name} version ${champion.version}, group ${group}, ${historyLine(base?.history?.transactions)}.`),
+      onStart: (champion, base) =>
+        output.note(
+          `Scoring with ${champion.name} version ${champion.version}, group ${group}, ${historyLine(base?.history?.transactions)}.`,
+        ),
       onSwap: (champion) => output.note(`New champion: ${champion.name} version ${champion.version}.`),
       onRefused: (error) => output.note(`The new champion was refused, the old one goes on: ${errorMessage(error)}`),
       onBatch: (batch) => {
@@ -94,7 +105,9 @@ function partitionsOf(topic: string, partitions: readonly number[]): string {
 }
 
 function historyLine(transactions: number | undefined): string {
-  return transactions === undefined ? 'no history (fd features backfill --online brings it)' : `on a history of ${count(transactions)} transactions`
+  return transactions === undefined
+    ? 'no history (fd features backfill --online brings it)'
+    : `on a history of ${count(transactions)} transactions`
 }
 
 /** Adds up batches; latency is from a record's append to its prediction on disk. */
@@ -112,7 +125,12 @@ export async function scoreTotals(): Promise<{ add(batch: ScoredBatch): void; va
       last = performance.now()
       for (const timestamp of batch.timestamps) latency.add(batch.done - timestamp)
     },
-    value: () => ({ ...totals, seconds: (last - first) / 1000, p50Ms: latency.quantile(0.5), p99Ms: latency.quantile(0.99) }),
+    value: () => ({
+      ...totals,
+      seconds: (last - first) / 1000,
+      p50Ms: latency.quantile(0.5),
+      p99Ms: latency.quantile(0.99),
+    }),
   }
 }
 

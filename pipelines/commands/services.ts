@@ -24,56 +24,105 @@ interface GivenOptions {
 }
 
 export function servicesCommand(): Command {
-  const services = new Command('services').description('the servers behind the service drivers: Kafka, Redis, MLflow, S3; with a Docker engine by compose, without as processes under FD_HOME/services')
+  const services = new Command('services').description(
+    'the servers behind the service drivers: Kafka, Redis, MLflow, S3; with a Docker engine by compose, without as processes under FD_HOME/services',
+  )
   services.addCommand(
     example(
-      subcommand('up', 'start what configs/services.yaml names, and wait until it answers').option('--install', 'download what is missing').action(action(up)),
-      'fd services up --install', 'fd services up kafka redis',
+      subcommand('up', 'start what configs/services.yaml names, and wait until it answers')
+        .option('--install', 'download what is missing')
+        .action(action(up)),
+      'fd services up --install',
+      'fd services up kafka redis',
     ),
   )
-  services.addCommand(example(subcommand('down', 'stop them; their data stays').action(action(down)), 'fd services down'))
-  services.addCommand(example(subcommand('status', 'what runs, where, and whether it answers').action(action(status)), 'fd services status'))
+  services.addCommand(
+    example(subcommand('down', 'stop them; their data stays').action(action(down)), 'fd services down'),
+  )
   services.addCommand(
     example(
-      subcommand('logs', 'the end of their logs').option('--follow', 'wait for more').option('--lines <n>', 'how many lines of each', wholeNumber, 50).action(action(logs)),
+      subcommand('status', 'what runs, where, and whether it answers').action(action(status)),
+      'fd services status',
+    ),
+  )
+  services.addCommand(
+    example(
+      subcommand('logs', 'the end of their logs')
+        .option('--follow', 'wait for more')
+        .option('--lines <n>', 'how many lines of each', wholeNumber, 50)
+        .action(action(logs)),
       'fd services logs kafka --follow',
     ),
   )
   services.addCommand(
-    example(subcommand('env', 'the variables that lead fd, or any program, to them; secrets included').action(action(environment)), 'eval "$(fd services env)"'),
+    example(
+      subcommand('env', 'the variables that lead fd, or any program, to them; secrets included').action(
+        action(environment),
+      ),
+      'eval "$(fd services env)"',
+    ),
   )
   return services
 }
 
 function subcommand(name: string, description: string): Command {
-  return new Command(name).description(description).argument('[names...]', 'redis, s3, kafka, mlflow (default: all)').option('--native', 'without Docker, though there is an engine')
+  return new Command(name)
+    .description(description)
+    .argument('[names...]', 'redis, s3, kafka, mlflow (default: all)')
+    .option('--native', 'without Docker, though there is an engine')
 }
 
 /** As `action` of command.ts, but from configs/services.yaml unless told otherwise, and before there are secrets. */
-function action<Options>(run: (context: ServicesContext, options: Options) => Promise<void>): (...given: unknown[]) => Promise<void> {
+function action<Options>(
+  run: (context: ServicesContext, options: Options) => Promise<void>,
+): (...given: unknown[]) => Promise<void> {
   return async (...given) => {
     const options = (given.at(-1) as Command).optsWithGlobals<Options & GivenOptions>()
     const names = given[0] as string[]
-    const [{ configuredServices }, { hasDockerEngine }] = await Promise.all([import('../services/service.ts'), import('../services/compose.ts')])
+    const [{ configuredServices }, { hasDockerEngine }] = await Promise.all([
+      import('../services/service.ts'),
+      import('../services/compose.ts'),
+    ])
     const config = readConfig(options.config ?? join(PROJECT_ROOT, 'configs', 'services.yaml'))
     const all = await configuredServices(config)
     checkServices(all)
     const unknown = names.filter((name) => all.every((service) => service.name !== name))
-    if (unknown.length > 0) throw new UserError(`No service "${unknown.join('", "')}" in the configuration; it has ${all.map(({ name }) => name).join(', ')}. Run: fd services status`)
+    if (unknown.length > 0)
+      throw new UserError(
+        `No service "${unknown.join('", "')}" in the configuration; it has ${all.map(({ name }) => name).join(', ')}. Run: fd services status`,
+      )
     const services = names.length === 0 ? all : all.filter(({ name }) => names.includes(name))
-    await run({ config, services, names, output: openOutput(options.json ?? false), docker: options.native !== true && hasDockerEngine() }, options)
+    await run(
+      {
+        config,
+        services,
+        names,
+        output: openOutput(options.json ?? false),
+        docker: options.native !== true && hasDockerEngine(),
+      },
+      options,
+    )
   }
 }
 
 /** @throws UserError when there is nothing to speak of, or two servers would want one port. */
 function checkServices(all: readonly Service[]): void {
-  if (all.length === 0) throw new UserError('The configuration names no services. Leave out --config to use configs/services.yaml, or name them in its part "services".')
+  if (all.length === 0)
+    throw new UserError(
+      'The configuration names no services. Leave out --config to use configs/services.yaml, or name them in its part "services".',
+    )
   for (const [port, rivals] of Map.groupBy(all, ({ port }) => port)) {
-    if (rivals.length > 1) throw new UserError(`${rivals.map(({ name }) => name).join(' and ')} cannot both have port ${port}. Give each its own, as services.NAME.port in the configuration.`)
+    if (rivals.length > 1)
+      throw new UserError(
+        `${rivals.map(({ name }) => name).join(' and ')} cannot both have port ${port}. Give each its own, as services.NAME.port in the configuration.`,
+      )
   }
 }
 
-async function up({ config, output, services, names, docker }: ServicesContext, { install = false }: { install?: boolean }): Promise<void> {
+async function up(
+  { config, output, services, names, docker }: ServicesContext,
+  { install = false }: { install?: boolean },
+): Promise<void> {
   if (docker) {
     const { compose } = await import('../services/compose.ts')
     return compose(config.home, ['up', '--detach', '--wait', ...names], { says: 'progress' })
@@ -93,7 +142,9 @@ async function up({ config, output, services, names, docker }: ServicesContext, 
       const started = performance.now()
       const result = await startService(service, config.home)
       results.push({ name, result, seconds: secondsSince(started) })
-      output.note(`${name}: ${result} on 127.0.0.1:${service.port}${result === 'started' ? ` in ${secondsSince(started)} s` : ''}`)
+      output.note(
+        `${name}: ${result} on 127.0.0.1:${service.port}${result === 'started' ? ` in ${secondsSince(started)} s` : ''}`,
+      )
     } catch (error) {
       if (!(error instanceof UserError)) throw error
       faults.push(`${name}: ${error.message}`)
@@ -111,7 +162,8 @@ async function down({ config, output, services, names, docker }: ServicesContext
   const { stopService } = await import('../services/service.ts')
   const results: { name: string; result: string }[] = []
   // Processes of ours first, engine or not: the engine may be newer than they are. Last started, first stopped.
-  for (const service of services.toReversed()) results.push({ name: service.name, result: await stopService(service, config.home) })
+  for (const service of services.toReversed())
+    results.push({ name: service.name, result: await stopService(service, config.home) })
   if (docker) {
     const { compose } = await import('../services/compose.ts')
     await compose(config.home, names.length === 0 ? ['down'] : ['stop', ...names], { says: 'progress' })
@@ -122,28 +174,48 @@ async function down({ config, output, services, names, docker }: ServicesContext
 async function status({ config, output, services, names, docker }: ServicesContext): Promise<void> {
   if (docker) {
     const { compose } = await import('../services/compose.ts')
-    return compose(config.home, ['ps', '--all', ...(output.json ? ['--format', 'json'] : []), ...names], { says: 'result' })
+    return compose(config.home, ['ps', '--all', ...(output.json ? ['--format', 'json'] : []), ...names], {
+      says: 'result',
+    })
   }
   const { serviceStatus } = await import('../services/service.ts')
   const found = await Promise.all(services.map((service) => serviceStatus(service, config.home)))
   output.result(found, () =>
     table(
       ['service', 'state', 'pid', 'port', 'version', 'detail'],
-      found.map(({ name, state, pid, port, version, detail }) => [name, state, pid === undefined ? '' : String(pid), String(port), version ?? '', detail]),
+      found.map(({ name, state, pid, port, version, detail }) => [
+        name,
+        state,
+        pid === undefined ? '' : String(pid),
+        String(port),
+        version ?? '',
+        detail,
+      ]),
     ),
   )
 }
 
-async function logs({ config, output, services, names, docker }: ServicesContext, { follow = false, lines }: { follow?: boolean; lines: number }): Promise<void> {
+async function logs(
+  { config, output, services, names, docker }: ServicesContext,
+  { follow = false, lines }: { follow?: boolean; lines: number },
+): Promise<void> {
   if (docker) {
     const { compose } = await import('../services/compose.ts')
-    return compose(config.home, ['logs', '--tail', String(lines), ...(follow ? ['--follow'] : []), ...names], { says: 'result', signal: stopSignal() })
+    return compose(config.home, ['logs', '--tail', String(lines), ...(follow ? ['--follow'] : []), ...names], {
+      says: 'result',
+      signal: stopSignal(),
+    })
   }
-  const [{ serviceFolder }, { followLog, hasLog, lastLogLines }] = await Promise.all([import('../services/service.ts'), import('../services/process.ts')])
-  const print = (name: string) => (line: string) => void process.stdout.write(services.length > 1 ? `${name}  ${line}\n` : `${line}\n`)
+  const [{ serviceFolder }, { followLog, hasLog, lastLogLines }] = await Promise.all([
+    import('../services/service.ts'),
+    import('../services/process.ts'),
+  ])
+  const print = (name: string) => (line: string) =>
+    void process.stdout.write(services.length > 1 ? `${name}  ${line}\n` : `${line}\n`)
   const folders = services.map(({ name }) => ({ name, folder: serviceFolder(config.home, name) }))
   const silent = folders.filter(({ folder }) => !hasLog(folder)).map(({ name }) => name)
-  const never = `Never started in ${config.home}, so without a log: ${silent.join(', ')}. Run: fd services up ${names.join(' ')}`.trimEnd()
+  const never =
+    `Never started in ${config.home}, so without a log: ${silent.join(', ')}. Run: fd services up ${names.join(' ')}`.trimEnd()
   if (silent.length === folders.length && !follow) throw new UserError(never)
   if (silent.length > 0) output.note(never)
   for (const { name, folder } of folders) lastLogLines(folder, lines).forEach(print(name))
@@ -154,6 +226,9 @@ async function logs({ config, output, services, names, docker }: ServicesContext
 
 async function environment({ output, services }: ServicesContext): Promise<void> {
   const variables = Object.assign({}, ...services.map(({ environment }) => environment)) as Record<string, string>
-  output.result(variables, () => Object.entries(variables).map(([name, value]) => `export ${name}='${value}'`).join('\n'))
+  output.result(variables, () =>
+    Object.entries(variables)
+      .map(([name, value]) => `export ${name}='${value}'`)
+      .join('\n'),
+  )
 }
-

@@ -1,5 +1,5 @@
-import { Command } from 'commander'
 import { TextDecoder } from 'node:util'
+import { Command } from 'commander'
 import type { RecordBatch } from '../../datasets/log/event-log.ts'
 import { action, example, stopSignal, wholeNumber, type Context } from '../console/command.ts'
 import { count, table } from '../console/output.ts'
@@ -13,8 +13,16 @@ export function topicsCommand(): Command {
         const { output } = context
         await using log = await openLog(context)
         const found = await log.topics()
-        const rows = found.map((topic) => [topic.name, topic.partitions, topic.offsets.reduce((sum, { start, end }) => sum + end - start, 0)])
-        output.result(found, () => (found.length === 0 ? 'No topics yet. Run: fd produce --dataset simulated' : table(['topic', 'partitions', 'records'], rows)))
+        const rows = found.map((topic) => [
+          topic.name,
+          topic.partitions,
+          topic.offsets.reduce((sum, { start, end }) => sum + end - start, 0),
+        ])
+        output.result(found, () =>
+          found.length === 0
+            ? 'No topics yet. Run: fd produce --dataset simulated'
+            : table(['topic', 'partitions', 'records'], rows),
+        )
       }),
     ),
   )
@@ -32,7 +40,11 @@ export function topicsCommand(): Command {
   return topics
 }
 
-async function read(context: Context, options: { from?: number; limit?: number; follow?: boolean }, name: string): Promise<void> {
+async function read(
+  context: Context,
+  options: { from?: number; limit?: number; follow?: boolean },
+  name: string,
+): Promise<void> {
   const { output } = context
   await using log = await openLog(context)
   const topic = await log.topic(name)
@@ -40,10 +52,15 @@ async function read(context: Context, options: { from?: number; limit?: number; 
   const signal = AbortSignal.any([stop.signal, stopSignal()])
   let left = options.limit ?? Infinity
   const print = async (partition: number): Promise<void> => {
-    for await (const batch of log.read(name, partition, { from: options.from ?? 0, follow: options.follow ?? false, signal })) {
+    for await (const batch of log.read(name, partition, {
+      from: options.from ?? 0,
+      follow: options.follow ?? false,
+      signal,
+    })) {
       const lines = [...recordLines(batch)].slice(0, Number.isFinite(left) ? left : undefined)
       left -= lines.length
-      if (lines.length > 0 && !process.stdout.write(lines.join(''))) await new Promise<void>((resolve) => process.stdout.once('drain', resolve))
+      if (lines.length > 0 && !process.stdout.write(lines.join('')))
+        await new Promise<void>((resolve) => process.stdout.once('drain', resolve))
       if (left <= 0) return stop.abort()
     }
   }
@@ -51,7 +68,8 @@ async function read(context: Context, options: { from?: number; limit?: number; 
     if (options.follow === true) await Promise.all(topic.offsets.map((_, partition) => print(partition)))
     else for (const partition of topic.offsets.keys()) if (left > 0) await print(partition)
   }
-  if (options.limit !== undefined && left > 0 && options.follow !== true) output.note(`${count(options.limit - left)} records, the topic has no more.`)
+  if (options.limit !== undefined && left > 0 && options.follow !== true)
+    output.note(`${count(options.limit - left)} records, the topic has no more.`)
 }
 
 const utf8 = new TextDecoder()

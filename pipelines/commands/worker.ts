@@ -13,7 +13,9 @@ interface WorkerOptions {
 export function workerCommand(): Command {
   return example(
     new Command('worker')
-      .description('do the jobs of fd train --workers and fd features backfill --shards that wait in the job queue (a Redis URL), until Ctrl-C;\nany number of them on any machine that has the same registry, files and FD_HOME')
+      .description(
+        'do the jobs of fd train --workers and fd features backfill --shards that wait in the job queue (a Redis URL), until Ctrl-C;\nany number of them on any machine that has the same registry, files and FD_HOME',
+      )
       .option('--concurrency <n>', 'jobs at one time, each in a process of its own', positiveWholeNumber, 1),
     'FD_JOB_QUEUE=redis://127.0.0.1:6379 fd worker --concurrency 2',
     'fd worker --config configs/services.yaml',
@@ -22,19 +24,29 @@ export function workerCommand(): Command {
 
 async function work({ config, output }: Context, options: WorkerOptions): Promise<void> {
   if (config.jobQueue === 'local:') {
-    throw new UserError('The job queue is local: each command starts its own workers, and there is nothing to serve. To share one, give its URL to all: FD_JOB_QUEUE=redis://HOST:PORT fd worker')
+    throw new UserError(
+      'The job queue is local: each command starts its own workers, and there is nothing to serve. To share one, give its URL to all: FD_JOB_QUEUE=redis://HOST:PORT fd worker',
+    )
   }
   const { openJobQueue } = await import('../../training/open.ts')
   await using queue = await openJobQueue(config.jobQueue, output.note)
   const signal = stopSignal()
   const done = { done: 0, failed: 0, cancelled: 0 }
   const describe = jobLines()
-  output.note(`Serving the job queue ${withoutPassword(config.jobQueue)}, ${options.concurrency} at a time. Ctrl-C ends it after the jobs in hand; once more ends it at once, and others do them.`)
+  output.note(
+    `Serving the job queue ${withoutPassword(config.jobQueue)}, ${options.concurrency} at a time. Ctrl-C ends it after the jobs in hand; once more ends it at once, and others do them.`,
+  )
   signal.addEventListener('abort', () => output.note('Ending after the jobs in hand.'), { once: true })
-  await using workers = await startWorkers(queue, options.concurrency, options.config, (event) => {
-    if (event.state !== 'started' && !(event.state === 'failed' && event.again)) done[event.state]++
-    output.note(describe(event))
-  }, signal)
+  await using workers = await startWorkers(
+    queue,
+    options.concurrency,
+    options.config,
+    (event) => {
+      if (event.state !== 'started' && !(event.state === 'failed' && event.again)) done[event.state]++
+      output.note(describe(event))
+    },
+    signal,
+  )
   await workers.ended
   output.result(done, () => `${done.done} jobs done, ${done.failed} failed, ${done.cancelled} taken back`)
 }
@@ -75,7 +87,10 @@ export async function startWorkers(
   signal: AbortSignal = new AbortController().signal,
 ): Promise<Workers> {
   const { jobProcesses } = await import('../../training/queue/job-process.ts')
-  const processes = jobProcesses(join(import.meta.dirname, '../fd.ts'), ['job-process', ...(configFile === undefined ? [] : ['--config', configFile])])
+  const processes = jobProcesses(join(import.meta.dirname, '../fd.ts'), [
+    'job-process',
+    ...(configFile === undefined ? [] : ['--config', configFile]),
+  ])
   const over = new AbortController()
   const ended = queue.work({ concurrency, run: processes.run, signal: AbortSignal.any([signal, over.signal]), tell })
   return {
@@ -91,9 +106,14 @@ export async function startWorkers(
 
 /** The process of one job at a time, started by a worker: not for people, so not in the help. */
 export function jobProcessCommand(): Command {
-  return new Command('job-process').description('the process in which a worker does its jobs').action(action(async (context) => {
-    const [{ serveJobs }, { jobHandlers }] = await Promise.all([import('../../training/queue/job-process.ts'), import('../jobs/jobs.ts')])
-    if (process.send === undefined) throw new UserError('fd job-process is started by a worker. Run: fd worker')
-    serveJobs(jobHandlers(context))
-  }))
+  return new Command('job-process').description('the process in which a worker does its jobs').action(
+    action(async (context) => {
+      const [{ serveJobs }, { jobHandlers }] = await Promise.all([
+        import('../../training/queue/job-process.ts'),
+        import('../jobs/jobs.ts'),
+      ])
+      if (process.send === undefined) throw new UserError('fd job-process is started by a worker. Run: fd worker')
+      serveJobs(jobHandlers(context))
+    }),
+  )
 }

@@ -6,18 +6,31 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Run } from '../../registry/model.ts'
-import type { Registry } from '../../registry/registry.ts'
 import { openRegistry } from '../../registry/open.ts'
+import type { Registry } from '../../registry/registry.ts'
 import { readImportance } from '../../training/run.ts'
-import { candidatePlans } from '../jobs/candidates.ts'
 import { runFd, startFd, type Ended, type FdProcess } from '../console/fd-process.ts'
+import { candidatePlans } from '../jobs/candidates.ts'
 
 let folder: string
 let file: string
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'fd-workers-'))
   file = join(folder, 'transactions.parquet')
-  const made = await runFd(folder, ['datasets', 'simulate', '--customers', '150', '--terminals', '200', '--days', '80', '--seed', '3', '--out', file])
+  const made = await runFd(folder, [
+    'datasets',
+    'simulate',
+    '--customers',
+    '150',
+    '--terminals',
+    '200',
+    '--days',
+    '80',
+    '--seed',
+    '3',
+    '--out',
+    file,
+  ])
   if (made.code !== 0) throw new Error(made.stderr)
 })
 afterAll(async () => {
@@ -44,7 +57,14 @@ interface Told {
   best: string
   version?: number
   importance?: unknown
-  candidates: { model: string; seed: number; state: string; runId?: string; error?: string; metrics?: Record<string, number> }[]
+  candidates: {
+    model: string
+    seed: number
+    state: string
+    runId?: string
+    error?: string
+    metrics?: Record<string, number>
+  }[]
 }
 
 function told({ code, stdout, stderr }: Ended): Told {
@@ -70,12 +90,21 @@ const candidateOf = (run: Run): string | undefined => run.tags['fd.candidate']
 
 /** Processes in which an `fd` does jobs. */
 function jobProcessesOf({ child }: FdProcess): number[] {
-  const rows = execFileSync('ps', ['-A', '-o', 'pid=,ppid=,args='], { encoding: 'utf8' }).split('\n').map((row) => row.trim().split(/\s+/))
-  return rows.filter(([, parent, ...args]) => Number(parent) === child.pid && args.includes('job-process')).map(([pid]) => Number(pid))
+  const rows = execFileSync('ps', ['-A', '-o', 'pid=,ppid=,args='], { encoding: 'utf8' })
+    .split('\n')
+    .map((row) => row.trim().split(/\s+/))
+  return rows
+    .filter(([, parent, ...args]) => Number(parent) === child.pid && args.includes('job-process'))
+    .map(([pid]) => Number(pid))
 }
 
 test('the candidates are each model with each seed; a parameter may be for one model', PATIENT, async () => {
-  const plans = await candidatePlans({ model: 'boosting, forest,boosting', seed: 5, seeds: 2, param: { 'boosting.max_depth': '3', 'max_depth': '9', 'forest.trees': '7' } })
+  const plans = await candidatePlans({
+    model: 'boosting, forest,boosting',
+    seed: 5,
+    seeds: 2,
+    param: { 'boosting.max_depth': '3', max_depth: '9', 'forest.trees': '7' },
+  })
   expect(plans).toEqual([
     { estimator: 'boosting', params: { max_depth: '3' }, seed: 5 },
     { estimator: 'boosting', params: { max_depth: '3' }, seed: 6 },
@@ -86,61 +115,117 @@ test('the candidates are each model with each seed; a parameter may be for one m
   expect(named.map(({ params }) => params)).toEqual([{ 'monotone.tx_amount': '1' }])
   const own = await candidatePlans({ model: 'forest,boosting', seed: 0, param: { 'boosting.monotone.tx_amount': '1' } })
   expect(own.map(({ params }) => params)).toEqual([{}, { 'monotone.tx_amount': '1' }])
-  const crowded = await candidatePlans({ model: 'boosting,neural,forest', seed: 0, seeds: 64, workers: 64, param: { 'forest.threads': '3' } })
+  const crowded = await candidatePlans({
+    model: 'boosting,neural,forest',
+    seed: 0,
+    seeds: 64,
+    workers: 64,
+    param: { 'forest.threads': '3' },
+  })
   expect([0, 64, 128].map((first) => crowded[first].params['threads'])).toEqual(['1', undefined, '3'])
   expect((await candidatePlans({ model: 'boosting', seed: 0, workers: 64 }))[0].params).toEqual({})
-  await expect(candidatePlans({ model: 'forest', seed: 0, param: { 'boosting.rounds': '1' } })).rejects.toThrow(/boosting\.rounds=1 is for a model that is not trained.*forest/)
-  await expect(candidatePlans({ model: 'boosting,forest', seed: 0, param: { rounds: '1' } })).rejects.toThrow(/"forest" has no parameter "rounds"/)
+  await expect(candidatePlans({ model: 'forest', seed: 0, param: { 'boosting.rounds': '1' } })).rejects.toThrow(
+    /boosting\.rounds=1 is for a model that is not trained.*forest/,
+  )
+  await expect(candidatePlans({ model: 'boosting,forest', seed: 0, param: { rounds: '1' } })).rejects.toThrow(
+    /"forest" has no parameter "rounds"/,
+  )
 })
 
-test('candidates trained by workers are those trained without, to the byte of their graphs; the best is registered', PATIENT, async () => {
-  const home = join(folder, 'same')
-  const models = { boosting: ['--param', 'rounds=20'], forest: ['--param', 'trees=10'] }
-  await using registry = await registryOf(home)
-  const alone = new Map<string, Uint8Array>()
-  const worth = new Map<string, unknown>()
-  for (const [model, param] of Object.entries(models)) {
-    const ended = await runFd(home, [...ARGS, '--data', file, '--model', model, ...param, '--seed', '1', '--importance', '1', '--json'])
-    expect(ended.code, ended.stderr).toBe(0)
-    const { runId, importance } = JSON.parse(ended.stdout) as { runId: string; importance: unknown }
-    alone.set(`${model} 1`, await registry.downloadArtifact(runId, 'model/model.onnx'))
-    worth.set(`${model} 1`, importance)
-    expect(await readImportance(registry, runId)).toEqual(importance)
-  }
-  const params = ['--param', 'boosting.rounds=20', '--param', 'forest.trees=10']
-  const result = told(await runFd(home, [...ARGS, '--data', file, '--model', 'boosting,forest', ...params, '--seeds', '2', '--workers', '2', '--importance', '1', '--register', 'card-fraud', '--json']))
-  expect(result.candidates.map(({ model, seed }) => `${model} ${seed}`).sort()).toEqual(['boosting 0', 'boosting 1', 'forest 0', 'forest 1'])
-  for (const { runId } of result.candidates) {
-    const run = await registry.getRun(runId ?? '')
-    expect(run).toMatchObject({ status: 'FINISHED', tags: { 'mlflow.parentRunId': result.parentRunId } })
-  }
-  for (const [which, graph] of alone) {
-    const { runId } = result.candidates.find(({ model, seed }) => `${model} ${seed}` === which) ?? {}
-    expect(Buffer.compare(await registry.downloadArtifact(runId ?? '', 'model/model.onnx'), graph), which).toBe(0)
-    expect(await readImportance(registry, runId ?? '')).toEqual(worth.get(which))
-  }
-  const values = result.candidates.map(({ metrics }) => metrics?.['average_precision'] ?? Number.NaN)
-  expect(values).toEqual(values.toSorted((a, b) => b - a))
-  expect(result.best).toBe(result.candidates[0].runId)
-  expect(result.importance).toEqual(await readImportance(registry, result.best))
-  expect(await registry.getRun(result.parentRunId)).toMatchObject({ status: 'FINISHED', metrics: result.candidates[0].metrics })
-  expect(await registry.getModelVersion('card-fraud', result.version ?? 0)).toMatchObject({ runId: result.best })
-  const promoted = await runFd(home, ['models', 'promote', 'card-fraud', String(result.version), '--json'])
-  expect(promoted.code, promoted.stderr).toBe(0)
-})
+test(
+  'candidates trained by workers are those trained without, to the byte of their graphs; the best is registered',
+  PATIENT,
+  async () => {
+    const home = join(folder, 'same')
+    const models = { boosting: ['--param', 'rounds=20'], forest: ['--param', 'trees=10'] }
+    await using registry = await registryOf(home)
+    const alone = new Map<string, Uint8Array>()
+    const worth = new Map<string, unknown>()
+    for (const [model, param] of Object.entries(models)) {
+      const ended = await runFd(home, [
+        ...ARGS,
+        '--data',
+        file,
+        '--model',
+        model,
+        ...param,
+        '--seed',
+        '1',
+        '--importance',
+        '1',
+        '--json',
+      ])
+      expect(ended.code, ended.stderr).toBe(0)
+      const { runId, importance } = JSON.parse(ended.stdout) as { runId: string; importance: unknown }
+      alone.set(`${model} 1`, await registry.downloadArtifact(runId, 'model/model.onnx'))
+      worth.set(`${model} 1`, importance)
+      expect(await readImportance(registry, runId)).toEqual(importance)
+    }
+    const params = ['--param', 'boosting.rounds=20', '--param', 'forest.trees=10']
+    const result = told(
+      await runFd(home, [
+        ...ARGS,
+        '--data',
+        file,
+        '--model',
+        'boosting,forest',
+        ...params,
+        '--seeds',
+        '2',
+        '--workers',
+        '2',
+        '--importance',
+        '1',
+        '--register',
+        'card-fraud',
+        '--json',
+      ]),
+    )
+    expect(result.candidates.map(({ model, seed }) => `${model} ${seed}`).sort()).toEqual([
+      'boosting 0',
+      'boosting 1',
+      'forest 0',
+      'forest 1',
+    ])
+    for (const { runId } of result.candidates) {
+      const run = await registry.getRun(runId ?? '')
+      expect(run).toMatchObject({ status: 'FINISHED', tags: { 'mlflow.parentRunId': result.parentRunId } })
+    }
+    for (const [which, graph] of alone) {
+      const { runId } = result.candidates.find(({ model, seed }) => `${model} ${seed}` === which) ?? {}
+      expect(Buffer.compare(await registry.downloadArtifact(runId ?? '', 'model/model.onnx'), graph), which).toBe(0)
+      expect(await readImportance(registry, runId ?? '')).toEqual(worth.get(which))
+    }
+    const values = result.candidates.map(({ metrics }) => metrics?.['average_precision'] ?? Number.NaN)
+    expect(values).toEqual(values.toSorted((a, b) => b - a))
+    expect(result.best).toBe(result.candidates[0].runId)
+    expect(result.importance).toEqual(await readImportance(registry, result.best))
+    expect(await registry.getRun(result.parentRunId)).toMatchObject({
+      status: 'FINISHED',
+      metrics: result.candidates[0].metrics,
+    })
+    expect(await registry.getModelVersion('card-fraud', result.version ?? 0)).toMatchObject({ runId: result.best })
+    const promoted = await runFd(home, ['models', 'promote', 'card-fraud', String(result.version), '--json'])
+    expect(promoted.code, promoted.stderr).toBe(0)
+  },
+)
 
-test('a job killed in the middle leaves a run that says so; its candidate is trained again, and counted once', PATIENT, async () => {
-  const home = join(folder, 'killed')
-  await using registry = await registryOf(home)
-  const fd = start(home, [...ARGS, '--data', file, ...SLOW, '--seeds', '2', '--workers', '2', '--json'])
-  await runsOnce(registry, (runs) => runs.filter((run) => candidateOf(run) !== undefined).length === 2)
-  process.kill(jobProcessesOf(fd)[0], 'SIGKILL')
-  const ended = await fd.ended
-  expect(ended.stderr).toMatch(/failed and will be tried again: its process ended with SIGKILL/)
-  expect(told(ended).candidates.map(({ state }) => state)).toEqual(['complete', 'complete'])
-  const runs = await runsOnce(registry, () => true)
-  expect(runs.map(({ status }) => status).sort()).toEqual(['FINISHED', 'FINISHED', 'FINISHED', 'KILLED'])
-})
+test(
+  'a job killed in the middle leaves a run that says so; its candidate is trained again, and counted once',
+  PATIENT,
+  async () => {
+    const home = join(folder, 'killed')
+    await using registry = await registryOf(home)
+    const fd = start(home, [...ARGS, '--data', file, ...SLOW, '--seeds', '2', '--workers', '2', '--json'])
+    await runsOnce(registry, (runs) => runs.filter((run) => candidateOf(run) !== undefined).length === 2)
+    process.kill(jobProcessesOf(fd)[0], 'SIGKILL')
+    const ended = await fd.ended
+    expect(ended.stderr).toMatch(/failed and will be tried again: its process ended with SIGKILL/)
+    expect(told(ended).candidates.map(({ state }) => state)).toEqual(['complete', 'complete'])
+    const runs = await runsOnce(registry, () => true)
+    expect(runs.map(({ status }) => status).sort()).toEqual(['FINISHED', 'FINISHED', 'FINISHED', 'KILLED'])
+  },
+)
 
 test('Ctrl-C takes the jobs back: the runs say so, and no process is left', PATIENT, async () => {
   const home = join(folder, 'stopped')
@@ -158,7 +243,10 @@ test('Ctrl-C takes the jobs back: the runs say so, and no process is left', PATI
   expect(processes.filter((pid) => alive.has(pid))).toEqual([])
 })
 
-test.each([['the fit', 'fit forest', ['trees=2000']], ['the shuffles', 'shuffle features', ['trees=20']]])('Ctrl-C in %s of a single training ends its run as killed', PATIENT, async (_, shown, [param]) => {
+test.each([
+  ['the fit', 'fit forest', ['trees=2000']],
+  ['the shuffles', 'shuffle features', ['trees=20']],
+])('Ctrl-C in %s of a single training ends its run as killed', PATIENT, async (_, shown, [param]) => {
   const home = join(folder, `alone-${shown.split(' ')[0]}`)
   await using registry = await registryOf(home)
   const fd = start(home, [...ARGS, '--data', file, '--model', 'forest', '--param', param, '--importance', '500'])
@@ -170,35 +258,80 @@ test.each([['the fit', 'fit forest', ['trees=2000']], ['the shuffles', 'shuffle 
   expect((await runsOnce(registry, () => true)).map(({ status }) => status)).toEqual(['KILLED'])
 })
 
-test('a candidate that cannot be trained is told with its reason, and the others go on; when none can be, that is an error', PATIENT, async () => {
-  const home = join(folder, 'failed')
-  const bad = ['--param', 'boosting.early_stopping_rounds=5']
-  const ended = await runFd(home, [...ARGS, '--data', file, '--model', 'boosting,forest', ...bad, '--param', 'forest.trees=5', '--workers', '1', '--json'])
-  expect(told(ended).candidates.map(({ model, state }) => `${model} ${state}`)).toEqual(['forest complete', 'boosting fail'])
-  expect(told(ended).candidates[1].error).toMatch(/failed 3 times.*early_stopping_rounds needs rows to watch/)
-  const none = await runFd(home, [...ARGS, '--data', file, '--model', 'boosting', ...bad, '--workers', '1', '--json'])
-  expect(none.stderr).toMatch(/None of the 1 candidates was trained:\n.*early_stopping_rounds needs rows to watch/)
-  expect([none.code, none.stdout]).toEqual([2, ''])
-  await using registry = await registryOf(home)
-  const parents = (await runsOnce(registry, () => true)).filter((run) => candidateOf(run) === undefined)
-  expect(parents.map(({ status }) => status).sort()).toEqual(['FAILED', 'FINISHED'])
-})
+test(
+  'a candidate that cannot be trained is told with its reason, and the others go on; when none can be, that is an error',
+  PATIENT,
+  async () => {
+    const home = join(folder, 'failed')
+    const bad = ['--param', 'boosting.early_stopping_rounds=5']
+    const ended = await runFd(home, [
+      ...ARGS,
+      '--data',
+      file,
+      '--model',
+      'boosting,forest',
+      ...bad,
+      '--param',
+      'forest.trees=5',
+      '--workers',
+      '1',
+      '--json',
+    ])
+    expect(told(ended).candidates.map(({ model, state }) => `${model} ${state}`)).toEqual([
+      'forest complete',
+      'boosting fail',
+    ])
+    expect(told(ended).candidates[1].error).toMatch(/failed 3 times.*early_stopping_rounds needs rows to watch/)
+    const none = await runFd(home, [...ARGS, '--data', file, '--model', 'boosting', ...bad, '--workers', '1', '--json'])
+    expect(none.stderr).toMatch(/None of the 1 candidates was trained:\n.*early_stopping_rounds needs rows to watch/)
+    expect([none.code, none.stdout]).toEqual([2, ''])
+    await using registry = await registryOf(home)
+    const parents = (await runsOnce(registry, () => true)).filter((run) => candidateOf(run) === undefined)
+    expect(parents.map(({ status }) => status).sort()).toEqual(['FAILED', 'FINISHED'])
+  },
+)
 
 const mlflow = process.env.FD_TEST_MLFLOW_URL
-test.runIf(mlflow !== undefined)('on a real MLflow the candidates stand under their parent run, and the best is a version', PATIENT, async () => {
-  const name = `fd-test-${randomUUID()}`
-  const home = join(folder, 'mlflow')
-  const param = ['--param', 'boosting.rounds=10', '--param', 'forest.trees=5']
-  const server = { MLFLOW_TRACKING_URI: mlflow ?? '' }
-  const result = told(await start(home, [...ARGS, '--data', file, '--model', 'boosting,forest', ...param, '--workers', '2', '--importance', '1', '--register', name, '--json'], server).ended)
-  await using registry = await openRegistry(mlflow ?? '', { now: Date.now })
-  const parent = await registry.getRun(result.parentRunId)
-  const children = await registry.searchRuns(parent.experimentId, { filter: { tags: { 'mlflow.parentRunId': parent.runId } } })
-  expect(children.map(({ runId }) => runId).sort()).toEqual(result.candidates.map(({ runId }) => runId).sort())
-  expect([parent, ...children].map(({ status }) => status)).toEqual(['FINISHED', 'FINISHED', 'FINISHED'])
-  expect(await registry.getModelVersion(name, result.version ?? 0)).toMatchObject({ runId: result.best })
-  expect(result.importance).toEqual(await readImportance(registry, result.best))
-})
+test.runIf(mlflow !== undefined)(
+  'on a real MLflow the candidates stand under their parent run, and the best is a version',
+  PATIENT,
+  async () => {
+    const name = `fd-test-${randomUUID()}`
+    const home = join(folder, 'mlflow')
+    const param = ['--param', 'boosting.rounds=10', '--param', 'forest.trees=5']
+    const server = { MLFLOW_TRACKING_URI: mlflow ?? '' }
+    const result = told(
+      await start(
+        home,
+        [
+          ...ARGS,
+          '--data',
+          file,
+          '--model',
+          'boosting,forest',
+          ...param,
+          '--workers',
+          '2',
+          '--importance',
+          '1',
+          '--register',
+          name,
+          '--json',
+        ],
+        server,
+      ).ended,
+    )
+    await using registry = await openRegistry(mlflow ?? '', { now: Date.now })
+    const parent = await registry.getRun(result.parentRunId)
+    const children = await registry.searchRuns(parent.experimentId, {
+      filter: { tags: { 'mlflow.parentRunId': parent.runId } },
+    })
+    expect(children.map(({ runId }) => runId).sort()).toEqual(result.candidates.map(({ runId }) => runId).sort())
+    expect([parent, ...children].map(({ status }) => status)).toEqual(['FINISHED', 'FINISHED', 'FINISHED'])
+    expect(await registry.getModelVersion(name, result.version ?? 0)).toMatchObject({ runId: result.best })
+    expect(result.importance).toEqual(await readImportance(registry, result.best))
+  },
+)
 
 const redis = process.env.FD_TEST_REDIS_URL
 describe.runIf(redis !== undefined)('through a shared queue', () => {
@@ -214,29 +347,42 @@ describe.runIf(redis !== undefined)('through a shared queue', () => {
     await client.quit()
   })
 
-  test('others do the jobs: the command says that nobody does, workers come, one is killed with -9, and each candidate is counted once', PATIENT, async () => {
-    const home = join(folder, 'shared')
-    await using registry = await registryOf(home)
-    const fd = start(home, [...ARGS, '--data', file, ...SLOW, '--seeds', '2', '--workers', '0', '--json'], shared)
-    await fd.says('Nobody serves the job queue redis://')
-    const first = start(home, ['worker'], shared)
-    await first.says('started')
-    await runsOnce(registry, (runs) => runs.some((run) => candidateOf(run) !== undefined))
-    first.child.kill('SIGKILL')
-    const second = start(home, ['worker', '--concurrency', '2', '--json'], shared)
-    expect(told(await fd.ended).candidates.map(({ state }) => state)).toEqual(['complete', 'complete'])
-    expect((await runsOnce(registry, () => true)).map(({ status }) => status).sort()).toEqual(['FINISHED', 'FINISHED', 'FINISHED', 'KILLED'])
-    second.child.kill('SIGINT')
-    const { code, stdout, stderr } = await second.ended
-    expect(code, stderr).toBe(0)
-    expect(JSON.parse(stdout)).toEqual({ done: 2, failed: 0, cancelled: 0 })
-    expect(stderr).not.toContain(url.password === '' ? '\0' : url.password)
-  })
+  test(
+    'others do the jobs: the command says that nobody does, workers come, one is killed with -9, and each candidate is counted once',
+    PATIENT,
+    async () => {
+      const home = join(folder, 'shared')
+      await using registry = await registryOf(home)
+      const fd = start(home, [...ARGS, '--data', file, ...SLOW, '--seeds', '2', '--workers', '0', '--json'], shared)
+      await fd.says('Nobody serves the job queue redis://')
+      const first = start(home, ['worker'], shared)
+      await first.says('started')
+      await runsOnce(registry, (runs) => runs.some((run) => candidateOf(run) !== undefined))
+      first.child.kill('SIGKILL')
+      const second = start(home, ['worker', '--concurrency', '2', '--json'], shared)
+      expect(told(await fd.ended).candidates.map(({ state }) => state)).toEqual(['complete', 'complete'])
+      expect((await runsOnce(registry, () => true)).map(({ status }) => status).sort()).toEqual([
+        'FINISHED',
+        'FINISHED',
+        'FINISHED',
+        'KILLED',
+      ])
+      second.child.kill('SIGINT')
+      const { code, stdout, stderr } = await second.ended
+      expect(code, stderr).toBe(0)
+      expect(JSON.parse(stdout)).toEqual({ done: 2, failed: 0, cancelled: 0 })
+      expect(stderr).not.toContain(url.password === '' ? '\0' : url.password)
+    },
+  )
 
-  test("a worker with another registry, or another file, fails the job with what is wrong", PATIENT, async () => {
+  test('a worker with another registry, or another file, fails the job with what is wrong', PATIENT, async () => {
     const worker = start(join(folder, 'elsewhere'), ['worker'], shared)
     await worker.says('Serving the job queue')
-    const ended = await runFd(join(folder, 'here'), [...ARGS, '--data', file, '--param', 'rounds=5', '--workers', '0'], shared)
+    const ended = await runFd(
+      join(folder, 'here'),
+      [...ARGS, '--data', file, '--param', 'rounds=5', '--workers', '0'],
+      shared,
+    )
     expect(ended.stderr).toMatch(/worker's registry does not have the run.*MLFLOW_TRACKING_URI/)
     expect(ended.code).toBe(2)
     worker.child.kill('SIGTERM')

@@ -27,20 +27,23 @@ export function example(command: Command, ...lines: string[]): Command {
 
 export function wholeNumber(text: string): number {
   const value = exact(Number(text))
-  if (!Number.isInteger(value) || value < 0 || text.trim() === '') throw new InvalidArgumentError('Expected a whole number, 0 or more.')
+  if (!Number.isInteger(value) || value < 0 || text.trim() === '')
+    throw new InvalidArgumentError('Expected a whole number, 0 or more.')
   return value
 }
 
 /** Beyond 2^53 whole numbers are rounded: two that differ would be one, as seeds too. */
 function exact(value: number): number {
-  if (Math.abs(value) > Number.MAX_SAFE_INTEGER) throw new InvalidArgumentError(`Expected a whole number, at most ${Number.MAX_SAFE_INTEGER}.`)
+  if (Math.abs(value) > Number.MAX_SAFE_INTEGER)
+    throw new InvalidArgumentError(`Expected a whole number, at most ${Number.MAX_SAFE_INTEGER}.`)
   return value
 }
 
 /** A TCP port; 0 stands for a free one. */
 export function portNumber(text: string): number {
   const value = Number(text)
-  if (!Number.isInteger(value) || value < 0 || value > 65_535 || text.trim() === '') throw new InvalidArgumentError('Expected a port, 0 to 65535.')
+  if (!Number.isInteger(value) || value < 0 || value > 65_535 || text.trim() === '')
+    throw new InvalidArgumentError('Expected a port, 0 to 65535.')
   return value
 }
 
@@ -58,7 +61,8 @@ export function positiveNumber(text: string): number {
 
 export function share(text: string): number {
   const value = Number(text)
-  if (!(value >= 0 && value <= 1) || text.trim() === '') throw new InvalidArgumentError('Expected a number from 0 to 1.')
+  if (!(value >= 0 && value <= 1) || text.trim() === '')
+    throw new InvalidArgumentError('Expected a number from 0 to 1.')
   return value
 }
 

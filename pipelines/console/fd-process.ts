@@ -21,7 +21,10 @@ export interface FdProcess {
 /** Starts `fd` as a process of its own, in a home of its own: as a user's second terminal would. */
 export function startFd(home: string, args: readonly string[], environment: Record<string, string> = {}): FdProcess {
   const entry = join(import.meta.dirname, '../fd.ts')
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', entry, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...environmentWithHome(home), ...environment } })
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', entry, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...environmentWithHome(home), ...environment },
+  })
   const said = { stdout: '', stderr: '' }
   child.stdout.setEncoding('utf8').on('data', (text: string) => (said.stdout += text))
   child.stderr.setEncoding('utf8').on('data', (text: string) => (said.stderr += text))
@@ -35,7 +38,13 @@ export function startFd(home: string, args: readonly string[], environment: Reco
       const look = (): void => void (shown(said.stderr) && resolve())
       look()
       child.stderr.on('data', look)
-      child.on('close', () => reject(new Error(`fd ${args.join(' ')} ended before it said ${typeof text === 'string' ? `"${text}"` : 'what was waited for'}: ${said.stderr}`)))
+      child.on('close', () =>
+        reject(
+          new Error(
+            `fd ${args.join(' ')} ended before it said ${typeof text === 'string' ? `"${text}"` : 'what was waited for'}: ${said.stderr}`,
+          ),
+        ),
+      )
     })
   return { child, ended, says }
 }

@@ -4,15 +4,21 @@ import { lastLine, openOutput, table } from './output.ts'
 
 /** A stream that keeps what was written, a terminal or not. */
 function screen(isTTY: boolean): Writable & { isTTY: boolean; shown: string } {
-  const stream = Object.assign(new Writable({ write: (chunk, _encoding, done) => (stream.shown += String(chunk), done()) }), { isTTY, shown: '' })
+  const stream = Object.assign(
+    new Writable({ write: (chunk, _encoding, done) => ((stream.shown += String(chunk)), done()) }),
+    { isTTY, shown: '' },
+  )
   return stream
 }
 
 /** What a terminal shows in the end: a line that is begun anew is overwritten. */
-const seen = (text: string): string[] => text.split('\n').map((line) => line.slice(line.lastIndexOf('\x1b[K') + 1).replace('[K', ''))
+const seen = (text: string): string[] =>
+  text.split('\n').map((line) => line.slice(line.lastIndexOf('\x1b[K') + 1).replace('[K', ''))
 
 /** Draws a bar past its patience. */
-async function drawBar(stderr: Writable & { isTTY: boolean; shown: string }): Promise<ReturnType<ReturnType<typeof openOutput>['progress']>> {
+async function drawBar(
+  stderr: Writable & { isTTY: boolean; shown: string },
+): Promise<ReturnType<ReturnType<typeof openOutput>['progress']>> {
   const bar = openOutput(false, stderr, stderr).progress('fit', 10)
   while (stderr.shown === '') {
     await new Promise((resolve) => setTimeout(resolve, 20))
@@ -44,5 +50,13 @@ test('elsewhere every line stands by itself', async () => {
 })
 
 test('a table is aligned, numbers to the right', () => {
-  expect(table(['name', 'n'], [['a', 1], ['bcdef', 1234]])).toBe('name       n\n─────  ─────\na          1\nbcdef  1,234')
+  expect(
+    table(
+      ['name', 'n'],
+      [
+        ['a', 1],
+        ['bcdef', 1234],
+      ],
+    ),
+  ).toBe('name       n\n─────  ─────\na          1\nbcdef  1,234')
 })

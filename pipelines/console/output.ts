@@ -35,7 +35,11 @@ export function lastLine(line: string, stderr: Writable = process.stderr): void 
   stderr.write(`${barred.has(stderr) ? '\n' : ''}${line}\n`)
 }
 
-export function openOutput(json: boolean, stdout: Writable = process.stdout, stderr: Writable & { isTTY?: boolean } = process.stderr): Output {
+export function openOutput(
+  json: boolean,
+  stdout: Writable = process.stdout,
+  stderr: Writable & { isTTY?: boolean } = process.stderr,
+): Output {
   return {
     json,
     result: (document, text) => void stdout.write(json ? `${JSON.stringify(document, null, 2)}\n` : `${text()}\n`),
@@ -103,12 +107,18 @@ export function table(heading: string[], rows: (string | number)[][]): string {
   const cells = [heading, ...rows.map((row) => row.map((cell) => (typeof cell === 'number' ? figure(cell) : cell)))]
   const widths = heading.map((_, c) => Math.max(...cells.map((row) => (row[c] ?? '').length)))
   const right = heading.map((_, c) => rows.length > 0 && rows.every((row) => typeof row[c] === 'number'))
-  const line = (row: string[]): string => row.map((cell, c) => (right[c] ? cell.padStart(widths[c]) : cell.padEnd(widths[c]))).join('  ').trimEnd()
+  const line = (row: string[]): string =>
+    row
+      .map((cell, c) => (right[c] ? cell.padStart(widths[c]) : cell.padEnd(widths[c])))
+      .join('  ')
+      .trimEnd()
   return [line(cells[0]), widths.map((width) => '─'.repeat(width)).join('  '), ...cells.slice(1).map(line)].join('\n')
 }
 
 /** Two columns, a name and what it is. */
 export function pairs(entries: [string, string | number][]): string {
   const width = Math.max(...entries.map(([name]) => name.length))
-  return entries.map(([name, value]) => `${name.padEnd(width)}  ${typeof value === 'number' ? figure(value) : value}`).join('\n')
+  return entries
+    .map(([name, value]) => `${name.padEnd(width)}  ${typeof value === 'number' ? figure(value) : value}`)
+    .join('\n')
 }

@@ -1,6 +1,6 @@
 import type { Tell } from '../../configs/tell.ts'
-import type { EventLog } from '../../datasets/log/event-log.ts'
 import type { Lake } from '../../datasets/lake/lake.ts'
+import type { EventLog } from '../../datasets/log/event-log.ts'
 import type { OnlineStore } from '../../features/store/online-store.ts'
 import type { Context } from './command.ts'
 

@@ -18,7 +18,8 @@ export interface Advantage {
 
 /** `found` of one set, and the labels of its test rows. */
 export function advantageOf(found: Found[], y: Uint8Array): Advantage {
-  const best = (some: Found[]): Found => some.reduce((one, other) => (median(other.test) > median(one.test) ? other : one))
+  const best = (some: Found[]): Found =>
+    some.reduce((one, other) => (median(other.test) > median(one.test) ? other : one))
   const ours = best(found.filter(({ contestant }) => contestant === 'fd'))
   const peer = best(found.filter(({ contestant }) => contestant !== 'fd'))
   const [low, high] = differenceInterval(ours.scores, peer.scores, y, SEED)

@@ -1,15 +1,15 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from '../../configs/config.ts'
+import { REAL_DATA } from '../../configs/testing/real-data.ts'
 import { openDataset } from '../../datasets/catalog.ts'
 import type { Dataset } from '../../datasets/table/dataset.ts'
-import { featureService } from '../../features/catalog.ts'
 import { subset, type TrainingSet } from '../../features/backfill/training-set.ts'
-import { plantedSet } from '../../training/testing/planted-set.ts'
+import { featureService } from '../../features/catalog.ts'
 import { splitRows } from '../../training/metrics/holdout.ts'
-import { openOutput } from '../console/output.ts'
+import { plantedSet } from '../../training/testing/planted-set.ts'
 import { buildTrainingSet } from '../commands/train.ts'
-import { REAL_DATA } from '../../configs/testing/real-data.ts'
+import { openOutput } from '../console/output.ts'
 
 /**
  * A set written for the contest: parts `train` and `test`, in time; `all` of both where time is measured; and where models are searched
@@ -32,29 +32,50 @@ const VALIDATION_SHARE = 0.2
 
 /** Sets to measure time and memory on: the planted one, and the Handbook's features where its transactions are. */
 export function* speedSets(folder: string, quick: boolean, handbook: TrainingSet | undefined): Generator<ContestSet> {
-  yield ordered(join(folder, 'planted'), `planted ${quick ? 'quick' : 'kaggle-cc'} shape`, plantedSet(quick ? QUICK : FULL, 1))
+  yield ordered(
+    join(folder, 'planted'),
+    `planted ${quick ? 'quick' : 'kaggle-cc'} shape`,
+    plantedSet(quick ? QUICK : FULL, 1),
+  )
   if (handbook !== undefined) yield ordered(join(folder, 'handbook'), 'Handbook, all transactions', handbook)
 }
 
 /** Sets to judge models on: real cards split by time, and the Handbook's protocol. */
-export function* accuracySets(folder: string, kaggle: TrainingSet | undefined, handbook: { set: TrainingSet; dataset: Dataset } | undefined): Generator<ContestSet> {
+export function* accuracySets(
+  folder: string,
+  kaggle: TrainingSet | undefined,
+  handbook: { set: TrainingSet; dataset: Dataset } | undefined,
+): Generator<ContestSet> {
   if (kaggle !== undefined) {
     const split = splitRows(kaggle, { kind: 'ordered', trainShare: TRAIN_SHARE })
     yield searched(join(folder, 'kaggle-cc-real'), 'kaggle-cc-real, 70/30 by time', kaggle, split.train, split.test)
   }
   if (handbook !== undefined) {
     const split = splitRows(handbook.set, handbook.dataset.split)
-    yield searched(join(folder, 'handbook-protocol'), "Handbook's week, gap, week", handbook.set, split.train, split.test)
+    yield searched(
+      join(folder, 'handbook-protocol'),
+      "Handbook's week, gap, week",
+      handbook.set,
+      split.train,
+      split.test,
+    )
   }
 }
 
 /** Features of a dataset in ../shared/data, or undefined where that is not. */
-export async function sharedSet(config: Config, name: string, file: string): Promise<{ set: TrainingSet; dataset: Dataset } | undefined> {
+export async function sharedSet(
+  config: Config,
+  name: string,
+  file: string,
+): Promise<{ set: TrainingSet; dataset: Dataset } | undefined> {
   const data = join(REAL_DATA, file)
   if (!existsSync(data)) return undefined
   const dataset = await openDataset(name, config, { data })
   const service = featureService(dataset.service, dataset.schema)
-  return { dataset, set: await buildTrainingSet({ config, output: openOutput(true) }, dataset, service, dataset.split, {}) }
+  return {
+    dataset,
+    set: await buildTrainingSet({ config, output: openOutput(true) }, dataset, service, dataset.split, {}),
+  }
 }
 
 function ordered(folder: string, name: string, set: TrainingSet): ContestSet {

@@ -8,10 +8,19 @@ import { type ContestParams, type Job, type Outcome, readPart, type Task } from 
 /** Our names of the parameters. */
 const OWN: Record<Task, (params: ContestParams, features: number) => Record<string, number>> = {
   boosting: ({ trees, depth, learningRate, l2, minChildWeight, subsample, colsample }) => ({
-    rounds: trees, max_depth: depth, learning_rate: learningRate, l2, min_child_weight: minChildWeight, subsample, colsample,
+    rounds: trees,
+    max_depth: depth,
+    learning_rate: learningRate,
+    l2,
+    min_child_weight: minChildWeight,
+    subsample,
+    colsample,
   }),
   forest: ({ trees, depth, minSamplesLeaf, colsample }, features) => ({
-    trees, max_depth: depth, min_samples_leaf: minSamplesLeaf, max_features: Math.max(1, Math.round(colsample * features)),
+    trees,
+    max_depth: depth,
+    min_samples_leaf: minSamplesLeaf,
+    max_features: Math.max(1, Math.round(colsample * features)),
   }),
   isolation: ({ trees, sampleSize }) => ({ trees, sample_size: sampleSize }),
 }
@@ -27,9 +36,12 @@ const score = await timed(async () => modelScores(fit.result, x))
 writeFileSync(job.scores, score.result)
 const peak = peakBytes()
 const outcome: Outcome = {
-  fitSeconds: fit.seconds, fitCpuSeconds: fit.cpuSeconds,
-  scoreSeconds: score.seconds, scoreCpuSeconds: score.cpuSeconds,
-  peakMb: peak / 2 ** 20, addedMb: (peak - memoryBefore) / 2 ** 20,
+  fitSeconds: fit.seconds,
+  fitCpuSeconds: fit.cpuSeconds,
+  scoreSeconds: score.seconds,
+  scoreCpuSeconds: score.cpuSeconds,
+  peakMb: peak / 2 ** 20,
+  addedMb: (peak - memoryBefore) / 2 ** 20,
 }
 process.stdout.write(JSON.stringify(outcome))
 
@@ -42,7 +54,15 @@ function trainingSet({ features, folder, fit: part }: Job): TrainingSet {
   const { x: rows, y } = readPart(folder, part)
   // Neither time nor identity of a row is looked at.
   const order = new Float64Array(y.length)
-  return { names: Array.from({ length: features }, (_, feature) => `v${feature}`), categorical: [], rows: y.length, x: rows, y, time: order, ids: order }
+  return {
+    names: Array.from({ length: features }, (_, feature) => `v${feature}`),
+    categorical: [],
+    rows: y.length,
+    x: rows,
+    y,
+    time: order,
+    ids: order,
+  }
 }
 
 async function timed<T>(work: () => Promise<T>): Promise<{ result: T; seconds: number; cpuSeconds: number }> {

@@ -1,10 +1,10 @@
 import { median } from '../bench/world.ts'
+import { count } from '../console/output.ts'
 import type { Advantage } from './advantage.ts'
 import type { Task } from './contest.ts'
 import type { ContestSet } from './data.ts'
 import type { Result } from './run.ts'
 import type { Found } from './search.ts'
-import { count } from '../console/output.ts'
 
 /** Interleaved runs of one contestant at one task on one set. */
 export interface Timing {
@@ -31,8 +31,10 @@ const ratio = (ours: number[], theirs: number[]): number => median(ours) / media
 /** The ratios of medians, within the same interleaved runs, that the project has aims for. */
 export function aimsOf(timings: Timing[], advantages: Advantage[]): Aim[] {
   const aims: Aim[] = []
-  const atMost = (what: string, measured: number, limit: number): void => void aims.push({ what, aim: `≤ ${limit}`, measured, met: measured <= limit })
-  const atLeast = (what: string, measured: number, limit: number): void => void aims.push({ what, aim: `≥ ${limit}`, measured, met: measured >= limit })
+  const atMost = (what: string, measured: number, limit: number): void =>
+    void aims.push({ what, aim: `≤ ${limit}`, measured, met: measured <= limit })
+  const atLeast = (what: string, measured: number, limit: number): void =>
+    void aims.push({ what, aim: `≥ ${limit}`, measured, met: measured >= limit })
   for (const { own, peer } of pairs(timings)) {
     const where = `${own.set}, ${own.threads} thread${own.threads > 1 ? 's' : ''}`
     const of = (timing: Timing, field: keyof Measured): number[] => timing.runs.map((run) => run[field])
@@ -40,15 +42,29 @@ export function aimsOf(timings: Timing[], advantages: Advantage[]): Aim[] {
     const whole = (timing: Timing): number[] => timing.runs.map((run) => run.fitSeconds + run.scoreSeconds)
     if (peer.contestant === 'xgboost') {
       atMost(`boosting fit / xgboost (${where})`, fit, 0.7)
-      atMost(`boosting, memory that fitting adds / xgboost (${where})`, ratio(of(own, 'addedMb'), of(peer, 'addedMb')), 0.6)
+      atMost(
+        `boosting, memory that fitting adds / xgboost (${where})`,
+        ratio(of(own, 'addedMb'), of(peer, 'addedMb')),
+        0.6,
+      )
       atMost(`boosting, peak of the process / xgboost (${where})`, ratio(of(own, 'peakMb'), of(peer, 'peakMb')), 0.6)
     }
     if (peer.contestant === 'lightgbm') atMost(`boosting fit / LightGBM (${where})`, fit, 1)
     if (own.task === 'forest') atLeast(`forest, times as fast as scikit-learn (${where})`, 1 / fit, 40)
-    if (own.task === 'isolation') atLeast(`isolation fit and score, times as fast as scikit-learn (${where})`, 1 / ratio(whole(own), whole(peer)), 8)
+    if (own.task === 'isolation')
+      atLeast(
+        `isolation fit and score, times as fast as scikit-learn (${where})`,
+        1 / ratio(whole(own), whole(peer)),
+        8,
+      )
   }
-  for (const [set, own] of Map.groupBy(timings.filter(({ contestant, task }) => contestant === 'fd' && task === 'boosting'), (one) => one.set)) {
-    const [one, two] = [1, 2].map((threads) => own.find((timing) => timing.threads === threads)?.runs.map(({ fitSeconds }) => fitSeconds))
+  for (const [set, own] of Map.groupBy(
+    timings.filter(({ contestant, task }) => contestant === 'fd' && task === 'boosting'),
+    (one) => one.set,
+  )) {
+    const [one, two] = [1, 2].map((threads) =>
+      own.find((timing) => timing.threads === threads)?.runs.map(({ fitSeconds }) => fitSeconds),
+    )
     if (one !== undefined && two !== undefined) atMost(`boosting fit, two threads / one (${set})`, ratio(two, one), 1)
   }
   for (const { set, difference } of advantages) atLeast(`average precision, ours − best peer's (${set})`, difference, 0)
@@ -58,14 +74,17 @@ export function aimsOf(timings: Timing[], advantages: Advantage[]): Aim[] {
 function pairs(timings: Timing[]): { own: Timing; peer: Timing }[] {
   return timings
     .filter(({ contestant }) => contestant !== 'fd')
-    .flatMap((peer) => timings.filter((own) => own.contestant === 'fd' && sameRace(own, peer)).map((own) => ({ own, peer })))
+    .flatMap((peer) =>
+      timings.filter((own) => own.contestant === 'fd' && sameRace(own, peer)).map((own) => ({ own, peer })),
+    )
 }
 
 function sameRace(one: Timing, other: Timing): boolean {
   return one.task === other.task && one.set === other.set && one.threads === other.threads
 }
 
-const table = (head: string[], rows: string[][]): string => [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
+const table = (head: string[], rows: string[][]): string =>
+  [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
 const spread = (values: number[], digits = 2): string =>
   `${median(values).toFixed(digits)} (${Math.min(...values).toFixed(digits)}–${Math.max(...values).toFixed(digits)})`
 
@@ -101,22 +120,54 @@ const HOW = {
 }
 
 /** The report as Markdown. */
-export function reportOf(about: { machine: string; versions: string[]; command: string }, sets: ContestSet[], timings: Timing[], found: Found[], advantages: Advantage[]): string {
-  const shape = (set: ContestSet, part: string): string => `${count(set.parts[part].rows)} / ${count(set.parts[part].frauds)}`
+export function reportOf(
+  about: { machine: string; versions: string[]; command: string },
+  sets: ContestSet[],
+  timings: Timing[],
+  found: Found[],
+  advantages: Advantage[],
+): string {
+  const shape = (set: ContestSet, part: string): string =>
+    `${count(set.parts[part].rows)} / ${count(set.parts[part].frauds)}`
   const shapes = sets.map((set) => [set.name, String(set.features), shape(set, 'train'), shape(set, 'test')])
-  const precisions = found.map(({ set, task, contestant, validation, test }) => [set, task, contestant, validation.toFixed(4), spread(test, 4)])
-  const sure = advantages.map(({ set, ours, peer, difference, low, high }) => [set, ours.task, `${peer.contestant} ${peer.task}`, signed(difference), `${signed(low)} … ${signed(high)}`])
-  const aims = aimsOf(timings, advantages).map(({ what, aim, measured, met }) => [what, aim, measured.toFixed(3), met ? 'yes' : 'no'])
+  const precisions = found.map(({ set, task, contestant, validation, test }) => [
+    set,
+    task,
+    contestant,
+    validation.toFixed(4),
+    spread(test, 4),
+  ])
+  const sure = advantages.map(({ set, ours, peer, difference, low, high }) => [
+    set,
+    ours.task,
+    `${peer.contestant} ${peer.task}`,
+    signed(difference),
+    `${signed(low)} … ${signed(high)}`,
+  ])
+  const aims = aimsOf(timings, advantages).map(({ what, aim, measured, met }) => [
+    what,
+    aim,
+    measured.toFixed(3),
+    met ? 'yes' : 'no',
+  ])
   return [
     '# Trees beside their peers',
     `Written by \`${about.command}\`. ${HOW.times}`,
     `- machine: ${about.machine}\n- versions: ${about.versions.join(', ')}`,
-    '## Aims', table(['what', 'aim', 'measured', 'met'], aims),
-    '## Data', table(['set', 'features', 'train rows / frauds', 'test rows / frauds'], shapes),
-    '## Time and memory', HOW.tasks,
-    table(['set', 'task', 'threads', 'contestant', 'fit s', 'CPU s', 'score s', 'peak MB', 'added MB', 'average precision'], timings.map(timingCells)),
-    '## Average precision with the same search', HOW.search,
+    '## Aims',
+    table(['what', 'aim', 'measured', 'met'], aims),
+    '## Data',
+    table(['set', 'features', 'train rows / frauds', 'test rows / frauds'], shapes),
+    '## Time and memory',
+    HOW.tasks,
+    table(
+      ['set', 'task', 'threads', 'contestant', 'fit s', 'CPU s', 'score s', 'peak MB', 'added MB', 'average precision'],
+      timings.map(timingCells),
+    ),
+    '## Average precision with the same search',
+    HOW.search,
     table(['set', 'task', 'contestant', 'validation', 'test'], precisions),
-    HOW.sure, table(['set', 'our best', 'best peer', 'difference', '95 %'], sure),
+    HOW.sure,
+    table(['set', 'our best', 'best peer', 'difference', '95 %'], sure),
   ].join('\n\n')
 }

@@ -1,18 +1,25 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { COMPILE_CACHE } from '../../configs/process/compile-cache.ts'
 import { environmentWith } from '../../configs/config.ts'
+import { COMPILE_CACHE } from '../../configs/process/compile-cache.ts'
 import { SMALL_YOUNG_GENERATION } from '../../configs/process/young-generation.ts'
 import { averagePrecision } from '../../training/metrics/metrics.ts'
-import { type Job, outcomeSchema, readLabels, type Outcome } from './contest.ts'
-import { pythonOf } from '../services/python-environment.ts'
 import { onPath } from '../services/install.ts'
+import { pythonOf } from '../services/python-environment.ts'
+import { type Job, outcomeSchema, readLabels, type Outcome } from './contest.ts'
 
 /** What of PyPI the contest runs against, and all that it asks for: the latest of November 2026 that Python 3.11 runs. xgboost without the GPU's libraries. */
 export const PEERS = [
-  'xgboost==3.2.0', 'lightgbm==4.7.0', 'scikit-learn==1.9.1',
-  'numpy==2.4.6', 'scipy==1.17.1', 'joblib==1.6.0', 'threadpoolctl==3.8.0', 'narwhals==2.28.0', 'cloudpickle==3.1.2',
+  'xgboost==3.2.0',
+  'lightgbm==4.7.0',
+  'scikit-learn==1.9.1',
+  'numpy==2.4.6',
+  'scipy==1.17.1',
+  'joblib==1.6.0',
+  'threadpoolctl==3.8.0',
+  'narwhals==2.28.0',
+  'cloudpickle==3.1.2',
 ]
 
 /** Where the peers are installed, shared by all homes. */
@@ -29,13 +36,24 @@ export function runJob(job: Omit<Job, 'scores'>, python: string): Result {
   writeFileSync(file.job, JSON.stringify({ ...job, scores: file.scores } satisfies Job))
   const program =
     job.contestant === 'fd'
-      ? [process.execPath, '--disable-warning=ExperimentalWarning', SMALL_YOUNG_GENERATION, join(import.meta.dirname, 'own.ts'), file.job]
+      ? [
+          process.execPath,
+          '--disable-warning=ExperimentalWarning',
+          SMALL_YOUNG_GENERATION,
+          join(import.meta.dirname, 'own.ts'),
+          file.job,
+        ]
       : [pythonOf(python), join(import.meta.dirname, 'peer.py'), file.job]
   const [command, ...args] = [...pinned(job.threads), ...program]
   // Ours has its code compiled before, as every fd command has, and the heap of fd train.
-  const env = environmentWith({ OMP_NUM_THREADS: String(job.threads), OPENBLAS_NUM_THREADS: String(job.threads), NODE_COMPILE_CACHE: COMPILE_CACHE })
+  const env = environmentWith({
+    OMP_NUM_THREADS: String(job.threads),
+    OPENBLAS_NUM_THREADS: String(job.threads),
+    NODE_COMPILE_CACHE: COMPILE_CACHE,
+  })
   const { status, stdout, stderr, error } = spawnSync(command, args, { env, encoding: 'utf8', maxBuffer: 1 << 24 })
-  if (error !== undefined || status !== 0) throw new Error(`${job.contestant} ended with ${status}: ${error?.message ?? stderr}`, { cause: error })
+  if (error !== undefined || status !== 0)
+    throw new Error(`${job.contestant} ended with ${status}: ${error?.message ?? stderr}`, { cause: error })
   const outcome = outcomeSchema.parse(JSON.parse(stdout.slice(stdout.lastIndexOf('{'))))
   const bytes = readFileSync(file.scores)
   const scores = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)

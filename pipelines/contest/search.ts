@@ -5,7 +5,16 @@ import { runJob } from './run.ts'
 
 /** Parameters of the time measurements: plain ones that every library has. */
 export const PLAIN: ContestParams = {
-  trees: 100, depth: 6, learningRate: 0.1, l2: 1, minChildWeight: 1, minSamplesLeaf: 1, subsample: 1, colsample: 1, sampleSize: 256, seed: 1,
+  trees: 100,
+  depth: 6,
+  learningRate: 0.1,
+  l2: 1,
+  minChildWeight: 1,
+  minSamplesLeaf: 1,
+  subsample: 1,
+  colsample: 1,
+  sampleSize: 256,
+  seed: 1,
 }
 
 /** A contestant's best draw by average precision on the validation rows, fitted anew on all training rows and judged on the test rows. */
@@ -31,8 +40,13 @@ export function drawParams(task: Task, draw: number): ContestParams {
     task === 'forest'
       ? { trees: 200, depth: whole(8, 20), colsample: between(0.1, 0.6), minSamplesLeaf: whole(1, 10) }
       : {
-          trees: whole(100, 400), depth: whole(3, 8), learningRate: logarithmic(0.02, 0.2), l2: logarithmic(0.3, 30),
-          minChildWeight: logarithmic(0.5, 10), subsample: between(0.5, 1), colsample: between(0.4, 1),
+          trees: whole(100, 400),
+          depth: whole(3, 8),
+          learningRate: logarithmic(0.02, 0.2),
+          l2: logarithmic(0.3, 30),
+          minChildWeight: logarithmic(0.5, 10),
+          subsample: between(0.5, 1),
+          colsample: between(0.4, 1),
         }
   return { ...PLAIN, ...own }
 }
@@ -44,12 +58,27 @@ export function* search(set: ContestSet, python: string, draws: number, seeds: n
     for (const contestant of CONTESTANTS[task]) {
       const tried = Array.from({ length: draws }, (_, draw) => {
         const params = drawParams(task, draw)
-        return { params, validation: runJob({ ...base, contestant, params, fit: 'early', score: 'valid' }, python).averagePrecision }
+        return {
+          params,
+          validation: runJob({ ...base, contestant, params, fit: 'early', score: 'valid' }, python).averagePrecision,
+        }
       })
       const best = tried.reduce((one, other) => (other.validation > one.validation ? other : one))
-      const judged = Array.from({ length: seeds }, (_, seed) => runJob({ ...base, contestant, params: { ...best.params, seed: seed + 1 }, fit: 'train', score: 'test' }, python))
+      const judged = Array.from({ length: seeds }, (_, seed) =>
+        runJob(
+          { ...base, contestant, params: { ...best.params, seed: seed + 1 }, fit: 'train', score: 'test' },
+          python,
+        ),
+      )
       const [{ scores }] = judged
-      yield { set: set.name, task, contestant, ...best, test: judged.map(({ averagePrecision }) => averagePrecision), scores }
+      yield {
+        set: set.name,
+        task,
+        contestant,
+        ...best,
+        test: judged.map(({ averagePrecision }) => averagePrecision),
+        scores,
+      }
     }
   }
 }

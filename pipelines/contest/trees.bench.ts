@@ -7,18 +7,22 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { cpus, release, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { loadConfig, withHome } from '../../configs/config.ts'
-import { CONTESTANTS, type ContestParams, readLabels, type Task } from './contest.ts'
+import { installPython } from '../services/python-environment.ts'
 import { advantageOf } from './advantage.ts'
+import { CONTESTANTS, type ContestParams, readLabels, type Task } from './contest.ts'
 import { accuracySets, type ContestSet, sharedSet, speedSets } from './data.ts'
 import { aimsOf, reportOf, type Timing } from './report.ts'
 import { PEERS, peersFolder, runJob } from './run.ts'
 import { type Found, PLAIN, search } from './search.ts'
-import { installPython } from '../services/python-environment.ts'
 
 const quick = process.argv.includes('--quick')
 const [runs, draws, seeds] = quick ? [1, 1, 1] : [5, 8, 3]
 const THREADS = [1, 2].filter((threads) => threads <= cpus().length)
-const SPEED_PARAMS: Record<Task, ContestParams> = { boosting: PLAIN, forest: { ...PLAIN, depth: 12, colsample: 1 / 3 }, isolation: PLAIN }
+const SPEED_PARAMS: Record<Task, ContestParams> = {
+  boosting: PLAIN,
+  forest: { ...PLAIN, depth: 12, colsample: 1 / 3 },
+  isolation: PLAIN,
+}
 
 const note = (line: string): void => void process.stderr.write(`${line}\n`)
 const folder = await mkdtemp(join(tmpdir(), 'fd-trees-'))
@@ -32,7 +36,12 @@ try {
   const judged = [...accuracySets(folder, kaggle?.set, handbook)]
   const timings = timed.flatMap(measure)
   const found = judged.flatMap(judge)
-  const advantages = judged.map((set) => advantageOf(found.filter((one) => one.set === set.name), readLabels(set.folder, 'test')))
+  const advantages = judged.map((set) =>
+    advantageOf(
+      found.filter((one) => one.set === set.name),
+      readLabels(set.folder, 'test'),
+    ),
+  )
   const machine = `${cpus().length} × ${cpus()[0].model}, ${Math.round(totalmem() / 2 ** 30)} GB, Linux ${release()}`
   const versions = [`Node ${process.version}`, ...PEERS.slice(0, 4).map((peer) => peer.replace('==', ' '))]
   const sets = [...timed, ...judged]
@@ -42,7 +51,21 @@ try {
     writeFileSync(join(import.meta.dirname, 'trees.md'), `${report}\n`)
   }
   const shapes = sets.map(({ name, features, parts }) => ({ name, features, parts }))
-  const document = { bench: 'trees', quick, machine, versions, aims: aimsOf(timings, advantages), sets: shapes, timings, found: found.map(withoutScores), advantages: advantages.map(({ ours, peer, ...rest }) => ({ ours: withoutScores(ours), peer: withoutScores(peer), ...rest })) }
+  const document = {
+    bench: 'trees',
+    quick,
+    machine,
+    versions,
+    aims: aimsOf(timings, advantages),
+    sets: shapes,
+    timings,
+    found: found.map(withoutScores),
+    advantages: advantages.map(({ ours, peer, ...rest }) => ({
+      ours: withoutScores(ours),
+      peer: withoutScores(peer),
+      ...rest,
+    })),
+  }
   process.stdout.write(`${JSON.stringify(document, null, 2)}\n`)
 } finally {
   await rm(folder, { recursive: true, force: true })
@@ -52,12 +75,26 @@ try {
 function measure(set: ContestSet): Timing[] {
   return (Object.keys(CONTESTANTS) as Task[]).flatMap((task) =>
     THREADS.flatMap((threads) => {
-      const timings = CONTESTANTS[task].map((contestant): Timing => ({ set: set.name, task, threads, contestant, runs: [] }))
+      const timings = CONTESTANTS[task].map((contestant): Timing => ({
+        set: set.name,
+        task,
+        threads,
+        contestant,
+        runs: [],
+      }))
       for (let run = 0; run < runs; run++) {
         for (const { contestant, runs: own } of timings) {
           if (task === 'forest' && contestant !== 'fd' && run > 0) continue
           note(`${set.name}: ${task}, ${contestant}, ${threads} threads, run ${run + 1} of ${runs}`)
-          const job = { task, contestant, folder: set.folder, features: set.features, ...partsOf(task), params: speedParams(task, set), threads }
+          const job = {
+            task,
+            contestant,
+            folder: set.folder,
+            features: set.features,
+            ...partsOf(task),
+            params: speedParams(task, set),
+            threads,
+          }
           own.push(withoutScores(runJob(job, python)))
         }
       }

@@ -21,15 +21,33 @@ function dockerAnswers(...args: string[]): boolean {
  *
  * @throws UserError when it fails; it has said why.
  */
-export function compose(home: string, args: readonly string[], options: { says: 'progress' | 'result'; signal?: AbortSignal }): Promise<void> {
-  const given = ['compose', '--file', join(PROJECT_ROOT, 'docker-compose.yml'), '--env-file', credentialsFile(home), '--profile', 'infra', ...args]
+export function compose(
+  home: string,
+  args: readonly string[],
+  options: { says: 'progress' | 'result'; signal?: AbortSignal },
+): Promise<void> {
+  const given = [
+    'compose',
+    '--file',
+    join(PROJECT_ROOT, 'docker-compose.yml'),
+    '--env-file',
+    credentialsFile(home),
+    '--profile',
+    'infra',
+    ...args,
+  ]
   return new Promise((resolve, reject) => {
     const child = spawn('docker', given, { stdio: ['ignore', options.says === 'result' ? 'inherit' : 2, 'inherit'] })
     options.signal?.addEventListener('abort', () => child.kill(), { once: true })
     child.once('error', reject)
     child.once('close', (code) => {
       if (code === 0 || options.signal?.aborted === true) resolve()
-      else reject(new UserError(`docker compose ${args[0]} ended with ${code}; its message is above. To do without Docker, run: fd services ${args[0]} --native`))
+      else
+        reject(
+          new UserError(
+            `docker compose ${args[0]} ended with ${code}; its message is above. To do without Docker, run: fd services ${args[0]} --native`,
+          ),
+        )
     })
   })
 }

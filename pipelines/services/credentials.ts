@@ -16,7 +16,9 @@ export type Credentials = Record<(typeof NAMES)[number], string>
 export function makeCredentials(home: string): Credentials {
   const file = credentialsFile(home)
   const kept = readCredentials(home)
-  const credentials = Object.fromEntries(NAMES.map((name) => [name, kept[name] ?? randomBytes(name === 'S3_ACCESS_KEY_ID' ? 8 : 20).toString('hex')])) as Credentials
+  const credentials = Object.fromEntries(
+    NAMES.map((name) => [name, kept[name] ?? randomBytes(name === 'S3_ACCESS_KEY_ID' ? 8 : 20).toString('hex')]),
+  ) as Credentials
   if (NAMES.every((name) => kept[name] !== undefined)) return credentials
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
   const draft = `${file}.${process.pid}`

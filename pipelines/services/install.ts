@@ -23,14 +23,27 @@ function isProgram(file: string): boolean {
  *
  * @throws UserError with the end of its output when it fails, or with `otherwise` when there is no such program.
  */
-export function run(command: string, args: readonly string[], options: { env?: Variables; cwd?: string; otherwise?: string } = {}): Promise<string> {
+export function run(
+  command: string,
+  args: readonly string[],
+  options: { env?: Variables; cwd?: string; otherwise?: string } = {},
+): Promise<string> {
   const line = [command, ...args].join(' ')
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: environmentWith(options.env ?? {}), cwd: options.cwd })
+    const child = spawn(command, args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: environmentWith(options.env ?? {}),
+      cwd: options.cwd,
+    })
     let said = ''
-    for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-MOST_OUTPUT)))
-    child.once('error', (cause) => reject(new UserError(options.otherwise ?? `${command} cannot be run: ${cause.message}`, { cause })))
-    child.once('close', (code) => (code === 0 ? resolve(said) : reject(new UserError(`${line} ended with ${code}:\n${said.trim()}`))))
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-MOST_OUTPUT)))
+    child.once('error', (cause) =>
+      reject(new UserError(options.otherwise ?? `${command} cannot be run: ${cause.message}`, { cause })),
+    )
+    child.once('close', (code) =>
+      code === 0 ? resolve(said) : reject(new UserError(`${line} ended with ${code}:\n${said.trim()}`)),
+    )
   })
 }
 
@@ -42,7 +55,8 @@ export function canInstallPackages(): boolean {
 /** Installs packages of the distribution, without starting the servers in them: ours run under a home, not under systemd. */
 export async function installPackages(...names: string[]): Promise<void> {
   const command = `apt-get install -y ${names.join(' ')}`
-  if (!canInstallPackages()) throw new UserError(`${names.join(' and ')} must be installed by root. Run: sudo ${command}`)
+  if (!canInstallPackages())
+    throw new UserError(`${names.join(' and ')} must be installed by root. Run: sudo ${command}`)
   const env = { DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' }
   // An image's package lists may be old or empty, so that the first try finds nothing to download.
   await run('apt-get', ['install', '-y', '--no-install-recommends', ...names], { env }).catch(async () => {

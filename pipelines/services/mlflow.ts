@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { installPython, pythonOf } from './python-environment.ts'
 import { canInstallPackages, isInstalled, onPath } from './install.ts'
+import { installPython, pythonOf } from './python-environment.ts'
 import type { Service } from './service.ts'
 
 const ANSWER_MS = 5000
@@ -11,22 +11,36 @@ export function mlflowService({ port, version }: { port: number; version: string
   const installed = join(cache, `mlflow-${version}`)
   const url = `http://127.0.0.1:${port}`
   return {
-    name: 'mlflow', port, url,
+    name: 'mlflow',
+    port,
+    url,
     environment: { MLFLOW_TRACKING_URI: url },
     missing: () => {
       if (isInstalled(installed)) return undefined
-      if (onPath('python3') === undefined && !canInstallPackages()) return 'MLflow needs Python 3.10 or later. Run: sudo apt-get install -y python3-venv'
+      if (onPath('python3') === undefined && !canInstallPackages())
+        return 'MLflow needs Python 3.10 or later. Run: sudo apt-get install -y python3-venv'
       return `MLflow ${version} is not installed (850 MB from PyPI). Run: fd services up mlflow --install`
     },
     install: () => installPython(installed, [`mlflow==${version}`]),
     prepare: async (folder) => {
       mkdirSync(join(folder, 'artifacts'), { recursive: true })
-      const store = ['--backend-store-uri', `sqlite:///${join(folder, 'mlflow.db')}`, '--artifacts-destination', join(folder, 'artifacts'), '--serve-artifacts']
+      const store = [
+        '--backend-store-uri',
+        `sqlite:///${join(folder, 'mlflow.db')}`,
+        '--artifacts-destination',
+        join(folder, 'artifacts'),
+        '--serve-artifacts',
+      ]
       return {
         command: pythonOf(installed),
         // As a module: the environment's scripts name its path in their first line, which has a length limit.
         args: ['-m', 'mlflow', 'server', '--host', '127.0.0.1', '--port', String(port), '--workers', '1', ...store],
-        env: { MLFLOW_DISABLE_TELEMETRY: 'true', MLFLOW_SERVER_ENABLE_JOB_EXECUTION: 'false', GIT_PYTHON_REFRESH: 'quiet', PYTHONUNBUFFERED: '1' },
+        env: {
+          MLFLOW_DISABLE_TELEMETRY: 'true',
+          MLFLOW_SERVER_ENABLE_JOB_EXECUTION: 'false',
+          GIT_PYTHON_REFRESH: 'quiet',
+          PYTHONUNBUFFERED: '1',
+        },
       }
     },
     check: async () => {

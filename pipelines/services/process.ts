@@ -1,5 +1,17 @@
 import { spawn, spawnSync } from 'node:child_process'
-import { closeSync, existsSync, linkSync, mkdirSync, openSync, readFileSync, readSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -62,7 +74,11 @@ export async function followLog(folder: string, print: (line: string) => void, s
       position = size
       const end = bytes.lastIndexOf(0x0a) + 1
       rest = bytes.subarray(end)
-      if (end > 0) bytes.toString('utf8', 0, end - 1).split('\n').forEach(print)
+      if (end > 0)
+        bytes
+          .toString('utf8', 0, end - 1)
+          .split('\n')
+          .forEach(print)
     }
     await sleep(LOG_POLL_MS)
   }
@@ -87,7 +103,9 @@ export function runningProcess(folder: string): ProcessIdentity | undefined {
 function readIdentity(file: string): ProcessIdentity | undefined {
   try {
     const [pid, started] = readFileSync(file, 'utf8').split('\n')
-    return Number.isInteger(Number(pid)) && Number(pid) > 1 && started !== undefined ? { pid: Number(pid), started } : undefined
+    return Number.isInteger(Number(pid)) && Number(pid) > 1 && started !== undefined
+      ? { pid: Number(pid), started }
+      : undefined
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return undefined
     throw error
@@ -150,7 +168,12 @@ export async function startProcess(folder: string, launch: Launch): Promise<Proc
   if (existsSync(log) && statSync(log).size > MOST_LOG_BYTES) renameSync(log, `${log}.1`)
   const descriptor = openSync(log, 'a', 0o600)
   try {
-    const child = spawn(launch.command, launch.args, { cwd: folder, detached: true, stdio: ['ignore', descriptor, descriptor], env: environmentWith(launch.env ?? {}) })
+    const child = spawn(launch.command, launch.args, {
+      cwd: folder,
+      detached: true,
+      stdio: ['ignore', descriptor, descriptor],
+      env: environmentWith(launch.env ?? {}),
+    })
     await new Promise<void>((resolve, reject) => child.once('spawn', resolve).once('error', reject))
     child.unref()
     const { pid } = child

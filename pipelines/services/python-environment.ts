@@ -14,7 +14,11 @@ export function pythonOf(folder: string): string {
  * @param options.exact installs these packages and none that they ask for.
  * @throws UserError without Python, or with pip's last words.
  */
-export async function installPython(folder: string, requirements: readonly string[], options: { exact?: boolean } = {}): Promise<void> {
+export async function installPython(
+  folder: string,
+  requirements: readonly string[],
+  options: { exact?: boolean } = {},
+): Promise<void> {
   if (isInstalled(folder)) return
   rmSync(folder, { recursive: true, force: true })
   if (onPath('python3') === undefined) await installPackages('python3-venv')
@@ -26,7 +30,12 @@ export async function installPython(folder: string, requirements: readonly strin
     await installPackages('python3-venv')
     await run('python3', ['-m', 'venv', '--clear', folder])
   }
-  const quietly = ['--quiet', '--no-input', '--disable-pip-version-check', ...(options.exact === true ? ['--no-deps'] : [])]
+  const quietly = [
+    '--quiet',
+    '--no-input',
+    '--disable-pip-version-check',
+    ...(options.exact === true ? ['--no-deps'] : []),
+  ]
   await run(pythonOf(folder), ['-m', 'pip', 'install', ...quietly, ...requirements])
   markInstalled(folder)
 }

@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
-import { canInstallPackages, installPackages, onPath } from './install.ts'
 import type { Credentials } from './credentials.ts'
+import { canInstallPackages, installPackages, onPath } from './install.ts'
 import type { Service } from './service.ts'
 
 const ANSWER_MS = 2000
@@ -11,12 +11,16 @@ const ANSWER_MS = 2000
 export function redisService({ port }: { port: number }, { REDIS_PASSWORD: password }: Credentials): Service {
   const url = `redis://:${password}@127.0.0.1:${port}`
   return {
-    name: 'redis', port, url,
+    name: 'redis',
+    port,
+    url,
     environment: { REDIS_URL: url },
     missing: () =>
-      onPath('redis-server') !== undefined ? undefined
-      : canInstallPackages() ? 'redis-server is not installed. Run: fd services up redis --install'
-      : 'redis-server is not installed. Run: sudo apt-get install -y redis-server (or brew install redis)',
+      onPath('redis-server') !== undefined
+        ? undefined
+        : canInstallPackages()
+          ? 'redis-server is not installed. Run: fd services up redis --install'
+          : 'redis-server is not installed. Run: sudo apt-get install -y redis-server (or brew install redis)',
     install: () => installPackages('redis-server'),
     prepare: async (folder) => {
       writeFileSync(join(folder, 'redis.conf'), configuration(folder, port, password), { mode: 0o600 })
@@ -29,12 +33,19 @@ export function redisService({ port }: { port: number }, { REDIS_PASSWORD: passw
 
 function configuration(folder: string, port: number, password: string): string {
   return [
-    'bind 127.0.0.1', `port ${port}`, 'protected-mode yes', `requirepass ${password}`, 'daemonize no', `dir ${JSON.stringify(folder)}`,
-    'appendonly yes', 'appendfsync everysec',
+    'bind 127.0.0.1',
+    `port ${port}`,
+    'protected-mode yes',
+    `requirepass ${password}`,
+    'daemonize no',
+    `dir ${JSON.stringify(folder)}`,
+    'appendonly yes',
+    'appendfsync everysec',
     // The append-only file is the one copy: snapshots beside it would double the writing and the memory of a fork.
     'save ""',
     // Features that are evicted in silence would change scores: a full Redis refuses writes.
-    'maxmemory-policy noeviction', '',
+    'maxmemory-policy noeviction',
+    '',
   ].join('\n')
 }
 
@@ -54,6 +65,11 @@ function ask(port: number, password: string): Promise<string> {
     }
     socket.setTimeout(ANSWER_MS, () => end(new Error(`no answer within ${ANSWER_MS} ms`)))
     socket.once('error', end).once('connect', () => socket.write(`AUTH ${password}\r\nPING\r\nINFO server\r\nQUIT\r\n`))
-    socket.setEncoding('utf8').on('data', (text: string) => (said += text)).once('end', () => end(/^-(.*)/m.test(said) ? new Error(`Redis answered ${/^-(.*)/m.exec(said)?.[1]}`) : undefined))
+    socket
+      .setEncoding('utf8')
+      .on('data', (text: string) => (said += text))
+      .once('end', () =>
+        end(/^-(.*)/m.test(said) ? new Error(`Redis answered ${/^-(.*)/m.exec(said)?.[1]}`) : undefined),
+      )
   })
 }

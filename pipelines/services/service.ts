@@ -4,7 +4,17 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config, ServiceName } from '../../configs/config.ts'
 import { errorMessage, UserError } from '../../configs/user-error.ts'
 import { makeCredentials, type Credentials } from './credentials.ts'
-import { exclusively, lastLogLines, portIsFree, runningProcess, startOf, startProcess, stopProcess, type Launch, type ProcessIdentity } from './process.ts'
+import {
+  exclusively,
+  lastLogLines,
+  portIsFree,
+  runningProcess,
+  startOf,
+  startProcess,
+  stopProcess,
+  type Launch,
+  type ProcessIdentity,
+} from './process.ts'
 
 /** A server that `fd` can install, start, ask and stop on 127.0.0.1. */
 export interface Service {
@@ -78,8 +88,8 @@ export function startService(service: Service, home: string): Promise<'started' 
     if (missing !== undefined) throw new UserError(missing)
     if (!(await portIsFree(service.port))) {
       throw new UserError(
-        `Port ${service.port} of 127.0.0.1, for ${service.name}, is taken by a program that fd did not start here. `
-        + `Stop it, or give another one as services.${service.name}.port in a copy of configs/services.yaml. To see who it is, run: ss -ltnp 'sport = :${service.port}'`,
+        `Port ${service.port} of 127.0.0.1, for ${service.name}, is taken by a program that fd did not start here. ` +
+          `Stop it, or give another one as services.${service.name}.port in a copy of configs/services.yaml. To see who it is, run: ss -ltnp 'sport = :${service.port}'`,
       )
     }
     mkdirSync(folder, { recursive: true, mode: 0o700 })
@@ -106,15 +116,26 @@ async function untilHealthy(service: Service, folder: string, process: ProcessId
       await service.check()
       return
     } catch (error) {
-      if (performance.now() > deadline) throw failure(service, folder, `did not answer within ${service.patience.startMs / 1000} s (${errorMessage(error)})`, error)
+      if (performance.now() > deadline)
+        throw failure(
+          service,
+          folder,
+          `did not answer within ${service.patience.startMs / 1000} s (${errorMessage(error)})`,
+          error,
+        )
     }
     await sleep(HEALTH_POLL_MS)
   }
 }
 
 function failure(service: Service, folder: string, what: string, cause?: unknown): UserError {
-  const words = lastLogLines(folder, LOG_LINES_OF_A_FAILURE).map((line) => `  ${line}`).join('\n')
-  return new UserError(`${service.name} ${what}. Its log ends:\n${words}\nFor all of it, run: fd services logs ${service.name}`, { cause })
+  const words = lastLogLines(folder, LOG_LINES_OF_A_FAILURE)
+    .map((line) => `  ${line}`)
+    .join('\n')
+  return new UserError(
+    `${service.name} ${what}. Its log ends:\n${words}\nFor all of it, run: fd services logs ${service.name}`,
+    { cause },
+  )
 }
 
 /** How a service stands, without changing anything. */
@@ -130,6 +151,12 @@ export async function serviceStatus(service: Service, home: string): Promise<Ser
   try {
     return { name, port, state: 'running', pid: running.pid, version: await service.check(), detail: 'answers' }
   } catch (error) {
-    return { name, port, state: 'unhealthy', pid: running.pid, detail: `${errorMessage(error)}. Run: fd services logs ${name}` }
+    return {
+      name,
+      port,
+      state: 'unhealthy',
+      pid: running.pid,
+      detail: `${errorMessage(error)}. Run: fd services logs ${name}`,
+    }
   }
 }

@@ -9,7 +9,14 @@ import { readConfig, PROJECT_ROOT, type Config, type ServiceName } from '../../c
 import { credentialsFile } from '../../configs/credentials.ts'
 import { runFd, startFd, type Ended } from '../console/fd-process.ts'
 import { freePort, runningProcess, startOf, startProcess, stopProcess } from './process.ts'
-import { configuredServices, serviceFolder, startService, stopService, type Service, type ServiceStatus } from './service.ts'
+import {
+  configuredServices,
+  serviceFolder,
+  startService,
+  stopService,
+  type Service,
+  type ServiceStatus,
+} from './service.ts'
 
 const home = mkdtempSync(join(tmpdir(), 'fd-services-test-'))
 const file = join(home, 'services.yaml')
@@ -51,17 +58,27 @@ const fd = (...args: string[]): Promise<Ended> => runFd(home, ['services', ...ar
 /** A server that is no service: it ignores SIGTERM when `stubborn`. */
 const idle = (stubborn: boolean): { command: string; args: string[] } => ({
   command: process.execPath,
-  args: ['-e', `${stubborn ? "process.on('SIGTERM', () => {});" : ''} console.log('ready'); setInterval(() => {}, 1000)`],
+  args: [
+    '-e',
+    `${stubborn ? "process.on('SIGTERM', () => {});" : ''} console.log('ready'); setInterval(() => {}, 1000)`,
+  ],
 })
 
 test('an unknown service is an error that lists the known ones', async () => {
   const { code, stderr } = await fd('up', 'rabbitmq')
-  expect({ code, stderr }).toEqual({ code: 2, stderr: 'No service "rabbitmq" in the configuration; it has redis, s3, kafka, mlflow. Run: fd services status\n' })
+  expect({ code, stderr }).toEqual({
+    code: 2,
+    stderr: 'No service "rabbitmq" in the configuration; it has redis, s3, kafka, mlflow. Run: fd services status\n',
+  })
 })
 
 test.each<[string, object, RegExp]>([
   ['no services at all', {}, /names no services.*configs\/services\.yaml/],
-  ['one port for two', { redis: { port: 4000 }, mlflow: { port: 4000, version: '1' } }, /redis and mlflow cannot both have port 4000\. Give each its own/],
+  [
+    'one port for two',
+    { redis: { port: 4000 }, mlflow: { port: 4000, version: '1' } },
+    /redis and mlflow cannot both have port 4000\. Give each its own/,
+  ],
   ['a port that is none', { redis: { port: 70_000 } }, /services\.redis\.port[^]*Mend/],
 ])('a configuration with %s is refused by every subcommand', async (_, services, reason) => {
   const wrong = join(home, 'wrong.yaml')
@@ -75,9 +92,17 @@ test.each<[string, object, RegExp]>([
 
 test('logs of all services without a name, with names before the lines; of none that ever ran, an error that says so', async () => {
   const elsewhere = mkdtempSync(join(home, 'logs-'))
-  const logs = (...args: string[]): Promise<Ended> => runFd(elsewhere, ['services', 'logs', ...args, '--config', file, '--native'])
-  expect(await logs()).toMatchObject({ code: 2, stdout: '', stderr: `Never started in ${elsewhere}, so without a log: redis, s3, kafka, mlflow. Run: fd services up\n` })
-  expect(await logs('s3')).toMatchObject({ code: 2, stderr: `Never started in ${elsewhere}, so without a log: s3. Run: fd services up s3\n` })
+  const logs = (...args: string[]): Promise<Ended> =>
+    runFd(elsewhere, ['services', 'logs', ...args, '--config', file, '--native'])
+  expect(await logs()).toMatchObject({
+    code: 2,
+    stdout: '',
+    stderr: `Never started in ${elsewhere}, so without a log: redis, s3, kafka, mlflow. Run: fd services up\n`,
+  })
+  expect(await logs('s3')).toMatchObject({
+    code: 2,
+    stderr: `Never started in ${elsewhere}, so without a log: s3. Run: fd services up s3\n`,
+  })
   for (const name of ['redis', 'kafka'] as const) {
     mkdirSync(serviceFolder(elsewhere, name), { recursive: true })
     writeFileSync(join(serviceFolder(elsewhere, name), 'log'), `${name} 1\n${name} 2\n${name} 3\n`)
@@ -92,10 +117,18 @@ test('logs of all services without a name, with names before the lines; of none 
 test('what is not installed is said with the command that gets it, and nothing is started', async () => {
   const absent = join(home, 'absent.yaml')
   writeFileSync(absent, JSON.stringify({ home, services: config.services }))
-  const { code, stderr } = await runFd(home, ['services', 'up', 's3', 'kafka', 'mlflow', '--native', '--config', absent], { FD_CACHE: join(home, 'no-cache') })
+  const { code, stderr } = await runFd(
+    home,
+    ['services', 'up', 's3', 'kafka', 'mlflow', '--native', '--config', absent],
+    { FD_CACHE: join(home, 'no-cache') },
+  )
   expect(code).toBe(2)
   // Each line ends with what to type, whichever tools this machine has.
-  expect(stderr.trim().split('\n')).toEqual([expect.stringMatching(/^s3: .*(fd services up s3 --install)$/), expect.stringMatching(/^kafka: .*Run: .+$/), expect.stringMatching(/^mlflow: .*Run: .+$/)])
+  expect(stderr.trim().split('\n')).toEqual([
+    expect.stringMatching(/^s3: .*(fd services up s3 --install)$/),
+    expect.stringMatching(/^kafka: .*Run: .+$/),
+    expect.stringMatching(/^mlflow: .*Run: .+$/),
+  ])
 })
 
 test('a process that will not end is killed after the wait; its pid file goes with it', async () => {
@@ -130,14 +163,21 @@ describe.runIf(service('redis').missing() === undefined)('Redis (redis-server on
     await once(other, 'listening')
     const { code, stderr } = await fd('up', 'redis')
     expect(code).toBe(2)
-    expect(stderr).toContain(`Port ${service('redis').port} of 127.0.0.1, for redis, is taken by a program that fd did not start here.`)
+    expect(stderr).toContain(
+      `Port ${service('redis').port} of 127.0.0.1, for redis, is taken by a program that fd did not start here.`,
+    )
     other.close()
     await once(other, 'close')
   })
 
   test('a server that ends at once says why', async () => {
-    const broken: Service = { ...service('redis'), prepare: async () => ({ command: 'redis-server', args: ['--port', 'x'] }) }
-    await expect(startService(broken, home)).rejects.toThrow(/redis ended while it started. Its log ends:\n[^]*FATAL CONFIG FILE ERROR[^]*run: fd services logs redis/)
+    const broken: Service = {
+      ...service('redis'),
+      prepare: async () => ({ command: 'redis-server', args: ['--port', 'x'] }),
+    }
+    await expect(startService(broken, home)).rejects.toThrow(
+      /redis ended while it started. Its log ends:\n[^]*FATAL CONFIG FILE ERROR[^]*run: fd services logs redis/,
+    )
   })
 
   test('up twice, also at once, is one server; status, logs and env tell of it; down ends it and keeps the data', async () => {
@@ -155,12 +195,27 @@ describe.runIf(service('redis').missing() === undefined)('Redis (redis-server on
     expect((await fd('down', 'redis')).stdout).toBe('redis: stopped\n')
     expect((await fd('down', 'redis')).stdout).toBe('redis: not running\n')
     await startService(service('redis'), home)
-    await withRedis(async (redis) => expect([await redis.get('kept'), await redis.config('GET', 'appendonly')]).toEqual(['yes', ['appendonly', 'yes']]))
+    await withRedis(async (redis) =>
+      expect([await redis.get('kept'), await redis.config('GET', 'appendonly')]).toEqual([
+        'yes',
+        ['appendonly', 'yes'],
+      ]),
+    )
   })
 
   test('a server killed from outside is started again by up; logs --follow goes on through it', async () => {
     await startService(service('redis'), home)
-    const follower = startFd(home, ['services', 'logs', 'redis', '--follow', '--lines', '1', '--native', '--config', file])
+    const follower = startFd(home, [
+      'services',
+      'logs',
+      'redis',
+      '--follow',
+      '--lines',
+      '1',
+      '--native',
+      '--config',
+      file,
+    ])
     let followed = ''
     follower.child.stdout?.on('data', (text: string) => (followed += text))
     await expect.poll(() => followed, { timeout: 10_000 }).not.toBe('')
@@ -180,16 +235,20 @@ describe.each([
   ['kafka', 240_000],
   ['mlflow', 240_000],
 ] as const)('%s', (name, timeout) => {
-  test.runIf(service(name).missing() === undefined)('starts, answers with its version, stops, and starts again on its data', { timeout }, async () => {
-    const [one, folder] = [service(name), serviceFolder(home, name)]
-    for (const round of [1, 2]) {
-      expect(await startService(one, home), `round ${round}`).toBe('started')
-      expect(await one.check()).toMatch(/^v?\d+\.\d+/)
-      expect(await startService(one, home)).toBe('already running')
-      expect(await stopService(one, home)).toBe('stopped')
-      expect(runningProcess(folder)).toBeUndefined()
-    }
-  })
+  test.runIf(service(name).missing() === undefined)(
+    'starts, answers with its version, stops, and starts again on its data',
+    { timeout },
+    async () => {
+      const [one, folder] = [service(name), serviceFolder(home, name)]
+      for (const round of [1, 2]) {
+        expect(await startService(one, home), `round ${round}`).toBe('started')
+        expect(await one.check()).toMatch(/^v?\d+\.\d+/)
+        expect(await startService(one, home)).toBe('already running')
+        expect(await stopService(one, home)).toBe('stopped')
+        expect(runningProcess(folder)).toBeUndefined()
+      }
+    },
+  )
 })
 
 async function withRedis(action: (redis: import('ioredis').Redis) => Promise<void>): Promise<void> {

@@ -55,7 +55,10 @@ test('the lake holds the records of the log, in their order', async () => {
   const records: object[] = []
   for await (const { size, partition, offsets, bytes, keyStart, valueStart, valueEnd } of lake.read('transactions')) {
     for (let i = 0; i < size; i++) {
-      const [key, value] = [bytes.toString('utf8', keyStart[i], valueStart[i]), bytes.toString('utf8', valueStart[i], valueEnd[i])]
+      const [key, value] = [
+        bytes.toString('utf8', keyStart[i], valueStart[i]),
+        bytes.toString('utf8', valueStart[i], valueEnd[i]),
+      ]
       records.push({ partition, offset: offsets[i], key, value: JSON.parse(value) as unknown })
     }
   }

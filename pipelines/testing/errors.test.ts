@@ -13,7 +13,8 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
 const HEADER = ['Time', ...Array.from({ length: 28 }, (_, i) => `V${i + 1}`), 'Amount', 'Class']
-const row = (change: Record<string, string | number>): string => HEADER.map((name) => change[name] ?? (name === 'Class' ? '"0"' : 1)).join(',')
+const row = (change: Record<string, string | number>): string =>
+  HEADER.map((name) => change[name] ?? (name === 'Class' ? '"0"' : 1)).join(',')
 
 /** A file of Kaggle's columns, with these rows. */
 async function kaggleFile(name: string, rows: string[], header = HEADER): Promise<string> {
@@ -34,7 +35,11 @@ describe('files', () => {
   test.each<[string, string[], RegExp]>([
     ['text in a number', [row({}), row({ V3: 'abc' })], /line 3, column V3: "abc" is not a number.*\n/],
     ['a label that is none', [row({ Class: 2 })], /line 2, column Class: "2"/],
-    ['a label NaN', [row({}), row({ Class: 'NaN' })], /line 3, column Class: "NaN" is not a label: 0 \(genuine\) or 1 \(fraud\)/],
+    [
+      'a label NaN',
+      [row({}), row({ Class: 'NaN' })],
+      /line 3, column Class: "NaN" is not a label: 0 \(genuine\) or 1 \(fraud\)/,
+    ],
     ['a label missing', [row({}), row({ Class: '' })], /line 3, column Class: "" is not a label/],
     ['time that goes back', [row({ Time: 5 }), row({ Time: 4 })], /line 3, column Time: time goes back.*\nAdd --sort/],
     ['no rows', [], /has columns but no rows/],
@@ -46,55 +51,121 @@ describe('files', () => {
 
   test('a column missing', async () => {
     const file = await kaggleFile('columns.csv', [], HEADER.slice(0, 20))
-    expectRefusal(await runFd(folder, ['train', '--dataset', 'kaggle-cc', '--data', file]), /has no column Amount, Class.*It has: Time, V1/)
+    expectRefusal(
+      await runFd(folder, ['train', '--dataset', 'kaggle-cc', '--data', file]),
+      /has no column Amount, Class.*It has: Time, V1/,
+    )
   })
 
   test('a filter that leaves no row', async () => {
     const file = await kaggleFile('known-later.csv', [row({}), row({ Class: 1 }), row({}), row({ Class: 1 })])
     const ended = await runFd(folder, ['train', '--dataset', 'kaggle-cc', '--data', file, '--until', '2000-01-01'])
-    expectRefusal(ended, /No transaction of .*known-later\.csv has a label that was known by 2000-01-01 00:00:00, so there is nothing to train on\. Give a later instant: --until DATE/)
+    expectRefusal(
+      ended,
+      /No transaction of .*known-later\.csv has a label that was known by 2000-01-01 00:00:00, so there is nothing to train on\. Give a later instant: --until DATE/,
+    )
   })
 
   test('duplicate ids', async () => {
     const file = join(folder, 'ids.csv')
-    await writeFile(file, 'TRANSACTION_ID,TX_DATETIME,CUSTOMER_ID,TERMINAL_ID,TX_AMOUNT,TX_FRAUD\n1,2018-04-01 00:00:00,1,1,5.00,0\n1,2018-04-01 00:00:01,1,1,5.00,0\n')
-    expectRefusal(await runFd(folder, ['train', '--dataset', 'handbook', '--data', file]), /line 3, column TRANSACTION_ID: .*1.*(twice|already|again|duplicate)/i)
+    await writeFile(
+      file,
+      'TRANSACTION_ID,TX_DATETIME,CUSTOMER_ID,TERMINAL_ID,TX_AMOUNT,TX_FRAUD\n1,2018-04-01 00:00:00,1,1,5.00,0\n1,2018-04-01 00:00:01,1,1,5.00,0\n',
+    )
+    expectRefusal(
+      await runFd(folder, ['train', '--dataset', 'handbook', '--data', file]),
+      /line 3, column TRANSACTION_ID: .*1.*(twice|already|again|duplicate)/i,
+    )
   })
 
   test('no file, and bytes that are no Parquet', async () => {
-    expectRefusal(await runFd(folder, ['train', '--dataset', 'kaggle-cc', '--data', join(folder, 'none.csv')]), /There is no file .*none\.csv/)
+    expectRefusal(
+      await runFd(folder, ['train', '--dataset', 'kaggle-cc', '--data', join(folder, 'none.csv')]),
+      /There is no file .*none\.csv/,
+    )
     await writeFile(join(folder, 'junk.parquet'), 'hello')
-    expectRefusal(await runFd(folder, ['features', 'backfill', '--dataset', 'handbook', '--data', join(folder, 'junk.parquet'), '--out', join(folder, 'x.parquet')]), /junk\.parquet cannot be read/)
+    expectRefusal(
+      await runFd(folder, [
+        'features',
+        'backfill',
+        '--dataset',
+        'handbook',
+        '--data',
+        join(folder, 'junk.parquet'),
+        '--out',
+        join(folder, 'x.parquet'),
+      ]),
+      /junk\.parquet cannot be read/,
+    )
   })
 })
 
 test.each<[string[], RegExp]>([
-  [['train', '--dataset', 'kaggle-cc'], /1\. give the file.*\n.*2\. set its path.*\n.*3\. download it.*\n.*kaggle-cc-synthetic/],
+  [
+    ['train', '--dataset', 'kaggle-cc'],
+    /1\. give the file.*\n.*2\. set its path.*\n.*3\. download it.*\n.*kaggle-cc-synthetic/,
+  ],
   [['train', '--dataset', 'nope'], /There is no dataset "nope"\. There are: kaggle-cc/],
   [['train'], /required option '--dataset <name>'[^]*--help/],
-  [['train', '--dataset', 'kaggle-cc-synthetic', '--model', 'svm'], /No estimator "svm"\. Use --model boosting or --model forest/],
+  [
+    ['train', '--dataset', 'kaggle-cc-synthetic', '--model', 'svm'],
+    /No estimator "svm"\. Use --model boosting or --model forest/,
+  ],
   [['train', '--dataset', 'kaggle-cc-synthetic', '--param', 'foo=1'], /has no parameter "foo"\. It has: rounds=/],
-  [['train', '--dataset', 'kaggle-cc-synthetic', '--param', 'max_depth=99'], /max_depth=99 is no whole number from 0 to 32/],
-  [['train', '--dataset', 'kaggle-cc-synthetic', '--param', 'monotone.v99=1'], /monotone\.v99=1 names no feature\. The features are: V1, V2/],
-  [['train', '--dataset', 'kaggle-cc-synthetic', '--param', 'monotone.v99=1', '--seeds', '2'], /monotone\.v99=1 names no feature\. The features are: V1, V2/],
-  [['train', '--dataset', 'kaggle-cc-synthetic', '--param', 'rounds'], /argument 'rounds' is invalid\. Expected NAME=VALUE/],
-  [['train', '--dataset', 'kaggle-cc-synthetic', '--seed', '1e99'], /Expected a whole number, at most 9007199254740991/],
-  [['train', '--dataset', 'kaggle-cc-synthetic', '--register', 'a/b'], /Model name "a\/b" must have.*Use for example: card-fraud/],
+  [
+    ['train', '--dataset', 'kaggle-cc-synthetic', '--param', 'max_depth=99'],
+    /max_depth=99 is no whole number from 0 to 32/,
+  ],
+  [
+    ['train', '--dataset', 'kaggle-cc-synthetic', '--param', 'monotone.v99=1'],
+    /monotone\.v99=1 names no feature\. The features are: V1, V2/,
+  ],
+  [
+    ['train', '--dataset', 'kaggle-cc-synthetic', '--param', 'monotone.v99=1', '--seeds', '2'],
+    /monotone\.v99=1 names no feature\. The features are: V1, V2/,
+  ],
+  [
+    ['train', '--dataset', 'kaggle-cc-synthetic', '--param', 'rounds'],
+    /argument 'rounds' is invalid\. Expected NAME=VALUE/,
+  ],
+  [
+    ['train', '--dataset', 'kaggle-cc-synthetic', '--seed', '1e99'],
+    /Expected a whole number, at most 9007199254740991/,
+  ],
+  [
+    ['train', '--dataset', 'kaggle-cc-synthetic', '--register', 'a/b'],
+    /Model name "a\/b" must have.*Use for example: card-fraud/,
+  ],
   [['train', '--dataset', 'kaggle-cc-synthetic', '--calibration-share', '0.3'], /Add: --calibrate isotonic/],
   [['train', '--dataset', 'kaggle-cc-synthetic', '--calibrate', 'sigmoid'], /Allowed choices are isotonic, platt/],
-  [['train', '--dataset', 'kaggle-cc-synthetic', '--importance', 'some'], /argument 'some' is invalid\. Expected a whole number, 1 or more/],
+  [
+    ['train', '--dataset', 'kaggle-cc-synthetic', '--importance', 'some'],
+    /argument 'some' is invalid\. Expected a whole number, 1 or more/,
+  ],
   [['train', '--dataset', 'kaggle-cc-synthetic', '--workers', 'abc'], /--workers.*"?'?abc.*whole number/],
-  [['train', '--dataset', 'kaggle-cc-synthetic', '--workers', '0'], /--workers 0 leaves the jobs to others.*local.*FD_JOB_QUEUE=redis/],
+  [
+    ['train', '--dataset', 'kaggle-cc-synthetic', '--workers', '0'],
+    /--workers 0 leaves the jobs to others.*local.*FD_JOB_QUEUE=redis/,
+  ],
   [['train', '--dataset', 'kaggle-cc-synthetic', '--model', 'boosting,svm'], /No estimator "svm"/],
   [['train', '--dataset', 'kaggle-cc-synthetic', '--seeds', '0'], /whole number, 1 or more/],
   [['features', 'backfill', '--dataset', 'simulated', '--online', '--shards', '0'], /whole number, 1 or more/],
-  [['features', 'backfill', '--dataset', 'simulated', '--online', '--workers', '2'], /--workers is for a backfill in shards\. Add: --shards N/],
+  [
+    ['features', 'backfill', '--dataset', 'simulated', '--online', '--workers', '2'],
+    /--workers is for a backfill in shards\. Add: --shards N/,
+  ],
   [['worker'], /job queue is local.*FD_JOB_QUEUE=redis:\/\/HOST:PORT fd worker/],
   [['worker', '--concurrency', '0'], /whole number, 1 or more/],
   [['job-process'], /started by a worker\. Run: fd worker/],
   [['features', 'get', '--service', 'x', '--entity', 'customer=1'], /No feature service "x"\. There are: card-fraud/],
-  [['features', 'get', '--service', 'card-fraud', '--entity', 'customer=1'], /has no customer 1 .*fd features backfill/],
-  [['features', 'get', '--service', 'card-fraud', '--entity', 'customer'], /"customer" is not ENTITY=KEY\. For example: --entity customer=42/],
+  [
+    ['features', 'get', '--service', 'card-fraud', '--entity', 'customer=1'],
+    /has no customer 1 .*fd features backfill/,
+  ],
+  [
+    ['features', 'get', '--service', 'card-fraud', '--entity', 'customer'],
+    /"customer" is not ENTITY=KEY\. For example: --entity customer=42/,
+  ],
   [['features', 'get', '--service', 'card-fraud', '--entity', 'customer='], /"customer=" is not ENTITY=KEY/],
   [['features', 'verify', '--from', 'x'], /argument 'x' is invalid\. Expected a whole number, 0 or more/],
   [['archive', '--topic', 'nothing'], /No topic "nothing"\. There is none yet; fill one with: fd produce/],
@@ -116,15 +187,18 @@ test.each<[string[], RegExp]>([
   expectRefusal(await runFd(join(folder, 'empty'), args), reason)
 })
 
-test.each([['log/shared/data.mdb'], ['online/data.mdb'], ['registry/registry.db']])('a damaged %s is named by doctor, with what to do, and exit 1', async (file) => {
-  const home = join(folder, `damaged-${file.split('/')[0]}`)
-  await mkdir(join(home, file, '..'), { recursive: true })
-  await writeFile(join(home, file), Buffer.alloc(40_000, 'garbage'))
-  const ended = await runFd(home, ['doctor'])
-  expect(ended.code).toBe(1)
-  expect(ended.stdout).toContain(file)
-  expect(ended.stderr).not.toMatch(/^ {4}at /m)
-})
+test.each([['log/shared/data.mdb'], ['online/data.mdb'], ['registry/registry.db']])(
+  'a damaged %s is named by doctor, with what to do, and exit 1',
+  async (file) => {
+    const home = join(folder, `damaged-${file.split('/')[0]}`)
+    await mkdir(join(home, file, '..'), { recursive: true })
+    await writeFile(join(home, file), Buffer.alloc(40_000, 'garbage'))
+    const ended = await runFd(home, ['doctor'])
+    expect(ended.code).toBe(1)
+    expect(ended.stdout).toContain(file)
+    expect(ended.stderr).not.toMatch(/^ {4}at /m)
+  },
+)
 
 /** Mounting takes root and Linux; elsewhere a disk cannot be made to fill up. */
 function canMount(): boolean {
@@ -155,7 +229,11 @@ describe.runIf(canMount())('a disk that fills up', () => {
 
   test('the scorer stops with the reason; with space again it goes on, and nothing is lost or doubled', async () => {
     const log = { FD_EVENT_LOG: `lmdb:${disk}` }
-    const produced = await runFd(world.home, ['produce', '--json', '--dataset', 'simulated', '--data', world.file, '--from', world.cut], log)
+    const produced = await runFd(
+      world.home,
+      ['produce', '--json', '--dataset', 'simulated', '--data', world.file, '--from', world.cut],
+      log,
+    )
     expect(produced.code).toBe(0)
     const { transactions } = JSON.parse(produced.stdout) as { transactions: number }
     const full = await runFd(world.home, ['score', '--until-idle'], log)

@@ -47,7 +47,8 @@ export function keepScoring(world: World, group: string): KeptScorer {
     says: async (text, times = 1) => {
       const deadline = performance.now() + SAYS_WITHIN_MS
       while (said.split(text).length <= times) {
-        if (performance.now() > deadline) throw new Error(`The scorer did not say "${text}" ${times} times within ${SAYS_WITHIN_MS / 1000} s: ${said}`)
+        if (performance.now() > deadline)
+          throw new Error(`The scorer did not say "${text}" ${times} times within ${SAYS_WITHIN_MS / 1000} s: ${said}`)
         await Promise.race([wait(LOOK_MS), running])
       }
     },
@@ -76,7 +77,11 @@ export async function endOf(scorer: FdProcess): Promise<Ended> {
  *
  * @param stream transactions a second, and whether all live ones are sent or only what goes by while the faults happen
  */
-export async function expectNoTraceOf(world: World, stream: { rate: number; whole: boolean }, faults: (scorer: KeptScorer) => Promise<void>): Promise<{ transactions: number; said: string }> {
+export async function expectNoTraceOf(
+  world: World,
+  stream: { rate: number; whole: boolean },
+  faults: (scorer: KeptScorer) => Promise<void>,
+): Promise<{ transactions: number; said: string }> {
   const scorer = keepScoring(world, 'harmed')
   await scorer.says('Scoring with')
   const sent = startStream(world, stream.rate)

@@ -15,9 +15,23 @@ export function random(seed: number): () => number {
  * scored once more in peace as another group, and both must say the same bit for bit; in several, each group's stages
  * see the partitions in an order of their own.
  */
-export async function expectNothingLostOrDoubled(world: World, options: { kills: number; rate: number; longestLifeMs: number }): Promise<{ transactions: number }> {
+export async function expectNothingLostOrDoubled(
+  world: World,
+  options: { kills: number; rate: number; longestLifeMs: number },
+): Promise<{ transactions: number }> {
   const next = random(7)
-  const producer = world.start('produce', '--dataset', 'simulated', '--data', world.file, '--from', world.cut, '--rate', String(options.rate), '--json')
+  const producer = world.start(
+    'produce',
+    '--dataset',
+    'simulated',
+    '--data',
+    world.file,
+    '--from',
+    world.cut,
+    '--rate',
+    String(options.rate),
+    '--json',
+  )
   for (let kills = 0; kills < options.kills || producer.child.exitCode === null; kills++) {
     const scorer = world.start('score', '--group', 'killed')
     await scorer.says('Scoring with')
@@ -102,7 +116,10 @@ export async function expectTakeover(world: World, rate: number): Promise<{ seco
  *
  * @param rate as with `expectTakeover`
  */
-export async function expectStoppedScorerHarmless(world: World, { rate, patienceMs }: { rate: number; patienceMs: number }): Promise<void> {
+export async function expectStoppedScorerHarmless(
+  world: World,
+  { rate, patienceMs }: { rate: number; patienceMs: number },
+): Promise<void> {
   const all = world.partitions
   const stopped = world.start('score', '--group', 'stopped')
   await stopped.says((stderr) => shareOf(stderr).size === all && stderr.includes('Scoring with'))
@@ -110,7 +127,7 @@ export async function expectStoppedScorerHarmless(world: World, { rate, patience
   const other = world.start('score', '--group', 'stopped')
   await other.says((stderr) => shareOf(stderr).size > 0)
   const takenOver = other.says((stderr) => shareOf(stderr).size === all).then(() => true)
-  for (let replaced = false; !replaced; ) {
+  for (let replaced = false; !replaced;) {
     stopped.child.kill('SIGCONT')
     await wait(500)
     stopped.child.kill('SIGSTOP')

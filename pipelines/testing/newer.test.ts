@@ -16,13 +16,24 @@ beforeAll(async () => {
 afterAll(() => world[Symbol.asyncDispose]())
 
 /** Changes the bytes of every record of an LMDB database whose key holds `part`. @returns what puts them back. */
-async function tamper(folder: string, database: string, part: string, change: (bytes: Buffer) => Buffer): Promise<() => Promise<void>> {
+async function tamper(
+  folder: string,
+  database: string,
+  part: string,
+  change: (bytes: Buffer) => Buffer,
+): Promise<() => Promise<void>> {
   const write = async (next: (key: Buffer, bytes: Buffer) => Buffer): Promise<Map<string, Buffer>> => {
     const environment = openEnvironment(join(world.home, folder))
     const records = environment.database(database)
-    const before = new Map(Array.from(records.getKeys(), (key) => [key.toString('latin1'), Buffer.from(records.get(key) ?? '')] as const).filter(([key]) => key.includes(part)))
+    const before = new Map(
+      Array.from(
+        records.getKeys(),
+        (key) => [key.toString('latin1'), Buffer.from(records.get(key) ?? '')] as const,
+      ).filter(([key]) => key.includes(part)),
+    )
     environment.write(() => {
-      for (const [key, bytes] of before) records.putSync(Buffer.from(key, 'latin1'), next(Buffer.from(key, 'latin1'), bytes))
+      for (const [key, bytes] of before)
+        records.putSync(Buffer.from(key, 'latin1'), next(Buffer.from(key, 'latin1'), bytes))
     })
     await environment.close()
     return before
@@ -32,7 +43,10 @@ async function tamper(folder: string, database: string, part: string, change: (b
   return async () => void (await write((key, bytes) => before.get(key.toString('latin1')) ?? bytes))
 }
 
-const ofForm = (form: number) => (bytes: Buffer): Buffer => Buffer.from(JSON.stringify({ ...(JSON.parse(bytes.toString()) as object), form }))
+const ofForm =
+  (form: number) =>
+  (bytes: Buffer): Buffer =>
+    Buffer.from(JSON.stringify({ ...(JSON.parse(bytes.toString()) as object), form }))
 
 /** Refused with code 2 and these words, and by doctor with code 1; nothing is written. */
 async function expectRefused(command: string[], reason: RegExp, byDoctor = true): Promise<void> {
@@ -46,25 +60,72 @@ async function expectRefused(command: string[], reason: RegExp, byDoctor = true)
 }
 
 test.each<[string, string, string, string, (bytes: Buffer) => Buffer, string[], RegExp, boolean]>([
-  ['a checkpoint', 'online', 'records', 'checkpoint/', ofForm(2), ['score', '--until-idle'], /^Record "checkpoint\/\S+" in \S+data\.mdb has form 2, this fd knows form 1/m, false],
-  ['a base', 'online', 'records', 'base/', ofForm(3), ['features', 'get', '--service', 'card-fraud', '--entity', 'customer=1'], /^Record "base\/card-fraud" in \S+data\.mdb has form 3/, true],
-  ['a state', 'online', 'states', '\0', (bytes) => Buffer.concat([Buffer.of(2), bytes.subarray(1)]), ['features', 'get', '--service', 'card-fraud', '--entity', 'customer=1'], /^The stored state of customer 1 has form 2/, false],
-  ['a topic', join('log', 'shared'), 'topics', 'transactions', ofForm(2), ['topics', 'list'], /^Topic "transactions\S*" in \S+data\.mdb has form 2/, true],
-])('%s that a newer fd wrote is refused by name, with what to do; the old one works again', async (_, folder, database, part, change, command, reason, byDoctor) => {
-  const putBack = await tamper(folder, database, part, change)
-  await expectRefused(command, reason, byDoctor)
-  await putBack()
-  expect((await world.try(...command)).code).toBe(0)
-})
+  [
+    'a checkpoint',
+    'online',
+    'records',
+    'checkpoint/',
+    ofForm(2),
+    ['score', '--until-idle'],
+    /^Record "checkpoint\/\S+" in \S+data\.mdb has form 2, this fd knows form 1/m,
+    false,
+  ],
+  [
+    'a base',
+    'online',
+    'records',
+    'base/',
+    ofForm(3),
+    ['features', 'get', '--service', 'card-fraud', '--entity', 'customer=1'],
+    /^Record "base\/card-fraud" in \S+data\.mdb has form 3/,
+    true,
+  ],
+  [
+    'a state',
+    'online',
+    'states',
+    '\0',
+    (bytes) => Buffer.concat([Buffer.of(2), bytes.subarray(1)]),
+    ['features', 'get', '--service', 'card-fraud', '--entity', 'customer=1'],
+    /^The stored state of customer 1 has form 2/,
+    false,
+  ],
+  [
+    'a topic',
+    join('log', 'shared'),
+    'topics',
+    'transactions',
+    ofForm(2),
+    ['topics', 'list'],
+    /^Topic "transactions\S*" in \S+data\.mdb has form 2/,
+    true,
+  ],
+])(
+  '%s that a newer fd wrote is refused by name, with what to do; the old one works again',
+  async (_, folder, database, part, change, command, reason, byDoctor) => {
+    const putBack = await tamper(folder, database, part, change)
+    await expectRefused(command, reason, byDoctor)
+    await putBack()
+    expect((await world.try(...command)).code).toBe(0)
+  },
+)
 
 test('what an fd before forms had numbers wrote is read', async () => {
   const formless = (bytes: Buffer): Buffer => {
     const { form: _, ...older } = JSON.parse(bytes.toString()) as { form: number }
     return Buffer.from(JSON.stringify(older))
   }
-  const putBack = [await tamper('online', 'records', 'base/card', formless), await tamper('online', 'records', 'checkpoint/', formless)]
+  const putBack = [
+    await tamper('online', 'records', 'base/card', formless),
+    await tamper('online', 'records', 'checkpoint/', formless),
+  ]
   await world.fd('score', '--until-idle')
-  expect(JSON.parse(await world.fd('features', 'verify', '--json'))).toMatchObject({ transactions: 500, differences: 0, duplicates: 0, missing: 0 })
+  expect(JSON.parse(await world.fd('features', 'verify', '--json'))).toMatchObject({
+    transactions: 500,
+    differences: 0,
+    duplicates: 0,
+    missing: 0,
+  })
   for (const back of putBack) await back()
 })
 
@@ -73,7 +134,10 @@ test('a model card, and a registry, of a newer fd', async () => {
     await using registry = await openRegistry(`sqlite:${join(world.home, 'registry')}`, { now: Date.now })
     await registry.setModelVersionTag('card-fraud', 1, 'fd.card.form', '2')
   }
-  await expectRefused(['score', '--until-idle'], /^The card of version 1 of "card-fraud" has form 2.*fd train --register card-fraud/m)
+  await expectRefused(
+    ['score', '--until-idle'],
+    /^The card of version 1 of "card-fraud" has form 2.*fd train --register card-fraud/m,
+  )
   {
     await using registry = await openRegistry(`sqlite:${join(world.home, 'registry')}`, { now: Date.now })
     await registry.setModelVersionTag('card-fraud', 1, 'fd.card.form', '1')
@@ -96,13 +160,22 @@ test('records of a newer schema: what is only more passes, what says so or lacks
   ]
   {
     await using log = await openEventLog(`lmdb:${join(world.home, 'log')}`)
-    await log.append('transactions', records.map((value) => ({ value: JSON.stringify(value), timestamp: 0 })))
+    await log.append(
+      'transactions',
+      records.map((value) => ({ value: JSON.stringify(value), timestamp: 0 })),
+    )
   }
   await world.fd('score', '--until-idle')
   expect((await world.predictions('scorer')).at(-1)?.transaction_id).toBe(9_000_001)
-  const letters = (await world.fd('topics', 'read', 'transactions.dlq')).trim().split('\n').map((line) => (JSON.parse(line) as { value: DeadLetter }).value)
+  const letters = (await world.fd('topics', 'read', 'transactions.dlq'))
+    .trim()
+    .split('\n')
+    .map((line) => (JSON.parse(line) as { value: DeadLetter }).value)
   expect(letters.map(({ reason }) => reason)).toEqual([
-    expect.stringMatching(/^schema_version: expected 1, found 2: .*newer/), expect.stringMatching(/^TX_AMOUNT: expected a number, found nothing/),
+    expect.stringMatching(/^schema_version: expected 1, found 2: .*newer/),
+    expect.stringMatching(/^TX_AMOUNT: expected a number, found nothing/),
   ])
-  expect(letters.map(({ text }) => (JSON.parse(text) as { TRANSACTION_ID: number }).TRANSACTION_ID)).toEqual([9_000_002, 9_000_003])
+  expect(letters.map(({ text }) => (JSON.parse(text) as { TRANSACTION_ID: number }).TRANSACTION_ID)).toEqual([
+    9_000_002, 9_000_003,
+  ])
 })

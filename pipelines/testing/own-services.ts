@@ -46,10 +46,26 @@ export async function ownServices(...names: ServiceName[]): Promise<OwnServices>
     mlflow: mlflow && { ...mlflow, port: await freePort() },
     s3: s3 && { ...s3, port: await freePort() },
   }
-  const services = await configuredServices({ ...config, home, services: Object.fromEntries(names.map((name) => [name, all[name]])) })
-  const guard = spawn(process.execPath, ['--input-type=module', '--disable-warning=ExperimentalWarning', '--eval', GUARD, join(import.meta.dirname, '../services/process.ts'), home], {
-    stdio: ['pipe', 'ignore', 'ignore'], detached: true,
+  const services = await configuredServices({
+    ...config,
+    home,
+    services: Object.fromEntries(names.map((name) => [name, all[name]])),
   })
+  const guard = spawn(
+    process.execPath,
+    [
+      '--input-type=module',
+      '--disable-warning=ExperimentalWarning',
+      '--eval',
+      GUARD,
+      join(import.meta.dirname, '../services/process.ts'),
+      home,
+    ],
+    {
+      stdio: ['pipe', 'ignore', 'ignore'],
+      detached: true,
+    },
+  )
   const get = (name: ServiceName): Service => {
     const found = services.find((service) => service.name === name)
     if (found === undefined) throw new Error(`this test has no ${name}`)
@@ -57,8 +73,10 @@ export async function ownServices(...names: ServiceName[]): Promise<OwnServices>
   }
   const folder = (name: ServiceName): string => serviceFolder(home, name)
   return {
-    get, folder,
-    start: async (...wanted) => void (await Promise.all((wanted.length === 0 ? names : wanted).map((name) => startService(get(name), home)))),
+    get,
+    folder,
+    start: async (...wanted) =>
+      void (await Promise.all((wanted.length === 0 ? names : wanted).map((name) => startService(get(name), home)))),
     stop: async (name) => void (await stopService(get(name), home)),
     kill: async (name) => {
       const running = runningProcess(folder(name))

@@ -8,10 +8,18 @@ import { freePort, killProcess } from '../services/process.ts'
 import { configuredServices, serviceFolder, startService, stopService, type Service } from '../services/service.ts'
 
 /** Where the tests of a driver find its server; unset, they are not run. With s3 come AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. */
-const VARIABLES: Record<ServiceName, string> = { redis: 'FD_TEST_REDIS_URL', s3: 'FD_TEST_S3_URL', kafka: 'FD_TEST_KAFKA_URL', mlflow: 'FD_TEST_MLFLOW_URL' }
+const VARIABLES: Record<ServiceName, string> = {
+  redis: 'FD_TEST_REDIS_URL',
+  s3: 'FD_TEST_S3_URL',
+  kafka: 'FD_TEST_KAFKA_URL',
+  mlflow: 'FD_TEST_MLFLOW_URL',
+}
 
 /** What became of a service: its variable was set already, it was started, or why it was not. */
-type Outcome = { name: ServiceName } & ({ state: 'given' | 'started'; seconds: number } | { state: 'not run'; reason: string })
+type Outcome = { name: ServiceName } & (
+  | { state: 'given' | 'started'; seconds: number }
+  | { state: 'not run'; reason: string }
+)
 
 /**
  * Vitest's global setup: starts the servers of configs/services.yaml that are installed, in a home of their own and on free
@@ -37,17 +45,22 @@ export default async function setup(project: TestProject): Promise<() => Promise
   for (const service of services) {
     const { name } = service
     if (environment[VARIABLES[name]] !== undefined) outcomes.push({ name, state: 'given', seconds: 0 })
-    else if (wanted !== undefined && !wanted.includes(name)) outcomes.push({ name, state: 'not run', reason: 'FD_TEST_SERVICES does not name it' })
+    else if (wanted !== undefined && !wanted.includes(name))
+      outcomes.push({ name, state: 'not run', reason: 'FD_TEST_SERVICES does not name it' })
     else {
       // Installed one after another, since packagers lock; started side by side.
       const fault = await installed(service, ci)
-      if (fault === undefined) starting.push(started(service, home, project).then((outcome) => void outcomes.push(outcome)))
+      if (fault === undefined)
+        starting.push(started(service, home, project).then((outcome) => void outcomes.push(outcome)))
       else outcomes.push({ name, state: 'not run', reason: fault })
     }
   }
   await Promise.all(starting)
   const running = outcomes.filter(({ state }) => state === 'started') as { name: string; seconds: number }[]
-  if (running.length > 0) say(`Servers for the tests: ${running.map(({ name, seconds }) => `${name} in ${seconds.toFixed(1)} s`).join(', ')}.`)
+  if (running.length > 0)
+    say(
+      `Servers for the tests: ${running.map(({ name, seconds }) => `${name} in ${seconds.toFixed(1)} s`).join(', ')}.`,
+    )
 
   return async () => {
     await Promise.all(services.map((service) => stopService(service, home)))
@@ -62,7 +75,8 @@ async function testConfig(home: string): Promise<Config> {
   const config = readConfig(join(PROJECT_ROOT, 'configs', 'services.yaml'))
   const { redis, kafka, mlflow, s3 } = config.services
   return {
-    ...config, home,
+    ...config,
+    home,
     services: {
       redis: redis && { ...redis, port: await freePort() },
       kafka: kafka && { ...kafka, port: await freePort(), controllerPort: await freePort() },
@@ -98,7 +112,11 @@ async function started(service: Service, home: string, project: TestProject): Pr
     return { name, state: 'not run', reason: errorMessage(error) }
   }
   const { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY } = service.environment
-  project.config.env = { ...project.config.env, [VARIABLES[name]]: service.url, ...(name === 's3' ? { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY } : {}) }
+  project.config.env = {
+    ...project.config.env,
+    [VARIABLES[name]]: service.url,
+    ...(name === 's3' ? { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY } : {}),
+  }
   return { name, state: 'started', seconds: (performance.now() - begun) / 1000 }
 }
 
@@ -115,7 +133,9 @@ async function twice(attempt: () => Promise<void>): Promise<void> {
 function closingLines(outcomes: readonly Outcome[], ci: boolean): void {
   const absent = outcomes.filter((outcome) => outcome.state === 'not run')
   if (absent.length === 0) return
-  say(`\nNot run, for want of a server:\n${absent.map(({ name, reason }) => `  the tests of ${name}: ${reason}`).join('\n')}`)
+  say(
+    `\nNot run, for want of a server:\n${absent.map(({ name, reason }) => `  the tests of ${name}: ${reason}`).join('\n')}`,
+  )
   if (!ci) return
   say('CI is set, so this fails the run.')
   process.exitCode = 1

@@ -14,8 +14,12 @@ interface Run {
 }
 
 // Twenty kills while 100,000 transactions stream in CI; at a desk, where a minute is long, a few.
-const ONE: Run = inCi ? { kills: 20, customers: 1900, rate: 2500, least: 100_000 } : { kills: 4, customers: 200, rate: 1200, least: 10_000 }
-const THREE: Run = inCi ? { kills: 6, customers: 400, rate: 800, least: 20_000 } : { kills: 4, customers: 200, rate: 1200, least: 10_000 }
+const ONE: Run = inCi
+  ? { kills: 20, customers: 1900, rate: 2500, least: 100_000 }
+  : { kills: 4, customers: 200, rate: 1200, least: 10_000 }
+const THREE: Run = inCi
+  ? { kills: 6, customers: 400, rate: 800, least: 20_000 }
+  : { kills: 4, customers: 200, rate: 1200, least: 10_000 }
 
 const SCORER = { maxBatch: 256, checkpointEveryMs: 100 }
 
@@ -36,7 +40,14 @@ function freshPlaces(): Record<string, string> {
 
 /** A world with 30 days of live transactions of so many customers. */
 function makeServiceWorld(customers: number): Promise<World> {
-  return makeWorld({ customers, terminals: customers * 2, days: 80, liveDays: 30, scorer: SCORER, environment: freshPlaces() })
+  return makeWorld({
+    customers,
+    terminals: customers * 2,
+    days: 80,
+    liveDays: 30,
+    scorer: SCORER,
+    environment: freshPlaces(),
+  })
 }
 
 describe.runIf(kafka !== undefined && redis !== undefined)('on Kafka and Redis', () => {
@@ -53,22 +64,34 @@ describe.runIf(kafka !== undefined && redis !== undefined)('on Kafka and Redis',
     return world
   }
 
-  test(`kill -9 at ${ONE.kills} random moments of a stream: each prediction once among the committed, equal to an uninterrupted run's`, { timeout: 900_000 }, async () => {
-    await using large = ONE.customers === THREE.customers ? undefined : await makeServiceWorld(ONE.customers)
-    const { transactions } = await expectNothingLostOrDoubled(large ?? home, { ...ONE, longestLifeMs: 2500 })
-    expect(transactions).toBeGreaterThan(ONE.least)
-  })
+  test(
+    `kill -9 at ${ONE.kills} random moments of a stream: each prediction once among the committed, equal to an uninterrupted run's`,
+    { timeout: 900_000 },
+    async () => {
+      await using large = ONE.customers === THREE.customers ? undefined : await makeServiceWorld(ONE.customers)
+      const { transactions } = await expectNothingLostOrDoubled(large ?? home, { ...ONE, longestLifeMs: 2500 })
+      expect(transactions).toBeGreaterThan(ONE.least)
+    },
+  )
 
-  test('the same with three partitions, in which terminals have a stage of their own', { timeout: 900_000 }, async () => {
-    const { transactions } = await expectNothingLostOrDoubled(await freshWorld(3), { ...THREE, longestLifeMs: 4000 })
-    expect(transactions).toBeGreaterThan(THREE.least)
-  })
+  test(
+    'the same with three partitions, in which terminals have a stage of their own',
+    { timeout: 900_000 },
+    async () => {
+      const { transactions } = await expectNothingLostOrDoubled(await freshWorld(3), { ...THREE, longestLifeMs: 4000 })
+      expect(transactions).toBeGreaterThan(THREE.least)
+    },
+  )
 
-  test.each([1, 3])('two scorers of a group over %i partitions: the second takes over when the first is killed', { timeout: 180_000 }, async (partitions) => {
-    const { seconds } = await expectTakeover(await freshWorld(partitions), 200)
-    // No matter of speed: a session of 6 s bounds it, whatever the machine.
-    expect(seconds).toBeLessThan(15)
-  })
+  test.each([1, 3])(
+    'two scorers of a group over %i partitions: the second takes over when the first is killed',
+    { timeout: 180_000 },
+    async (partitions) => {
+      const { seconds } = await expectTakeover(await freshWorld(partitions), 200)
+      // No matter of speed: a session of 6 s bounds it, whatever the machine.
+      expect(seconds).toBeLessThan(15)
+    },
+  )
 
   test('a scorer that is stopped, replaced and goes on harms nothing', { timeout: 180_000 }, async () => {
     await expectStoppedScorerHarmless(await freshWorld(3), { rate: 150, patienceMs: 30_000 })

@@ -9,7 +9,18 @@ export interface Stream {
 
 /** @param rate transactions a second */
 export function startStream(world: World, rate: number): Stream {
-  const producer = world.start('produce', '--dataset', 'simulated', '--data', world.file, '--from', world.cut, '--rate', String(rate), '--json')
+  const producer = world.start(
+    'produce',
+    '--dataset',
+    'simulated',
+    '--data',
+    world.file,
+    '--from',
+    world.cut,
+    '--rate',
+    String(rate),
+    '--json',
+  )
   return {
     end: async (whole = false) => {
       const early = producer.child.exitCode !== null

@@ -49,16 +49,44 @@ export async function makeWorld(size: WorldSize): Promise<World> {
   const cut = new Date(FIRST_DAY + (size.days - size.liveDays) * 86_400_000).toISOString()
   const world = worldIn({ home, cut, scorer: size.scorer ?? {}, environment: size.environment ?? {} })
   const { fd, file } = world
-  await fd('datasets', 'simulate', '--customers', String(size.customers), '--terminals', String(size.terminals), '--days', String(size.days), '--seed', '3', '--out', file)
+  await fd(
+    'datasets',
+    'simulate',
+    '--customers',
+    String(size.customers),
+    '--terminals',
+    String(size.terminals),
+    '--days',
+    String(size.days),
+    '--seed',
+    '3',
+    '--out',
+    file,
+  )
   await world.backfill()
-  const trained = await fd('train', '--dataset', 'simulated', '--data', file, '--until', cut, '--param', 'rounds=20', '--register', 'card-fraud', '--json')
+  const trained = await fd(
+    'train',
+    '--dataset',
+    'simulated',
+    '--data',
+    file,
+    '--until',
+    cut,
+    '--param',
+    'rounds=20',
+    '--register',
+    'card-fraud',
+    '--json',
+  )
   // A registry that is shared may have versions of others; whoever holds the alias there must not matter.
   const { version } = JSON.parse(trained) as { version: number }
   await fd('models', 'promote', 'card-fraud', String(version), '--force', '--reason', 'the model of this test')
   return world
 }
 
-function worldIn(place: Pick<World, 'home' | 'cut'> & { scorer: ScorerSettings; environment: Record<string, string> }): World {
+function worldIn(
+  place: Pick<World, 'home' | 'cut'> & { scorer: ScorerSettings; environment: Record<string, string> },
+): World {
   const { home, cut, scorer, environment } = place
   const file = join(home, 'transactions.parquet')
   const config = join(home, `${randomUUID()}.yaml`)
@@ -67,19 +95,28 @@ function worldIn(place: Pick<World, 'home' | 'cut'> & { scorer: ScorerSettings; 
   const attempt = (...args: string[]): Promise<Ended> => start(...args).ended
   const fd = async (...args: string[]): Promise<string> => {
     const ended = await attempt(...args)
-    if (ended.code !== 0) throw new Error(`fd ${args.join(' ')} ended with ${ended.code ?? ended.signal}: ${ended.stderr}`)
+    if (ended.code !== 0)
+      throw new Error(`fd ${args.join(' ')} ended with ${ended.code ?? ended.signal}: ${ended.stderr}`)
     return ended.stdout
   }
   return {
-    home, cut, file, fd, start,
+    home,
+    cut,
+    file,
+    fd,
+    start,
     partitions: scorer['partitions'] ?? 1,
     try: attempt,
     predictions: async (group) => {
       const lines = (await fd('topics', 'read', 'predictions')).split('\n').filter((line) => line !== '')
-      return lines.map((line) => (JSON.parse(line) as { value: Prediction }).value).filter((prediction) => group === undefined || prediction.group === group)
+      return lines
+        .map((line) => (JSON.parse(line) as { value: Prediction }).value)
+        .filter((prediction) => group === undefined || prediction.group === group)
     },
-    backfill: async () => void (await fd('features', 'backfill', '--dataset', 'simulated', '--data', file, '--online', '--until', cut)),
-    with: (more, settings = scorer) => worldIn({ home, cut, scorer: settings, environment: { ...environment, ...more } }),
+    backfill: async () =>
+      void (await fd('features', 'backfill', '--dataset', 'simulated', '--data', file, '--online', '--until', cut)),
+    with: (more, settings = scorer) =>
+      worldIn({ home, cut, scorer: settings, environment: { ...environment, ...more } }),
     [Symbol.asyncDispose]: () => rm(home, { recursive: true, force: true }),
   }
 }

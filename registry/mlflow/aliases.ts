@@ -1,14 +1,21 @@
 import type { DurationMs } from '../../datasets/table/transaction.ts'
-import { MlflowError, isMissing, nothing, type MlflowClient } from './client.ts'
-import { getModel, ofModel, setModelTag } from './models.ts'
-import { getVersion, ofVersion, oneVersion } from './versions.ts'
-import { holderOf } from '../promotion/history.ts'
 import type { ModelVersion } from '../model.ts'
 import { checkAlias, checkRegistryTag } from '../naming.ts'
 import { noSuchAlias } from '../not-found.ts'
+import { holderOf } from '../promotion/history.ts'
 import type { AliasMove, Registry } from '../registry.ts'
+import { MlflowError, isMissing, nothing, type MlflowClient } from './client.ts'
+import { getModel, ofModel, setModelTag } from './models.ts'
+import { getVersion, ofVersion, oneVersion } from './versions.ts'
 
-type AliasVerbs = Pick<Registry, 'addRegisteredModelTag' | 'setRegisteredModelAlias' | 'deleteRegisteredModelAlias' | 'getModelVersionByAlias' | 'aliasVersion'>
+type AliasVerbs = Pick<
+  Registry,
+  | 'addRegisteredModelTag'
+  | 'setRegisteredModelAlias'
+  | 'deleteRegisteredModelAlias'
+  | 'getModelVersionByAlias'
+  | 'aliasVersion'
+>
 
 export function aliasVerbs(client: MlflowClient): AliasVerbs {
   return {
@@ -40,7 +47,12 @@ export function aliasVerbs(client: MlflowClient): AliasVerbs {
  * alias has moved meanwhile. What is left to chance is a write between reading back and moving; reading once
  * more after the move detects that one of the same tag.
  */
-async function addTag(client: MlflowClient, name: string, tag: { key: string; value: string }, move?: AliasMove): Promise<boolean> {
+async function addTag(
+  client: MlflowClient,
+  name: string,
+  tag: { key: string; value: string },
+  move?: AliasMove,
+): Promise<boolean> {
   checkRegistryTag(tag.key, tag.value)
   if (move !== undefined) checkAlias(move.alias)
   const model = await getModel(client, name)
@@ -63,16 +75,27 @@ async function addTag(client: MlflowClient, name: string, tag: { key: string; va
 }
 
 async function setAlias(client: MlflowClient, name: string, alias: string, version: number): Promise<void> {
-  await ofVersion(client, name, version, client.send('POST', 'registered-models/alias', { name, alias, version: String(version) }, nothing))
+  await ofVersion(
+    client,
+    name,
+    version,
+    client.send('POST', 'registered-models/alias', { name, alias, version: String(version) }, nothing),
+  )
 }
 
 /** Undefined when there is no such model or alias, or when the version it stands at was deleted by another tool. */
-async function byAlias(client: MlflowClient, name: string, alias: string, patience?: DurationMs): Promise<ModelVersion | undefined> {
+async function byAlias(
+  client: MlflowClient,
+  name: string,
+  alias: string,
+  patience?: DurationMs,
+): Promise<ModelVersion | undefined> {
   try {
     return (await client.get('registered-models/alias', { name, alias }, oneVersion, patience)).model_version
   } catch (error) {
     // To MLflow a missing alias is an invalid parameter.
-    if (isMissing(error) || (error instanceof MlflowError && /alias .* not found/i.test(error.message))) return undefined
+    if (isMissing(error) || (error instanceof MlflowError && /alias .* not found/i.test(error.message)))
+      return undefined
     throw error
   }
 }

@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto'
 import { UserError } from '../../configs/user-error.ts'
 import { artifactChanged, fileAndFolder } from '../conflict.ts'
-import type { MlflowClient } from './client.ts'
-import { artifact } from './json.ts'
-import { allPages } from './pages.ts'
-import { getRun, ofRun, setTag } from './runs.ts'
 import type { ArtifactInfo, Run } from '../model.ts'
 import { checkArtifactPath } from '../naming.ts'
 import { noSuchArtifact } from '../not-found.ts'
 import type { Registry } from '../registry.ts'
+import type { MlflowClient } from './client.ts'
+import { artifact } from './json.ts'
+import { allPages } from './pages.ts'
+import { getRun, ofRun, setTag } from './runs.ts'
 
 type ArtifactVerbs = Pick<Registry, 'logArtifact' | 'listArtifacts' | 'downloadArtifact'>
 
@@ -29,7 +29,8 @@ export function artifactVerbs(client: MlflowClient): ArtifactVerbs {
       const there = await lookUp(client, runId, path)
       if (there?.isDir === true) throw fileAndFolder(runId, path, `${path}/`)
       const sha256 = digest(bytes)
-      if (there !== undefined && (await isSame(client, { run, path, file, there }, { sha256, size: bytes.byteLength }))) return
+      if (there !== undefined && (await isSame(client, { run, path, file, there }, { sha256, size: bytes.byteLength })))
+        return
       if (run.tags[tagOf(path)] !== sha256) await setTag(client, runId, tagOf(path), sha256)
       if (there === undefined || there.fileSize !== bytes.byteLength) await client.writeFile(file, bytes)
     },
@@ -46,7 +47,11 @@ export function artifactVerbs(client: MlflowClient): ArtifactVerbs {
       const siblings = await listArtifacts(client, runId, folder)
       // Asked first: the stock server answers 500 for a file that is not there, which is what a client repeats.
       if (!siblings.some((sibling) => sibling.path === path && !sibling.isDir)) {
-        throw noSuchArtifact(runId, path, siblings.map((sibling) => sibling.path))
+        throw noSuchArtifact(
+          runId,
+          path,
+          siblings.map((sibling) => sibling.path),
+        )
       }
       const bytes = await client.readFile(`${rootOf(client, run.artifactUri)}/${path}`)
       const logged = Object.hasOwn(run.tags, tagOf(path)) ? run.tags[tagOf(path)] : undefined
@@ -61,7 +66,12 @@ export function artifactVerbs(client: MlflowClient): ArtifactVerbs {
 
 /** Everything directly in a folder, by path; empty when there is no such folder. */
 export async function listArtifacts(client: MlflowClient, runId: string, path?: string): Promise<ArtifactInfo[]> {
-  const found = await ofRun(runId, allPages('files', artifact, (schema, token) => client.get('artifacts/list', { run_id: runId, path, page_token: token }, schema)))
+  const found = await ofRun(
+    runId,
+    allPages('files', artifact, (schema, token) =>
+      client.get('artifacts/list', { run_id: runId, path, page_token: token }, schema),
+    ),
+  )
   return found.sort((a, b) => (a.path < b.path ? -1 : 1))
 }
 
@@ -73,7 +83,9 @@ export async function listArtifacts(client: MlflowClient, runId: string, path?: 
 export function rootOf(client: MlflowClient, uri: string): string {
   const [, path] = /^mlflow-artifacts:\/+(?!\/)(.+)$/.exec(uri) ?? []
   if (path !== undefined && !/^mlflow-artifacts:\/\/[^/]/.test(uri)) return path.replace(/\/+$/, '')
-  throw new UserError(`${client.url} keeps artifacts at ${uri}, past its own proxy. Start it with: mlflow server --serve-artifacts, and make a new experiment.`)
+  throw new UserError(
+    `${client.url} keeps artifacts at ${uri}, past its own proxy. Start it with: mlflow server --serve-artifacts, and make a new experiment.`,
+  )
 }
 
 interface Logged {
@@ -88,7 +100,11 @@ interface Logged {
  *
  * @throws UserError when other bytes were logged.
  */
-async function isSame(client: MlflowClient, { run, path, file, there }: Logged, wanted: { sha256: string; size: number }): Promise<boolean> {
+async function isSame(
+  client: MlflowClient,
+  { run, path, file, there }: Logged,
+  wanted: { sha256: string; size: number },
+): Promise<boolean> {
   const tag = Object.hasOwn(run.tags, tagOf(path)) ? run.tags[tagOf(path)] : undefined
   if (tag !== undefined && tag !== wanted.sha256) throw artifactChanged(run.runId, path)
   if (tag !== undefined) return there.fileSize === wanted.size

@@ -1,5 +1,5 @@
-import { pairsOf, realOf } from './json.ts'
 import type { Metric } from '../model.ts'
+import { pairsOf, realOf } from './json.ts'
 
 /** What one log-batch call takes. */
 export interface Batch {
@@ -17,7 +17,15 @@ const ENVELOPE = 1_000
  * Cuts what is to be logged into calls within MLflow's limits, in the order params, tags, metrics: a param that may not change is found
  * before any metric is written. Always at least one, so that a missing run is noticed.
  */
-export function batchesOf({ metrics, params, tags }: { metrics: Metric[]; params: Record<string, string>; tags: Record<string, string> }): Batch[] {
+export function batchesOf({
+  metrics,
+  params,
+  tags,
+}: {
+  metrics: Metric[]
+  params: Record<string, string>
+  tags: Record<string, string>
+}): Batch[] {
   const batches: Batch[] = []
   let current: Batch
   let bytes = 0

@@ -61,21 +61,55 @@ const FILE_WITHIN: DurationMs = 600_000
  * @param url `http://` or `https://`, with a path where the server is behind one; `user:password@` is taken as credentials.
  * @throws UserError from every call: server gone, 401, 403, no MLflow server, or a refusal in the server's words (MlflowError).
  */
-export function mlflowClient(url: string, credentials: MlflowCredentials = {}, patience: DurationMs = PATIENCE): MlflowClient {
+export function mlflowClient(
+  url: string,
+  credentials: MlflowCredentials = {},
+  patience: DurationMs = PATIENCE,
+): MlflowClient {
   const { server, header } = authorization(url, credentials)
-  const headers: Record<string, string> = { ...(header === undefined ? {} : { authorization: header }), ...connectionOf(server) }
+  const headers: Record<string, string> = {
+    ...(header === undefined ? {} : { authorization: header }),
+    ...connectionOf(server),
+  }
   const json = async <S extends z.ZodType>(request: Request, answer: S, within = patience): Promise<z.output<S>> => {
-    const parsed = answer.safeParse(jsonOf(await answered({ ...request, headers: { ...headers, ...request.headers } }, server, within)))
-    if (!parsed.success) throw notMlflow(server, `an answer without what MLflow answers to ${pathOf(request)}`, z.prettifyError(parsed.error))
+    const parsed = answer.safeParse(
+      jsonOf(await answered({ ...request, headers: { ...headers, ...request.headers } }, server, within)),
+    )
+    if (!parsed.success)
+      throw notMlflow(
+        server,
+        `an answer without what MLflow answers to ${pathOf(request)}`,
+        z.prettifyError(parsed.error),
+      )
     return parsed.data
   }
-  const write = (method: Method, path: string, body: object, repeatable: boolean): Request =>
-    ({ method, url: `${server}/api/2.0/mlflow/${path}`, body: JSON.stringify(body), headers: { 'content-type': 'application/json' }, repeatable, within: ANSWER_WITHIN })
-  const file = (path: string): Pick<Request, 'url' | 'headers' | 'repeatable' | 'within'> =>
-    ({ url: `${server}/api/2.0/mlflow-artifacts/artifacts/${path.split('/').map(encodeURIComponent).join('/')}`, headers, repeatable: true, within: FILE_WITHIN })
+  const write = (method: Method, path: string, body: object, repeatable: boolean): Request => ({
+    method,
+    url: `${server}/api/2.0/mlflow/${path}`,
+    body: JSON.stringify(body),
+    headers: { 'content-type': 'application/json' },
+    repeatable,
+    within: ANSWER_WITHIN,
+  })
+  const file = (path: string): Pick<Request, 'url' | 'headers' | 'repeatable' | 'within'> => ({
+    url: `${server}/api/2.0/mlflow-artifacts/artifacts/${path.split('/').map(encodeURIComponent).join('/')}`,
+    headers,
+    repeatable: true,
+    within: FILE_WITHIN,
+  })
   return {
     url: server,
-    get: (path, query, answer, within) => json({ method: 'GET', url: `${server}/api/2.0/mlflow/${path}${searchOf(query)}`, repeatable: true, within: ANSWER_WITHIN }, answer, within),
+    get: (path, query, answer, within) =>
+      json(
+        {
+          method: 'GET',
+          url: `${server}/api/2.0/mlflow/${path}${searchOf(query)}`,
+          repeatable: true,
+          within: ANSWER_WITHIN,
+        },
+        answer,
+        within,
+      ),
     send: (method, path, body, answer) => json(write(method, path, body, true), answer),
     sendOnce: (method, path, body, answer) => json(write(method, path, body, false), answer),
     readFile: async (path) => (await answered({ ...file(path), method: 'GET' }, server, patience)).body,
@@ -127,7 +161,13 @@ async function answered(request: Request, server: string, patience: DurationMs):
 async function attempt({ url, method, headers, body, within }: Request): Promise<Answer | { error: unknown }> {
   try {
     // Not followed: a redirected POST would become a GET, and credentials would travel where nobody sent them.
-    const response = await fetch(url, { method, headers, body, redirect: 'manual', signal: AbortSignal.timeout(within) })
+    const response = await fetch(url, {
+      method,
+      headers,
+      body,
+      redirect: 'manual',
+      signal: AbortSignal.timeout(within),
+    })
     const location = response.headers.get('location')
     return { status: response.status, body: location === null ? await response.bytes() : Buffer.from(location) }
   } catch (error) {
@@ -156,27 +196,51 @@ function connectionCode(error: unknown): string {
 function faultOf(request: Request, server: string, outcome: Answer | { error: unknown }): UserError {
   if ('error' in outcome) return unreachable(request, server, outcome.error)
   const { status, body } = outcome
-  if (status >= 300 && status < 400) return new UserError(`${server} sends elsewhere: ${Buffer.from(body).toString().slice(0, 200)}. Set MLFLOW_TRACKING_URI to the server itself.`)
-  if (status === 401) return new UserError(`${server} does not accept these credentials (401). Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, then run: fd doctor`)
-  if (status === 403) return new UserError(`${server} forbids ${pathOf(request)} to this user (403). Ask the server's administrator for the permission, then run: fd doctor`)
+  if (status >= 300 && status < 400)
+    return new UserError(
+      `${server} sends elsewhere: ${Buffer.from(body).toString().slice(0, 200)}. Set MLFLOW_TRACKING_URI to the server itself.`,
+    )
+  if (status === 401)
+    return new UserError(
+      `${server} does not accept these credentials (401). Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, then run: fd doctor`,
+    )
+  if (status === 403)
+    return new UserError(
+      `${server} forbids ${pathOf(request)} to this user (403). Ask the server's administrator for the permission, then run: fd doctor`,
+    )
   const refusal = refusalOf(body)
-  if (refusal !== undefined) return new MlflowError(`${server} refused ${pathOf(request)}: ${refusal.message}`, refusal.error_code)
-  if (MOMENTARY.has(status)) return new UserError(`${server} answers ${status} to ${pathOf(request)}. Look at the server's log, then run the command again: fd doctor`)
+  if (refusal !== undefined)
+    return new MlflowError(`${server} refused ${pathOf(request)}: ${refusal.message}`, refusal.error_code)
+  if (MOMENTARY.has(status))
+    return new UserError(
+      `${server} answers ${status} to ${pathOf(request)}. Look at the server's log, then run the command again: fd doctor`,
+    )
   return notMlflow(server, `${status} to ${pathOf(request)}`)
 }
 
 function unreachable(request: Request, server: string, cause: unknown): UserError {
   const code = connectionCode(cause)
   if (cause instanceof Error && cause.name === 'TimeoutError') {
-    return new UserError(`${server} did not answer ${pathOf(request)} within ${request.within / 1000} s. Look at the server's log, then run the command again: fd doctor`, { cause })
+    return new UserError(
+      `${server} did not answer ${pathOf(request)} within ${request.within / 1000} s. Look at the server's log, then run the command again: fd doctor`,
+      { cause },
+    )
   }
-  const reason = code === '' ? errorMessage(cause instanceof Error && cause.cause !== undefined ? cause.cause : cause) : code
-  const advice = code === 'ENOTFOUND' ? 'There is no such host; set MLFLOW_TRACKING_URI to the right one' : 'Start it, or set MLFLOW_TRACKING_URI to another one'
-  return new UserError(`The MLflow server at ${server} cannot be reached (${reason}). ${advice}, then run: fd doctor`, { cause })
+  const reason =
+    code === '' ? errorMessage(cause instanceof Error && cause.cause !== undefined ? cause.cause : cause) : code
+  const advice =
+    code === 'ENOTFOUND'
+      ? 'There is no such host; set MLFLOW_TRACKING_URI to the right one'
+      : 'Start it, or set MLFLOW_TRACKING_URI to another one'
+  return new UserError(`The MLflow server at ${server} cannot be reached (${reason}). ${advice}, then run: fd doctor`, {
+    cause,
+  })
 }
 
 function notMlflow(server: string, answer: string, detail?: string): UserError {
-  return new UserError(`${server} is no MLflow 3 server: it gave ${answer}. Set MLFLOW_TRACKING_URI to one, then run: fd doctor${detail === undefined ? '' : `\n${detail}`}`)
+  return new UserError(
+    `${server} is no MLflow 3 server: it gave ${answer}. Set MLFLOW_TRACKING_URI to one, then run: fd doctor${detail === undefined ? '' : `\n${detail}`}`,
+  )
 }
 
 function jsonOf({ body }: Answer): unknown {
@@ -195,7 +259,9 @@ function refusalOf(body: Uint8Array): z.output<typeof refusal> | undefined {
 }
 
 function searchOf(query: Query): string {
-  const given = Object.entries(query).flatMap(([key, value]) => (value === undefined ? [] : [[key, String(value)] as [string, string]]))
+  const given = Object.entries(query).flatMap(([key, value]) =>
+    value === undefined ? [] : [[key, String(value)] as [string, string]],
+  )
   return given.length === 0 ? '' : `?${String(new URLSearchParams(given))}`
 }
 

@@ -8,12 +8,18 @@ import type { MlflowCredentials } from '../registry.ts'
  * @returns `server` without credentials and without a slash at its end, fit for messages.
  * @throws UserError for a URL that is none, and for a user without a password or the reverse.
  */
-export function authorization(url: string, { username, password, token }: MlflowCredentials): { server: string; header?: string } {
+export function authorization(
+  url: string,
+  { username, password, token }: MlflowCredentials,
+): { server: string; header?: string } {
   const parsed = parseUrl(url)
   const server = (parsed.origin + parsed.pathname).replace(/\/+$/, '')
-  if (parsed.username !== '' || parsed.password !== '') return { server, header: basic(decoded(parsed.username, server), decoded(parsed.password, server)) }
+  if (parsed.username !== '' || parsed.password !== '')
+    return { server, header: basic(decoded(parsed.username, server), decoded(parsed.password, server)) }
   if ((username === undefined) !== (password === undefined)) {
-    throw new UserError(`${server} needs user and password together. Set both MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or neither.`)
+    throw new UserError(
+      `${server} needs user and password together. Set both MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or neither.`,
+    )
   }
   if (username !== undefined && password !== undefined) return { server, header: basic(username, password) }
   return token === undefined ? { server } : { server, header: `Bearer ${token}` }
@@ -21,7 +27,10 @@ export function authorization(url: string, { username, password, token }: Mlflow
 
 function parseUrl(url: string): URL {
   // Not shown: what cannot be parsed may still hold a password.
-  if (!URL.canParse(url)) throw new UserError('The URL of the MLflow server is not valid. Use for example MLFLOW_TRACKING_URI=http://127.0.0.1:5000')
+  if (!URL.canParse(url))
+    throw new UserError(
+      'The URL of the MLflow server is not valid. Use for example MLFLOW_TRACKING_URI=http://127.0.0.1:5000',
+    )
   return new URL(url)
 }
 
@@ -29,7 +38,11 @@ function decoded(part: string, server: string): string {
   try {
     return decodeURIComponent(part)
   } catch (error) {
-    if (error instanceof URIError) throw new UserError(`User or password in the URL of ${server} has a "%" that is not %25. Write it so, or set MLFLOW_TRACKING_PASSWORD.`, { cause: error })
+    if (error instanceof URIError)
+      throw new UserError(
+        `User or password in the URL of ${server} has a "%" that is not %25. Write it so, or set MLFLOW_TRACKING_PASSWORD.`,
+        { cause: error },
+      )
     throw error
   }
 }

@@ -1,15 +1,18 @@
 import { z } from 'zod'
 import { UserError } from '../../configs/user-error.ts'
 import { experimentTaken } from '../conflict.ts'
-import { isMissing, MlflowError, type MlflowClient } from './client.ts'
-import { experiment, pairsOf } from './json.ts'
-import { allPages } from './pages.ts'
 import type { Experiment } from '../model.ts'
 import { checkExperimentName, checkTags, MAX_EXPERIMENT_TAG_VALUE } from '../naming.ts'
 import { noSuchExperiment, type NotFoundError } from '../not-found.ts'
 import type { Registry } from '../registry.ts'
+import { isMissing, MlflowError, type MlflowClient } from './client.ts'
+import { experiment, pairsOf } from './json.ts'
+import { allPages } from './pages.ts'
 
-type ExperimentVerbs = Pick<Registry, 'createExperiment' | 'getExperiment' | 'getExperimentByName' | 'searchExperiments'>
+type ExperimentVerbs = Pick<
+  Registry,
+  'createExperiment' | 'getExperiment' | 'getExperimentByName' | 'searchExperiments'
+>
 
 const one = z.object({ experiment })
 const MOST = 1_000
@@ -23,9 +26,19 @@ export function experimentVerbs(client: MlflowClient): ExperimentVerbs {
       const holder = await holderOf(client, name)
       if (holder !== undefined) return idOf(holder, mayExist)
       try {
-        return (await client.sendOnce('POST', 'experiments/create', { name, tags: pairsOf(tags) }, z.object({ experiment_id: z.string() }))).experiment_id
+        return (
+          await client.sendOnce(
+            'POST',
+            'experiments/create',
+            { name, tags: pairsOf(tags) },
+            z.object({ experiment_id: z.string() }),
+          )
+        ).experiment_id
       } catch (error) {
-        const other = error instanceof MlflowError && error.code === 'RESOURCE_ALREADY_EXISTS' ? await holderOf(client, name) : undefined
+        const other =
+          error instanceof MlflowError && error.code === 'RESOURCE_ALREADY_EXISTS'
+            ? await holderOf(client, name)
+            : undefined
         if (other === undefined) throw error
         return idOf(other, mayExist)
       }
@@ -57,9 +70,12 @@ interface NameHolder {
   deleted: boolean
 }
 
-const held = z.object({ experiment: z.object({ lifecycle_stage: z.string().default('active') }).loose() }).transform(
-  (answer): NameHolder => ({ experiment: experiment.parse(answer.experiment), deleted: answer.experiment.lifecycle_stage === 'deleted' }),
-)
+const held = z
+  .object({ experiment: z.object({ lifecycle_stage: z.string().default('active') }).loose() })
+  .transform((answer): NameHolder => ({
+    experiment: experiment.parse(answer.experiment),
+    deleted: answer.experiment.lifecycle_stage === 'deleted',
+  }))
 
 async function holderOf(client: MlflowClient, name: string): Promise<NameHolder | undefined> {
   try {
@@ -71,18 +87,30 @@ async function holderOf(client: MlflowClient, name: string): Promise<NameHolder 
 }
 
 function idOf({ experiment: { name, experimentId }, deleted }: NameHolder, mayExist: boolean): string {
-  if (deleted) throw new UserError(`Experiment "${name}" was deleted and keeps its name. Run: mlflow experiments restore --experiment-id ${experimentId}`)
+  if (deleted)
+    throw new UserError(
+      `Experiment "${name}" was deleted and keeps its name. Run: mlflow experiments restore --experiment-id ${experimentId}`,
+    )
   if (!mayExist) throw experimentTaken(name, experimentId)
   return experimentId
 }
 
 async function searchExperiments(client: MlflowClient): Promise<Experiment[]> {
   const found = await allPages('experiments', experiment, (schema, token) =>
-    client.send('POST', 'experiments/search', { max_results: MOST, order_by: ['creation_time DESC'], page_token: token }, schema))
+    client.send(
+      'POST',
+      'experiments/search',
+      { max_results: MOST, order_by: ['creation_time DESC'], page_token: token },
+      schema,
+    ),
+  )
   return found.sort((a, b) => b.creationTime - a.creationTime || Number(b.experimentId) - Number(a.experimentId))
 }
 
 async function missingExperiment(client: MlflowClient, experimentId: string): Promise<NotFoundError> {
   const existing = await searchExperiments(client)
-  return noSuchExperiment(experimentId, existing.reverse().map((other) => `${other.experimentId} ("${other.name}")`))
+  return noSuchExperiment(
+    experimentId,
+    existing.reverse().map((other) => `${other.experimentId} ("${other.name}")`),
+  )
 }

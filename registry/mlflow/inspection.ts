@@ -3,8 +3,8 @@ import { z } from 'zod'
 import { clockSkew, judgeClock } from '../../configs/clock-skew.ts'
 import { broken, find, findLatency, type Finding, type Inspection, type Judgement } from '../../configs/finding.ts'
 import { UserError } from '../../configs/user-error.ts'
-import { isMissing, mlflowClient, MlflowError, nothing, type MlflowClient } from './client.ts'
 import type { MlflowCredentials } from '../registry.ts'
+import { isMissing, mlflowClient, MlflowError, nothing, type MlflowClient } from './client.ts'
 import { authorization } from './credentials.ts'
 
 const OLDEST_MAJOR = 3
@@ -21,12 +21,20 @@ const TAKEN_AWAY = new Set(['RESOURCE_ALREADY_EXISTS', 'RESOURCE_DOES_NOT_EXIST'
  * Looks at a tracking server as the registry will use it: version, latency, and whether this user may keep experiments, models
  * and artifacts, tried on some of its own, which are removed; and the server's clock.
  */
-export async function inspectMlflow(url: string, credentials: MlflowCredentials, { now, id }: Inspection): Promise<Finding[]> {
+export async function inspectMlflow(
+  url: string,
+  credentials: MlflowCredentials,
+  { now, id }: Inspection,
+): Promise<Finding[]> {
   // A server that is not there is told at once; later a fault of the moment, such as a database that is busy with others, is waited out as in any command.
   const [first, client] = [mlflowClient(url, credentials, 0), mlflowClient(url, credentials)]
   const { server: address, header } = authorization(url, credentials)
   const ask = (): Promise<Response> =>
-    fetch(`${address}/version`, { headers: { connection: 'close', ...(header === undefined ? {} : { authorization: header }) }, redirect: 'manual', signal: AbortSignal.timeout(ANSWER_WITHIN_MS) })
+    fetch(`${address}/version`, {
+      headers: { connection: 'close', ...(header === undefined ? {} : { authorization: header }) },
+      redirect: 'manual',
+      signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
+    })
   const server = await find('server', async () => {
     // First through the client, whose errors say what is wrong with address and credentials.
     await first.send('POST', 'experiments/search', { max_results: 1 }, nothing)
@@ -40,15 +48,21 @@ export async function inspectMlflow(url: string, credentials: MlflowCredentials,
     await find('clock', async () => {
       const before = now()
       const told = Date.parse((await ask()).headers.get('date') ?? '')
-      return Number.isNaN(told) ? 'the server does not tell its time' : judgeClock(clockSkew(before, told, now(), 1000), 'The clock of MLflow')
+      return Number.isNaN(told)
+        ? 'the server does not tell its time'
+        : judgeClock(clockSkew(before, told, now(), 1000), 'The clock of MLflow')
     }),
   ]
 }
 
 async function judgeVersion(address: string, response: Response): Promise<string | Judgement> {
   const version = (await response.text()).trim()
-  if (!response.ok || !/^\d+\.\d+/.test(version)) return broken(`${address} is no MLflow server: it answers ${response.status} to GET /version. Set MLFLOW_TRACKING_URI to one`)
-  if (Number.parseInt(version, 10) < OLDEST_MAJOR) return broken(`${address}: MLflow ${version}, fd needs ${OLDEST_MAJOR} or later. Run: pip install --upgrade mlflow`)
+  if (!response.ok || !/^\d+\.\d+/.test(version))
+    return broken(
+      `${address} is no MLflow server: it answers ${response.status} to GET /version. Set MLFLOW_TRACKING_URI to one`,
+    )
+  if (Number.parseInt(version, 10) < OLDEST_MAJOR)
+    return broken(`${address}: MLflow ${version}, fd needs ${OLDEST_MAJOR} or later. Run: pip install --upgrade mlflow`)
   return `${address}: MLflow ${version}`
 }
 
@@ -64,7 +78,10 @@ async function tryServer(client: MlflowClient, name: string): Promise<string> {
   await client.writeFile(file, Buffer.from(name))
   try {
     const read = Buffer.from(await client.readFile(file)).toString()
-    if (read !== name) throw new UserError(`${client.url} gave back ${JSON.stringify(read.slice(0, 60))} for an artifact that was just written. Look at the server's log.`)
+    if (read !== name)
+      throw new UserError(
+        `${client.url} gave back ${JSON.stringify(read.slice(0, 60))} for an artifact that was just written. Look at the server's log.`,
+      )
   } finally {
     await client.deleteFile(file)
   }
@@ -77,7 +94,12 @@ async function tryExperiment(client: MlflowClient, value: string): Promise<void>
     try {
       const experiment = await openTrial(client)
       try {
-        await client.send('POST', 'experiments/set-experiment-tag', { experiment_id: experiment, key: TRIAL, value }, nothing)
+        await client.send(
+          'POST',
+          'experiments/set-experiment-tag',
+          { experiment_id: experiment, key: TRIAL, value },
+          nothing,
+        )
         await client.get('experiments/get', { experiment_id: experiment }, nothing)
       } finally {
         await client.send('POST', 'experiments/delete', { experiment_id: experiment }, nothing)
@@ -90,7 +112,9 @@ async function tryExperiment(client: MlflowClient, value: string): Promise<void>
   }
 }
 
-const held = z.object({ experiment: z.object({ experiment_id: z.string(), lifecycle_stage: z.string().default('active') }) })
+const held = z.object({
+  experiment: z.object({ experiment_id: z.string(), lifecycle_stage: z.string().default('active') }),
+})
 
 /** The trial's experiment, made or made again. */
 async function openTrial(client: MlflowClient): Promise<string> {
@@ -103,7 +127,11 @@ async function openTrial(client: MlflowClient): Promise<string> {
     }
   }
   const kept = await find()
-  if (kept === undefined) return (await client.sendOnce('POST', 'experiments/create', { name: TRIAL }, z.object({ experiment_id: z.string() }))).experiment_id
-  if (kept.lifecycle_stage === 'deleted') await client.send('POST', 'experiments/restore', { experiment_id: kept.experiment_id }, nothing)
+  if (kept === undefined)
+    return (
+      await client.sendOnce('POST', 'experiments/create', { name: TRIAL }, z.object({ experiment_id: z.string() }))
+    ).experiment_id
+  if (kept.lifecycle_stage === 'deleted')
+    await client.send('POST', 'experiments/restore', { experiment_id: kept.experiment_id }, nothing)
   return kept.experiment_id
 }

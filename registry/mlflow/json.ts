@@ -7,13 +7,22 @@ import type { ArtifactInfo, Experiment, Metric, ModelVersion, RegisteredModel, R
  */
 
 const text = z.string().default('')
-const integer = z.union([z.number(), z.string().regex(/^-?\d+$/).transform(Number)])
+const integer = z.union([
+  z.number(),
+  z
+    .string()
+    .regex(/^-?\d+$/)
+    .transform(Number),
+])
 /** JSON has no NaN and no infinities, so MLflow writes them as text. */
 const real = z.union([z.number(), z.enum(['NaN', 'Infinity', '-Infinity']).transform(Number)])
 const pair = z.object({ key: z.string(), value: text })
 
 /** A list of key and value as an object; a key named `__proto__` is a key. */
-const pairs = z.array(pair).default([]).transform((list) => Object.fromEntries(list.map(({ key, value }) => [key, value])))
+const pairs = z
+  .array(pair)
+  .default([])
+  .transform((list) => Object.fromEntries(list.map(({ key, value }) => [key, value])))
 
 /** Key and value lists, as MLflow takes them. */
 export function pairsOf(object: Record<string, string>): { key: string; value: string }[] {
@@ -26,7 +35,13 @@ export function realOf(value: number): number | string {
 }
 
 export const experiment = z
-  .object({ experiment_id: z.string(), name: z.string(), tags: pairs, creation_time: integer.default(0), last_update_time: integer.default(0) })
+  .object({
+    experiment_id: z.string(),
+    name: z.string(),
+    tags: pairs,
+    creation_time: integer.default(0),
+    last_update_time: integer.default(0),
+  })
   .transform((wire): Experiment => ({
     experimentId: wire.experiment_id,
     name: wire.name,
@@ -63,12 +78,16 @@ export const run = z.object({ info, data: data.prefault({}) }).transform(({ info
     metrics: Object.fromEntries(data.metrics.map(({ key, value }) => [key, value])),
     tags: data.tags,
   }
-  return status === 'RUNNING' || status === 'SCHEDULED' ? { ...base, status } : { ...base, status, endTime: info.end_time }
+  return status === 'RUNNING' || status === 'SCHEDULED'
+    ? { ...base, status }
+    : { ...base, status, endTime: info.end_time }
 })
 
 export const artifact = z
   .object({ path: z.string(), is_dir: z.boolean().default(false), file_size: integer.default(0) })
-  .transform(({ path, is_dir: isDir, file_size: fileSize }): ArtifactInfo => (isDir ? { path, isDir } : { path, isDir, fileSize }))
+  .transform(({ path, is_dir: isDir, file_size: fileSize }): ArtifactInfo =>
+    isDir ? { path, isDir } : { path, isDir, fileSize },
+  )
 
 const version = z.coerce.number().int().positive()
 
@@ -99,7 +118,9 @@ export const modelVersion = z
       tags: wire.tags,
       aliases: wire.aliases.toSorted(),
     }
-    return wire.status === 'FAILED_REGISTRATION' ? { ...base, status: wire.status, statusMessage: wire.status_message } : { ...base, status: wire.status }
+    return wire.status === 'FAILED_REGISTRATION'
+      ? { ...base, status: wire.status, statusMessage: wire.status_message }
+      : { ...base, status: wire.status }
   })
 
 /** The Python client registers a run's folder under its place in the artifact store; here it is `runs:/RUN_ID/FOLDER` on every driver. */
@@ -127,12 +148,19 @@ export const registeredModel = z
     tags: wire.tags,
     aliases: Object.fromEntries(wire.aliases.map(({ alias, version }) => [alias, version])),
     // The newest of each stage; the newest of all is one of them.
-    latestVersion: wire.latest_versions.length === 0 ? undefined : Math.max(...wire.latest_versions.map(({ version }) => version)),
+    latestVersion:
+      wire.latest_versions.length === 0 ? undefined : Math.max(...wire.latest_versions.map(({ version }) => version)),
   }))
 
 /** One page of a list that MLflow calls `name`, and the token of the next; no token, or an empty one: the last. */
-export function page<S extends z.ZodType>(name: string, item: S): z.ZodType<{ items: z.output<S>[]; next: string | undefined }> {
+export function page<S extends z.ZodType>(
+  name: string,
+  item: S,
+): z.ZodType<{ items: z.output<S>[]; next: string | undefined }> {
   return z
     .object({ [name]: z.array(item).default([]), next_page_token: text })
-    .transform((wire) => ({ items: wire[name] as z.output<S>[], next: wire.next_page_token === '' ? undefined : String(wire.next_page_token) }))
+    .transform((wire) => ({
+      items: wire[name] as z.output<S>[],
+      next: wire.next_page_token === '' ? undefined : String(wire.next_page_token),
+    }))
 }

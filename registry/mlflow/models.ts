@@ -1,14 +1,21 @@
 import { z } from 'zod'
 import { modelTaken } from '../conflict.ts'
-import { isMissing, MlflowError, nothing, type MlflowClient } from './client.ts'
-import { pairsOf, registeredModel } from './json.ts'
-import { allPages } from './pages.ts'
 import type { RegisteredModel } from '../model.ts'
 import { checkModelName, checkModelTag, checkNotHistory } from '../naming.ts'
 import { noSuchModel } from '../not-found.ts'
 import type { Registry } from '../registry.ts'
+import { isMissing, MlflowError, nothing, type MlflowClient } from './client.ts'
+import { pairsOf, registeredModel } from './json.ts'
+import { allPages } from './pages.ts'
 
-type ModelVerbs = Pick<Registry, 'createRegisteredModel' | 'getRegisteredModel' | 'searchRegisteredModels' | 'setRegisteredModelTag' | 'deleteRegisteredModelTag'>
+type ModelVerbs = Pick<
+  Registry,
+  | 'createRegisteredModel'
+  | 'getRegisteredModel'
+  | 'searchRegisteredModels'
+  | 'setRegisteredModelTag'
+  | 'deleteRegisteredModelTag'
+>
 
 const one = z.object({ registered_model: registeredModel })
 /** The most MLflow gives at once. */
@@ -50,7 +57,8 @@ export async function getModel(client: MlflowClient, name: string): Promise<Regi
 
 export async function searchModels(client: MlflowClient): Promise<RegisteredModel[]> {
   const found = await allPages('registered_models', registeredModel, (schema, token) =>
-    client.get('registered-models/search', { max_results: MOST, order_by: 'name ASC', page_token: token }, schema))
+    client.get('registered-models/search', { max_results: MOST, order_by: 'name ASC', page_token: token }, schema),
+  )
   return found.sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
@@ -62,6 +70,11 @@ export async function setModelTag(client: MlflowClient, name: string, key: strin
 /** The answer of a call about a model. @throws NotFoundError when there is no such model. */
 export async function ofModel<T>(client: MlflowClient, name: string, call: Promise<T>): Promise<T> {
   return call.catch(async (error: unknown) => {
-    throw isMissing(error) ? noSuchModel(name, (await searchModels(client)).map((model) => model.name)) : error
+    throw isMissing(error)
+      ? noSuchModel(
+          name,
+          (await searchModels(client)).map((model) => model.name),
+        )
+      : error
   })
 }

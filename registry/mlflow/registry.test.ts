@@ -2,11 +2,11 @@ import { once } from 'node:events'
 import { createServer, request as httpRequest, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { afterAll, beforeEach, describe, expect, test } from 'vitest'
 import { UserError } from '../../configs/user-error.ts'
-import { batchesOf } from './batch.ts'
-import { authorization } from './credentials.ts'
+import { openRegistry } from '../open.ts'
 import { registryContract } from '../registry.contract.ts'
 import type { Registry, RegistryOptions } from '../registry.ts'
-import { openRegistry } from '../open.ts'
+import { batchesOf } from './batch.ts'
+import { authorization } from './credentials.ts'
 
 /** A server that is meant for tests: models and experiments of random names are made in it, and deleted. */
 const server = process.env.FD_TEST_MLFLOW_URL
@@ -21,13 +21,19 @@ async function rest(method: string, path: string, body?: object): Promise<Record
 /** Deletes the models and experiments whose names have the suffix, as far as the API can: deleted experiments and runs stay until `mlflow gc`. */
 async function cleanUp(suffix: string): Promise<void> {
   const filter = `name LIKE '%${suffix}%'`
-  const { registered_models: models = [] } = (await rest('GET', `registered-models/search?max_results=100&filter=${encodeURIComponent(filter)}`)) as { registered_models?: { name: string }[] }
+  const { registered_models: models = [] } = (await rest(
+    'GET',
+    `registered-models/search?max_results=100&filter=${encodeURIComponent(filter)}`,
+  )) as { registered_models?: { name: string }[] }
   for (const { name } of models) await rest('DELETE', 'registered-models/delete', { name })
-  const { experiments = [] } = (await rest('POST', 'experiments/search', { max_results: 100, filter })) as { experiments?: { experiment_id: string }[] }
+  const { experiments = [] } = (await rest('POST', 'experiments/search', { max_results: 100, filter })) as {
+    experiments?: { experiment_id: string }[]
+  }
   for (const { experiment_id: id } of experiments) await rest('POST', 'experiments/delete', { experiment_id: id })
 }
 
-const open = (url: string, options: Partial<RegistryOptions> = {}): Promise<Registry> => openRegistry(url, { now: () => 1_000_000, patience: 500, ...options })
+const open = (url: string, options: Partial<RegistryOptions> = {}): Promise<Registry> =>
+  openRegistry(url, { now: () => 1_000_000, patience: 500, ...options })
 
 interface Front extends AsyncDisposable {
   url: string
@@ -65,20 +71,26 @@ async function front(fault: Fault): Promise<Front> {
 }
 
 function handOn(request: IncomingMessage, response: ServerResponse): void {
-  const onward = httpRequest(`${server}${request.url}`, { method: request.method, headers: request.headers }, (answer) => {
-    response.writeHead(answer.statusCode ?? 500, answer.headers)
-    answer.pipe(response)
-  })
+  const onward = httpRequest(
+    `${server}${request.url}`,
+    { method: request.method, headers: request.headers },
+    (answer) => {
+      response.writeHead(answer.statusCode ?? 500, answer.headers)
+      answer.pipe(response)
+    },
+  )
   // A connection that a fault cut is nobody's error here; the client under test is who must notice.
   onward.on('error', () => response.destroy())
   request.pipe(onward)
 }
 
 /** Answers every call with this. */
-const always = (status: number, body: string, headers: Record<string, string> = {}): Fault => (_, response) => {
-  response.writeHead(status, headers).end(body)
-  return true
-}
+const always =
+  (status: number, body: string, headers: Record<string, string> = {}): Fault =>
+  (_, response) => {
+    response.writeHead(status, headers).end(body)
+    return true
+  }
 
 /** The first `count` calls answer 503. */
 function busyFor(count: number): Fault {
@@ -99,7 +111,9 @@ describe('without a server', () => {
     })
     await using registry = await open(`${url}/`)
     await expect(registry.getRun('a')).rejects.toThrow(UserError)
-    await expect(registry.getRun('a')).rejects.toThrow(`The MLflow server at ${url} cannot be reached (ECONNREFUSED). Start it, or set MLFLOW_TRACKING_URI to another one, then run: fd doctor`)
+    await expect(registry.getRun('a')).rejects.toThrow(
+      `The MLflow server at ${url} cannot be reached (ECONNREFUSED). Start it, or set MLFLOW_TRACKING_URI to another one, then run: fd doctor`,
+    )
   })
 
   test('an unknown host is named at once', async () => {
@@ -108,14 +122,26 @@ describe('without a server', () => {
   }, 90_000)
 
   test.each([
-    ['401', always(401, 'You are not authenticated'), /does not accept these credentials \(401\).*MLFLOW_TRACKING_TOKEN/],
-    ['403', always(403, '{"error_code":"PERMISSION_DENIED","message":"no"}'), /forbids GET experiments\/get-by-name.*\(403\)/],
+    [
+      '401',
+      always(401, 'You are not authenticated'),
+      /does not accept these credentials \(401\).*MLFLOW_TRACKING_TOKEN/,
+    ],
+    [
+      '403',
+      always(403, '{"error_code":"PERMISSION_DENIED","message":"no"}'),
+      /forbids GET experiments\/get-by-name.*\(403\)/,
+    ],
     ['a web page', always(200, '<html>'), /is no MLflow 3 server.*MLFLOW_TRACKING_URI/],
     ['JSON of another kind', always(200, '{"hello":1}'), /is no MLflow 3 server/],
     ['404 of another server', always(404, '<html>'), /is no MLflow 3 server: it gave 404/],
     ['a redirect', always(302, '', { location: 'https://elsewhere/' }), /sends elsewhere: https:\/\/elsewhere\//],
     ['502 for ever', always(502, 'bad gateway'), /answers 502 to GET experiments\/get-by-name/],
-    ['a refusal', always(400, '{"error_code":"INVALID_PARAMETER_VALUE","message":"odd"}'), /refused GET experiments\/get-by-name: odd/],
+    [
+      'a refusal',
+      always(400, '{"error_code":"INVALID_PARAMETER_VALUE","message":"odd"}'),
+      /refused GET experiments\/get-by-name: odd/,
+    ],
   ] as [string, Fault, RegExp][])('%s is a clear error', async (_, fault, message) => {
     await using other = await front(fault)
     await using registry = await open(other.url)
@@ -139,7 +165,10 @@ describe('without a server', () => {
 
   test('URL before user and password before token', () => {
     const both = { username: 'u', password: 'p', token: 't' }
-    expect(authorization('http://h:1/mlflow//', both)).toEqual({ server: 'http://h:1/mlflow', header: `Basic ${Buffer.from('u:p').toString('base64')}` })
+    expect(authorization('http://h:1/mlflow//', both)).toEqual({
+      server: 'http://h:1/mlflow',
+      header: `Basic ${Buffer.from('u:p').toString('base64')}`,
+    })
     expect(authorization('http://a:b@h', both).header).toBe(`Basic ${Buffer.from('a:b').toString('base64')}`)
     expect(authorization('http://h', {})).toEqual({ server: 'http://h' })
     expect(() => authorization('http://h', { username: 'u' })).toThrow(/MLFLOW_TRACKING_PASSWORD/)
@@ -164,7 +193,12 @@ describe('without a server', () => {
   test('batches keep to the limits of one call, and lose nothing', () => {
     const params = Object.fromEntries(Array.from({ length: 250 }, (_, i) => [`p${i}`, 'x'.repeat(6000)]))
     const tags = Object.fromEntries(Array.from({ length: 130 }, (_, i) => [`t${i}`, 'é'.repeat(8000)]))
-    const metrics = Array.from({ length: 2500 }, (_, step) => ({ key: 'm', value: step % 3 === 0 ? Number.NaN : step, timestamp: 1, step }))
+    const metrics = Array.from({ length: 2500 }, (_, step) => ({
+      key: 'm',
+      value: step % 3 === 0 ? Number.NaN : step,
+      timestamp: 1,
+      step,
+    }))
     const batches = batchesOf({ metrics, params, tags })
     for (const batch of batches) {
       expect(batch.params.length).toBeLessThanOrEqual(100)
@@ -211,7 +245,8 @@ describe.runIf(server !== undefined)('with an MLflow server (FD_TEST_MLFLOW_URL)
         return calls % 3 === 0
       })
       await using registry = await open(cutting.url, { patience: 10_000 })
-      for (let step = 0; step < 5; step++) await registry.logBatch(runId, { metrics: [{ key: 'm', value: step, step }], params: { [`p${step}`]: 'x' } })
+      for (let step = 0; step < 5; step++)
+        await registry.logBatch(runId, { metrics: [{ key: 'm', value: step, step }], params: { [`p${step}`]: 'x' } })
       expect((await registry.getMetricHistory(runId, 'm')).map((metric) => metric.step)).toEqual([0, 1, 2, 3, 4])
       await registry.logArtifact(runId, 'model/a.bin', new Uint8Array(1_000_000).fill(7))
       expect(await registry.downloadArtifact(runId, 'model/a.bin')).toHaveLength(1_000_000)
@@ -228,7 +263,9 @@ describe.runIf(server !== undefined)('with an MLflow server (FD_TEST_MLFLOW_URL)
       const run = await registry.getRun(runId)
       expect(run.params).toEqual(params)
       expect(run.tags).toMatchObject(tags)
-      expect((await registry.getMetricHistory(runId, 'm')).map(({ step, value }) => ({ key: 'm', value, step }))).toEqual(metrics)
+      expect(
+        (await registry.getMetricHistory(runId, 'm')).map(({ step, value }) => ({ key: 'm', value, step })),
+      ).toEqual(metrics)
     })
 
     test('the alias is asked once a look, whatever the server answers', async () => {
@@ -244,7 +281,9 @@ describe.runIf(server !== undefined)('with an MLflow server (FD_TEST_MLFLOW_URL)
       const place = `${server}/api/2.0/mlflow-artifacts/artifacts/${artifactUri.replace('mlflow-artifacts:/', '')}`
       await registry.logArtifact(runId, 'model/a.txt', Buffer.from('logged'))
       await fetch(`${place}/model/a.txt`, { method: 'PUT', body: 'forged' })
-      await expect(registry.downloadArtifact(runId, 'model/a.txt')).rejects.toThrow(/"model\/a\.txt".*is not the file that was logged.*sha256/)
+      await expect(registry.downloadArtifact(runId, 'model/a.txt')).rejects.toThrow(
+        /"model\/a\.txt".*is not the file that was logged.*sha256/,
+      )
       await fetch(`${place}/other.txt`, { method: 'PUT', body: 'other' })
       expect(String(Buffer.from(await registry.downloadArtifact(runId, 'other.txt')))).toBe('other')
       await expect(registry.logArtifact(runId, 'other.txt', Buffer.from('mine'))).rejects.toThrow(/other bytes/)
@@ -254,7 +293,10 @@ describe.runIf(server !== undefined)('with an MLflow server (FD_TEST_MLFLOW_URL)
       await using registry = await open(String(server))
       const { artifactUri } = await registry.getRun(runId)
       await registry.logArtifact(runId, 'a.txt', Buffer.from('the whole text'))
-      await fetch(`${server}/api/2.0/mlflow-artifacts/artifacts/${artifactUri.replace('mlflow-artifacts:/', '')}/a.txt`, { method: 'PUT', body: 'the wh' })
+      await fetch(
+        `${server}/api/2.0/mlflow-artifacts/artifacts/${artifactUri.replace('mlflow-artifacts:/', '')}/a.txt`,
+        { method: 'PUT', body: 'the wh' },
+      )
       await registry.logArtifact(runId, 'a.txt', Buffer.from('the whole text'))
       expect(String(Buffer.from(await registry.downloadArtifact(runId, 'a.txt')))).toBe('the whole text')
     })
@@ -267,7 +309,8 @@ describe.runIf(server !== undefined)('with an MLflow server (FD_TEST_MLFLOW_URL)
       const name = `m${look}${suffix}`
       await registry.createRegisteredModel(name)
       await registry.logArtifact(runId, 'model/model.onnx', Buffer.from('graph'))
-      for (let index = 0; index < 2; index++) await registry.createModelVersion({ name, source: `runs:/${runId}/model` })
+      for (let index = 0; index < 2; index++)
+        await registry.createModelVersion({ name, source: `runs:/${runId}/model` })
       let looks = 0
       await using late = await front(async (request) => {
         if (request.url?.includes('registered-models/get') !== true || ++looks !== look) return false
@@ -275,7 +318,13 @@ describe.runIf(server !== undefined)('with an MLflow server (FD_TEST_MLFLOW_URL)
         return false
       })
       await using racing = await open(late.url)
-      expect(await racing.addRegisteredModelTag(name, { key: 'fd.history.000001', value: 'ours' }, { alias: 'champion', expected: undefined, version: 2 })).toBe(false)
+      expect(
+        await racing.addRegisteredModelTag(
+          name,
+          { key: 'fd.history.000001', value: 'ours' },
+          { alias: 'champion', expected: undefined, version: 2 },
+        ),
+      ).toBe(false)
       expect(await registry.getRegisteredModel(name)).toMatchObject({ tags: { 'fd.history.000001': 'theirs' } })
       expect(await registry.aliasVersion(name, 'champion')).toBe(holder)
     })

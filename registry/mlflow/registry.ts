@@ -1,4 +1,6 @@
 import { z } from 'zod'
+import { checkArtifactPath } from '../naming.ts'
+import type { Registry, RegistryOptions } from '../registry.ts'
 import { aliasVerbs } from './aliases.ts'
 import { artifactVerbs, rootOf } from './artifacts.ts'
 import { mlflowClient, type MlflowClient } from './client.ts'
@@ -7,8 +9,6 @@ import { modelVerbs } from './models.ts'
 import { runVerbs } from './runs.ts'
 import { searchVerbs } from './search.ts'
 import { versionVerbs } from './versions.ts'
-import { checkArtifactPath } from '../naming.ts'
-import type { Registry, RegistryOptions } from '../registry.ts'
 
 /**
  * The registry of an MLflow 3 tracking server, through its REST API. Nothing is sent until the first call.
@@ -33,7 +33,8 @@ export function openMlflowRegistry(url: string, { now, credentials, patience }: 
       checkArtifactPath(path)
       const { runId, source } = await versions.getModelVersion(name, version)
       const inRun = `runs:/${runId}/`
-      if (runId !== undefined && source.startsWith(inRun)) return artifacts.downloadArtifact(runId, `${source.slice(inRun.length)}/${path}`)
+      if (runId !== undefined && source.startsWith(inRun))
+        return artifacts.downloadArtifact(runId, `${source.slice(inRun.length)}/${path}`)
       return downloadFromStore(client, name, version, path)
     },
     async [Symbol.asyncDispose]() {
@@ -43,7 +44,16 @@ export function openMlflowRegistry(url: string, { now, credentials, patience }: 
 }
 
 /** A version that another tool registered, from a logged model (`models:/m-…`) for instance: the server says where its files are. */
-async function downloadFromStore(client: MlflowClient, name: string, version: number, path: string): Promise<Uint8Array> {
-  const { artifact_uri: uri } = await client.get('model-versions/get-download-uri', { name, version }, z.object({ artifact_uri: z.string() }))
+async function downloadFromStore(
+  client: MlflowClient,
+  name: string,
+  version: number,
+  path: string,
+): Promise<Uint8Array> {
+  const { artifact_uri: uri } = await client.get(
+    'model-versions/get-download-uri',
+    { name, version },
+    z.object({ artifact_uri: z.string() }),
+  )
   return client.readFile(`${rootOf(client, uri)}/${path}`)
 }

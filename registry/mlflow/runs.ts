@@ -1,15 +1,15 @@
 import { z } from 'zod'
+import type { EpochMs } from '../../datasets/table/transaction.ts'
 import { paramChanged } from '../conflict.ts'
+import type { Metric, Run } from '../model.ts'
+import { checkMetric, checkParam, checkTags, checkTime, MAX_RUN_TAG_VALUE, RUN_NAME } from '../naming.ts'
+import { noSuchRun } from '../not-found.ts'
+import type { Registry } from '../registry.ts'
 import { batchesOf } from './batch.ts'
 import { isMissing, MlflowError, nothing, type MlflowClient } from './client.ts'
 import { getExperiment } from './experiments.ts'
 import { metric, pairsOf, run } from './json.ts'
 import { allPages } from './pages.ts'
-import type { EpochMs } from '../../datasets/table/transaction.ts'
-import type { Metric, Run } from '../model.ts'
-import { checkMetric, checkParam, checkTags, checkTime, MAX_RUN_TAG_VALUE, RUN_NAME } from '../naming.ts'
-import { noSuchRun } from '../not-found.ts'
-import type { Registry } from '../registry.ts'
 
 type RunVerbs = Pick<Registry, 'createRun' | 'getRun' | 'updateRun' | 'logBatch' | 'setTag' | 'getMetricHistory'>
 
@@ -24,7 +24,14 @@ export function runVerbs(client: MlflowClient, now: () => EpochMs): RunVerbs {
       const named = runName === undefined ? tags : { ...tags, [RUN_NAME]: runName }
       checkTags(named, MAX_RUN_TAG_VALUE)
       await getExperiment(client, experimentId)
-      return (await client.sendOnce('POST', 'runs/create', { experiment_id: experimentId, start_time: startTime, tags: pairsOf(named) }, one)).run
+      return (
+        await client.sendOnce(
+          'POST',
+          'runs/create',
+          { experiment_id: experimentId, start_time: startTime, tags: pairsOf(named) },
+          one,
+        )
+      ).run
     },
 
     getRun: (runId) => getRun(client, runId),
@@ -33,7 +40,15 @@ export function runVerbs(client: MlflowClient, now: () => EpochMs): RunVerbs {
       checkTime('endTime', endTime)
       if (runName !== undefined) checkTags({ [RUN_NAME]: runName }, MAX_RUN_TAG_VALUE)
       const ended = status !== undefined && status !== 'RUNNING' && status !== 'SCHEDULED'
-      await ofRun(runId, client.send('POST', 'runs/update', { run_id: runId, status, run_name: runName, ...(ended ? { end_time: endTime } : {}) }, nothing))
+      await ofRun(
+        runId,
+        client.send(
+          'POST',
+          'runs/update',
+          { run_id: runId, status, run_name: runName, ...(ended ? { end_time: endTime } : {}) },
+          nothing,
+        ),
+      )
     },
 
     async logBatch(runId, { metrics = [], params = {}, tags = {} }) {
@@ -56,7 +71,12 @@ export function runVerbs(client: MlflowClient, now: () => EpochMs): RunVerbs {
 
     async getMetricHistory(runId, key) {
       const found = await allPages('metrics', metric, (schema, token) =>
-        client.get('metrics/get-history', { run_id: runId, metric_key: key, max_results: HISTORY_PAGE, page_token: token }, schema))
+        client.get(
+          'metrics/get-history',
+          { run_id: runId, metric_key: key, max_results: HISTORY_PAGE, page_token: token },
+          schema,
+        ),
+      )
       if (found.length === 0) await getRun(client, runId) // To MLflow a run that is missing has an empty history.
       return found.sort((a, b) => a.step - b.step || a.timestamp - b.timestamp || compareValues(a.value, b.value))
     },
@@ -81,7 +101,12 @@ export async function ofRun<T>(runId: string, call: Promise<T>): Promise<T> {
 }
 
 /** The server's refusal names no param in a field of its own, so what is logged is compared with what was sent. */
-async function conflictOf(client: MlflowClient, runId: string, params: Record<string, string>, refusal: MlflowError): Promise<Error> {
+async function conflictOf(
+  client: MlflowClient,
+  runId: string,
+  params: Record<string, string>,
+  refusal: MlflowError,
+): Promise<Error> {
   const logged = (await getRun(client, runId)).params
   const changed = Object.entries(params).find(([key, value]) => Object.hasOwn(logged, key) && logged[key] !== value)
   return changed === undefined ? refusal : paramChanged(runId, changed[0], logged[changed[0]], changed[1])

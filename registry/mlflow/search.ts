@@ -1,10 +1,10 @@
+import type { Run } from '../model.ts'
+import { checkKey, checkMaxResults } from '../naming.ts'
+import type { Registry, RunSearch } from '../registry.ts'
 import type { MlflowClient } from './client.ts'
 import { getExperiment } from './experiments.ts'
 import { run } from './json.ts'
 import { allPages } from './pages.ts'
-import type { Run } from '../model.ts'
-import { checkKey, checkMaxResults } from '../naming.ts'
-import type { Registry, RunSearch } from '../registry.ts'
 
 /** MLflow's default: large enough to need few calls, small enough that a page is not minutes of work for it. */
 const PAGE = 1_000
@@ -20,12 +20,19 @@ export function searchVerbs(client: MlflowClient): Pick<Registry, 'searchRuns'> 
       const body = {
         experiment_ids: [experimentId],
         filter: conditions.join(' AND '),
-        order_by: orderBy === undefined ? [] : [`metrics.\`${orderBy.metric}\` ${orderBy.direction === 'ascending' ? 'ASC' : 'DESC'}`],
+        order_by:
+          orderBy === undefined
+            ? []
+            : [`metrics.\`${orderBy.metric}\` ${orderBy.direction === 'ascending' ? 'ASC' : 'DESC'}`],
         max_results: whole ? Math.min(maxResults, PAGE) : PAGE,
       }
       const holds = (found: Run): boolean => whole || matches(found, filter)
-      const found = await allPages('runs', run, (schema, token) => client.send('POST', 'runs/search', { ...body, page_token: token }, schema),
-        (sofar) => sofar.filter(holds).length >= maxResults)
+      const found = await allPages(
+        'runs',
+        run,
+        (schema, token) => client.send('POST', 'runs/search', { ...body, page_token: token }, schema),
+        (sofar) => sofar.filter(holds).length >= maxResults,
+      )
       return found.filter(holds).slice(0, maxResults)
     },
   }
@@ -37,7 +44,10 @@ export function searchVerbs(client: MlflowClient): Pick<Registry, 'searchRuns'> 
  *
  * @returns `whole`: the server judges every condition.
  */
-function filterOf({ status, tags = {}, params = {} }: NonNullable<RunSearch['filter']>): { conditions: string[]; whole: boolean } {
+function filterOf({ status, tags = {}, params = {} }: NonNullable<RunSearch['filter']>): {
+  conditions: string[]
+  whole: boolean
+} {
   for (const key of Object.keys(tags)) checkKey('tag', key)
   for (const key of Object.keys(params)) checkKey('param', key)
   const wanted = [

@@ -46,11 +46,20 @@ export function averagePrecisionGate(options: { margin?: number; judgeChampion?:
     async judge(candidate, champion) {
       if (champion === undefined) return { gate: name, passed: true, detail: 'no champion to beat' }
       const own = candidate.card.metrics[AVERAGE_PRECISION]
-      if (own === undefined) return { gate: name, passed: false, detail: `version ${candidate.version.version} recorded no ${AVERAGE_PRECISION}; register it with fd train --register` }
+      if (own === undefined)
+        return {
+          gate: name,
+          passed: false,
+          detail: `version ${candidate.version.version} recorded no ${AVERAGE_PRECISION}; register it with fd train --register`,
+        }
       const other = recordedOnSameHoldout(candidate, champion) ?? (await judgeChampion?.(champion, candidate))
       if (other === undefined) return { gate: name, passed: false, detail: notComparable(candidate, champion) }
       const passed = own >= other + margin - ROUNDING
-      return { gate: name, passed, detail: `${own.toFixed(4)} against ${other.toFixed(4)} of version ${champion.version.version}, ${margin} better is required` }
+      return {
+        gate: name,
+        passed,
+        detail: `${own.toFixed(4)} against ${other.toFixed(4)} of version ${champion.version.version}, ${margin} better is required`,
+      }
     },
   }
 }
@@ -62,7 +71,10 @@ function recordedOnSameHoldout(candidate: Candidate, champion: Champion): number
 
 function notComparable(candidate: Candidate, champion: Champion): string {
   const { name, version } = candidate.version
-  const why = champion.card === undefined ? 'was not registered by fd' : `was measured on another holdout (${short(champion.card)}, not ${short(candidate.card)})`
+  const why =
+    champion.card === undefined
+      ? 'was not registered by fd'
+      : `was measured on another holdout (${short(champion.card)}, not ${short(candidate.card)})`
   return `version ${champion.version.version} ${why} and its model could not be judged again; train on the champion's data: fd train --dataset ${champion.card?.dataset.name ?? 'NAME'} --register ${name}, or say why it may pass: fd models promote ${name} ${version} --force --reason TEXT`
 }
 
@@ -77,8 +89,17 @@ export function parityGate(tolerance = 1e-6): Gate {
     name,
     async judge({ version, card }) {
       const difference = card.metrics[ONNX_PARITY]
-      if (difference === undefined) return { gate: name, passed: false, detail: `version ${version.version} recorded no ${ONNX_PARITY}; register it with fd train --register` }
-      return { gate: name, passed: difference <= tolerance, detail: `scores differ by at most ${difference}, ${tolerance} is allowed` }
+      if (difference === undefined)
+        return {
+          gate: name,
+          passed: false,
+          detail: `version ${version.version} recorded no ${ONNX_PARITY}; register it with fd train --register`,
+        }
+      return {
+        gate: name,
+        passed: difference <= tolerance,
+        detail: `scores differ by at most ${difference}, ${tolerance} is allowed`,
+      }
     },
   }
 }
@@ -90,18 +111,29 @@ export function signatureGate(service: { name: string; digest: string; features:
     name,
     async judge({ card }) {
       const mismatch = mismatchWith(service, card)
-      return { gate: name, passed: mismatch === undefined, detail: mismatch ?? `${service.features.length} features of service ${service.name}, in order` }
+      return {
+        gate: name,
+        passed: mismatch === undefined,
+        detail: mismatch ?? `${service.features.length} features of service ${service.name}, in order`,
+      }
     },
   }
 }
 
-function mismatchWith(service: { name: string; digest: string; features: string[] }, card: ModelCard): string | undefined {
+function mismatchWith(
+  service: { name: string; digest: string; features: string[] },
+  card: ModelCard,
+): string | undefined {
   const advice = `; train again: fd train --dataset ${card.dataset.name} --service ${service.name}`
-  if (card.service.name !== service.name) return `trained for service ${card.service.name}, not ${service.name}${advice}`
+  if (card.service.name !== service.name)
+    return `trained for service ${card.service.name}, not ${service.name}${advice}`
   const wanted = card.signature.features
   const position = wanted.findIndex((feature, index) => feature !== service.features[index])
-  if (position !== -1) return `input ${position} is ${wanted[position]}, service ${service.name} has ${service.features[position] ?? 'nothing'} there${advice}`
-  if (wanted.length < service.features.length) return `reads ${wanted.length} features, service ${service.name} has ${service.features.length}${advice}`
-  if (card.service.digest !== service.digest) return `service ${service.name} has changed since training (${card.service.digest.slice(0, 8)}, now ${service.digest.slice(0, 8)})${advice}`
+  if (position !== -1)
+    return `input ${position} is ${wanted[position]}, service ${service.name} has ${service.features[position] ?? 'nothing'} there${advice}`
+  if (wanted.length < service.features.length)
+    return `reads ${wanted.length} features, service ${service.name} has ${service.features.length}${advice}`
+  if (card.service.digest !== service.digest)
+    return `service ${service.name} has changed since training (${card.service.digest.slice(0, 8)}, now ${service.digest.slice(0, 8)})${advice}`
   return undefined
 }

@@ -39,9 +39,15 @@ export function historyOf(model: RegisteredModel): History {
     .filter((key) => key.startsWith(HISTORY_TAG))
     .map((key) => ({ sequence: Number(key.slice(HISTORY_TAG.length)), ...parseEvent(model, key) }))
     .sort((a, b) => a.sequence - b.sequence)
-  const recorded = new Map(entries.flatMap((entry) => (entry.event === 'registered' ? [] : [[entry.alias, entry.version]])))
+  const recorded = new Map(
+    entries.flatMap((entry) => (entry.event === 'registered' ? [] : [[entry.alias, entry.version]])),
+  )
   const aliases = new Set([...recorded.keys(), ...Object.keys(model.aliases)])
-  const unrecorded = [...aliases].map((alias) => ({ alias, recorded: recorded.get(alias), actual: holderOf(model, alias) }))
+  const unrecorded = [...aliases].map((alias) => ({
+    alias,
+    recorded: recorded.get(alias),
+    actual: holderOf(model, alias),
+  }))
   return { entries, unrecorded: unrecorded.filter((alias) => alias.recorded !== alias.actual) }
 }
 
@@ -55,9 +61,18 @@ export function holderOf(model: RegisteredModel, alias: string): number | undefi
  *
  * @returns false, with nothing written, when another writer came first: read the model again and decide again.
  */
-export async function appendEvent(registry: Registry, model: RegisteredModel, event: HistoryEvent, move?: AliasMove): Promise<boolean> {
+export async function appendEvent(
+  registry: Registry,
+  model: RegisteredModel,
+  event: HistoryEvent,
+  move?: AliasMove,
+): Promise<boolean> {
   const next = (historyOf(model).entries.at(-1)?.sequence ?? 0) + 1
-  return registry.addRegisteredModelTag(model.name, { key: HISTORY_TAG + String(next).padStart(6, '0'), value: JSON.stringify(event) }, move)
+  return registry.addRegisteredModelTag(
+    model.name,
+    { key: HISTORY_TAG + String(next).padStart(6, '0'), value: JSON.stringify(event) },
+    move,
+  )
 }
 
 /**
@@ -81,6 +96,9 @@ function parseEvent(model: RegisteredModel, key: string): HistoryEvent {
     return event.parse(JSON.parse(model.tags[key]))
   } catch (error) {
     if (!(error instanceof SyntaxError) && !(error instanceof z.ZodError)) throw error
-    throw new UserError(`Tag "${key}" of "${model.name}" is not an entry of its history: ${JSON.stringify(model.tags[key].slice(0, 80))}. Another tool wrote it; put back what a backup has.`, { cause: error })
+    throw new UserError(
+      `Tag "${key}" of "${model.name}" is not an entry of its history: ${JSON.stringify(model.tags[key].slice(0, 80))}. Another tool wrote it; put back what a backup has.`,
+      { cause: error },
+    )
   }
 }

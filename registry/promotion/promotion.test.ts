@@ -3,27 +3,45 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { UserError } from '../../configs/user-error.ts'
-import { averagePrecisionGate, parityGate, signatureGate, type Gate, type JudgeChampion } from './gate.ts'
-import { history, holders, type History } from './history.ts'
 import { logOnnxModel } from '../ml-model.ts'
 import type { ModelCard } from '../model-card.ts'
-import { promote, register, rollback, type Verdict } from './promotion.ts'
+import { openRegistry } from '../open.ts'
 import { linesOf, seeded, startWriter } from '../registry.contract.ts'
 import type { Registry } from '../registry.ts'
-import { openRegistry } from '../open.ts'
+import { averagePrecisionGate, parityGate, signatureGate, type Gate, type JudgeChampion } from './gate.ts'
+import { history, holders, type History } from './history.ts'
+import { promote, register, rollback, type Verdict } from './promotion.ts'
 
 const parent = mkdtempSync(join(tmpdir(), 'fd-promotion-'))
 afterAll(() => rmSync(parent, { recursive: true, force: true }))
 
 const service = { name: 'card-fraud', digest: 'd'.repeat(64), features: ['tx_amount', 'tx_during_night'] }
-const gates = (judgeChampion?: JudgeChampion): Gate[] => [averagePrecisionGate({ judgeChampion }), parityGate(), signatureGate(service)]
+const gates = (judgeChampion?: JudgeChampion): Gate[] => [
+  averagePrecisionGate({ judgeChampion }),
+  parityGate(),
+  signatureGate(service),
+]
 
 function card(averagePrecision: number, change: Partial<ModelCard> = {}): ModelCard {
   return {
     service: { name: service.name, digest: service.digest },
-    dataset: { name: 'handbook', digest: 'e'.repeat(64), schema: { time: { column: 't', unit: 's' }, amount: { column: 'a', minorUnits: 2 }, entities: [], numeric: [], categorical: [] } },
+    dataset: {
+      name: 'handbook',
+      digest: 'e'.repeat(64),
+      schema: {
+        time: { column: 't', unit: 's' },
+        amount: { column: 'a', minorUnits: 2 },
+        entities: [],
+        numeric: [],
+        categorical: [],
+      },
+    },
     holdout: { digest: 'f'.repeat(64), rows: 100 },
-    signature: { features: service.features, input: { name: 'x', dtype: 'float32', shape: [-1, 2] }, outputs: [{ name: 'score', dtype: 'float32', shape: [-1] }] },
+    signature: {
+      features: service.features,
+      input: { name: 'x', dtype: 'float32', shape: [-1, 2] },
+      outputs: [{ name: 'score', dtype: 'float32', shape: [-1] }],
+    },
     threshold: 0.5,
     metrics: { average_precision: averagePrecision, onnx_parity: 1e-7 },
     codeVersion: 'test',
@@ -47,10 +65,15 @@ beforeEach(async () => {
 })
 afterEach(async () => registry[Symbol.asyncDispose]())
 
-const add = (value: ModelCard): ReturnType<typeof register> => register(registry, { name: 'm', source, card: value, by: 'ann', reason: 'nightly', now: 10 })
-const move = (version: number, options: { gates?: Gate[]; force?: boolean; reason?: string; alias?: string; by?: string; now?: number } = {}): Promise<Verdict> =>
+const add = (value: ModelCard): ReturnType<typeof register> =>
+  register(registry, { name: 'm', source, card: value, by: 'ann', reason: 'nightly', now: 10 })
+const move = (
+  version: number,
+  options: { gates?: Gate[]; force?: boolean; reason?: string; alias?: string; by?: string; now?: number } = {},
+): Promise<Verdict> =>
   promote(registry, { name: 'm', version, alias: 'champion', gates: gates(), by: 'bob', now: 20, ...options })
-const back = (): Promise<{ from: number | undefined; to: number }> => rollback(registry, { name: 'm', alias: 'champion', by: 'eve', reason: 'alerts doubled', now: 30 })
+const back = (): Promise<{ from: number | undefined; to: number }> =>
+  rollback(registry, { name: 'm', alias: 'champion', by: 'eve', reason: 'alerts doubled', now: 30 })
 const champion = (): Promise<number | undefined> => registry.aliasVersion('m', 'champion')
 
 describe('gates', () => {
@@ -58,7 +81,11 @@ describe('gates', () => {
     await add(card(0.1))
     const verdict = await move(1)
     expect(verdict).toMatchObject({ passed: true, outcome: 'promoted', previous: undefined, version: 1 })
-    expect(verdict.checks.map(({ gate, passed }) => [gate, passed])).toEqual([['average precision', true], ['onnx parity', true], ['signature', true]])
+    expect(verdict.checks.map(({ gate, passed }) => [gate, passed])).toEqual([
+      ['average precision', true],
+      ['onnx parity', true],
+      ['signature', true],
+    ])
     expect(await champion()).toBe(1)
   })
 
@@ -95,7 +122,9 @@ describe('gates', () => {
     await add(card(0.7, { holdout: { digest: '9'.repeat(64), rows: 50 } }))
     await move(1)
     const refused = await move(2)
-    expect(refused.checks[0].detail).toMatch(/another holdout.*fd train --dataset handbook --register m.*--force --reason/)
+    expect(refused.checks[0].detail).toMatch(
+      /another holdout.*fd train --dataset handbook --register m.*--force --reason/,
+    )
     const judged: number[][] = []
     const verdict = await move(2, {
       gates: gates(async (old, own) => {
@@ -111,29 +140,51 @@ describe('gates', () => {
     await add(card(0.7))
     await registry.createModelVersion({ name: 'm', source })
     await registry.setRegisteredModelAlias('m', 'champion', 2)
-    expect((await move(1)).checks[0]).toMatchObject({ passed: false, detail: expect.stringContaining('not registered by fd') as string })
+    expect((await move(1)).checks[0]).toMatchObject({
+      passed: false,
+      detail: expect.stringContaining('not registered by fd') as string,
+    })
     expect((await move(1, { gates: gates(async () => 0.69) })).outcome).toBe('promoted')
   })
 
   test('a UserError of a gate is a refusal, any other error a bug', async () => {
     await add(card(0.7))
-    expect(await move(1, { gates: [failing(new UserError('no file x.csv'))] })).toMatchObject({ outcome: 'refused', checks: [{ gate: 'g', passed: false, detail: 'no file x.csv' }] })
-    await expect(move(1, { gates: [failing(new TypeError('bug'))], force: true, reason: 'r' })).rejects.toThrow(TypeError)
+    expect(await move(1, { gates: [failing(new UserError('no file x.csv'))] })).toMatchObject({
+      outcome: 'refused',
+      checks: [{ gate: 'g', passed: false, detail: 'no file x.csv' }],
+    })
+    await expect(move(1, { gates: [failing(new TypeError('bug'))], force: true, reason: 'r' })).rejects.toThrow(
+      TypeError,
+    )
   })
 
   test.each([
     ['order', { features: ['tx_during_night', 'tx_amount'] }, {}, /input 0 is tx_during_night.*has tx_amount/],
     ['a feature more', { features: [...service.features, 'v1'] }, {}, /input 2 is v1.*has nothing/],
     ['a feature less', { features: ['tx_amount'] }, {}, /reads 1 features.*has 2/],
-    ['another definition', {}, { service: { name: service.name, digest: 'changed' } }, /has changed since training \(changed, now dddddddd\)/],
-    ['another service', {}, { service: { name: 'kaggle-cc', digest: 'x' } }, /trained for service kaggle-cc, not card-fraud/],
+    [
+      'another definition',
+      {},
+      { service: { name: service.name, digest: 'changed' } },
+      /has changed since training \(changed, now dddddddd\)/,
+    ],
+    [
+      'another service',
+      {},
+      { service: { name: 'kaggle-cc', digest: 'x' } },
+      /trained for service kaggle-cc, not card-fraud/,
+    ],
   ])('signature: %s is refused', async (_, signature, change, detail) => {
     const given = card(0.7, change)
     await add({ ...given, signature: { ...given.signature, ...signature } })
     expect((await move(1)).checks[2]).toMatchObject({ passed: false, detail: expect.stringMatching(detail) as string })
   })
 
-  test.each([[1e-6, true], [1.1e-6, false], [Number.NaN, false]])('parity of %d: passes %s', async (onnx_parity, passed) => {
+  test.each([
+    [1e-6, true],
+    [1.1e-6, false],
+    [Number.NaN, false],
+  ])('parity of %d: passes %s', async (onnx_parity, passed) => {
     await add(card(0.7, { metrics: { onnx_parity } }))
     expect((await move(1)).checks[1].passed).toBe(passed)
   })
@@ -146,9 +197,22 @@ describe('promotion', () => {
     await move(1)
     await expect(move(2, { force: true })).rejects.toThrow(/needs a reason.*--reason TEXT/)
     await expect(move(2, { force: true, reason: '  ' })).rejects.toThrow(UserError)
-    expect(await move(2, { force: true, reason: 'labels were wrong' })).toMatchObject({ passed: false, outcome: 'forced', previous: 1 })
+    expect(await move(2, { force: true, reason: 'labels were wrong' })).toMatchObject({
+      passed: false,
+      outcome: 'forced',
+      previous: 1,
+    })
     const last = (await history(registry, 'm')).entries.at(-1)
-    expect(last).toMatchObject({ event: 'promoted', version: 2, from: 1, forced: true, by: 'bob', reason: 'labels were wrong', at: 20, checks: [{ gate: 'average precision', passed: false }, { passed: true }, { passed: true }] })
+    expect(last).toMatchObject({
+      event: 'promoted',
+      version: 2,
+      from: 1,
+      forced: true,
+      by: 'bob',
+      reason: 'labels were wrong',
+      at: 20,
+      checks: [{ gate: 'average precision', passed: false }, { passed: true }, { passed: true }],
+    })
   })
 
   test('force where nothing refuses is a promotion like any other', async () => {
@@ -193,8 +257,12 @@ describe('promotion', () => {
 
   test('two processes promoting at once leave a whole, ordered history', async () => {
     await add(card(0.7))
-    const printed = (await Promise.all([0, 1].map(() => linesOf(startWriter(url, 'versions', 'm', source, '15'))))).flat().filter((line) => line !== 'open')
-    expect(printed.map((line) => Number(line.split(' ')[0])).sort((a, b) => a - b)).toEqual(Array.from({ length: 30 }, (_, index) => index + 2))
+    const printed = (await Promise.all([0, 1].map(() => linesOf(startWriter(url, 'versions', 'm', source, '15')))))
+      .flat()
+      .filter((line) => line !== 'open')
+    expect(printed.map((line) => Number(line.split(' ')[0])).sort((a, b) => a - b)).toEqual(
+      Array.from({ length: 30 }, (_, index) => index + 2),
+    )
     const { entries, unrecorded } = await history(registry, 'm')
     expect(entries.map(({ sequence }) => sequence)).toEqual(Array.from({ length: 31 }, (_, index) => index + 1))
     let holder: number | undefined
@@ -214,11 +282,20 @@ describe('rollback', () => {
     for (const version of [1, 2, 3]) await move(version)
     expect(await back()).toEqual({ from: 3, to: 2 })
     expect(await back()).toEqual({ from: 2, to: 1 })
-    await expect(back()).rejects.toThrow('Nothing to roll back to: champion of "m" stands at version 1, and none held it before. See: fd models history m')
+    await expect(back()).rejects.toThrow(
+      'Nothing to roll back to: champion of "m" stands at version 1, and none held it before. See: fd models history m',
+    )
     await move(4)
     expect(await back()).toEqual({ from: 4, to: 1 })
     expect(await champion()).toBe(1)
-    expect((await history(registry, 'm')).entries.at(-1)).toMatchObject({ event: 'rolled back', from: 4, version: 1, by: 'eve', reason: 'alerts doubled', at: 30 })
+    expect((await history(registry, 'm')).entries.at(-1)).toMatchObject({
+      event: 'rolled back',
+      from: 4,
+      version: 1,
+      by: 'eve',
+      reason: 'alerts doubled',
+      at: 30,
+    })
   })
 
   test('aliases have stacks of their own', async () => {
@@ -262,7 +339,9 @@ describe('rollback', () => {
   test('without any holder there is nothing to go back to', async () => {
     await add(card(0.5))
     await expect(back()).rejects.toThrow('champion of "m" is not set')
-    await expect(rollback(registry, { name: 'x', alias: 'champion', by: 'b', now: 1 })).rejects.toThrow(/No registered model "x"/)
+    await expect(rollback(registry, { name: 'x', alias: 'champion', by: 'b', now: 1 })).rejects.toThrow(
+      /No registered model "x"/,
+    )
   })
 
   test('equals a naive undo on random sequences', async () => {
@@ -291,9 +370,21 @@ describe('history', () => {
     const { entries }: History = await history(registry, 'm')
     expect(entries).toMatchObject([
       { sequence: 1, event: 'registered', version: 1, by: 'ann', reason: 'nightly', at: 10 },
-      { sequence: 2, event: 'promoted', alias: 'champion', version: 1, by: 'bob', reason: 'first', at: 20, forced: false },
+      {
+        sequence: 2,
+        event: 'promoted',
+        alias: 'champion',
+        version: 1,
+        by: 'bob',
+        reason: 'first',
+        at: 20,
+        forced: false,
+      },
     ])
-    expect(Object.keys((await registry.getRegisteredModel('m')).tags)).toEqual(['fd.history.000001', 'fd.history.000002'])
+    expect(Object.keys((await registry.getRegisteredModel('m')).tags)).toEqual([
+      'fd.history.000001',
+      'fd.history.000002',
+    ])
   })
 
   test('an entry spoilt by another tool is named', async () => {

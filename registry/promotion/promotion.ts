@@ -1,11 +1,11 @@
 import { UserError } from '../../configs/user-error.ts'
 import type { EpochMs } from '../../datasets/table/transaction.ts'
-import type { Candidate, Champion, Check, Gate } from './gate.ts'
-import { appendEvent, historyOf, holderOf, holders } from './history.ts'
 import { modelCardTags, readModelCard, type ModelCard } from '../model-card.ts'
 import type { ModelVersion } from '../model.ts'
 import { checkAlias } from '../naming.ts'
 import type { Registry } from '../registry.ts'
+import type { Candidate, Champion, Check, Gate } from './gate.ts'
+import { appendEvent, historyOf, holderOf, holders } from './history.ts'
 
 /** Who asks, and when: what every entry of the history carries. */
 export interface Asked {
@@ -45,13 +45,19 @@ const MAX_ATTEMPTS = 50
  *
  * @param registration.source `runs:/RUN_ID/FOLDER`, as `logOnnxModel` returns it.
  */
-export async function register(registry: Registry, registration: Asked & { name: string; source: string; card: ModelCard; description?: string }): Promise<ModelVersion> {
+export async function register(
+  registry: Registry,
+  registration: Asked & { name: string; source: string; card: ModelCard; description?: string },
+): Promise<ModelVersion> {
   const { name, source, card, description, by, reason, now } = registration
   await registry.createRegisteredModel(name, { mayExist: true })
   const version = await registry.createModelVersion({ name, source, description, tags: modelCardTags(card) })
   await untilWritten(name, async () => {
     const model = await registry.getRegisteredModel(name)
-    return (await appendEvent(registry, model, { event: 'registered', version: version.version, at: now, by, reason })) || undefined
+    return (
+      (await appendEvent(registry, model, { event: 'registered', version: version.version, at: now, by, reason })) ||
+      undefined
+    )
   })
   return version
 }
@@ -67,7 +73,9 @@ export async function promote(registry: Registry, request: PromotionRequest): Pr
   const { name, version, alias, gates, force = false, by, reason, now } = request
   checkAlias(alias)
   if (force && (reason ?? '').trim() === '') {
-    throw new UserError(`A forced promotion needs a reason, for the history. Run: fd models promote ${name} ${version} --force --reason TEXT`)
+    throw new UserError(
+      `A forced promotion needs a reason, for the history. Run: fd models promote ${name} ${version} --force --reason TEXT`,
+    )
   }
   return untilWritten(name, async () => {
     const model = await registry.getRegisteredModel(name)
@@ -77,7 +85,17 @@ export async function promote(registry: Registry, request: PromotionRequest): Pr
     const checks = await judge(registry, gates, candidate, previous)
     const passed = checks.every((check) => check.passed)
     if (!passed && !force) return { passed, checks, outcome: 'refused', alias, version, previous }
-    const event = { event: 'promoted', alias, version, from: previous, forced: !passed, checks, at: now, by, reason } as const
+    const event = {
+      event: 'promoted',
+      alias,
+      version,
+      from: previous,
+      forced: !passed,
+      checks,
+      at: now,
+      by,
+      reason,
+    } as const
     if (!(await appendEvent(registry, model, event, { alias, expected: previous, version }))) return undefined
     return { passed, checks, outcome: passed ? 'promoted' : 'forced', alias, version, previous }
   })
@@ -90,7 +108,10 @@ export async function promote(registry: Registry, request: PromotionRequest): Pr
  * @returns the version the alias left, undefined when another tool had removed it, and the one it stands at now.
  * @throws UserError for an unknown model, or when there is nothing to go back to.
  */
-export async function rollback(registry: Registry, request: Asked & { name: string; alias: string }): Promise<{ from: number | undefined; to: number }> {
+export async function rollback(
+  registry: Registry,
+  request: Asked & { name: string; alias: string },
+): Promise<{ from: number | undefined; to: number }> {
   const { name, alias, by, reason, now } = request
   checkAlias(alias)
   return untilWritten(name, async () => {
@@ -104,12 +125,22 @@ export async function rollback(registry: Registry, request: Asked & { name: stri
       const now = from === undefined ? 'is not set' : `stands at version ${from}, and none held it before`
       throw new UserError(`Nothing to roll back to: ${alias} of "${name}" ${now}. See: fd models history ${name}`)
     }
-    const written = await appendEvent(registry, model, { event: 'rolled back', alias, version: to, from, at: now, by, reason }, { alias, expected: from, version: to })
+    const written = await appendEvent(
+      registry,
+      model,
+      { event: 'rolled back', alias, version: to, from, at: now, by, reason },
+      { alias, expected: from, version: to },
+    )
     return written ? { from, to } : undefined
   })
 }
 
-async function judge(registry: Registry, gates: Gate[], version: ModelVersion, holder: number | undefined): Promise<Check[]> {
+async function judge(
+  registry: Registry,
+  gates: Gate[],
+  version: ModelVersion,
+  holder: number | undefined,
+): Promise<Check[]> {
   const candidate: Candidate = { version, card: readModelCard(version) }
   const champion = holder === undefined ? undefined : championOf(await registry.getModelVersion(version.name, holder))
   const checks: Check[] = []
@@ -139,5 +170,7 @@ async function untilWritten<T>(name: string, attempt: () => Promise<T | undefine
     const result = await attempt()
     if (result !== undefined) return result
   }
-  throw new UserError(`Others changed "${name}" ${MAX_ATTEMPTS} times while this waited; nothing was written. See who: fd models history ${name}`)
+  throw new UserError(
+    `Others changed "${name}" ${MAX_ATTEMPTS} times while this waited; nothing was written. See who: fd models history ${name}`,
+  )
 }

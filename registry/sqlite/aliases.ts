@@ -6,7 +6,14 @@ import type { Database } from './database.ts'
 import { modelOf, modelRow, touch } from './models.ts'
 import { versionOf, versionRow } from './versions.ts'
 
-type AliasVerbs = Pick<Registry, 'addRegisteredModelTag' | 'setRegisteredModelAlias' | 'deleteRegisteredModelAlias' | 'getModelVersionByAlias' | 'aliasVersion'>
+type AliasVerbs = Pick<
+  Registry,
+  | 'addRegisteredModelTag'
+  | 'setRegisteredModelAlias'
+  | 'deleteRegisteredModelAlias'
+  | 'getModelVersionByAlias'
+  | 'aliasVersion'
+>
 
 export function aliasVerbs(database: Database, now: () => EpochMs): AliasVerbs {
   return {
@@ -26,7 +33,8 @@ export function aliasVerbs(database: Database, now: () => EpochMs): AliasVerbs {
     async deleteRegisteredModelAlias(name, alias) {
       database.write(() => {
         modelRow(database, name)
-        if (database.run('DELETE FROM aliases WHERE name = ? AND alias = ?', name, alias) === 1) touch(database, name, now())
+        if (database.run('DELETE FROM aliases WHERE name = ? AND alias = ?', name, alias) === 1)
+          touch(database, name, now())
       }, 'decision')
     },
 
@@ -44,7 +52,10 @@ export function aliasVerbs(database: Database, now: () => EpochMs): AliasVerbs {
   }
 }
 
-function addTag(database: Database, change: { name: string; tag: { key: string; value: string }; move?: AliasMove; time: EpochMs }): boolean {
+function addTag(
+  database: Database,
+  change: { name: string; tag: { key: string; value: string }; move?: AliasMove; time: EpochMs },
+): boolean {
   const { name, tag, move, time } = change
   checkRegistryTag(tag.key, tag.value)
   if (move !== undefined) checkAlias(move.alias)
@@ -54,7 +65,15 @@ function addTag(database: Database, change: { name: string; tag: { key: string; 
       if (holder(database, name, move.alias) !== move.expected) return false
       versionRow(database, name, move.version)
     }
-    if (database.run('INSERT INTO registered_model_tags VALUES (?, ?, ?) ON CONFLICT DO NOTHING', name, tag.key, tag.value) === 0) return false
+    if (
+      database.run(
+        'INSERT INTO registered_model_tags VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
+        name,
+        tag.key,
+        tag.value,
+      ) === 0
+    )
+      return false
     if (move !== undefined) putAlias(database, name, move.alias, move.version)
     touch(database, name, time)
     return true
@@ -68,5 +87,10 @@ export function holder(database: Database, name: string, alias: string): number 
 }
 
 function putAlias(database: Database, name: string, alias: string, version: number): void {
-  database.run('INSERT INTO aliases VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET version = excluded.version', name, alias, version)
+  database.run(
+    'INSERT INTO aliases VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET version = excluded.version',
+    name,
+    alias,
+    version,
+  )
 }

@@ -63,7 +63,12 @@ export function artifactVerbs(database: Database, folder: string, newId: () => s
       checkArtifactPath(path)
       const file = join(rootOf(runId), path)
       const row = database.get('SELECT sha256 FROM artifacts WHERE run_id = ? AND path = ?', runId, path)
-      if (row === undefined) throw noSuchArtifact(runId, path, artifactRows(database, runId).map((artifact) => String(artifact.path)))
+      if (row === undefined)
+        throw noSuchArtifact(
+          runId,
+          path,
+          artifactRows(database, runId).map((artifact) => String(artifact.path)),
+        )
       return readLogged(file, String(row.sha256))
     },
   }
@@ -112,7 +117,9 @@ function alreadyLogged(database: Database, { runId, path, sha256 }: Artifact): b
 }
 
 function refuseOverlap(rows: Row[], runId: string, path: string): void {
-  const other = rows.map((row) => String(row.path)).find((existing) => existing.startsWith(`${path}/`) || path.startsWith(`${existing}/`))
+  const other = rows
+    .map((row) => String(row.path))
+    .find((existing) => existing.startsWith(`${path}/`) || path.startsWith(`${existing}/`))
   if (other !== undefined) throw fileAndFolder(runId, path, other)
 }
 
@@ -146,20 +153,33 @@ async function syncFolders(leaf: string, top: string): Promise<void> {
 async function readLogged(file: string, sha256: string): Promise<Uint8Array> {
   const bytes = await readFile(file).catch((error: unknown) => {
     if (errorCode(error) === 'ENOENT') throw damaged(file, 'it is gone', error)
-    throw new UserError(`${file} cannot be read (${errorMessage(error)}). Check it with: ls -l ${file}`, { cause: error })
+    throw new UserError(`${file} cannot be read (${errorMessage(error)}). Check it with: ls -l ${file}`, {
+      cause: error,
+    })
   })
   if (digest(bytes) !== sha256) throw damaged(file, `its sha256 is ${digest(bytes)}, logged was ${sha256}`)
   return bytes
 }
 
 function damaged(file: string, why: string, cause?: unknown): UserError {
-  return new UserError(`${file} is not the file that was logged: ${why}. Restore it from a backup, or train and promote again: fd train --help`, { cause })
+  return new UserError(
+    `${file} is not the file that was logged: ${why}. Restore it from a backup, or train and promote again: fd train --help`,
+    { cause },
+  )
 }
 
 function diskError(error: unknown, file: string): unknown {
   const code = errorCode(error)
-  if (code === 'ENOSPC' || code === 'EDQUOT') return new UserError(`The disk is full; ${file} was not written. Make room, then repeat the command: df -h ${dirname(file)}`, { cause: error })
-  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') return new UserError(`${file} cannot be written (${errorMessage(error)}). Give this user the right: ls -ld ${dirname(file)}`, { cause: error })
+  if (code === 'ENOSPC' || code === 'EDQUOT')
+    return new UserError(
+      `The disk is full; ${file} was not written. Make room, then repeat the command: df -h ${dirname(file)}`,
+      { cause: error },
+    )
+  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS')
+    return new UserError(
+      `${file} cannot be written (${errorMessage(error)}). Give this user the right: ls -ld ${dirname(file)}`,
+      { cause: error },
+    )
   return error
 }
 

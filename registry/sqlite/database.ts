@@ -38,7 +38,8 @@ const MESSAGES: Record<number, (file: string) => string> = {
   8: (file) => `${file} cannot be written. Give this user the right: chmod u+w ${file} ${dirname(file)}`,
   10: (file) => `${file} cannot be read or written: the disk reports an error. Check it with: df -h ${dirname(file)}`,
   11: damaged,
-  13: (file) => `The disk of ${file} is full; nothing was written. Make room, then repeat the command: df -h ${dirname(file)}`,
+  13: (file) =>
+    `The disk of ${file} is full; nothing was written. Make room, then repeat the command: df -h ${dirname(file)}`,
   14: (file) => `${file} cannot be opened. Check the folder: ls -l ${dirname(file)}`,
   26: damaged,
 }
@@ -63,7 +64,10 @@ export function openDatabase(folder: string, now: EpochMs): Database {
   try {
     mkdirSync(join(folder, 'artifacts'), { recursive: true })
   } catch (error) {
-    throw new UserError(`The registry's folder ${folder} cannot be made (${errorMessage(error)}). Choose another: FD_HOME=FOLDER`, { cause: error })
+    throw new UserError(
+      `The registry's folder ${folder} cannot be made (${errorMessage(error)}). Choose another: FD_HOME=FOLDER`,
+      { cause: error },
+    )
   }
   const connection = guard(file, () => new DatabaseSync(file, { timeout: BUSY_MS, enableForeignKeyConstraints: true }))
   try {
@@ -122,7 +126,9 @@ function databaseOver(connection: DatabaseSync, file: string): Database {
 function refuseOrphans(folder: string, file: string): void {
   const artifacts = join(folder, 'artifacts')
   if (readdirSync(artifacts).every((name) => name.startsWith('.'))) return
-  throw new UserError(`${file} is missing or empty, but ${artifacts} holds files of earlier runs. Restore it from a backup, or begin anew: mv ${folder} ${folder}.old`)
+  throw new UserError(
+    `${file} is missing or empty, but ${artifacts} holds files of earlier runs. Restore it from a backup, or begin anew: mv ${folder} ${folder}.old`,
+  )
 }
 
 function guard<T>(file: string, body: () => T): T {

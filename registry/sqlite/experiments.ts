@@ -6,7 +6,10 @@ import { noSuchExperiment } from '../not-found.ts'
 import type { Registry } from '../registry.ts'
 import { pairs, type Database, type Row } from './database.ts'
 
-type ExperimentVerbs = Pick<Registry, 'createExperiment' | 'getExperiment' | 'getExperimentByName' | 'searchExperiments'>
+type ExperimentVerbs = Pick<
+  Registry,
+  'createExperiment' | 'getExperiment' | 'getExperimentByName' | 'searchExperiments'
+>
 
 export function experimentVerbs(database: Database, now: () => EpochMs): ExperimentVerbs {
   const experimentOf = (row: Row): Experiment => ({
@@ -25,9 +28,15 @@ export function experimentVerbs(database: Database, now: () => EpochMs): Experim
         if (existing !== undefined && mayExist) return String(existing.experiment_id)
         if (existing !== undefined) throw experimentTaken(name, String(existing.experiment_id))
         const time = now()
-        const row = database.get('INSERT INTO experiments VALUES (NULL, ?, ?, ?) RETURNING experiment_id', name, time, time)
+        const row = database.get(
+          'INSERT INTO experiments VALUES (NULL, ?, ?, ?) RETURNING experiment_id',
+          name,
+          time,
+          time,
+        )
         const id = String(row?.experiment_id)
-        for (const [key, value] of Object.entries(tags)) database.run('INSERT INTO experiment_tags VALUES (?, ?, ?)', Number(id), key, value)
+        for (const [key, value] of Object.entries(tags))
+          database.run('INSERT INTO experiment_tags VALUES (?, ?, ?)', Number(id), key, value)
         return id
       })
     },
@@ -44,15 +53,22 @@ export function experimentVerbs(database: Database, now: () => EpochMs): Experim
     },
 
     async searchExperiments() {
-      return database.read(() => database.all('SELECT * FROM experiments ORDER BY creation_time DESC, experiment_id DESC').map(experimentOf))
+      return database.read(() =>
+        database.all('SELECT * FROM experiments ORDER BY creation_time DESC, experiment_id DESC').map(experimentOf),
+      )
     },
   }
 }
 
 /** @throws NotFoundError for an id that no experiment has; ids are text, so any text may come. */
 export function experimentRow(database: Database, experimentId: string): Row {
-  const row = /^\d{1,15}$/.test(experimentId) ? database.get('SELECT * FROM experiments WHERE experiment_id = ?', Number(experimentId)) : undefined
+  const row = /^\d{1,15}$/.test(experimentId)
+    ? database.get('SELECT * FROM experiments WHERE experiment_id = ?', Number(experimentId))
+    : undefined
   if (row !== undefined) return row
   const existing = database.all('SELECT experiment_id, name FROM experiments ORDER BY experiment_id')
-  throw noSuchExperiment(experimentId, existing.map((other) => `${String(other.experiment_id)} ("${String(other.name)}")`))
+  throw noSuchExperiment(
+    experimentId,
+    existing.map((other) => `${String(other.experiment_id)} ("${String(other.name)}")`),
+  )
 }

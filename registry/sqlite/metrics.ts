@@ -34,8 +34,17 @@ export function logVerbs(database: Database, now: () => EpochMs): LogVerbs {
 
     async getMetricHistory(runId, key) {
       runRow(database, runId)
-      const rows = database.all('SELECT * FROM metrics WHERE run_id = ? AND key = ? ORDER BY step, timestamp, is_nan DESC, value', runId, key)
-      return rows.map((row) => ({ key, value: metricValue(row), timestamp: Number(row.timestamp), step: Number(row.step) }))
+      const rows = database.all(
+        'SELECT * FROM metrics WHERE run_id = ? AND key = ? ORDER BY step, timestamp, is_nan DESC, value',
+        runId,
+        key,
+      )
+      return rows.map((row) => ({
+        key,
+        value: metricValue(row),
+        timestamp: Number(row.timestamp),
+        step: Number(row.step),
+      }))
     },
   }
 }

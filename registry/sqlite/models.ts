@@ -8,7 +8,11 @@ import { pairs, type Database, type Row } from './database.ts'
 
 type ModelVerbs = Pick<
   Registry,
-  'createRegisteredModel' | 'getRegisteredModel' | 'searchRegisteredModels' | 'setRegisteredModelTag' | 'deleteRegisteredModelTag'
+  | 'createRegisteredModel'
+  | 'getRegisteredModel'
+  | 'searchRegisteredModels'
+  | 'setRegisteredModelTag'
+  | 'deleteRegisteredModelTag'
 >
 
 export function modelVerbs(database: Database, now: () => EpochMs): ModelVerbs {
@@ -18,7 +22,14 @@ export function modelVerbs(database: Database, now: () => EpochMs): ModelVerbs {
       for (const [key, value] of Object.entries(tags)) checkModelTag(key, value)
       const time = now()
       return database.write(() => {
-        const added = database.run('INSERT INTO registered_models VALUES (?, ?, ?, ?, 1) ON CONFLICT DO NOTHING', name, description, time, time) === 1
+        const added =
+          database.run(
+            'INSERT INTO registered_models VALUES (?, ?, ?, ?, 1) ON CONFLICT DO NOTHING',
+            name,
+            description,
+            time,
+            time,
+          ) === 1
         if (!added && !mayExist) throw modelTaken(name)
         if (added) for (const [key, value] of Object.entries(tags)) putModelTag(database, name, key, value)
         return modelOf(database, modelRow(database, name))
@@ -30,7 +41,9 @@ export function modelVerbs(database: Database, now: () => EpochMs): ModelVerbs {
     },
 
     async searchRegisteredModels() {
-      return database.read(() => database.all('SELECT * FROM registered_models ORDER BY name').map((row) => modelOf(database, row)))
+      return database.read(() =>
+        database.all('SELECT * FROM registered_models ORDER BY name').map((row) => modelOf(database, row)),
+      )
     },
 
     async setRegisteredModelTag(name, key, value) {
@@ -46,7 +59,8 @@ export function modelVerbs(database: Database, now: () => EpochMs): ModelVerbs {
       checkNotHistory(key)
       database.write(() => {
         modelRow(database, name)
-        if (database.run('DELETE FROM registered_model_tags WHERE name = ? AND key = ?', name, key) === 1) touch(database, name, now())
+        if (database.run('DELETE FROM registered_model_tags WHERE name = ? AND key = ?', name, key) === 1)
+          touch(database, name, now())
       })
     },
   }
@@ -56,13 +70,17 @@ export function modelVerbs(database: Database, now: () => EpochMs): ModelVerbs {
 export function modelRow(database: Database, name: string): Row {
   const row = database.get('SELECT * FROM registered_models WHERE name = ?', name)
   if (row !== undefined) return row
-  throw noSuchModel(name, database.all('SELECT name FROM registered_models ORDER BY name').map((other) => String(other.name)))
+  throw noSuchModel(
+    name,
+    database.all('SELECT name FROM registered_models ORDER BY name').map((other) => String(other.name)),
+  )
 }
 
 /** Completes a row of `registered_models`. */
 export function modelOf(database: Database, row: Row): RegisteredModel {
   const aliases = database.all('SELECT alias, version FROM aliases WHERE name = ? ORDER BY alias', row.name)
-  const latest = database.get('SELECT max(version) AS version FROM model_versions WHERE name = ?', row.name)?.version ?? undefined
+  const latest =
+    database.get('SELECT max(version) AS version FROM model_versions WHERE name = ?', row.name)?.version ?? undefined
   return {
     name: String(row.name),
     description: String(row.description),
@@ -75,7 +93,12 @@ export function modelOf(database: Database, row: Row): RegisteredModel {
 }
 
 function putModelTag(database: Database, name: string, key: string, value: string): void {
-  database.run('INSERT INTO registered_model_tags VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value', name, key, value)
+  database.run(
+    'INSERT INTO registered_model_tags VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value',
+    name,
+    key,
+    value,
+  )
 }
 
 /** Stamps a model as changed. */

@@ -1,5 +1,17 @@
 import { createHash } from 'node:crypto'
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -7,9 +19,9 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeEach, describe, expect, test } from 'vitest'
 import { UserError } from '../../configs/user-error.ts'
 import { DAY } from '../../datasets/table/transaction.ts'
+import { openRegistry } from '../open.ts'
 import { linesOf, registryContract, startWriter } from '../registry.contract.ts'
 import type { Registry } from '../registry.ts'
-import { openRegistry } from '../open.ts'
 import { openDatabase } from './database.ts'
 
 const parent = mkdtempSync(join(tmpdir(), 'fd-registry-'))
@@ -84,7 +96,9 @@ describe('files of sqlite:', () => {
 
   test('a folder that cannot be made is named', async () => {
     writeFileSync(join(folder, 'plain'), '')
-    await expect(openRegistry(`sqlite:${join(folder, 'plain')}`, { now: () => 0 })).rejects.toThrow(/plain cannot be made/)
+    await expect(openRegistry(`sqlite:${join(folder, 'plain')}`, { now: () => 0 })).rejects.toThrow(
+      /plain cannot be made/,
+    )
   })
 
   test.runIf(process.getuid?.() !== 0)('a database without the right to write is named', async () => {
@@ -102,7 +116,8 @@ describe('files of sqlite:', () => {
     const database = openDatabase(folder, 0)
     database.get(`PRAGMA max_page_count = ${Number(database.get('PRAGMA page_count')?.page_count)}`)
     const fill = (): void => {
-      for (let index = 0; index < 1000; index++) database.write(() => database.run('INSERT INTO params VALUES (?, ?, ?)', runId, `q${index}`, 'x'.repeat(5000)))
+      for (let index = 0; index < 1000; index++)
+        database.write(() => database.run('INSERT INTO params VALUES (?, ?, ?)', runId, `q${index}`, 'x'.repeat(5000)))
     }
     expect(fill).toThrow(/is full; nothing was written/)
     expect(database.get('SELECT count(*) AS n FROM params WHERE key GLOB ?', 'p*')?.n).toBe(200)
@@ -114,7 +129,9 @@ describe('files of sqlite:', () => {
     writeFileSync(artifact, 'the grapH')
     await using registry = await open()
     const logged = createHash('sha256').update('the graph').digest('hex')
-    await expect(registry.downloadArtifact(runId, 'model/model.onnx')).rejects.toThrow(new RegExp(`${artifact} is not the file that was logged.*${logged}.*backup`))
+    await expect(registry.downloadArtifact(runId, 'model/model.onnx')).rejects.toThrow(
+      new RegExp(`${artifact} is not the file that was logged.*${logged}.*backup`),
+    )
   })
 
   test('an artifact that is gone is named', async () => {
@@ -138,7 +155,10 @@ describe('files of sqlite:', () => {
     const incoming = join(folder, 'artifacts', '.incoming')
     expect(readdirSync(incoming)).toEqual([])
     mkdirSync(incoming, { recursive: true })
-    for (const [name, seconds] of [['old', 1], ['new', DAY / 1000]] as const) {
+    for (const [name, seconds] of [
+      ['old', 1],
+      ['new', DAY / 1000],
+    ] as const) {
       writeFileSync(join(incoming, name), 'half')
       utimesSync(join(incoming, name), seconds, seconds)
     }
@@ -158,17 +178,27 @@ describe('files of sqlite:', () => {
 
   test('the same clock and ids make the same registry', async () => {
     let id = 0
-    await using registry = await openRegistry(`sqlite:${folder}`, { now: () => 7, newId: () => String(id++).padStart(32, '0') })
-    expect(await registry.createRun('0')).toMatchObject({ runId: '0'.repeat(32), startTime: 7, runName: 'run-00000000' })
+    await using registry = await openRegistry(`sqlite:${folder}`, {
+      now: () => 7,
+      newId: () => String(id++).padStart(32, '0'),
+    })
+    expect(await registry.createRun('0')).toMatchObject({
+      runId: '0'.repeat(32),
+      startTime: 7,
+      runName: 'run-00000000',
+    })
   })
 
-  test.each([[[Number.NaN, -5]], [[-5, Number.NaN]]])('of a number and NaN at one instant the number is the latest: %j', async (values) => {
-    await using registry = await open()
-    const { runId } = await registry.createRun('0')
-    for (const value of values) await registry.logBatch(runId, { metrics: [{ key: 'm', value, timestamp: 1 }] })
-    expect((await registry.getRun(runId)).metrics).toEqual({ m: -5 })
-    expect((await registry.getMetricHistory(runId, 'm')).map((metric) => metric.value)).toEqual([Number.NaN, -5])
-  })
+  test.each([[[Number.NaN, -5]], [[-5, Number.NaN]]])(
+    'of a number and NaN at one instant the number is the latest: %j',
+    async (values) => {
+      await using registry = await open()
+      const { runId } = await registry.createRun('0')
+      for (const value of values) await registry.logBatch(runId, { metrics: [{ key: 'm', value, timestamp: 1 }] })
+      expect((await registry.getRun(runId)).metrics).toEqual({ m: -5 })
+      expect((await registry.getMetricHistory(runId, 'm')).map((metric) => metric.value)).toEqual([Number.NaN, -5])
+    },
+  )
 
   test('several processes may make it at once', async () => {
     const children = Array.from({ length: 4 }, () => startWriter(`sqlite:${folder}`, 'metrics', '0', 'm', '0'))

@@ -33,7 +33,8 @@ export async function openSqliteRegistry(folder: string, { now, newId = hexId }:
     ...versions,
     async downloadModelArtifact(name, version, path) {
       const { runId, source } = await versions.getModelVersion(name, version)
-      if (runId === undefined) throw new UserError(`Version ${version} of "${name}" has its files at ${source}, outside this registry.`)
+      if (runId === undefined)
+        throw new UserError(`Version ${version} of "${name}" has its files at ${source}, outside this registry.`)
       return artifacts.downloadArtifact(runId, `${source.slice(`runs:/${runId}/`.length)}/${path}`)
     },
     async [Symbol.asyncDispose]() {

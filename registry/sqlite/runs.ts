@@ -36,7 +36,13 @@ export function runVerbs(database: Database, folder: string, now: () => EpochMs,
       database.write(() => {
         runRow(database, runId)
         const ended = status !== 'RUNNING' && status !== 'SCHEDULED'
-        if (status !== undefined) database.run('UPDATE runs SET status = ?, end_time = ? WHERE run_id = ?', status, ended ? endTime : null, runId)
+        if (status !== undefined)
+          database.run(
+            'UPDATE runs SET status = ?, end_time = ? WHERE run_id = ?',
+            status,
+            ended ? endTime : null,
+            runId,
+          )
         if (runName !== undefined) putTag(database, runId, RUN_NAME, runName)
       })
     },
@@ -51,7 +57,10 @@ export function runVerbs(database: Database, folder: string, now: () => EpochMs,
   }
 }
 
-function searchQuery(experimentId: string, { filter = {}, orderBy, maxResults = 1000 }: RunSearch): { sql: string; values: (string | number)[] } {
+function searchQuery(
+  experimentId: string,
+  { filter = {}, orderBy, maxResults = 1000 }: RunSearch,
+): { sql: string; values: (string | number)[] } {
   checkMaxResults(maxResults)
   const conditions = ['r.experiment_id = ?']
   const values: (string | number)[] = [Number(experimentId)]
@@ -65,7 +74,10 @@ function searchQuery(experimentId: string, { filter = {}, orderBy, maxResults = 
       values.push(key, value)
     }
   }
-  const order = orderBy === undefined ? '' : `m.run_id IS NULL, m.is_nan, m.value ${orderBy.direction === 'ascending' ? 'ASC' : 'DESC'},`
+  const order =
+    orderBy === undefined
+      ? ''
+      : `m.run_id IS NULL, m.is_nan, m.value ${orderBy.direction === 'ascending' ? 'ASC' : 'DESC'},`
   const join = orderBy === undefined ? '' : 'LEFT JOIN latest_metrics m ON m.run_id = r.run_id AND m.key = ?'
   const sql = `SELECT r.* FROM runs r ${join} WHERE ${conditions.join(' AND ')} ORDER BY ${order} r.start_time DESC, r.run_id LIMIT ?`
   return { sql, values: [...(orderBy === undefined ? [] : [orderBy.metric]), ...values, maxResults] }
@@ -75,8 +87,16 @@ function searchQuery(experimentId: string, { filter = {}, orderBy, maxResults = 
 function runsOf(database: Database, folder: string, rows: Row[]): Run[] {
   const ids = JSON.stringify(rows.map((row) => row.run_id))
   const collect = <T>(table: string, valueOf: (row: Row) => T): Map<string, Record<string, T>> => {
-    const found = Map.groupBy(database.all(`SELECT * FROM ${table} WHERE run_id IN (SELECT value FROM json_each(?))`, ids), (row) => String(row.run_id))
-    return new Map([...found].map(([id, entries]) => [id, Object.fromEntries(entries.map((row) => [String(row.key), valueOf(row)]))]))
+    const found = Map.groupBy(
+      database.all(`SELECT * FROM ${table} WHERE run_id IN (SELECT value FROM json_each(?))`, ids),
+      (row) => String(row.run_id),
+    )
+    return new Map(
+      [...found].map(([id, entries]) => [
+        id,
+        Object.fromEntries(entries.map((row) => [String(row.key), valueOf(row)])),
+      ]),
+    )
   }
   const params = collect('params', (row) => String(row.value))
   const metrics = collect('latest_metrics', metricValue)

@@ -107,7 +107,9 @@ export function migrate(database: DatabaseSync, file: string, now: EpochMs, chec
   try {
     const version = schemaVersion(database)
     if (version > MIGRATIONS.length) {
-      throw new UserError(`${file} has schema ${version}, this fd knows schema ${MIGRATIONS.length}: a newer fd wrote it. Update this one: git pull`)
+      throw new UserError(
+        `${file} has schema ${version}, this fd knows schema ${MIGRATIONS.length}: a newer fd wrote it. Update this one: git pull`,
+      )
     }
     if (version === 0) checkNew()
     for (const step of MIGRATIONS.slice(version)) database.exec(step)

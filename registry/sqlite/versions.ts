@@ -7,7 +7,10 @@ import type { NewModelVersion, Registry } from '../registry.ts'
 import { pairs, type Database, type Row } from './database.ts'
 import { modelRow, touch } from './models.ts'
 
-type VersionVerbs = Pick<Registry, 'createModelVersion' | 'getModelVersion' | 'setModelVersionTag' | 'searchModelVersions' | 'deleteModelVersion'>
+type VersionVerbs = Pick<
+  Registry,
+  'createModelVersion' | 'getModelVersion' | 'setModelVersionTag' | 'searchModelVersions' | 'deleteModelVersion'
+>
 
 export function versionVerbs(database: Database, now: () => EpochMs): VersionVerbs {
   return {
@@ -24,12 +27,18 @@ export function versionVerbs(database: Database, now: () => EpochMs): VersionVer
       database.write(() => {
         versionRow(database, name, version)
         putVersionTag(database, name, version, key, value)
-        database.run('UPDATE model_versions SET last_updated_time = ? WHERE name = ? AND version = ?', now(), name, version)
+        database.run(
+          'UPDATE model_versions SET last_updated_time = ? WHERE name = ? AND version = ?',
+          now(),
+          name,
+          version,
+        )
       })
     },
 
     async searchModelVersions({ name, runId } = {}) {
-      const sql = 'SELECT * FROM model_versions WHERE (?1 IS NULL OR name = ?1) AND (?2 IS NULL OR run_id = ?2) ORDER BY name, version DESC'
+      const sql =
+        'SELECT * FROM model_versions WHERE (?1 IS NULL OR name = ?1) AND (?2 IS NULL OR run_id = ?2) ORDER BY name, version DESC'
       return database.read(() => database.all(sql, name ?? null, runId ?? null).map((row) => versionOf(database, row)))
     },
 
@@ -51,9 +60,22 @@ function insertVersion(database: Database, given: NewModelVersion, time: EpochMs
   return database.write(() => {
     modelRow(database, name)
     checkSource(database, source, runId, folder)
-    const row = database.get('UPDATE registered_models SET next_version = next_version + 1, last_updated_time = ? WHERE name = ? RETURNING next_version', time, name)
+    const row = database.get(
+      'UPDATE registered_models SET next_version = next_version + 1, last_updated_time = ? WHERE name = ? RETURNING next_version',
+      time,
+      name,
+    )
     const version = Number(row?.next_version) - 1
-    database.run('INSERT INTO model_versions VALUES (?, ?, ?, ?, ?, ?, ?)', name, version, description, time, time, source, runId)
+    database.run(
+      'INSERT INTO model_versions VALUES (?, ?, ?, ?, ?, ?, ?)',
+      name,
+      version,
+      description,
+      time,
+      time,
+      source,
+      runId,
+    )
     for (const [key, value] of Object.entries(tags)) putVersionTag(database, name, version, key, value)
     return versionOf(database, versionRow(database, name, version))
   }, 'decision')
@@ -62,7 +84,10 @@ function insertVersion(database: Database, given: NewModelVersion, time: EpochMs
 function checkSource(database: Database, source: string, runId: string, folder: string): void {
   if (database.get('SELECT 1 FROM runs WHERE run_id = ?', runId) === undefined) throw noSuchRun(runId)
   const [from, to] = [`${folder}/`, `${folder}0`] // "0" follows "/": every path below the folder lies between.
-  if (database.get('SELECT 1 FROM artifacts WHERE run_id = ? AND path > ? AND path < ? LIMIT 1', runId, from, to) === undefined) {
+  if (
+    database.get('SELECT 1 FROM artifacts WHERE run_id = ? AND path > ? AND path < ? LIMIT 1', runId, from, to) ===
+    undefined
+  ) {
     throw sourceEmpty(source)
   }
 }
@@ -73,12 +98,20 @@ export function versionRow(database: Database, name: string, version: number): R
   if (row !== undefined) return row
   modelRow(database, name)
   const existing = database.all('SELECT version FROM model_versions WHERE name = ? ORDER BY version', name)
-  throw noSuchVersion(name, version, existing.map((other) => Number(other.version)))
+  throw noSuchVersion(
+    name,
+    version,
+    existing.map((other) => Number(other.version)),
+  )
 }
 
 /** Completes a row of `model_versions`. */
 export function versionOf(database: Database, row: Row): ModelVersion {
-  const aliases = database.all('SELECT alias FROM aliases WHERE name = ? AND version = ? ORDER BY alias', row.name, row.version)
+  const aliases = database.all(
+    'SELECT alias FROM aliases WHERE name = ? AND version = ? ORDER BY alias',
+    row.name,
+    row.version,
+  )
   return {
     name: String(row.name),
     version: Number(row.version),
@@ -87,12 +120,20 @@ export function versionOf(database: Database, row: Row): ModelVersion {
     lastUpdatedTime: Number(row.last_updated_time),
     source: String(row.source),
     ...(row.run_id === null ? {} : { runId: String(row.run_id) }),
-    tags: pairs(database.all('SELECT key, value FROM model_version_tags WHERE name = ? AND version = ?', row.name, row.version)),
+    tags: pairs(
+      database.all('SELECT key, value FROM model_version_tags WHERE name = ? AND version = ?', row.name, row.version),
+    ),
     aliases: aliases.map((entry) => String(entry.alias)),
     status: 'READY',
   }
 }
 
 function putVersionTag(database: Database, name: string, version: number, key: string, value: string): void {
-  database.run('INSERT INTO model_version_tags VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value', name, version, key, value)
+  database.run(
+    'INSERT INTO model_version_tags VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value',
+    name,
+    version,
+    key,
+    value,
+  )
 }

@@ -1,10 +1,10 @@
+import { openRegistry } from '../open.ts'
 /**
  * A process that writes to a registry, started by the contract: `node registry-writer.contract.ts URL JOB …`.
  * It prints a line for everything that was acknowledged.
  */
 import { promote } from '../promotion/promotion.ts'
 import type { Registry } from '../registry.ts'
-import { openRegistry } from '../open.ts'
 
 const [url, job, ...rest] = process.argv.slice(2)
 let time = 1_000
@@ -23,7 +23,14 @@ const jobs: Record<string, (registry: Registry) => Promise<void>> = {
     for (let index = 0; index < Number(count); index++) {
       const given = await registry.getModelVersion(name, 1)
       const { version } = await registry.createModelVersion({ name, source, tags: given.tags })
-      const verdict = await promote(registry, { name, version, alias: 'champion', gates: [], by: String(process.pid), now: time++ })
+      const verdict = await promote(registry, {
+        name,
+        version,
+        alias: 'champion',
+        gates: [],
+        by: String(process.pid),
+        now: time++,
+      })
       process.stdout.write(`${version} ${verdict.outcome}\n`)
     }
   },
@@ -31,7 +38,10 @@ const jobs: Record<string, (registry: Registry) => Promise<void>> = {
   async forever(registry) {
     const [runId] = rest
     for (let step = 0; ; step++) {
-      await registry.logBatch(runId, { metrics: [{ key: `pid-${process.pid}`, value: step, step }], params: { [`p-${process.pid}-${step}`]: String(step) } })
+      await registry.logBatch(runId, {
+        metrics: [{ key: `pid-${process.pid}`, value: step, step }],
+        params: { [`p-${process.pid}-${step}`]: String(step) },
+      })
       await registry.logArtifact(runId, `pid-${process.pid}/${step}.bin`, new Uint8Array(100_000).fill(step))
       process.stdout.write(`${step}\n`)
     }

@@ -17,7 +17,14 @@ export function watchLag(log: EventLog, { topic, everyMs, positions, report }: L
   const look = async (): Promise<void> => {
     try {
       const { offsets } = await log.topic(topic)
-      report(new Map([...positions()].map(([partition, next]) => [partition, Math.max(0, offsets[partition].end - Math.max(next, offsets[partition].start))])))
+      report(
+        new Map(
+          [...positions()].map(([partition, next]) => [
+            partition,
+            Math.max(0, offsets[partition].end - Math.max(next, offsets[partition].start)),
+          ]),
+        ),
+      )
     } catch {
       // Why the log does not answer is told by its driver.
       report(new Map([...positions().keys()].map((partition) => [partition, Number.NaN])))

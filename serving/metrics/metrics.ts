@@ -1,8 +1,8 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Tell } from '../../configs/tell.ts'
 import { REJECTION_KINDS, type RejectionKind } from '../../datasets/log/event-json.ts'
-import type { ScoredBatch } from '../scorer/batch.ts'
 import type { Champion } from '../model/champion.ts'
+import type { ScoredBatch } from '../scorer/batch.ts'
 
 /** From append to durable prediction: a millisecond on an idle machine, minutes behind a backlog. */
 const LATENCY_BUCKETS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300]
@@ -13,23 +13,78 @@ const CHECKPOINT_BUCKETS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30]
  * started; a `rate()` over them survives a restart. Units are Prometheus's base units: seconds, records.
  */
 export const SCORER_METRICS = {
-  scored: { type: 'counter', name: 'fd_transactions_scored_total', help: 'Transactions scored, their predictions durable.' },
+  scored: {
+    type: 'counter',
+    name: 'fd_transactions_scored_total',
+    help: 'Transactions scored, their predictions durable.',
+  },
   alerts: { type: 'counter', name: 'fd_alerts_total', help: 'Of these, those at or above the threshold.' },
-  rejected: { type: 'counter', name: 'fd_records_rejected_total', help: 'Records that are no transaction, now in transactions.dlq, by the kind of fault.', labels: ['kind'] },
-  late: { type: 'counter', name: 'fd_transactions_late_total', help: 'Transactions that came later than the allowed lateness and were scored with what was known.' },
+  rejected: {
+    type: 'counter',
+    name: 'fd_records_rejected_total',
+    help: 'Records that are no transaction, now in transactions.dlq, by the kind of fault.',
+    labels: ['kind'],
+  },
+  late: {
+    type: 'counter',
+    name: 'fd_transactions_late_total',
+    help: 'Transactions that came later than the allowed lateness and were scored with what was known.',
+  },
   labels: { type: 'counter', name: 'fd_labels_total', help: 'Fraud labels folded.' },
-  replayed: { type: 'counter', name: 'fd_records_replayed_total', help: 'Records folded again after a restart, their outputs already written.' },
+  replayed: {
+    type: 'counter',
+    name: 'fd_records_replayed_total',
+    help: 'Records folded again after a restart, their outputs already written.',
+  },
   batches: { type: 'counter', name: 'fd_batches_total', help: 'Batches committed.' },
-  latency: { type: 'histogram', name: 'fd_prediction_latency_seconds', help: 'From the append of a transaction to its durable prediction.', buckets: LATENCY_BUCKETS },
-  checkpoints: { type: 'histogram', name: 'fd_checkpoint_seconds', help: 'Writing changed state to the online store; its count is that of the checkpoints.', buckets: CHECKPOINT_BUCKETS },
+  latency: {
+    type: 'histogram',
+    name: 'fd_prediction_latency_seconds',
+    help: 'From the append of a transaction to its durable prediction.',
+    buckets: LATENCY_BUCKETS,
+  },
+  checkpoints: {
+    type: 'histogram',
+    name: 'fd_checkpoint_seconds',
+    help: 'Writing changed state to the online store; its count is that of the checkpoints.',
+    buckets: CHECKPOINT_BUCKETS,
+  },
   outages: { type: 'counter', name: 'fd_outages_total', help: 'Times a service was lost.', labels: ['service'] },
-  outageSeconds: { type: 'counter', name: 'fd_outage_seconds_total', help: 'Time waited for a lost service, the present wait included.', labels: ['service'] },
-  up: { type: 'gauge', name: 'fd_service_up', help: '1 while the service answers, 0 while it is waited for.', labels: ['service'] },
-  champion: { type: 'gauge', name: 'fd_champion_info', help: '1 for the model version that decides now.', labels: ['model', 'version'] },
+  outageSeconds: {
+    type: 'counter',
+    name: 'fd_outage_seconds_total',
+    help: 'Time waited for a lost service, the present wait included.',
+    labels: ['service'],
+  },
+  up: {
+    type: 'gauge',
+    name: 'fd_service_up',
+    help: '1 while the service answers, 0 while it is waited for.',
+    labels: ['service'],
+  },
+  champion: {
+    type: 'gauge',
+    name: 'fd_champion_info',
+    help: '1 for the model version that decides now.',
+    labels: ['model', 'version'],
+  },
   swaps: { type: 'counter', name: 'fd_champion_swaps_total', help: 'Changes to a new champion since the start.' },
-  refusals: { type: 'counter', name: 'fd_champion_refusals_total', help: 'New champions that were refused, or looks at the registry that failed; the old one went on.' },
-  owned: { type: 'gauge', name: 'fd_partitions_owned', help: 'Partitions of the topic transactions that this process scores; 0 while it stands by.' },
-  lag: { type: 'gauge', name: 'fd_consumer_lag_records', help: 'Records of a partition that are in the log and not yet scored.', labels: ['partition'] },
+  refusals: {
+    type: 'counter',
+    name: 'fd_champion_refusals_total',
+    help: 'New champions that were refused, or looks at the registry that failed; the old one went on.',
+  },
+  owned: {
+    type: 'gauge',
+    name: 'fd_partitions_owned',
+    help: 'Partitions of the topic transactions that this process scores; 0 while it stands by.',
+  },
+  lag: {
+    type: 'gauge',
+    name: 'fd_consumer_lag_records',
+    help: 'Records of a partition that are in the log and not yet scored.',
+    labels: ['partition'],
+  },
 } as const
 
 /** A part of the scorer that can be lost. */
@@ -62,14 +117,27 @@ const SERVICES: MeteredService[] = ['event_log', 'online_store']
 export function scorerMetrics(now: () => number): ScorerMetrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
-  const counter = (key: keyof typeof SCORER_METRICS): Counter => new Counter({ ...definition(key), registers: [registry] })
+  const counter = (key: keyof typeof SCORER_METRICS): Counter =>
+    new Counter({ ...definition(key), registers: [registry] })
   const gauge = (key: keyof typeof SCORER_METRICS): Gauge => new Gauge({ ...definition(key), registers: [registry] })
-  const [scored, alerts, rejected, late, labels, replayed, batches] = [counter('scored'), counter('alerts'), counter('rejected'), counter('late'), counter('labels'), counter('replayed'), counter('batches')]
+  const [scored, alerts, rejected, late, labels, replayed, batches] = [
+    counter('scored'),
+    counter('alerts'),
+    counter('rejected'),
+    counter('late'),
+    counter('labels'),
+    counter('replayed'),
+    counter('batches'),
+  ]
   // A series that begins at 1 has not risen: the first fault of a kind would not be seen.
   for (const kind of REJECTION_KINDS) rejected.inc({ kind }, 0)
   const [owned, lagging] = [gauge('owned'), gauge('lag')]
   const latency = new Histogram({ ...definition('latency'), buckets: LATENCY_BUCKETS, registers: [registry] })
-  const checkpoints = new Histogram({ ...definition('checkpoints'), buckets: CHECKPOINT_BUCKETS, registers: [registry] })
+  const checkpoints = new Histogram({
+    ...definition('checkpoints'),
+    buckets: CHECKPOINT_BUCKETS,
+    registers: [registry],
+  })
   const outages = outageMeter({ outages: counter('outages'), seconds: counter('outageSeconds'), up: gauge('up') }, now)
   return {
     ...championMeter(gauge('champion'), counter('swaps'), counter('refusals')),
@@ -80,7 +148,8 @@ export function scorerMetrics(now: () => number): ScorerMetrics {
       labels.inc(batch.labels)
       replayed.inc(batch.replayed)
       batches.inc()
-      for (const [kind, count] of Object.entries(batch.rejections) as [RejectionKind, number][]) rejected.inc({ kind }, count)
+      for (const [kind, count] of Object.entries(batch.rejections) as [RejectionKind, number][])
+        rejected.inc({ kind }, count)
       for (const timestamp of batch.timestamps) latency.observe((batch.done - timestamp) / 1000)
     },
     onCheckpoint: (milliseconds) => checkpoints.observe(milliseconds / 1000),
@@ -105,7 +174,11 @@ function definition(key: keyof typeof SCORER_METRICS): { name: string; help: str
 }
 
 /** One series stands at a time: that of the version which decides. */
-function championMeter(champion: Gauge, swaps: Counter, refusals: Counter): Pick<ScorerMetrics, 'onStart' | 'onSwap' | 'onRefused'> {
+function championMeter(
+  champion: Gauge,
+  swaps: Counter,
+  refusals: Counter,
+): Pick<ScorerMetrics, 'onStart' | 'onSwap' | 'onRefused'> {
   const decide = ({ name, version }: Champion): void => {
     champion.reset()
     champion.set({ model: name, version: String(version) }, 1)
@@ -121,7 +194,10 @@ function championMeter(champion: Gauge, swaps: Counter, refusals: Counter): Pick
 }
 
 /** Turns `lost` and `back` into counts and seconds. A service that is lost twice without being back is lost once. */
-function outageMeter({ outages, seconds, up }: { outages: Counter; seconds: Counter; up: Gauge }, now: () => number): Pick<ScorerMetrics, 'hear' | 'lost'> & { settle(): void } {
+function outageMeter(
+  { outages, seconds, up }: { outages: Counter; seconds: Counter; up: Gauge },
+  now: () => number,
+): Pick<ScorerMetrics, 'hear' | 'lost'> & { settle(): void } {
   /** When the wait began, or was last counted. */
   const since = new Map<MeteredService, number>()
   const settle = (): void => {

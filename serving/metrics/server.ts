@@ -21,13 +21,20 @@ export interface MetricsServer extends AsyncDisposable {
  *
  * @throws UserError when the port is taken or not ours to open, or the host is none of this machine's.
  */
-export async function serveMetrics({ host, port }: { host: string; port: number }, pages: Record<string, () => Promise<Page>>): Promise<MetricsServer> {
+export async function serveMetrics(
+  { host, port }: { host: string; port: number },
+  pages: Record<string, () => Promise<Page>>,
+): Promise<MetricsServer> {
   const server = createServer((request, response) => {
     const path = (request.url ?? '/').split('?')[0]
-    const answer = ({ status, type, text }: Page): void => void response.writeHead(status, { 'content-type': type }).end(text)
+    const answer = ({ status, type, text }: Page): void =>
+      void response.writeHead(status, { 'content-type': type }).end(text)
     if (request.method !== 'GET') return answer({ status: 405, type: 'text/plain', text: 'GET only\n' })
-    if (!Object.hasOwn(pages, path)) return answer({ status: 404, type: 'text/plain', text: `There is ${Object.keys(pages).join(', ')}\n` })
-    pages[path]().then(answer, (error: unknown) => answer({ status: 500, type: 'text/plain', text: `${String(error)}\n` }))
+    if (!Object.hasOwn(pages, path))
+      return answer({ status: 404, type: 'text/plain', text: `There is ${Object.keys(pages).join(', ')}\n` })
+    pages[path]().then(answer, (error: unknown) =>
+      answer({ status: 500, type: 'text/plain', text: `${String(error)}\n` }),
+    )
   })
   try {
     await once(server.listen(port, host), 'listening')
@@ -48,8 +55,18 @@ export async function serveMetrics({ host, port }: { host: string; port: number 
 
 function explained(error: unknown, host: string, port: number): unknown {
   const code = errorCode(error)
-  if (code === 'EADDRINUSE') return new UserError(`Port ${port} of ${host}, for the metrics, is taken. Use another: --metrics PORT`, { cause: error })
-  if (code === 'EACCES') return new UserError(`Port ${port}, for the metrics, is not ours to open. Use one from 1024: --metrics PORT`, { cause: error })
-  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') return new UserError(`"${host}", for the metrics, is no address of this machine. Set metrics.host (FD_METRICS_HOST) to one, or leave it out for 127.0.0.1.`, { cause: error })
+  if (code === 'EADDRINUSE')
+    return new UserError(`Port ${port} of ${host}, for the metrics, is taken. Use another: --metrics PORT`, {
+      cause: error,
+    })
+  if (code === 'EACCES')
+    return new UserError(`Port ${port}, for the metrics, is not ours to open. Use one from 1024: --metrics PORT`, {
+      cause: error,
+    })
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND')
+    return new UserError(
+      `"${host}", for the metrics, is no address of this machine. Set metrics.host (FD_METRICS_HOST) to one, or leave it out for 127.0.0.1.`,
+      { cause: error },
+    )
   return error
 }

@@ -71,7 +71,9 @@ export async function watchChampion(registry: Registry, options: ChampionWatchOp
     const next = await loadVersion(registry, options.name, version)
     if (next.card.service.digest !== current.card.service.digest) {
       await next[Symbol.asyncDispose]()
-      throw new UserError(`Version ${version} of "${options.name}" reads service "${next.service.name}", this scorer computes "${current.service.name}". Start another scorer for it: fd score --group NAME`)
+      throw new UserError(
+        `Version ${version} of "${options.name}" reads service "${next.service.name}", this scorer computes "${current.service.name}". Start another scorer for it: fd score --group NAME`,
+      )
     }
     // A batch in flight may still hold the old one, so it is released at the end, not now.
     retired.push(current)

@@ -16,13 +16,24 @@ export interface OnnxModel extends AsyncDisposable {
  *
  * @throws UserError when the bytes are no ONNX model that can score such a row (`origin` names them).
  */
-export async function openOnnxModel(bytes: Uint8Array, origin: string, spec: { input: string; output: string; width: number }): Promise<OnnxModel> {
+export async function openOnnxModel(
+  bytes: Uint8Array,
+  origin: string,
+  spec: { input: string; output: string; width: number },
+): Promise<OnnxModel> {
   const session = await createSession(bytes, origin)
   const model: OnnxModel = {
     score: async (input, rows) => {
-      const tensor = new Tensor('float32', input.length === rows * spec.width ? input : input.subarray(0, rows * spec.width), [rows, spec.width])
+      const tensor = new Tensor(
+        'float32',
+        input.length === rows * spec.width ? input : input.subarray(0, rows * spec.width),
+        [rows, spec.width],
+      )
       const { data } = (await session.run({ [spec.input]: tensor }, [spec.output]))[spec.output]
-      if (!(data instanceof Float32Array) || data.length !== rows) throw new UserError(`${origin} gave ${data.length} values of type ${data.constructor.name} for ${rows} rows. Train it again with: fd train`)
+      if (!(data instanceof Float32Array) || data.length !== rows)
+        throw new UserError(
+          `${origin} gave ${data.length} values of type ${data.constructor.name} for ${rows} rows. Train it again with: fd train`,
+        )
       return data
     },
     [Symbol.asyncDispose]: () => session.release(),
@@ -32,7 +43,10 @@ export async function openOnnxModel(bytes: Uint8Array, origin: string, spec: { i
   } catch (error) {
     await session.release()
     if (error instanceof UserError) throw error
-    throw new UserError(`${origin} cannot score a row of ${spec.width} features: ${errorMessage(error)}. Train it again with: fd train`, { cause: error })
+    throw new UserError(
+      `${origin} cannot score a row of ${spec.width} features: ${errorMessage(error)}. Train it again with: fd train`,
+      { cause: error },
+    )
   }
   return model
 }
@@ -41,6 +55,9 @@ async function createSession(bytes: Uint8Array, origin: string): Promise<Inferen
   try {
     return await openOnnxSession(bytes)
   } catch (error) {
-    throw new UserError(`${origin} is not an ONNX model that ONNX Runtime can load: ${errorMessage(error)}. Train it again with: fd train`, { cause: error })
+    throw new UserError(
+      `${origin} is not an ONNX model that ONNX Runtime can load: ${errorMessage(error)}. Train it again with: fd train`,
+      { cause: error },
+    )
   }
 }

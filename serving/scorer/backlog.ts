@@ -51,8 +51,13 @@ export function openBacklog(member: GroupMember, partitions: () => number, maxRe
 }
 
 /** Splits off the oldest records: those of one partition, at least `least`, up to the first that is younger than another partition's oldest. */
-function oldest(waiting: readonly RecordBatch[], least: number): { first: RecordBatch | undefined; rest: RecordBatch[] } {
-  const heads = [...new Map(waiting.toReversed().map((batch) => [batch.partition, batch])).values()].sort((a, b) => a.timestamps[0] - b.timestamps[0])
+function oldest(
+  waiting: readonly RecordBatch[],
+  least: number,
+): { first: RecordBatch | undefined; rest: RecordBatch[] } {
+  const heads = [...new Map(waiting.toReversed().map((batch) => [batch.partition, batch])).values()].sort(
+    (a, b) => a.timestamps[0] - b.timestamps[0],
+  )
   const head = heads.at(0)
   const bound = heads.at(1)?.timestamps[0] ?? Infinity
   if (head === undefined) return { first: undefined, rest: [] }

@@ -31,7 +31,12 @@ export interface WrittenBatch {
 }
 
 /** Writes what is to be said of a batch: a prediction a fresh transaction, an alert where it is one, a dead letter a record that is no event. */
-export function writeOutputs(folded: FoldedBatch, scores: Float32Array, names: readonly string[], judge: Judge): WrittenBatch {
+export function writeOutputs(
+  folded: FoldedBatch,
+  scores: Float32Array,
+  names: readonly string[],
+  judge: Judge,
+): WrittenBatch {
   const { input, features, fresh, firstFeature } = folded
   const { events, index } = input.decoded
   const write = predictionWriter(names, judge)
@@ -51,8 +56,19 @@ export function writeOutputs(folded: FoldedBatch, scores: Float32Array, names: r
   }
   const letters = deadLetters(folded)
   return {
-    batch: { ...intake(folded), scored: predictions.length, alerts: alerts.length, late: lateRows, timestamps, done: 0 },
-    outputs: nonEmpty([[PREDICTIONS, predictions], [FRAUD_ALERTS, alerts], [DEAD_LETTERS, letters]]),
+    batch: {
+      ...intake(folded),
+      scored: predictions.length,
+      alerts: alerts.length,
+      late: lateRows,
+      timestamps,
+      done: 0,
+    },
+    outputs: nonEmpty([
+      [PREDICTIONS, predictions],
+      [FRAUD_ALERTS, alerts],
+      [DEAD_LETTERS, letters],
+    ]),
   }
 }
 
@@ -62,7 +78,10 @@ export function passOn(folded: FoldedBatch, width: number, next: StageTarget & {
   const events = stageRecords(folded.input, folded.features, width, next, folded.replayed)
   return {
     batch: { ...intake(folded), scored: 0, alerts: 0, late: 0, timestamps: new Float64Array(0), done: 0 },
-    outputs: nonEmpty([[next.topic, events], [DEAD_LETTERS, letters]]),
+    outputs: nonEmpty([
+      [next.topic, events],
+      [DEAD_LETTERS, letters],
+    ]),
   }
 }
 

@@ -3,26 +3,26 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { errorMessage } from '../../configs/user-error.ts'
-import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import { encodeEvent, eventDecoder } from '../../datasets/log/event-json.ts'
 import type { EventLog } from '../../datasets/log/event-log.ts'
-import { openEventLog } from '../../datasets/open.ts'
 import { partitionOf } from '../../datasets/log/murmur2.ts'
+import { openEventLog } from '../../datasets/open.ts'
 import { randomStream } from '../../datasets/random/random.ts'
+import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import { emptyBatch, FRAUD_LABEL, SECOND, type EventBatch } from '../../datasets/table/transaction.ts'
 import { planChain, statePlace } from '../../features/chain/chain.ts'
+import type { FoldedBatch } from '../../features/chain/folded-batch.ts'
 import { ServiceFold } from '../../features/fold/service-fold.ts'
-import { naiveFeatures } from '../../features/testing/naive-features.ts'
 import { onlineFeatures } from '../../features/online.ts'
-import type { OnlineStore } from '../../features/store/online-store.ts'
 import { openOnlineStore } from '../../features/open.ts'
 import { verifyParity, type ParityReport } from '../../features/parity/parity.ts'
+import type { OnlineStore } from '../../features/store/online-store.ts'
+import { naiveFeatures } from '../../features/testing/naive-features.ts'
 import type { AggregateFeature, AggregateView, FeatureService } from '../../features/view/view.ts'
-import type { FoldedBatch } from '../../features/chain/folded-batch.ts'
-import { writeOutputs, type WrittenBatch } from './batch.ts'
-import { PREDICTIONS, TRANSACTIONS } from '../topics.ts'
-import { runChain, type ChainOptions } from './chain.ts'
 import type { Prediction } from '../prediction.ts'
+import { PREDICTIONS, TRANSACTIONS } from '../topics.ts'
+import { writeOutputs, type WrittenBatch } from './batch.ts'
+import { runChain, type ChainOptions } from './chain.ts'
 
 const MINUTE = 60 * SECOND
 
@@ -39,16 +39,31 @@ const schema: DatasetSchema = {
   categorical: [],
 }
 
-const view = (entity: string, includesCurrent: boolean, features: AggregateFeature[]): AggregateView => ({ kind: 'aggregate', name: `${entity}_view`, entity, includesCurrent, features })
+const view = (entity: string, includesCurrent: boolean, features: AggregateFeature[]): AggregateView => ({
+  kind: 'aggregate',
+  name: `${entity}_view`,
+  entity,
+  includesCurrent,
+  features,
+})
 
 // The stages' columns lie between each other's, and a request feature behind them.
 const service: FeatureService = {
   name: 'chained',
   description: '',
   views: [
-    view('terminal', false, [{ name: 'terminal_share', function: 'fraud_share', window: { length: 9 * MINUTE } }, { name: 'terminal_count', function: 'count', window: { length: 5 * MINUTE, delay: 3 * MINUTE } }]),
-    view('card', true, [{ name: 'card_sum', function: 'sum_amount', window: { length: 5 * MINUTE } }, { name: 'card_last', function: 'mean_amount', window: { last: 3 } }]),
-    view('shop', true, [{ name: 'shop_count', function: 'count', window: { length: 20 * MINUTE } }, { name: 'shop_since', function: 'seconds_since_previous' }]),
+    view('terminal', false, [
+      { name: 'terminal_share', function: 'fraud_share', window: { length: 9 * MINUTE } },
+      { name: 'terminal_count', function: 'count', window: { length: 5 * MINUTE, delay: 3 * MINUTE } },
+    ]),
+    view('card', true, [
+      { name: 'card_sum', function: 'sum_amount', window: { length: 5 * MINUTE } },
+      { name: 'card_last', function: 'mean_amount', window: { last: 3 } },
+    ]),
+    view('shop', true, [
+      { name: 'shop_count', function: 'count', window: { length: 20 * MINUTE } },
+      { name: 'shop_since', function: 'seconds_since_previous' },
+    ]),
     { kind: 'request', name: 'transaction', features: [{ name: 'amount', from: 'amount' }] },
   ],
 }
@@ -72,7 +87,15 @@ function makeEvents(seed: number, size: number): Event[] {
   for (let id = 0; id < size; id++) {
     now += Math.floor(uniform() * 10 * SECOND)
     const pick = (count: number): number => Math.floor(uniform() * count)
-    events.push({ id, time: now - (uniform() < 0.1 ? pick(5 * MINUTE) : 0), amount: pick(50_000), card: `c${pick(9)}`, terminal: pick(7), shop: `s${pick(5)}`, label: false })
+    events.push({
+      id,
+      time: now - (uniform() < 0.1 ? pick(5 * MINUTE) : 0),
+      amount: pick(50_000),
+      card: `c${pick(9)}`,
+      terminal: pick(7),
+      shop: `s${pick(5)}`,
+      label: false,
+    })
     const about = events[pick(events.length)]
     if (uniform() < 0.2 && !about.label) events.push({ ...about, label: true })
   }
@@ -112,29 +135,53 @@ async function freshWorld(): Promise<World> {
   folders.push(folder)
   const log = await openEventLog(`lmdb:${join(folder, 'log')}?sync=false`)
   const store = await openOnlineStore(`lmdb:${join(folder, 'online')}`)
-  return { log, store, [Symbol.asyncDispose]: async () => void (await Promise.all([log[Symbol.asyncDispose](), store[Symbol.asyncDispose]()])) }
+  return {
+    log,
+    store,
+    [Symbol.asyncDispose]: async () =>
+      void (await Promise.all([log[Symbol.asyncDispose](), store[Symbol.asyncDispose]()])),
+  }
 }
 
 /** Predictions as the scorer writes them, with a score of 0: what decides is of no interest here. */
 const finish = async (folded: FoldedBatch): Promise<WrittenBatch> =>
-  writeOutputs(folded, new Float32Array(folded.fresh.length), names, { name: 'none', version: 1, threshold: 1, group: 'g' })
+  writeOutputs(folded, new Float32Array(folded.fresh.length), names, {
+    name: 'none',
+    version: 1,
+    threshold: 1,
+    group: 'g',
+  })
 
 function chain({ log, store }: World, options: Partial<ChainOptions> = {}): Promise<void> {
-  const running = { maxBatch: 16, checkpointEveryMs: 1, partitions: 3, endWhenIdle: () => true, signal: new AbortController().signal, now: () => performance.now() }
+  const running = {
+    maxBatch: 16,
+    checkpointEveryMs: 1,
+    partitions: 3,
+    endWhenIdle: () => true,
+    signal: new AbortController().signal,
+    now: () => performance.now(),
+  }
   return runChain({ log, store, group: 'g', service, schema, finish, ...running, ...options })
 }
 
 async function append(log: EventLog, events: readonly Event[], partitions: number): Promise<void> {
   await log.createTopic(TRANSACTIONS, { partitions })
   const batch = toBatch(events)
-  await log.append(TRANSACTIONS, events.map((_, row) => encodeEvent(schema, batch, row, 1000 + row)))
+  await log.append(
+    TRANSACTIONS,
+    events.map((_, row) => encodeEvent(schema, batch, row, 1000 + row)),
+  )
 }
 
 async function predictions(log: EventLog): Promise<{ prediction: Prediction; key: string; timestamp: number }[]> {
   const found: { prediction: Prediction; key: string; timestamp: number }[] = []
   for await (const { size, bytes, keyStart, valueStart, valueEnd, timestamps } of log.read(PREDICTIONS, 0)) {
     for (let i = 0; i < size; i++) {
-      found.push({ prediction: JSON.parse(bytes.toString('utf8', valueStart[i], valueEnd[i])) as Prediction, key: bytes.toString('utf8', keyStart[i], valueStart[i]), timestamp: timestamps[i] })
+      found.push({
+        prediction: JSON.parse(bytes.toString('utf8', valueStart[i], valueEnd[i])) as Prediction,
+        key: bytes.toString('utf8', keyStart[i], valueStart[i]),
+        timestamp: timestamps[i],
+      })
     }
   }
   return found
@@ -144,18 +191,28 @@ async function predictions(log: EventLog): Promise<{ prediction: Prediction; key
 async function orders(log: EventLog, topic: string, header: number): Promise<Event[][]> {
   const { partitions } = await log.topic(topic)
   const decode = eventDecoder(schema)
-  return Promise.all(Array.from({ length: partitions }, async (_, partition) => {
-    const order: Event[] = []
-    for await (const records of log.read(topic, partition)) {
-      const valueStart = records.valueStart.map((start) => start + header)
-      const { events } = decode({ ...records, keyStart: valueStart, valueStart })
-      for (let row = 0; row < events.size; row++) {
-        const [card, terminal, shop] = events.entities.map((column) => column[row])
-        order.push({ id: Number(events.ids[row]), time: events.time[row], amount: events.amount[row], card: String(card), terminal: Number(terminal), shop: String(shop), label: events.kind[row] === FRAUD_LABEL })
+  return Promise.all(
+    Array.from({ length: partitions }, async (_, partition) => {
+      const order: Event[] = []
+      for await (const records of log.read(topic, partition)) {
+        const valueStart = records.valueStart.map((start) => start + header)
+        const { events } = decode({ ...records, keyStart: valueStart, valueStart })
+        for (let row = 0; row < events.size; row++) {
+          const [card, terminal, shop] = events.entities.map((column) => column[row])
+          order.push({
+            id: Number(events.ids[row]),
+            time: events.time[row],
+            amount: events.amount[row],
+            card: String(card),
+            terminal: Number(terminal),
+            shop: String(shop),
+            label: events.kind[row] === FRAUD_LABEL,
+          })
+        }
       }
-    }
-    return order
-  }))
+      return order
+    }),
+  )
 }
 
 function verify({ log }: World): Promise<ParityReport> {
@@ -169,7 +226,9 @@ test('state that was written over three partitions is not gone on from over five
   await using grown = await freshWorld()
   await append(grown.log, makeEvents(1, 60), 5)
   const inHome = { log: grown.log, store: world.store, partitions: 5 }
-  await expect(chain(world, inHome)).rejects.toThrow('Topic "transactions" has 5 partitions, and had 3 when this group wrote its state: keys have moved')
+  await expect(chain(world, inHome)).rejects.toThrow(
+    'Topic "transactions" has 5 partitions, and had 3 when this group wrote its state: keys have moved',
+  )
   await chain(world, { ...inHome, group: 'another' })
 })
 
@@ -182,25 +241,47 @@ describe.each([11, 12, 13, 14])('a chain of three stages over three partitions, 
       await append(world.log, events.slice(from, from + 80), 3)
       // Ends in the midst of a batch, with commits beside it and states behind it.
       let left = 1 + Math.floor(uniform() * 12)
-      const failing = async (folded: FoldedBatch): Promise<WrittenBatch> => (left-- > 0 ? finish(folded) : Promise.reject(new Error('in the midst')))
-      const end = await chain(world, { maxBatch: 1 + Math.floor(uniform() * 20), finish: failing }).then(() => 'all folded', errorMessage)
+      const failing = async (folded: FoldedBatch): Promise<WrittenBatch> =>
+        left-- > 0 ? finish(folded) : Promise.reject(new Error('in the midst'))
+      const end = await chain(world, { maxBatch: 1 + Math.floor(uniform() * 20), finish: failing }).then(
+        () => 'all folded',
+        errorMessage,
+      )
       expect(['all folded', 'in the midst']).toContain(end)
     }
     await chain(world)
 
     const stages = planChain(service, schema, { name: TRANSACTIONS, partitions: 3 }, 'g')
     expect(stages.map(({ entity }) => entity)).toEqual([undefined, 'terminal', 'shop'])
-    const served = new Map((await predictions(world.log)).map(({ prediction }) => [prediction.transaction_id, prediction.features]))
+    const served = new Map(
+      (await predictions(world.log)).map(({ prediction }) => [prediction.transaction_id, prediction.features]),
+    )
     for (const stage of stages) {
       const byPartition = await orders(world.log, stage.topic, stage.entity === undefined ? 0 : 16 + 8 * names.length)
-      expect(byPartition.flat().map(({ id, label }) => `${id} ${label}`).sort()).toEqual(events.map(({ id, label }) => `${id} ${label}`).sort())
+      expect(
+        byPartition
+          .flat()
+          .map(({ id, label }) => `${id} ${label}`)
+          .sort(),
+      ).toEqual(events.map(({ id, label }) => `${id} ${label}`).sort())
       for (const view of stage.views) {
-        const expected = view.kind === 'aggregate' ? new Map(byPartition.flatMap((order) => [...naive(view, order)])) : new Map(events.map(({ id, amount }) => [id, [amount / 100]]))
-        for (const [id, values] of expected) expect([id, view.features.map(({ name }) => served.get(id)?.[name])]).toEqual([id, values])
+        const expected =
+          view.kind === 'aggregate'
+            ? new Map(byPartition.flatMap((order) => [...naive(view, order)]))
+            : new Map(events.map(({ id, amount }) => [id, [amount / 100]]))
+        for (const [id, values] of expected)
+          expect([id, view.features.map(({ name }) => served.get(id)?.[name])]).toEqual([id, values])
       }
     }
     const transactions = events.filter(({ label }) => !label).length
-    expect(await verify(world)).toEqual({ transactions, values: transactions * names.length, differences: 0, firstDifferences: [], duplicates: 0, missing: 0 })
+    expect(await verify(world)).toEqual({
+      transactions,
+      values: transactions * names.length,
+      differences: 0,
+      firstDifferences: [],
+      duplicates: 0,
+      missing: 0,
+    })
   })
 
   test('predictions have the key, the place and the timestamp of the transaction', async () => {
@@ -209,18 +290,27 @@ describe.each([11, 12, 13, 14])('a chain of three stages over three partitions, 
     await append(world.log, events, 3)
     await chain(world)
     const found = await predictions(world.log)
-    const rows = new Map(events.flatMap((event, row) => (event.label ? [] : [[event.id, { key: event.card, timestamp: 1000 + row }] as const])))
+    const rows = new Map(
+      events.flatMap((event, row) =>
+        event.label ? [] : [[event.id, { key: event.card, timestamp: 1000 + row }] as const],
+      ),
+    )
     expect(found.length).toBe(rows.size)
-    for (const { prediction, key, timestamp } of found) expect({ key, timestamp }).toEqual(rows.get(Number(prediction.transaction_id)))
-    const places = await Promise.all([0, 1, 2].map(async (partition) => {
-      const ids: [number, number][] = []
-      for await (const records of world.log.read(TRANSACTIONS, partition)) {
-        const { events: decoded, index } = eventDecoder(schema)(records)
-        for (let row = 0; row < decoded.size; row++) if (decoded.kind[row] !== FRAUD_LABEL) ids.push([Number(decoded.ids[row]), records.offsets[index[row]]])
-      }
-      return new Map(ids)
-    }))
-    for (const { prediction } of found) expect(places[prediction.input.partition].get(Number(prediction.transaction_id))).toBe(prediction.input.offset)
+    for (const { prediction, key, timestamp } of found)
+      expect({ key, timestamp }).toEqual(rows.get(Number(prediction.transaction_id)))
+    const places = await Promise.all(
+      [0, 1, 2].map(async (partition) => {
+        const ids: [number, number][] = []
+        for await (const records of world.log.read(TRANSACTIONS, partition)) {
+          const { events: decoded, index } = eventDecoder(schema)(records)
+          for (let row = 0; row < decoded.size; row++)
+            if (decoded.kind[row] !== FRAUD_LABEL) ids.push([Number(decoded.ids[row]), records.offsets[index[row]]])
+        }
+        return new Map(ids)
+      }),
+    )
+    for (const { prediction } of found)
+      expect(places[prediction.input.partition].get(Number(prediction.transaction_id))).toBe(prediction.input.offset)
   })
 
   test('in one partition there is one stage, and it serves what one fold over all serves', async () => {
@@ -230,14 +320,21 @@ describe.each([11, 12, 13, 14])('a chain of three stages over three partitions, 
     await chain(world)
     expect((await world.log.topics()).map(({ name }) => name)).toEqual([PREDICTIONS, TRANSACTIONS])
     const { values, rows } = new ServiceFold(service, schema).fold(toBatch(events))
-    const served = (await predictions(world.log)).map(({ prediction }) => names.map((name) => prediction.features[name]))
-    expect(served).toEqual(Array.from({ length: rows }, (_, k) => [...values.subarray(k * names.length, (k + 1) * names.length)]))
+    const served = (await predictions(world.log)).map(({ prediction }) =>
+      names.map((name) => prediction.features[name]),
+    )
+    expect(served).toEqual(
+      Array.from({ length: rows }, (_, k) => [...values.subarray(k * names.length, (k + 1) * names.length)]),
+    )
   })
 })
 
 describe('what verify finds in a chain', () => {
   /** A chain over 100 events whose last stage does what `spoil` makes of its work. */
-  async function spoilt(world: World, spoil: (written: WrittenBatch, folded: FoldedBatch) => void): Promise<ParityReport> {
+  async function spoilt(
+    world: World,
+    spoil: (written: WrittenBatch, folded: FoldedBatch) => void,
+  ): Promise<ParityReport> {
     await append(world.log, makeEvents(5, 100), 3)
     await chain(world, {
       maxBatch: 8,
@@ -270,7 +367,12 @@ describe('what verify finds in a chain', () => {
       record.value = JSON.stringify({ ...prediction, features: { ...prediction.features, card_sum: -1 } })
       changed = true
     })
-    expect(report).toMatchObject({ differences: 1, firstDifferences: [{ feature: 'card_sum', served: -1 }], duplicates: 0, missing: 0 })
+    expect(report).toMatchObject({
+      differences: 1,
+      firstDifferences: [{ feature: 'card_sum', served: -1 }],
+      duplicates: 0,
+      missing: 0,
+    })
   })
 
   test('a record that came twice between two stages', async () => {
@@ -291,10 +393,19 @@ test('a long backlog is folded oldest first, so that no event comes too late to 
   await using world = await freshWorld()
   // Hours in which one card, in a partition of its own, has four events of five.
   const start = Date.UTC(2018, 3, 1)
-  const events: Event[] = Array.from({ length: 1000 }, (_, id) => ({ id, time: start + id * MINUTE, amount: 1, card: id % 5 === 0 ? 'c2' : 'c1', terminal: 1, shop: 's1', label: false }))
+  const events: Event[] = Array.from({ length: 1000 }, (_, id) => ({
+    id,
+    time: start + id * MINUTE,
+    amount: 1,
+    card: id % 5 === 0 ? 'c2' : 'c1',
+    terminal: 1,
+    shop: 's1',
+    label: false,
+  }))
   await world.log.createTopic(TRANSACTIONS, { partitions: 3 })
   const batch = toBatch(events)
-  for (let row = 0; row < events.length; row++) await world.log.append(TRANSACTIONS, [encodeEvent(schema, batch, row, row)])
+  for (let row = 0; row < events.length; row++)
+    await world.log.append(TRANSACTIONS, [encodeEvent(schema, batch, row, row)])
   expect(partitionOf(Buffer.from('c1'), 3)).not.toBe(partitionOf(Buffer.from('c2'), 3))
   await chain(world, { maxBatch: 16 })
   const found = (await predictions(world.log)).map(({ prediction }) => prediction)
@@ -303,20 +414,23 @@ test('a long backlog is folded oldest first, so that no event comes too late to 
   expect(await verify(world)).toMatchObject({ differences: 0, duplicates: 0, missing: 0 })
 })
 
-test.each([1, 3])('the state of every key is found with the partition that its events come to, of %i', async (partitions) => {
-  await using world = await freshWorld()
-  const events = makeEvents(9, 60)
-  await append(world.log, events, partitions)
-  await chain(world)
-  const topics = await world.log.topics()
-  for (const entity of ['card', 'terminal', 'shop'] as const) {
-    for (const key of new Set(events.map((event) => String(event[entity])))) {
-      const state = await world.store.group(service.name, statePlace(topics, TRANSACTIONS, 'g', service, entity, key))
-      // There is no history: a key without state of the group is refused.
-      expect(String((await onlineFeatures(state, service, entity, key)).key)).toBe(key)
+test.each([1, 3])(
+  'the state of every key is found with the partition that its events come to, of %i',
+  async (partitions) => {
+    await using world = await freshWorld()
+    const events = makeEvents(9, 60)
+    await append(world.log, events, partitions)
+    await chain(world)
+    const topics = await world.log.topics()
+    for (const entity of ['card', 'terminal', 'shop'] as const) {
+      for (const key of new Set(events.map((event) => String(event[entity])))) {
+        const state = await world.store.group(service.name, statePlace(topics, TRANSACTIONS, 'g', service, entity, key))
+        // There is no history: a key without state of the group is refused.
+        expect(String((await onlineFeatures(state, service, entity, key)).key)).toBe(key)
+      }
     }
-  }
-})
+  },
+)
 
 test('records that are no transactions become dead letters once, and go no further', async () => {
   await using world = await freshWorld()
@@ -341,14 +455,19 @@ test('something else in the topic of a stage is refused by name', async () => {
   await chain(world)
   const { topic } = planChain(service, schema, { name: TRANSACTIONS, partitions: 3 }, 'g')[2]
   await world.log.append(topic, [{ value: 'stray', timestamp: 0, partition: 1 }])
-  await expect(chain(world)).rejects.toThrow(/transactions\.g\.shop\.[0-9a-f]{12}", partition 1, is not what a scorer writes/)
+  await expect(chain(world)).rejects.toThrow(
+    /transactions\.g\.shop\.[0-9a-f]{12}", partition 1, is not what a scorer writes/,
+  )
 })
 
 test('a group that has read the log in another way is refused, and another group is not', async () => {
   await using world = await freshWorld()
   await append(world.log, makeEvents(8, 30), 3)
   const { views } = service
-  const cards: FeatureService = { ...service, views: views.filter((each) => each.kind === 'request' || each.entity === 'card') }
+  const cards: FeatureService = {
+    ...service,
+    views: views.filter((each) => each.kind === 'request' || each.entity === 'card'),
+  }
   await chain(world, { service: cards, finish: async (folded) => ({ ...(await finish(folded)), outputs: new Map() }) })
   await expect(chain(world)).rejects.toThrow(/Group "g" has read "transactions".*fd score --group/)
   await expect(chain(world)).rejects.toThrow(/fd score --group/)

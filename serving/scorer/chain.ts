@@ -2,8 +2,8 @@ import { UserError } from '../../configs/user-error.ts'
 import type { EventLog } from '../../datasets/log/event-log.ts'
 import { planChain, type Stage } from '../../features/chain/chain.ts'
 import { featureNames } from '../../features/view/view.ts'
-import { passOn } from './batch.ts'
 import { TRANSACTIONS } from '../topics.ts'
+import { passOn } from './batch.ts'
 import { openStage, type OpenStage, type StageOptions } from './stage.ts'
 
 export interface ChainOptions extends Omit<StageOptions, 'stage' | 'emit'> {
@@ -74,7 +74,12 @@ async function missingTopics(log: EventLog, stages: readonly Stage[]): Promise<S
  * Makes the topics between stages. A group that has read `transactions` before they were there has scored by another
  * definition of the service, or when there was one partition: events that it has committed would never come to them.
  */
-async function makeTopics({ log, group, service }: ChainOptions, { member }: OpenStage, missing: readonly Stage[], partitions: number): Promise<void> {
+async function makeTopics(
+  { log, group, service }: ChainOptions,
+  { member }: OpenStage,
+  missing: readonly Stage[],
+  partitions: number,
+): Promise<void> {
   const begun = [...member.committed].find(([, offset]) => offset > 0)
   if (missing.length > 0 && begun !== undefined) {
     throw new UserError(

@@ -21,7 +21,11 @@ export interface Checkpointer {
   written(): Promise<void>
 }
 
-export function checkpointer(fold: ServiceFold, state: OwnedState, options: { minorUnits: number; partitions: number; everyMs: number; now: () => number }): Checkpointer {
+export function checkpointer(
+  fold: ServiceFold,
+  state: OwnedState,
+  options: { minorUnits: number; partitions: number; everyMs: number; now: () => number },
+): Checkpointer {
   let offset = state.checkpoint?.offset ?? 0
   let watermark = state.checkpoint?.watermark ?? state.base.watermark
   let [dueAt, notBefore] = [options.now() + options.everyMs, 0]
@@ -59,11 +63,15 @@ export function checkpointer(fold: ServiceFold, state: OwnedState, options: { mi
 
 /** The outcome of work that is looked at later, as a value: a rejection that nobody awaits yet would end the process. */
 function settled(work: Promise<void>): Promise<{ error: unknown } | undefined> {
-  return work.then(() => undefined, (error: unknown) => ({ error }))
+  return work.then(
+    () => undefined,
+    (error: unknown) => ({ error }),
+  )
 }
 
 function* changedStates(fold: ServiceFold): Generator<EntityState> {
   for (const view of fold.views) {
-    for (const slot of view.takeChanged()) yield { view: view.view.name, key: view.key(slot), bytes: encodeState(view, slot) }
+    for (const slot of view.takeChanged())
+      yield { view: view.view.name, key: view.key(slot), bytes: encodeState(view, slot) }
   }
 }

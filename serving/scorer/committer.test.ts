@@ -33,14 +33,33 @@ function slow(member: GroupMember, sizes: number[], wait: () => Promise<unknown>
 
 /** Batch `n`, of records that say so; `scored` tells it in what the committer reports. */
 function batchOf(n: number, counts: Record<string, number>, bytes = 4): WrittenBatch {
-  const records = (count: number): NewRecord[] => Array.from({ length: count }, (_, i) => ({ value: `${n}.${i}`.padEnd(bytes), timestamp: n }))
-  const outputs = new Map(Object.entries(counts).filter(([, count]) => count > 0).map(([topic, count]) => [topic, records(count)]))
-  return { batch: { scored: n, alerts: 0, rejected: 0, rejections: {}, labels: 0, late: 0, replayed: 0, timestamps: new Float64Array(0), done: 0 }, outputs }
+  const records = (count: number): NewRecord[] =>
+    Array.from({ length: count }, (_, i) => ({ value: `${n}.${i}`.padEnd(bytes), timestamp: n }))
+  const outputs = new Map(
+    Object.entries(counts)
+      .filter(([, count]) => count > 0)
+      .map(([topic, count]) => [topic, records(count)]),
+  )
+  return {
+    batch: {
+      scored: n,
+      alerts: 0,
+      rejected: 0,
+      rejections: {},
+      labels: 0,
+      late: 0,
+      replayed: 0,
+      timestamps: new Float64Array(0),
+      done: 0,
+    },
+    outputs,
+  }
 }
 
 async function valuesOf(log: EventLog, topic: string): Promise<string[]> {
   const values: string[] = []
-  for await (const { size, bytes, valueStart, valueEnd } of log.read(topic, 0)) for (let i = 0; i < size; i++) values.push(bytes.toString('utf8', valueStart[i], valueEnd[i]))
+  for await (const { size, bytes, valueStart, valueEnd } of log.read(topic, 0))
+    for (let i = 0; i < size; i++) values.push(bytes.toString('utf8', valueStart[i], valueEnd[i]))
   return values
 }
 
@@ -50,7 +69,11 @@ test('writes what one commit after the other would, in as many as there was time
   await using ours = await opened()
   await using theirs = await opened()
   const [sizes, heard]: number[][] = [[], []]
-  const commits = committer(slow(ours.member, sizes, () => sleep(pick(8))), 0, ({ scored }) => heard.push(scored))
+  const commits = committer(
+    slow(ours.member, sizes, () => sleep(pick(8))),
+    0,
+    ({ scored }) => heard.push(scored),
+  )
   let next = 0
   for (let n = 0; n < 300; n++) {
     const replayed = uniform() < 0.1
@@ -66,17 +89,25 @@ test('writes what one commit after the other would, in as many as there was time
   await commits.durable()
   expect(heard).toEqual(Array.from({ length: 300 }, (_, n) => n))
   expect(ours.member.committed).toEqual(theirs.member.committed)
-  for (const topic of ['predictions', 'fraud_alerts']) expect(await valuesOf(ours.log, topic)).toEqual(await valuesOf(theirs.log, topic))
+  for (const topic of ['predictions', 'fraud_alerts'])
+    expect(await valuesOf(ours.log, topic)).toEqual(await valuesOf(theirs.log, topic))
   expect(sizes.length).toBeGreaterThan(1)
   expect(sizes.length).toBeLessThan(270)
 })
 
 test('a lone batch is committed at once; what waits for it has a bound', async () => {
-  for (const [bytes, room] of [[4, 8], [3 << 20, 2]]) {
+  for (const [bytes, room] of [
+    [4, 8],
+    [3 << 20, 2],
+  ]) {
     await using world = await opened()
     const gates = Array.from({ length: 3 }, () => Promise.withResolvers<void>())
     const [sizes, added]: number[][] = [[], []]
-    const commits = committer(slow(world.member, sizes, () => gates[sizes.length - 1].promise), 0, () => {})
+    const commits = committer(
+      slow(world.member, sizes, () => gates[sizes.length - 1].promise),
+      0,
+      () => {},
+    )
     const adding = (async () => {
       for (let n = 0; n < 12; n++) {
         await commits.add(batchOf(n, { predictions: 1 }, bytes), n + 1)
@@ -101,7 +132,11 @@ test('after a failure nothing is committed, and everybody hears of it', async ()
   await using world = await opened()
   const gate = Promise.withResolvers<void>()
   const sizes: number[] = []
-  const commits = committer(slow(world.member, sizes, () => gate.promise), 0, () => {})
+  const commits = committer(
+    slow(world.member, sizes, () => gate.promise),
+    0,
+    () => {},
+  )
   await commits.add(batchOf(0, { predictions: 1 }), 1)
   await sleep(1)
   for (const n of [1, 2]) await commits.add(batchOf(n, { predictions: 1 }), n + 1)

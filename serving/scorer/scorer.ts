@@ -1,12 +1,12 @@
 import type { EventLog } from '../../datasets/log/event-log.ts'
+import { modelInput, type FoldedBatch } from '../../features/chain/folded-batch.ts'
 import type { Base, OnlineStore } from '../../features/store/online-store.ts'
 import { featureNames } from '../../features/view/view.ts'
 import type { Registry } from '../../registry/registry.ts'
-import { modelInput, type FoldedBatch } from '../../features/chain/folded-batch.ts'
-import { writeOutputs, type WrittenBatch } from './batch.ts'
-import { DEAD_LETTERS, FRAUD_ALERTS, PREDICTIONS } from '../topics.ts'
-import { runChain, type ChainOptions } from './chain.ts'
 import { watchChampion, type Champion, type ChampionWatch } from '../model/champion.ts'
+import { DEAD_LETTERS, FRAUD_ALERTS, PREDICTIONS } from '../topics.ts'
+import { writeOutputs, type WrittenBatch } from './batch.ts'
+import { runChain, type ChainOptions } from './chain.ts'
 
 export interface ScorerParts {
   log: EventLog
@@ -14,7 +14,20 @@ export interface ScorerParts {
   registry: Registry
 }
 
-export interface ScorerOptions extends Pick<ChainOptions, 'group' | 'partitions' | 'maxBatch' | 'checkpointEveryMs' | 'endWhenIdle' | 'signal' | 'now' | 'onAssigned' | 'onRevoked' | 'onStandby' | 'onBatch'> {
+export interface ScorerOptions extends Pick<
+  ChainOptions,
+  | 'group'
+  | 'partitions'
+  | 'maxBatch'
+  | 'checkpointEveryMs'
+  | 'endWhenIdle'
+  | 'signal'
+  | 'now'
+  | 'onAssigned'
+  | 'onRevoked'
+  | 'onStandby'
+  | 'onBatch'
+> {
   /** Registered model whose `alias` decides. */
   model: string
   alias: string
@@ -56,7 +69,12 @@ export async function score(parts: ScorerParts, options: ScorerOptions): Promise
 }
 
 /** Scores a batch with the champion of this moment, which judges all of it. */
-async function judge(champions: ChampionWatch, folded: FoldedBatch, names: readonly string[], group: string): Promise<WrittenBatch> {
+async function judge(
+  champions: ChampionWatch,
+  folded: FoldedBatch,
+  names: readonly string[],
+  group: string,
+): Promise<WrittenBatch> {
   const { name, version, card, model } = champions.current()
   const rows = folded.fresh.length
   const scores = rows === 0 ? new Float32Array(0) : await model.score(modelInput(folded, names.length), rows)

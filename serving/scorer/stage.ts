@@ -1,13 +1,13 @@
 import { UserError } from '../../configs/user-error.ts'
-import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import type { EventLog, GroupMember, RecordBatch } from '../../datasets/log/event-log.ts'
+import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import type { Stage } from '../../features/chain/chain.ts'
+import { foldBatch, type FoldedBatch } from '../../features/chain/folded-batch.ts'
+import { stageReader, type StageInput } from '../../features/chain/stage-record.ts'
 import { ServiceFold } from '../../features/fold/service-fold.ts'
 import type { GroupState, OnlineStore, OwnedState } from '../../features/store/online-store.ts'
-import { stageReader, type StageInput } from '../../features/chain/stage-record.ts'
 import { serviceDigest, type FeatureService } from '../../features/view/view.ts'
 import { openBacklog, type Backlog } from './backlog.ts'
-import { foldBatch, type FoldedBatch } from '../../features/chain/folded-batch.ts'
 import type { ScoredBatch, WrittenBatch } from './batch.ts'
 import { checkpointer, type Checkpointer } from './checkpointer.ts'
 import { committer, type Committer } from './committer.ts'
@@ -122,7 +122,12 @@ async function assigned(loop: Loop, partitions: readonly number[], member: Group
     checkDefinition(state, service)
     checkPartitions(stage.topic, state, count)
     const fold = new ServiceFold(service, schema, { views: stage.views })
-    const checkpoints = checkpointer(fold, state, { minorUnits: schema.amount.minorUnits, partitions: count, everyMs: options.checkpointEveryMs, now: options.now })
+    const checkpoints = checkpointer(fold, state, {
+      minorUnits: schema.amount.minorUnits,
+      partitions: count,
+      everyMs: options.checkpointEveryMs,
+      now: options.now,
+    })
     const resume = resumeAt(stage.topic, partition, state, offsets[partition].start)
     const commits = committer(member, partition, (batch) => options.onBatch?.({ ...batch, done: options.now() }))
     held.set(partition, { state, fold, checkpoints, commits })
@@ -135,7 +140,9 @@ async function assigned(loop: Loop, partitions: readonly number[], member: Group
 
 function checkDefinition({ base }: OwnedState, service: FeatureService): void {
   if (base.version === 0 || base.serviceDigest === serviceDigest(service)) return
-  throw new UserError(`The online features of "${service.name}" were backfilled with another definition of it. Run: fd features backfill --dataset ${base.history?.dataset ?? 'NAME'} --online`)
+  throw new UserError(
+    `The online features of "${service.name}" were backfilled with another definition of it. Run: fd features backfill --dataset ${base.history?.dataset ?? 'NAME'} --online`,
+  )
 }
 
 /** Partitions that are added move keys to others, where their history is not: every customer that moves would look new. */
@@ -201,7 +208,8 @@ async function handle(loop: Loop, joined: Joined, records: RecordBatch): Promise
   const { options, held } = loop
   const { partition } = records
   const holding = held.get(partition)
-  if (holding === undefined) throw new Error(`Records of partition ${partition} of "${records.topic}", which was not assigned`)
+  if (holding === undefined)
+    throw new Error(`Records of partition ${partition} of "${records.topic}", which was not assigned`)
   const { fold, state, checkpoints, commits } = holding
   const input = loop.read(records)
   const folded = await foldBatch(input, joined.member.committed.get(partition) ?? 0, fold, state)
@@ -209,14 +217,21 @@ async function handle(loop: Loop, joined: Joined, records: RecordBatch): Promise
   checkpoints.folded(next, input.decoded.events)
   const written = await options.emit(folded)
   // Of a batch that was all replayed the outputs are there, and the committed offset must not go back.
-  await unlessLost(loop, joined, partition, () => commits.add(written, folded.replayed < records.size ? next : undefined))
+  await unlessLost(loop, joined, partition, () =>
+    commits.add(written, folded.replayed < records.size ? next : undefined),
+  )
 }
 
 /**
  * Does what belongs to a partition. When it fails, the log is asked first whether the partition is this member's still: the
  * failure of one that was stopped for longer than its session is the other's success, and the rest goes on.
  */
-async function unlessLost(loop: Loop, { backlog }: Joined, partition: number, work: () => Promise<void>): Promise<void> {
+async function unlessLost(
+  loop: Loop,
+  { backlog }: Joined,
+  partition: number,
+  work: () => Promise<void>,
+): Promise<void> {
   const holding = loop.held.get(partition)
   try {
     await work()

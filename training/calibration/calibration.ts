@@ -2,8 +2,8 @@ import { UserError } from '../../configs/user-error.ts'
 import { subset, type TrainingSet } from '../../features/backfill/training-set.ts'
 import { requireLabels } from '../fit/estimator.ts'
 import type { FittedModel } from '../fit/fitted-model.ts'
-import { fitIsotonic, isotonicLink } from './isotonic.ts'
 import type { Link } from '../fit/link.ts'
+import { fitIsotonic, isotonicLink } from './isotonic.ts'
 import { fitSigmoid, sigmoidLink } from './platt.ts'
 
 /** How scores are to be made probabilities, and on what. */
@@ -19,11 +19,18 @@ export interface CalibrationRequest {
  *
  * @throws UserError when either part lacks a class.
  */
-export function partCalibration(train: TrainingSet, { share }: CalibrationRequest): { fitted: TrainingSet; slice: TrainingSet } {
+export function partCalibration(
+  train: TrainingSet,
+  { share }: CalibrationRequest,
+): { fitted: TrainingSet; slice: TrainingSet } {
   const rows = Int32Array.from({ length: train.rows }, (_, row) => row)
   const first = Math.floor(train.rows * (1 - share))
   const slice = subset(train, rows.subarray(first))
-  requireLabels(slice, `in the ${slice.rows} latest training rows, which calibrate (--calibration-share ${share})`, 'Give a larger share, or a longer training period.')
+  requireLabels(
+    slice,
+    `in the ${slice.rows} latest training rows, which calibrate (--calibration-share ${share})`,
+    'Give a larger share, or a longer training period.',
+  )
   return { fitted: subset(train, rows.subarray(0, first)), slice }
 }
 
@@ -34,7 +41,11 @@ export function partCalibration(train: TrainingSet, { share }: CalibrationReques
  *
  * @throws UserError when frauds do not have the larger margins there.
  */
-export function calibrate<M extends FittedModel>(model: M, method: CalibrationRequest['method'], slice: TrainingSet): M {
+export function calibrate<M extends FittedModel>(
+  model: M,
+  method: CalibrationRequest['method'],
+  slice: TrainingSet,
+): M {
   const margins = model.margins(slice.x)
   const link = method === 'platt' ? fitPlatt(margins, slice.y) : fitLine(margins, slice.y)
   return { ...model, link }

@@ -41,7 +41,10 @@ export function fitIsotonic(margins: Float32Array, y: Uint8Array): { knots: Knot
   for (const block of blocks) put(block.margins / block.rows, shareOf(block))
   if (greatest > points[points.length - 1].margin) put(greatest, (1 + shareOf(blocks[blocks.length - 1])) / 2)
   return {
-    knots: { margins: Float32Array.from(points, (point) => point.margin), probabilities: Float32Array.from(points, (point) => point.probability) },
+    knots: {
+      margins: Float32Array.from(points, (point) => point.margin),
+      probabilities: Float32Array.from(points, (point) => point.probability),
+    },
     blocks: blocks.length,
   }
 }
@@ -66,7 +69,11 @@ function poolViolators(ties: Block[]): Block[] {
   for (const tie of ties) {
     const block = { ...tie }
     // Shares compared as products of whole numbers: exact, so that equal ones are pooled and the line never runs level.
-    for (let before = pooled.at(-1); before !== undefined && before.frauds * block.rows >= block.frauds * before.rows; before = pooled.at(-1)) {
+    for (
+      let before = pooled.at(-1);
+      before !== undefined && before.frauds * block.rows >= block.frauds * before.rows;
+      before = pooled.at(-1)
+    ) {
       add(block, before)
       pooled.pop()
     }
@@ -94,14 +101,19 @@ function segmentsOf({ margins, probabilities }: Knots): Segments {
   for (let knot = 0; knot + 1 < count; knot++) {
     slope[knot + 1] = slopeBetween(margins[knot], probabilities[knot], margins[knot + 1], probabilities[knot + 1])
   }
-  return { start: Float32Array.of(margins[0], ...margins), value: Float32Array.of(probabilities[0], ...probabilities), slope }
+  return {
+    start: Float32Array.of(margins[0], ...margins),
+    value: Float32Array.of(probabilities[0], ...probabilities),
+    slope,
+  }
 }
 
 /** The greatest float32 slope, to within a step, at which rounding does not carry the segment over the next knot: the line never falls. */
 function slopeBetween(margin: number, probability: number, nextMargin: number, nextProbability: number): number {
   const width = Math.fround(nextMargin - margin)
   let slope = Math.fround((nextProbability - probability) / width)
-  while (Math.fround(probability + Math.fround(slope * width)) > nextProbability) slope = Math.fround(slope * (1 - 2 ** -23))
+  while (Math.fround(probability + Math.fround(slope * width)) > nextProbability)
+    slope = Math.fround(slope * (1 - 2 ** -23))
   return slope
 }
 
@@ -118,14 +130,28 @@ export function isotonicLink(knots: Knots): Link {
     graph: (margin, output) => ({
       constants: [
         { name: 'knots', type: 'float', values: knots.margins },
-        ...(['start', 'value', 'slope'] as const).map((name) => ({ name, type: 'float' as const, values: segments[name] })),
+        ...(['start', 'value', 'slope'] as const).map((name) => ({
+          name,
+          type: 'float' as const,
+          values: segments[name],
+        })),
         { name: 'columns', type: 'int64', values: [1] },
       ],
       nodes: [
         { opType: 'GreaterOrEqual', input: [margin, 'knots'], output: ['reached'] },
         { opType: 'Cast', input: ['reached'], output: ['reached_number'], attribute: [attribute.int('to', 7)] },
-        { opType: 'ReduceSum', input: ['reached_number', 'columns'], output: ['segment'], attribute: [attribute.int('keepdims', 1)] },
-        ...(['start', 'value', 'slope'] as const).map((name) => ({ opType: 'Gather', input: [name, 'segment'], output: [`own_${name}`], attribute: [attribute.int('axis', 0)] })),
+        {
+          opType: 'ReduceSum',
+          input: ['reached_number', 'columns'],
+          output: ['segment'],
+          attribute: [attribute.int('keepdims', 1)],
+        },
+        ...(['start', 'value', 'slope'] as const).map((name) => ({
+          opType: 'Gather',
+          input: [name, 'segment'],
+          output: [`own_${name}`],
+          attribute: [attribute.int('axis', 0)],
+        })),
         { opType: 'Sub', input: [margin, 'own_start'], output: ['distance'] },
         { opType: 'Mul', input: ['own_slope', 'distance'], output: ['rise'] },
         { opType: 'Add', input: ['own_value', 'rise'], output: [output] },

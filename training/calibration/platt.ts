@@ -19,7 +19,9 @@ export function fitSigmoid(margins: Float32Array, y: Uint8Array): Sigmoid {
   if (spread === 0) return { slope: 0, offset: 0 }
   const z = Float64Array.from(margins, (margin) => (margin - centre) / spread)
   const frauds = y.reduce((sum, label) => sum + label, 0)
-  const targets = Float64Array.from(y, (label) => (label === 1 ? (frauds + 1) / (frauds + 2) : 1 / (y.length - frauds + 2)))
+  const targets = Float64Array.from(y, (label) =>
+    label === 1 ? (frauds + 1) / (frauds + 2) : 1 / (y.length - frauds + 2),
+  )
   let best: Sigmoid = { slope: 0, offset: Math.log((frauds + 1) / (y.length - frauds + 1)) }
   let loss = lossOf(z, targets, best)
   for (let iteration = 0; iteration < ITERATIONS; iteration++) {

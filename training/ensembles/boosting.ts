@@ -1,40 +1,57 @@
 import { z } from 'zod'
 import { randomStream, type Random } from '../../datasets/random/random.ts'
+import { type FitOptions, finishRound, type Report, threads, watchShare } from '../fit/report.ts'
 import type { Bins } from '../growing/binning.ts'
-import { type Crew, openCrew, threadsFor } from '../kernel/crew.ts'
 import { createGradients } from '../growing/gradient.ts'
 import { createGrower } from '../growing/grower.ts'
 import { packRows } from '../growing/histogram.ts'
-import { type FitOptions, finishRound, type Report, threads, watchShare } from '../fit/report.ts'
 import { drawRoom, drawRows } from '../growing/row-draw.ts'
-import type { GrowthRules } from '../growing/splitting.ts'
 import type { RowLists } from '../growing/row-lists.ts'
+import type { GrowthRules } from '../growing/splitting.ts'
+import { type Crew, openCrew, threadsFor } from '../kernel/crew.ts'
 import { addTree } from '../trees/sums.ts'
 import { joinTrees, type Trees } from '../trees/tree.ts'
 
 /** Parameters of gradient boosting with their defaults, by the names the field knows. */
-export const boostingParams = z.object({
-  rounds: z.number().int().min(1).max(10_000).default(200).describe('trees'),
-  learning_rate: z.number().positive().max(1).default(0.05).describe('share of each Newton step that is taken'),
-  max_depth: z.number().int().min(0).max(32).default(6).describe('edges from the root to the deepest leaf'),
-  max_leaves: z.number().int().min(0).max(4096).default(0).describe('most leaves of a tree, the node of largest gain being split next; 0 no limit'),
-  l1: z.number().min(0).default(0).describe('taken from every gradient sum; pulls small leaves to 0'),
-  l2: z.number().min(0).default(1).describe('added to every hessian sum; pulls leaves towards 0'),
-  min_child_weight: z.number().min(0).default(3).describe('least hessian sum of a leaf'),
-  scale_pos_weight: z.number().positive().max(1e6).default(1).describe('what a fraud counts against a genuine row'),
-  subsample: z.number().positive().max(1).default(0.8).describe('share of the rows drawn for each tree'),
-  colsample: z.number().positive().max(1).default(0.8).describe('share of the features drawn for each tree'),
-  early_stopping_rounds: z.number().int().min(0).default(0).describe('stop when the watched average precision has not risen for so many rounds; 0 never; needs watch_share'),
-  watch_share: watchShare,
-  threads,
-  // All others are constraints by feature: whoever parses checks the names (defineEstimator).
-}).catchall(z.number().int().min(-1).max(1))
+export const boostingParams = z
+  .object({
+    rounds: z.number().int().min(1).max(10_000).default(200).describe('trees'),
+    learning_rate: z.number().positive().max(1).default(0.05).describe('share of each Newton step that is taken'),
+    max_depth: z.number().int().min(0).max(32).default(6).describe('edges from the root to the deepest leaf'),
+    max_leaves: z
+      .number()
+      .int()
+      .min(0)
+      .max(4096)
+      .default(0)
+      .describe('most leaves of a tree, the node of largest gain being split next; 0 no limit'),
+    l1: z.number().min(0).default(0).describe('taken from every gradient sum; pulls small leaves to 0'),
+    l2: z.number().min(0).default(1).describe('added to every hessian sum; pulls leaves towards 0'),
+    min_child_weight: z.number().min(0).default(3).describe('least hessian sum of a leaf'),
+    scale_pos_weight: z.number().positive().max(1e6).default(1).describe('what a fraud counts against a genuine row'),
+    subsample: z.number().positive().max(1).default(0.8).describe('share of the rows drawn for each tree'),
+    colsample: z.number().positive().max(1).default(0.8).describe('share of the features drawn for each tree'),
+    early_stopping_rounds: z
+      .number()
+      .int()
+      .min(0)
+      .default(0)
+      .describe('stop when the watched average precision has not risen for so many rounds; 0 never; needs watch_share'),
+    watch_share: watchShare,
+    threads,
+    // All others are constraints by feature: whoever parses checks the names (defineEstimator).
+  })
+  .catchall(z.number().int().min(-1).max(1))
 export type BoostingParams = z.infer<typeof boostingParams>
 
 const MONOTONE = 'monotone.'
 /** Parameters that name a feature. */
 export const boostingByFeature = [
-  { name: `${MONOTONE}<feature>`, default: 0, description: '1: the score never falls as the feature rises, -1: never rises; of a category, as its rank rises' },
+  {
+    name: `${MONOTONE}<feature>`,
+    default: 0,
+    description: '1: the score never falls as the feature rises, -1: never rises; of a category, as its rank rises',
+  },
 ]
 
 /**
@@ -46,11 +63,21 @@ export const boostingByFeature = [
  *
  * @throws Pruned when `report` answers false.
  */
-export async function fitBoosting(bins: Bins, y: Uint8Array, params: BoostingParams, seed: number, report: Report, options: FitOptions = {}): Promise<Trees> {
+export async function fitBoosting(
+  bins: Bins,
+  y: Uint8Array,
+  params: BoostingParams,
+  seed: number,
+  report: Report,
+  options: FitOptions = {},
+): Promise<Trees> {
   const { arena } = bins
   const { start, watch } = options
   using _room = arena.scope()
-  await using own = options.crew === undefined ? await openCrew(arena, threadsFor(params.threads, bins.rows), options.kernel ?? 'compiled') : undefined
+  await using own =
+    options.crew === undefined
+      ? await openCrew(arena, threadsFor(params.threads, bins.rows), options.kernel ?? 'compiled')
+      : undefined
   const crew = options.crew ?? (own as Crew)
   const fitting = createFitting(bins, y, params, crew, options)
   const trees = start === undefined ? [] : [start.trees]
@@ -76,12 +103,26 @@ interface Fitting {
   addRound(random: Random): Trees
 }
 
-function createFitting(bins: Bins, y: Uint8Array, params: BoostingParams, crew: Crew, { names, start }: FitOptions): Fitting {
+function createFitting(
+  bins: Bins,
+  y: Uint8Array,
+  params: BoostingParams,
+  crew: Crew,
+  { names, start }: FitOptions,
+): Fitting {
   const { arena, columns } = bins
   const gradients = createGradients(bins, y, params.scale_pos_weight, crew)
   const lists: RowLists = [arena.ints(bins.rows), arena.ints(bins.rows)]
   const room = drawRoom(arena, lists[1])
-  const grower = createGrower(bins, packRows(bins, crew), gradients.pairs, lists, crew, rulesOf(params, names, columns.length), params.learning_rate)
+  const grower = createGrower(
+    bins,
+    packRows(bins, crew),
+    gradients.pairs,
+    lists,
+    crew,
+    rulesOf(params, names, columns.length),
+    params.learning_rate,
+  )
   if (start !== undefined) gradients.margins.set(start.sums)
   return {
     addRound(random) {

@@ -1,19 +1,19 @@
 import type { z } from 'zod'
 import { UserError } from '../../configs/user-error.ts'
-import { createArena } from '../kernel/arena.ts'
-import { binTraining, binWith, type Bins } from '../growing/binning.ts'
-import { boostingByFeature, boostingParams, fitBoosting } from './boosting.ts'
-import { openCrew, threadsFor } from '../kernel/crew.ts'
 import { encode, fitEncoder, type CategoryRanks } from '../fit/encoder.ts'
 import { defineEstimator, partWatched, type Estimator, type EstimatorParts } from '../fit/estimator.ts'
 import type { FittedModel } from '../fit/fitted-model.ts'
-import { fitForest, forestParams } from './forest.ts'
 import { logisticLink } from '../fit/link.ts'
-import { treeGraph } from '../trees/graph.ts'
 import type { FitOptions, Report } from '../fit/report.ts'
+import { binTraining, binWith, type Bins } from '../growing/binning.ts'
+import { createArena } from '../kernel/arena.ts'
+import { openCrew, threadsFor } from '../kernel/crew.ts'
+import { treeGraph } from '../trees/graph.ts'
 import type { TreeModel } from '../trees/model.ts'
 import { treeScorer } from '../trees/scorer.ts'
 import { gainImportance, type Trees } from '../trees/tree.ts'
+import { boostingByFeature, boostingParams, fitBoosting } from './boosting.ts'
+import { fitForest, forestParams } from './forest.ts'
 
 /** A fitted ensemble with its trees in sight. */
 export interface FittedTrees extends FittedModel {
@@ -31,10 +31,24 @@ interface TreeTrainer<P> {
   link: TreeModel['link']
 }
 
-export const boosting = treeEstimator({ name: 'boosting', description: 'gradient boosting of trees on the logistic loss', schema: boostingParams, byFeature: boostingByFeature }, { fitTrees: fitBoosting, link: 'logistic' })
-export const forest = treeEstimator({ name: 'forest', description: 'random forest of Gini trees', schema: forestParams }, { fitTrees: fitForest, link: 'mean' })
+export const boosting = treeEstimator(
+  {
+    name: 'boosting',
+    description: 'gradient boosting of trees on the logistic loss',
+    schema: boostingParams,
+    byFeature: boostingByFeature,
+  },
+  { fitTrees: fitBoosting, link: 'logistic' },
+)
+export const forest = treeEstimator(
+  { name: 'forest', description: 'random forest of Gini trees', schema: forestParams },
+  { fitTrees: fitForest, link: 'mean' },
+)
 
-function treeEstimator<S extends z.ZodObject>(parts: Omit<EstimatorParts<S, FittedTrees>, 'fit'>, { fitTrees, link }: TreeTrainer<z.output<S>>): Estimator<FittedTrees> {
+function treeEstimator<S extends z.ZodObject>(
+  parts: Omit<EstimatorParts<S, FittedTrees>, 'fit'>,
+  { fitTrees, link }: TreeTrainer<z.output<S>>,
+): Estimator<FittedTrees> {
   return defineEstimator({
     ...parts,
     async fit(set, params, seed, report, base) {
@@ -49,20 +63,35 @@ function treeEstimator<S extends z.ZodObject>(parts: Omit<EstimatorParts<S, Fitt
       const bins = binTraining(x, width, fitted.y, arena, crew)
       const watch = watched && later && { bins: binWith(bins, later, watched.rows, crew), y: watched.y }
       const start = base && (await startFrom(base.trees, width, x, later))
-      const trees = await fitTrees(bins, fitted.y, params, seed, report, { crew, names: set.names, ...(watch && { watch }), ...(start && { start }) })
+      const trees = await fitTrees(bins, fitted.y, params, seed, report, {
+        crew,
+        names: set.names,
+        ...(watch && { watch }),
+        ...(start && { start }),
+      })
       return { ...(await fittedTrees({ names: set.names, encoder, trees, link })), gain: gainImportance(trees, width) }
     },
   })
 }
 
 function requireFit(base: FittedTrees, names: string[], link: TreeModel['link']): void {
-  if (base.leaves !== leavesOf(link)) throw new UserError('The model to continue is of another estimator: its leaves mean something else. Fit without it.')
+  if (base.leaves !== leavesOf(link))
+    throw new UserError(
+      'The model to continue is of another estimator: its leaves mean something else. Fit without it.',
+    )
   if (base.names.join() === names.join()) return
-  throw new UserError(`The model to continue reads other features: ${base.names.join(', ')}; the training set has ${names.join(', ')}. Fit without it.`)
+  throw new UserError(
+    `The model to continue reads other features: ${base.names.join(', ')}; the training set has ${names.join(', ')}. Fit without it.`,
+  )
 }
 
 /** Trees to continue, and what they say of the rows to fit on and of those to watch. */
-async function startFrom(trees: Trees, width: number, x: Float32Array, later: Float32Array | undefined): Promise<FitOptions['start']> {
+async function startFrom(
+  trees: Trees,
+  width: number,
+  x: Float32Array,
+  later: Float32Array | undefined,
+): Promise<FitOptions['start']> {
   const score = await treeScorer(trees, width)
   return { trees, sums: score(x), ...(later && { watched: score(later) }) }
 }

@@ -1,7 +1,7 @@
 import type { Worker } from 'node:worker_threads'
 import type { Crew } from '../kernel/crew.ts'
-import { type ForestTask, forestGrower } from './forest-tree.ts'
 import type { Trees } from '../trees/tree.ts'
+import { type ForestTask, forestGrower } from './forest-tree.ts'
 
 /** What a thread of a crew is given to do: trees are numbered up to `last`, `next[0]` is the next that nobody grows yet. */
 export interface ForestMember {
@@ -24,7 +24,9 @@ export interface GrownTree {
 export async function* growForest(crew: Crew, tasks: ForestTask[], first: number, last: number): AsyncGenerator<Trees> {
   const next = new Int32Array(new SharedArrayBuffer(4)).fill(first)
   const inbox: Inbox = { grown: new Map(), failures: [], wake: () => {} }
-  const workers = crew.turnTo(tasks.slice(1).map((task): ForestMember => ({ task, next, last }))).map((worker) => listen(worker, inbox))
+  const workers = crew
+    .turnTo(tasks.slice(1).map((task): ForestMember => ({ task, next, last })))
+    .map((worker) => listen(worker, inbox))
   const grow = forestGrower(tasks[0])
   try {
     for (let tree = first; tree <= last; tree++) {

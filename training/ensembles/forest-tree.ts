@@ -1,11 +1,11 @@
 import { randomStream, type Random } from '../../datasets/random/random.ts'
 import type { Bins } from '../growing/binning.ts'
-import { soloCrew } from '../kernel/crew.ts'
 import { type GiniNode, type GiniSplit, scanGini } from '../growing/gini.ts'
 import { BINS, createHistograms, histogramLength, type Histograms, type PackedRows } from '../growing/histogram.ts'
-import { openKernel } from '../kernel/module.ts'
 import { type BootstrapArrays, drawBootstrap, drawRoom } from '../growing/row-draw.ts'
 import { otherList, partRows, type RowLists } from '../growing/row-lists.ts'
+import { soloCrew } from '../kernel/crew.ts'
+import { openKernel } from '../kernel/module.ts'
 import { type TreeBuilder, treeBuilder } from '../trees/builder.ts'
 import type { Trees } from '../trees/tree.ts'
 
@@ -37,7 +37,10 @@ export interface ForestTask extends BootstrapArrays {
 }
 
 /** The arrays of one thread. */
-export function forestBuffers({ arena, rows }: Bins, packed: PackedRows): Pick<ForestTask, 'pairs' | 'state' | 'bits' | 'lists' | 'histograms' | 'column'> {
+export function forestBuffers(
+  { arena, rows }: Bins,
+  packed: PackedRows,
+): Pick<ForestTask, 'pairs' | 'state' | 'bits' | 'lists' | 'histograms' | 'column'> {
   const lists: RowLists = [arena.ints(rows), arena.ints(rows)]
   return {
     ...drawRoom(arena, lists[1]),
@@ -73,10 +76,21 @@ export function forestGrower(task: ForestTask): (tree: number) => Trees {
   const { columns, packed, pairs, params } = task
   const crew = soloCrew(openKernel(task.module, task.memory))
   const sums = createHistograms(packed, pairs, crew, task.histograms)
-  const drawn = Math.min(columns.length, params.max_features === 0 ? Math.ceil(columns.length / 3) : params.max_features)
+  const drawn = Math.min(
+    columns.length,
+    params.max_features === 0 ? Math.ceil(columns.length / 3) : params.max_features,
+  )
   return (tree) => {
     const random = randomStream(task.seed, tree)
-    const growing: Growing = { ...task, crew, sums, random, builder: treeBuilder(task.cuts), features: new Int32Array(columns.length), drawn }
+    const growing: Growing = {
+      ...task,
+      crew,
+      sums,
+      random,
+      builder: treeBuilder(task.cuts),
+      features: new Int32Array(columns.length),
+      drawn,
+    }
     const rows = task.lists[0]
     const { count, weight, frauds } = drawBootstrap(crew.kernel, random, task, rows)
     const [histogram] = count < FEW ? [] : sums.sum(rows, 0, count)
@@ -101,11 +115,18 @@ function growNode(growing: Growing, node: Node, open: Node[]): void {
 }
 
 /** Whether a node is a leaf whatever its rows: one class, too deep or too light. */
-function isClosed({ max_depth: deepest, min_samples_leaf: least }: ForestRules, { weight, frauds, depth }: GiniNode & { depth: number }): boolean {
+function isClosed(
+  { max_depth: deepest, min_samples_leaf: least }: ForestRules,
+  { weight, frauds, depth }: GiniNode & { depth: number },
+): boolean {
   return frauds === 0 || frauds === weight || (deepest > 0 && depth >= deepest) || weight < 2 * least
 }
 
-function splitNode({ builder, columns, crew, lists, params }: Growing, node: Node, split: GiniSplit): [left: Node, right: Node] {
+function splitNode(
+  { builder, columns, crew, lists, params }: Growing,
+  node: Node,
+  split: GiniSplit,
+): [left: Node, right: Node] {
   const id = builder.split(node.id, split)
   const child = { depth: node.depth + 1, rows: node.rows, start: node.start, end: node.end, histogram: undefined }
   const left = { ...child, id, ...split.left }
@@ -151,6 +172,13 @@ function drawSplit(growing: Growing, node: Node): GiniSplit | undefined {
 function columnCounts({ column, columns, crew, pairs }: Growing, node: Node, feature: number): Int32Array {
   if (node.histogram !== undefined) return node.histogram.subarray(2 * BINS * feature, 2 * BINS * (feature + 1))
   column.fill(0)
-  crew.kernel.addColumn(column.byteOffset, columns[feature].byteOffset, pairs.byteOffset, node.rows.byteOffset, node.start, node.end)
+  crew.kernel.addColumn(
+    column.byteOffset,
+    columns[feature].byteOffset,
+    pairs.byteOffset,
+    node.rows.byteOffset,
+    node.start,
+    node.end,
+  )
   return column
 }

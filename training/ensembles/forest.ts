@@ -1,23 +1,36 @@
 import { z } from 'zod'
 import { randomStream } from '../../datasets/random/random.ts'
-import type { Bins } from '../growing/binning.ts'
-import { type Crew, openCrew, threadsFor } from '../kernel/crew.ts'
-import { growForest } from './forest-crew.ts'
-import { forestBuffers, type ForestTask } from './forest-tree.ts'
-import { packRows } from '../growing/histogram.ts'
-import { kernelModule } from '../kernel/module.ts'
 import { type FitOptions, finishRound, type Report, threads, type Watch, watchShare } from '../fit/report.ts'
+import type { Bins } from '../growing/binning.ts'
+import { packRows } from '../growing/histogram.ts'
 import { drawBootstrap, drawRoom, poissonTimes } from '../growing/row-draw.ts'
+import { type Crew, openCrew, threadsFor } from '../kernel/crew.ts'
+import { kernelModule } from '../kernel/module.ts'
 import { addTree } from '../trees/sums.ts'
 import { joinTrees, type Trees } from '../trees/tree.ts'
+import { growForest } from './forest-crew.ts'
+import { forestBuffers, type ForestTask } from './forest-tree.ts'
 
 /** Parameters of the random forest with their defaults, by the names the field knows. */
 export const forestParams = z.strictObject({
   trees: z.number().int().min(1).max(10_000).default(100).describe('trees'),
   max_depth: z.number().int().min(0).default(0).describe('edges from the root to the deepest leaf; 0 no limit'),
-  max_features: z.number().int().min(0).default(0).describe('features drawn at each split; 0 a third of all, rounded up'),
+  max_features: z
+    .number()
+    .int()
+    .min(0)
+    .default(0)
+    .describe('features drawn at each split; 0 a third of all, rounded up'),
   min_samples_leaf: z.number().int().min(1).default(3).describe('least rows of a leaf, repeated draws counted'),
-  oob: z.number().int().min(0).max(1).default(0).describe('1: report the average precision of each row by the trees that did not draw it; costs a scoring of the rows a tree'),
+  oob: z
+    .number()
+    .int()
+    .min(0)
+    .max(1)
+    .default(0)
+    .describe(
+      '1: report the average precision of each row by the trees that did not draw it; costs a scoring of the rows a tree',
+    ),
   watch_share: watchShare,
   threads,
 })
@@ -35,18 +48,41 @@ export type ForestParams = z.infer<typeof forestParams>
  *
  * @throws Pruned when `report` answers false.
  */
-export async function fitForest(bins: Bins, y: Uint8Array, params: ForestParams, seed: number, report: Report, options: FitOptions = {}): Promise<Trees> {
+export async function fitForest(
+  bins: Bins,
+  y: Uint8Array,
+  params: ForestParams,
+  seed: number,
+  report: Report,
+  options: FitOptions = {},
+): Promise<Trees> {
   const { arena, cuts, columns, rows } = bins
   using _room = arena.scope()
   const kind = options.kernel ?? 'compiled'
-  await using own = options.crew === undefined ? await openCrew(arena, threadsFor(params.threads, rows), kind) : undefined
+  await using own =
+    options.crew === undefined ? await openCrew(arena, threadsFor(params.threads, rows), kind) : undefined
   const crew = options.crew ?? (own as Crew)
   const labels = arena.bytes(rows)
   labels.set(y)
   const packed = packRows(bins, crew)
-  const shared = { module: await kernelModule(kind), memory: arena.memory, cuts, columns, packed, y: labels, times: poissonTimes(arena), params, seed }
+  const shared = {
+    module: await kernelModule(kind),
+    memory: arena.memory,
+    cuts,
+    columns,
+    packed,
+    y: labels,
+    times: poissonTimes(arena),
+    params,
+    seed,
+  }
   const tasks = Array.from({ length: crew.threads }, (): ForestTask => ({ ...shared, ...forestBuffers(bins, packed) }))
-  const judged = options.watch !== undefined ? watchRows(crew, options.watch, options.start?.watched) : params.oob === 1 ? outOfBag(crew, bins, tasks[0], seed) : undefined
+  const judged =
+    options.watch !== undefined
+      ? watchRows(crew, options.watch, options.start?.watched)
+      : params.oob === 1
+        ? outOfBag(crew, bins, tasks[0], seed)
+        : undefined
   const before = options.start?.trees.roots.length ?? 0
   const trees: Trees[] = []
   for await (const tree of growForest(crew, tasks, before + 1, before + params.trees)) {
@@ -91,7 +127,10 @@ function outOfBag(crew: Crew, bins: Bins, { y, times }: Pick<ForestTask, 'y' | '
       }
       addTree(crew, bins, newest, left.subarray(0, count), votes)
       const judged = Int32Array.from(trees.keys().filter((row) => trees[row] > 0))
-      return { sums: Float32Array.from(judged, (row) => votes[row] / trees[row]), y: Uint8Array.from(judged, (row) => y[row]) }
+      return {
+        sums: Float32Array.from(judged, (row) => votes[row] / trees[row]),
+        y: Uint8Array.from(judged, (row) => y[row]),
+      }
     },
   }
 }

@@ -5,16 +5,22 @@ import type { TrainingSet } from '../../features/backfill/training-set.ts'
 import { encode } from '../fit/encoder.ts'
 import { defineEstimator } from '../fit/estimator.ts'
 import { exponentialLink } from '../fit/link.ts'
-import { finishRound, type Report } from '../fit/report.ts'
 import { fitRarities } from '../fit/rarity.ts'
+import { finishRound, type Report } from '../fit/report.ts'
 import { thresholdTrees, type ThresholdTrees } from '../trees/threshold-trees.ts'
-import { fittedTrees, type FittedTrees } from './estimator.ts'
 import type { Trees } from '../trees/tree.ts'
+import { fittedTrees, type FittedTrees } from './estimator.ts'
 
 /** Parameters of the isolation forest with their defaults, which are those of Liu, Ting and Zhou. */
 export const isolationParams = z.strictObject({
   trees: z.number().int().min(1).max(10_000).default(100).describe('trees'),
-  sample_size: z.number().int().min(2).max(65_536).default(256).describe('rows drawn for each tree; a tree is as deep as a balanced one of them'),
+  sample_size: z
+    .number()
+    .int()
+    .min(2)
+    .max(65_536)
+    .default(256)
+    .describe('rows drawn for each tree; a tree is as deep as a balanced one of them'),
 })
 export type IsolationParams = z.infer<typeof isolationParams>
 
@@ -37,7 +43,9 @@ export const isolation = defineEstimator({
 
 function requireTwoRows({ rows }: TrainingSet): void {
   if (rows >= 2) return
-  throw new UserError(`An isolation forest needs rows to part, and there ${rows === 1 ? 'is one' : 'are no rows'} to fit on. Use a longer training period.`)
+  throw new UserError(
+    `An isolation forest needs rows to part, and there ${rows === 1 ? 'is one' : 'are no rows'} to fit on. Use a longer training period.`,
+  )
 }
 
 /**
@@ -50,11 +58,20 @@ function requireTwoRows({ rows }: TrainingSet): void {
  *
  * @throws Pruned when `report` answers false.
  */
-export async function fitIsolation(x: Float32Array, features: number, params: IsolationParams, seed: number, report: Report): Promise<Trees> {
+export async function fitIsolation(
+  x: Float32Array,
+  features: number,
+  params: IsolationParams,
+  seed: number,
+  report: Report,
+): Promise<Trees> {
   const rows = x.length / features
   const sample = Math.min(params.sample_size, rows)
   const growth: Growth = {
-    x, features, maxDepth: Math.ceil(Math.log2(sample)), norm: searchDepth(sample),
+    x,
+    features,
+    maxDepth: Math.ceil(Math.log2(sample)),
+    norm: searchDepth(sample),
     order: new Int32Array(features),
     builder: thresholdTrees(),
   }
@@ -108,7 +125,10 @@ function growTree(growth: Growth, rows: Int32Array, random: Random): void {
     }
     const middle = start + partition(growth, rows.subarray(start, end), split)
     const left = builder.split(id, split.feature, split.threshold)
-    waiting.push({ id: left + 1, depth: depth + 1, start: middle, end }, { id: left, depth: depth + 1, start, end: middle })
+    waiting.push(
+      { id: left + 1, depth: depth + 1, start: middle, end },
+      { id: left, depth: depth + 1, start, end: middle },
+    )
   }
 }
 

@@ -16,7 +16,12 @@ const MOST_ROWS = 20_000
 export const mlRandomForestParams = z.strictObject({
   trees: z.number().int().min(1).max(1000).default(10).describe('trees'),
   max_depth: z.number().int().min(0).default(0).describe('edges from the root to the deepest leaf; 0 no limit'),
-  max_features: z.number().positive().max(1).default(0.3).describe('share of the features drawn, with repetition, for each tree'),
+  max_features: z
+    .number()
+    .positive()
+    .max(1)
+    .default(0.3)
+    .describe('share of the features drawn, with repetition, for each tree'),
   min_samples_split: z.number().int().min(2).default(4).describe('least rows of a node that is split'),
 })
 
@@ -44,7 +49,10 @@ export const mlRandomForest = defineEstimator({
     const labels = [...set.y]
     const builder = thresholdTrees()
     for (let tree = 1; tree <= params.trees; tree++) {
-      const forest = new RandomForestClassifier({ ...optionsOf(params, width), seed: randomStream(seed, tree).integer(2 ** 31) })
+      const forest = new RandomForestClassifier({
+        ...optionsOf(params, width),
+        seed: randomStream(seed, tree).integer(2 ** 31),
+      })
       forest.train(rows, labels)
       addTree(builder, forest)
       await finishRound(report, tree, params.trees, undefined)
@@ -61,7 +69,10 @@ function requireFewRows({ rows }: TrainingSet): void {
   )
 }
 
-function optionsOf(params: z.output<typeof mlRandomForestParams>, width: number): Omit<Partial<RandomForestBaseOptions>, 'seed'> {
+function optionsOf(
+  params: z.output<typeof mlRandomForestParams>,
+  width: number,
+): Omit<Partial<RandomForestBaseOptions>, 'seed'> {
   const drawn = Math.max(1, Math.round(params.max_features * width))
   return {
     // As a share, which the package rounds down: it reads a 1 as all features.
@@ -71,7 +82,11 @@ function optionsOf(params: z.output<typeof mlRandomForestParams>, width: number)
     useSampleBagging: true,
     noOOB: true,
     // Its own threshold, a gain of .01, is more than there is to gain where frauds are one in a hundred.
-    treeOptions: { gainThreshold: 0, minNumSamples: params.min_samples_split - 1, maxDepth: params.max_depth === 0 ? Infinity : params.max_depth },
+    treeOptions: {
+      gainThreshold: 0,
+      minNumSamples: params.min_samples_split - 1,
+      maxDepth: params.max_depth === 0 ? Infinity : params.max_depth,
+    },
   }
 }
 

@@ -51,7 +51,13 @@ export interface EstimatorParts<S extends z.ZodObject, M extends FittedModel> {
   fit(set: TrainingSet, params: z.output<S>, seed: number, report: Report, base?: M): Promise<M>
 }
 
-export function defineEstimator<S extends z.ZodObject, M extends FittedModel>({ name, description, schema, byFeature = [], fit }: EstimatorParts<S, M>): Estimator<M> {
+export function defineEstimator<S extends z.ZodObject, M extends FittedModel>({
+  name,
+  description,
+  schema,
+  byFeature = [],
+  fit,
+}: EstimatorParts<S, M>): Estimator<M> {
   const defaults = schema.parse({}) as Params
   const named = Object.entries(schema.shape).map(([parameter, type]) => ({
     name: parameter,
@@ -59,7 +65,10 @@ export function defineEstimator<S extends z.ZodObject, M extends FittedModel>({ 
     range: rangeOf(type as z.ZodType),
     description: (type as z.ZodType).description ?? '',
   }))
-  const parameters = [...named, ...byFeature.map((parameter) => ({ ...parameter, range: rangeOf(schema.def.catchall) }))]
+  const parameters = [
+    ...named,
+    ...byFeature.map((parameter) => ({ ...parameter, range: rangeOf(schema.def.catchall) })),
+  ]
   const parse = (given: Record<string, string | number>, features?: readonly string[]): z.output<S> => {
     const params = parseParams(name, schema, parameters, given)
     if (features !== undefined) for (const { name: parameter } of byFeature) requireFeatures(parameter, given, features)
@@ -74,18 +83,27 @@ export function defineEstimator<S extends z.ZodObject, M extends FittedModel>({ 
   }
 }
 
-function parseParams<S extends z.ZodObject>(name: string, schema: S, parameters: Parameter[], given: Record<string, string | number>): z.output<S> {
+function parseParams<S extends z.ZodObject>(
+  name: string,
+  schema: S,
+  parameters: Parameter[],
+  given: Record<string, string | number>,
+): z.output<S> {
   const known = parameters.map((parameter) => `${parameter.name}=${parameter.default}`).join(' ')
   const numbers = Object.entries(given).map(([key, value]) => {
-    if (!parameters.some((parameter) => isNamed(parameter.name, key))) throw new UserError(`Estimator "${name}" has no parameter "${key}". It has: ${known}`)
+    if (!parameters.some((parameter) => isNamed(parameter.name, key)))
+      throw new UserError(`Estimator "${name}" has no parameter "${key}". It has: ${known}`)
     const number = typeof value === 'number' ? value : value.trim() === '' ? Number.NaN : Number(value)
-    if (!Number.isFinite(number)) throw new UserError(`Parameter ${key} is "${value}", which is not a number. Defaults: ${known}`)
+    if (!Number.isFinite(number))
+      throw new UserError(`Parameter ${key} is "${value}", which is not a number. Defaults: ${known}`)
     return [key, number] as const
   })
   const result = schema.safeParse(Object.fromEntries(numbers))
   if (result.success) return result.data
   const wrong = [...new Set(result.error.issues.map(({ path }) => String(path[0])))]
-  const problems = wrong.map((key) => `${key}=${given[key]} is no ${parameters.find((parameter) => isNamed(parameter.name, key))?.range}`)
+  const problems = wrong.map(
+    (key) => `${key}=${given[key]} is no ${parameters.find((parameter) => isNamed(parameter.name, key))?.range}`,
+  )
   throw new UserError(`Parameters of "${name}" are out of range: ${problems.join('; ')}. Defaults: ${known}`)
 }
 
@@ -95,7 +113,8 @@ const FEATURE = '<feature>'
 function requireFeatures(parameter: string, given: Record<string, string | number>, features: readonly string[]): void {
   const prefix = parameter.replace(FEATURE, '')
   for (const [key, value] of Object.entries(given)) {
-    if (key.startsWith(prefix) && !features.includes(key.slice(prefix.length))) throw new UserError(`Parameter ${key}=${value} names no feature. The features are: ${features.join(', ')}`)
+    if (key.startsWith(prefix) && !features.includes(key.slice(prefix.length)))
+      throw new UserError(`Parameter ${key}=${value} names no feature. The features are: ${features.join(', ')}`)
   }
 }
 
@@ -103,7 +122,12 @@ function requireFeatures(parameter: string, given: Record<string, string | numbe
 function rangeOf(type: z.core.$ZodType | undefined): string {
   // z.int() alone has the safe integers as its bounds, which say nothing.
   const { type: kind, minimum, exclusiveMinimum, maximum } = z.toJSONSchema(type ?? z.number())
-  const from = exclusiveMinimum !== undefined ? ` above ${exclusiveMinimum}` : minimum !== undefined && minimum > Number.MIN_SAFE_INTEGER ? ` from ${minimum}` : ''
+  const from =
+    exclusiveMinimum !== undefined
+      ? ` above ${exclusiveMinimum}`
+      : minimum !== undefined && minimum > Number.MIN_SAFE_INTEGER
+        ? ` from ${minimum}`
+        : ''
   const to = maximum === undefined || maximum >= Number.MAX_SAFE_INTEGER ? '' : ` to ${maximum}`
   return `${kind === 'integer' ? 'whole number' : 'number'}${from}${to}`
 }
@@ -118,9 +142,13 @@ function isNamed(parameter: string, key: string): boolean {
  *
  * @throws UserError when stopping early is asked for without rows to watch, or a part lacks a class.
  */
-export function partWatched(set: TrainingSet, params: { watch_share: number; early_stopping_rounds?: number }): { fitted: TrainingSet; watched?: TrainingSet } {
+export function partWatched(
+  set: TrainingSet,
+  params: { watch_share: number; early_stopping_rounds?: number },
+): { fitted: TrainingSet; watched?: TrainingSet } {
   const { watch_share: share, early_stopping_rounds: patience = 0 } = params
-  if (patience > 0 && share === 0) throw new UserError('early_stopping_rounds needs rows to watch. Add: --param watch_share=0.2')
+  if (patience > 0 && share === 0)
+    throw new UserError('early_stopping_rounds needs rows to watch. Add: --param watch_share=0.2')
   if (share === 0) {
     requireLabels(set, 'to fit on')
     return { fitted: set }
@@ -128,7 +156,11 @@ export function partWatched(set: TrainingSet, params: { watch_share: number; ear
   const rows = Int32Array.from({ length: set.rows }, (_, row) => row)
   const first = Math.floor(set.rows * (1 - share))
   const watched = subset(set, rows.subarray(first))
-  requireLabels(watched, `in the watched part (watch_share=${share})`, 'Give a larger watch_share, or a longer training period.')
+  requireLabels(
+    watched,
+    `in the watched part (watch_share=${share})`,
+    'Give a larger watch_share, or a longer training period.',
+  )
   const fitted = subset(set, rows.subarray(0, first))
   requireLabels(fitted, 'to fit on')
   return { fitted, watched }
@@ -142,5 +174,7 @@ export function requireLabels(set: TrainingSet, where: string, advice = 'Use a l
     frauds += label
   }
   if (frauds > 0 && frauds < set.rows) return
-  throw new UserError(`${set.rows === 0 ? 'No rows' : frauds === 0 ? 'No fraud' : 'Nothing but frauds'} ${where}. ${advice}`)
+  throw new UserError(
+    `${set.rows === 0 ? 'No rows' : frauds === 0 ? 'No fraud' : 'Nothing but frauds'} ${where}. ${advice}`,
+  )
 }

@@ -1,6 +1,6 @@
 import type { Signature } from '../../registry/model-card.ts'
-import type { Link } from './link.ts'
 import { encodeGraph, type GraphPart } from '../graph/proto.ts'
+import type { Link } from './link.ts'
 
 const OUTPUT = 'score'
 

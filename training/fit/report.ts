@@ -10,10 +10,21 @@ import type { Trees } from '../trees/tree.ts'
 export type Report = (round: number, value: number, rounds: number) => boolean
 
 /** A parameter of every estimator that grows in rounds. */
-export const watchShare = z.number().min(0).max(0.9).default(0).describe('latest share of the training rows that is watched instead of fitted on')
+export const watchShare = z
+  .number()
+  .min(0)
+  .max(0.9)
+  .default(0)
+  .describe('latest share of the training rows that is watched instead of fitted on')
 
 /** A parameter of every estimator that the tree kernel fits. */
-export const threads = z.number().int().min(0).max(64).default(0).describe('threads that fit; the model does not depend on it; 0 as many as the machine has')
+export const threads = z
+  .number()
+  .int()
+  .min(0)
+  .max(64)
+  .default(0)
+  .describe('threads that fit; the model does not depend on it; 0 as many as the machine has')
 
 /** Rows that are not fitted on but scored after every round, binned with the cuts of the training rows, in their arena. */
 export interface Watch {
@@ -59,7 +70,12 @@ export class Pruned extends Error {
  * Tells the caller about a finished round and lets the event loop turn, so that progress is drawn and signals are heard
  * while a fit runs on the main thread. Resolves to the watched average precision.
  */
-export async function finishRound(report: Report, round: number, rounds: number, watched: { sums: Float32Array; y: Uint8Array } | undefined): Promise<number> {
+export async function finishRound(
+  report: Report,
+  round: number,
+  rounds: number,
+  watched: { sums: Float32Array; y: Uint8Array } | undefined,
+): Promise<number> {
   const value = watched === undefined ? Number.NaN : averagePrecision(watched.sums, watched.y)
   if (!report(round, value, rounds)) throw new Pruned(round, value)
   await setImmediate()

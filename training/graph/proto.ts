@@ -12,13 +12,49 @@ const TYPES = { float: 1, int64: 7, double: 11 }
 /** The messages of onnx.proto3 that a scoring graph needs, by their published field numbers. */
 const root = protobuf.Root.fromJSON({
   nested: {
-    Model: message({ irVersion: ['int64', 1], producerName: ['string', 2], producerVersion: ['string', 3], graph: ['Graph', 7], opsetImport: ['Opset[]', 8], metadataProps: ['Entry[]', 14] }),
+    Model: message({
+      irVersion: ['int64', 1],
+      producerName: ['string', 2],
+      producerVersion: ['string', 3],
+      graph: ['Graph', 7],
+      opsetImport: ['Opset[]', 8],
+      metadataProps: ['Entry[]', 14],
+    }),
     Opset: message({ domain: ['string', 1], version: ['int64', 2] }),
     Entry: message({ key: ['string', 1], value: ['string', 2] }),
-    Graph: message({ node: ['Node[]', 1], name: ['string', 2], initializer: ['Tensor[]', 5], input: ['ValueInfo[]', 11], output: ['ValueInfo[]', 12] }),
-    Node: message({ input: ['string[]', 1], output: ['string[]', 2], name: ['string', 3], opType: ['string', 4], attribute: ['Attribute[]', 5], domain: ['string', 7] }),
-    Attribute: message({ name: ['string', 1], f: ['float', 2], i: ['int64', 3], s: ['bytes', 4], floats: ['float[]', 7], ints: ['int64[]', 8], strings: ['bytes[]', 9], type: ['int32', 20] }),
-    Tensor: message({ dims: ['int64[]', 1], dataType: ['int32', 2], floatData: ['float[]', 4], int64Data: ['int64[]', 7], name: ['string', 8], doubleData: ['double[]', 10] }),
+    Graph: message({
+      node: ['Node[]', 1],
+      name: ['string', 2],
+      initializer: ['Tensor[]', 5],
+      input: ['ValueInfo[]', 11],
+      output: ['ValueInfo[]', 12],
+    }),
+    Node: message({
+      input: ['string[]', 1],
+      output: ['string[]', 2],
+      name: ['string', 3],
+      opType: ['string', 4],
+      attribute: ['Attribute[]', 5],
+      domain: ['string', 7],
+    }),
+    Attribute: message({
+      name: ['string', 1],
+      f: ['float', 2],
+      i: ['int64', 3],
+      s: ['bytes', 4],
+      floats: ['float[]', 7],
+      ints: ['int64[]', 8],
+      strings: ['bytes[]', 9],
+      type: ['int32', 20],
+    }),
+    Tensor: message({
+      dims: ['int64[]', 1],
+      dataType: ['int32', 2],
+      floatData: ['float[]', 4],
+      int64Data: ['int64[]', 7],
+      name: ['string', 8],
+      doubleData: ['double[]', 10],
+    }),
     ValueInfo: message({ name: ['string', 1], type: ['Type', 2] }),
     Type: message({ tensorType: ['TensorType', 1] }),
     TensorType: message({ elemType: ['int32', 1], shape: ['Shape', 2] }),
@@ -29,7 +65,10 @@ const root = protobuf.Root.fromJSON({
 const modelType = root.lookupType('Model')
 
 function message(fields: Record<string, [type: string, id: number]>): protobuf.IType {
-  const entries = Object.entries(fields).map(([name, [type, id]]) => [name, type.endsWith('[]') ? { rule: 'repeated', type: type.slice(0, -2), id } : { type, id }])
+  const entries = Object.entries(fields).map(([name, [type, id]]) => [
+    name,
+    type.endsWith('[]') ? { rule: 'repeated', type: type.slice(0, -2), id } : { type, id },
+  ])
   return { edition: 'proto3', fields: Object.fromEntries(entries) }
 }
 
@@ -109,5 +148,8 @@ function tensor({ name, type, values, dims = [values.length] }: Constant): objec
 }
 
 function valueInfo(name: string, width: number): object {
-  return { name, type: { tensorType: { elemType: TYPES.float, shape: { dim: [{ dimParam: 'N' }, { dimValue: width }] } } } }
+  return {
+    name,
+    type: { tensorType: { elemType: TYPES.float, shape: { dim: [{ dimParam: 'N' }, { dimValue: width }] } } },
+  }
 }

@@ -1,7 +1,7 @@
 import { type InferenceSession, Tensor } from 'onnxruntime-node'
 import { errorMessage, UserError } from '../../configs/user-error.ts'
-import { openOnnxSession } from '../../registry/onnx-session.ts'
 import type { TrainingSet } from '../../features/backfill/training-set.ts'
+import { openOnnxSession } from '../../registry/onnx-session.ts'
 import { modelScores, type FittedModel } from '../fit/fitted-model.ts'
 
 /** Rows in one call: many enough that the call's own cost vanishes, few enough to stay in cache. */
@@ -32,17 +32,26 @@ async function openSession(bytes: Uint8Array): Promise<InferenceSession> {
   try {
     return await openOnnxSession(bytes)
   } catch (error) {
-    throw new UserError(`ONNX Runtime cannot load the graph: ${errorMessage(error)}. Train the model again: fd train`, { cause: error })
+    throw new UserError(`ONNX Runtime cannot load the graph: ${errorMessage(error)}. Train the model again: fd train`, {
+      cause: error,
+    })
   }
 }
 
 async function runBatch(session: InferenceSession, batch: Float32Array, width: number): Promise<Float32Array> {
   const [output] = session.outputNames
   try {
-    const { data } = (await session.run({ [session.inputNames[0]]: new Tensor('float32', batch, [batch.length / width, width]) }, [output]))[output]
+    const { data } = (
+      await session.run({ [session.inputNames[0]]: new Tensor('float32', batch, [batch.length / width, width]) }, [
+        output,
+      ])
+    )[output]
     if (data instanceof Float32Array && data.length === batch.length / width) return data
   } catch (error) {
-    throw new UserError(`The graph cannot score rows of ${width} features: ${errorMessage(error)}. Train the model again: fd train`, { cause: error })
+    throw new UserError(
+      `The graph cannot score rows of ${width} features: ${errorMessage(error)}. Train the model again: fd train`,
+      { cause: error },
+    )
   }
   throw new UserError(`The graph's output "${output}" is not one float32 a row. Train the model again: fd train`)
 }

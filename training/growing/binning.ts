@@ -29,7 +29,13 @@ export interface Bins {
 }
 
 /** Bins the row-major matrix `x` (`rows × features`) with cuts found on the same rows. `y` is 0 or 1. `crew`, if any, works in `arena`. */
-export function binTraining(x: Float32Array, features: number, y: Uint8Array, arena = createArena(), crew = plainCrew(arena)): Bins {
+export function binTraining(
+  x: Float32Array,
+  features: number,
+  y: Uint8Array,
+  arena = createArena(),
+  crew = plainCrew(arena),
+): Bins {
   const bins: Bins = { rows: y.length, cuts: [], columns: columnsOf(arena, y.length, features), arena }
   const frauds = rowsOfFraud(y)
   const room = cutRoom(y.length, frauds.length)
@@ -62,7 +68,11 @@ function columnsOf(arena: Arena, rows: number, features: number): Uint8Array[] {
 }
 
 /** Columns of the row-major matrix `x`, one after the other, each in the arena until `use` returns, which is told how many of its values are missing. Some are read at once: a line of the cache holds many. */
-function eachColumn({ arena, columns, rows }: Bins, x: Float32Array, use: (values: Float32Array, feature: number, missing: number) => void): void {
+function eachColumn(
+  { arena, columns, rows }: Bins,
+  x: Float32Array,
+  use: (values: Float32Array, feature: number, missing: number) => void,
+): void {
   using _room = arena.scope()
   const features = columns.length
   const together = Array.from({ length: Math.min(features, READ_TOGETHER) }, () => arena.floats(rows))
@@ -90,7 +100,12 @@ function eachColumn({ arena, columns, rows }: Bins, x: Float32Array, use: (value
  * quantiles of the frauds alone, `missing` of the values being NaN. Frauds are so few that ordinary quantiles put most of them into one or two bins in the
  * tail, where a tree has to tell them apart.
  */
-export function findCuts(values: Float32Array, frauds: Int32Array, missing: number, room = cutRoom(values.length, frauds.length)): Float32Array {
+export function findCuts(
+  values: Float32Array,
+  frauds: Int32Array,
+  missing: number,
+  room = cutRoom(values.length, frauds.length),
+): Float32Array {
   const { every, sample } = sampleOf(values, missing, room)
   const sorted = sortFloats(sample, room.scratch)
   const boundaries = every === 1 ? distinct(sorted) : undefined
@@ -187,7 +202,13 @@ function assignBins({ arena, columns, cuts, rows }: Bins, feature: number, value
   const [own, begin] = [arena.floats(cuts[feature].length), arena.bytes(1 << 16)]
   own.set(cuts[feature])
   begin.set(startTable(cuts[feature]))
-  crew.run('assign', () => [columns[feature].byteOffset, values.byteOffset, own.byteOffset, own.length, begin.byteOffset], 0, rows, { grain: 64 })
+  crew.run(
+    'assign',
+    () => [columns[feature].byteOffset, values.byteOffset, own.byteOffset, own.length, begin.byteOffset],
+    0,
+    rows,
+    { grain: 64 },
+  )
 }
 
 /** By the upper 16 bits of a float32: how many cuts have an upper half that sorts lower, and so lie below the value. */

@@ -29,7 +29,14 @@ export function scanGini(counts: Int32Array, node: GiniNode, feature: number, le
   else if (improved) best.missingLeft = 2 * best.left.weight > node.weight
 }
 
-function scan(counts: Int32Array, node: GiniNode, feature: number, missingLeft: boolean, least: number, best: GiniSplit): boolean {
+function scan(
+  counts: Int32Array,
+  node: GiniNode,
+  feature: number,
+  missingLeft: boolean,
+  least: number,
+  best: GiniSplit,
+): boolean {
   const before = sumOfSquares(node.weight, node.frauds)
   let weight = missingLeft ? counts[2 * MISSING] : 0
   let frauds = missingLeft ? counts[2 * MISSING + 1] : 0

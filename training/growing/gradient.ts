@@ -1,6 +1,6 @@
-import type { Bins } from './binning.ts'
 import type { Crew } from '../kernel/crew.ts'
 import { BLOCK } from '../kernel/kernel.ts'
+import type { Bins } from './binning.ts'
 
 /** What the sums of hessians and of absolute gradients of all rows come to in whole numbers: half of what 32 bits hold, the rest is for rounding. */
 const TOTAL = 2 ** 30
@@ -35,7 +35,13 @@ export function createGradients({ arena, rows }: Bins, y: Uint8Array, fraudWeigh
     pairs,
     margins: margins.subarray(0, rows),
     update() {
-      crew.run('gradients', () => [pairs.byteOffset, margins.byteOffset, labels.byteOffset, fraudWeight, sums.byteOffset], 0, padded, { grain: BLOCK })
+      crew.run(
+        'gradients',
+        () => [pairs.byteOffset, margins.byteOffset, labels.byteOffset, fraudWeight, sums.byteOffset],
+        0,
+        padded,
+        { grain: BLOCK },
+      )
       let [hessians, gradients] = [0, 0]
       for (let at = 0; at < sums.length; at += 2) {
         hessians += sums[at]

@@ -1,12 +1,12 @@
-import type { Bins } from './binning.ts'
 import type { Crew } from '../kernel/crew.ts'
-import type { Units } from './gradient.ts'
-import { BINS, createHistograms, histogramLength, type Histograms, type PackedRows } from './histogram.ts'
 import { type Bounds, stepOf } from '../kernel/newton.ts'
-import { otherList, partRows, type RowLists, sideArguments } from './row-lists.ts'
-import { createSplitSearch, type GrowthRules, type Split, type SplitSearch, type Sums } from './splitting.ts'
 import { type TreeBuilder, treeBuilder } from '../trees/builder.ts'
 import type { Trees } from '../trees/tree.ts'
+import type { Bins } from './binning.ts'
+import type { Units } from './gradient.ts'
+import { BINS, createHistograms, histogramLength, type Histograms, type PackedRows } from './histogram.ts'
+import { otherList, partRows, type RowLists, sideArguments } from './row-lists.ts'
+import { createSplitSearch, type GrowthRules, type Split, type SplitSearch, type Sums } from './splitting.ts'
 
 /** Grows regression trees on pairs of gradients over one binned training set; owns the buffers that all its trees share. */
 export interface Grower {
@@ -54,7 +54,15 @@ interface OpenNode extends Node {
 }
 
 /** A grower of trees within `rules`, whose leaves take `rate` of a Newton step. `packed` holds the same bins as `bins`; `lists` are as long as its rows. */
-export function createGrower(bins: Bins, packed: PackedRows, pairs: Int32Array, lists: RowLists, crew: Crew, rules: GrowthRules, rate: number): Grower {
+export function createGrower(
+  bins: Bins,
+  packed: PackedRows,
+  pairs: Int32Array,
+  lists: RowLists,
+  crew: Crew,
+  rules: GrowthRules,
+  rate: number,
+): Grower {
   const histograms = createHistograms(packed, pairs, crew, [], () => bins.arena.ints(histogramLength(packed)))
   const search = createSplitSearch(bins.arena, crew, bins.columns.length, rules)
   const shared: Shared = { bins, crew, rules, rate, histograms, search, lists }
@@ -64,7 +72,16 @@ export function createGrower(bins: Bins, packed: PackedRows, pairs: Int32Array, 
       const growth: Growth = { ...shared, builder, units, margins, leaves: 1, open: [] }
       const end = rows?.length ?? bins.rows
       const [histogram, ...others] = histograms.sum(rows, 0, end)
-      const root: Node = { id: 0, depth: 0, rows, start: 0, end, lower: -Infinity, upper: Infinity, ...sumsOf([histogram, ...others]) }
+      const root: Node = {
+        id: 0,
+        depth: 0,
+        rows,
+        start: 0,
+        end,
+        lower: -Infinity,
+        upper: Infinity,
+        ...sumsOf([histogram, ...others]),
+      }
       search.begin(units, features)
       const [split] = rules.maxDepth > 0 ? search.best({ ...root, histogram }, others) : []
       others.forEach(histograms.give)
@@ -120,10 +137,21 @@ function expand(growth: Growth, node: OpenNode): void {
   }
   const rows = otherList(lists, node.rows)
   left.rows = right.rows = rows
-  left.end = right.start = partRows(crew, bins.columns[node.split.feature], node.split, node.rows, rows, node.start, node.end)
+  left.end = right.start = partRows(
+    crew,
+    bins.columns[node.split.feature],
+    node.split,
+    node.rows,
+    rows,
+    node.start,
+    node.end,
+  )
   const [small, large] = left.end - left.start <= right.end - right.start ? [left, right] : [right, left]
   const [histogram, ...others] = histograms.sum(rows, small.start, small.end)
-  const nodes = [{ ...small, histogram }, { ...large, histogram: node.histogram }] as const
+  const nodes = [
+    { ...small, histogram },
+    { ...large, histogram: node.histogram },
+  ] as const
   const [ofSmall, ofLarge] = search.best(nodes[0], others, nodes[1])
   others.forEach(histograms.give)
   consider(growth, nodes[1], ofLarge)
@@ -131,14 +159,24 @@ function expand(growth: Growth, node: OpenNode): void {
 }
 
 /** The children, both with all rows of the node for now. */
-function childrenOf({ rules, units }: Growth, { split, depth, rows, start, end, lower, upper, ...node }: OpenNode, id: number): [left: Node, right: Node] {
+function childrenOf(
+  { rules, units }: Growth,
+  { split, depth, rows, start, end, lower, upper, ...node }: OpenNode,
+  id: number,
+): [left: Node, right: Node] {
   const child = { depth: depth + 1, rows, start, end, lower, upper }
   const left = { ...child, id, ...split.left }
-  const right = { ...child, id: id + 1, gradient: node.gradient - split.left.gradient, hessian: node.hessian - split.left.hessian }
+  const right = {
+    ...child,
+    id: id + 1,
+    gradient: node.gradient - split.left.gradient,
+    hessian: node.hessian - split.left.hessian,
+  }
   const direction = rules.monotone === undefined ? 0 : rules.monotone[split.feature]
   if (direction !== 0) {
     // All below the left child stays on one side of the midpoint between the children, all below the right one on the other.
-    const step = (child: Node): number => stepOf(child.gradient * units.gradient, child.hessian * units.hessian, rules, child)
+    const step = (child: Node): number =>
+      stepOf(child.gradient * units.gradient, child.hessian * units.hessian, rules, child)
     const border = (step(left) + step(right)) / 2
     Object.assign(direction > 0 ? left : right, { upper: border })
     Object.assign(direction > 0 ? right : left, { lower: border })

@@ -1,5 +1,5 @@
-import type { Bins } from './binning.ts'
 import type { Crew } from '../kernel/crew.ts'
+import type { Bins } from './binning.ts'
 
 /** Bins of one feature in a histogram: a byte's worth, whether all are used or not. */
 export const BINS = 256
@@ -46,7 +46,13 @@ export function histogramLength(packed: PackedRows): number {
  * Histograms of the `pairs`, two 32-bit numbers a row. They come from `spare`, arrays of the arena, and when that is empty
  * from `allocate`.
  */
-export function createHistograms(packed: PackedRows, pairs: Int32Array, crew: Crew, spare: Int32Array[], allocate?: () => Int32Array): Histograms {
+export function createHistograms(
+  packed: PackedRows,
+  pairs: Int32Array,
+  crew: Crew,
+  spare: Int32Array[],
+  allocate?: () => Int32Array,
+): Histograms {
   const bytes = 4 * histogramLength(packed)
   const take = (): Int32Array => {
     const taken = spare.pop()?.fill(0) ?? allocate?.()
@@ -57,7 +63,18 @@ export function createHistograms(packed: PackedRows, pairs: Int32Array, crew: Cr
     sum(rows, start, end) {
       const own: Int32Array[] = []
       const histogramOf = (thread: number): Int32Array => (own[thread] ??= take())
-      const parts = crew.run('addRows', (thread) => [histogramOf(thread).byteOffset, packed.bytes.byteOffset, packed.stride, pairs.byteOffset, rows?.byteOffset ?? 0], start, end)
+      const parts = crew.run(
+        'addRows',
+        (thread) => [
+          histogramOf(thread).byteOffset,
+          packed.bytes.byteOffset,
+          packed.stride,
+          pairs.byteOffset,
+          rows?.byteOffset ?? 0,
+        ],
+        start,
+        end,
+      )
       const used = new Set(parts.map(({ thread }) => thread))
       spare.push(...own.filter((_, thread) => !used.has(thread)))
       return own.filter((_, thread) => used.has(thread))

@@ -1,7 +1,7 @@
 import type { Random } from '../../datasets/random/random.ts'
 import type { Arena } from '../kernel/arena.ts'
-import type { GiniNode } from './gini.ts'
 import type { Kernel } from '../kernel/kernel.ts'
+import type { GiniNode } from './gini.ts'
 
 /** The values of 16 random bits. */
 const CHANCES = 65_536
@@ -49,10 +49,24 @@ export interface BootstrapArrays extends DrawRoom {
  * of times with mean 1, apart from the others (Oza and Russell 2001, as in Spark): what n draws with replacement come to for
  * all but the smallest n, without a jump through memory for each.
  */
-export function drawBootstrap(kernel: Kernel, random: Random, { y, times, pairs, state, bits }: BootstrapArrays, rows: Int32Array): Bootstrap {
+export function drawBootstrap(
+  kernel: Kernel,
+  random: Random,
+  { y, times, pairs, state, bits }: BootstrapArrays,
+  rows: Int32Array,
+): Bootstrap {
   drawBits(kernel, random, { state, bits }, y.length)
   const sums = state.subarray(WORDS)
-  const count = kernel.drawBootstrap(bits.byteOffset, times.byteOffset, y.byteOffset, pairs.byteOffset, rows.byteOffset, sums.byteOffset, 0, y.length)
+  const count = kernel.drawBootstrap(
+    bits.byteOffset,
+    times.byteOffset,
+    y.byteOffset,
+    pairs.byteOffset,
+    rows.byteOffset,
+    sums.byteOffset,
+    0,
+    y.length,
+  )
   return { count, weight: sums[0], frauds: sums[1] }
 }
 

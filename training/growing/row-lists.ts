@@ -18,7 +18,10 @@ export function otherList(lists: RowLists, rows: Int32Array | undefined): Int32A
 }
 
 /** What the kernel reads of a split. */
-export function sideArguments(column: Uint8Array, { cut, missingLeft }: RowSplit): [column: number, cut: number, turn: number] {
+export function sideArguments(
+  column: Uint8Array,
+  { cut, missingLeft }: RowSplit,
+): [column: number, cut: number, turn: number] {
   const turn = missingLeft ? 1 : 0
   return [column.byteOffset, cut + turn, turn]
 }
@@ -27,8 +30,22 @@ export function sideArguments(column: Uint8Array, { cut, missingLeft }: RowSplit
  * Writes `rows[start … end)` (undefined: rows `start … end` themselves) into the same places of `into`, parted by a column: those
  * that go left first, in no order beyond that. Returns where the others begin. All arrays lie in the arena.
  */
-export function partRows(crew: Crew, column: Uint8Array, split: RowSplit, rows: Int32Array | undefined, into: Int32Array, start: number, end: number): number {
-  const parts = crew.run('divide', () => [rows?.byteOffset ?? 0, into.byteOffset, ...sideArguments(column, split)], start, end, { perThread: 1 })
+export function partRows(
+  crew: Crew,
+  column: Uint8Array,
+  split: RowSplit,
+  rows: Int32Array | undefined,
+  into: Int32Array,
+  start: number,
+  end: number,
+): number {
+  const parts = crew.run(
+    'divide',
+    () => [rows?.byteOffset ?? 0, into.byteOffset, ...sideArguments(column, split)],
+    start,
+    end,
+    { perThread: 1 },
+  )
   let middle = parts[0].start + parts[0].result
   for (const part of parts.slice(1)) {
     // Behind those that go left stand some that do not, then left ones of this part: the fewer of them change places.

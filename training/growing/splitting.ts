@@ -1,10 +1,10 @@
 import type { Arena } from '../kernel/arena.ts'
-import { MISSING } from './binning.ts'
 import type { Crew } from '../kernel/crew.ts'
-import type { Units } from './gradient.ts'
-import { BINS } from './histogram.ts'
 import { FOUND_BYTES, NODE_FLOATS, SEARCH } from '../kernel/kernel.ts'
 import { type Bounds, fallOf, type Penalties, stepOf } from '../kernel/newton.ts'
+import { MISSING } from './binning.ts'
+import type { Units } from './gradient.ts'
+import { BINS } from './histogram.ts'
 
 /** Sums of the pairs of some rows, in whole numbers. */
 export interface Sums {
@@ -98,7 +98,12 @@ export function createSplitSearch(arena: Arena, crew: Crew, features: number, ru
 }
 
 /** The best of what was found for node 0 or 1 of a search. */
-function bestFound(found: Int32Array, features: Int32Array, node: 0 | 1, { histogram, hessian }: SplitNode): Split | undefined {
+function bestFound(
+  found: Int32Array,
+  features: Int32Array,
+  node: 0 | 1,
+  { histogram, hessian }: SplitNode,
+): Split | undefined {
   const gains = new Float64Array(found.buffer, found.byteOffset, found.length / 2)
   const gainAt = (i: number): number => gains[((2 * i + node) * FOUND_BYTES) / 8]
   let best = -1

@@ -67,6 +67,9 @@ function reserve(memory: WebAssembly.Memory, bytes: number): void {
   try {
     memory.grow(missing)
   } catch (error) {
-    throw new UserError(`The training set needs ${(bytes / 2 ** 30).toFixed(1)} GiB while it is fitted, more than the tree kernel's 4 GiB or than this machine has. Use fewer rows or features.`, { cause: error })
+    throw new UserError(
+      `The training set needs ${(bytes / 2 ** 30).toFixed(1)} GiB while it is fitted, more than the tree kernel's 4 GiB or than this machine has. Use fewer rows or features.`,
+      { cause: error },
+    )
   }
 }

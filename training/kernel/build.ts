@@ -8,8 +8,21 @@ const ENTRY = 'kernel'
 const SUFFIX = '.as'
 /** What the compiler is told: SIMD, threads, a memory given from outside that may grow to all of 4 GiB, no runtime of its own. */
 const OPTIONS = [
-  '-O3', '--noAssert', '--runtime', 'stub', '--enable', 'simd', '--enable', 'threads',
-  '--importMemory', '--noExportMemory', '--sharedMemory', '--initialMemory', '1', '--maximumMemory', '65536',
+  '-O3',
+  '--noAssert',
+  '--runtime',
+  'stub',
+  '--enable',
+  'simd',
+  '--enable',
+  'threads',
+  '--importMemory',
+  '--noExportMemory',
+  '--sharedMemory',
+  '--initialMemory',
+  '1',
+  '--maximumMemory',
+  '65536',
 ]
 
 /**
@@ -23,18 +36,25 @@ export async function kernelBytes(): Promise<Uint8Array<ArrayBuffer>> {
 }
 
 function sources(): string[] {
-  return readdirSync(import.meta.dirname).filter((name) => name.endsWith(SUFFIX)).map((name) => join(import.meta.dirname, name))
+  return readdirSync(import.meta.dirname)
+    .filter((name) => name.endsWith(SUFFIX))
+    .map((name) => join(import.meta.dirname, name))
 }
 
 async function build(): Promise<void> {
   try {
-    const bytes = await compile(Object.fromEntries(sources().map((file) => [basename(file, SUFFIX), readFileSync(file, 'utf8')])))
+    const bytes = await compile(
+      Object.fromEntries(sources().map((file) => [basename(file, SUFFIX), readFileSync(file, 'utf8')])),
+    )
     // Renamed into place, so that processes which build at the same time never read half a file.
     const own = `${OUTPUT}.${process.pid}`
     writeFileSync(own, bytes)
     renameSync(own, OUTPUT)
   } catch (error) {
-    throw new UserError(`The tree kernel training/kernel/kernel.wasm is ${existsSync(OUTPUT) ? 'older than its sources, training/kernel/*.as,' : 'missing'} and cannot be made: ${errorMessage(error)}. Run: npm ci`, { cause: error })
+    throw new UserError(
+      `The tree kernel training/kernel/kernel.wasm is ${existsSync(OUTPUT) ? 'older than its sources, training/kernel/*.as,' : 'missing'} and cannot be made: ${errorMessage(error)}. Run: npm ci`,
+      { cause: error },
+    )
   }
 }
 
@@ -53,7 +73,8 @@ export async function compile(files: Record<string, string>): Promise<Uint8Array
     listFiles: () => [],
   })
   const bytes = written.get('kernel.wasm')
-  if (error !== null || !(bytes instanceof Uint8Array)) throw new Error(`AssemblyScript: ${stderr.toString().trim()}`, { cause: error })
+  if (error !== null || !(bytes instanceof Uint8Array))
+    throw new Error(`AssemblyScript: ${stderr.toString().trim()}`, { cause: error })
   return bytes
 }
 

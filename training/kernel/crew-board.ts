@@ -10,7 +10,21 @@ const PART_BITS = 8
 export const MOST_PARTS = 2 ** PART_BITS - 1
 
 /** Operations by number. */
-export const OPERATIONS = ['addRows', 'addColumn', 'add', 'subtract', 'gradients', 'quantise', 'divide', 'addLeaf', 'addLeaves', 'addTree', 'assign', 'search', 'pack'] as const satisfies (keyof Kernel)[]
+export const OPERATIONS = [
+  'addRows',
+  'addColumn',
+  'add',
+  'subtract',
+  'gradients',
+  'quantise',
+  'divide',
+  'addLeaf',
+  'addLeaves',
+  'addTree',
+  'assign',
+  'search',
+  'pack',
+] as const satisfies (keyof Kernel)[]
 export type Operation = (typeof OPERATIONS)[number]
 
 /** Flags, an int32 each, on a cache line of their own. */
@@ -52,7 +66,13 @@ export function createBoard(threads: number): Board {
 }
 
 /** Offers a loop in `count` parts, which end where `cut` says, to all threads; `args` are all arguments but start and end, by thread. */
-export function offer({ flags, calls, parts }: Board, operation: Operation, args: number[][], count: number, cut: (part: number) => number): void {
+export function offer(
+  { flags, calls, parts }: Board,
+  operation: Operation,
+  args: number[][],
+  count: number,
+  cut: (part: number) => number,
+): void {
   args.forEach((own, thread) => calls.set([OPERATIONS.indexOf(operation), own.length, ...own], thread * CALL.size))
   for (let part = 0; part < count; part++) parts.set([cut(part), cut(part + 1)], part * PART.size)
   flags[FLAG.done] = 0
@@ -98,8 +118,12 @@ function takePart(flags: Int32Array): number {
  * @throws Error when one has failed, or is not done within `patience` ms.
  */
 export function collect({ flags, parts, failure }: Board, count: number, patience = PATIENCE_MS): Part[] {
-  if (!awaitFlag(flags, FLAG.done, FLAG.awaited, (done) => done === count, patience)) throw new Error(`A thread of the tree kernel has not done its part within ${patience / 1000} s.`)
-  if (flags[FLAG.failed] === 1) throw new Error(`A thread of the tree kernel failed: ${new TextDecoder().decode(failure.slice(0, failure.indexOf(0)))}`)
+  if (!awaitFlag(flags, FLAG.done, FLAG.awaited, (done) => done === count, patience))
+    throw new Error(`A thread of the tree kernel has not done its part within ${patience / 1000} s.`)
+  if (flags[FLAG.failed] === 1)
+    throw new Error(
+      `A thread of the tree kernel failed: ${new TextDecoder().decode(failure.slice(0, failure.indexOf(0)))}`,
+    )
   return Array.from({ length: count }, (_, part) => {
     const [start, end, result, thread] = parts.subarray(part * PART.size, (part + 1) * PART.size)
     return { start, end, result, thread }
@@ -121,7 +145,13 @@ export function endCrew({ flags }: Board): void {
 }
 
 /** Returns true once `holds` of a flag, false when it does not for `patience` ms; looks for a while, then sleeps, counted in another flag. */
-function awaitFlag(flags: Int32Array, flag: number, sleepers: number, holds: (value: number) => boolean, patience = Infinity): boolean {
+function awaitFlag(
+  flags: Int32Array,
+  flag: number,
+  sleepers: number,
+  holds: (value: number) => boolean,
+  patience = Infinity,
+): boolean {
   for (let look = 0; look < LOOKS; look++) if (holds(Atomics.load(flags, flag))) return true
   Atomics.add(flags, sleepers, 1)
   let value = Atomics.load(flags, flag)

@@ -1,7 +1,7 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
-import type { CrewMember } from './crew.ts'
-import { awaitLoop, takeParts } from './crew-board.ts'
 import type { ForestMember } from '../ensembles/forest-crew.ts'
+import { awaitLoop, takeParts } from './crew-board.ts'
+import type { CrewMember } from './crew.ts'
 import { openKernel } from './module.ts'
 
 // A thread of a crew: takes parts of each loop until it is told to end, or to turn to trees of its own.

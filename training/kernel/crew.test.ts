@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest'
 import { randomStream } from '../../datasets/random/random.ts'
-import { createArena } from './arena.ts'
-import { binTraining } from '../growing/binning.ts'
 import { boostingParams, fitBoosting } from '../ensembles/boosting.ts'
-import { openCrew, threadsFor } from './crew.ts'
-import { collect, createBoard, offer } from './crew-board.ts'
-import { sortFloats } from './float-sort.ts'
 import { fitForest, forestParams } from '../ensembles/forest.ts'
+import { binTraining } from '../growing/binning.ts'
 import { plantedSet } from '../testing/planted-set.ts'
+import { createArena } from './arena.ts'
+import { collect, createBoard, offer } from './crew-board.ts'
+import { openCrew, threadsFor } from './crew.ts'
+import { sortFloats } from './float-sort.ts'
 
 const ROWS = 40_000
 
@@ -19,13 +19,22 @@ test.each([1, 2, 3, 4])('%i threads do every row of a loop once, in parts that b
   rows.forEach((_, row) => {
     rows[row] = row
   })
-  for (const [start, end] of [[0, ROWS], [4096, ROWS - 3], [10, 11], [5, 5]]) {
+  for (const [start, end] of [
+    [0, ROWS],
+    [4096, ROWS - 3],
+    [10, 11],
+    [5, 5],
+  ]) {
     sums.fill(0)
     const parts = crew.run('addLeaf', () => [sums.byteOffset, rows.byteOffset, 2], start, end, { grain: 512 })
     expect(sums.every((sum, row) => sum === (row >= start && row < end ? 2 : 0))).toBe(true)
     expect(parts.length).toBe(threads === 1 ? 1 : Math.max(1, Math.min(2 * threads, Math.floor((end - start) / 1024))))
     expect(parts.every(({ thread }) => thread >= 0 && thread < threads)).toBe(true)
-    expect(parts.every((part, i) => (i === 0 ? part.start === start : part.start === parts[i - 1].end && (part.start - start) % 512 === 0))).toBe(true)
+    expect(
+      parts.every((part, i) =>
+        i === 0 ? part.start === start : part.start === parts[i - 1].end && (part.start - start) % 512 === 0,
+      ),
+    ).toBe(true)
     expect(parts[parts.length - 1].end).toBe(end)
   }
 })
@@ -37,7 +46,8 @@ test('what a thread dies of is said, and the crew still ends', async () => {
   const sums = arena.floats(ROWS)
   // Which thread takes which part is not known: the other one takes its first sooner or later.
   const runMany = (): void => {
-    for (let run = 0; run < 10_000; run++) crew.run('addLeaf', (thread) => [sums.byteOffset, thread === 0 ? sums.byteOffset : 2 ** 31, 2], 0, ROWS)
+    for (let run = 0; run < 10_000; run++)
+      crew.run('addLeaf', (thread) => [sums.byteOffset, thread === 0 ? sums.byteOffset : 2 ** 31, 2], 0, ROWS)
   }
   expect(runMany).toThrow('A thread of the tree kernel failed: memory access out of bounds')
 })
@@ -62,8 +72,12 @@ test.each([1, 2])('a fit of %i threads that is pruned ends, and its memory is th
   }
   const before = room()
   const prune = (round: number): boolean => round < 3
-  await expect(fitBoosting(bins, set.y, boostingParams.parse({ threads }), 0, prune)).rejects.toThrow('Pruned after round 3')
-  await expect(fitForest(bins, set.y, forestParams.parse({ threads }), 0, prune)).rejects.toThrow('Pruned after round 3')
+  await expect(fitBoosting(bins, set.y, boostingParams.parse({ threads }), 0, prune)).rejects.toThrow(
+    'Pruned after round 3',
+  )
+  await expect(fitForest(bins, set.y, forestParams.parse({ threads }), 0, prune)).rejects.toThrow(
+    'Pruned after round 3',
+  )
   expect(room()).toBe(before)
 })
 
@@ -79,13 +93,18 @@ test('arrays of an arena are zero, apart and aligned, also where memory was used
     ints.fill(2)
     expect([floats[49_999], ints[0], outer[2]]).toEqual([1, 2, 7])
   }
-  expect(() => arena.bytes(5e9)).toThrow("The training set needs 4.7 GiB while it is fitted, more than the tree kernel's 4 GiB")
+  expect(() => arena.bytes(5e9)).toThrow(
+    "The training set needs 4.7 GiB while it is fitted, more than the tree kernel's 4 GiB",
+  )
 })
 
 test.each([0, 1, 500, 20_000])('%i floats are sorted as the platform sorts them', (count) => {
   const random = randomStream(count)
   const edges = [0, -0, Infinity, -Infinity, 1e-45, -1e-45, 3.4e38, -3.4e38]
-  const values = Float32Array.from({ length: count }, (_, i) => edges[i] ?? Math.round(random.normal(0, 1) * 100) * 10 ** (random.integer(60) - 30))
+  const values = Float32Array.from(
+    { length: count },
+    (_, i) => edges[i] ?? Math.round(random.normal(0, 1) * 100) * 10 ** (random.integer(60) - 30),
+  )
   const expected = values.toSorted()
   expect(sortFloats(values, new Uint32Array(count))).toEqual(expected)
   expect(values).toEqual(expected)

@@ -2,7 +2,17 @@ import { once } from 'node:events'
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import type { Arena } from './arena.ts'
-import { type Board, collect, createBoard, endCrew, MOST_PARTS, offer, type Operation, type Part, takeParts } from './crew-board.ts'
+import {
+  type Board,
+  collect,
+  createBoard,
+  endCrew,
+  MOST_PARTS,
+  offer,
+  type Operation,
+  type Part,
+  takeParts,
+} from './crew-board.ts'
 import type { Kernel } from './kernel.ts'
 import { type KernelKind, kernelModule, openKernel } from './module.ts'
 
@@ -81,7 +91,9 @@ export async function openCrew(arena: Arena, threads: number, kind: KernelKind):
   const kernel = openKernel(module, arena.memory)
   if (threads === 1) return soloCrew(kernel)
   const board = createBoard(threads)
-  const workers = Array.from({ length: threads - 1 }, (_, i) => startWorker({ module, memory: arena.memory, board, thread: i + 1 }))
+  const workers = Array.from({ length: threads - 1 }, (_, i) =>
+    startWorker({ module, memory: arena.memory, board, thread: i + 1 }),
+  )
   let turned = false
   return {
     kernel,
@@ -92,8 +104,15 @@ export async function openCrew(arena: Arena, threads: number, kind: KernelKind):
     run(operation, args, start, end, { grain = 1, least = LEAST_PART, perThread = PARTS_A_THREAD } = {}) {
       const count = Math.min(threads * perThread, Math.floor((end - start) / least), MOST_PARTS)
       if (count < 2 || turned) return [runAlone(kernel, operation, args(0), start, end)]
-      const cut = (part: number): number => (part === count ? end : start + Math.floor(((end - start) * part) / count / grain) * grain)
-      offer(board, operation, Array.from({ length: threads }, (_, thread) => args(thread)), count, cut)
+      const cut = (part: number): number =>
+        part === count ? end : start + Math.floor(((end - start) * part) / count / grain) * grain
+      offer(
+        board,
+        operation,
+        Array.from({ length: threads }, (_, thread) => args(thread)),
+        count,
+        cut,
+      )
       takeParts(board, 0, kernel)
       return collect(board, count)
     },

@@ -1,20 +1,30 @@
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { expect, test } from 'vitest'
 import { randomStream, type Random } from '../../datasets/random/random.ts'
-import { type Arena, createArena } from './arena.ts'
-import { BLOCK, FOUND_BYTES, type Kernel, NODE_FLOATS, NODE_WORDS, SEARCH } from './kernel.ts'
-import { layBitTrees } from '../trees/bit-trees.ts'
-import { CONVOY, MISSING_KEY } from './score.ts'
-import { layLadder } from '../trees/ladder.ts'
-import { plantedRows, plantedTrees } from '../testing/planted-trees.ts'
-import { treeScores } from '../trees/tree.ts'
 import { poissonTimes } from '../growing/row-draw.ts'
+import { plantedRows, plantedTrees } from '../testing/planted-trees.ts'
+import { layBitTrees } from '../trees/bit-trees.ts'
+import { layLadder } from '../trees/ladder.ts'
+import { treeScores } from '../trees/tree.ts'
 import { layWalkTrees } from '../trees/walk-trees.ts'
+import { type Arena, createArena } from './arena.ts'
 import { compile } from './build.ts'
+import { BLOCK, FOUND_BYTES, type Kernel, NODE_FLOATS, NODE_WORDS, SEARCH } from './kernel.ts'
 import { kernelModule, openKernel } from './module.ts'
+import { CONVOY, MISSING_KEY } from './score.ts'
 
 const module = await kernelModule('compiled')
 const ROWS = 3 * BLOCK + 20
@@ -47,7 +57,9 @@ function someRows(arena: Arena, random: Random): Int32Array {
 test.each([2, 8, 14, 30, 32, 40])('addRows, addColumn, add and subtract: %i features', (stride) => {
   expectTwins(stride, ({ addRows, addColumn, add, subtract }, arena, random) => {
     const bins = filled(arena.bytes(ROWS * stride), () => random.integer(256))
-    const pairs = filled(arena.ints(2 * ROWS), (at) => (at % 2 === 0 ? random.integer(60_000) : random.integer(120_000) - 60_000))
+    const pairs = filled(arena.ints(2 * ROWS), (at) =>
+      at % 2 === 0 ? random.integer(60_000) : random.integer(120_000) - 60_000,
+    )
     const rows = someRows(arena, random)
     const [one, other, column] = [arena.ints(512 * stride), arena.ints(512 * stride), arena.ints(512)]
     addRows(one.byteOffset, bins.byteOffset, stride, pairs.byteOffset, rows.byteOffset, 0, rows.length)
@@ -72,7 +84,11 @@ test('gradients and quantise, at margins from saturation to saturation and beyon
       let furthest = 0
       for (let row = 0; row < ROWS; row++) {
         const [score, weight] = [1 / (1 + Math.exp(-margins[row])), labels[row] === 1 ? fraudWeight : 1]
-        furthest = Math.max(furthest, Math.abs(floats[2 * row] / weight - score * (1 - score)), Math.abs(floats[2 * row + 1] / weight - score + labels[row]))
+        furthest = Math.max(
+          furthest,
+          Math.abs(floats[2 * row] / weight - score * (1 - score)),
+          Math.abs(floats[2 * row + 1] / weight - score + labels[row]),
+        )
       }
       expect(furthest).toBeLessThan(1e-6)
       floats.set([0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 1e9, -1e9])
@@ -89,7 +105,8 @@ test('divide, addLeaf, addLeaves and addTree, of rows listed and of all', () => 
     const sums = filled(arena.floats(ROWS), () => random.normal(0, 1))
     const [list, into, nodes] = [someRows(arena, random), arena.ints(ROWS), arena.ints(5 * NODE_WORDS)]
     nodes.set([columns[0].byteOffset, 120, 1, 1, 0, 0, 0, 0, 0, 0, columns[1].byteOffset, 7, 0, 3, 0])
-    for (const node of [1, 3, 4]) new Float32Array(nodes.buffer, nodes.byteOffset)[NODE_WORDS * node + 4] = random.normal(0, 1)
+    for (const node of [1, 3, 4])
+      new Float32Array(nodes.buffer, nodes.byteOffset)[NODE_WORDS * node + 4] = random.normal(0, 1)
     let left = 0
     for (const rows of [list.byteOffset, 0]) {
       addTree(sums.byteOffset, rows, nodes.byteOffset, 4, list.length)
@@ -106,7 +123,9 @@ test('assign, with and without cuts, at all edges of float32', () => {
   for (const count of [0, 1, 254]) {
     expectTwins(count, ({ assign }, arena, random) => {
       const edges = [0, -0, Infinity, -Infinity, Number.NaN, 1e-45, -1e-45, 3.4e38, -3.4e38]
-      const [values, cuts] = [ROWS, count].map((length) => filled(arena.floats(length), (at) => edges[at] ?? random.normal(0, 10 ** random.integer(3))))
+      const [values, cuts] = [ROWS, count].map((length) =>
+        filled(arena.floats(length), (at) => edges[at] ?? random.normal(0, 10 ** random.integer(3))),
+      )
       cuts.set(cuts.filter((cut) => !Number.isNaN(cut)).sort())
       const [bins, begin] = [arena.bytes(ROWS), arena.bytes(1 << 16)]
       assign(bins.byteOffset, values.byteOffset, cuts.byteOffset, count, begin.byteOffset, 0, 4096)
@@ -118,10 +137,14 @@ test('assign, with and without cuts, at all edges of float32', () => {
 test.each([1, 7, 30])('pack: %i columns', (features) => {
   expectTwins(features, ({ pack }, arena, random) => {
     const columns = Array.from({ length: features }, () => filled(arena.bytes(ROWS), () => random.integer(256)))
-    const [addresses, packed] = [filled(arena.ints(features), (at) => columns[at].byteOffset), arena.bytes(ROWS * (features + 1))]
+    const [addresses, packed] = [
+      filled(arena.ints(features), (at) => columns[at].byteOffset),
+      arena.bytes(ROWS * (features + 1)),
+    ]
     pack(packed.byteOffset, features + 1, addresses.byteOffset, features, 0, 100)
     pack(packed.byteOffset, features + 1, addresses.byteOffset, features, 100, ROWS)
-    for (let row = 0; row < ROWS; row += 97) expect(packed[row * (features + 1) + features - 1]).toBe(columns[features - 1][row])
+    for (let row = 0; row < ROWS; row += 97)
+      expect(packed[row * (features + 1) + features - 1]).toBe(columns[features - 1][row])
   })
 })
 
@@ -137,10 +160,23 @@ test('drawWords, drawBootstrap and drawRows: the words are those of the stream, 
     expect([...state]).toEqual(again.state())
     const labels = filled(arena.bytes(ROWS), () => random.integer(2))
     const [pairs, rows] = [arena.ints(2 * ROWS), arena.ints(ROWS)]
-    const count = drawBootstrap(bits.byteOffset, poissonTimes(arena).byteOffset, labels.byteOffset, pairs.byteOffset, rows.byteOffset, sums.byteOffset, 0, ROWS - 1)
+    const count = drawBootstrap(
+      bits.byteOffset,
+      poissonTimes(arena).byteOffset,
+      labels.byteOffset,
+      pairs.byteOffset,
+      rows.byteOffset,
+      sums.byteOffset,
+      0,
+      ROWS - 1,
+    )
     // Counted once more from the pairs; each row is drawn once on average, and not at all with chance 1/e.
     const weights = pairs.filter((_, at) => at % 2 === 0)
-    expect([count, ...sums]).toEqual([weights.filter((weight) => weight > 0).length, weights.reduce((sum, weight) => sum + weight, 0), weights.reduce((sum, weight, row) => sum + weight * labels[row], 0)])
+    expect([count, ...sums]).toEqual([
+      weights.filter((weight) => weight > 0).length,
+      weights.reduce((sum, weight) => sum + weight, 0),
+      weights.reduce((sum, weight, row) => sum + weight * labels[row], 0),
+    ])
     expect(sums[0] / ROWS).toBeCloseTo(1, 1)
     expect(count / ROWS).toBeCloseTo(1 - Math.exp(-1), 1)
     const drawn = [1, 40_000, 65_536].map((below) => drawRows(bits.byteOffset, below, rows.byteOffset, 0, ROWS))
@@ -154,7 +190,8 @@ function someHistogram(arena: Arena, random: Random, features: number, missing: 
   for (let feature = 0; feature < features; feature++) {
     const share = random.uniform()
     for (let bin = 0; bin < (missing ? 256 : 255); bin++) {
-      if (random.uniform() < share) histogram.set([random.integer(60_000), random.integer(120_000) - 60_000], 512 * feature + 2 * bin)
+      if (random.uniform() < share)
+        histogram.set([random.integer(60_000), random.integer(120_000) - 60_000], 512 * feature + 2 * bin)
     }
   }
   return histogram
@@ -162,7 +199,10 @@ function someHistogram(arena: Arena, random: Random, features: number, missing: 
 
 function totals(histogram: Int32Array, feature: number): [hessian: number, gradient: number] {
   const own = Array.from(histogram.subarray(512 * feature, 512 * (feature + 1)))
-  return [0, 1].map((part) => own.filter((_, at) => at % 2 === part).reduce((sum, value) => sum + value, 0)) as [number, number]
+  return [0, 1].map((part) => own.filter((_, at) => at % 2 === part).reduce((sum, value) => sum + value, 0)) as [
+    number,
+    number,
+  ]
 }
 
 test.each([
@@ -171,46 +211,95 @@ test.each([
   ['with l1 and heavy children', { l1: 2000, least: 300, missing: true }],
   ['with directions and bounds', { siblings: true, monotone: true, lower: -0.3, upper: 0.2, missing: true }],
   ['where nothing gains', { leastGain: 1e30, siblings: true }],
-])('search %s', (_, given: { extra?: number; siblings?: boolean; missing?: boolean; monotone?: boolean; l1?: number; least?: number; lower?: number; upper?: number; leastGain?: number }) => {
-  const { extra = 0, siblings = false, missing = false, monotone = false, l1 = 0, least = 0, lower = -Infinity, upper = Infinity, leastGain = 1e-9 } = given
-  expectTwins(extra, ({ search, add }, arena, random) => {
-    const list = filled(arena.ints(5), (at) => [0, 1, 3, 4, 6][at])
-    const directions = arena.bytes(7)
-    directions.set([0, 1, 255, 255, 1, 0, 0])
-    const some = (): Int32Array => someHistogram(arena, random, 7, missing)
-    const [small, large, parts] = [some(), some(), Array.from({ length: extra }, some)]
-    const whole = arena.ints(512 * 7)
-    for (const histogram of [small, ...parts]) add(whole.byteOffset, histogram.byteOffset, 0, 2048 * 7)
-    add(large.byteOffset, whole.byteOffset, 0, 2048 * 7)
-    const addresses = filled(arena.ints(Math.max(extra, 1)), (at) => parts[at]?.byteOffset ?? 0)
-    const task = arena.ints(2 * SEARCH.floats)
-    const found = arena.ints((10 * FOUND_BYTES) / 4)
-    task.set([list.byteOffset, monotone ? directions.byteOffset : 0, addresses.byteOffset, extra, small.byteOffset, siblings ? large.byteOffset : 0, found.byteOffset])
-    const doubles = new Float64Array(task.buffer, task.byteOffset, SEARCH.floats)
-    doubles.set([1e-3, 2e-3, l1 * 1e-3, 1, least, leastGain], SEARCH.units)
-    doubles.set([...totals(whole, 3), lower, upper, 0.5], SEARCH.nodes)
-    doubles.set([...totals(large, 3), lower, upper, 0.25], SEARCH.nodes + NODE_FLOATS)
-    search(task.byteOffset, 0, 2)
-    search(task.byteOffset, 2, 5)
-    const gains = new Float64Array(found.buffer, found.byteOffset, 30).filter((_, at) => at % 3 === 0)
-    expect(gains.some((gain) => gain > leastGain)).toBe(leastGain < 1)
-  })
-})
+])(
+  'search %s',
+  (
+    _,
+    given: {
+      extra?: number
+      siblings?: boolean
+      missing?: boolean
+      monotone?: boolean
+      l1?: number
+      least?: number
+      lower?: number
+      upper?: number
+      leastGain?: number
+    },
+  ) => {
+    const {
+      extra = 0,
+      siblings = false,
+      missing = false,
+      monotone = false,
+      l1 = 0,
+      least = 0,
+      lower = -Infinity,
+      upper = Infinity,
+      leastGain = 1e-9,
+    } = given
+    expectTwins(extra, ({ search, add }, arena, random) => {
+      const list = filled(arena.ints(5), (at) => [0, 1, 3, 4, 6][at])
+      const directions = arena.bytes(7)
+      directions.set([0, 1, 255, 255, 1, 0, 0])
+      const some = (): Int32Array => someHistogram(arena, random, 7, missing)
+      const [small, large, parts] = [some(), some(), Array.from({ length: extra }, some)]
+      const whole = arena.ints(512 * 7)
+      for (const histogram of [small, ...parts]) add(whole.byteOffset, histogram.byteOffset, 0, 2048 * 7)
+      add(large.byteOffset, whole.byteOffset, 0, 2048 * 7)
+      const addresses = filled(arena.ints(Math.max(extra, 1)), (at) => parts[at]?.byteOffset ?? 0)
+      const task = arena.ints(2 * SEARCH.floats)
+      const found = arena.ints((10 * FOUND_BYTES) / 4)
+      task.set([
+        list.byteOffset,
+        monotone ? directions.byteOffset : 0,
+        addresses.byteOffset,
+        extra,
+        small.byteOffset,
+        siblings ? large.byteOffset : 0,
+        found.byteOffset,
+      ])
+      const doubles = new Float64Array(task.buffer, task.byteOffset, SEARCH.floats)
+      doubles.set([1e-3, 2e-3, l1 * 1e-3, 1, least, leastGain], SEARCH.units)
+      doubles.set([...totals(whole, 3), lower, upper, 0.5], SEARCH.nodes)
+      doubles.set([...totals(large, 3), lower, upper, 0.25], SEARCH.nodes + NODE_FLOATS)
+      search(task.byteOffset, 0, 2)
+      search(task.byteOffset, 2, 5)
+      const gains = new Float64Array(found.buffer, found.byteOffset, 30).filter((_, at) => at % 3 === 0)
+      expect(gains.some((gain) => gain > leastGain)).toBe(leastGain < 1)
+    })
+  },
+)
 
 test('a source that does not compile says where', async () => {
-  await expect(compile({ kernel: "export * from './other'", other: 'export function add(a: i32): i32 { return b }' })).rejects.toThrow(/AssemblyScript: .*'b'.*other/s)
+  await expect(
+    compile({ kernel: "export * from './other'", other: 'export function add(a: i32): i32 { return b }' }),
+  ).rejects.toThrow(/AssemblyScript: .*'b'.*other/s)
 })
 
 test('the kernel is made when missing, made again when its source is newer, and without a compiler it says what to run', () => {
   const [root, project] = [mkdtempSync(join(tmpdir(), 'fd-kernel-')), resolve(import.meta.dirname, '../..')]
   for (const folder of ['configs', 'training/kernel']) mkdirSync(join(root, folder), { recursive: true })
-  for (const file of ['package.json', 'configs/user-error.ts', 'training/kernel/build.ts', ...readdirSync(import.meta.dirname).filter((name) => name.endsWith('.as')).map((name) => `training/kernel/${name}`)]) copyFileSync(join(project, file), join(root, file))
+  for (const file of [
+    'package.json',
+    'configs/user-error.ts',
+    'training/kernel/build.ts',
+    ...readdirSync(import.meta.dirname)
+      .filter((name) => name.endsWith('.as'))
+      .map((name) => `training/kernel/${name}`),
+  ])
+    copyFileSync(join(project, file), join(root, file))
   const output = join(root, 'training', 'kernel', 'kernel.wasm')
-  const build = (): string => spawnSync(process.execPath, [join(root, 'training', 'kernel', 'build.ts')], { encoding: 'utf8' }).stderr
-  expect(build()).toMatch(/training\/kernel\/kernel\.wasm is missing and cannot be made: .*assemblyscript.*\. Run: npm ci/s)
+  const build = (): string =>
+    spawnSync(process.execPath, [join(root, 'training', 'kernel', 'build.ts')], { encoding: 'utf8' }).stderr
+  expect(build()).toMatch(
+    /training\/kernel\/kernel\.wasm is missing and cannot be made: .*assemblyscript.*\. Run: npm ci/s,
+  )
   writeFileSync(output, 'old')
   utimesSync(output, 1, 1)
-  expect(build()).toMatch(/training\/kernel\/kernel\.wasm is older than its sources, training\/kernel\/\*\.as, and cannot be made: .*\. Run: npm ci/s)
+  expect(build()).toMatch(
+    /training\/kernel\/kernel\.wasm is older than its sources, training\/kernel\/\*\.as, and cannot be made: .*\. Run: npm ci/s,
+  )
   symlinkSync(join(project, 'node_modules'), join(root, 'node_modules'))
   expect(build()).not.toContain('UserError')
   expect(readFileSync(output).subarray(1, 4).toString()).toBe('asm')
@@ -233,51 +322,78 @@ test('orderKeys: keys are ordered as the values are, and every NaN has the great
   })
 })
 
-test.each([[1, 1], [2, 3], [5, 300], [3, 5000], [1, 40_000]])('markRanks and gatherMasks, %i features of %i thresholds: of each, the rows above it, with the missing or without', (features, count) => {
-  expectTwins(4, ({ gatherMasks, markRanks, orderKeys }, arena, random) => {
-    const values = filled(arena.floats(CONVOY * features), (at) => (at % 9 === 0 ? NaN : at % 11 === 0 ? Infinity : random.normal(0, 10)))
-    const keys = arena.ints(values.length)
-    orderKeys(keys.byteOffset, values.byteOffset, 0, values.length)
-    const records: number[] = []
-    const lists: { thresholds: number[]; feature: number; side: number; masks: Uint8Array; record: number[] }[] = []
-    for (let feature = 0; feature < features; feature++) {
-      // Of some features the thresholds lie close together, and those of values are among them.
-      const spread = feature % 2 === 0 ? 10 : 1e-4
-      const thresholds = Array.from({ length: count }, (_, i) => (i % 3 === 0 ? keys[(random.integer(CONVOY) * features + feature)] : keyOf(random.normal(0, spread)))).filter((key) => key !== MISSING_KEY)
-      if (thresholds.length === 0) thresholds.push(0)
-      const ladder = layLadder(arena, thresholds)
-      records.push(4 * feature, ...ladder.record)
-      for (const side of [0, 1]) {
-        const masks = arena.bytes(16 * ladder.rankOf.size)
-        lists.push({ thresholds: [...ladder.rankOf.keys()], feature, side, masks, record: [ladder.marks, masks.byteOffset, masks.length, side] })
-      }
-    }
-    const [ladders, gathered] = [arena.ints(records.length), arena.ints(4 * lists.length)]
-    ladders.set(records)
-    gathered.set(lists.flatMap(({ record }) => record))
-    // Twice, as for one convoy after another.
-    for (let round = 0; round < 2; round++) {
-      markRanks(ladders.byteOffset, keys.byteOffset, 4 * features, 0, features)
-      gatherMasks(gathered.byteOffset, 0, lists.length)
-    }
-    for (const { thresholds, feature, side, masks } of lists) {
-      for (const at of [0, thresholds.length >> 1, thresholds.length - 1]) {
-        for (let row = 0; row < CONVOY; row++) {
-          const key = keys[row * features + feature]
-          const above = key === MISSING_KEY ? side === 0 : key > thresholds[at]
-          expect((masks[16 * at + (row & 15)] >> (row >> 4)) & 1).toBe(above ? 1 : 0)
+test.each([
+  [1, 1],
+  [2, 3],
+  [5, 300],
+  [3, 5000],
+  [1, 40_000],
+])(
+  'markRanks and gatherMasks, %i features of %i thresholds: of each, the rows above it, with the missing or without',
+  (features, count) => {
+    expectTwins(4, ({ gatherMasks, markRanks, orderKeys }, arena, random) => {
+      const values = filled(arena.floats(CONVOY * features), (at) =>
+        at % 9 === 0 ? NaN : at % 11 === 0 ? Infinity : random.normal(0, 10),
+      )
+      const keys = arena.ints(values.length)
+      orderKeys(keys.byteOffset, values.byteOffset, 0, values.length)
+      const records: number[] = []
+      const lists: { thresholds: number[]; feature: number; side: number; masks: Uint8Array; record: number[] }[] = []
+      for (let feature = 0; feature < features; feature++) {
+        // Of some features the thresholds lie close together, and those of values are among them.
+        const spread = feature % 2 === 0 ? 10 : 1e-4
+        const thresholds = Array.from({ length: count }, (_, i) =>
+          i % 3 === 0 ? keys[random.integer(CONVOY) * features + feature] : keyOf(random.normal(0, spread)),
+        ).filter((key) => key !== MISSING_KEY)
+        if (thresholds.length === 0) thresholds.push(0)
+        const ladder = layLadder(arena, thresholds)
+        records.push(4 * feature, ...ladder.record)
+        for (const side of [0, 1]) {
+          const masks = arena.bytes(16 * ladder.rankOf.size)
+          lists.push({
+            thresholds: [...ladder.rankOf.keys()],
+            feature,
+            side,
+            masks,
+            record: [ladder.marks, masks.byteOffset, masks.length, side],
+          })
         }
       }
-    }
-  })
-})
+      const [ladders, gathered] = [arena.ints(records.length), arena.ints(4 * lists.length)]
+      ladders.set(records)
+      gathered.set(lists.flatMap(({ record }) => record))
+      // Twice, as for one convoy after another.
+      for (let round = 0; round < 2; round++) {
+        markRanks(ladders.byteOffset, keys.byteOffset, 4 * features, 0, features)
+        gatherMasks(gathered.byteOffset, 0, lists.length)
+      }
+      for (const { thresholds, feature, side, masks } of lists) {
+        for (const at of [0, thresholds.length >> 1, thresholds.length - 1]) {
+          for (let row = 0; row < CONVOY; row++) {
+            const key = keys[row * features + feature]
+            const above = key === MISSING_KEY ? side === 0 : key > thresholds[at]
+            expect((masks[16 * at + (row & 15)] >> (row >> 4)) & 1).toBe(above ? 1 : 0)
+          }
+        }
+      }
+    })
+  },
+)
 
 function keyOf(value: number): number {
   const [bits] = new Int32Array(Float32Array.of(value + 0).buffer)
   return bits < 0 ? bits ^ 0x7fffffff : bits
 }
 
-test.each([{ nodes: 0 }, { nodes: 1 }, { nodes: 20 }, { nodes: 255 }, { nodes: 256 }, { nodes: 700 }, { nodes: 40, lopsided: true }])('addByBits and addByWalk add the same leaves: %j', (shape) => {
+test.each([
+  { nodes: 0 },
+  { nodes: 1 },
+  { nodes: 20 },
+  { nodes: 255 },
+  { nodes: 256 },
+  { nodes: 700 },
+  { nodes: 40, lopsided: true },
+])('addByBits and addByWalk add the same leaves: %j', (shape) => {
   expectTwins(5, (kernel, arena, random) => {
     const trees = plantedTrees({ trees: 12, features: 5, ...shape }, random)
     const x = plantedRows(CONVOY, 5, random)

@@ -6,7 +6,19 @@ export const BLOCK = 4096
 export const NODE_WORDS = 5
 
 /** Slots of the task that `search` is given: 32-bit words first, then float64 (counted in float64), of which a node has five. */
-export const SEARCH = { features: 0, monotone: 1, parts: 2, extra: 3, small: 4, large: 5, found: 6, units: 4, leastGain: 9, nodes: 10, floats: 20 } as const
+export const SEARCH = {
+  features: 0,
+  monotone: 1,
+  parts: 2,
+  extra: 3,
+  small: 4,
+  large: 5,
+  found: 6,
+  units: 4,
+  leastGain: 9,
+  nodes: 10,
+  floats: 20,
+} as const
 export const NODE_FLOATS = 5
 /** Bytes of what `search` finds for one feature at one node: float64 gain, then 32-bit cut, missing side (1: left), hessian and gradient of the left. */
 export const FOUND_BYTES = 24
@@ -26,7 +38,15 @@ export interface Kernel extends ScoreKernel {
    * Adds the pairs of `rows[start … end)` to a histogram of 256 pairs a feature. `bins` holds `stride` bytes a row, an
    * even number; the histogram has as many features.
    */
-  addRows(histogram: number, bins: number, stride: number, pairs: number, rows: number, start: number, end: number): void
+  addRows(
+    histogram: number,
+    bins: number,
+    stride: number,
+    pairs: number,
+    rows: number,
+    start: number,
+    end: number,
+  ): void
   /** Adds the pairs of `rows[start … end)` to a histogram of one feature, whose bins are `column`. */
   addColumn(histogram: number, column: number, pairs: number, rows: number, start: number, end: number): void
   /** Adds `other` to `into`, pairs both; `start` and `end` are bytes, multiples of 16. */
@@ -38,7 +58,15 @@ export interface Kernel extends ScoreKernel {
    * label (a byte) is 1, and the sums of hessians and of absolute gradients of each block of rows into `sums`. `start` is a
    * multiple of the block, `end` of 4.
    */
-  gradients(pairs: number, margins: number, labels: number, fraudWeight: number, sums: number, start: number, end: number): void
+  gradients(
+    pairs: number,
+    margins: number,
+    labels: number,
+    fraudWeight: number,
+    sums: number,
+    start: number,
+    end: number,
+  ): void
   /** Turns float32 pairs into whole numbers, in place: times `perHessian` and `perGradient`, rounded, halves to even. `start` and `end` are even. */
   quantise(pairs: number, perHessian: number, perGradient: number, start: number, end: number): void
   /**
@@ -49,7 +77,17 @@ export interface Kernel extends ScoreKernel {
   /** Adds `value` to the float32 `sums` of `rows[start … end)`. */
   addLeaf(sums: number, rows: number, value: number, start: number, end: number): void
   /** Adds `left` or `right` to the float32 `sums` of `rows[start … end)`, as `divide` would part them. */
-  addLeaves(sums: number, rows: number, column: number, cut: number, turn: number, left: number, right: number, start: number, end: number): void
+  addLeaves(
+    sums: number,
+    rows: number,
+    column: number,
+    cut: number,
+    turn: number,
+    left: number,
+    right: number,
+    start: number,
+    end: number,
+  ): void
   /**
    * Adds to the float32 `sums` of `rows[start … end)` the leaf that each comes to in the tree of `nodes`, the first being the
    * root. A node is the address of its column (0: a leaf), cut and turn as in `divide`, the number of its left child, the right
@@ -71,7 +109,16 @@ export interface Kernel extends ScoreKernel {
    * the label (a byte) is 1, the times again, else 0; the rows drawn to the front of `rows`, rising; the sum of the pairs into `sums`. Returns how
    * many rows are drawn.
    */
-  drawBootstrap(bits: number, times: number, labels: number, pairs: number, rows: number, sums: number, start: number, end: number): number
+  drawBootstrap(
+    bits: number,
+    times: number,
+    labels: number,
+    pairs: number,
+    rows: number,
+    sums: number,
+    start: number,
+    end: number,
+  ): number
   /** Writes the rows `start … end` into the same places of `rows`: those whose 16 `bits` are less than `below` in front, rising, then the others, falling. Returns how many are in front. */
   drawRows(bits: number, below: number, rows: number, start: number, end: number): number
   /**

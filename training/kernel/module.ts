@@ -1,5 +1,5 @@
-import type { Kernel } from './kernel.ts'
 import { kernelBytes } from './build.ts'
+import type { Kernel } from './kernel.ts'
 import { twinKernel } from './twin.ts'
 
 /** Which kernel does the work: the compiled one is several times faster, the twin is what it is compared with. */
@@ -12,5 +12,7 @@ export async function kernelModule(kind: KernelKind): Promise<WebAssembly.Module
 
 /** A kernel over `memory`. */
 export function openKernel(module: WebAssembly.Module | undefined, memory: WebAssembly.Memory): Kernel {
-  return module === undefined ? twinKernel(memory) : (new WebAssembly.Instance(module, { env: { memory } }).exports as Kernel)
+  return module === undefined
+    ? twinKernel(memory)
+    : (new WebAssembly.Instance(module, { env: { memory } }).exports as Kernel)
 }

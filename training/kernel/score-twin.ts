@@ -21,11 +21,18 @@ export function twinScoreKernel(current: () => Views): ScoreKernel {
 function orderKeys({ ints, floats }: Views, ...[keys, values, start, end]: Parameters<ScoreKernel['orderKeys']>): void {
   for (let at = start; at < end; at++) {
     const bits = ints[(values >>> 2) + at]
-    ints[(keys >>> 2) + at] = Number.isNaN(floats[(values >>> 2) + at]) ? MISSING_KEY : bits < 0 ? bits ^ 0x7fffffff : bits
+    ints[(keys >>> 2) + at] = Number.isNaN(floats[(values >>> 2) + at])
+      ? MISSING_KEY
+      : bits < 0
+        ? bits ^ 0x7fffffff
+        : bits
   }
 }
 
-function markRanks({ bytes, ints }: Views, ...[ladders, keys, stride, start, end]: Parameters<ScoreKernel['markRanks']>): void {
+function markRanks(
+  { bytes, ints }: Views,
+  ...[ladders, keys, stride, start, end]: Parameters<ScoreKernel['markRanks']>
+): void {
   for (let ladder = start; ladder < end; ladder++) {
     const [column, , , , , thresholds, marks, size] = wordsAt(ints, ladders, ladder, LADDER_WORDS)
     bytes.fill(0, marks, marks + size)
@@ -87,11 +94,14 @@ function leafOf({ bytes, ints }: Views, tree: number, reach: number, row: number
   return leaf
 }
 
-function addByWalk({ ints, floats }: Views, ...[sums, keys, stride, roots, trees, start, end]: Parameters<ScoreKernel['addByWalk']>): void {
+function addByWalk(
+  { ints, floats }: Views,
+  ...[sums, keys, stride, roots, trees, start, end]: Parameters<ScoreKernel['addByWalk']>
+): void {
   for (let tree = 0; tree < trees; tree++) {
     for (let row = start; row < end; row++) {
       let node = ints[(roots >>> 2) + tree]
-      for (let before = 0; node !== before; ) {
+      for (let before = 0; node !== before;) {
         before = node
         const [column, threshold, left] = wordsAt(ints, node, 0, WALK_NODE_WORDS)
         const turn = column & 1

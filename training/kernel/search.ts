@@ -44,13 +44,18 @@ export function searchSplits({ bytes, ints, doubles }: SearchViews, task: number
   for (let i = start; i < end; i++) {
     const feature = ints[(word(SEARCH.features) >>> 2) + i]
     const base = columnAt(small, feature)
-    for (let part = 0; part < word(SEARCH.extra); part++) addColumns(ints, base, columnAt(ints[(word(SEARCH.parts) >>> 2) + part] >>> 0, feature), 1)
+    for (let part = 0; part < word(SEARCH.extra); part++)
+      addColumns(ints, base, columnAt(ints[(word(SEARCH.parts) >>> 2) + part] >>> 0, feature), 1)
     if (large !== 0) addColumns(ints, columnAt(large, feature), base, -1)
     for (const [node, histogram] of [small, large].entries()) {
       if (histogram === 0) continue
       const direction = monotone === 0 ? 0 : (bytes[monotone + feature] << 24) >> 24
       const question = questionOf(doubles, task >>> 3, node, { ints, base: columnAt(histogram, feature), direction })
-      write({ ints, doubles }, word(SEARCH.found) + (2 * i + node) * FOUND_BYTES, answer(question, doubles[(task >>> 3) + SEARCH.leastGain]))
+      write(
+        { ints, doubles },
+        word(SEARCH.found) + (2 * i + node) * FOUND_BYTES,
+        answer(question, doubles[(task >>> 3) + SEARCH.leastGain]),
+      )
     }
   }
 }
@@ -59,7 +64,12 @@ function addColumns(ints: Int32Array, into: number, other: number, sign: number)
   for (let at = 0; at < COLUMN; at++) ints[into + at] += sign * ints[other + at]
 }
 
-function questionOf(doubles: Float64Array, task: number, node: number, about: Pick<Question, 'ints' | 'base' | 'direction'>): Question {
+function questionOf(
+  doubles: Float64Array,
+  task: number,
+  node: number,
+  about: Pick<Question, 'ints' | 'base' | 'direction'>,
+): Question {
   const [hessianUnit, gradientUnit, l1, l2, minChildWeight] = doubles.subarray(task + SEARCH.units)
   const [hessian, gradient, lower, upper, whole] = doubles.subarray(task + SEARCH.nodes + node * NODE_FLOATS)
   return { ...about, hessianUnit, gradientUnit, l1, l2, minChildWeight, hessian, gradient, lower, upper, whole }
@@ -75,8 +85,19 @@ function answer(question: Question, leastGain: number): Answer {
 
 /** Puts the best cut into `best` when it gains more. */
 function scan(question: Question, missingLeft: boolean, best: Answer): void {
-  const { ints, base, hessian: wholeHessian, gradient: wholeGradient, hessianUnit, gradientUnit, minChildWeight, whole, l2 } = question
-  const free = question.l1 === 0 && question.direction === 0 && question.lower === -Infinity && question.upper === Infinity
+  const {
+    ints,
+    base,
+    hessian: wholeHessian,
+    gradient: wholeGradient,
+    hessianUnit,
+    gradientUnit,
+    minChildWeight,
+    whole,
+    l2,
+  } = question
+  const free =
+    question.l1 === 0 && question.direction === 0 && question.lower === -Infinity && question.upper === Infinity
   let hessian = missingLeft ? ints[base + 2 * MISSING] : 0
   let gradient = missingLeft ? ints[base + 2 * MISSING + 1] : 0
   let [last, fresh] = [0, false]
@@ -94,7 +115,9 @@ function scan(question: Question, missingLeft: boolean, best: Answer): void {
     if (leftHessian < minChildWeight || leftHessian <= 0) continue
     const left = gradient * gradientUnit
     const right = (wholeGradient - gradient) * gradientUnit
-    const fall = free ? (left * left) / (leftHessian + l2) + (right * right) / (rightHessian + l2) : heldBack(left, leftHessian, right, rightHessian, question)
+    const fall = free
+      ? (left * left) / (leftHessian + l2) + (right * right) / (rightHessian + l2)
+      : heldBack(left, leftHessian, right, rightHessian, question)
     if (fall - whole <= best.gain) continue
     Object.assign(best, { gain: fall - whole, cut: bin, missingLeft, hessian, gradient })
     fresh = true
@@ -111,7 +134,11 @@ function heldBack(left: number, leftHessian: number, right: number, rightHessian
   return fallOf(left, leftHessian, leftStep, question) + fallOf(right, rightHessian, rightStep, question)
 }
 
-function write({ ints, doubles }: Omit<SearchViews, 'bytes'>, at: number, { gain, cut, missingLeft, hessian, gradient }: Answer): void {
+function write(
+  { ints, doubles }: Omit<SearchViews, 'bytes'>,
+  at: number,
+  { gain, cut, missingLeft, hessian, gradient }: Answer,
+): void {
   doubles[at >>> 3] = gain
   if (cut >= 0) ints.set([cut, missingLeft ? 1 : 0, hessian, gradient], (at >>> 2) + 2)
 }

@@ -1,11 +1,13 @@
 import { randomStream } from '../../datasets/random/random.ts'
+import { BLOCK, NODE_WORDS, type Kernel } from './kernel.ts'
 import { twinScoreKernel } from './score-twin.ts'
 import { searchSplits } from './search.ts'
-import { BLOCK, NODE_WORDS, type Kernel } from './kernel.ts'
 
 const { fround } = Math
 const [LOG2E, LN2_HIGH, LN2_LOW] = [Math.LOG2E, 0.693359375, -2.1219444e-4].map(fround)
-const [FIRST, ...REST] = [1.98756915e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1].map(fround)
+const [FIRST, ...REST] = [
+  1.98756915e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1,
+].map(fround)
 const LARGE = 12_582_912
 
 /** The kernel in plain TypeScript: what tests compare the compiled one with. Each function is described in `Kernel`. */
@@ -44,10 +46,18 @@ interface Views {
 }
 
 function viewMemory({ buffer }: WebAssembly.Memory): Views {
-  return { bytes: new Uint8Array(buffer), ints: new Int32Array(buffer), floats: new Float32Array(buffer), doubles: new Float64Array(buffer) }
+  return {
+    bytes: new Uint8Array(buffer),
+    ints: new Int32Array(buffer),
+    floats: new Float32Array(buffer),
+    doubles: new Float64Array(buffer),
+  }
 }
 
-function addRows({ bytes, ints }: Views, ...[histogram, bins, stride, pairs, rows, start, end]: Parameters<Kernel['addRows']>): void {
+function addRows(
+  { bytes, ints }: Views,
+  ...[histogram, bins, stride, pairs, rows, start, end]: Parameters<Kernel['addRows']>
+): void {
   for (let i = start; i < end; i++) {
     const row = rowAt(ints, rows, i)
     const pair = (pairs >>> 2) + 2 * row
@@ -59,7 +69,10 @@ function addRows({ bytes, ints }: Views, ...[histogram, bins, stride, pairs, row
   }
 }
 
-function addColumn({ bytes, ints }: Views, ...[histogram, column, pairs, rows, start, end]: Parameters<Kernel['addColumn']>): void {
+function addColumn(
+  { bytes, ints }: Views,
+  ...[histogram, column, pairs, rows, start, end]: Parameters<Kernel['addColumn']>
+): void {
   for (let i = start; i < end; i++) {
     const row = ints[(rows >>> 2) + i]
     const at = (histogram >>> 2) + 2 * bytes[column + row]
@@ -80,7 +93,10 @@ function exp(x: number): number {
   return fround(fround(fround(fround(sum * fround(rest * rest)) + rest) + 1) * 2 ** whole)
 }
 
-function gradients({ bytes, floats }: Views, ...[pairs, margins, labels, fraudWeight, sums, start, end]: Parameters<Kernel['gradients']>): void {
+function gradients(
+  { bytes, floats }: Views,
+  ...[pairs, margins, labels, fraudWeight, sums, start, end]: Parameters<Kernel['gradients']>
+): void {
   const weightOf = [1, fround(1 + fround(fround(fraudWeight) - 1))]
   for (let first = start; first < end; first += BLOCK) {
     const lanes = new Float32Array(8)
@@ -102,9 +118,13 @@ function gradients({ bytes, floats }: Views, ...[pairs, margins, labels, fraudWe
   }
 }
 
-function quantise({ ints, floats }: Views, ...[pairs, perHessian, perGradient, start, end]: Parameters<Kernel['quantise']>): void {
+function quantise(
+  { ints, floats }: Views,
+  ...[pairs, perHessian, perGradient, start, end]: Parameters<Kernel['quantise']>
+): void {
   const scale = [fround(perHessian), fround(perGradient)]
-  for (let at = 2 * start; at < 2 * end; at++) ints[(pairs >>> 2) + at] = roundHalfEven(fround(floats[(pairs >>> 2) + at] * scale[at & 1]))
+  for (let at = 2 * start; at < 2 * end; at++)
+    ints[(pairs >>> 2) + at] = roundHalfEven(fround(floats[(pairs >>> 2) + at] * scale[at & 1]))
 }
 
 function roundHalfEven(value: number): number {
@@ -112,7 +132,10 @@ function roundHalfEven(value: number): number {
   return up - value === 0.5 && up % 2 !== 0 ? up - 1 : up
 }
 
-function divide({ bytes, ints }: Views, ...[rows, into, column, cut, turn, start, end]: Parameters<Kernel['divide']>): number {
+function divide(
+  { bytes, ints }: Views,
+  ...[rows, into, column, cut, turn, start, end]: Parameters<Kernel['divide']>
+): number {
   let [left, right] = [start, end - 1]
   for (let i = start; i < end; i++) {
     const row = rowAt(ints, rows, i)
@@ -134,14 +157,20 @@ function addLeaf({ ints, floats }: Views, ...[sums, rows, value, start, end]: Pa
   for (let i = start; i < end; i++) floats[(sums >>> 2) + rowAt(ints, rows, i)] += fround(value)
 }
 
-function addLeaves({ bytes, ints, floats }: Views, ...[sums, rows, column, cut, turn, left, right, start, end]: Parameters<Kernel['addLeaves']>): void {
+function addLeaves(
+  { bytes, ints, floats }: Views,
+  ...[sums, rows, column, cut, turn, left, right, start, end]: Parameters<Kernel['addLeaves']>
+): void {
   for (let i = start; i < end; i++) {
     const row = rowAt(ints, rows, i)
     floats[(sums >>> 2) + row] += fround(isRight(bytes, column + row, cut, turn) ? right : left)
   }
 }
 
-function addTree({ bytes, ints, floats }: Views, ...[sums, rows, nodes, start, end]: Parameters<Kernel['addTree']>): void {
+function addTree(
+  { bytes, ints, floats }: Views,
+  ...[sums, rows, nodes, start, end]: Parameters<Kernel['addTree']>
+): void {
   for (let i = start; i < end; i++) {
     const row = rowAt(ints, rows, i)
     let node = nodes >>> 2
@@ -153,7 +182,10 @@ function addTree({ bytes, ints, floats }: Views, ...[sums, rows, nodes, start, e
   }
 }
 
-function assign({ bytes, ints, floats }: Views, ...[bins, values, cuts, count, begin, start, end]: Parameters<Kernel['assign']>): void {
+function assign(
+  { bytes, ints, floats }: Views,
+  ...[bins, values, cuts, count, begin, start, end]: Parameters<Kernel['assign']>
+): void {
   for (let row = start; row < end; row++) {
     const value = floats[(values >>> 2) + row]
     let bin = bytes[begin + (ints[(values >>> 2) + row] >>> 16)]
@@ -162,9 +194,13 @@ function assign({ bytes, ints, floats }: Views, ...[bins, values, cuts, count, b
   }
 }
 
-function pack({ bytes, ints }: Views, ...[packed, stride, columns, features, start, end]: Parameters<Kernel['pack']>): void {
+function pack(
+  { bytes, ints }: Views,
+  ...[packed, stride, columns, features, start, end]: Parameters<Kernel['pack']>
+): void {
   for (let row = start; row < end; row++) {
-    for (let feature = 0; feature < features; feature++) bytes[packed + row * stride + feature] = bytes[(ints[(columns >>> 2) + feature] >>> 0) + row]
+    for (let feature = 0; feature < features; feature++)
+      bytes[packed + row * stride + feature] = bytes[(ints[(columns >>> 2) + feature] >>> 0) + row]
   }
 }
 
@@ -180,7 +216,10 @@ function bitsOf(ints: Int32Array, bits: number, row: number): number {
   return (ints[(bits >>> 2) + (row >>> 1)] >>> (16 * (row & 1))) & 0xffff
 }
 
-function drawBootstrap({ bytes, ints }: Views, ...[bits, times, labels, pairs, rows, sums, start, end]: Parameters<Kernel['drawBootstrap']>): number {
+function drawBootstrap(
+  { bytes, ints }: Views,
+  ...[bits, times, labels, pairs, rows, sums, start, end]: Parameters<Kernel['drawBootstrap']>
+): number {
   let [count, all, frauds] = [0, 0, 0]
   for (let row = start; row < end; row++) {
     const weight = bytes[times + bitsOf(ints, bits, row)]

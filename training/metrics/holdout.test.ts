@@ -7,7 +7,14 @@ import { splitRows } from './holdout.ts'
 import { alertThreshold } from './threshold.ts'
 
 const FROM = Date.UTC(2024, 2, 4)
-const RULE = { kind: 'delayed' as const, trainFrom: FROM, trainDays: 3, delayDays: 2, testDays: 4, cardEntity: 'customer' }
+const RULE = {
+  kind: 'delayed' as const,
+  trainFrom: FROM,
+  trainDays: 3,
+  delayDays: 2,
+  testDays: 4,
+  cardEntity: 'customer',
+}
 
 /** A set whose rows fall on random instants of `days` days, some of them before the training. */
 function spreadSet(seed: number, rows: number, days: number): TrainingSet {
@@ -17,7 +24,10 @@ function spreadSet(seed: number, rows: number, days: number): TrainingSet {
 }
 
 test('ordered: the first share trains, the rest tests', () => {
-  const { train, test } = splitRows(plantedSet({ rows: 101, features: 2, frauds: 30 }, 1), { kind: 'ordered', trainShare: 0.7 })
+  const { train, test } = splitRows(plantedSet({ rows: 101, features: 2, frauds: 30 }, 1), {
+    kind: 'ordered',
+    trainShare: 0.7,
+  })
   expect(Array.from(train)).toEqual(Array.from({ length: 70 }, (_, row) => row))
   expect(Array.from(test)).toEqual(Array.from({ length: 31 }, (_, row) => row + 70))
 })
@@ -27,7 +37,9 @@ test.each([1, 2, 3])('delayed: equals the protocol day by day, with a growing se
   const cards = set.cards ?? []
   const day = (row: number): number => Math.floor((set.time[row] - FROM) / DAY)
   const rows = Array.from({ length: set.rows }, (_, row) => row)
-  const known = new Set(rows.filter((row) => day(row) >= 0 && day(row) < 3 && set.y[row] === 1).map((row) => cards[row]))
+  const known = new Set(
+    rows.filter((row) => day(row) >= 0 && day(row) < 3 && set.y[row] === 1).map((row) => cards[row]),
+  )
   const expected: number[] = []
   for (let testDay = 5; testDay < 9; testDay++) {
     for (const row of rows) if (day(row) === testDay - 3 && set.y[row] === 1) known.add(cards[row])
@@ -42,16 +54,25 @@ test.each([1, 2, 3])('delayed: equals the protocol day by day, with a growing se
 test('a part without frauds, without genuine rows or without rows is refused with its reason', () => {
   const set = plantedSet({ rows: 100, features: 2, frauds: 20 }, 1)
   const ordered = { kind: 'ordered' as const, trainShare: 0.7 }
-  expect(() => splitRows({ ...set, y: new Uint8Array(100).fill(1, 0, 10) }, ordered)).toThrow('The test part of the split has no fraud among its 30 rows; the data run from 1970-01-01T00:00:00.000Z')
-  expect(() => splitRows({ ...set, y: new Uint8Array(100).fill(1, 70) }, ordered)).toThrow('The train part of the split has no fraud')
-  expect(() => splitRows({ ...set, y: new Uint8Array(100).fill(1) }, ordered)).toThrow('nothing but frauds in its 70 rows')
+  expect(() => splitRows({ ...set, y: new Uint8Array(100).fill(1, 0, 10) }, ordered)).toThrow(
+    'The test part of the split has no fraud among its 30 rows; the data run from 1970-01-01T00:00:00.000Z',
+  )
+  expect(() => splitRows({ ...set, y: new Uint8Array(100).fill(1, 70) }, ordered)).toThrow(
+    'The train part of the split has no fraud',
+  )
+  expect(() => splitRows({ ...set, y: new Uint8Array(100).fill(1) }, ordered)).toThrow(
+    'nothing but frauds in its 70 rows',
+  )
   expect(() => splitRows(set, RULE)).toThrow('The train part of the split has no rows')
   expect(() => splitRows(subset(set, new Int32Array(0)), ordered)).toThrow('have no labelled rows')
   expect(() => splitRows({ ...set, cards: undefined }, RULE)).toThrow('fd train --split ordered')
 })
 
 test('a subset copies rows in the order given, keys of both kinds', () => {
-  const set = { ...plantedSet({ rows: 10, features: 2, frauds: 3 }, 1), ids: Array.from({ length: 10 }, (_, row) => `t${row}`) }
+  const set = {
+    ...plantedSet({ rows: 10, features: 2, frauds: 3 }, 1),
+    ids: Array.from({ length: 10 }, (_, row) => `t${row}`),
+  }
   const part = subset(set, Int32Array.of(7, 2))
   expect(part.ids).toEqual(['t7', 't2'])
   expect(Array.from(part.x)).toEqual([set.x[14], set.x[15], set.x[4], set.x[5]])
@@ -61,7 +82,8 @@ test('a subset copies rows in the order given, keys of both kinds', () => {
 /** The next float32 above, by trying ever smaller steps. */
 function nextFloat(value: number): number {
   let next = value + 1
-  for (let step = 1; step > 1e-12; step /= 2) if (Math.fround(value + step) > value) next = Math.min(next, Math.fround(value + step))
+  for (let step = 1; step > 1e-12; step /= 2)
+    if (Math.fround(value + step) > value) next = Math.min(next, Math.fround(value + step))
   return next
 }
 

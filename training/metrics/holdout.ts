@@ -35,7 +35,10 @@ function splitOrdered(set: TrainingSet, trainShare: number): Split {
 
 function splitDelayed(set: TrainingSet, rule: SplitRule & { kind: 'delayed' }): Split {
   const { cards } = set
-  if (cards === undefined) throw new UserError('The delayed split removes known cards, and this dataset has no entity to be the card. Use: fd train --split ordered')
+  if (cards === undefined)
+    throw new UserError(
+      'The delayed split removes known cards, and this dataset has no entity to be the card. Use: fd train --split ordered',
+    )
   const { trainDays, delayDays, testDays } = rule
   const dayOf = (row: number): number => Math.floor((set.time[row] - rule.trainFrom) / DAY)
   const firstFraud = firstFraudDays(set, dayOf)
@@ -65,8 +68,15 @@ function firstFraudDays(set: TrainingSet, dayOf: (row: number) => number): Map<n
 function requireBothClasses(set: TrainingSet, rows: Int32Array, part: 'train' | 'test'): void {
   const frauds = rows.reduce((sum, row) => sum + set.y[row], 0)
   if (frauds > 0 && frauds < rows.length) return
-  const lacks = rows.length === 0 ? 'no rows' : frauds === 0 ? `no fraud among its ${rows.length} rows` : `nothing but frauds in its ${rows.length} rows`
-  throw new UserError(`The ${part} part of the split has ${lacks}; the data ${period(set)}. Choose another period (fd train --split delayed --train-from DATE) or use more data.`)
+  const lacks =
+    rows.length === 0
+      ? 'no rows'
+      : frauds === 0
+        ? `no fraud among its ${rows.length} rows`
+        : `nothing but frauds in its ${rows.length} rows`
+  throw new UserError(
+    `The ${part} part of the split has ${lacks}; the data ${period(set)}. Choose another period (fd train --split delayed --train-from DATE) or use more data.`,
+  )
 }
 
 function period(set: TrainingSet): string {

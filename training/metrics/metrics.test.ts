@@ -8,11 +8,17 @@ function scored(seed: number, rows: number): ScoredCards {
   const random = randomStream(seed)
   const y = Uint8Array.from({ length: rows }, (_, row) => (row < 3 || random.uniform() < 0.1 ? 1 : 0))
   const scores = Float32Array.from(y, (label) => Math.round(random.normal(label, 1) * 8) / 8)
-  return { scores, y, time: Float64Array.from(y, () => random.integer(5) * DAY + random.integer(DAY)), cards: Float64Array.from(y, () => random.integer(40)) }
+  return {
+    scores,
+    y,
+    time: Float64Array.from(y, () => random.integer(5) * DAY + random.integer(DAY)),
+    cards: Float64Array.from(y, () => random.integer(40)),
+  }
 }
 
 const seeds = [1, 2, 3, 4, 5, 6]
-const rowsWhere = (count: number, keep: (row: number) => boolean): number[] => Array.from({ length: count }, (_, row) => row).filter(keep)
+const rowsWhere = (count: number, keep: (row: number) => boolean): number[] =>
+  Array.from({ length: count }, (_, row) => row).filter(keep)
 
 test.each(seeds)('average precision equals the sum over thresholds by counting (seed %i)', (seed) => {
   const { scores, y } = scored(seed, 300)
@@ -30,7 +36,9 @@ test.each(seeds)('average precision equals the sum over thresholds by counting (
 test.each(seeds)('ROC AUC equals the share of pairs in order (seed %i)', (seed) => {
   const { scores, y } = scored(seed, 300)
   const [frauds, genuine] = [rowsWhere(300, (row) => y[row] === 1), rowsWhere(300, (row) => y[row] === 0)]
-  const won = frauds.flatMap((fraud) => genuine.map((other) => (scores[fraud] > scores[other] ? 1 : scores[fraud] === scores[other] ? 0.5 : 0)))
+  const won = frauds.flatMap((fraud) =>
+    genuine.map((other) => (scores[fraud] > scores[other] ? 1 : scores[fraud] === scores[other] ? 0.5 : 0)),
+  )
   expect(rocAuc(scores, y)).toBeCloseTo(won.reduce((a: number, b) => a + b, 0) / won.length, 12)
 })
 
@@ -38,7 +46,11 @@ test.each(seeds)('recall at a false positive rate equals the best over all thres
   const { scores, y } = scored(seed, 300)
   for (const rate of [0, 0.01, 0.1, 0.5, 1]) {
     const recalls = [...scores].map((threshold) => {
-      const rates = [0, 1].map((label) => rowsWhere(300, (row) => y[row] === label && scores[row] >= threshold).length / rowsWhere(300, (row) => y[row] === label).length)
+      const rates = [0, 1].map(
+        (label) =>
+          rowsWhere(300, (row) => y[row] === label && scores[row] >= threshold).length /
+          rowsWhere(300, (row) => y[row] === label).length,
+      )
       return rates[0] <= rate ? rates[1] : 0
     })
     expect(recallAtFpr(scores, y, rate)).toBeCloseTo(Math.max(...recalls), 12)
@@ -56,7 +68,9 @@ function naiveCardPrecision({ scores, y, time, cards }: ScoredCards, k: number):
     const hits: unknown[] = []
     for (let checked = 0; checked < k && left.size > 0; checked++) {
       const best = [...left].reduce((one, other) => {
-        const [a, b] = [one, other].map((card) => Math.max(...today.filter((row) => cards[row] === card).map((row) => scores[row])))
+        const [a, b] = [one, other].map((card) =>
+          Math.max(...today.filter((row) => cards[row] === card).map((row) => scores[row])),
+        )
         return b > a || (b === a && other < one) ? other : one
       })
       left.delete(best)
@@ -89,7 +103,12 @@ test('known values: a perfect order, a constant, the order of rows', () => {
 
 test('decisions: a score at the threshold alerts; ratios of nothing are 0', () => {
   const y = Uint8Array.of(1, 0, 1, 0)
-  expect(decisionsAt(Float32Array.of(0.5, 0.5, 0.4, 0.1), y, 0.5)).toEqual({ alerts: 2, precision: 0.5, recall: 0.5, f1: 0.5 })
+  expect(decisionsAt(Float32Array.of(0.5, 0.5, 0.4, 0.1), y, 0.5)).toEqual({
+    alerts: 2,
+    precision: 0.5,
+    recall: 0.5,
+    f1: 0.5,
+  })
   expect(decisionsAt(new Float32Array(4), y, 1)).toEqual({ alerts: 0, precision: 0, recall: 0, f1: 0 })
 })
 

@@ -49,7 +49,10 @@ function bothClasses(curve: Curve): Curve {
     [curve.rows - curve.frauds, 'genuine transaction'],
   ]
   for (const [count, kind] of kinds) {
-    if (count === 0) throw new UserError(`No ${kind} among the ${curve.rows} rows to judge on. Choose a longer or another test period.`)
+    if (count === 0)
+      throw new UserError(
+        `No ${kind} among the ${curve.rows} rows to judge on. Choose a longer or another test period.`,
+      )
   }
   return curve
 }
@@ -63,7 +66,8 @@ function bothClasses(curve: Curve): Curve {
 export function averagePrecision(scores: Float32Array, y: Uint8Array): number {
   const { alerts, hits, points, frauds } = bothClasses(curveOf(scores, y))
   let sum = 0
-  for (let n = 0, before = 0; n < points; before = hits[n++]) sum += ((hits[n] - before) / frauds) * (hits[n] / alerts[n])
+  for (let n = 0, before = 0; n < points; before = hits[n++])
+    sum += ((hits[n] - before) / frauds) * (hits[n] / alerts[n])
   return sum
 }
 

@@ -7,7 +7,12 @@ const RESAMPLES = 500
  * Between which values the difference of average precisions lies in 95 % of resamples of the rows, drawn with replacement and the
  * same for both (Efron 1979): with a hundred frauds in the test rows thousandths are no evidence.
  */
-export function differenceInterval(one: Float32Array, other: Float32Array, y: Uint8Array, seed: number): [low: number, high: number] {
+export function differenceInterval(
+  one: Float32Array,
+  other: Float32Array,
+  y: Uint8Array,
+  seed: number,
+): [low: number, high: number] {
   const random = randomStream(seed)
   const [a, b, labels] = [new Float32Array(y.length), new Float32Array(y.length), new Uint8Array(y.length)]
   const differences = Array.from({ length: RESAMPLES }, () => {

@@ -3,28 +3,37 @@ import { randomStream } from '../../datasets/random/random.ts'
 import { trainCandidate } from '../candidate.ts'
 import { estimatorNames } from '../catalog.ts'
 import { decodeImportance, encodeImportance } from '../importance.ts'
+import { plantedSet } from '../testing/planted-set.ts'
 import { averagePrecision } from './metrics.ts'
 import { permutationImportance } from './permutation.ts'
-import { plantedSet } from '../testing/planted-set.ts'
 
 /** A model that reads the first column twice as much as the second, and the others not at all. */
-const score = (x: Float32Array): Float32Array => Float32Array.from({ length: x.length / 4 }, (_, row) => 2 * x[row * 4] + x[row * 4 + 1])
+const score = (x: Float32Array): Float32Array =>
+  Float32Array.from({ length: x.length / 4 }, (_, row) => 2 * x[row * 4] + x[row * 4 + 1])
 
 /** Labels that are likelier as the first two of four columns rise. */
 function labelled(rows: number): { names: string[]; x: Float32Array; y: Uint8Array } {
   const random = randomStream(3)
   const x = Float32Array.from({ length: rows * 4 }, () => random.uniform())
-  return { names: ['a', 'b', 'c', 'd'], x, y: Uint8Array.from({ length: rows }, (_, row) => (3 * random.uniform() < score(x)[row] ? 1 : 0)) }
+  return {
+    names: ['a', 'b', 'c', 'd'],
+    x,
+    y: Uint8Array.from({ length: rows }, (_, row) => (3 * random.uniform() < score(x)[row] ? 1 : 0)),
+  }
 }
 
 test('importance is the mean fall under shuffles and its deviation; what is not read has none, and the matrix stays as it was', async () => {
   const set = labelled(400)
   const before = set.x.slice()
   const seen: number[] = []
-  const importance = await permutationImportance((x) => {
-    seen.push(averagePrecision(score(x), set.y))
-    return score(x)
-  }, set, { seed: 1, repeats: 3 })
+  const importance = await permutationImportance(
+    (x) => {
+      seen.push(averagePrecision(score(x), set.y))
+      return score(x)
+    },
+    set,
+    { seed: 1, repeats: 3 },
+  )
   expect(set.x).toEqual(before)
   // What each call was shown says what the falls were: the first all as it is, then three shuffles a feature.
   const [whole, ...shuffled] = seen
@@ -37,17 +46,25 @@ test('importance is the mean fall under shuffles and its deviation; what is not 
   expect(importance[0].mean).toBeGreaterThan(importance[1].mean)
   expect(importance[1].mean).toBeGreaterThan(0.01)
   expect(importance[0].deviation).toBeGreaterThan(0)
-  expect(importance.slice(2)).toEqual([{ mean: 0, deviation: 0 }, { mean: 0, deviation: 0 }])
+  expect(importance.slice(2)).toEqual([
+    { mean: 0, deviation: 0 },
+    { mean: 0, deviation: 0 },
+  ])
 })
 
 test('each shuffle moves the values of one feature among the rows, no other', async () => {
   const set = labelled(50)
   const shown: Float32Array[] = []
-  await permutationImportance((x) => {
-    shown.push(x.slice())
-    return score(x)
-  }, set, { seed: 1, repeats: 2 })
-  const column = (x: Float32Array, feature: number): number[] => Array.from({ length: 50 }, (_, row) => x[row * 4 + feature])
+  await permutationImportance(
+    (x) => {
+      shown.push(x.slice())
+      return score(x)
+    },
+    set,
+    { seed: 1, repeats: 2 },
+  )
+  const column = (x: Float32Array, feature: number): number[] =>
+    Array.from({ length: 50 }, (_, row) => x[row * 4 + feature])
   expect(shown.length).toBe(9)
   shown.slice(1).forEach((x, call) => {
     for (let feature = 0; feature < 4; feature++) {
@@ -62,7 +79,11 @@ test('each shuffle moves the values of one feature among the rows, no other', as
 test('the same seed gives the same figures, another others; every shuffle is reported, and may be the last', async () => {
   const set = labelled(200)
   const done: [number, number][] = []
-  const first = await permutationImportance(score, set, { seed: 1, repeats: 2, report: (...told) => done.push(told) > 0 })
+  const first = await permutationImportance(score, set, {
+    seed: 1,
+    repeats: 2,
+    report: (...told) => done.push(told) > 0,
+  })
   expect(await permutationImportance(score, set, { seed: 1, repeats: 2 })).toEqual(first)
   expect(await permutationImportance(score, set, { seed: 2, repeats: 2 })).not.toEqual(first)
   const pruned = permutationImportance(score, set, { seed: 1, repeats: 2, report: (shuffle) => shuffle < 3 })
@@ -70,18 +91,32 @@ test('the same seed gives the same figures, another others; every shuffle is rep
   expect(done).toEqual([1, 2, 3, 4, 5, 6, 7, 8].map((shuffle) => [shuffle, 8]))
 })
 
-const SHORT: Record<string, Record<string, number>> = { boosting: { rounds: 20 }, neural: { epochs: 5 }, autoencoder: { epochs: 5 }, 'ml-random-forest': { trees: 3, max_depth: 3 } }
+const SHORT: Record<string, Record<string, number>> = {
+  boosting: { rounds: 20 },
+  neural: { epochs: 5 },
+  autoencoder: { epochs: 5 },
+  'ml-random-forest': { trees: 3, max_depth: 3 },
+}
 
-test.each(estimatorNames())('%s is asked by its graph: the planted features come first, and trees fitted for gain say their shares', async (estimator) => {
-  const set = plantedSet({ rows: 3000, features: 3, frauds: 300 }, 1)
-  const request = { estimator, params: SHORT[estimator] ?? { trees: 20 }, split: { kind: 'ordered', trainShare: 0.7 }, seed: 1, alertsPerDay: 20 } as const
-  const { importance, ...rest } = await trainCandidate(set, { ...request, importance: 3 }, () => true)
-  expect(await trainCandidate(set, request, () => true)).toEqual(rest)
-  expect(importance?.map(({ feature }) => feature).toSorted()).toEqual(set.names)
-  expect(importance?.[0].feature).toBe('v0')
-  expect(importance?.map(({ mean }) => mean)).toEqual(importance?.map(({ mean }) => mean).toSorted((a, b) => b - a))
-  const shares = importance?.flatMap(({ gain }) => (gain === undefined ? [] : [gain])) ?? []
-  expect(shares.length).toBe(['boosting', 'forest'].includes(estimator) ? 3 : 0)
-  expect(shares.reduce((sum, share) => sum + share, 0)).toBeCloseTo(shares.length / 3, 12)
-  expect(decodeImportance(encodeImportance(importance ?? []))).toEqual(importance)
-})
+test.each(estimatorNames())(
+  '%s is asked by its graph: the planted features come first, and trees fitted for gain say their shares',
+  async (estimator) => {
+    const set = plantedSet({ rows: 3000, features: 3, frauds: 300 }, 1)
+    const request = {
+      estimator,
+      params: SHORT[estimator] ?? { trees: 20 },
+      split: { kind: 'ordered', trainShare: 0.7 },
+      seed: 1,
+      alertsPerDay: 20,
+    } as const
+    const { importance, ...rest } = await trainCandidate(set, { ...request, importance: 3 }, () => true)
+    expect(await trainCandidate(set, request, () => true)).toEqual(rest)
+    expect(importance?.map(({ feature }) => feature).toSorted()).toEqual(set.names)
+    expect(importance?.[0].feature).toBe('v0')
+    expect(importance?.map(({ mean }) => mean)).toEqual(importance?.map(({ mean }) => mean).toSorted((a, b) => b - a))
+    const shares = importance?.flatMap(({ gain }) => (gain === undefined ? [] : [gain])) ?? []
+    expect(shares.length).toBe(['boosting', 'forest'].includes(estimator) ? 3 : 0)
+    expect(shares.reduce((sum, share) => sum + share, 0)).toBeCloseTo(shares.length / 3, 12)
+    expect(decodeImportance(encodeImportance(importance ?? []))).toEqual(importance)
+  },
+)

@@ -1,7 +1,7 @@
 import { randomStream } from '../../datasets/random/random.ts'
 import type { TrainingSet } from '../../features/backfill/training-set.ts'
-import { averagePrecision } from './metrics.ts'
 import { Pruned } from '../fit/report.ts'
+import { averagePrecision } from './metrics.ts'
 
 /** How far the average precision falls when a feature's values are shuffled among the rows: mean and standard deviation over the shuffles. */
 export interface Fall {

@@ -26,5 +26,10 @@ test('the calibration error is that of a plain count by bins', () => {
   }
   expect(expectedCalibrationError(scores, y)).toBeCloseTo(error, 10)
   expect(error).toBeLessThan(0.05)
-  expect(expectedCalibrationError(scores.map((score) => score / 2), y)).toBeGreaterThan(0.1)
+  expect(
+    expectedCalibrationError(
+      scores.map((score) => score / 2),
+      y,
+    ),
+  ).toBeGreaterThan(0.1)
 })

@@ -24,7 +24,8 @@ export function logLoss(scores: Float32Array, y: Uint8Array): number {
  */
 export function expectedCalibrationError(scores: Float32Array, y: Uint8Array): number {
   const excess = new Float64Array(BINS)
-  for (let row = 0; row < scores.length; row++) excess[Math.min(BINS - 1, Math.floor(scores[row] * BINS))] += scores[row] - y[row]
+  for (let row = 0; row < scores.length; row++)
+    excess[Math.min(BINS - 1, Math.floor(scores[row] * BINS))] += scores[row] - y[row]
   return excess.reduce((sum, own) => sum + Math.abs(own), 0) / scores.length
 }
 

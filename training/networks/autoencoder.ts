@@ -4,11 +4,11 @@ import { encode, type CategoryRanks } from '../fit/encoder.ts'
 import { defineEstimator } from '../fit/estimator.ts'
 import type { FittedModel } from '../fit/fitted-model.ts'
 import { logisticLink } from '../fit/link.ts'
-import { type Dense, fitScaling, forward, scale, type Scaling } from './network.ts'
-import { castToFloat, doubleGraph, encodedNodes, layerNodes, scaleNodes } from './graph.ts'
-import { attribute } from '../graph/proto.ts'
-import { finishRound } from '../fit/report.ts'
 import { fitRarities } from '../fit/rarity.ts'
+import { finishRound } from '../fit/report.ts'
+import { attribute } from '../graph/proto.ts'
+import { castToFloat, doubleGraph, encodedNodes, layerNodes, scaleNodes } from './graph.ts'
+import { type Dense, fitScaling, forward, scale, type Scaling } from './network.ts'
 
 /** Parameters of the autoencoder with their defaults. */
 export const autoencoderParams = z.strictObject({
@@ -47,14 +47,24 @@ export const autoencoder = defineEstimator({
       { rows: set.rows, x, inputs: width, targets: x },
       {
         widths: [params.hidden, params.code, params.hidden, width],
-        epochs: params.epochs, batch: params.batch, learningRate: params.learning_rate, l2: params.l2, patience: 0,
+        epochs: params.epochs,
+        batch: params.batch,
+        learningRate: params.learning_rate,
+        l2: params.l2,
+        patience: 0,
         loss: (tensorflow, made, targets) => tensorflow.mean(tensorflow.squaredDifference(made, targets)),
         epochEnd: (epoch) => finishRound(report, epoch, params.epochs, undefined),
       },
       seed,
     )
     const errors = errorsOf(layers, rows, width).sort()
-    return autoencoderModel(set.names, encoder, scaling, layers, Math.log(errors[Math.floor(ODD * (errors.length - 1))]))
+    return autoencoderModel(
+      set.names,
+      encoder,
+      scaling,
+      layers,
+      Math.log(errors[Math.floor(ODD * (errors.length - 1))]),
+    )
   },
 })
 
@@ -68,18 +78,35 @@ function errorsOf(layers: Dense[], rows: Float64Array, width: number): Float64Ar
 }
 
 /** The margin is log e − log q, of which the logistic link makes e / (e + q). */
-function autoencoderModel(names: string[], encoder: CategoryRanks[], scaling: Scaling, layers: Dense[], logOdd: number): FittedModel {
+function autoencoderModel(
+  names: string[],
+  encoder: CategoryRanks[],
+  scaling: Scaling,
+  layers: Dense[],
+  logOdd: number,
+): FittedModel {
   const width = names.length
   return {
     names,
-    margins: (x) => Float32Array.from(errorsOf(layers, scale(scaling, encode(encoder, x, width)), width), (error) => Math.log(error) - logOdd),
+    margins: (x) =>
+      Float32Array.from(
+        errorsOf(layers, scale(scaling, encode(encoder, x, width)), width),
+        (error) => Math.log(error) - logOdd,
+      ),
     graph(output) {
       const graph = doubleGraph()
       const inputs = scaleNodes(graph, scaling, encodedNodes(graph, names, encoder))
       const apart = graph.add('Sub', [layerNodes(graph, layers, inputs), inputs], 'apart')
-      const mean = graph.add('ReduceMean', [graph.add('Mul', [apart, apart], 'squares')], 'mean', [attribute.ints('axes', [1]), attribute.int('keepdims', 1)])
+      const mean = graph.add('ReduceMean', [graph.add('Mul', [apart, apart], 'squares')], 'mean', [
+        attribute.ints('axes', [1]),
+        attribute.int('keepdims', 1),
+      ])
       const error = graph.add('Add', [mean, { values: [LEAST_ERROR] }], 'error')
-      return castToFloat(graph, graph.add('Sub', [graph.add('Log', [error], 'log_error'), { values: [logOdd] }], 'oddness'), output)
+      return castToFloat(
+        graph,
+        graph.add('Sub', [graph.add('Log', [error], 'log_error'), { values: [logOdd] }], 'oddness'),
+        output,
+      )
     },
     link: logisticLink,
   }

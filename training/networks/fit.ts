@@ -42,7 +42,8 @@ export async function fitNetwork(data: NetworkRows, plan: NetworkPlan, seed: num
   try {
     const best = { epoch: 0, value: -Infinity, layers: await readLayers(parameters) }
     for (let epoch = 1; epoch <= plan.epochs; epoch++) {
-      for (const rows of batches(data.rows, plan.batch, seed, epoch)) step(tensorflow, optimizer, parameters, data, plan, rows)
+      for (const rows of batches(data.rows, plan.batch, seed, epoch))
+        step(tensorflow, optimizer, parameters, data, plan, rows)
       const layers = await readLayers(parameters)
       const value = await plan.epochEnd(epoch, layers)
       if (plan.patience === 0 || value > best.value) Object.assign(best, { epoch, value, layers })
@@ -68,7 +69,11 @@ function parametersOf(tensorflow: TensorFlow, layer: Dense): Parameters {
     start.dispose()
     return made
   }
-  return { layer, weights: variable(tensorflow.tensor2d(layer.weights, [layer.inputs, layer.outputs])), biases: variable(tensorflow.tensor1d(layer.biases)) }
+  return {
+    layer,
+    weights: variable(tensorflow.tensor2d(layer.weights, [layer.inputs, layer.outputs])),
+    biases: variable(tensorflow.tensor1d(layer.biases)),
+  }
 }
 
 function startLayers(inputs: number, widths: number[], seed: number): Dense[] {
@@ -96,7 +101,14 @@ function* batches(rows: number, size: number, seed: number, epoch: number): Gene
 
 type Adam = ReturnType<TensorFlow['train']['adam']>
 
-function step(tensorflow: TensorFlow, optimizer: Adam, parameters: Parameters[], data: NetworkRows, plan: NetworkPlan, rows: Uint32Array): void {
+function step(
+  tensorflow: TensorFlow,
+  optimizer: Adam,
+  parameters: Parameters[],
+  data: NetworkRows,
+  plan: NetworkPlan,
+  rows: Uint32Array,
+): void {
   tensorflow.tidy(() => {
     const x = tensorflow.tensor2d(gather(data.x, data.inputs, rows), [rows.length, data.inputs])
     const width = plan.widths[plan.widths.length - 1]
@@ -124,7 +136,9 @@ function outputsOf(tensorflow: TensorFlow, parameters: Parameters[], x: Tensor2D
 }
 
 function penalties(tensorflow: TensorFlow, parameters: Parameters[], l2: number): Scalar[] {
-  return l2 === 0 ? [] : parameters.map(({ weights }) => tensorflow.mul<Scalar>(l2, tensorflow.sum(tensorflow.square(weights))))
+  return l2 === 0
+    ? []
+    : parameters.map(({ weights }) => tensorflow.mul<Scalar>(l2, tensorflow.sum(tensorflow.square(weights))))
 }
 
 async function readLayers(parameters: Parameters[]): Promise<Dense[]> {

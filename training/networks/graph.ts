@@ -1,7 +1,7 @@
-import { encoderNodes } from '../trees/graph.ts'
 import type { CategoryRanks } from '../fit/encoder.ts'
-import { FARTHEST, LARGEST, type Dense, type Scaling } from './network.ts'
 import { attribute, type Constant, type GraphNode, type GraphPart } from '../graph/proto.ts'
+import { encoderNodes } from '../trees/graph.ts'
+import { FARTHEST, LARGEST, type Dense, type Scaling } from './network.ts'
 
 /** A graph under way: what was added, and a name for the next constant. */
 export interface DoubleGraph extends GraphPart {
@@ -37,10 +37,15 @@ export function doubleGraph(): DoubleGraph {
 /** Nodes that bring the columns of `matrix` (float32) to one scale, in float64. */
 export function scaleNodes(graph: DoubleGraph, { mean, inverse }: Scaling, matrix: string): string {
   const scalar = (value: number): Constants => ({ values: [value], dims: [] })
-  const clip = (input: string, limit: number, output: string): string => graph.add('Clip', [input, scalar(-limit), scalar(limit)], output)
+  const clip = (input: string, limit: number, output: string): string =>
+    graph.add('Clip', [input, scalar(-limit), scalar(limit)], output)
   const missing = graph.add('IsNaN', [matrix], 'missing')
   const finite = clip(graph.add('Cast', [matrix], 'double', [attribute.int('to', 11)]), LARGEST, 'finite')
-  const scaled = graph.add('Mul', [graph.add('Sub', [finite, { values: mean }], 'centred'), { values: inverse }], 'scaled')
+  const scaled = graph.add(
+    'Mul',
+    [graph.add('Sub', [finite, { values: mean }], 'centred'), { values: inverse }],
+    'scaled',
+  )
   return graph.add('Where', [missing, scalar(0), clip(scaled, FARTHEST, 'held')], 'inputs')
 }
 

@@ -9,13 +9,17 @@ test('scaling leaves out what is missing or infinite, holds outliers at ten devi
   expect(scaling.inverse[0]).toBeCloseTo(1 / Math.sqrt(8 / 3), 12)
   expect(scaling.inverse[1]).toBe(0)
   expect(scaling.inverse[2]).toBeCloseTo(1, 12)
-  expect([...scale(scaling, Float32Array.of(3, 7, -Infinity, Number.NaN, Infinity, 3.4e38, 1e9, Number.NaN, 2))]).toEqual([0, 0, -10, 0, 0, 10, 10, 0, -1])
+  expect([
+    ...scale(scaling, Float32Array.of(3, 7, -Infinity, Number.NaN, Infinity, 3.4e38, 1e9, Number.NaN, 2)),
+  ]).toEqual([0, 0, -10, 0, 0, 10, 10, 0, -1])
   expect([...scale(fitScaling(new Float32Array(4).fill(Number.NaN), 2), Float32Array.of(1, 2))]).toEqual([0, 0])
 })
 
 test('scaled columns have mean 0 and deviation 1', () => {
   const random = randomStream(1)
-  const x = Float32Array.from({ length: 3000 }, (_, at) => random.normal(at % 3 === 0 ? 1e6 : 5, at % 3 === 1 ? 1e-3 : 20))
+  const x = Float32Array.from({ length: 3000 }, (_, at) =>
+    random.normal(at % 3 === 0 ? 1e6 : 5, at % 3 === 1 ? 1e-3 : 20),
+  )
   const scaled = scale(fitScaling(x, 3), x)
   for (let column = 0; column < 3; column++) {
     const own = [...scaled].filter((_, at) => at % 3 === column)
@@ -27,7 +31,9 @@ test('scaled columns have mean 0 and deviation 1', () => {
 test('layers are plain sums of products', () => {
   const random = randomStream(2)
   const layer = (inputs: number, outputs: number, relu: boolean): Dense => ({
-    inputs, outputs, relu,
+    inputs,
+    outputs,
+    relu,
     weights: Float32Array.from({ length: inputs * outputs }, () => random.normal(0, 1)),
     biases: Float32Array.from({ length: outputs }, () => random.normal(0, 1)),
   })
@@ -38,7 +44,10 @@ test('layers are plain sums of products', () => {
     let values = [...x.subarray(row * 5, row * 5 + 5)]
     for (const { outputs, weights, biases, relu } of layers) {
       values = Array.from({ length: outputs }, (_, output) => {
-        const sum = values.reduce((total, value, input) => total + value * weights[input * outputs + output], biases[output])
+        const sum = values.reduce(
+          (total, value, input) => total + value * weights[input * outputs + output],
+          biases[output],
+        )
         return relu ? Math.max(0, sum) : sum
       })
     }

@@ -4,20 +4,37 @@ import { encode, fitEncoder, type CategoryRanks } from '../fit/encoder.ts'
 import { defineEstimator, partWatched } from '../fit/estimator.ts'
 import type { FittedModel } from '../fit/fitted-model.ts'
 import { logisticLink } from '../fit/link.ts'
-import { type Dense, fitScaling, forward, scale, type Scaling } from './network.ts'
-import { castToFloat, doubleGraph, encodedNodes, layerNodes, scaleNodes } from './graph.ts'
 import { finishRound, watchShare } from '../fit/report.ts'
+import { castToFloat, doubleGraph, encodedNodes, layerNodes, scaleNodes } from './graph.ts'
+import { type Dense, fitScaling, forward, scale, type Scaling } from './network.ts'
 
 /** Parameters of the neural network with their defaults. */
 export const neuralParams = z.strictObject({
-  hidden: z.number().int().min(1).max(1024).default(64).describe('width of the first hidden layer; each further one has half of it'),
+  hidden: z
+    .number()
+    .int()
+    .min(1)
+    .max(1024)
+    .default(64)
+    .describe('width of the first hidden layer; each further one has half of it'),
   layers: z.number().int().min(0).max(8).default(2).describe('hidden layers; 0 is logistic regression'),
   epochs: z.number().int().min(1).max(10_000).default(20).describe('passes over the training rows'),
   batch: z.number().int().min(1).max(65_536).default(512).describe('rows a step'),
   learning_rate: z.number().positive().max(1).default(0.002).describe('of Adam'),
   l2: z.number().min(0).default(1e-4).describe('times the sum of squared weights, added to the loss'),
-  fraud_weight: z.number().min(0).default(1).describe('weight of a fraud in the loss; 0 so much that both classes weigh the same'),
-  early_stopping_rounds: z.number().int().min(0).default(0).describe('stop when the watched average precision has not risen for so many epochs, and keep the best; 0 never; needs watch_share'),
+  fraud_weight: z
+    .number()
+    .min(0)
+    .default(1)
+    .describe('weight of a fraud in the loss; 0 so much that both classes weigh the same'),
+  early_stopping_rounds: z
+    .number()
+    .int()
+    .min(0)
+    .default(0)
+    .describe(
+      'stop when the watched average precision has not risen for so many epochs, and keep the best; 0 never; needs watch_share',
+    ),
   watch_share: watchShare,
 })
 
@@ -43,7 +60,11 @@ export const neural = defineEstimator({
     const layers = await fitNetwork(
       { rows: fitted.rows, x: Float32Array.from(read(fitted.x)), inputs: width, targets: Float32Array.from(fitted.y) },
       {
-        widths, epochs: params.epochs, batch: params.batch, learningRate: params.learning_rate, l2: params.l2,
+        widths,
+        epochs: params.epochs,
+        batch: params.batch,
+        learningRate: params.learning_rate,
+        l2: params.l2,
         patience: params.early_stopping_rounds,
         // softplus(z) − y z is the logistic loss; a fraud's is weighted by 1 + (weight − 1) y.
         loss: (tensorflow, margins, y) => {

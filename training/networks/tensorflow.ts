@@ -35,7 +35,9 @@ async function loadNative(): Promise<boolean> {
     return true
   } catch (error) {
     const advice = `Install it again, or do without it: npm uninstall ${NATIVE}`
-    throw new UserError(`${NATIVE} is installed but cannot be loaded: ${errorMessage(error)}. ${advice}`, { cause: error })
+    throw new UserError(`${NATIVE} is installed but cannot be loaded: ${errorMessage(error)}. ${advice}`, {
+      cause: error,
+    })
   }
 }
 
@@ -56,5 +58,7 @@ type Listener = (...args: unknown[]) => void
 
 function uncaughtListeners(): [event: string, listener: Listener][] {
   const events = ['uncaughtException', 'unhandledRejection']
-  return events.flatMap((event) => process.rawListeners(event).map((listener): [string, Listener] => [event, listener as Listener]))
+  return events.flatMap((event) =>
+    process.rawListeners(event).map((listener): [string, Listener] => [event, listener as Listener]),
+  )
 }

@@ -2,8 +2,8 @@ import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { z } from 'zod'
-import { errorMessage, UserError } from '../../configs/user-error.ts'
 import { SMALL_YOUNG_GENERATION } from '../../configs/process/young-generation.ts'
+import { errorMessage, UserError } from '../../configs/user-error.ts'
 import type { Job, JobKind, RunJob } from './job-queue.ts'
 
 /** How jobs of one kind are done. */
@@ -13,7 +13,10 @@ export interface JobHandler {
 }
 
 /** A handler with the types of its kind. */
-export function jobHandler<Data, Result>(kind: JobKind<Data, Result>, handle: (data: Data, report: (share: number) => void) => Promise<Result>): JobHandler {
+export function jobHandler<Data, Result>(
+  kind: JobKind<Data, Result>,
+  handle: (data: Data, report: (share: number) => void) => Promise<Result>,
+): JobHandler {
   return { kind, handle: (data, report) => handle(kind.data.parse(data), report) }
 }
 
@@ -44,7 +47,10 @@ export function jobProcesses(module: string, parameters: readonly string[]): Job
   const alive = new Set<ChildProcess>()
   const start = (): ChildProcess => {
     // stdout is the result of this command: what a job prints goes to stderr.
-    const child = fork(module, parameters, { execArgv: ['--disable-warning=ExperimentalWarning', SMALL_YOUNG_GENERATION], stdio: ['ignore', 2, 2, 'ipc'] })
+    const child = fork(module, parameters, {
+      execArgv: ['--disable-warning=ExperimentalWarning', SMALL_YOUNG_GENERATION],
+      stdio: ['ignore', 2, 2, 'ipc'],
+    })
     alive.add(child)
     child.once('exit', () => {
       alive.delete(child)
@@ -68,15 +74,22 @@ export function jobProcesses(module: string, parameters: readonly string[]): Job
       }
     },
     async [Symbol.asyncDispose]() {
-      await Promise.all([...alive].map((child) => {
-        child.kill('SIGKILL')
-        return once(child, 'exit')
-      }))
+      await Promise.all(
+        [...alive].map((child) => {
+          child.kill('SIGKILL')
+          return once(child, 'exit')
+        }),
+      )
     },
   }
 }
 
-function converse(child: ChildProcess, job: Job, report: (share: number) => void, signal: AbortSignal): Promise<unknown> {
+function converse(
+  child: ChildProcess,
+  job: Job,
+  report: (share: number) => void,
+  signal: AbortSignal,
+): Promise<unknown> {
   const { promise, resolve, reject } = Promise.withResolvers<unknown>()
   const heard = (raw: unknown): void => {
     const said = message.parse(raw)
@@ -84,7 +97,8 @@ function converse(child: ChildProcess, job: Job, report: (share: number) => void
     else if (said.state === 'done') resolve(said.result)
     else reject(new UserError(said.reason))
   }
-  const ended = (code: number | null, signalled: NodeJS.Signals | null): void => reject(new UserError(`its process ended with ${signalled ?? `code ${code}`}`))
+  const ended = (code: number | null, signalled: NodeJS.Signals | null): void =>
+    reject(new UserError(`its process ended with ${signalled ?? `code ${code}`}`))
   const aborted = (): void => reject(new UserError('it was cancelled'))
   child.on('message', heard).once('exit', ended).once('error', reject)
   signal.addEventListener('abort', aborted, { once: true })
@@ -109,7 +123,10 @@ async function answer(handlers: readonly JobHandler[], { kind, id, data }: Job):
   const tell = (said: z.input<typeof message>): void => void process.send?.(said)
   try {
     const handler = handlers.find((candidate) => candidate.kind.name === kind)
-    if (handler === undefined) throw new UserError(`this worker knows no job "${kind}"; it has ${handlers.map((known) => known.kind.name).join(', ')}. Start one of the same version of fd: fd worker`)
+    if (handler === undefined)
+      throw new UserError(
+        `this worker knows no job "${kind}"; it has ${handlers.map((known) => known.kind.name).join(', ')}. Start one of the same version of fd: fd worker`,
+      )
     let told = -Infinity
     const result = await handler.handle(data, (share) => {
       const now = performance.now()
@@ -120,7 +137,8 @@ async function answer(handlers: readonly JobHandler[], { kind, id, data }: Job):
     tell({ state: 'done', result: handler.kind.result.parse(result) })
   } catch (error) {
     // A user's mistake is told in a line; anything else is a bug, and its stack belongs on the terminal of whoever runs the worker.
-    if (!(error instanceof UserError)) process.stderr.write(`Job ${id} (${kind}): ${error instanceof Error ? error.stack : String(error)}\n`)
+    if (!(error instanceof UserError))
+      process.stderr.write(`Job ${id} (${kind}): ${error instanceof Error ? error.stack : String(error)}\n`)
     tell({ state: 'failed', reason: errorMessage(error) })
   }
 }

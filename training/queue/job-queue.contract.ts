@@ -6,16 +6,20 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { UserError } from '../../configs/user-error.ts'
-import { jobProcesses } from './job-process.ts'
-import { ATTEMPTS, type JobEvent, type JobQueue } from './job-queue.ts'
 import { openJobQueue } from '../open.ts'
 import { busy, patient, poison, square } from '../testing/sample-jobs.ts'
+import { jobProcesses } from './job-process.ts'
+import { ATTEMPTS, type JobEvent, type JobQueue } from './job-queue.ts'
 
 export const SAMPLE_JOBS = join(import.meta.dirname, '../testing/sample-jobs.ts')
 
 /** Starts `sample-jobs.ts` as a worker of its own, and waits until it works. */
 export async function startWorker(url: string, file?: string): Promise<ChildProcess> {
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', SAMPLE_JOBS, url, ...(file === undefined ? [] : [file])], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const child = spawn(
+    process.execPath,
+    ['--disable-warning=ExperimentalWarning', SAMPLE_JOBS, url, ...(file === undefined ? [] : [file])],
+    { stdio: ['ignore', 'ignore', 'pipe'] },
+  )
   let said = ''
   for await (const text of child.stderr.setEncoding('utf8').iterator({ destroyOnReturn: false })) {
     said += String(text)
@@ -34,7 +38,10 @@ export async function killed(child: ChildProcess): Promise<void> {
 /** `ID PID` of every start of a job, in order. */
 export function starts(file: string): { id: string; pid: number }[] {
   if (!existsSync(file)) return []
-  return readFileSync(file, 'utf8').trim().split('\n').map((line) => ({ id: line.split(' ')[0], pid: Number(line.split(' ')[1]) }))
+  return readFileSync(file, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => ({ id: line.split(' ')[0], pid: Number(line.split(' ')[1]) }))
 }
 
 export async function until(condition: () => boolean): Promise<void> {
@@ -43,7 +50,8 @@ export async function until(condition: () => boolean): Promise<void> {
 
 /** Whether a process runs; what is left of an ended one that nobody has waited for does not. */
 export function isAlive(pid: number): boolean {
-  if (process.platform === 'linux') return existsSync(`/proc/${pid}/cmdline`) && readFileSync(`/proc/${pid}/cmdline`, 'utf8') !== ''
+  if (process.platform === 'linux')
+    return existsSync(`/proc/${pid}/cmdline`) && readFileSync(`/proc/${pid}/cmdline`, 'utf8') !== ''
   try {
     return process.kill(pid, 0)
   } catch (error) {
@@ -54,7 +62,10 @@ export function isAlive(pid: number): boolean {
 
 /** What a promise rejects with, which must be for the user. */
 export async function refusal(work: Promise<unknown>): Promise<string> {
-  const error = await work.then(() => undefined, (reason: unknown) => reason)
+  const error = await work.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  )
   expect(error).toBeInstanceOf(UserError)
   return (error as UserError).message
 }
@@ -64,7 +75,12 @@ export function workOn(queue: JobQueue, concurrency: number): AsyncDisposable & 
   const events: JobEvent[] = []
   const processes = jobProcesses(SAMPLE_JOBS, [])
   const over = new AbortController()
-  const work = queue.work({ concurrency, run: processes.run, signal: over.signal, tell: (event) => void events.push(event) })
+  const work = queue.work({
+    concurrency,
+    run: processes.run,
+    signal: over.signal,
+    tell: (event) => void events.push(event),
+  })
   return {
     events,
     async [Symbol.asyncDispose]() {
@@ -92,10 +108,16 @@ export function jobQueueContract(driver: string, freshUrl: () => string): void {
     test('each job runs once when nothing fails, and its result reaches whoever waits for it', async () => {
       await using queue = await openJobQueue(url)
       expect(await queue.workers()).toBe(0)
-      const results = Array.from({ length: 12 }, (_, number) => queue.submit(square, { id: `job-${number}`, data: { file, id: `job-${number}`, number } }))
+      const results = Array.from({ length: 12 }, (_, number) =>
+        queue.submit(square, { id: `job-${number}`, data: { file, id: `job-${number}`, number } }),
+      )
       await using workers = workOn(queue, 3)
       expect(await Promise.all(results)).toEqual(Array.from({ length: 12 }, (_, number) => number ** 2))
-      expect(starts(file).map(({ id }) => id).sort()).toEqual(Array.from({ length: 12 }, (_, number) => `job-${number}`).sort())
+      expect(
+        starts(file)
+          .map(({ id }) => id)
+          .sort(),
+      ).toEqual(Array.from({ length: 12 }, (_, number) => `job-${number}`).sort())
       // No more than three processes did it: each is used again.
       expect(new Set(starts(file).map(({ pid }) => pid)).size).toBeLessThanOrEqual(3)
       expect(await queue.workers()).toBeGreaterThan(0)
@@ -119,7 +141,10 @@ export function jobQueueContract(driver: string, freshUrl: () => string): void {
       expect(starts(file).map(({ id }) => id)).toEqual(['victim', 'victim'])
     })
 
-    test.each([['error', /failed 3 times.*no good in bad/], ['exit', /failed 3 times.*its process ended with code 7/]] as const)(
+    test.each([
+      ['error', /failed 3 times.*no good in bad/],
+      ['exit', /failed 3 times.*its process ended with code 7/],
+    ] as const)(
       'a job that always fails (%s) does so with its reason after its attempts, and others go on',
       async (how, reason) => {
         await using queue = await openJobQueue(url)
@@ -137,14 +162,20 @@ export function jobQueueContract(driver: string, freshUrl: () => string): void {
     test('a kind that the worker does not know is named', async () => {
       await using queue = await openJobQueue(url)
       await using _workers = workOn(queue, 1)
-      expect(await refusal(queue.submit({ ...square, name: 'cube' }, { id: 'c', data: { file, id: 'c', number: 1 } }))).toMatch(/knows no job "cube"; it has square.*fd worker/)
+      expect(
+        await refusal(queue.submit({ ...square, name: 'cube' }, { id: 'c', data: { file, id: 'c', number: 1 } })),
+      ).toMatch(/knows no job "cube"; it has square.*fd worker/)
     })
 
     test('progress is heard', async () => {
       await using queue = await openJobQueue(url)
       await using _workers = workOn(queue, 1)
       const shares: number[] = []
-      await queue.submit(patient, { id: 'p', data: { file, id: 'p', ms: 500 } }, { report: (share) => void shares.push(share) })
+      await queue.submit(
+        patient,
+        { id: 'p', data: { file, id: 'p', ms: 500 } },
+        { report: (share) => void shares.push(share) },
+      )
       expect(shares).toEqual([0.5])
     })
 
@@ -152,9 +183,13 @@ export function jobQueueContract(driver: string, freshUrl: () => string): void {
       await using queue = await openJobQueue(url)
       await using workers = workOn(queue, 1)
       const stop = new AbortController()
-      const running = refusal(queue.submit(patient, { id: 'running', data: { file, id: 'running', ms: 60_000 } }, { signal: stop.signal }))
+      const running = refusal(
+        queue.submit(patient, { id: 'running', data: { file, id: 'running', ms: 60_000 } }, { signal: stop.signal }),
+      )
       await until(() => starts(file).length === 1)
-      const waiting = refusal(queue.submit(square, { id: 'waiting', data: { file, id: 'waiting', number: 1 } }, { signal: stop.signal }))
+      const waiting = refusal(
+        queue.submit(square, { id: 'waiting', data: { file, id: 'waiting', number: 1 } }, { signal: stop.signal }),
+      )
       const after = queue.submit(square, { id: 'after', data: { file, id: 'after', number: 2 } })
       await sleep(200)
       stop.abort()
@@ -164,7 +199,11 @@ export function jobQueueContract(driver: string, freshUrl: () => string): void {
       expect(starts(file).map(({ id }) => id)).toEqual(['running', 'after'])
       await until(() => !isAlive(starts(file)[0].pid))
       expect(workers.events.map(({ state }) => state)).not.toContain('failed')
-      expect(await refusal(queue.submit(square, { id: 'late', data: { file, id: 'late', number: 1 } }, { signal: stop.signal }))).toMatch(/taken back/)
+      expect(
+        await refusal(
+          queue.submit(square, { id: 'late', data: { file, id: 'late', number: 1 } }, { signal: stop.signal }),
+        ),
+      ).toMatch(/taken back/)
     })
 
     test('a worker that is told to end finishes what it has, and takes no more', async () => {

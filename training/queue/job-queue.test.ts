@@ -6,9 +6,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { afterAll, beforeEach, describe, expect, test } from 'vitest'
 import { freePort, redisServerOnPath, startRedis } from '../../configs/testing/redis-process.ts'
-import { isAlive, jobQueueContract, killed, refusal, startWorker, starts, until, workOn } from './job-queue.contract.ts'
 import { openJobQueue } from '../open.ts'
 import { patient, square } from '../testing/sample-jobs.ts'
+import { isAlive, jobQueueContract, killed, refusal, startWorker, starts, until, workOn } from './job-queue.contract.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'fd-queue-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -19,7 +19,9 @@ beforeEach(() => void (file = join(folder, `starts-${next++}`)))
 jobQueueContract('local:', () => 'local:')
 
 test('an unknown scheme is refused, without its password', async () => {
-  expect(await refusal(openJobQueue('amqp://me:secret@h'))).toMatch(/No job queue driver for "amqp:\/\/me:\*\*\*@h".*local:, redis:/)
+  expect(await refusal(openJobQueue('amqp://me:secret@h'))).toMatch(
+    /No job queue driver for "amqp:\/\/me:\*\*\*@h".*local:, redis:/,
+  )
 })
 
 const service = process.env.FD_TEST_REDIS_URL
@@ -42,7 +44,11 @@ describe.runIf(service !== undefined)('on the Redis of FD_TEST_REDIS_URL', () =>
     await killed(first)
     const second = await startWorker(url)
     expect(await Promise.all(results)).toEqual(['a', 'b', 'c'])
-    expect(starts(file).map(({ id }) => id).sort()).toEqual(['a', 'a', 'b', 'b', 'c'])
+    expect(
+      starts(file)
+        .map(({ id }) => id)
+        .sort(),
+    ).toEqual(['a', 'a', 'b', 'b', 'c'])
     await killed(second)
   })
 
@@ -51,7 +57,9 @@ describe.runIf(service !== undefined)('on the Redis of FD_TEST_REDIS_URL', () =>
     await using queue = await openJobQueue(url)
     const frozen = await startWorker(url)
     const over = new AbortController()
-    const result = refusal(queue.submit(patient, { id: 'a', data: { file, id: 'a', ms: 60_000 } }, { signal: over.signal }))
+    const result = refusal(
+      queue.submit(patient, { id: 'a', data: { file, id: 'a', ms: 60_000 } }, { signal: over.signal }),
+    )
     await until(() => starts(file).length === 1)
     frozen.kill('SIGSTOP')
     const other = await startWorker(url)
@@ -71,7 +79,9 @@ describe.runIf(service !== undefined)('on the Redis of FD_TEST_REDIS_URL', () =>
     await using one = await openJobQueue(url)
     await using two = await openJobQueue(url)
     await using _workers = workOn(one, 2)
-    const jobs = Array.from({ length: 10 }, (_, number) => (number % 2 === 0 ? one : two).submit(square, { id: `n${number}`, data: { file, id: `n${number}`, number } }))
+    const jobs = Array.from({ length: 10 }, (_, number) =>
+      (number % 2 === 0 ? one : two).submit(square, { id: `n${number}`, data: { file, id: `n${number}`, number } }),
+    )
     expect(await Promise.all(jobs)).toEqual(Array.from({ length: 10 }, (_, number) => number ** 2))
     expect(starts(file).length).toBe(10)
     const redis = new Redis(service ?? '')
@@ -91,8 +101,12 @@ describe.runIf(service !== undefined)('on the Redis of FD_TEST_REDIS_URL', () =>
 
 describe('a server that refuses', () => {
   test('an unknown host, or a port where nothing listens', async () => {
-    expect(await refusal(openJobQueue('redis://no-such-host.invalid'))).toMatch(/no host of the name in redis:\/\/no-such-host\.invalid.*FD_JOB_QUEUE/)
-    expect(await refusal(openJobQueue(`redis://127.0.0.1:${await freePort()}`))).toMatch(/No Redis answers at.*fd services up redis/)
+    expect(await refusal(openJobQueue('redis://no-such-host.invalid'))).toMatch(
+      /no host of the name in redis:\/\/no-such-host\.invalid.*FD_JOB_QUEUE/,
+    )
+    expect(await refusal(openJobQueue(`redis://127.0.0.1:${await freePort()}`))).toMatch(
+      /No Redis answers at.*fd services up redis/,
+    )
   })
 
   test.runIf(redisServerOnPath)('a wrong password', async () => {
@@ -109,7 +123,9 @@ describe.runIf(redisServerOnPath)('a server that goes away', () => {
     const told: string[] = []
     await using queue = await openJobQueue(server.url(), (line) => told.push(line))
     await using _workers = workOn(queue, 2)
-    const results = Array.from({ length: 8 }, (_, n) => queue.submit(patient, { id: `j${n}`, data: { file, id: `j${n}`, ms: 600 } }))
+    const results = Array.from({ length: 8 }, (_, n) =>
+      queue.submit(patient, { id: `j${n}`, data: { file, id: `j${n}`, ms: 600 } }),
+    )
     for (let kill = 0; kill < 2; kill++) {
       await until(() => starts(file).length >= 2 + 2 * kill)
       await server.kill()
@@ -125,7 +141,9 @@ describe.runIf(redisServerOnPath)('a server that goes away', () => {
   test('and comes back empty: what waits is added again, and done', async () => {
     await using server = await startRedis()
     await using queue = await openJobQueue(server.url())
-    const results = Array.from({ length: 3 }, (_, number) => queue.submit(square, { id: `e${number}`, data: { file, id: `e${number}`, number } }))
+    const results = Array.from({ length: 3 }, (_, number) =>
+      queue.submit(square, { id: `e${number}`, data: { file, id: `e${number}`, number } }),
+    )
     await sleep(300)
     await server.kill()
     await server.start()
@@ -139,7 +157,9 @@ describe.runIf(redisServerOnPath)('a server that goes away', () => {
     await using queue = await openJobQueue(url)
     await using workers = await openJobQueue(url)
     const waiting = refusal(queue.submit(square, { id: 'x', data: { file, id: 'x', number: 1 } }))
-    const working = refusal(workers.work({ concurrency: 1, run: () => new Promise(() => {}), signal: new AbortController().signal }))
+    const working = refusal(
+      workers.work({ concurrency: 1, run: () => new Promise(() => {}), signal: new AbortController().signal }),
+    )
     await sleep(300)
     await server[Symbol.asyncDispose]()
     expect(await waiting).toMatch(/away for 0\.8 s/)

@@ -27,7 +27,10 @@ export interface Job {
 export type RunJob = (job: Job, report: (share: number) => void, signal: AbortSignal) => Promise<unknown>
 
 /** What happens to a job that a worker has taken. `again`: it failed and will be tried once more. */
-export type JobEvent = { job: Job } & ({ state: 'started' | 'done' | 'cancelled' } | { state: 'failed'; reason: string; again: boolean })
+export type JobEvent = { job: Job } & (
+  | { state: 'started' | 'done' | 'cancelled' }
+  | { state: 'failed'; reason: string; again: boolean }
+)
 
 export interface WorkOptions {
   /** Jobs run at one time, 1 or more. */
@@ -54,7 +57,11 @@ export interface JobQueue extends AsyncDisposable {
    *
    * @throws UserError with the job's own reason when it has failed for good, or was taken back.
    */
-  submit<Data, Result>(kind: JobKind<Data, Result>, job: { id: string; data: Data }, options?: SubmitOptions): Promise<Result>
+  submit<Data, Result>(
+    kind: JobKind<Data, Result>,
+    job: { id: string; data: Data },
+    options?: SubmitOptions,
+  ): Promise<Result>
   /** Takes jobs and has them run until `signal` is aborted. Several may work at one queue. @throws UserError when the queue is gone for good. */
   work(options: WorkOptions): Promise<void>
   /** How many work at this queue now. */
@@ -81,7 +88,10 @@ export function checkedJob<Data>(kind: JobKind<Data, unknown>, { id, data }: { i
 export function checkedResult<Result>(kind: JobKind<unknown, Result>, id: string, answer: unknown): Result {
   const result = kind.result.safeParse(answer)
   if (result.success) return result.data
-  throw new UserError(`Job ${id} (${kind.name}) came back with a result that is not of its kind. Stop every fd worker of another version of fd, and run the command again.`, { cause: result.error })
+  throw new UserError(
+    `Job ${id} (${kind.name}) came back with a result that is not of its kind. Stop every fd worker of another version of fd, and run the command again.`,
+    { cause: result.error },
+  )
 }
 
 export function jobFailed(job: Pick<Job, 'kind' | 'id'>, reason: string): UserError {

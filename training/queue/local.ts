@@ -1,7 +1,18 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errorMessage } from '../../configs/user-error.ts'
-import { ATTEMPTS, checkedJob, checkedResult, jobCancelled, jobFailed, RETRY_PAUSE_MS, type Job, type JobQueue, type SubmitOptions, type WorkOptions } from './job-queue.ts'
+import {
+  ATTEMPTS,
+  checkedJob,
+  checkedResult,
+  jobCancelled,
+  jobFailed,
+  RETRY_PAUSE_MS,
+  type Job,
+  type JobQueue,
+  type SubmitOptions,
+  type WorkOptions,
+} from './job-queue.ts'
 
 /** A job that is not done. */
 interface Pending {

@@ -27,7 +27,7 @@ export function plantedSet(shape: PlantedShape, seed: number): TrainingSet {
   const width = features + (categories > 0 ? 1 : 0)
   const x = new Float32Array(rows * width)
   const y = new Uint8Array(rows)
-  for (let placed = 0; placed < frauds; ) {
+  for (let placed = 0; placed < frauds;) {
     const row = random.integer(rows)
     placed += 1 - y[row]
     y[row] = 1

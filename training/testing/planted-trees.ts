@@ -21,7 +21,10 @@ export function plantedTrees({ trees, nodes, features, lopsided = false }: Plant
   for (let tree = 0; tree < trees; tree++) {
     const leaves = [builder.addRoot()]
     for (let node = 0; node < nodes; node++) {
-      const [leaf] = leaves.splice(lopsided ? Math.max(0, leaves.length - 1 - random.integer(2)) : random.integer(leaves.length), 1)
+      const [leaf] = leaves.splice(
+        lopsided ? Math.max(0, leaves.length - 1 - random.integer(2)) : random.integer(leaves.length),
+        1,
+      )
       const left = builder.split(leaf, random.integer(features), plantedValue(random))
       leaves.push(left, left + 1)
     }
@@ -33,7 +36,9 @@ export function plantedTrees({ trees, nodes, features, lopsided = false }: Plant
 
 /** Rows for such trees, row-major, a tenth of the numbers missing. */
 export function plantedRows(rows: number, features: number, random: Random): Float32Array {
-  return Float32Array.from({ length: rows * features }, () => (random.uniform() < 0.1 ? Number.NaN : plantedValue(random)))
+  return Float32Array.from({ length: rows * features }, () =>
+    random.uniform() < 0.1 ? Number.NaN : plantedValue(random),
+  )
 }
 
 function plantedValue(random: Random): number {

@@ -2,19 +2,35 @@ import { appendFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { UserError } from '../../configs/user-error.ts'
+import { openJobQueue } from '../open.ts'
 import { jobHandler, jobProcesses, serveJobs } from '../queue/job-process.ts'
 import type { JobKind } from '../queue/job-queue.ts'
-import { openJobQueue } from '../open.ts'
 
 /** Jobs by which the contract of the job queue is tried. Each start of a job is a line `ID PID` in `file`. */
 const started = z.object({ file: z.string(), id: z.string() })
-export const square: JobKind<z.infer<typeof started> & { number: number }, number> = { name: 'square', data: started.extend({ number: z.number() }), result: z.number() }
+export const square: JobKind<z.infer<typeof started> & { number: number }, number> = {
+  name: 'square',
+  data: started.extend({ number: z.number() }),
+  result: z.number(),
+}
 /** Computes without a turn of the event loop for `ms`. */
-export const busy: JobKind<z.infer<typeof started> & { ms: number }, string> = { name: 'busy', data: started.extend({ ms: z.number() }), result: z.string() }
+export const busy: JobKind<z.infer<typeof started> & { ms: number }, string> = {
+  name: 'busy',
+  data: started.extend({ ms: z.number() }),
+  result: z.string(),
+}
 /** Reports a half and waits for `ms`. */
-export const patient: JobKind<z.infer<typeof started> & { ms: number }, string> = { name: 'patient', data: started.extend({ ms: z.number() }), result: z.string() }
+export const patient: JobKind<z.infer<typeof started> & { ms: number }, string> = {
+  name: 'patient',
+  data: started.extend({ ms: z.number() }),
+  result: z.string(),
+}
 /** Fails, by an error or by the end of its process. */
-export const poison: JobKind<z.infer<typeof started> & { how: 'error' | 'exit' }, null> = { name: 'poison', data: started.extend({ how: z.enum(['error', 'exit']) }), result: z.null() }
+export const poison: JobKind<z.infer<typeof started> & { how: 'error' | 'exit' }, null> = {
+  name: 'poison',
+  data: started.extend({ how: z.enum(['error', 'exit']) }),
+  result: z.null(),
+}
 
 const begin = ({ file, id }: z.infer<typeof started>): void => appendFileSync(file, `${id} ${process.pid}\n`)
 

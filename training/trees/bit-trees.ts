@@ -1,6 +1,6 @@
 import type { Arena } from '../kernel/arena.ts'
-import { CONVOY, LADDER_WORDS, MASK_WORDS } from '../kernel/score.ts'
 import type { Kernel } from '../kernel/kernel.ts'
+import { CONVOY, LADDER_WORDS, MASK_WORDS } from '../kernel/score.ts'
 import { layLadder } from './ladder.ts'
 import type { Trees } from './tree.ts'
 
@@ -14,9 +14,18 @@ export type AddLeaves = (kernel: Kernel, rows: number, sums: number) => void
  */
 export function layBitTrees(arena: Arena, trees: Trees, keys: Int32Array, features: number): AddLeaves {
   const all = Array.from(trees.roots, (root) => bitTree(trees, root))
-  const masks = layMasks(arena, trees, keys, all.flatMap((tree) => tree.order.filter((_, slot) => tree.children[slot] > 0)), features)
+  const masks = layMasks(
+    arena,
+    trees,
+    keys,
+    all.flatMap((tree) => tree.order.filter((_, slot) => tree.children[slot] > 0)),
+    features,
+  )
   const scratch = arena.bytes(2 * CONVOY + 16 * Math.max(...all.map(({ order }) => order.length))).byteOffset
-  const table = layInts(arena, all.map((tree) => layTree(arena, trees, tree, masks.ofNode, scratch + 2 * CONVOY)))
+  const table = layInts(
+    arena,
+    all.map((tree) => layTree(arena, trees, tree, masks.ofNode, scratch + 2 * CONVOY)),
+  )
   return (kernel, rows, sums) => {
     kernel.markRanks(masks.ladders.byteOffset, rows, 4 * features, 0, masks.ladders.length / LADDER_WORDS)
     kernel.gatherMasks(masks.lists.byteOffset, 0, masks.lists.length / MASK_WORDS)
@@ -37,14 +46,16 @@ interface BitTree {
 
 function bitTree({ feature, left }: Trees, root: number): BitTree {
   const order = [root]
-  for (let slot = 0; slot < order.length; slot++) if (feature[order[slot]] >= 0) order.push(left[order[slot]], left[order[slot]] + 1)
+  for (let slot = 0; slot < order.length; slot++)
+    if (feature[order[slot]] >= 0) order.push(left[order[slot]], left[order[slot]] + 1)
   const [children, numbers, sizes] = [0, 0, 1].map((start) => new Int32Array(order.length).fill(start))
   for (let slot = 0, next = 1; slot < order.length; slot++) {
     if (feature[order[slot]] < 0) continue
     children[slot] = next
     next += 2
   }
-  for (let slot = order.length - 1; slot >= 0; slot--) if (children[slot] > 0) sizes[slot] = sizes[children[slot]] + sizes[children[slot] + 1]
+  for (let slot = order.length - 1; slot >= 0; slot--)
+    if (children[slot] > 0) sizes[slot] = sizes[children[slot]] + sizes[children[slot] + 1]
   for (let slot = 0; slot < order.length; slot++) {
     if (children[slot] === 0) continue
     numbers[children[slot]] = numbers[slot]
@@ -57,7 +68,8 @@ function bitTree({ feature, left }: Trees, root: number): BitTree {
 function slotsOfBits({ children, numbers, leaves }: BitTree): number[][] {
   const slots: number[][] = Array.from({ length: Math.ceil(Math.log2(leaves)) }, () => [])
   const [common, above] = [numbers.slice(), new Int32Array(numbers.length)]
-  for (let slot = children.length - 1; slot >= 0; slot--) if (children[slot] > 0) common[slot] = common[children[slot]] & common[children[slot] + 1]
+  for (let slot = children.length - 1; slot >= 0; slot--)
+    if (children[slot] > 0) common[slot] = common[children[slot]] & common[children[slot] + 1]
   for (let slot = 0; slot < children.length; slot++) {
     for (let own = common[slot] & ~above[slot]; own !== 0; own &= own - 1) slots[31 - Math.clz32(own & -own)].push(slot)
     if (children[slot] > 0) above[children[slot]] = above[children[slot] + 1] = common[slot]
@@ -87,14 +99,23 @@ interface Masks {
   lists: Int32Array
 }
 
-function layMasks(arena: Arena, { feature, missingLeft }: Trees, keys: Int32Array, nodes: number[], features: number): Masks {
+function layMasks(
+  arena: Arena,
+  { feature, missingLeft }: Trees,
+  keys: Int32Array,
+  nodes: number[],
+  features: number,
+): Masks {
   const ofNode = new Int32Array(feature.length)
   const [ladders, lists]: number[][] = [[], []]
   const byFeature: number[][] = Array.from({ length: features }, () => [])
   for (const node of nodes) byFeature[feature[node]].push(node)
   for (const [by, own] of byFeature.entries()) {
     if (own.length === 0) continue
-    const { marks, rankOf, record } = layLadder(arena, own.map((node) => keys[node]))
+    const { marks, rankOf, record } = layLadder(
+      arena,
+      own.map((node) => keys[node]),
+    )
     ladders.push(4 * by, ...record)
     for (const side of [0, 1]) {
       const sent = own.filter((node) => missingLeft[node] === side)

@@ -38,7 +38,9 @@ export function treeBuilder(cuts: Float32Array[]): TreeBuilder {
       roots: Int32Array.of(0),
       feature: Int32Array.from(splits, (split) => split?.feature ?? -1),
       // The cut above all numbers parts them from the missing.
-      threshold: Float32Array.from(splits, (split) => (split === undefined ? 0 : (cuts[split.feature][split.cut] ?? Infinity))),
+      threshold: Float32Array.from(splits, (split) =>
+        split === undefined ? 0 : (cuts[split.feature][split.cut] ?? Infinity),
+      ),
       cut: Uint8Array.from(splits, (split) => split?.cut ?? 0),
       missingLeft: Uint8Array.from(splits, (split) => (split?.missingLeft === true ? 1 : 0)),
       left: Int32Array.from(left),

@@ -39,13 +39,29 @@ interface Encoding extends GraphPart {
 
 /** Numbers are gathered first, then each category column is gathered, ranked and appended, so the trees' columns move. */
 export function encoderNodes({ names, encoder }: Pick<TreeModel, 'names' | 'encoder'>): Encoding {
-  const numeric = names.map((_, feature) => feature).filter((feature) => !encoder.some((ranks) => ranks.feature === feature))
+  const numeric = names
+    .map((_, feature) => feature)
+    .filter((feature) => !encoder.some((ranks) => ranks.feature === feature))
   if (encoder.length === 0) return { nodes: [], constants: [], output: INPUT, position: numeric }
   const order = [...numeric, ...encoder.map((ranks) => ranks.feature)]
   const blocks = encoder.map(rankNodes)
-  const gathered = numeric.length === 0 ? [] : [{ output: 'numbers', nodes: [gather('numbers', 'numeric')], constants: [{ name: 'numeric', type: 'int64' as const, values: numeric }] }]
+  const gathered =
+    numeric.length === 0
+      ? []
+      : [
+          {
+            output: 'numbers',
+            nodes: [gather('numbers', 'numeric')],
+            constants: [{ name: 'numeric', type: 'int64' as const, values: numeric }],
+          },
+        ]
   const all = [...gathered, ...blocks]
-  const concat: GraphNode = { opType: 'Concat', input: all.map((block) => block.output), output: ['encoded'], attribute: [attribute.int('axis', 1)] }
+  const concat: GraphNode = {
+    opType: 'Concat',
+    input: all.map((block) => block.output),
+    output: ['encoded'],
+    attribute: [attribute.int('axis', 1)],
+  }
   return {
     nodes: [...all.flatMap((block) => block.nodes), concat],
     constants: all.flatMap((block) => block.constants),
@@ -61,9 +77,17 @@ function rankNodes({ feature, codes, ranks, unknown }: CategoryRanks): GraphPart
     domain: ML,
     input: [code],
     output: [rank],
-    attribute: [attribute.floats('keys_floats', codes), attribute.floats('values_floats', ranks), attribute.float('default_float', unknown)],
+    attribute: [
+      attribute.floats('keys_floats', codes),
+      attribute.floats('values_floats', ranks),
+      attribute.float('default_float', unknown),
+    ],
   }
-  return { output: rank, nodes: [gather(code, column), encoder], constants: [{ name: column, type: 'int64', values: [feature] }] }
+  return {
+    output: rank,
+    nodes: [gather(code, column), encoder],
+    constants: [{ name: column, type: 'int64', values: [feature] }],
+  }
 }
 
 function gather(output: string, columns: string): GraphNode {
@@ -71,7 +95,10 @@ function gather(output: string, columns: string): GraphNode {
 }
 
 /** Nodes in the ensemble's own numbering, counted from 0 within each tree; leaves carry the targets. */
-function nodeAttributes({ roots, feature, threshold, missingLeft, left, value }: Trees, position: number[]): ReturnType<(typeof attribute)[keyof typeof attribute]>[] {
+function nodeAttributes(
+  { roots, feature, threshold, missingLeft, left, value }: Trees,
+  position: number[],
+): ReturnType<(typeof attribute)[keyof typeof attribute]>[] {
   const nodes = feature.length
   const tree = new Int32Array(nodes)
   for (let node = 0, current = 0; node < nodes; node++) {
@@ -79,21 +106,37 @@ function nodeAttributes({ roots, feature, threshold, missingLeft, left, value }:
     tree[node] = current
   }
   const own = tree.map((owner, node) => node - roots[owner])
-  const inner = (of: (node: number) => number): Float64Array => Float64Array.from(feature, (by, node) => (by < 0 ? 0 : of(node)))
+  const inner = (of: (node: number) => number): Float64Array =>
+    Float64Array.from(feature, (by, node) => (by < 0 ? 0 : of(node)))
   const leaves = Array.from(feature.keys()).filter((node) => feature[node] < 0)
   const child = (side: number) => inner((node) => own[left[node] + side])
   return [
     attribute.ints('nodes_treeids', tree),
     attribute.ints('nodes_nodeids', own),
-    attribute.ints('nodes_featureids', inner((node) => position[feature[node]])),
+    attribute.ints(
+      'nodes_featureids',
+      inner((node) => position[feature[node]]),
+    ),
     attribute.floats('nodes_values', threshold),
-    attribute.strings('nodes_modes', Array.from(feature, (by) => (by < 0 ? 'LEAF' : 'BRANCH_LEQ'))),
+    attribute.strings(
+      'nodes_modes',
+      Array.from(feature, (by) => (by < 0 ? 'LEAF' : 'BRANCH_LEQ')),
+    ),
     attribute.ints('nodes_truenodeids', child(0)),
     attribute.ints('nodes_falsenodeids', child(1)),
     attribute.ints('nodes_missing_value_tracks_true', missingLeft),
-    attribute.ints('target_treeids', leaves.map((node) => tree[node])),
-    attribute.ints('target_nodeids', leaves.map((node) => own[node])),
+    attribute.ints(
+      'target_treeids',
+      leaves.map((node) => tree[node]),
+    ),
+    attribute.ints(
+      'target_nodeids',
+      leaves.map((node) => own[node]),
+    ),
     attribute.ints('target_ids', new Uint8Array(leaves.length)),
-    attribute.floats('target_weights', leaves.map((node) => value[node])),
+    attribute.floats(
+      'target_weights',
+      leaves.map((node) => value[node]),
+    ),
   ]
 }

@@ -1,13 +1,14 @@
 import { expect, test } from 'vitest'
 import { randomStream } from '../../datasets/random/random.ts'
+import { boosting, forest } from '../ensembles/estimator.ts'
 import { fitIsolation, isolationParams } from '../ensembles/isolation.ts'
 import { plantedSet } from '../testing/planted-set.ts'
 import { plantedRows, type PlantedTrees, plantedTrees } from '../testing/planted-trees.ts'
-import { boosting, forest } from '../ensembles/estimator.ts'
 import { treeScorer } from './scorer.ts'
 import { depthOf, treeScores, type Trees } from './tree.ts'
 
-const isolate = (x: Float32Array, features: number, given: object = {}) => fitIsolation(x, features, isolationParams.parse({ trees: 30, ...given }), 1, () => true)
+const isolate = (x: Float32Array, features: number, given: object = {}) =>
+  fitIsolation(x, features, isolationParams.parse({ trees: 30, ...given }), 1, () => true)
 
 /** Expects of the compiled scorer the scores of the plain walk, to the last bit. */
 async function expectScores(trees: Trees, x: Float32Array, features: number): Promise<void> {
@@ -16,31 +17,56 @@ async function expectScores(trees: Trees, x: Float32Array, features: number): Pr
 
 /** Inner nodes of the largest tree. */
 function largestOf({ roots, feature }: Trees): number {
-  return Math.max(...Array.from(roots, (root, tree) => feature.subarray(root, roots[tree + 1]).filter((by) => by >= 0).length))
+  return Math.max(
+    ...Array.from(roots, (root, tree) => feature.subarray(root, roots[tree + 1]).filter((by) => by >= 0).length),
+  )
 }
 
-test.each([[1, 0], [2, 0.3], [7, 0], [7, 0.2], [40, 0.1]])('isolation, %d features, %d of the numbers missing: the scores of the plain walk, however many rows', async (features, missing) => {
-  const set = plantedSet({ rows: 5001, features, frauds: 50, missing }, 1)
-  const trees = await isolate(set.x, features)
-  expect(new Set(trees.threshold).size).toBeGreaterThan(256)
-  const score = await treeScorer(trees, features)
-  const whole = treeScores(trees, set.x, features)
-  for (const rows of [5001, ...Array.from({ length: 130 }, (_, count) => count), 255, 256, 257]) expect(score(set.x.subarray(0, rows * features))).toEqual(whole.subarray(0, rows))
-})
+test.each([
+  [1, 0],
+  [2, 0.3],
+  [7, 0],
+  [7, 0.2],
+  [40, 0.1],
+])(
+  'isolation, %d features, %d of the numbers missing: the scores of the plain walk, however many rows',
+  async (features, missing) => {
+    const set = plantedSet({ rows: 5001, features, frauds: 50, missing }, 1)
+    const trees = await isolate(set.x, features)
+    expect(new Set(trees.threshold).size).toBeGreaterThan(256)
+    const score = await treeScorer(trees, features)
+    const whole = treeScores(trees, set.x, features)
+    for (const rows of [5001, ...Array.from({ length: 130 }, (_, count) => count), 255, 256, 257])
+      expect(score(set.x.subarray(0, rows * features))).toEqual(whole.subarray(0, rows))
+  },
+)
 
-test.each([boosting, forest])('$name sends missing values to both sides, by trees of 8 levels, of 9, and as deep as they grow', async (estimator) => {
-  const set = plantedSet({ rows: 6000, features: 5, frauds: 900, missing: 0.2 }, 2)
-  for (const [depth, least] of [[1, 1], [8, 8], [9, 9], [32, 13]]) {
-    const model = await estimator.fit(set, estimator.params({ max_depth: depth, ...(estimator === boosting && { rounds: 30, min_child_weight: 0 }) }), 1, () => true)
-    expect(depthOf(model.trees)).toBeGreaterThanOrEqual(least)
-    expect(depthOf(model.trees)).toBeLessThanOrEqual(depth)
-    expect(new Set(model.trees.missingLeft)).toEqual(new Set([0, 1]))
-    const wild = plantedSet({ rows: 1000, features: 5, frauds: 90, missing: 0.5 }, 3)
-    await expectScores(model.trees, wild.x, 5)
-    const sums = treeScores(model.trees, wild.x, 5)
-    expect(model.margins(wild.x)).toEqual(estimator === forest ? sums.map((sum) => sum / 100) : sums)
-  }
-})
+test.each([boosting, forest])(
+  '$name sends missing values to both sides, by trees of 8 levels, of 9, and as deep as they grow',
+  async (estimator) => {
+    const set = plantedSet({ rows: 6000, features: 5, frauds: 900, missing: 0.2 }, 2)
+    for (const [depth, least] of [
+      [1, 1],
+      [8, 8],
+      [9, 9],
+      [32, 13],
+    ]) {
+      const model = await estimator.fit(
+        set,
+        estimator.params({ max_depth: depth, ...(estimator === boosting && { rounds: 30, min_child_weight: 0 }) }),
+        1,
+        () => true,
+      )
+      expect(depthOf(model.trees)).toBeGreaterThanOrEqual(least)
+      expect(depthOf(model.trees)).toBeLessThanOrEqual(depth)
+      expect(new Set(model.trees.missingLeft)).toEqual(new Set([0, 1]))
+      const wild = plantedSet({ rows: 1000, features: 5, frauds: 90, missing: 0.5 }, 3)
+      await expectScores(model.trees, wild.x, 5)
+      const sums = treeScores(model.trees, wild.x, 5)
+      expect(model.margins(wild.x)).toEqual(estimator === forest ? sums.map((sum) => sum / 100) : sums)
+    }
+  },
+)
 
 test('values at a threshold, one float beside it, both zeros and infinities go the same way', async () => {
   const set = plantedSet({ rows: 2000, features: 3, frauds: 50 }, 2)
@@ -48,7 +74,9 @@ test('values at a threshold, one float beside it, both zeros and infinities go t
   const trees = await isolate(set.x, 3)
   const bits = [...new Int32Array(trees.threshold.buffer)].flatMap((bit) => [bit - 1, bit, bit + 1])
   const probes = [...new Float32Array(Int32Array.from(bits).buffer), 0, -0, Infinity, -Infinity, Number.NaN, 3.4e38]
-  const x = Float32Array.from(probes.flatMap((probe, at) => [probe, probes[(at + 7) % probes.length], probes[(at * 5) % probes.length]]))
+  const x = Float32Array.from(
+    probes.flatMap((probe, at) => [probe, probes[(at + 7) % probes.length], probes[(at * 5) % probes.length]]),
+  )
   await expectScores(trees, x, 3)
 })
 
@@ -80,7 +108,9 @@ test('more nodes than share masks: the trees are taken in parts, in order', asyn
 test('NaN of any bits is missing; an infinity is not', async () => {
   const random = randomStream(5)
   const trees = plantedTrees({ trees: 20, nodes: 30, features: 1 }, random)
-  const x = new Float32Array(Int32Array.of(0x7f800000, 0x7f800001, 0x7fffffff, 0x7fc00000, -0x800000, -0x7fffff, -1, -0x400000).buffer)
+  const x = new Float32Array(
+    Int32Array.of(0x7f800000, 0x7f800001, 0x7fffffff, 0x7fc00000, -0x800000, -0x7fffff, -1, -0x400000).buffer,
+  )
   const scores = (await treeScorer(trees, 1))(x)
   expect(scores).toEqual(treeScores(trees, x, 1))
   expect(new Set(scores).size).toBe(3)

@@ -1,7 +1,7 @@
 import { type Arena, createArena } from '../kernel/arena.ts'
-import { type AddLeaves, layBitTrees } from './bit-trees.ts'
-import { CONVOY } from '../kernel/score.ts'
 import { kernelModule, openKernel } from '../kernel/module.ts'
+import { CONVOY } from '../kernel/score.ts'
+import { type AddLeaves, layBitTrees } from './bit-trees.ts'
 import type { Trees } from './tree.ts'
 import { layWalkTrees } from './walk-trees.ts'
 
@@ -60,7 +60,7 @@ function layTrees(arena: Arena, trees: Trees, features: number): AddLeaves[] {
 
 function innerNodes({ feature, left }: Trees, root: number): number {
   let inner = 0
-  for (const waiting = [root]; waiting.length > 0; ) {
+  for (const waiting = [root]; waiting.length > 0;) {
     const node = waiting.pop() ?? 0
     if (feature[node] < 0) continue
     inner++

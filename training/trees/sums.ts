@@ -16,7 +16,8 @@ function tableOf({ feature, cut, missingLeft, left, value }: Trees, { arena, col
   const values = new Float32Array(table.buffer, table.byteOffset, table.length)
   for (let node = 0, at = 0; node < feature.length; node++, at += NODE_WORDS) {
     values[at + 4] = value[node]
-    if (feature[node] >= 0) table.set([columns[feature[node]].byteOffset, cut[node] + missingLeft[node], missingLeft[node], left[node]], at)
+    if (feature[node] >= 0)
+      table.set([columns[feature[node]].byteOffset, cut[node] + missingLeft[node], missingLeft[node], left[node]], at)
   }
   return table
 }

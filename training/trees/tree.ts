@@ -55,9 +55,16 @@ export function joinTrees(ensembles: Trees[]): Trees {
   let [root, node] = [0, 0]
   for (const trees of ensembles) {
     const first = node
-    roots.set(trees.roots.map((own) => own + first), root)
-    joined.left.set(trees.left.map((child, own) => (trees.feature[own] < 0 ? 0 : child + first)), first)
-    for (const name of ['feature', 'threshold', 'cut', 'missingLeft', 'value', 'gain'] as const) joined[name].set(trees[name], first)
+    roots.set(
+      trees.roots.map((own) => own + first),
+      root,
+    )
+    joined.left.set(
+      trees.left.map((child, own) => (trees.feature[own] < 0 ? 0 : child + first)),
+      first,
+    )
+    for (const name of ['feature', 'threshold', 'cut', 'missingLeft', 'value', 'gain'] as const)
+      joined[name].set(trees[name], first)
     root += trees.roots.length
     node += trees.feature.length
   }

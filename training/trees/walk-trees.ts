@@ -1,6 +1,6 @@
 import type { Arena } from '../kernel/arena.ts'
-import type { AddLeaves } from './bit-trees.ts'
 import { CONVOY, MISSING_KEY, WALK_NODE_WORDS } from '../kernel/score.ts'
+import type { AddLeaves } from './bit-trees.ts'
 import type { Trees } from './tree.ts'
 
 /** Lays out trees of any size, which rows go down one node after another. `keys` are those of the thresholds of all nodes. */

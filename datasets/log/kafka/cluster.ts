@@ -1,13 +1,24 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Connection, findCoordinatorV4, metadataV12 } from '@platformatic/kafka'
 import type { Tell } from '../../../configs/tell.ts'
-import { brokerGone, explained, firstContactFailed, isClosingTransaction, isTransient, kafkaErrors, reasonOf } from './error.ts'
-import { type Address, KafkaLinks } from './connections.ts'
-import type { KafkaLocation } from './location.ts'
 import { SECOND } from '../../table/transaction.ts'
+import { type Address, KafkaLinks } from './connections.ts'
+import {
+  brokerGone,
+  explained,
+  firstContactFailed,
+  isClosingTransaction,
+  isTransient,
+  kafkaErrors,
+  reasonOf,
+} from './error.ts'
+import type { KafkaLocation } from './location.ts'
 
 /** Who answers a request: any broker, the leader of a partition, or the coordinator of a group or transactional id. */
-export type Route = { to: 'any' } | { to: 'leader'; topic: string; partition: number } | { to: 'group' | 'transaction'; key: string }
+export type Route =
+  | { to: 'any' }
+  | { to: 'leader'; topic: string; partition: number }
+  | { to: 'group' | 'transaction'; key: string }
 export type Request<T> = (connection: Connection) => Promise<T>
 
 /** Attempts that pass in silence, about 1.5 s: a leader that moves. */
@@ -92,7 +103,10 @@ export class KafkaCluster implements AsyncDisposable {
     if (!closing) this.forget()
     if (!this.#told && tries >= (closing ? 10 * TOLD_AFTER : TOLD_AFTER)) {
       this.#told = true
-      this.tell(`Kafka at ${this.location.shown} does not answer (${reasonOf(error)}): waiting up to ${this.location.patience / SECOND} s.`, 'lost')
+      this.tell(
+        `Kafka at ${this.location.shown} does not answer (${reasonOf(error)}): waiting up to ${this.location.patience / SECOND} s.`,
+        'lost',
+      )
     }
     await sleep(Math.min(closing ? tries : 2 ** tries, 500), undefined, { signal: this.#ended.signal })
   }
@@ -128,7 +142,9 @@ export class KafkaCluster implements AsyncDisposable {
     try {
       const { brokers, topics } = await metadataV12.api.async(connection, [topic], false, false)
       for (const { nodeId, host, port } of brokers) this.#brokers.set(nodeId, { host, port })
-      const byNumber = topics.flatMap(({ partitions }) => partitions).toSorted((a, b) => a.partitionIndex - b.partitionIndex)
+      const byNumber = topics
+        .flatMap(({ partitions }) => partitions)
+        .toSorted((a, b) => a.partitionIndex - b.partitionIndex)
       const leaders = byNumber.map(({ leaderId }) => leaderId)
       this.#leaders.set(topic, leaders)
       return leaders
@@ -149,7 +165,9 @@ export class KafkaCluster implements AsyncDisposable {
     const known = this.#coordinators.get(id)
     if (known !== undefined) return known
     const connection = await this.#links.get(this.#bootstrap(), 'main')
-    const found = await findCoordinatorV4.api.async(connection, route.to === 'group' ? GROUP_KEY : TRANSACTION_KEY, [route.key])
+    const found = await findCoordinatorV4.api.async(connection, route.to === 'group' ? GROUP_KEY : TRANSACTION_KEY, [
+      route.key,
+    ])
     this.#coordinators.set(id, found.coordinators[0])
     return found.coordinators[0]
   }

@@ -1,9 +1,9 @@
 import { isIP } from 'node:net'
 import { hostname } from 'node:os'
 import { Connection } from '@platformatic/kafka'
-import type { KafkaLocation } from './location.ts'
-import { pidNamespace, thisProcess } from '../living-process.ts'
 import { SECOND } from '../../table/transaction.ts'
+import { pidNamespace, thisProcess } from '../living-process.ts'
+import type { KafkaLocation } from './location.ts'
 
 export interface Address {
   host: string
@@ -67,7 +67,10 @@ export class KafkaLinks {
     for (const [key, connecting] of this.#open) {
       if (lane !== undefined && !key.startsWith(`${lane} `)) continue
       this.#open.delete(key)
-      await connecting.then((connection) => connection.close(), () => {})
+      await connecting.then(
+        (connection) => connection.close(),
+        () => {},
+      )
     }
   }
 }

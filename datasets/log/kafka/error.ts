@@ -1,6 +1,6 @@
 import { UserError } from '../../../configs/user-error.ts'
-import type { KafkaLocation } from './location.ts'
 import { SECOND } from '../../table/transaction.ts'
+import type { KafkaLocation } from './location.ts'
 
 /** Kafka's own names of the errors in a broker's answer (`NOT_LEADER_OR_FOLLOWER` …); empty for a fault of the connection. */
 export function kafkaErrors(error: unknown): string[] {
@@ -23,7 +23,9 @@ export function isTransient(error: unknown): boolean {
 /** Whether the broker is only still writing the markers of a transaction that was ended before: a matter of milliseconds. */
 export function isClosingTransaction(error: unknown): boolean {
   const names = kafkaErrors(error)
-  return names.length > 0 && names.every((name) => name === 'CONCURRENT_TRANSACTIONS' || name === 'UNSTABLE_OFFSET_COMMIT')
+  return (
+    names.length > 0 && names.every((name) => name === 'CONCURRENT_TRANSACTIONS' || name === 'UNSTABLE_OFFSET_COMMIT')
+  )
 }
 
 /** An error and what caused it, outermost first. */
@@ -43,18 +45,35 @@ export function reasonOf(error: unknown): string {
 export function explained(location: KafkaLocation, error: unknown): unknown {
   const names = kafkaErrors(error)
   const refused = names.find((name) => name.endsWith('AUTHORIZATION_FAILED'))
-  if (refused !== undefined) return new UserError(`Kafka at ${location.shown} does not allow this user what fd needs (${refused}). Grant it with kafka-acls.sh, or use another user.`, { cause: error })
-  if (causes(error).some(({ code }) => code === 'PLT_KFK_AUTHENTICATION') || names.includes('UNSUPPORTED_SASL_MECHANISM')) {
-    return new UserError(`Kafka at ${location.shown} refused the user or the password. Check both, and sasl= (plain, scram-sha-256 or scram-sha-512), in the URL of the event log (FD_EVENT_LOG).`, { cause: error })
+  if (refused !== undefined)
+    return new UserError(
+      `Kafka at ${location.shown} does not allow this user what fd needs (${refused}). Grant it with kafka-acls.sh, or use another user.`,
+      { cause: error },
+    )
+  if (
+    causes(error).some(({ code }) => code === 'PLT_KFK_AUTHENTICATION') ||
+    names.includes('UNSUPPORTED_SASL_MECHANISM')
+  ) {
+    return new UserError(
+      `Kafka at ${location.shown} refused the user or the password. Check both, and sasl= (plain, scram-sha-256 or scram-sha-512), in the URL of the event log (FD_EVENT_LOG).`,
+      { cause: error },
+    )
   }
   const tls = causes(error).find(({ message }) => /TLS/.test(message))
-  if (tls !== undefined) return new UserError(`Kafka at ${location.shown} and the URL do not agree about TLS: ${tls.message} Add tls=true to the URL of the event log (FD_EVENT_LOG), or leave it out.`, { cause: error })
+  if (tls !== undefined)
+    return new UserError(
+      `Kafka at ${location.shown} and the URL do not agree about TLS: ${tls.message} Add tls=true to the URL of the event log (FD_EVENT_LOG), or leave it out.`,
+      { cause: error },
+    )
   return error
 }
 
 /** A cluster that could not be reached once: more likely a wrong address than a broker that restarts, so nothing is waited for. */
 export function firstContactFailed(location: KafkaLocation, error: unknown): UserError {
-  return new UserError(`No Kafka broker answers at ${location.shown}: ${reasonOf(error)}. Check the address and, if the broker wants them, user and tls=true in the URL of the event log (FD_EVENT_LOG); or start one with: fd services up kafka`, { cause: error })
+  return new UserError(
+    `No Kafka broker answers at ${location.shown}: ${reasonOf(error)}. Check the address and, if the broker wants them, user and tls=true in the URL of the event log (FD_EVENT_LOG); or start one with: fd services up kafka`,
+    { cause: error },
+  )
 }
 
 /** A cluster that was there and has been gone for longer than the URL's patience. */

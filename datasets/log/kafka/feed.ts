@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Connection, ProtocolError } from '@platformatic/kafka'
 import { UserError } from '../../../configs/user-error.ts'
+import type { DurationMs } from '../../table/transaction.ts'
 import type { RecordBatch } from '../event-log.ts'
+import { joinBatches, sliceBatch } from '../record-batch.ts'
 import type { KafkaCluster } from './cluster.ts'
 import { isTransient } from './error.ts'
 import { fetchPartitions, type FetchedPartition } from './fetch.ts'
 import { decodeBatches } from './records.ts'
-import { joinBatches, sliceBatch } from '../record-batch.ts'
-import type { DurationMs } from '../../table/transaction.ts'
 
 /** A partition with so many records that nobody has taken yet is not fetched further. */
 const ENOUGH_RECORDS = 8192
@@ -46,7 +46,13 @@ export class PartitionFeed {
 
   constructor(source: FeedSource, positions: Map<number, number>) {
     this.#source = source
-    this.#buffers = [...positions].map(([partition, next]) => ({ partition, next, batches: [], records: 0, asked: false }))
+    this.#buffers = [...positions].map(([partition, next]) => ({
+      partition,
+      next,
+      batches: [],
+      records: 0,
+      asked: false,
+    }))
   }
 
   /** Whether there is no partition to read. */
@@ -103,7 +109,10 @@ export class PartitionFeed {
     signal?.addEventListener('abort', abort, { once: true })
     try {
       // An answer may have come while this asked; a race of none would never end.
-      await Promise.race([this.#ask(wait).then(() => (this.#fetches.size === 0 ? undefined : Promise.race(this.#fetches))), aborted])
+      await Promise.race([
+        this.#ask(wait).then(() => (this.#fetches.size === 0 ? undefined : Promise.race(this.#fetches))),
+        aborted,
+      ])
     } finally {
       signal?.removeEventListener('abort', abort)
     }
@@ -145,7 +154,8 @@ export class PartitionFeed {
     const name = cluster.location.prefix + topic
     const from = group.map(({ partition, next }) => ({ partition, offset: next }))
     const route = { to: 'leader', topic: name, partition: from[0].partition } as const
-    const request = (connection: Connection): Promise<FetchedPartition[]> => fetchPartitions(connection, name, from, Math.ceil(wait))
+    const request = (connection: Connection): Promise<FetchedPartition[]> =>
+      fetchPartitions(connection, name, from, Math.ceil(wait))
     // A closed feed has cut its own connection, which is no fault to get over.
     const answers = await cluster.retry(async () => (this.#closed ? [] : cluster.once(route, request, lane)))
     for (const [i, { offset, partition }] of from.entries()) {
@@ -182,7 +192,8 @@ export class PartitionFeed {
 
   #buffer(partition: number): Buffered {
     const buffer = this.#buffers.find((candidate) => candidate.partition === partition)
-    if (buffer === undefined) throw new UserError(`Partition ${partition} of topic "${this.#source.topic}" is not read here.`)
+    if (buffer === undefined)
+      throw new UserError(`Partition ${partition} of topic "${this.#source.topic}" is not read here.`)
     return buffer
   }
 

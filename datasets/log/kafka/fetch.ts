@@ -1,6 +1,6 @@
 import { type Connection, type Reader, ResponseError, Writer } from '@platformatic/kafka'
-import type { AbortedTransaction } from './records.ts'
 import type { DurationMs } from '../../table/transaction.ts'
+import type { AbortedTransaction } from './records.ts'
 
 const FETCH = 1
 const FETCH_VERSION = 12
@@ -25,7 +25,12 @@ export interface FetchedPartition {
  *
  * @param wait how long the broker keeps an answer that would be empty
  */
-export function fetchPartitions(connection: Connection, topic: string, from: { partition: number; offset: number }[], wait: DurationMs): Promise<FetchedPartition[]> {
+export function fetchPartitions(
+  connection: Connection,
+  topic: string,
+  from: { partition: number; offset: number }[],
+  wait: DurationMs,
+): Promise<FetchedPartition[]> {
   const writer = (): Writer =>
     Writer.create()
       .appendInt32(-1)
@@ -37,14 +42,21 @@ export function fetchPartitions(connection: Connection, topic: string, from: { p
       .appendInt32(-1)
       .appendArray([topic], (w) => {
         w.appendString(topic).appendArray(from, (v, { partition, offset }) => {
-          v.appendInt32(partition).appendInt32(-1).appendInt64(BigInt(offset)).appendInt32(-1).appendInt64(-1n).appendInt32(PARTITION_BYTES)
+          v.appendInt32(partition)
+            .appendInt32(-1)
+            .appendInt64(BigInt(offset))
+            .appendInt32(-1)
+            .appendInt64(-1n)
+            .appendInt32(PARTITION_BYTES)
         })
       })
       .appendArray([], () => {})
       .appendString('')
       .appendTaggedFields()
   const { promise, resolve, reject } = Promise.withResolvers<FetchedPartition[]>()
-  connection.send(FETCH, FETCH_VERSION, writer, readAnswer, true, true, (error, answer) => (error === null ? resolve(answer ?? []) : reject(error)))
+  connection.send(FETCH, FETCH_VERSION, writer, readAnswer, true, true, (error, answer) =>
+    error === null ? resolve(answer ?? []) : reject(error),
+  )
   return promise
 }
 

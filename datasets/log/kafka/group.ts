@@ -1,11 +1,19 @@
 import { hostname } from 'node:os'
-import { type Connection, describeGroupsV5, heartbeatV4, joinGroupV7, leaveGroupV5, offsetFetchV8, syncGroupV5 } from '@platformatic/kafka'
+import {
+  type Connection,
+  describeGroupsV5,
+  heartbeatV4,
+  joinGroupV7,
+  leaveGroupV5,
+  offsetFetchV8,
+  syncGroupV5,
+} from '@platformatic/kafka'
 import { cooperativeAssignment, type Holder } from '../assignor.ts'
+import { pidNamespace, processState } from '../living-process.ts'
 import type { KafkaCluster, Request } from './cluster.ts'
 import { kafkaErrors } from './error.ts'
 import { decodeAssignment, decodeOwned, encodeAssignment, encodeSubscription } from './protocol.ts'
 import type { KafkaTopics } from './topics.ts'
-import { pidNamespace, processState } from '../living-process.ts'
 
 /** A group's topic, by their names without the log's prefix, and what a member of it needs to reach them. */
 export interface KafkaSeat {
@@ -54,7 +62,12 @@ export async function rebalance(seat: KafkaSeat, standing: Standing, owned: read
   const protocols = [{ name: PROTOCOL, metadata: encodeSubscription(topicName(seat), owned) }]
   // A living member that does not poll, busy with a batch, holds the others up for as long as three sessions.
   const join = (): ReturnType<typeof joinGroupV7.api.async> =>
-    ask(seat, (connection) => joinGroupV7.api.async(connection, id, session, 3 * session, standing.memberId, null, 'consumer', protocols), seat.lane)
+    ask(
+      seat,
+      (connection) =>
+        joinGroupV7.api.async(connection, id, session, 3 * session, standing.memberId, null, 'consumer', protocols),
+      seat.lane,
+    )
   const joined = await join().catch((error: unknown) => {
     // The first answer only gives the id to join with.
     standing.memberId = givenMemberId(error)
@@ -64,11 +77,24 @@ export async function rebalance(seat: KafkaSeat, standing: Standing, owned: read
   standing.generation = joined.generationId
   // Partitions may have been added, and a coordinator may have moved.
   seat.cluster.forget()
-  const members = joined.members.map(({ memberId, metadata }) => ({ id: memberId, holds: decodeOwned(metadata, topicName(seat)) }))
+  const members = joined.members.map(({ memberId, metadata }) => ({
+    id: memberId,
+    holds: decodeOwned(metadata, topicName(seat)),
+  }))
   const assignments = joined.memberId === joined.leader ? await divide(seat, members) : []
   const { assignment } = await ask(
     seat,
-    (connection) => syncGroupV5.api.async(connection, id, joined.generationId, joined.memberId, null, 'consumer', PROTOCOL, assignments),
+    (connection) =>
+      syncGroupV5.api.async(
+        connection,
+        id,
+        joined.generationId,
+        joined.memberId,
+        null,
+        'consumer',
+        PROTOCOL,
+        assignments,
+      ),
     seat.lane,
   )
   return decodeAssignment(assignment, topicName(seat))
@@ -76,7 +102,10 @@ export async function rebalance(seat: KafkaSeat, standing: Standing, owned: read
 
 async function divide(seat: KafkaSeat, members: Holder[]): Promise<{ memberId: string; assignment: Buffer }[]> {
   const shares = cooperativeAssignment(members, await seat.topics.require(seat.topic))
-  return [...shares].map(([memberId, partitions]) => ({ memberId, assignment: encodeAssignment(topicName(seat), partitions) }))
+  return [...shares].map(([memberId, partitions]) => ({
+    memberId,
+    assignment: encodeAssignment(topicName(seat), partitions),
+  }))
 }
 
 /** @throws the error when it is not the one that gives an id. */
@@ -114,7 +143,8 @@ function hasEnded({ clientId }: { clientId: string }): boolean {
 
 /** The request by which a member leaves, for one who asks once. */
 export function leaveRequest(seat: KafkaSeat, memberId: string): (connection: Connection) => Promise<unknown> {
-  return (connection) => leaveGroupV5.api.async(connection, groupId(seat), [{ memberId, groupInstanceId: null, reason: null }])
+  return (connection) =>
+    leaveGroupV5.api.async(connection, groupId(seat), [{ memberId, groupInstanceId: null, reason: null }])
 }
 
 export async function leave(seat: KafkaSeat, memberId: string): Promise<void> {
@@ -132,5 +162,10 @@ export async function committedOffsets(seat: KafkaSeat, partitions: readonly num
   const request = [{ groupId: groupId(seat), memberId: null, memberEpoch: -1, topics }]
   const { groups } = await ask(seat, (connection) => offsetFetchV8.api.async(connection, request, true))
   const found = groups[0].topics[0]?.partitions ?? []
-  return new Map(partitions.map((number) => [number, Math.max(0, Number(found.find(({ partitionIndex }) => partitionIndex === number)?.committedOffset ?? 0n))]))
+  return new Map(
+    partitions.map((number) => [
+      number,
+      Math.max(0, Number(found.find(({ partitionIndex }) => partitionIndex === number)?.committedOffset ?? 0n)),
+    ]),
+  )
 }

@@ -3,14 +3,26 @@ import { find, findLatency, type Finding, type Inspection, warning } from '../..
 import type { LogNeeds } from '../event-log.ts'
 import { KafkaCluster } from './cluster.ts'
 import { parseKafkaUrl } from './location.ts'
-import { tryCluster } from './trial.ts'
 import { inspectTopics } from './topic-settings.ts'
+import { tryCluster } from './trial.ts'
 
 /** The client's name and version, as brokers log them. */
 const CLIENT = ['fd', '1'] as const
 
 /** The first `metadata.version` of each release (MetadataVersion.java of Kafka 4.3). A broker tells it, but not its own version. */
-const RELEASES: [number, string][] = [[1, '3.0'], [8, '3.4'], [9, '3.5'], [12, '3.6'], [15, '3.7'], [20, '3.8'], [21, '3.9'], [22, '4.0'], [26, '4.1'], [28, '4.2'], [30, '4.3']]
+const RELEASES: [number, string][] = [
+  [1, '3.0'],
+  [8, '3.4'],
+  [9, '3.5'],
+  [12, '3.6'],
+  [15, '3.7'],
+  [20, '3.8'],
+  [21, '3.9'],
+  [22, '4.0'],
+  [26, '4.1'],
+  [28, '4.2'],
+  [30, '4.3'],
+]
 const OLDEST_TESTED = 22
 
 /**
@@ -21,15 +33,25 @@ export async function inspectKafka(url: string, inspection: Inspection, needs: L
   await using cluster = new KafkaCluster(parseKafkaUrl(url), inspection.tell)
   const server = await find('server', () => describeCluster(cluster))
   if (server.state === 'broken') return [server]
-  const latency = await findLatency(inspection.now, () => cluster.call({ to: 'any' }, (connection) => apiVersionsV3.api.async(connection, ...CLIENT)))
+  const latency = await findLatency(inspection.now, () =>
+    cluster.call({ to: 'any' }, (connection) => apiVersionsV3.api.async(connection, ...CLIENT)),
+  )
   return [server, latency, ...(await tryCluster(cluster, inspection)), ...(await inspectTopics(cluster, needs))]
 }
 
 async function describeCluster(cluster: KafkaCluster): ReturnType<Parameters<typeof find>[1]> {
-  const { finalizedFeatures = [] } = await cluster.call({ to: 'any' }, (connection) => apiVersionsV3.api.async(connection, ...CLIENT))
-  const { brokers } = await cluster.call({ to: 'any' }, (connection) => metadataV12.api.async(connection, [], false, false))
+  const { finalizedFeatures = [] } = await cluster.call({ to: 'any' }, (connection) =>
+    apiVersionsV3.api.async(connection, ...CLIENT),
+  )
+  const { brokers } = await cluster.call({ to: 'any' }, (connection) =>
+    metadataV12.api.async(connection, [], false, false),
+  )
   const level = finalizedFeatures.find(({ name }) => name === 'metadata.version')?.maxVersionLevel ?? 0
   const release = RELEASES.findLast(([first]) => first <= level)?.[1] ?? 'before 3.0'
   const shown = `${cluster.location.shown}: Kafka ${release}${level > RELEASES[RELEASES.length - 1][0] ? ' or later' : ''} (metadata.version ${level}), ${brokers.length} broker${brokers.length === 1 ? '' : 's'}`
-  return level < OLDEST_TESTED ? warning(`${shown}; fd is tested on 4.0 and later. When all brokers run a later one, run: kafka-features.sh --bootstrap-server ${cluster.location.brokers[0].host}:${cluster.location.brokers[0].port} upgrade --release-version 4.3`) : shown
+  return level < OLDEST_TESTED
+    ? warning(
+        `${shown}; fd is tested on 4.0 and later. When all brokers run a later one, run: kafka-features.sh --bootstrap-server ${cluster.location.brokers[0].host}:${cluster.location.brokers[0].port} upgrade --release-version 4.3`,
+      )
+    : shown
 }

@@ -18,7 +18,8 @@ export interface KafkaLocation {
   session: DurationMs
 }
 
-export const KAFKA_URL_HELP = 'kafka://[USER:PASSWORD@]HOST:PORT[,HOST:PORT…][?sasl=plain|scram-sha-256|scram-sha-512&tls=true&ca=FILE&cert=FILE&key=FILE&prefix=NAME&patience=SECONDS&session=SECONDS]'
+export const KAFKA_URL_HELP =
+  'kafka://[USER:PASSWORD@]HOST:PORT[,HOST:PORT…][?sasl=plain|scram-sha-256|scram-sha-512&tls=true&ca=FILE&cert=FILE&key=FILE&prefix=NAME&patience=SECONDS&session=SECONDS]'
 
 const MECHANISMS = { plain: 'PLAIN', 'scram-sha-256': 'SCRAM-SHA-256', 'scram-sha-512': 'SCRAM-SHA-512' } as const
 const PARAMETERS = new Set(['sasl', 'tls', 'ca', 'cert', 'key', 'prefix', 'patience', 'session'])
@@ -38,19 +39,28 @@ const URL_PATTERN = /^kafka:\/\/(?:([^@/?:]*):([^@/?]*)@)?([^@/?]+)\/?(?:\?(.*))
  */
 export function parseKafkaUrl(url: string): KafkaLocation {
   const match = URL_PATTERN.exec(url)
-  if (match === null) throw new UserError(`"${withoutPassword(url)}" is not the URL of a Kafka cluster. Use ${KAFKA_URL_HELP}`)
+  if (match === null)
+    throw new UserError(`"${withoutPassword(url)}" is not the URL of a Kafka cluster. Use ${KAFKA_URL_HELP}`)
   const [, user, password, hosts, query = ''] = match
   const shown = withoutPassword(url)
   const parameters = new URLSearchParams(query)
-  for (const name of parameters.keys()) if (!PARAMETERS.has(name)) throw new UserError(`"${shown}" has an unknown parameter "${name}". Use ${KAFKA_URL_HELP}`)
+  for (const name of parameters.keys())
+    if (!PARAMETERS.has(name))
+      throw new UserError(`"${shown}" has an unknown parameter "${name}". Use ${KAFKA_URL_HELP}`)
   const prefix = parameters.get('prefix') ?? ''
-  if (!/^[A-Za-z0-9._-]{0,100}$/.test(prefix)) throw new UserError(`"${prefix}" in ${shown} cannot begin the name of a topic: use at most 100 letters, digits, dots, underscores and hyphens.`)
+  if (!/^[A-Za-z0-9._-]{0,100}$/.test(prefix))
+    throw new UserError(
+      `"${prefix}" in ${shown} cannot begin the name of a topic: use at most 100 letters, digits, dots, underscores and hyphens.`,
+    )
   return {
     shown,
     brokers: hosts.split(',').map((broker) => parseBroker(broker, shown)),
     prefix,
     tls: parseTls(parameters, shown),
-    sasl: user === undefined ? undefined : parseSasl(parameters, decodeURIComponent(user), decodeURIComponent(password), shown),
+    sasl:
+      user === undefined
+        ? undefined
+        : parseSasl(parameters, decodeURIComponent(user), decodeURIComponent(password), shown),
     patience: seconds(parameters, 'patience', 60, shown),
     session: seconds(parameters, 'session', 10, shown),
   }
@@ -62,13 +72,20 @@ function withoutPassword(url: string): string {
 
 function parseBroker(text: string, shown: string): { host: string; port: number } {
   const [, host = '', port = ''] = /^(\[[^\]]+\]|[^:]+):(\d+)$/.exec(text) ?? []
-  if (host === '' || Number(port) < 1 || Number(port) > 65_535) throw new UserError(`"${text}" in ${shown} is not HOST:PORT of a Kafka broker. Use ${KAFKA_URL_HELP}`)
+  if (host === '' || Number(port) < 1 || Number(port) > 65_535)
+    throw new UserError(`"${text}" in ${shown} is not HOST:PORT of a Kafka broker. Use ${KAFKA_URL_HELP}`)
   return { host: host.replace(/^\[|\]$/g, ''), port: Number(port) }
 }
 
-function parseSasl(parameters: URLSearchParams, username: string, password: string, shown: string): ConnectionOptions['sasl'] {
+function parseSasl(
+  parameters: URLSearchParams,
+  username: string,
+  password: string,
+  shown: string,
+): ConnectionOptions['sasl'] {
   const name = parameters.get('sasl') ?? 'scram-sha-512'
-  if (!(name in MECHANISMS)) throw new UserError(`"sasl=${name}" in ${shown} is not known. Use sasl=${Object.keys(MECHANISMS).join(', sasl=')}`)
+  if (!(name in MECHANISMS))
+    throw new UserError(`"sasl=${name}" in ${shown} is not known. Use sasl=${Object.keys(MECHANISMS).join(', sasl=')}`)
   return { mechanism: MECHANISMS[name as keyof typeof MECHANISMS], username, password }
 }
 
@@ -90,6 +107,7 @@ function readPem(file: string, name: string, shown: string): Buffer {
 
 function seconds(parameters: URLSearchParams, name: string, fallback: number, shown: string): DurationMs {
   const value = Number(parameters.get(name) ?? fallback)
-  if (!(value > 0 && value <= 86_400)) throw new UserError(`"${name}=${parameters.get(name)}" in ${shown} must be a number of seconds.`)
+  if (!(value > 0 && value <= 86_400))
+    throw new UserError(`"${name}=${parameters.get(name)}" in ${shown} must be a number of seconds.`)
   return value * SECOND
 }

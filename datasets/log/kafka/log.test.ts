@@ -2,19 +2,26 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { hostname } from 'node:os'
-import { Connection, deleteRecordsV2, describeGroupsV5, initProducerIdV4, joinGroupV7, leaveGroupV5 } from '@platformatic/kafka'
+import {
+  Connection,
+  deleteRecordsV2,
+  describeGroupsV5,
+  initProducerIdV4,
+  joinGroupV7,
+  leaveGroupV5,
+} from '@platformatic/kafka'
 import { AssignerProtocol, CompressionTypes, Kafka, logLevel, Partitioners } from 'kafkajs'
 import { afterAll, describe, expect, test, vi } from 'vitest'
 import { UserError } from '../../../configs/user-error.ts'
+import { openEventLog } from '../../open.ts'
 import { eventLogContract, recordsOf } from '../event-log.contract.ts'
 import type { EventLog } from '../event-log.ts'
-import { openEventLog } from '../../open.ts'
+import { pidNamespace, thisProcess } from '../living-process.ts'
+import { partitionOf } from '../murmur2.ts'
 import { KafkaCluster } from './cluster.ts'
 import { groupId, leave, showOutTheDead } from './group.ts'
 import { parseKafkaUrl } from './location.ts'
 import { kafkaTopics } from './topics.ts'
-import { pidNamespace, thisProcess } from '../living-process.ts'
-import { partitionOf } from '../murmur2.ts'
 
 /** kafka://HOST:PORT of a broker to test against; set by the service layer. */
 const server = process.env.FD_TEST_KAFKA_URL
@@ -47,7 +54,9 @@ describe.runIf(server !== undefined)('Kafka (FD_TEST_KAFKA_URL)', () => {
     await admin.connect()
     const topics = (await admin.listTopics()).filter((topic) => topic.startsWith(run))
     if (topics.length > 0) await admin.deleteTopics({ topics })
-    const groups = (await admin.listGroups()).groups.filter(({ groupId }) => groupId.startsWith(run)).map(({ groupId }) => groupId)
+    const groups = (await admin.listGroups()).groups
+      .filter(({ groupId }) => groupId.startsWith(run))
+      .map(({ groupId }) => groupId)
     if (groups.length > 0) await admin.deleteGroups(groups)
     await admin.disconnect()
   })
@@ -64,7 +73,13 @@ describe.runIf(server !== undefined)('Kafka (FD_TEST_KAFKA_URL)', () => {
   describe('faults', () => {
     faultTests()
   })
-  eventLogContract('kafka', { fresh, freshWithShortSession: () => `${fresh()}&session=6`, buryOwner, fractionalTime: false, retentionByRecordTime: false })
+  eventLogContract('kafka', {
+    fresh,
+    freshWithShortSession: () => `${fresh()}&session=6`,
+    buryOwner,
+    fractionalTime: false,
+    retentionByRecordTime: false,
+  })
 })
 
 const prefixOf = (url: string): string => parseKafkaUrl(url).prefix
@@ -76,35 +91,63 @@ async function valuesOf(log: EventLog, topic: string, partition = 0): Promise<st
 }
 
 function peerTests(): void {
-  const keys = Array.from({ length: 300 }, (_, i) => ['card-', 'carte-é-', '顧客-'][i % 3] + String(i * 7919).repeat(1 + (i % 4)))
+  const keys = Array.from(
+    { length: 300 },
+    (_, i) => ['card-', 'carte-é-', '顧客-'][i % 3] + String(i * 7919).repeat(1 + (i % 4)),
+  )
 
-  test.each([CompressionTypes.None, CompressionTypes.GZIP])('reads what it produced (compression %i): same partition for a key, keys, values and times intact, headers passed over', async (compression) => {
-    const url = fresh()
-    await using log = await openEventLog(url)
-    await log.createTopic('t', { partitions: 5 })
-    const producer = peer.producer({ createPartitioner: Partitioners.DefaultPartitioner })
-    await producer.connect()
-    const messages = keys.map((key, i) => ({ key, value: `value ${i} µ`, timestamp: String(1_700_000_000_000 + i), headers: { trace: `t${i}`, empty: '' } }))
-    await producer.send({ topic: `${prefixOf(url)}t`, messages, compression })
-    await producer.send({ topic: `${prefixOf(url)}t`, messages: [{ key: null, value: null, partition: 2, timestamp: '5' }], compression })
-    await producer.disconnect()
-    for (let partition = 0; partition < 5; partition++) {
-      const seen = []
-      for await (const batch of log.read('t', partition, { maxRecords: 7 })) seen.push(...recordsOf(batch))
-      const expected = messages.filter(({ key }) => partitionOf(Buffer.from(key), 5) === partition).map(({ key, value, timestamp }) => [key, value, Number(timestamp)])
-      if (partition === 2) expected.push(['', '', 5])
-      expect(seen.map(({ key, value, timestamp }) => [Buffer.from(key, 'latin1').toString(), Buffer.from(value, 'latin1').toString(), timestamp])).toEqual(expected)
-    }
-  })
+  test.each([CompressionTypes.None, CompressionTypes.GZIP])(
+    'reads what it produced (compression %i): same partition for a key, keys, values and times intact, headers passed over',
+    async (compression) => {
+      const url = fresh()
+      await using log = await openEventLog(url)
+      await log.createTopic('t', { partitions: 5 })
+      const producer = peer.producer({ createPartitioner: Partitioners.DefaultPartitioner })
+      await producer.connect()
+      const messages = keys.map((key, i) => ({
+        key,
+        value: `value ${i} µ`,
+        timestamp: String(1_700_000_000_000 + i),
+        headers: { trace: `t${i}`, empty: '' },
+      }))
+      await producer.send({ topic: `${prefixOf(url)}t`, messages, compression })
+      await producer.send({
+        topic: `${prefixOf(url)}t`,
+        messages: [{ key: null, value: null, partition: 2, timestamp: '5' }],
+        compression,
+      })
+      await producer.disconnect()
+      for (let partition = 0; partition < 5; partition++) {
+        const seen = []
+        for await (const batch of log.read('t', partition, { maxRecords: 7 })) seen.push(...recordsOf(batch))
+        const expected = messages
+          .filter(({ key }) => partitionOf(Buffer.from(key), 5) === partition)
+          .map(({ key, value, timestamp }) => [key, value, Number(timestamp)])
+        if (partition === 2) expected.push(['', '', 5])
+        expect(
+          seen.map(({ key, value, timestamp }) => [
+            Buffer.from(key, 'latin1').toString(),
+            Buffer.from(value, 'latin1').toString(),
+            timestamp,
+          ]),
+        ).toEqual(expected)
+      }
+    },
+  )
 
   test('reads what we appended and what we committed, in its own partitions, once, and nothing that was not committed', async () => {
     const url = fresh()
     await using log = await openEventLog(url)
     await log.createTopic('t', { partitions: 5 })
-    await log.append('t', keys.map((key, i) => ({ key, value: `v${i}`, timestamp: 1_700_000_000_000 + i })))
+    await log.append(
+      't',
+      keys.map((key, i) => ({ key, value: `v${i}`, timestamp: 1_700_000_000_000 + i })),
+    )
     await log.append('in', [{ value: '', timestamp: 0 }])
     await using member = await log.join('g', 'in')
-    await (await member.commit(0, 1, new Map([['t', keys.map((key, i) => ({ key, value: `c${i}`, timestamp: i }))]]))).durable
+    await (
+      await member.commit(0, 1, new Map([['t', keys.map((key, i) => ({ key, value: `c${i}`, timestamp: i }))]]))
+    ).durable
     const consumer = peer.consumer({ groupId: `${prefixOf(url)}peer`, readUncommitted: false })
     await consumer.connect()
     await consumer.subscribe({ topic: `${prefixOf(url)}t`, fromBeginning: true })
@@ -130,7 +173,12 @@ function peerTests(): void {
     const url = fresh()
     await using log = await openEventLog(url)
     await log.createTopic('t')
-    const producer = peer.producer({ transactionalId: `${prefixOf(url)}peer`, maxInFlightRequests: 1, idempotent: true, createPartitioner: Partitioners.DefaultPartitioner })
+    const producer = peer.producer({
+      transactionalId: `${prefixOf(url)}peer`,
+      maxInFlightRequests: 1,
+      idempotent: true,
+      createPartitioner: Partitioners.DefaultPartitioner,
+    })
     await producer.connect()
     for (let i = 0; i < 9; i++) {
       const transaction = await producer.transaction()
@@ -141,7 +189,9 @@ function peerTests(): void {
     const open = await producer.transaction()
     await open.send({ topic: `${prefixOf(url)}t`, messages: [{ value: 'open' }] })
     setTimeout(() => void open.abort(), 200)
-    const expected = Array.from({ length: 9 }, (_, i) => (i % 3 === 1 ? [`own ${i}`] : [`a${i}`, `b${i}`, `own ${i}`])).flat()
+    const expected = Array.from({ length: 9 }, (_, i) =>
+      i % 3 === 1 ? [`own ${i}`] : [`a${i}`, `b${i}`, `own ${i}`],
+    ).flat()
     expect(await valuesOf(log, 't')).toEqual(expected)
     await producer.disconnect()
     await using member = await log.join('g', 't')
@@ -158,10 +208,28 @@ function transactionTests(): void {
     await log.append('in', [{ value: '', timestamp: 0 }])
     await using member = await log.join('g', 'in')
     const small = { value: 'small', timestamp: 1 }
-    const failed = member.commit(0, 1, new Map([['a', [small]], ['b', [small, { value: Buffer.alloc(9 << 20), timestamp: 1 }]]])).then(({ durable }) => durable)
+    const failed = member
+      .commit(
+        0,
+        1,
+        new Map([
+          ['a', [small]],
+          ['b', [small, { value: Buffer.alloc(9 << 20), timestamp: 1 }]],
+        ]),
+      )
+      .then(({ durable }) => durable)
     await expect(failed).rejects.toThrow(/over the limit of topic "b".*max.message.bytes/)
     expect(member.committed.get(0)).toBe(0)
-    await (await member.commit(0, 1, new Map([['a', [small]], ['b', [small]]]))).durable
+    await (
+      await member.commit(
+        0,
+        1,
+        new Map([
+          ['a', [small]],
+          ['b', [small]],
+        ]),
+      )
+    ).durable
     expect([await valuesOf(log, 'a'), await valuesOf(log, 'b')]).toEqual([['small'], ['small']])
   })
 
@@ -170,11 +238,18 @@ function transactionTests(): void {
     await using log = await openEventLog(url)
     await log.append('in', [{ value: '', timestamp: 0 }])
     const zombie = await log.join('g', 'in')
-    await (await zombie.commit(0, 1, new Map([['out', [{ value: 'before', timestamp: 1 }]]]))).durable
+    await (
+      await zombie.commit(0, 1, new Map([['out', [{ value: 'before', timestamp: 1 }]]]))
+    ).durable
     await using connection = await connected()
     // Refused while the broker is still writing the markers of the commit before.
-    await vi.waitFor(() => initProducerIdV4.api.async(connection.to, `${prefixOf(url)}g/in/0`, 60_000, -1n, -1), { timeout: 5000, interval: 20 })
-    const refused = zombie.commit(0, 2, new Map([['out', [{ value: 'zombie', timestamp: 1 }]]])).then(({ durable }) => durable)
+    await vi.waitFor(() => initProducerIdV4.api.async(connection.to, `${prefixOf(url)}g/in/0`, 60_000, -1n, -1), {
+      timeout: 5000,
+      interval: 20,
+    })
+    const refused = zombie
+      .commit(0, 2, new Map([['out', [{ value: 'zombie', timestamp: 1 }]]]))
+      .then(({ durable }) => durable)
     await expect(refused).rejects.toThrow(/taken over/)
     await expect(zombie.commit(0, 2, new Map()).then(({ durable }) => durable)).rejects.toThrow(/taken over/)
     await zombie[Symbol.asyncDispose]()
@@ -188,9 +263,13 @@ function transactionTests(): void {
     await using log = await openEventLog(url)
     await log.append('in', [{ value: '', timestamp: 0 }])
     await using zombie = await log.join('g', 'in')
-    await (await zombie.commit(0, 1, new Map([['out', [{ value: 'before', timestamp: 1 }]]]))).durable
+    await (
+      await zombie.commit(0, 1, new Map([['out', [{ value: 'before', timestamp: 1 }]]]))
+    ).durable
     await buryOwner(url, 'g', 'in')
-    const refused = zombie.commit(0, 2, new Map([['out', [{ value: 'zombie', timestamp: 1 }]]])).then(({ durable }) => durable)
+    const refused = zombie
+      .commit(0, 2, new Map([['out', [{ value: 'zombie', timestamp: 1 }]]]))
+      .then(({ durable }) => durable)
     await expect(refused).rejects.toThrow(/taken over/)
     expect(await valuesOf(log, 'out')).toEqual(['before'])
   })
@@ -205,11 +284,16 @@ function transactionTests(): void {
       onRevoked: async (partitions, lost) => void heard.push(`${lost ? '!' : '-'}${partitions}`),
     })
     await buryOwner(url, 'g', 'in')
-    await vi.waitFor(async () => {
-      await member.poll({ maxRecords: 1, timeoutMs: 100 })
-      expect(heard).toEqual(['+0', '!0', '+0'])
-    }, { timeout: 20_000 })
-    await (await member.commit(0, 1, new Map([['out', [{ value: 'after', timestamp: 1 }]]]))).durable
+    await vi.waitFor(
+      async () => {
+        await member.poll({ maxRecords: 1, timeoutMs: 100 })
+        expect(heard).toEqual(['+0', '!0', '+0'])
+      },
+      { timeout: 20_000 },
+    )
+    await (
+      await member.commit(0, 1, new Map([['out', [{ value: 'after', timestamp: 1 }]]]))
+    ).durable
     expect(await valuesOf(log, 'out')).toEqual(['after'])
   })
 }
@@ -227,7 +311,9 @@ function memberTests(): void {
     expect(groups[0]).toMatchObject({ state: 'Stable', protocolType: 'consumer' })
     const [{ memberMetadata, memberAssignment }] = groups[0].members
     expect(AssignerProtocol.MemberMetadata.decode(memberMetadata)?.topics).toEqual([`${prefixOf(url)}in`])
-    expect(AssignerProtocol.MemberAssignment.decode(memberAssignment)?.assignment).toEqual({ [`${prefixOf(url)}in`]: [...member.committed.keys()] })
+    expect(AssignerProtocol.MemberAssignment.decode(memberAssignment)?.assignment).toEqual({
+      [`${prefixOf(url)}in`]: [...member.committed.keys()],
+    })
   })
 
   test('partitions that were added are shared at the next rebalance', async () => {
@@ -243,11 +329,14 @@ function memberTests(): void {
     const joining = log.join('g', 'in').finally(() => joined.abort())
     while (!joined.signal.aborted) await first.poll({ maxRecords: 1, timeoutMs: 100 })
     await using second = await joining
-    await vi.waitFor(async () => {
-      for (const member of [first, second]) await member.poll({ maxRecords: 1, timeoutMs: 20 })
-      expect([...first.committed.keys(), ...second.committed.keys()].toSorted()).toEqual([0, 1, 2, 3])
-      expect(first.committed.size).toBe(2)
-    }, { timeout: 30_000 })
+    await vi.waitFor(
+      async () => {
+        for (const member of [first, second]) await member.poll({ maxRecords: 1, timeoutMs: 20 })
+        expect([...first.committed.keys(), ...second.committed.keys()].toSorted()).toEqual([0, 1, 2, 3])
+        expect(first.committed.size).toBe(2)
+      },
+      { timeout: 30_000 },
+    )
     await log.append('in', [{ value: 'new', timestamp: 1, partition: 3 }])
     const owner = first.committed.has(3) ? first : second
     expect((await owner.poll({ maxRecords: 1, timeoutMs: 5000 }))?.partition).toBe(3)
@@ -275,7 +364,10 @@ function memberTests(): void {
 
 /** Joins a group by hand, and gives the member's id. */
 async function joinedBy(connection: Connection, group: string): Promise<string> {
-  const join = (id: string): Promise<{ memberId: string }> => joinGroupV7.api.async(connection, group, 6000, 6000, id, null, 'consumer', [{ name: 'fd-test', metadata: Buffer.alloc(0) }])
+  const join = (id: string): Promise<{ memberId: string }> =>
+    joinGroupV7.api.async(connection, group, 6000, 6000, id, null, 'consumer', [
+      { name: 'fd-test', metadata: Buffer.alloc(0) },
+    ])
   const refusal = (await join('').catch((error: unknown) => error)) as { response: { memberId: string } }
   return (await join(refusal.response.memberId)).memberId
 }
@@ -287,9 +379,19 @@ async function reach(url: string): Promise<void> {
 
 function faultTests(): void {
   test('a wrong port, an unknown host and a URL that is none are errors that name them', async () => {
-    await expect(reach('kafka://127.0.0.1:1')).rejects.toThrow(/No Kafka broker answers at kafka:\/\/127.0.0.1:1: .*ECONNREFUSED.*fd services up kafka/)
+    await expect(reach('kafka://127.0.0.1:1')).rejects.toThrow(
+      /No Kafka broker answers at kafka:\/\/127.0.0.1:1: .*ECONNREFUSED.*fd services up kafka/,
+    )
     await expect(reach('kafka://no-such-host.invalid:9092')).rejects.toThrow(/no-such-host.invalid/)
-    for (const url of ['kafka://host', 'kafka://', 'kafka://host:x', 'kafka://host:1?nonsense=1', 'kafka://u:p@host:1?sasl=md5', 'kafka://host:1?ca=/no/file', 'kafka://host:1?patience=-1']) {
+    for (const url of [
+      'kafka://host',
+      'kafka://',
+      'kafka://host:x',
+      'kafka://host:1?nonsense=1',
+      'kafka://u:p@host:1?sasl=md5',
+      'kafka://host:1?ca=/no/file',
+      'kafka://host:1?patience=-1',
+    ]) {
       await expect(reach(url)).rejects.toThrow(UserError)
     }
   })
@@ -305,14 +407,17 @@ function faultTests(): void {
   test('a record over the limit is an error that says how to raise it; the log goes on', async () => {
     await using log = await openEventLog(fresh())
     await log.append('t', [{ value: 'a', timestamp: 0 }])
-    await expect(log.append('t', [{ value: Buffer.alloc(9 << 20), timestamp: 0 }])).rejects.toThrow(/over the limit of topic "t".*max.message.bytes/)
+    await expect(log.append('t', [{ value: Buffer.alloc(9 << 20), timestamp: 0 }])).rejects.toThrow(
+      /over the limit of topic "t".*max.message.bytes/,
+    )
     await log.append('t', [{ value: 'b', timestamp: 0 }])
     expect(await valuesOf(log, 't')).toEqual(['a', 'b'])
   })
 
   test('names and partitions that cannot be are refused', async () => {
     await using log = await openEventLog(fresh())
-    for (const name of ['', '..', 'a/b', 'x'.repeat(250)]) await expect(log.append(name, [])).rejects.toThrow(/cannot be the name of a topic/)
+    for (const name of ['', '..', 'a/b', 'x'.repeat(250)])
+      await expect(log.append(name, [])).rejects.toThrow(/cannot be the name of a topic/)
     await expect(log.createTopic('t', { partitions: 0 })).rejects.toThrow(/cannot have 0 partitions/)
     await expect(log.append('u', [{ value: '', timestamp: 0, partition: 1 }])).rejects.toThrow(/no partition 1/)
   })
@@ -320,10 +425,17 @@ function faultTests(): void {
   test('records that were deleted move the start, and readers and members are clamped to it', async () => {
     const url = fresh()
     await using log = await openEventLog(url)
-    await log.append('t', Array.from({ length: 20 }, (_, i) => ({ value: String(i), timestamp: i })))
+    await log.append(
+      't',
+      Array.from({ length: 20 }, (_, i) => ({ value: String(i), timestamp: i })),
+    )
     await using member = await log.join('g', 't')
     await using connection = await connected()
-    await deleteRecordsV2.api.async(connection.to, [{ name: `${prefixOf(url)}t`, partitions: [{ partitionIndex: 0, offset: 15n }] }], 5000)
+    await deleteRecordsV2.api.async(
+      connection.to,
+      [{ name: `${prefixOf(url)}t`, partitions: [{ partitionIndex: 0, offset: 15n }] }],
+      5000,
+    )
     expect((await log.topic('t')).offsets).toEqual([{ start: 15, end: 20 }])
     expect(await valuesOf(log, 't')).toEqual(['15', '16', '17', '18', '19'])
     expect((await member.poll({ maxRecords: 100, timeoutMs: 1000 }))?.offsets[0]).toBe(15)
@@ -340,7 +452,7 @@ function faultTests(): void {
     const appending = (async () => {
       for (let i = 1; i < count; i++) await log.append('in', [{ value: String(i), timestamp: i }])
     })()
-    for (let next = 0, cuts = 0; next < count; ) {
+    for (let next = 0, cuts = 0; next < count;) {
       if (next >= cuts * 10) {
         cuts++
         wire.cut(cuts === 3 ? 4000 : 30)
@@ -349,7 +461,9 @@ function faultTests(): void {
       if (batch === undefined) continue
       const outputs = recordsOf(batch).map(({ value }) => ({ value, timestamp: 1 }))
       next += batch.size
-      await (await member.commit(0, batch.offsets[batch.size - 1] + 1, new Map([['out', outputs]]))).durable
+      await (
+        await member.commit(0, batch.offsets[batch.size - 1] + 1, new Map([['out', outputs]]))
+      ).durable
     }
     await appending
     const expected = Array.from({ length: count }, (_, i) => String(i))
@@ -388,7 +502,10 @@ async function cuttableWire(to: string): Promise<AsyncDisposable & { port: numbe
       if (at >= 0) own.copy(chunk, at)
       near.write(chunk)
     })
-    for (const [one, other] of [[near, far], [far, near]]) {
+    for (const [one, other] of [
+      [near, far],
+      [far, near],
+    ]) {
       sockets.add(one)
       one.on('close', () => {
         sockets.delete(one)

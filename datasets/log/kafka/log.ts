@@ -1,11 +1,11 @@
 import { setImmediate as turnOfTheLoop } from 'node:timers/promises'
 import type { Tell } from '../../../configs/tell.ts'
 import type { EventLog, GroupMember, NewRecord, ReadOptions, RecordBatch } from '../event-log.ts'
+import { checkLogName } from '../log-name.ts'
 import { KafkaCluster } from './cluster.ts'
 import { PartitionFeed } from './feed.ts'
 import { parseKafkaUrl } from './location.ts'
 import { joinKafkaGroup } from './member.ts'
-import { checkLogName } from '../log-name.ts'
 import { newIdentity, partitionRecords, SequencedWriter } from './producer.ts'
 import { checkPartitionNumber, kafkaTopics, type KafkaTopics } from './topics.ts'
 
@@ -35,7 +35,8 @@ export function openKafkaEventLog(url: string, tell: Tell): EventLog {
     topics: () => topics.list(),
     topic: async (name) => (await topics.describe([name]))[0],
     append,
-    read: (name, partition, options) => readRecords(cluster, topics, { name, partition, lane: `reader ${lanes++}`, ...options }),
+    read: (name, partition, options) =>
+      readRecords(cluster, topics, { name, partition, lane: `reader ${lanes++}`, ...options }),
     async join(group, topic, share = {}) {
       checkLogName(group, cluster.location.prefix)
       const member = await joinKafkaGroup({ cluster, topics, group, topic, lane: `member ${lanes++}` }, share)
@@ -72,13 +73,20 @@ function appender(cluster: KafkaCluster, topics: KafkaTopics): EventLog['append'
   }
 }
 
-async function* readRecords(cluster: KafkaCluster, topics: KafkaTopics, what: ReadOptions & { name: string; partition: number; lane: string }): AsyncGenerator<RecordBatch, void, undefined> {
+async function* readRecords(
+  cluster: KafkaCluster,
+  topics: KafkaTopics,
+  what: ReadOptions & { name: string; partition: number; lane: string },
+): AsyncGenerator<RecordBatch, void, undefined> {
   const { name, partition, lane, from = 0, maxRecords = 1024, follow = false, signal } = what
   checkPartitionNumber(name, await topics.require(name), partition)
   const offsets = async (): Promise<{ start: number; end: number }> => (await topics.offsets(name, [partition]))[0]
   const bounds = await offsets()
   const end = follow ? Infinity : bounds.end
-  const feed = new PartitionFeed({ cluster, topic: name, offsets, lane }, new Map([[partition, Math.max(from, bounds.start)]]))
+  const feed = new PartitionFeed(
+    { cluster, topic: name, offsets, lane },
+    new Map([[partition, Math.max(from, bounds.start)]]),
+  )
   try {
     while (!aborted(signal) && feed.position(partition) < end) {
       const batch = cut(feed.take(maxRecords), end)

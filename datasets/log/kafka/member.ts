@@ -1,10 +1,10 @@
 import { setImmediate as turnOfTheLoop, setTimeout as sleep } from 'node:timers/promises'
 import { PartitionLost, type GroupMember, type NewRecord, type RecordBatch, type ShareListener } from '../event-log.ts'
+import { memberShare, type MemberShare } from '../member-share.ts'
 import { PartitionFeed } from './feed.ts'
 import { committedOffsets, type KafkaSeat } from './group.ts'
 import { KafkaPlace } from './membership.ts'
 import { openTransactions, takenOver, type Transactions } from './transaction.ts'
-import { memberShare, type MemberShare } from '../member-share.ts'
 
 type PollOptions = Parameters<GroupMember['poll']>[0]
 
@@ -31,9 +31,18 @@ const LOOK_MS = 100
 export async function joinKafkaGroup(seat: KafkaSeat, listener: ShareListener): Promise<GroupMember> {
   const { cluster, topics, topic } = seat
   await topics.require(topic)
-  const offsets = async (partition: number): Promise<{ start: number; end: number }> => (await topics.offsets(topic, [partition]))[0]
+  const offsets = async (partition: number): Promise<{ start: number; end: number }> =>
+    (await topics.offsets(topic, [partition]))[0]
   const feed = new PartitionFeed({ cluster, topic, offsets, lane: `${seat.lane} fetch` }, new Map())
-  const membership: Membership = { seat, place: new KafkaPlace(seat), share: memberShare(listener), feed, transactions: new Map(), given: [], underWay: Promise.resolve() }
+  const membership: Membership = {
+    seat,
+    place: new KafkaPlace(seat),
+    share: memberShare(listener),
+    feed,
+    transactions: new Map(),
+    given: [],
+    underWay: Promise.resolve(),
+  }
   const { place, share } = membership
   const member: GroupMember = {
     committed: share.committed,
@@ -63,7 +72,11 @@ export async function joinKafkaGroup(seat: KafkaSeat, listener: ShareListener): 
   return member
 }
 
-async function poll(membership: Membership, member: GroupMember, { maxRecords, timeoutMs, signal }: PollOptions): Promise<RecordBatch | undefined> {
+async function poll(
+  membership: Membership,
+  member: GroupMember,
+  { maxRecords, timeoutMs, signal }: PollOptions,
+): Promise<RecordBatch | undefined> {
   const { feed } = membership
   const timeout = AbortSignal.timeout(Math.max(0, timeoutMs))
   let either: AbortSignal | undefined
@@ -105,7 +118,10 @@ async function settle(membership: Membership, member: GroupMember, until?: () =>
       place.due = true
       continue
     }
-    await takeOver(membership, membership.given.filter((partition) => !share.committed.has(partition)))
+    await takeOver(
+      membership,
+      membership.given.filter((partition) => !share.committed.has(partition)),
+    )
     await share.announce(member)
     if (!place.due && !place.lost) return true
   }
@@ -151,7 +167,10 @@ async function entered(membership: Membership, until: AbortSignal | undefined): 
  * The order matters: the transactional id first, which aborts what a dead owner left open and shuts a living one out; then
  * the committed offset, which nobody else can move any more.
  */
-async function takeOver({ seat, place, share, feed, transactions }: Membership, partitions: readonly number[]): Promise<void> {
+async function takeOver(
+  { seat, place, share, feed, transactions }: Membership,
+  partitions: readonly number[],
+): Promise<void> {
   if (partitions.length === 0) return
   const opened = await Promise.all(partitions.map((partition) => openTransactions(seat, place.standing, partition)))
   const committed = await committedOffsets(seat, partitions)
@@ -172,19 +191,32 @@ function forget({ feed, transactions }: Membership, partitions: readonly number[
 }
 
 /** Commits, of several partitions at once. What is under way is known from the call on, so that a rebalance waits for it. */
-function commit(membership: Membership, partition: number, nextOffset: number, outputs: Map<string, NewRecord[]>): Promise<{ durable: Promise<void> }> {
+function commit(
+  membership: Membership,
+  partition: number,
+  nextOffset: number,
+  outputs: Map<string, NewRecord[]>,
+): Promise<{ durable: Promise<void> }> {
   const begun = begin(membership, partition, nextOffset, outputs)
   const done = begun.then(({ durable }) => durable)
   membership.underWay = Promise.allSettled([membership.underWay, done]).then(() => {})
   return begun
 }
 
-async function begin({ seat, place, share, transactions, entering }: Membership, partition: number, nextOffset: number, outputs: Map<string, NewRecord[]>): Promise<{ durable: Promise<void> }> {
+async function begin(
+  { seat, place, share, transactions, entering }: Membership,
+  partition: number,
+  nextOffset: number,
+  outputs: Map<string, NewRecord[]>,
+): Promise<{ durable: Promise<void> }> {
   // The generation that a commit shows must not change while it is under way.
   await entering
   if (place.failed !== undefined) throw place.failed.error
   const own = transactions.get(partition)
-  if (own === undefined) throw new PartitionLost(`Partition ${partition} of topic "${seat.topic}" is not this member's of group "${seat.group}". Nothing of this commit was written.`)
+  if (own === undefined)
+    throw new PartitionLost(
+      `Partition ${partition} of topic "${seat.topic}" is not this member's of group "${seat.group}". Nothing of this commit was written.`,
+    )
   if (place.lost) throw takenOver(seat, partition)
   const { durable } = await own.begin(nextOffset, outputs)
   const done = durable.then(
@@ -198,7 +230,10 @@ async function begin({ seat, place, share, transactions, entering }: Membership,
 }
 
 /** Committed offsets behind the end belong to a topic of this name that is no more. */
-async function warnOfLostTopic({ cluster, topics, group, topic }: KafkaSeat, committed: ReadonlyMap<number, number>): Promise<void> {
+async function warnOfLostTopic(
+  { cluster, topics, group, topic }: KafkaSeat,
+  committed: ReadonlyMap<number, number>,
+): Promise<void> {
   const numbers = [...committed.keys()]
   const ends = await topics.offsets(topic, numbers)
   for (const [i, partition] of numbers.entries()) {

@@ -1,7 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { kafkaErrors } from './error.ts'
-import { groupId, heartbeat, type KafkaSeat, leave, leaveRequest, rebalance, showOutTheDead, type Standing } from './group.ts'
 import type { DurationMs } from '../../table/transaction.ts'
+import { kafkaErrors } from './error.ts'
+import {
+  groupId,
+  heartbeat,
+  type KafkaSeat,
+  leave,
+  leaveRequest,
+  rebalance,
+  showOutTheDead,
+  type Standing,
+} from './group.ts'
 
 /** By these the coordinator says that a member is none of its. */
 const EXPELLED = new Set(['UNKNOWN_MEMBER_ID', 'ILLEGAL_GENERATION', 'FENCED_INSTANCE_ID'])
@@ -64,7 +73,10 @@ export class KafkaPlace implements AsyncDisposable {
     await this.#beating
     const { cluster, lane } = this.#seat
     // Asked once: a place that cannot be given up now is free when its session ends.
-    if (this.standing.memberId !== '') await Promise.allSettled([cluster.once({ to: 'group', key: groupId(this.#seat) }, leaveRequest(this.#seat, this.standing.memberId))])
+    if (this.standing.memberId !== '')
+      await Promise.allSettled([
+        cluster.once({ to: 'group', key: groupId(this.#seat) }, leaveRequest(this.#seat, this.standing.memberId)),
+      ])
     await cluster.closeLane(lane)
   }
 

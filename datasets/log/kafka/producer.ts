@@ -1,12 +1,12 @@
 import { type Connection, initProducerIdV4, Reader, ResponseError, Writer } from '@platformatic/kafka'
 import { UserError } from '../../../configs/user-error.ts'
+import type { DurationMs } from '../../table/transaction.ts'
 import type { NewRecord } from '../event-log.ts'
+import { partitionOf } from '../murmur2.ts'
 import type { KafkaCluster } from './cluster.ts'
 import { kafkaErrors } from './error.ts'
 import { batchLength, encodeBatch } from './records.ts'
 import { checkPartitionNumber, mostBytes } from './topics.ts'
-import { partitionOf } from '../murmur2.ts'
-import type { DurationMs } from '../../table/transaction.ts'
 
 /** Who produces, as the broker knows it. A higher epoch of the same id shuts out every lower one. */
 export interface ProducerIdentity {
@@ -29,10 +29,17 @@ const PRODUCE_VERSION = 9
 const ALL_REPLICAS = -1
 
 /** Records by partition: a given one, else the key's hash, else 0. @throws UserError for a partition that the topic has not. */
-export function partitionRecords(prefix: string, topic: string, partitions: number, records: NewRecord[]): PartitionRecords[] {
+export function partitionRecords(
+  prefix: string,
+  topic: string,
+  partitions: number,
+  records: NewRecord[],
+): PartitionRecords[] {
   const groups = new Map<number, NewRecord[]>()
   for (const record of records) {
-    const number = record.partition ?? (record.key === undefined || partitions === 1 ? 0 : partitionOf(bytesOf(record.key), partitions))
+    const number =
+      record.partition ??
+      (record.key === undefined || partitions === 1 ? 0 : partitionOf(bytesOf(record.key), partitions))
     checkPartitionNumber(topic, partitions, number)
     const group = groups.get(number)
     if (group === undefined) groups.set(number, [record])
@@ -46,9 +53,17 @@ function bytesOf(key: string | Uint8Array): Uint8Array {
 }
 
 /** A new identity; for a transactional id, the one after the last that had it, whose open transaction is thereby aborted. */
-export async function newIdentity(cluster: KafkaCluster, transactionalId: string | null, timeout: DurationMs, last: ProducerIdentity = { id: -1n, epoch: -1 }): Promise<ProducerIdentity> {
-  const route = transactionalId === null ? ({ to: 'any' } as const) : ({ to: 'transaction', key: transactionalId } as const)
-  const { producerId, producerEpoch } = await cluster.call(route, (connection) => initProducerIdV4.api.async(connection, transactionalId, timeout, last.id, last.epoch))
+export async function newIdentity(
+  cluster: KafkaCluster,
+  transactionalId: string | null,
+  timeout: DurationMs,
+  last: ProducerIdentity = { id: -1n, epoch: -1 },
+): Promise<ProducerIdentity> {
+  const route =
+    transactionalId === null ? ({ to: 'any' } as const) : ({ to: 'transaction', key: transactionalId } as const)
+  const { producerId, producerEpoch } = await cluster.call(route, (connection) =>
+    initProducerIdV4.api.async(connection, transactionalId, timeout, last.id, last.epoch),
+  )
   return { id: producerId, epoch: producerEpoch }
 }
 
@@ -81,7 +96,9 @@ export class SequencedWriter {
       const batches = rest.map((part) => this.#encode(part))
       await this.#cluster.retry(() => this.#send(batches))
       for (const { place, count } of batches) this.#sequences.set(place, (this.#sequence(place) + count) % 2 ** 31)
-      rest = rest.map((part, i) => ({ ...part, from: part.from + batches[i].count })).filter((part) => part.from < part.records.length)
+      rest = rest
+        .map((part, i) => ({ ...part, from: part.from + batches[i].count }))
+        .filter((part) => part.from < part.records.length)
     }
   }
 
@@ -92,7 +109,11 @@ export class SequencedWriter {
   #encode({ topic, partition, records, from }: PartitionRecords & { from: number }): Batch {
     const place = `${topic} ${partition}`
     const count = batchLength(records, from)
-    const producer = { ...this.identity, sequence: this.#sequence(place), transactional: this.#transactionalId !== null }
+    const producer = {
+      ...this.identity,
+      sequence: this.#sequence(place),
+      transactional: this.#transactionalId !== null,
+    }
     return { topic, partition, place, count, bytes: encodeBatch(records, from, from + count, producer) }
   }
 
@@ -104,11 +125,18 @@ export class SequencedWriter {
       byLeader.set(leader, [...(byLeader.get(leader) ?? []), batch])
     }
     const sent = await Promise.allSettled(
-      [...byLeader.values()].map((group) => this.#cluster.once({ to: 'leader', ...group[0] }, (connection) => produce(connection, this.#transactionalId, group), 'write')),
+      [...byLeader.values()].map((group) =>
+        this.#cluster.once(
+          { to: 'leader', ...group[0] },
+          (connection) => produce(connection, this.#transactionalId, group),
+          'write',
+        ),
+      ),
     )
     const failed = sent.find((outcome) => outcome.status === 'rejected')
     if (failed === undefined) return
-    if (kafkaErrors(failed.reason).some((name) => name === 'MESSAGE_TOO_LARGE' || name === 'RECORD_LIST_TOO_LARGE')) throw await tooLarge(this.#cluster, batches, failed.reason)
+    if (kafkaErrors(failed.reason).some((name) => name === 'MESSAGE_TOO_LARGE' || name === 'RECORD_LIST_TOO_LARGE'))
+      throw await tooLarge(this.#cluster, batches, failed.reason)
     throw failed.reason
   }
 }
@@ -124,9 +152,12 @@ interface Batch {
 /** Names the batch that is furthest over its topic's limit, and what raises that. */
 async function tooLarge(cluster: KafkaCluster, batches: Batch[], cause: unknown): Promise<UserError> {
   const limits = await Promise.all(batches.map(({ topic }) => mostBytes(cluster, topic)))
-  const over = batches.map((batch, i) => ({ ...batch, limit: limits[i], excess: batch.bytes.length - (limits[i] ?? 0) })).toSorted((a, b) => b.excess - a.excess)
+  const over = batches
+    .map((batch, i) => ({ ...batch, limit: limits[i], excess: batch.bytes.length - (limits[i] ?? 0) }))
+    .toSorted((a, b) => b.excess - a.excess)
   const { topic, bytes, count, limit } = over[0]
-  const what = count === 1 ? `A record of ${bytes.length} bytes` : `${count} records sent together, ${bytes.length} bytes,`
+  const what =
+    count === 1 ? `A record of ${bytes.length} bytes` : `${count} records sent together, ${bytes.length} bytes,`
   const bootstrap = cluster.location.brokers.map(({ host, port }) => `${host}:${port}`).join(',')
   return new UserError(
     `${what} ${count === 1 ? 'is' : 'are'} over the limit of topic "${topic.slice(cluster.location.prefix.length)}", which takes ${limit ?? 'fewer'} bytes at once (max.message.bytes); nothing of it was written, what was written before stays. ` +
@@ -150,7 +181,9 @@ function produce(connection: Connection, transactionalId: string | null, batches
       })
       .appendTaggedFields()
   const { promise, resolve, reject } = Promise.withResolvers<void>()
-  connection.send(PRODUCE, PRODUCE_VERSION, writer, readProduceResponse, true, true, (error) => (error === null ? resolve() : reject(error)))
+  connection.send(PRODUCE, PRODUCE_VERSION, writer, readProduceResponse, true, true, (error) =>
+    error === null ? resolve() : reject(error),
+  )
   return promise
 }
 

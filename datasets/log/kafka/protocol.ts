@@ -7,7 +7,14 @@ import { Reader, Writer } from '@platformatic/kafka'
 
 /** What a member reads, and which of its partitions it has. */
 export function encodeSubscription(topic: string, owned: readonly number[]): Buffer {
-  return writeTopics(Writer.create().appendInt16(1).appendArray([topic], (w) => void w.appendString(topic, false), false, false).appendBytes(null, false), topic, owned).buffer
+  return writeTopics(
+    Writer.create()
+      .appendInt16(1)
+      .appendArray([topic], (w) => void w.appendString(topic, false), false, false)
+      .appendBytes(null, false),
+    topic,
+    owned,
+  ).buffer
 }
 
 /** The topic's partitions that the member has; none in version 0, or when the bytes are none. */
@@ -34,10 +41,22 @@ export function decodeAssignment(bytes: Buffer, topic: string): number[] {
 
 function writeTopics(writer: Writer, topic: string, partitions: readonly number[]): Writer {
   const topics = partitions.length === 0 ? [] : [topic]
-  return writer.appendArray(topics, (w) => void w.appendString(topic, false).appendArray([...partitions], (v, number) => void v.appendInt32(number), false, false), false, false)
+  return writer.appendArray(
+    topics,
+    (w) =>
+      void w
+        .appendString(topic, false)
+        .appendArray([...partitions], (v, number) => void v.appendInt32(number), false, false),
+    false,
+    false,
+  )
 }
 
 function readTopics(reader: Reader, topic: string): number[] {
-  const topics = reader.readArray((r) => ({ name: r.readString(false), partitions: r.readArray((p) => p.readInt32(), false, false) }), false, false)
+  const topics = reader.readArray(
+    (r) => ({ name: r.readString(false), partitions: r.readArray((p) => p.readInt32(), false, false) }),
+    false,
+    false,
+  )
   return topics.filter(({ name }) => name === topic).flatMap(({ partitions }) => partitions)
 }

@@ -1,10 +1,10 @@
 import { Reader, createRecordsBatch, readRecordsBatch } from '@platformatic/kafka'
 import { expect, test } from 'vitest'
+import { randomStream } from '../../random/random.ts'
+import { DAY } from '../../table/transaction.ts'
 import { recordsOf } from '../event-log.contract.ts'
 import type { NewRecord } from '../event-log.ts'
 import { batchLength, decodeBatches, encodeBatch } from './records.ts'
-import { randomStream } from '../../random/random.ts'
-import { DAY } from '../../table/transaction.ts'
 
 const WEEK = 7 * DAY
 const chance = randomStream(5).uniform
@@ -20,7 +20,12 @@ function randomRecords(count: number): (NewRecord & { key?: string; value: strin
 
 const seen = (bytes: Buffer, from = 0): [string, string, number, number][] =>
   decodeBatches(bytes, 't', 0, from, []).batches.flatMap((batch) =>
-    recordsOf(batch).map(({ key, value, timestamp, offset }): [string, string, number, number] => [Buffer.from(key, 'latin1').toString(), value, timestamp, offset]),
+    recordsOf(batch).map(({ key, value, timestamp, offset }): [string, string, number, number] => [
+      Buffer.from(key, 'latin1').toString(),
+      value,
+      timestamp,
+      offset,
+    ]),
   )
 
 test('the client’s own codec reads what we encode, and we read what it encodes', () => {
@@ -28,18 +33,44 @@ test('the client’s own codec reads what we encode, and we read what it encodes
     const records = randomRecords(1 + Math.floor(chance() ** 3 * 200))
     const ours = encodeBatch(records, 0, records.length, { id: 77n, epoch: 3, sequence: 12, transactional: true })
     const theirs = readRecordsBatch(Reader.from(Buffer.from(ours)))
-    expect([theirs.producerId, theirs.producerEpoch, theirs.firstSequence, theirs.attributes, theirs.maxTimestamp]).toEqual([77n, 3, 12, 16, BigInt(Math.max(...records.map(({ timestamp }) => timestamp)))])
-    expect(theirs.records.map(({ key, value, timestampDelta, offsetDelta }) => [key?.toString(), value?.toString(), Number(theirs.firstTimestamp + timestampDelta), offsetDelta])).toEqual(
-      records.map(({ key, value, timestamp }, i) => [key, value, timestamp, i]),
-    )
-    const expected = records.map(({ key, value, timestamp }, i): [string, string, number, number] => [key ?? '', value, timestamp, i])
+    expect([
+      theirs.producerId,
+      theirs.producerEpoch,
+      theirs.firstSequence,
+      theirs.attributes,
+      theirs.maxTimestamp,
+    ]).toEqual([77n, 3, 12, 16, BigInt(Math.max(...records.map(({ timestamp }) => timestamp)))])
+    expect(
+      theirs.records.map(({ key, value, timestampDelta, offsetDelta }) => [
+        key?.toString(),
+        value?.toString(),
+        Number(theirs.firstTimestamp + timestampDelta),
+        offsetDelta,
+      ]),
+    ).toEqual(records.map(({ key, value, timestamp }, i) => [key, value, timestamp, i]))
+    const expected = records.map(({ key, value, timestamp }, i): [string, string, number, number] => [
+      key ?? '',
+      value,
+      timestamp,
+      i,
+    ])
     expect(seen(ours)).toEqual(expected)
     // Times within a week of each other: the client (2.12.1) writes deltas of more than 2^31 ms wrongly.
-    const near = expected.map(([key, value, timestamp, offset]): [string, string, number, number] => [key, value, timestamp % WEEK, offset])
+    const near = expected.map(([key, value, timestamp, offset]): [string, string, number, number] => [
+      key,
+      value,
+      timestamp % WEEK,
+      offset,
+    ])
     const messages = near.map(([key, value, timestamp], i) => ({
-      topic: 't', key: records[i].key === undefined ? undefined : Buffer.from(key), value: Buffer.from(value), timestamp: BigInt(timestamp), headers: new Map([[Buffer.from('h'), Buffer.from('x')]]),
+      topic: 't',
+      key: records[i].key === undefined ? undefined : Buffer.from(key),
+      value: Buffer.from(value),
+      timestamp: BigInt(timestamp),
+      headers: new Map([[Buffer.from('h'), Buffer.from('x')]]),
     }))
-    for (const compression of ['none', 'gzip', 'zstd', 'lz4', 'snappy'] as const) expect(seen(createRecordsBatch(messages, { compression }).buffer)).toEqual(near)
+    for (const compression of ['none', 'gzip', 'zstd', 'lz4', 'snappy'] as const)
+      expect(seen(createRecordsBatch(messages, { compression }).buffer)).toEqual(near)
   }
 })
 
@@ -57,15 +88,21 @@ function stored(parts: { bytes: Buffer; offset: number }[]): Buffer {
 test('reads from the middle of a batch, and leaves one that was cut off for the next fetch', () => {
   const records = Array.from({ length: 10 }, (_, i) => ({ key: 'k', value: String(i), timestamp: i }))
   const batch = encodeBatch(records, 0, 10, PLAIN)
-  const bytes = stored([{ bytes: batch, offset: 100 }, { bytes: batch, offset: 110 }])
-  expect(seen(Buffer.from(bytes), 107).map(([, value, , offset]) => [value, offset])).toEqual([7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19].map((n) => [String(n % 10), 100 + n]))
+  const bytes = stored([
+    { bytes: batch, offset: 100 },
+    { bytes: batch, offset: 110 },
+  ])
+  expect(seen(Buffer.from(bytes), 107).map(([, value, , offset]) => [value, offset])).toEqual(
+    [7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19].map((n) => [String(n % 10), 100 + n]),
+  )
   for (const missing of [1, 30, batch.length - 62, batch.length - 1]) {
     const { batches, next } = decodeBatches(Buffer.from(bytes.subarray(0, bytes.length - missing)), 't', 0, 100, [])
     expect([batches.length, next]).toEqual([1, 110])
   }
 })
 
-const one = (id: bigint, value: string): Buffer => encodeBatch([{ value, timestamp: 1 }], 0, 1, { id, epoch: 0, sequence: 0, transactional: true })
+const one = (id: bigint, value: string): Buffer =>
+  encodeBatch([{ value, timestamp: 1 }], 0, 1, { id, epoch: 0, sequence: 0, transactional: true })
 
 test('leaves out what was aborted, up to the marker that says so, and the markers', () => {
   const marker = (id: bigint): Buffer => {
@@ -75,10 +112,21 @@ test('leaves out what was aborted, up to the marker that says so, and the marker
     bytes.writeUInt32BE(checksum(bytes), 17)
     return bytes
   }
-  const parts = [one(1n, 'gone'), one(2n, 'kept'), one(1n, 'gone too'), marker(1n), one(1n, 'later'), marker(2n), marker(1n)]
+  const parts = [
+    one(1n, 'gone'),
+    one(2n, 'kept'),
+    one(1n, 'gone too'),
+    marker(1n),
+    one(1n, 'later'),
+    marker(2n),
+    marker(1n),
+  ]
   const bytes = stored(parts.map((part, offset) => ({ bytes: part, offset })))
   const { batches, next } = decodeBatches(bytes, 't', 0, 0, [{ producerId: 1n, firstOffset: 0n }])
-  expect(batches.flatMap((batch) => recordsOf(batch).map(({ value, offset }) => [value, offset]))).toEqual([['kept', 1], ['later', 4]])
+  expect(batches.flatMap((batch) => recordsOf(batch).map(({ value, offset }) => [value, offset]))).toEqual([
+    ['kept', 1],
+    ['later', 4],
+  ])
   expect(next).toBe(7)
 })
 
@@ -101,12 +149,23 @@ test('a changed byte behind the checksum is found, and said where', () => {
   }
 })
 
-const sized = (...lengths: number[]): NewRecord[] => lengths.map((length) => ({ value: Buffer.alloc(length), timestamp: 0 }))
+const sized = (...lengths: number[]): NewRecord[] =>
+  lengths.map((length) => ({ value: Buffer.alloc(length), timestamp: 0 }))
 
 test('a batch stays under the size that every broker takes; a larger record goes alone', () => {
   expect(batchLength(sized(400_000, 400_000, 400_000), 0)).toBe(2)
   expect(batchLength(sized(2_000_000, 1), 0)).toBe(1)
   expect(batchLength(sized(2_000_000, 1), 1)).toBe(1)
-  expect(batchLength(['a', 'é', 'a'].map((letter) => ({ value: letter.repeat(400_000), timestamp: 0 })), 0)).toBe(1)
-  expect(batchLength(['a', 'b', 'c'].map((letter) => ({ value: letter.repeat(400_000), timestamp: 0 })), 0)).toBe(2)
+  expect(
+    batchLength(
+      ['a', 'é', 'a'].map((letter) => ({ value: letter.repeat(400_000), timestamp: 0 })),
+      0,
+    ),
+  ).toBe(1)
+  expect(
+    batchLength(
+      ['a', 'b', 'c'].map((letter) => ({ value: letter.repeat(400_000), timestamp: 0 })),
+      0,
+    ),
+  ).toBe(2)
 })

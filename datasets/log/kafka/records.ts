@@ -4,7 +4,7 @@ import type { NewRecord, RecordBatch } from '../event-log.ts'
 
 /**
  * Kafka's record batch, version 2 (Kafka protocol guide, "Record Batch"), written from and read into columns without an
- * object a record: 
+ * object a record:
  *
  *     0 i64 offset of the first   8 i32 bytes that follow   12 i32 leader epoch   16 i8 version 2   17 u32 CRC-32C from byte 21
  *     21 i16 attributes   23 i32 last offset delta   27 i64 first timestamp   35 i64 newest timestamp
@@ -81,7 +81,13 @@ export function encodeBatch(records: NewRecord[], from: number, to: number, prod
 }
 
 /** The record's own length stands before it and is known last: five bytes are kept for it, and the record moved up to it. */
-function writeRecord(bytes: Buffer, start: number, { key, value }: NewRecord, timestampDelta: number, offsetDelta: number): number {
+function writeRecord(
+  bytes: Buffer,
+  start: number,
+  { key, value }: NewRecord,
+  timestampDelta: number,
+  offsetDelta: number,
+): number {
   const body = start + 5
   bytes[body] = 0
   let at = writeVarint(bytes, body + 1, timestampDelta)
@@ -133,21 +139,30 @@ export interface Decoded {
  *
  * @throws UserError saying what is damaged and where.
  */
-export function decodeBatches(bytes: Buffer, topic: string, partition: number, from: number, aborted: AbortedTransaction[]): Decoded {
+export function decodeBatches(
+  bytes: Buffer,
+  topic: string,
+  partition: number,
+  from: number,
+  aborted: AbortedTransaction[],
+): Decoded {
   const ends = aborted.toSorted((a, b) => Number(a.firstOffset - b.firstOffset))
   const dropped = new Set<bigint>()
   const batches: RecordBatch[] = []
   let next = from
-  for (let at = 0; at + HEADER <= bytes.length; ) {
+  for (let at = 0; at + HEADER <= bytes.length;) {
     const end = at + 12 + bytes.readInt32BE(at + 8)
     if (end > bytes.length) break
     const first = Number(bytes.readBigInt64BE(at))
     const last = first + bytes.readInt32BE(at + 23)
     const damage = damageOf(bytes, at, end)
     if (damage !== undefined) {
-      throw new UserError(`Topic "${topic}", partition ${partition}, batch of offset ${first} is damaged: ${damage}. Read on behind it with: fd topics read ${topic} --from ${last + 1}`)
+      throw new UserError(
+        `Topic "${topic}", partition ${partition}, batch of offset ${first} is damaged: ${damage}. Read on behind it with: fd topics read ${topic} --from ${last + 1}`,
+      )
     }
-    while (ends.length > 0 && Number(ends[0].firstOffset) <= last) dropped.add((ends.shift() as AbortedTransaction).producerId)
+    while (ends.length > 0 && Number(ends[0].firstOffset) <= last)
+      dropped.add((ends.shift() as AbortedTransaction).producerId)
     const attributes = bytes.readInt16BE(at + 21)
     const producer = bytes.readBigInt64BE(at + 43)
     if ((attributes & CONTROL) !== 0) dropped.delete(producer)
@@ -163,7 +178,9 @@ export function decodeBatches(bytes: Buffer, topic: string, partition: number, f
 
 function damageOf(bytes: Buffer, at: number, end: number): string | undefined {
   if (bytes[at + 16] !== VERSION) return `it has format version ${bytes[at + 16]}, not ${VERSION}`
-  return crc32c(bytes.subarray(at + 21, end)) === bytes.readUInt32BE(at + 17) ? undefined : 'its checksum does not match'
+  return crc32c(bytes.subarray(at + 21, end)) === bytes.readUInt32BE(at + 17)
+    ? undefined
+    : 'its checksum does not match'
 }
 
 interface BatchPlace {
@@ -174,7 +191,12 @@ interface BatchPlace {
   attributes: number
 }
 
-function decodeBatch(source: Buffer, start: number, end: number, { topic, partition, from, first, attributes }: BatchPlace): RecordBatch {
+function decodeBatch(
+  source: Buffer,
+  start: number,
+  end: number,
+  { topic, partition, from, first, attributes }: BatchPlace,
+): RecordBatch {
   const algorithm = attributes & COMPRESSION
   const count = source.readInt32BE(start + 57)
   const base = Number(source.readBigInt64BE(start + 27))
@@ -199,11 +221,27 @@ function decodeBatch(source: Buffer, start: number, end: number, { topic, partit
     }
     cursor.at = recordEnd
   }
-  return { topic, partition, size, offsets: offsets.subarray(0, size), timestamps: timestamps.subarray(0, size), bytes, keyStart, valueStart, valueEnd }
+  return {
+    topic,
+    partition,
+    size,
+    offsets: offsets.subarray(0, size),
+    timestamps: timestamps.subarray(0, size),
+    bytes,
+    keyStart,
+    valueStart,
+    valueEnd,
+  }
 }
 
 /** A batch has the key right before the value; in Kafka the value's length stands between. So the key moves over it. */
-function readKeyAndValue(cursor: Cursor, keyStart: Uint32Array, valueStart: Uint32Array, valueEnd: Uint32Array, row: number): void {
+function readKeyAndValue(
+  cursor: Cursor,
+  keyStart: Uint32Array,
+  valueStart: Uint32Array,
+  valueEnd: Uint32Array,
+  row: number,
+): void {
   const keyLength = Math.max(0, readVarint(cursor))
   const key = cursor.at
   cursor.at += keyLength
@@ -217,7 +255,10 @@ function readKeyAndValue(cursor: Cursor, keyStart: Uint32Array, valueStart: Uint
 
 function decompress(bytes: Buffer, algorithm: number): Buffer {
   const known = compressionsAlgorithmsByBitmask[algorithm as keyof typeof compressionsAlgorithmsByBitmask]
-  if (known === undefined) throw new UserError(`A batch is compressed in a way that is not known (${algorithm}). Use none, gzip, snappy, lz4 or zstd.`)
+  if (known === undefined)
+    throw new UserError(
+      `A batch is compressed in a way that is not known (${algorithm}). Use none, gzip, snappy, lz4 or zstd.`,
+    )
   return known.decompressSync(bytes)
 }
 

@@ -1,10 +1,10 @@
 import { ConfigResourceTypes, createTopicsV7, describeConfigsV4, listOffsetsV7, metadataV12 } from '@platformatic/kafka'
 import { UserError } from '../../../configs/user-error.ts'
+import { SECOND } from '../../table/transaction.ts'
 import type { Topic, TopicSettings } from '../event-log.ts'
+import { checkLogName, isLogName } from '../log-name.ts'
 import type { KafkaCluster } from './cluster.ts'
 import { kafkaErrors } from './error.ts'
-import { checkLogName, isLogName } from '../log-name.ts'
-import { SECOND } from '../../table/transaction.ts'
 
 /** Topics of a log on a cluster, by their names without the log's prefix. */
 export interface KafkaTopics {
@@ -41,7 +41,9 @@ export function kafkaTopics(cluster: KafkaCluster): KafkaTopics {
       const found = isLogName(name, prefix) ? await cluster.leaders(prefix + name) : undefined
       if (found !== undefined) return found.length
       const known = (await names(cluster)).join(', ')
-      throw new UserError(`No topic "${name}". ${known === '' ? 'There is none yet; fill one with: fd produce' : `Topics: ${known}`}.`)
+      throw new UserError(
+        `No topic "${name}". ${known === '' ? 'There is none yet; fill one with: fd produce' : `Topics: ${known}`}.`,
+      )
     },
     list: async () => topics.describe(await names(cluster)),
     async describe(wanted) {
@@ -49,7 +51,10 @@ export function kafkaTopics(cluster: KafkaCluster): KafkaTopics {
       const retentions = await retentionOf(cluster, wanted)
       return Promise.all(
         wanted.map(async (name, i) => {
-          const offsets = await topics.offsets(name, Array.from({ length: partitions[i] }, (_, number) => number))
+          const offsets = await topics.offsets(
+            name,
+            Array.from({ length: partitions[i] }, (_, number) => number),
+          )
           return { name, partitions: partitions[i], retention: retentions[i], offsets }
         }),
       )
@@ -63,8 +68,13 @@ export function kafkaTopics(cluster: KafkaCluster): KafkaTopics {
   return topics
 }
 
-async function create(cluster: KafkaCluster, topic: string, { partitions = 1, retention }: Partial<TopicSettings>): Promise<void> {
-  if (!Number.isInteger(partitions) || partitions < 1) throw new UserError(`Topic "${topic}" cannot have ${partitions} partitions: give a whole number from 1.`)
+async function create(
+  cluster: KafkaCluster,
+  topic: string,
+  { partitions = 1, retention }: Partial<TopicSettings>,
+): Promise<void> {
+  if (!Number.isInteger(partitions) || partitions < 1)
+    throw new UserError(`Topic "${topic}" cannot have ${partitions} partitions: give a whole number from 1.`)
   const settings = { ...SETTINGS, 'retention.ms': String(retention ?? -1) }
   const configs = Object.entries(settings).map(([name, value]) => ({ name, value }))
   // Replication −1: the cluster's own default.
@@ -80,7 +90,9 @@ async function create(cluster: KafkaCluster, topic: string, { partitions = 1, re
 
 async function names(cluster: KafkaCluster): Promise<string[]> {
   const { prefix } = cluster.location
-  const { topics } = await cluster.call({ to: 'any' }, (connection) => metadataV12.api.async(connection, null, false, false))
+  const { topics } = await cluster.call({ to: 'any' }, (connection) =>
+    metadataV12.api.async(connection, null, false, false),
+  )
   return topics
     .filter(({ name, isInternal }) => !isInternal && name?.startsWith(prefix) === true)
     .map(({ name }) => (name ?? '').slice(prefix.length))
@@ -89,8 +101,14 @@ async function names(cluster: KafkaCluster): Promise<string[]> {
 
 async function retentionOf(cluster: KafkaCluster, wanted: string[]): Promise<(number | undefined)[]> {
   if (wanted.length === 0) return []
-  const resources = wanted.map((name) => ({ resourceType: TOPIC, resourceName: cluster.location.prefix + name, configurationKeys: ['retention.ms'] }))
-  const { results } = await cluster.call({ to: 'any' }, (connection) => describeConfigsV4.api.async(connection, resources, false, false))
+  const resources = wanted.map((name) => ({
+    resourceType: TOPIC,
+    resourceName: cluster.location.prefix + name,
+    configurationKeys: ['retention.ms'],
+  }))
+  const { results } = await cluster.call({ to: 'any' }, (connection) =>
+    describeConfigsV4.api.async(connection, resources, false, false),
+  )
   const byName = new Map(results.map(({ resourceName, configs }) => [resourceName, Number(configs[0]?.value ?? -1)]))
   return resources.map(({ resourceName }) => {
     const retention = byName.get(resourceName) ?? -1
@@ -102,7 +120,9 @@ async function retentionOf(cluster: KafkaCluster, wanted: string[]): Promise<(nu
 export async function mostBytes(cluster: KafkaCluster, topic: string): Promise<number | undefined> {
   const resource = { resourceType: TOPIC, resourceName: topic, configurationKeys: ['max.message.bytes'] }
   try {
-    const { results } = await cluster.call({ to: 'any' }, (connection) => describeConfigsV4.api.async(connection, [resource], false, false))
+    const { results } = await cluster.call({ to: 'any' }, (connection) =>
+      describeConfigsV4.api.async(connection, [resource], false, false),
+    )
     return Number(results[0].configs[0].value)
   } catch (error) {
     if (error instanceof UserError && kafkaErrors(error.cause).includes('TOPIC_AUTHORIZATION_FAILED')) return undefined
@@ -110,10 +130,17 @@ export async function mostBytes(cluster: KafkaCluster, topic: string): Promise<n
   }
 }
 
-async function listOffsets(cluster: KafkaCluster, topic: string, partitions: number[], timestamp: bigint): Promise<number[]> {
+async function listOffsets(
+  cluster: KafkaCluster,
+  topic: string,
+  partitions: number[],
+  timestamp: bigint,
+): Promise<number[]> {
   const one = async (partitionIndex: number): Promise<number> => {
     const request = [{ name: topic, partitions: [{ partitionIndex, currentLeaderEpoch: -1, timestamp }] }]
-    const { topics } = await cluster.call({ to: 'leader', topic, partition: partitionIndex }, (connection) => listOffsetsV7.api.async(connection, -1, 0, request))
+    const { topics } = await cluster.call({ to: 'leader', topic, partition: partitionIndex }, (connection) =>
+      listOffsetsV7.api.async(connection, -1, 0, request),
+    )
     return Number(topics[0].partitions[0].offset)
   }
   return Promise.all(partitions.map(one))

@@ -1,9 +1,9 @@
 import { addOffsetsToTxnV3, addPartitionsToTxnV3, endTxnV3, txnOffsetCommitV3 } from '@platformatic/kafka'
+import { SECOND } from '../../table/transaction.ts'
 import { PartitionLost, type NewRecord } from '../event-log.ts'
 import { kafkaErrors } from './error.ts'
 import { groupId, type KafkaSeat, type Standing } from './group.ts'
 import { newIdentity, type PartitionRecords, partitionRecords, SequencedWriter } from './producer.ts'
-import { SECOND } from '../../table/transaction.ts'
 
 /** Commits of a group's member to one partition: outputs and the next input offset in one Kafka transaction. */
 export interface Transactions {
@@ -18,7 +18,15 @@ export interface Transactions {
 /** After this an open transaction of a process that has gone is aborted, if no successor did it before. */
 const TRANSACTION_TIMEOUT = 60 * SECOND
 /** By these a broker says that a producer or member has been replaced. */
-const REPLACED = new Set(['INVALID_PRODUCER_EPOCH', 'PRODUCER_FENCED', 'INVALID_PRODUCER_ID_MAPPING', 'UNKNOWN_MEMBER_ID', 'ILLEGAL_GENERATION', 'FENCED_INSTANCE_ID', 'FENCED_MEMBER_EPOCH'])
+const REPLACED = new Set([
+  'INVALID_PRODUCER_EPOCH',
+  'PRODUCER_FENCED',
+  'INVALID_PRODUCER_ID_MAPPING',
+  'UNKNOWN_MEMBER_ID',
+  'ILLEGAL_GENERATION',
+  'FENCED_INSTANCE_ID',
+  'FENCED_MEMBER_EPOCH',
+])
 
 /** What a member's transactions on a partition are done with. */
 interface Account {
@@ -38,7 +46,13 @@ interface Account {
 export async function openTransactions(seat: KafkaSeat, standing: Standing, partition: number): Promise<Transactions> {
   const { cluster, topics } = seat
   const id = `${groupId(seat)}/${partition}`
-  const account: Account = { seat, standing, partition, id, writer: new SequencedWriter(cluster, await newIdentity(cluster, id, TRANSACTION_TIMEOUT), id) }
+  const account: Account = {
+    seat,
+    standing,
+    partition,
+    id,
+    writer: new SequencedWriter(cluster, await newIdentity(cluster, id, TRANSACTION_TIMEOUT), id),
+  }
   let broken = false
   const run = async (nextOffset: number, parts: PartitionRecords[]): Promise<void> => {
     if (broken) account.writer.become(await newIdentity(cluster, id, TRANSACTION_TIMEOUT, account.writer.identity))
@@ -77,28 +91,59 @@ export function takenOver({ group, topic, cluster }: KafkaSeat, partition: numbe
 /** Asked once, so that no reader waits for an outcome; whoever comes next aborts it otherwise, or the broker when its time is over. */
 async function abort({ seat, id, writer }: Account): Promise<void> {
   const { id: producer, epoch } = writer.identity
-  await Promise.allSettled([seat.cluster.once({ to: 'transaction', key: id }, (connection) => endTxnV3.api.async(connection, id, producer, epoch, false))])
+  await Promise.allSettled([
+    seat.cluster.once({ to: 'transaction', key: id }, (connection) =>
+      endTxnV3.api.async(connection, id, producer, epoch, false),
+    ),
+  ])
 }
 
 /** One transaction: announced, written, and closed, each step sent again until it is answered. */
-async function transact({ seat, standing, partition, id, writer }: Account, nextOffset: number, parts: PartitionRecords[]): Promise<void> {
+async function transact(
+  { seat, standing, partition, id, writer }: Account,
+  nextOffset: number,
+  parts: PartitionRecords[],
+): Promise<void> {
   const { cluster, topic } = seat
   const group = groupId(seat)
   const { id: producer, epoch } = writer.identity
   const coordinator = { to: 'transaction', key: id } as const
-  const topics = [...Map.groupBy(parts, (part) => part.topic)].map(([name, own]) => ({ name, partitions: own.map((part) => part.partition) }))
-  const announcements = [cluster.call(coordinator, (connection) => addOffsetsToTxnV3.api.async(connection, id, producer, epoch, group))]
+  const topics = [...Map.groupBy(parts, (part) => part.topic)].map(([name, own]) => ({
+    name,
+    partitions: own.map((part) => part.partition),
+  }))
+  const announcements = [
+    cluster.call(coordinator, (connection) => addOffsetsToTxnV3.api.async(connection, id, producer, epoch, group)),
+  ]
   if (topics.length > 0) {
     const request = [{ transactionalId: id, producerId: producer, producerEpoch: epoch, verifyOnly: false, topics }]
-    announcements.push(cluster.call(coordinator, (connection) => addPartitionsToTxnV3.api.async(connection, request)).then(() => ({ throttleTimeMs: 0, errorCode: 0 })))
+    announcements.push(
+      cluster
+        .call(coordinator, (connection) => addPartitionsToTxnV3.api.async(connection, request))
+        .then(() => ({ throttleTimeMs: 0, errorCode: 0 })),
+    )
   }
   await Promise.all(announcements)
   const { memberId, generation } = standing
-  const offset = [{ name: cluster.location.prefix + topic, partitions: [{ partitionIndex: partition, committedOffset: BigInt(nextOffset), committedLeaderEpoch: -1, committedMetadata: '' }] }]
+  const offset = [
+    {
+      name: cluster.location.prefix + topic,
+      partitions: [
+        {
+          partitionIndex: partition,
+          committedOffset: BigInt(nextOffset),
+          committedLeaderEpoch: -1,
+          committedMetadata: '',
+        },
+      ],
+    },
+  ]
   // Both are awaited whatever comes of one: nothing may arrive after the transaction was aborted.
   const written = await Promise.allSettled([
     writer.write(parts),
-    cluster.call({ to: 'group', key: group }, (connection) => txnOffsetCommitV3.api.async(connection, id, group, producer, epoch, generation, memberId, null, offset)),
+    cluster.call({ to: 'group', key: group }, (connection) =>
+      txnOffsetCommitV3.api.async(connection, id, group, producer, epoch, generation, memberId, null, offset),
+    ),
   ])
   for (const outcome of written) if (outcome.status === 'rejected') throw outcome.reason
   // Answered twice with the same word, so that one whose answer was lost can be asked again.

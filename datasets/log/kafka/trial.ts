@@ -2,11 +2,11 @@ import { createTopicsV7, deleteTopicsV6, listOffsetsV7, metadataV12, ProtocolErr
 import { type ClockSkew, clockSkew, judgeClock } from '../../../configs/clock-skew.ts'
 import { find, type Finding, type Inspection } from '../../../configs/finding.ts'
 import { UserError } from '../../../configs/user-error.ts'
+import { SECOND } from '../../table/transaction.ts'
 import type { KafkaCluster } from './cluster.ts'
 import { reasonOf } from './error.ts'
 import { fetchPartitions } from './fetch.ts'
 import { newIdentity, SequencedWriter } from './producer.ts'
-import { SECOND } from '../../table/transaction.ts'
 
 /** Asks for the newest timestamp of a partition. */
 const NEWEST_TIMESTAMP = -3n
@@ -20,10 +20,15 @@ export async function tryCluster(cluster: KafkaCluster, { now, id }: Inspection)
   const topic = `${cluster.location.prefix}fd-doctor-${id}`
   const clocks: Finding[] = []
   const permissions = await find('permissions', async () => {
-    const { brokers } = await cluster.call({ to: 'any' }, (connection) => metadataV12.api.async(connection, [], false, false))
+    const { brokers } = await cluster.call({ to: 'any' }, (connection) =>
+      metadataV12.api.async(connection, [], false, false),
+    )
     await step(`make topic "${topic}"`, makeTopic(cluster, topic, brokers.length))
     try {
-      await step(`take transactional id "${cluster.location.prefix}fd-doctor"`, newIdentity(cluster, `${cluster.location.prefix}fd-doctor`, 60 * SECOND))
+      await step(
+        `take transactional id "${cluster.location.prefix}fd-doctor"`,
+        newIdentity(cluster, `${cluster.location.prefix}fd-doctor`, 60 * SECOND),
+      )
       const leaders = (await cluster.leaders(topic)) ?? []
       // A partition a broker, where the cluster spreads them so: then every clock is asked.
       for (const [broker, partition] of new Map(leaders.map((leader, number) => [leader, number]))) {
@@ -31,7 +36,12 @@ export async function tryCluster(cluster: KafkaCluster, { now, id }: Inspection)
         clocks.push(await find('clock', async () => judgeClock(skew, `The clock of broker ${broker}`)))
       }
     } finally {
-      await step(`delete topic "${topic}"`, cluster.call({ to: 'any' }, (connection) => deleteTopicsV6.api.async(connection, [{ name: topic }], 30 * SECOND)))
+      await step(
+        `delete topic "${topic}"`,
+        cluster.call({ to: 'any' }, (connection) =>
+          deleteTopicsV6.api.async(connection, [{ name: topic }], 30 * SECOND),
+        ),
+      )
     }
     return 'made, wrote, read and deleted a topic; took a transactional id'
   })
@@ -52,16 +62,26 @@ function makeTopic(cluster: KafkaCluster, name: string, numPartitions: number): 
 }
 
 /** Appends a record, reads it, and compares the stamp of the broker, which came between question and answer. */
-async function appendTime(cluster: KafkaCluster, topic: string, partition: number, now: () => number): Promise<ClockSkew> {
+async function appendTime(
+  cluster: KafkaCluster,
+  topic: string,
+  partition: number,
+  now: () => number,
+): Promise<ClockSkew> {
   const leader = { to: 'leader', topic, partition } as const
   const writer = new SequencedWriter(cluster, await newIdentity(cluster, null, 0))
   const before = now()
   await writer.write([{ topic, partition, records: [TRIAL] }])
   const after = now()
-  const [{ error, bytes }] = await cluster.call(leader, (connection) => fetchPartitions(connection, topic, [{ partition, offset: 0 }], SECOND))
+  const [{ error, bytes }] = await cluster.call(leader, (connection) =>
+    fetchPartitions(connection, topic, [{ partition, offset: 0 }], SECOND),
+  )
   if (error !== 0) throw new ProtocolError(error)
-  if (bytes.length === 0) throw new UserError(`the record that was written to partition ${partition} is not there. Look at the broker's log.`)
-  const request = [{ name: topic, partitions: [{ partitionIndex: partition, currentLeaderEpoch: -1, timestamp: NEWEST_TIMESTAMP }] }]
+  if (bytes.length === 0)
+    throw new UserError(`the record that was written to partition ${partition} is not there. Look at the broker's log.`)
+  const request = [
+    { name: topic, partitions: [{ partitionIndex: partition, currentLeaderEpoch: -1, timestamp: NEWEST_TIMESTAMP }] },
+  ]
   const { topics } = await cluster.call(leader, (connection) => listOffsetsV7.api.async(connection, -1, 0, request))
   return clockSkew(before, Number(topics[0].partitions[0].timestamp), after, 1)
 }

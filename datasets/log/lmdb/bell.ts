@@ -38,7 +38,10 @@ export function openBell(file: string): Bell {
       if (!watched) startWatching()
       return rings
     },
-    wait: (heard, signal) => (rings !== heard || signal?.aborted === true ? Promise.resolve() : sleep(waiting, watcher === undefined ? LOOK_UNWATCHED_MS : LOOK_ANYWAY_MS, signal)),
+    wait: (heard, signal) =>
+      rings !== heard || signal?.aborted === true
+        ? Promise.resolve()
+        : sleep(waiting, watcher === undefined ? LOOK_UNWATCHED_MS : LOOK_ANYWAY_MS, signal),
     close() {
       watcher?.close()
       closeSync(descriptor)

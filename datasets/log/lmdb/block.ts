@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib'
-import type { NewRecord, RecordBatch } from '../event-log.ts'
 import type { EpochMs } from '../../table/transaction.ts'
+import type { NewRecord, RecordBatch } from '../event-log.ts'
 
 /**
  * A block: the records of one append to one partition, in columns, so that a reader serves them as a RecordBatch over
@@ -94,7 +94,10 @@ function write(bytes: Buffer, content: string | Uint8Array, at: number): number 
   return content.length
 }
 
-function columnsOf(bytes: Buffer, count: number): { timestamps: Float64Array; bounds: Uint32Array; valueStart: Uint32Array } {
+function columnsOf(
+  bytes: Buffer,
+  count: number,
+): { timestamps: Float64Array; bounds: Uint32Array; valueStart: Uint32Array } {
   const { buffer, byteOffset } = bytes
   const boundsStart = byteOffset + HEADER + count * 8
   return {
@@ -118,7 +121,12 @@ export function blockHeader(bytes: Buffer): { newest: EpochMs; offset: number } 
  * The block's records over its own bytes (copied only when they are not aligned), or what is wrong with it.
  * `lastOffset` is the one its key gives.
  */
-export function decodeBlock(encoded: Buffer, topic: string, partition: number, lastOffset: number): RecordBatch | { damage: string } {
+export function decodeBlock(
+  encoded: Buffer,
+  topic: string,
+  partition: number,
+  lastOffset: number,
+): RecordBatch | { damage: string } {
   const damage = damageOf(encoded, lastOffset)
   if (damage !== undefined) return { damage }
   const bytes = encoded.byteOffset % 8 === 0 ? encoded : realigned(encoded)
@@ -127,14 +135,28 @@ export function decodeBlock(encoded: Buffer, topic: string, partition: number, l
   const offsets = new Float64Array(size)
   const offset = bytes.readDoubleLE(8)
   for (let i = 0; i < size; i++) offsets[i] = offset + i
-  return { topic, partition, size, offsets, timestamps, bytes, keyStart: bounds.subarray(0, size), valueStart, valueEnd: bounds.subarray(1) }
+  return {
+    topic,
+    partition,
+    size,
+    offsets,
+    timestamps,
+    bytes,
+    keyStart: bounds.subarray(0, size),
+    valueStart,
+    valueEnd: bounds.subarray(1),
+  }
 }
 
 function damageOf(bytes: Buffer, lastOffset: number): string | undefined {
   if (bytes.length < HEADER) return `${bytes.length} bytes are too few for a block`
   const magic = bytes.readUInt32LE(0)
-  if (magic !== MAGIC) return magic << 8 === MAGIC << 8 ? `it has form ${magic >>> 24}, this fd knows form 1; if a newer fd wrote it, update this one: git pull && npm ci` : 'it does not begin as a block'
-  if (bytes.readUInt32LE(20) !== bytes.length) return `it has ${bytes.length} bytes instead of ${bytes.readUInt32LE(20)}`
+  if (magic !== MAGIC)
+    return magic << 8 === MAGIC << 8
+      ? `it has form ${magic >>> 24}, this fd knows form 1; if a newer fd wrote it, update this one: git pull && npm ci`
+      : 'it does not begin as a block'
+  if (bytes.readUInt32LE(20) !== bytes.length)
+    return `it has ${bytes.length} bytes instead of ${bytes.readUInt32LE(20)}`
   if (crc32(bytes.subarray(16)) !== bytes.readUInt32LE(4)) return 'its checksum does not match'
   const end = bytes.readDoubleLE(8) + bytes.readUInt32LE(16) - 1
   return end === lastOffset ? undefined : `it ends with offset ${end}`

@@ -10,7 +10,8 @@ import { openEventLog } from '../../open.ts'
 // the heap when a write failed, and the process ended by SIGSEGV or SIGABRT.
 const small = mkdtempSync(join(tmpdir(), 'fd-full-disk-'))
 /** A disk of 1 MB needs the right to mount one, which a container or an ordinary user does not have. */
-const mounted = existsSync('/proc/mounts') && spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', small]).status === 0
+const mounted =
+  existsSync('/proc/mounts') && spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', small]).status === 0
 
 describe('a full disk', () => {
   afterAll(() => {

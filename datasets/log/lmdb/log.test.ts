@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { openEnvironment } from '../../../configs/connections/lmdb.ts'
 import { UserError } from '../../../configs/user-error.ts'
-import { eventLogContract, recordsOf } from '../event-log.contract.ts'
 import { openEventLog } from '../../open.ts'
+import { eventLogContract, recordsOf } from '../event-log.contract.ts'
 import { murmur2 } from '../murmur2.ts'
 import { decodeBlock, encodeBlocks, stampOffset } from './block.ts'
 
@@ -49,7 +49,10 @@ function blockSizes(lengths: number[]): number[] {
 }
 
 describe('blocks', () => {
-  const block = encodeBlocks([{ key: 'k', value: 'value', timestamp: 3 }, { value: 'w', timestamp: 2 }])[0]
+  const block = encodeBlocks([
+    { key: 'k', value: 'value', timestamp: 3 },
+    { value: 'w', timestamp: 2 },
+  ])[0]
   stampOffset(block, 40)
 
   test('decode to the records that went in, aligned or not', () => {
@@ -107,14 +110,19 @@ describe('what can go wrong', () => {
     environment.write(() => void blocks.put(key, changed))
     await environment.close()
     await expect(drain(folder)).rejects.toThrow(UserError)
-    await expect(drain(folder)).rejects.toThrow(`Topic "t", partition 0, block that ends with offset 20 in ${file} is damaged: its checksum does not match. Read on behind it with: fd topics read t --from 21`)
+    await expect(drain(folder)).rejects.toThrow(
+      `Topic "t", partition 0, block that ends with offset 20 in ${file} is damaged: its checksum does not match. Read on behind it with: fd topics read t --from 21`,
+    )
   })
 
-  test.each(['this is not a database', 'x'.repeat(100_000), '\0'.repeat(8192)])('a file that is something else is an error that names it', async (content) => {
-    const { folder, file } = await filled()
-    writeFileSync(file, content)
-    await expect(drain(folder)).rejects.toThrow(`${file} is damaged`)
-  })
+  test.each(['this is not a database', 'x'.repeat(100_000), '\0'.repeat(8192)])(
+    'a file that is something else is an error that names it',
+    async (content) => {
+      const { folder, file } = await filled()
+      writeFileSync(file, content)
+      await expect(drain(folder)).rejects.toThrow(`${file} is damaged`)
+    },
+  )
 
   test('a file that was cut short, or emptied of its pages, is an error', async () => {
     const cut = await filled()
@@ -132,13 +140,16 @@ describe('what can go wrong', () => {
     await log.append('in', [{ value: '1', timestamp: 1 }])
     await log.append('out', [{ value: '1', timestamp: 1 }])
     await using member = await log.join('g', 'in')
-    await expect(member.commit(0, 1, new Map([['out', [{ value: '2', timestamp: 2 }]]]))).rejects.toThrow(/cannot commit to topic "out"/)
+    await expect(member.commit(0, 1, new Map([['out', [{ value: '2', timestamp: 2 }]]]))).rejects.toThrow(
+      /cannot commit to topic "out"/,
+    )
     expect(member.committed.get(0)).toBe(0)
   })
 
   test('names and settings that cannot be are refused', async () => {
     await using log = await openEventLog(`lmdb:${freshFolder()}`)
-    for (const name of ['', '..', 'a/b', 'x'.repeat(250)]) await expect(log.append(name, [])).rejects.toThrow(/cannot be the name of a topic/)
+    for (const name of ['', '..', 'a/b', 'x'.repeat(250)])
+      await expect(log.append(name, [])).rejects.toThrow(/cannot be the name of a topic/)
     await expect(log.createTopic('t', { partitions: 0 })).rejects.toThrow(/cannot have 0 partitions/)
     await expect(log.append('t', [{ value: '', timestamp: 0, partition: 1 }])).rejects.toThrow(/no partition 1/)
     await expect(openEventLog('lmdb:')).rejects.toThrow(UserError)

@@ -1,13 +1,13 @@
 import { setImmediate as turnOfTheLoop } from 'node:timers/promises'
 import { UserError } from '../../../configs/user-error.ts'
-import type { CatalogEntry } from './topic-catalog.ts'
+import { SECOND, type DurationMs } from '../../table/transaction.ts'
 import type { EventLog, GroupMember, NewRecord, ReadOptions, RecordBatch, Topic } from '../event-log.ts'
-import { joinGroup } from './member.ts'
 import { checkLogName } from '../log-name.ts'
+import { joinGroup } from './member.ts'
 import { partitionReader } from './partition-reader.ts'
 import { endOffset, startOffset } from './partition.ts'
+import type { CatalogEntry } from './topic-catalog.ts'
 import { checkPartition, openTopicStore, type TopicStore } from './topic-store.ts'
-import { SECOND, type DurationMs } from '../../table/transaction.ts'
 
 /**
  * The embedded event log: LMDB environments under one folder, shared by any number of processes.
@@ -43,7 +43,12 @@ export function openLmdbEventLog(url: string): EventLog {
     async join(group, topic, share = {}) {
       checkLogName(group)
       const { partitions } = store.require(topic)
-      const member = await joinGroup(store, { groups: store.shared.database('groups'), group, topic, partitions }, session, share)
+      const member = await joinGroup(
+        store,
+        { groups: store.shared.database('groups'), group, topic, partitions },
+        session,
+        share,
+      )
       members.push(member)
       return member
     },
@@ -71,9 +76,12 @@ function parseLocation(location: string): { folder: string; sync: boolean; sessi
 
 function describe(store: TopicStore, entry: CatalogEntry): Topic {
   const { name, partitions, retention } = entry
-  if (entry.home === undefined) return { name, partitions, retention, offsets: Array.from({ length: partitions }, () => ({ start: 0, end: 0 })) }
+  if (entry.home === undefined)
+    return { name, partitions, retention, offsets: Array.from({ length: partitions }, () => ({ start: 0, end: 0 })) }
   const all = Array.from({ length: partitions }, (_, number) => store.partition(entry, number))
-  const offsets = store.volumeOf(entry).environment.read(() => all.map((partition) => ({ start: startOffset(partition), end: endOffset(partition) })))
+  const offsets = store
+    .volumeOf(entry)
+    .environment.read(() => all.map((partition) => ({ start: startOffset(partition), end: endOffset(partition) })))
   return { name, partitions, retention, offsets }
 }
 
@@ -83,7 +91,12 @@ function appendRecords(store: TopicStore, name: string, records: NewRecord[]): v
   if (encoded.partitions.length > 0) store.volumeOf(entry).write(() => store.write(encoded))
 }
 
-async function* readRecords(store: TopicStore, name: string, number: number, options: ReadOptions = {}): AsyncGenerator<RecordBatch, void, undefined> {
+async function* readRecords(
+  store: TopicStore,
+  name: string,
+  number: number,
+  options: ReadOptions = {},
+): AsyncGenerator<RecordBatch, void, undefined> {
   const { from = 0, maxRecords = 1024, follow = false, signal } = options
   checkPartition(store.require(name), number)
   const reader = partitionReader(store, name, number)

@@ -1,8 +1,8 @@
-import { stickyAssignment } from '../assignor.ts'
-import { committedOffset, readRoster, rosterBytes, strike, writeRoster, type GroupSeat, type Roster } from './roster.ts'
-import { processState, thisProcess } from '../living-process.ts'
-import type { TopicStore } from './topic-store.ts'
 import type { DurationMs } from '../../table/transaction.ts'
+import { stickyAssignment } from '../assignor.ts'
+import { processState, thisProcess } from '../living-process.ts'
+import { committedOffset, readRoster, rosterBytes, strike, writeRoster, type GroupSeat, type Roster } from './roster.ts'
+import type { TopicStore } from './topic-store.ts'
 
 /** What a member has to do or to hear before it goes on. */
 export type ShareChange =
@@ -49,7 +49,9 @@ export class GroupPlace {
    * and those of members that have died, are its own with this call. Costs one look at the roster while nothing changes.
    */
   next(): ShareChange | undefined {
-    const [bytes, roster] = this.#store.shared.environment.read(() => [rosterBytes(this.#seat), readRoster(this.#seat)] as const)
+    const [bytes, roster] = this.#store.shared.environment.read(
+      () => [rosterBytes(this.#seat), readRoster(this.#seat)] as const,
+    )
     if (this.#seen !== undefined && bytes?.equals(this.#seen) === true && !this.#glance.aborted) return undefined
     this.#glance = AbortSignal.timeout(GLANCE)
     if (!roster.members.some(({ number }) => number === this.#number)) {
@@ -65,7 +67,8 @@ export class GroupPlace {
 
   release(partitions: readonly number[]): void {
     this.#change(({ owners }) => {
-      for (const partition of partitions) if (owners[partition].epoch === this.#epochs.get(partition)) delete owners[partition].member
+      for (const partition of partitions)
+        if (owners[partition].epoch === this.#epochs.get(partition)) delete owners[partition].member
     })
     for (const partition of partitions) this.#epochs.delete(partition)
   }
@@ -125,7 +128,10 @@ function admit(roster: Roster): number {
 
 /** The partitions that are the member's by right, whoever has them now; none when it is not on the roster. */
 function shareOf({ members, owners }: Roster, partitions: number, number: number): number[] {
-  const holders = members.map((member) => ({ id: String(member.number), holds: [...owners.keys()].filter((partition) => owners[partition].member === member.number) }))
+  const holders = members.map((member) => ({
+    id: String(member.number),
+    holds: [...owners.keys()].filter((partition) => owners[partition].member === member.number),
+  }))
   return stickyAssignment(holders, partitions).get(String(number)) ?? []
 }
 
@@ -141,7 +147,8 @@ function watcher(session: DurationMs): (roster: Roster, self: number) => Set<num
       else if (!patience.has(number)) patience.set(number, AbortSignal.timeout(session))
       if (patience.get(number)?.aborted === true) gone.add(number)
     }
-    for (const number of patience.keys()) if (!members.some((member) => member.number === number)) patience.delete(number)
+    for (const number of patience.keys())
+      if (!members.some((member) => member.number === number)) patience.delete(number)
     return gone
   }
 }

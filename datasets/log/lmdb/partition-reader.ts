@@ -1,7 +1,7 @@
-import type { Bell } from './bell.ts'
-import type { TopicStore } from './topic-store.ts'
 import type { RecordBatch } from '../event-log.ts'
+import type { Bell } from './bell.ts'
 import { endOffset, partitionCursor, type Partition, type PartitionCursor } from './partition.ts'
+import type { TopicStore } from './topic-store.ts'
 import type { Volume } from './volume.ts'
 
 /** Reads one partition of a topic, which may have no record and no home yet. */

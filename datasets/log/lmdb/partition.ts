@@ -1,9 +1,9 @@
 import type { Bytes } from '../../../configs/connections/lmdb.ts'
 import { UserError } from '../../../configs/user-error.ts'
+import type { DurationMs, EpochMs } from '../../table/transaction.ts'
 import type { RecordBatch } from '../event-log.ts'
 import { batchBytes, joinBatches, sliceBatch } from '../record-batch.ts'
 import { blockHeader, decodeBlock, stampOffset, type RecordBlock } from './block.ts'
-import type { DurationMs, EpochMs } from '../../table/transaction.ts'
 
 /**
  * One partition of a topic in an LMDB database. Its blocks stand under [partition, last offset of the block], so that
@@ -53,7 +53,8 @@ export function endOffset({ blocks, number }: Partition): number {
 
 /** The oldest kept offset; the end's when there is no record. */
 export function startOffset(partition: Partition): number {
-  for (const { value } of partition.blocks.getRange({ ...keysFrom(partition, 0), limit: 1 })) return blockHeader(value).offset
+  for (const { value } of partition.blocks.getRange({ ...keysFrom(partition, 0), limit: 1 }))
+    return blockHeader(value).offset
   return 0
 }
 
@@ -146,5 +147,7 @@ function decoded({ topic, number, file }: Partition, bytes: Buffer, lastOffset: 
   const batch = decodeBlock(bytes, topic, number, lastOffset)
   if (!('damage' in batch)) return batch
   const where = `Topic "${topic}", partition ${number}, block that ends with offset ${lastOffset} in ${file} is damaged: ${batch.damage}.`
-  throw new UserError(`${where} Read on behind it with: fd topics read ${topic} --from ${lastOffset + 1}, or restore the file from a copy.`)
+  throw new UserError(
+    `${where} Read on behind it with: fd topics read ${topic} --from ${lastOffset + 1}, or restore the file from a copy.`,
+  )
 }

@@ -36,12 +36,19 @@ export function openCatalog(shared: Volume): Catalog {
     const bytes = topics.get(Buffer.from(name))
     if (bytes === undefined) return undefined
     const { form, ...entry } = JSON.parse(bytes.toString()) as TopicSettings & { home?: Home; form?: number }
-    refuseNewer(form, FORM, `Topic "${name}" in ${shared.environment.file}`, 'Or begin another log with this one: FD_HOME=FOLDER')
+    refuseNewer(
+      form,
+      FORM,
+      `Topic "${name}" in ${shared.environment.file}`,
+      'Or begin another log with this one: FD_HOME=FOLDER',
+    )
     return { name, ...entry }
   }
-  const write = ({ name, ...rest }: CatalogEntry): void => void topics.put(Buffer.from(name), Buffer.from(JSON.stringify({ ...rest, form: FORM })))
+  const write = ({ name, ...rest }: CatalogEntry): void =>
+    void topics.put(Buffer.from(name), Buffer.from(JSON.stringify({ ...rest, form: FORM })))
   // LMDB takes no empty and no long key.
-  const find = (name: string): CatalogEntry | undefined => (isLogName(name) ? shared.environment.read(() => read(name)) : undefined)
+  const find = (name: string): CatalogEntry | undefined =>
+    isLogName(name) ? shared.environment.read(() => read(name)) : undefined
   const change = (name: string, settings: Partial<TopicSettings>, home: Home | undefined): CatalogEntry => {
     const fresh = newEntry(name, settings)
     return shared.write(() => {
@@ -53,7 +60,10 @@ export function openCatalog(shared: Volume): Catalog {
   }
   return {
     find,
-    list: () => shared.environment.read(() => Array.from(topics.getKeys(), (key) => read(key.toString())).filter((entry) => entry !== undefined)),
+    list: () =>
+      shared.environment.read(() =>
+        Array.from(topics.getKeys(), (key) => read(key.toString())).filter((entry) => entry !== undefined),
+      ),
     ensure: (name, settings = {}) => find(checked(name)) ?? change(name, settings, undefined),
     place(name, home) {
       const entry = find(checked(name))
@@ -69,6 +79,7 @@ function checked(name: string): string {
 }
 
 function newEntry(name: string, { partitions = 1, retention }: Partial<TopicSettings>): CatalogEntry {
-  if (!Number.isInteger(partitions) || partitions < 1) throw new UserError(`Topic "${name}" cannot have ${partitions} partitions: give a whole number from 1.`)
+  if (!Number.isInteger(partitions) || partitions < 1)
+    throw new UserError(`Topic "${name}" cannot have ${partitions} partitions: give a whole number from 1.`)
   return { name, partitions, retention }
 }

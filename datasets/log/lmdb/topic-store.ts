@@ -1,11 +1,11 @@
 import { join } from 'node:path'
 import { UserError } from '../../../configs/user-error.ts'
-import { openCatalog, type Catalog, type CatalogEntry, type Home, type PlacedEntry } from './topic-catalog.ts'
+import type { EpochMs } from '../../table/transaction.ts'
 import type { NewRecord } from '../event-log.ts'
 import { partitionOf } from '../murmur2.ts'
-import { appendBlocks, expireBlocks, type Partition } from './partition.ts'
 import { encodeBlocks, keyBytes, type RecordBlock } from './block.ts'
-import type { EpochMs } from '../../table/transaction.ts'
+import { appendBlocks, expireBlocks, type Partition } from './partition.ts'
+import { openCatalog, type Catalog, type CatalogEntry, type Home, type PlacedEntry } from './topic-catalog.ts'
 import { openVolume, type Volume } from './volume.ts'
 
 /** The topics of a log, their volumes opened when first needed. */
@@ -57,21 +57,30 @@ export function openTopicStore(folder: string, sync: boolean): TopicStore {
       const entry = catalog.find(name)
       if (entry !== undefined) return entry
       const known = catalog.list().map((topic) => topic.name)
-      throw new UserError(`No topic "${name}". ${known.length === 0 ? 'There is none yet; fill one with: fd produce' : `Topics: ${known.join(', ')}`}.`)
+      throw new UserError(
+        `No topic "${name}". ${known.length === 0 ? 'There is none yet; fill one with: fd produce' : `Topics: ${known.join(', ')}`}.`,
+      )
     },
     place(name, home) {
       const entry = placed.get(name) ?? catalog.place(name, home)
       placed.set(name, entry)
       return entry
     },
-    encode: (entry, records) => ({ entry, partitions: [...byPartition(entry, records)].map(([number, rows]) => ({ partition: partition(entry, number), blocks: encodeBlocks(rows) })) }),
+    encode: (entry, records) => ({
+      entry,
+      partitions: [...byPartition(entry, records)].map(([number, rows]) => ({
+        partition: partition(entry, number),
+        blocks: encodeBlocks(rows),
+      })),
+    }),
     write({ entry, partitions }) {
       for (const { partition, blocks } of partitions) {
         appendBlocks(partition, blocks)
         if (entry.retention === undefined) continue
         const id = `${entry.name} ${partition.number}`
         const newest = blocks[blocks.length - 1].newest
-        if ((expiry.get(id) ?? -Infinity) < newest - entry.retention) expiry.set(id, expireBlocks(partition, newest, entry.retention))
+        if ((expiry.get(id) ?? -Infinity) < newest - entry.retention)
+          expiry.set(id, expireBlocks(partition, newest, entry.retention))
       }
     },
     async close() {
@@ -82,7 +91,8 @@ export function openTopicStore(folder: string, sync: boolean): TopicStore {
 }
 
 function byPartition(entry: CatalogEntry, records: NewRecord[]): Map<number, NewRecord[]> {
-  if (entry.partitions === 1 && records.every((record) => record.partition === undefined)) return new Map(records.length === 0 ? [] : [[0, records]])
+  if (entry.partitions === 1 && records.every((record) => record.partition === undefined))
+    return new Map(records.length === 0 ? [] : [[0, records]])
   const groups = new Map<number, NewRecord[]>()
   for (const record of records) {
     const number = record.partition ?? (record.key === undefined ? 0 : partitionOf(keyBytes(record), entry.partitions))

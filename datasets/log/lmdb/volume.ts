@@ -1,5 +1,11 @@
 import { join } from 'node:path'
-import { explained, openEnvironment, type Bytes, type Environment, type EnvironmentOptions } from '../../../configs/connections/lmdb.ts'
+import {
+  explained,
+  openEnvironment,
+  type Bytes,
+  type Environment,
+  type EnvironmentOptions,
+} from '../../../configs/connections/lmdb.ts'
 import { openBell, type Bell } from './bell.ts'
 
 /** An LMDB environment of the log with the bell that is rung after every commit to it. Writers of one volume wait for each other; of two, they do not. */

@@ -2,8 +2,8 @@ import { once } from 'node:events'
 import { connect as connectTcp, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect as connectTls } from 'node:tls'
-import { isLoss, type RedisAddress } from '../../../configs/connections/redis.ts'
 import { redisFault } from '../../../configs/connections/redis-fault.ts'
+import { isLoss, type RedisAddress } from '../../../configs/connections/redis.ts'
 import { UserError } from '../../../configs/user-error.ts'
 
 export interface Entry {
@@ -73,14 +73,19 @@ export class RedisBulk implements AsyncDisposable {
     const socket = tls === undefined ? connectTcp({ host, port }) : connectTls({ host, port, ...tls })
     this.#rest = ''
     // The reason of a lost connection is not kept: it is made again, and what then fails says why.
-    socket.setNoDelay(true).on('error', () => {}).on('close', () => this.#wake()).on('data', (bytes) => this.#received(bytes.toString('latin1')))
+    socket
+      .setNoDelay(true)
+      .on('error', () => {})
+      .on('close', () => this.#wake())
+      .on('data', (bytes) => this.#received(bytes.toString('latin1')))
     return socket
   }
 
   /** Logs in; what is sent behind it need not wait, since the server answers in order. */
   async #greet(more: string[][]): Promise<void> {
     const { username, password, database } = this.#address
-    const login = password === undefined ? [] : [username === undefined ? ['AUTH', password] : ['AUTH', username, password]]
+    const login =
+      password === undefined ? [] : [username === undefined ? ['AUTH', password] : ['AUTH', username, password]]
     const commands = [...login, ['SELECT', String(database)], ...more]
     this.#greetings = commands.length
     this.#socket.write(Buffer.concat(commands.map((words) => command(words))))
@@ -111,7 +116,10 @@ export class RedisBulk implements AsyncDisposable {
     const { shown, outageMs } = this.#address
     const patience = AbortSignal.timeout(outageMs)
     while (this.#socket.destroyed) {
-      if (patience.aborted) throw new UserError(`Redis at ${shown} went away during the load and did not come back within ${outageMs / 1000} s. The old features are still served. Run the command again.`)
+      if (patience.aborted)
+        throw new UserError(
+          `Redis at ${shown} went away during the load and did not come back within ${outageMs / 1000} s. The old features are still served. Run the command again.`,
+        )
       await sleep(PAUSE_MS)
       this.#socket = this.#connect()
       await this.#greet(this.#witness === undefined ? [] : [['EXISTS', this.#witness]])
@@ -136,7 +144,10 @@ export class RedisBulk implements AsyncDisposable {
       else this.#refused ??= error
     } else if (this.#greetings > 0) {
       this.#greetings--
-      if (line === ':0') this.#refused ??= new UserError(`Redis at ${this.#address.shown} restarted during the load and lost a part of it. The old features are still served. Run the command again.`)
+      if (line === ':0')
+        this.#refused ??= new UserError(
+          `Redis at ${this.#address.shown} restarted during the load and lost a part of it. The old features are still served. Run the command again.`,
+        )
     } else {
       this.#witness = this.#unanswered.shift()?.witness
     }
@@ -166,5 +177,7 @@ export function msetBlock(entries: readonly Entry[]): Block {
 }
 
 function command(words: readonly string[]): Buffer {
-  return Buffer.from(`*${words.length}\r\n${words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`).join('')}`)
+  return Buffer.from(
+    `*${words.length}\r\n${words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`).join('')}`,
+  )
 }

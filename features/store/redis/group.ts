@@ -2,9 +2,17 @@ import { randomUUID } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import type { RedisConnection } from '../../../configs/connections/redis.ts'
 import { UserError } from '../../../configs/user-error.ts'
+import {
+  replacedState,
+  takenState,
+  type Checkpoint,
+  type EntityState,
+  type GroupPartition,
+  type GroupState,
+  type OwnedState,
+} from '../online-store.ts'
 import { checkpointKey, entityKey, ownerKey, viewStem, type ServiceKeys } from './keys.ts'
 import { readRecord, recordText, type StoredBase } from './record.ts'
-import { replacedState, takenState, type Checkpoint, type EntityState, type GroupPartition, type GroupState, type OwnedState } from '../online-store.ts'
 
 /** Keys in one MGET: a batch of 256 is two commands, and the server answers the first while the second is written. */
 const BATCH = 128
@@ -13,11 +21,20 @@ const BATCH = 128
  * State of a group's partition over a base. Reads are MGETs of its own keys and, for those it lacks, of the base's. Who
  * only looks does not know whether there are own ones by now, and asks for them always.
  */
-export async function openRedisState(connection: RedisConnection, keys: ServiceKeys, place: GroupPartition, stored: StoredBase): Promise<GroupState> {
+export async function openRedisState(
+  connection: RedisConnection,
+  keys: ServiceKeys,
+  place: GroupPartition,
+  stored: StoredBase,
+): Promise<GroupState> {
   const { load, previous: _, ...base } = stored
   const own = keys.tag(load, place)
   const run: Run = (attempt) => connection.run(attempt)
-  return { base, checkpoint: await run((redis) => readCheckpoint(redis, own)), read: stateReader(run, keys, load, own, () => true) }
+  return {
+    base,
+    checkpoint: await run((redis) => readCheckpoint(redis, own)),
+    read: stateReader(run, keys, load, own, () => true),
+  }
 }
 
 /**
@@ -29,7 +46,12 @@ export async function openRedisState(connection: RedisConnection, keys: ServiceK
  * every call rejects with a UserError; so it does when the name is gone, because the server was emptied under the connection.
  * Who takes the state again starts from what is stored, offset and states of one moment.
  */
-export async function takeRedisState(connection: RedisConnection, keys: ServiceKeys, place: GroupPartition, stored: StoredBase): Promise<OwnedState> {
+export async function takeRedisState(
+  connection: RedisConnection,
+  keys: ServiceKeys,
+  place: GroupPartition,
+  stored: StoredBase,
+): Promise<OwnedState> {
   const { load, previous: _, ...base } = stored
   const own = keys.tag(load, place)
   const owner = randomUUID()
@@ -101,7 +123,12 @@ const WRITE = `
   redis.call('SET', KEYS[2], ARGV[2])
   return 1`
 
-function stateWrite(own: string, owner: string, states: Iterable<EntityState>, checkpoint: Checkpoint): (redis: Redis) => Promise<unknown> {
+function stateWrite(
+  own: string,
+  owner: string,
+  states: Iterable<EntityState>,
+  checkpoint: Checkpoint,
+): (redis: Redis) => Promise<unknown> {
   const names = [ownerKey(own), checkpointKey(own)]
   const values: (string | Buffer)[] = [owner, recordText(checkpoint)]
   for (const { view, key, bytes } of states) {
@@ -114,13 +141,20 @@ function stateWrite(own: string, owner: string, states: Iterable<EntityState>, c
 type Run = <T>(attempt: (redis: Redis) => Promise<T>) => Promise<T>
 type Keys = readonly (number | string)[]
 
-const get = (redis: Redis, stem: string, keys: Keys): Promise<(Buffer | null)[]> => redis.mgetBuffer(keys.map((key) => entityKey(stem, key)))
+const get = (redis: Redis, stem: string, keys: Keys): Promise<(Buffer | null)[]> =>
+  redis.mgetBuffer(keys.map((key) => entityKey(stem, key)))
 
 /**
  * Reads states under `own`, then under `base`. Asking for both at once saves a round trip where most are the base's, and
  * moves twice the bytes where most are the group's: the batch before tells which to expect (measured: online-store.bench.ts).
  */
-function stateReader(run: Run, keysOf: ServiceKeys, load: number, tag: string, hasOwn: () => boolean): GroupState['read'] {
+function stateReader(
+  run: Run,
+  keysOf: ServiceKeys,
+  load: number,
+  tag: string,
+  hasOwn: () => boolean,
+): GroupState['read'] {
   const own = (view: string): string => viewStem(tag, view)
   const base = load === 0 ? undefined : (view: string): string => viewStem(keysOf.tag(load), view)
   let expectBase = true
@@ -128,7 +162,9 @@ function stateReader(run: Run, keysOf: ServiceKeys, load: number, tag: string, h
     if (base === undefined) return run((redis) => get(redis, own(view), keys))
     if (!hasOwn()) return run((redis) => get(redis, base(view), keys))
     if (expectBase) {
-      const [first, second] = await run((redis) => Promise.all([get(redis, own(view), keys), get(redis, base(view), keys)]))
+      const [first, second] = await run((redis) =>
+        Promise.all([get(redis, own(view), keys), get(redis, base(view), keys)]),
+      )
       expectBase = 2 * first.filter((bytes) => bytes === null).length > keys.length
       return first.map((bytes, i) => bytes ?? second[i])
     }
@@ -136,12 +172,20 @@ function stateReader(run: Run, keysOf: ServiceKeys, load: number, tag: string, h
     const missing = values.flatMap((bytes, i) => (bytes === null ? [i] : []))
     expectBase = 2 * missing.length > keys.length
     if (missing.length === 0) return values
-    const rest = await run((redis) => get(redis, base(view), missing.map((i) => keys[i])))
+    const rest = await run((redis) =>
+      get(
+        redis,
+        base(view),
+        missing.map((i) => keys[i]),
+      ),
+    )
     missing.forEach((i, k) => (values[i] = rest[k]))
     return values
   }
   return async (view, keys) => {
-    const batches = Array.from({ length: Math.ceil(keys.length / BATCH) }, (_, i) => keys.slice(i * BATCH, (i + 1) * BATCH))
+    const batches = Array.from({ length: Math.ceil(keys.length / BATCH) }, (_, i) =>
+      keys.slice(i * BATCH, (i + 1) * BATCH),
+    )
     const found = await Promise.all(batches.map((batch) => readBatch(view, batch)))
     return found.flat().map((bytes) => bytes ?? undefined)
   }

@@ -36,7 +36,8 @@ export function serviceKeys(prefix: string, service: string): ServiceKeys {
     base: `${stem}}:base`,
     loads: `${stem}}:loads`,
     lease: (load) => `${stem}}:loading:${load}`,
-    tag: (load, place) => `${stem}:${load}${place === undefined ? '' : `:${word(place.group)}:${word(place.topic)}:${place.partition}`}}`,
+    tag: (load, place) =>
+      `${stem}:${load}${place === undefined ? '' : `:${word(place.group)}:${word(place.topic)}:${place.partition}`}}`,
     pattern: `${stem}:*`,
     loadOf: (key) => Number.parseInt(key.slice(stem.length + 1), 10),
   }
@@ -50,7 +51,8 @@ export const checkpointKey = (tag: string): string => `${tag}:checkpoint`
 export const ownerKey = (tag: string): string => `${tag}:owner`
 
 /** The key's type is part of it: 42 and "42" are different entities. */
-export const entityKey = (stem: string, key: number | string): string => `${stem}${typeof key === 'number' ? 'n' : 's'}${key}`
+export const entityKey = (stem: string, key: number | string): string =>
+  `${stem}${typeof key === 'number' ? 'n' : 's'}${key}`
 
 /** Free of what has a meaning in our keys, in hash tags and in globs. */
 function word(name: string): string {

@@ -1,6 +1,6 @@
 import { UserError } from '../../../configs/user-error.ts'
-import { fromRecord, toRecord } from '../record.ts'
 import type { Base, Checkpoint } from '../online-store.ts'
+import { fromRecord, toRecord } from '../record.ts'
 
 /** A base as it is stored: with the number of the load that wrote it, and of the one that is served beside it. */
 export interface StoredBase extends Base {
@@ -19,6 +19,9 @@ export function readRecord<T extends StoredBase | Checkpoint>(text: string | nul
     return fromRecord<T>(text, `"${key}" in Redis`)
   } catch (error) {
     if (error instanceof UserError) throw error
-    throw new UserError(`"${key}" in Redis is not a record of ours. Choose another prefix (redis://…?prefix=NAME), or remove the key and run: fd features backfill --online`, { cause: error })
+    throw new UserError(
+      `"${key}" in Redis is not a record of ours. Choose another prefix (redis://…?prefix=NAME), or remove the key and run: fd features backfill --online`,
+      { cause: error },
+    )
   }
 }

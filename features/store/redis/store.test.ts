@@ -6,24 +6,28 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { freePort, redisServerOnPath, startRedis, type RedisProcess } from '../../../configs/testing/redis-process.ts'
 import { UserError } from '../../../configs/user-error.ts'
+import { openOnlineStore } from '../../open.ts'
 import { onlineStoreContract } from '../online-store.contract.ts'
 import type { Base, Checkpoint, EntityState, GroupPartition } from '../online-store.ts'
-import { openOnlineStore } from '../../open.ts'
-import { freePort, redisServerOnPath, startRedis, type RedisProcess } from '../../../configs/testing/redis-process.ts'
 
 const draft: Omit<Base, 'version'> = { service: 'card-fraud', serviceDigest: 'd', watermark: 5, minorUnits: 2 }
 const state = (key: number, text: string): EntityState => ({ view: 'customers', key, bytes: Buffer.from(text) })
 const checkpoint = (offset: number): Checkpoint => ({ offset, watermark: offset, minorUnits: 2 })
 const a: GroupPartition = { group: 'a', topic: 'transactions', partition: 0 }
-const texts = (read: (Uint8Array | undefined)[]): (string | undefined)[] => read.map((bytes) => (bytes === undefined ? undefined : Buffer.from(bytes).toString()))
+const texts = (read: (Uint8Array | undefined)[]): (string | undefined)[] =>
+  read.map((bytes) => (bytes === undefined ? undefined : Buffer.from(bytes).toString()))
 function* states(count: number, text: string): Generator<EntityState> {
   for (let key = 0; key < count; key++) yield state(key, text)
 }
 
 /** What `work` rejects with, which must be for the user. */
 async function refusal(work: Promise<unknown>): Promise<string> {
-  const error = await work.then(() => undefined, (reason: unknown) => reason)
+  const error = await work.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  )
   expect(error).toBeInstanceOf(UserError)
   return (error as UserError).message
 }
@@ -68,7 +72,8 @@ describe.runIf(redisServerOnPath)('on a cluster of one node, which refuses comma
   beforeAll(async () => {
     server = await startRedis(['--cluster-enabled', 'yes'])
     await server.command('CLUSTER', 'ADDSLOTSRANGE', '0', '16383')
-    while (!String(await server.command('CLUSTER', 'INFO')).includes('cluster_state:ok')) await new Promise((resolve) => setTimeout(resolve, 50))
+    while (!String(await server.command('CLUSTER', 'INFO')).includes('cluster_state:ok'))
+      await new Promise((resolve) => setTimeout(resolve, 50))
   })
   afterAll(() => server[Symbol.asyncDispose]())
   onlineStoreContract('redis: in a cluster', async () => server.url(`?prefix=w${store++}`))
@@ -90,8 +95,12 @@ describe('a URL', () => {
   })
 
   test('of a host that does not exist, or a port where nothing listens, is told at once', async () => {
-    expect(await refusal(openOnlineStore('redis://no-such-host.invalid'))).toMatch(/no host of the name in redis:\/\/no-such-host\.invalid/)
-    expect(await refusal(openOnlineStore(`redis://127.0.0.1:${await freePort()}`))).toMatch(/No Redis answers at.*fd services up redis/)
+    expect(await refusal(openOnlineStore('redis://no-such-host.invalid'))).toMatch(
+      /no host of the name in redis:\/\/no-such-host\.invalid/,
+    )
+    expect(await refusal(openOnlineStore(`redis://127.0.0.1:${await freePort()}`))).toMatch(
+      /No Redis answers at.*fd services up redis/,
+    )
   })
 })
 
@@ -135,7 +144,9 @@ describe.runIf(redisServerOnPath)('a server that refuses', () => {
     expect(await refusal(store.publish(draft, states(10_000, 'x'.repeat(2000))))).toMatch(/out of memory.*maxmemory/)
     expect((await store.base('card-fraud'))?.version).toBe(1)
     expect(await server.command('DBSIZE')).toBe(6)
-    expect(await refusal(group.write([state(1, 'lost'), state(2, 'x'.repeat(8_000_000))], checkpoint(2)))).toMatch(/out of memory/)
+    expect(await refusal(group.write([state(1, 'lost'), state(2, 'x'.repeat(8_000_000))], checkpoint(2)))).toMatch(
+      /out of memory/,
+    )
     const again = await store.group('card-fraud', a)
     expect(again.checkpoint).toEqual(checkpoint(1))
     expect(texts(await again.read('customers', [1, 2]))).toEqual(['ONE', undefined])
@@ -155,7 +166,8 @@ describe.runIf(redisServerOnPath)('a server that refuses', () => {
     await server.command('REPLICAOF', 'NO', 'ONE')
     await rm(server.folder, { recursive: true })
     await server.command('BGSAVE')
-    while (!String(await server.command('INFO', 'persistence')).includes('rdb_last_bgsave_status:err')) await new Promise((resolve) => setTimeout(resolve, 50))
+    while (!String(await server.command('INFO', 'persistence')).includes('rdb_last_bgsave_status:err'))
+      await new Promise((resolve) => setTimeout(resolve, 50))
     expect(await refusal(group.write([state(1, 'x')], checkpoint(1)))).toMatch(/cannot save to disk/)
   })
 })
@@ -167,12 +179,39 @@ describe.runIf(redisServerOnPath && openssl)('over TLS', () => {
     const folder = await mkdtemp(join(tmpdir(), 'fd-tls-'))
     try {
       const [key, certificate] = [join(folder, 'key.pem'), join(folder, 'certificate.pem')]
-      const made = spawnSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-keyout', key, '-out', certificate])
+      const made = spawnSync('openssl', [
+        'req',
+        '-x509',
+        '-newkey',
+        'rsa:2048',
+        '-nodes',
+        '-subj',
+        '/CN=localhost',
+        '-addext',
+        'subjectAltName=DNS:localhost',
+        '-keyout',
+        key,
+        '-out',
+        certificate,
+      ])
       expect(made.status).toBe(0)
       const port = await freePort()
-      const server = await started(['--tls-port', String(port), '--tls-cert-file', certificate, '--tls-key-file', key, '--tls-auth-clients', 'no'])
-      expect(await refusal(openOnlineStore(`rediss://localhost:${port}`))).toMatch(/certificate that is not trusted.*ca=FILE/)
-      expect(await refusal(openOnlineStore(`rediss://localhost:${server.port}?connectMs=300`))).toMatch(/needs a port that speaks TLS/)
+      const server = await started([
+        '--tls-port',
+        String(port),
+        '--tls-cert-file',
+        certificate,
+        '--tls-key-file',
+        key,
+        '--tls-auth-clients',
+        'no',
+      ])
+      expect(await refusal(openOnlineStore(`rediss://localhost:${port}`))).toMatch(
+        /certificate that is not trusted.*ca=FILE/,
+      )
+      expect(await refusal(openOnlineStore(`rediss://localhost:${server.port}?connectMs=300`))).toMatch(
+        /needs a port that speaks TLS/,
+      )
       expect(await refusal(openOnlineStore(`redis://localhost:${port}?commandMs=1000`))).toMatch(/rediss:/)
       await using store = await openOnlineStore(`rediss://localhost:${port}?ca=${encodeURIComponent(certificate)}`)
       await store.publish(draft, states(20_000, 'x'))
@@ -201,14 +240,19 @@ describe.runIf(redisServerOnPath)('a server that goes away', () => {
         await new Promise((resolve) => setTimeout(resolve, 200))
         await server.start()
         // A second loss before this one is over would be told as one.
-        while (told.filter((line) => line.endsWith('is back.')).length <= kill) await new Promise((resolve) => setTimeout(resolve, 10))
+        while (told.filter((line) => line.endsWith('is back.')).length <= kill)
+          await new Promise((resolve) => setTimeout(resolve, 10))
       }
       over.abort()
     })()
     let offset = 0
     for (; !over.signal.aborted; offset++) {
       await group.write([state(offset % 700, `at ${offset}`), state(1000, `at ${offset}`)], checkpoint(offset))
-      expect(texts(await group.read('customers', [offset % 700, 1000, 1500]))).toEqual([`at ${offset}`, `at ${offset}`, 'base'])
+      expect(texts(await group.read('customers', [offset % 700, 1000, 1500]))).toEqual([
+        `at ${offset}`,
+        `at ${offset}`,
+        'base',
+      ])
     }
     await kills
     const again = await store.group('card-fraud', a)
@@ -222,12 +266,15 @@ describe.runIf(redisServerOnPath)('a server that goes away', () => {
     const server = await started(AOF)
     await using store = await openOnlineStore(server.url())
     let restarted: Promise<void> | undefined
-    await store.publish(draft, (function* () {
-      for (let key = 0; key < 60_000; key++) {
-        if (key === 30_000) restarted = server.kill().then(() => server.start())
-        yield state(key, `value ${key}`)
-      }
-    })())
+    await store.publish(
+      draft,
+      (function* () {
+        for (let key = 0; key < 60_000; key++) {
+          if (key === 30_000) restarted = server.kill().then(() => server.start())
+          yield state(key, `value ${key}`)
+        }
+      })(),
+    )
     await restarted
     const keys = Array.from({ length: 60_000 }, (_, key) => key)
     const group = await store.take('card-fraud', a)
@@ -240,14 +287,19 @@ describe.runIf(redisServerOnPath)('a server that goes away', () => {
     await store.publish(draft, [state(1, 'one')])
     const group = await store.take('card-fraud', a)
     await group.write([state(2, 'two')], checkpoint(1))
-    const load = store.publish(draft, (function* () {
-      for (let key = 0; key < 60_000; key++) {
-        if (key === 30_000) void server.kill().then(() => server.start())
-        yield state(key, 'x')
-      }
-    })())
+    const load = store.publish(
+      draft,
+      (function* () {
+        for (let key = 0; key < 60_000; key++) {
+          if (key === 30_000) void server.kill().then(() => server.start())
+          yield state(key, 'x')
+        }
+      })(),
+    )
     expect(await refusal(load)).toMatch(/lost a part/)
-    expect(await refusal(group.read('customers', [2]))).toMatch(/has lost the features that group "a" was reading.*fd features backfill --online/)
+    expect(await refusal(group.read('customers', [2]))).toMatch(
+      /has lost the features that group "a" was reading.*fd features backfill --online/,
+    )
     expect(await refusal(group.write([state(3, 'three')], checkpoint(2)))).toMatch(/has lost the features/)
     expect((await store.group('card-fraud', a)).checkpoint).toBeUndefined()
   })
@@ -291,7 +343,11 @@ describe.runIf(redisServerOnPath)('a publish', () => {
       const { openOnlineStore } = await import(${JSON.stringify(join(import.meta.dirname, '../../open.ts'))})
       const store = await openOnlineStore(${JSON.stringify(server.url())})
       await store.publish(${JSON.stringify(draft)}, (function* () { for (let key = 0; ; key++) yield { view: 'customers', key, bytes: Buffer.from('new') } })())`
-    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', '--input-type=module', '-e', script], { stdio: 'inherit' })
+    const child = spawn(
+      process.execPath,
+      ['--disable-warning=ExperimentalWarning', '--input-type=module', '-e', script],
+      { stdio: 'inherit' },
+    )
     while (Number(await server.command('DBSIZE')) < 5000) await new Promise((resolve) => setTimeout(resolve, 10))
     child.kill('SIGKILL')
     await once(child, 'close')
@@ -304,17 +360,25 @@ describe.runIf(redisServerOnPath)('a publish', () => {
     await server.command('DEL', '{fd:card-fraud}:loading:2')
     expect((await store.publish(draft, [state(1, 'newest')])).version).toBe(3)
     const left = (await server.command('KEYS', '*')) as string[]
-    expect(left.toSorted()).toEqual(['{fd:card-fraud:3}customers:n1', '{fd:card-fraud:4}customers:n1', '{fd:card-fraud}:base', '{fd:card-fraud}:loads'])
+    expect(left.toSorted()).toEqual([
+      '{fd:card-fraud:3}customers:n1',
+      '{fd:card-fraud:4}customers:n1',
+      '{fd:card-fraud}:base',
+      '{fd:card-fraud}:loads',
+    ])
   })
 
   test('that stood still until its lease ran out is not published', async () => {
     const server = await started()
     await using store = await openOnlineStore(server.url())
-    const stalled = store.publish(draft, (function* () {
-      yield* states(20_000, 'x')
-      void server.command('DEL', '{fd:card-fraud}:loading:1')
-      yield* states(20_000, 'x')
-    })())
+    const stalled = store.publish(
+      draft,
+      (function* () {
+        yield* states(20_000, 'x')
+        void server.command('DEL', '{fd:card-fraud}:loading:1')
+        yield* states(20_000, 'x')
+      })(),
+    )
     expect(await refusal(stalled)).toMatch(/stood still/)
     expect(await store.base('card-fraud')).toBeUndefined()
     expect(await server.command('KEYS', '*customers*')).toEqual([])
@@ -324,10 +388,15 @@ describe.runIf(redisServerOnPath)('a publish', () => {
     const server = await started()
     await using store = await openOnlineStore(server.url())
     await using other = await openOnlineStore(server.url())
-    const [first, second] = await Promise.all([store.publish(draft, states(20_000, 'first')), other.publish(draft, states(20_000, 'second'))])
+    const [first, second] = await Promise.all([
+      store.publish(draft, states(20_000, 'first')),
+      other.publish(draft, states(20_000, 'second')),
+    ])
     expect([first.version, second.version].toSorted()).toEqual([1, 2])
     const group = await store.take('card-fraud', a)
     const keys = Array.from({ length: 20_000 }, (_, key) => key)
-    expect(new Set(texts(await group.read('customers', keys)))).toEqual(new Set([first.version === 2 ? 'first' : 'second']))
+    expect(new Set(texts(await group.read('customers', keys)))).toEqual(
+      new Set([first.version === 2 ? 'first' : 'second']),
+    )
   })
 })

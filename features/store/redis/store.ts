@@ -1,11 +1,11 @@
 import { RedisConnection, redisAddress } from '../../../configs/connections/redis.ts'
 import type { Tell } from '../../../configs/tell.ts'
 import { UserError } from '../../../configs/user-error.ts'
+import type { Base, EntityState, OnlineStore } from '../online-store.ts'
 import { msetBlock, RedisBulk, type Entry } from './bulk.ts'
 import { openRedisState, takeRedisState } from './group.ts'
 import { serviceKeys, entityKey, viewStem, type ServiceKeys } from './keys.ts'
 import { readRecord, recordText, type StoredBase } from './record.ts'
-import type { Base, EntityState, OnlineStore } from '../online-store.ts'
 
 /** Most states, and bytes, in one MSET: larger commands gain nothing and keep other clients waiting. */
 const BLOCK_STATES = 256
@@ -36,7 +36,8 @@ export async function openRedisOnlineStore(url: string, tell?: Tell): Promise<On
     throw error
   }
   const keys = (service: string): ServiceKeys => serviceKeys(address.prefix, service)
-  const newestOr = async (service: string): Promise<StoredBase> => (await newest(connection, keys(service))) ?? emptyBase(service)
+  const newestOr = async (service: string): Promise<StoredBase> =>
+    (await newest(connection, keys(service))) ?? emptyBase(service)
   return {
     base: async (service) => {
       const stored = await newest(connection, keys(service))
@@ -54,20 +55,28 @@ async function refuseEviction(connection: RedisConnection): Promise<void> {
   const memory = await connection.run((redis) => redis.info('memory'))
   const policy = /^maxmemory_policy:(.*?)\r?$/m.exec(memory)?.[1]
   if (/^maxmemory:0\r?$/m.test(memory) || policy === undefined || !policy.startsWith('allkeys-')) return
-  throw new UserError(`Redis at ${connection.address.shown} forgets keys when memory is short (maxmemory-policy ${policy}), so features would be wrong in silence. Run: redis-cli CONFIG SET maxmemory-policy noeviction`)
+  throw new UserError(
+    `Redis at ${connection.address.shown} forgets keys when memory is short (maxmemory-policy ${policy}), so features would be wrong in silence. Run: redis-cli CONFIG SET maxmemory-policy noeviction`,
+  )
 }
 
 /**
  * Writes the states under keys that no reader knows, then makes them the newest base by one SET. A load that was killed
  * leaves keys whose lease runs out; publishes after that remove them.
  */
-async function publish(connection: RedisConnection, keys: ServiceKeys, draft: Omit<Base, 'version'>, states: Iterable<EntityState>): Promise<Base> {
+async function publish(
+  connection: RedisConnection,
+  keys: ServiceKeys,
+  draft: Omit<Base, 'version'>,
+  states: Iterable<EntityState>,
+): Promise<Base> {
   const load = await connection.run((redis) => redis.incr(keys.loads))
   const lease = keys.lease(load)
   await connection.run((redis) => redis.set(lease, 'loading', 'PX', LEASE_MS))
   // Once the lease has run out another publish may have removed what we wrote: it is never taken up again.
   const renew = async (mark: string): Promise<void> => {
-    if ((await connection.run((redis) => redis.set(lease, mark, 'PX', LEASE_MS, 'XX'))) === null) throw lostLoad(connection)
+    if ((await connection.run((redis) => redis.set(lease, mark, 'PX', LEASE_MS, 'XX'))) === null)
+      throw lostLoad(connection)
   }
   let base: StoredBase
   try {
@@ -77,7 +86,11 @@ async function publish(connection: RedisConnection, keys: ServiceKeys, draft: Om
   } catch (error) {
     // The lease would run out by itself; but where memory was short, it should be free again now. Should that fail too, the
     // first error is the one to tell.
-    if (connection.usable) await connection.run((redis) => redis.del(lease)).then(() => sweep(connection, keys)).catch(() => undefined)
+    if (connection.usable)
+      await connection
+        .run((redis) => redis.del(lease))
+        .then(() => sweep(connection, keys))
+        .catch(() => undefined)
     throw error
   }
   // Before the first load of all there is nothing to look for.
@@ -85,7 +98,11 @@ async function publish(connection: RedisConnection, keys: ServiceKeys, draft: Om
   return plain(base)
 }
 
-async function loadStates(connection: RedisConnection, batches: Iterable<Entry[]>, renew: () => Promise<unknown>): Promise<void> {
+async function loadStates(
+  connection: RedisConnection,
+  batches: Iterable<Entry[]>,
+  renew: () => Promise<unknown>,
+): Promise<void> {
   await using bulk = await RedisBulk.open(connection.address)
   let blocks = 0
   for (const batch of batches) {
@@ -108,12 +125,19 @@ const CUT_OVER = `
   redis.call('DEL', KEYS[2])
   return 'done'`
 
-async function cutOver(connection: RedisConnection, keys: ServiceKeys, draft: Omit<Base, 'version'>, load: number): Promise<StoredBase> {
+async function cutOver(
+  connection: RedisConnection,
+  keys: ServiceKeys,
+  draft: Omit<Base, 'version'>,
+  load: number,
+): Promise<StoredBase> {
   for (;;) {
     const before = await connection.run((redis) => redis.get(keys.base))
     const current = readRecord<StoredBase>(before, keys.base)
     const base = { ...draft, version: (current?.version ?? 0) + 1, load, previous: current?.load ?? 0 }
-    const outcome = await connection.run((redis) => redis.eval(CUT_OVER, 2, keys.base, keys.lease(load), before ?? '', recordText(base)))
+    const outcome = await connection.run((redis) =>
+      redis.eval(CUT_OVER, 2, keys.base, keys.lease(load), before ?? '', recordText(base)),
+    )
     if (outcome === 'done') return base
     if (outcome === 'lost') throw lostLoad(connection)
   }
@@ -130,7 +154,9 @@ async function sweep(connection: RedisConnection, keys: ServiceKeys): Promise<vo
   const obsolete = new Map<number, boolean>()
   let cursor = '0'
   do {
-    const [next, found] = await connection.run((redis) => redis.scanBuffer(cursor, 'MATCH', keys.pattern, 'COUNT', SCAN_STEP))
+    const [next, found] = await connection.run((redis) =>
+      redis.scanBuffer(cursor, 'MATCH', keys.pattern, 'COUNT', SCAN_STEP),
+    )
     cursor = next.toString()
     const byTag = Map.groupBy(found, (key) => key.toString('latin1', 0, key.indexOf('}')))
     for (const [tag, group] of byTag) {

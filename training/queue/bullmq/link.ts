@@ -42,7 +42,14 @@ export async function openLink(address: RedisAddress, tell: (line: string) => vo
   return {
     options: {
       connection: {
-        host, port, username, password, db: database, tls, connectTimeout: connectMs, maxRetriesPerRequest: null,
+        host,
+        port,
+        username,
+        password,
+        db: database,
+        tls,
+        connectTimeout: connectMs,
+        maxRetriesPerRequest: null,
         // BullMQ cannot end a connection that is between two attempts: it ends by itself when there are to be no more.
         retryStrategy: (times: number) => (gone ? null : Math.min(50 * times, LONGEST_PAUSE_MS)),
       },

@@ -1,10 +1,10 @@
 import { Queue, QueueEvents, QueueEventsProducer } from 'bullmq'
 import { redisFault } from '../../../configs/connections/redis-fault.ts'
 import { redisAddress } from '../../../configs/connections/redis.ts'
+import { checkedJob, checkedResult, type JobQueue } from '../job-queue.ts'
 import { openLink, QUEUE, type BullmqLink } from './link.ts'
 import { openWaiter, type Waiter } from './waiter.ts'
 import { workBullmq } from './worker.ts'
-import { checkedJob, checkedResult, type JobQueue } from '../job-queue.ts'
 
 /** Opens the queue on a Redis server. @throws UserError when the server cannot be reached or refuses us. */
 export async function openBullmqQueue(url: string, tell: (line: string) => void = () => {}): Promise<JobQueue> {

@@ -1,6 +1,6 @@
 import type { Queue, QueueEvents, QueueEventsProducer } from 'bullmq'
-import { CANCEL, type BullmqLink } from './link.ts'
 import { ATTEMPTS, jobCancelled, jobFailed, RETRY_PAUSE_MS, type Job, type SubmitOptions } from '../job-queue.ts'
+import { CANCEL, type BullmqLink } from './link.ts'
 
 /** What BullMQ writes when a job's worker was lost too often, each time while it ran. */
 const STALLED = /stalled more than allowable limit/
@@ -29,10 +29,13 @@ export function openWaiter(link: BullmqLink, queue: Queue, events: QueueEvents, 
   const pending = new Map<string, Pending>()
   const tidying = new Set<Promise<unknown>>()
   const tidy = (id: string): void => {
-    const done = Promise.race([queue.remove(id), link.lost]).catch(link.complain).finally(() => tidying.delete(done))
+    const done = Promise.race([queue.remove(id), link.lost])
+      .catch(link.complain)
+      .finally(() => tidying.delete(done))
     tidying.add(done)
   }
-  const look = (id: string): void => void lookAt(queue, pending, tidy, id).catch((error: unknown) => pending.get(id)?.reject(error))
+  const look = (id: string): void =>
+    void lookAt(queue, pending, tidy, id).catch((error: unknown) => pending.get(id)?.reject(error))
   events.on('completed', ({ jobId }) => look(jobId)).on('failed', ({ jobId }) => look(jobId))
   events.on('progress', ({ jobId, data }) => void (typeof data === 'number' && pending.get(jobId)?.report(data)))
   const timer = setInterval(() => [...pending.keys()].forEach(look), LOOK_EVERY_MS)
@@ -50,7 +53,13 @@ export function openWaiter(link: BullmqLink, queue: Queue, events: QueueEvents, 
   }
 }
 
-async function wait(queue: Queue, pending: Map<string, Pending>, takeBack: (id: string) => Promise<void>, job: Job, { report = () => {}, signal }: SubmitOptions): Promise<unknown> {
+async function wait(
+  queue: Queue,
+  pending: Map<string, Pending>,
+  takeBack: (id: string) => Promise<void>,
+  job: Job,
+  { report = () => {}, signal }: SubmitOptions,
+): Promise<unknown> {
   if (signal?.aborted === true) throw jobCancelled(job)
   if (pending.has(job.id)) throw new RangeError(`Job ${job.id} is in the queue already`)
   const { promise, resolve, reject } = Promise.withResolvers<unknown>()
@@ -71,7 +80,12 @@ async function wait(queue: Queue, pending: Map<string, Pending>, takeBack: (id: 
 }
 
 /** Looks at a job, one look at a time. When it has ended, its removal is under way before whoever waits is told, and may close the queue. */
-async function lookAt(queue: Queue, pending: Map<string, Pending>, tidy: (id: string) => void, id: string): Promise<void> {
+async function lookAt(
+  queue: Queue,
+  pending: Map<string, Pending>,
+  tidy: (id: string) => void,
+  id: string,
+): Promise<void> {
   const entry = pending.get(id)
   if (entry === undefined) return
   if (entry.look !== 'none') {
@@ -97,7 +111,13 @@ async function lookAt(queue: Queue, pending: Map<string, Pending>, tidy: (id: st
 /** Adds a job, unless the queue has it. */
 async function add(queue: Queue, { kind, id, data }: Job): Promise<void> {
   const keep = { age: KEEP_SECONDS }
-  await queue.add(kind, data, { jobId: id, attempts: ATTEMPTS, backoff: { type: 'fixed', delay: RETRY_PAUSE_MS }, removeOnComplete: keep, removeOnFail: keep })
+  await queue.add(kind, data, {
+    jobId: id,
+    attempts: ATTEMPTS,
+    backoff: { type: 'fixed', delay: RETRY_PAUSE_MS },
+    removeOnComplete: keep,
+    removeOnFail: keep,
+  })
 }
 
 /** How to tell whoever waits, when the job has ended. */
@@ -110,6 +130,8 @@ async function ending(queue: Queue, { job, resolve, reject }: Pending): Promise<
   const found = await queue.getJob(job.id)
   if (found === undefined) return undefined
   if (state === 'completed') return () => resolve(found.returnvalue)
-  const reason = STALLED.test(found.failedReason ?? '') ? 'its worker was lost each time while it ran' : (found.failedReason ?? 'none was given')
+  const reason = STALLED.test(found.failedReason ?? '')
+    ? 'its worker was lost each time while it ran'
+    : (found.failedReason ?? 'none was given')
   return () => reject(jobFailed(job, reason))
 }

@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import { QueueEvents, UnrecoverableError, Worker, type QueueEventsListener } from 'bullmq'
 import { errorMessage } from '../../../configs/user-error.ts'
-import { CANCEL, QUEUE, type BullmqLink } from './link.ts'
 import { ATTEMPTS, type WorkOptions } from '../job-queue.ts'
+import { CANCEL, QUEUE, type BullmqLink } from './link.ts'
 
 /** How long a silent worker keeps its jobs, ms. */
 const LOCK_MS = 3_000
@@ -17,7 +17,10 @@ interface Cancellations extends QueueEventsListener {
 }
 
 /** A BullMQ worker whose jobs are ended when they are taken back, or when another worker has been given them. */
-export async function workBullmq(link: BullmqLink, { concurrency, run, signal, tell = () => {} }: WorkOptions): Promise<void> {
+export async function workBullmq(
+  link: BullmqLink,
+  { concurrency, run, signal, tell = () => {} }: WorkOptions,
+): Promise<void> {
   if (signal.aborted) return
   const events = new QueueEvents(QUEUE, link.options)
   const worker = new Worker(
@@ -25,18 +28,31 @@ export async function workBullmq(link: BullmqLink, { concurrency, run, signal, t
     // BullMQ counts the parameters: with three, a job can be cancelled.
     async (job, _token, ended) => {
       try {
-        return await run({ kind: job.name, id: idOf(job), data: job.data }, (share) => void job.updateProgress(share).catch(link.complain), ended ?? signal)
+        return await run(
+          { kind: job.name, id: idOf(job), data: job.data },
+          (share) => void job.updateProgress(share).catch(link.complain),
+          ended ?? signal,
+        )
       } catch (error) {
         throw ended?.aborted === true ? new UnrecoverableError(errorMessage(ended.reason)) : error
       }
     },
-    { ...link.options, concurrency, lockDuration: LOCK_MS, stalledInterval: LOOK_EVERY_MS, maxStalledCount: LOST_WORKERS, runRetryDelay: RETRY_MS },
+    {
+      ...link.options,
+      concurrency,
+      lockDuration: LOCK_MS,
+      stalledInterval: LOOK_EVERY_MS,
+      maxStalledCount: LOST_WORKERS,
+      runRetryDelay: RETRY_MS,
+    },
   )
   const takenBack = new Set<string>()
   events.on('error', link.complain).on<Cancellations>(CANCEL, ({ jobId }: { jobId: string }) => {
     if (worker.cancelJob(jobId, 'it was taken back')) takenBack.add(jobId)
   })
-  worker.on('error', link.complain).on('lockRenewalFailed', (ids) => ids.forEach((id) => worker.cancelJob(id, 'another worker has it')))
+  worker
+    .on('error', link.complain)
+    .on('lockRenewalFailed', (ids) => ids.forEach((id) => worker.cancelJob(id, 'another worker has it')))
   worker.on('active', (job) => tell({ job: { kind: job.name, id: idOf(job), data: job.data }, state: 'started' }))
   worker.on('completed', (job) => tell({ job: { kind: job.name, id: idOf(job), data: job.data }, state: 'done' }))
   worker.on('failed', (job, error) => {
