@@ -75,7 +75,10 @@ function rank(run: Run): number {
 
 /** Where drivers may differ. */
 export interface RegistryFeatures {
-  /** One server serves every test, and others beside: what a test makes ends with a suffix, by which `cleanUp` removes it. */
+  /**
+   * One server serves every test, and others beside: what a test makes ends with a suffix, by which `cleanUp` removes
+   * it.
+   */
   shared?: { cleanUp: (suffix: string) => Promise<void> }
   /** MLflow's SQL store keeps ±Infinity as the largest number there is. */
   infinities?: 'kept' | 'clamped'

@@ -157,10 +157,8 @@ export function page<S extends z.ZodType>(
   name: string,
   item: S,
 ): z.ZodType<{ items: z.output<S>[]; next: string | undefined }> {
-  return z
-    .object({ [name]: z.array(item).default([]), next_page_token: text })
-    .transform((wire) => ({
-      items: wire[name] as z.output<S>[],
-      next: wire.next_page_token === '' ? undefined : String(wire.next_page_token),
-    }))
+  return z.object({ [name]: z.array(item).default([]), next_page_token: text }).transform((wire) => ({
+    items: wire[name] as z.output<S>[],
+    next: wire.next_page_token === '' ? undefined : String(wire.next_page_token),
+  }))
 }
