@@ -33,9 +33,8 @@ export function modelVerbs(database: Database, now: () => EpochMs): ModelVerbs {
     },
 
     async searchRegisteredModels() {
-      return database.read(() =>
-        database.all('SELECT * FROM registered_models ORDER BY name').map((row) => modelOf(database, row)),
-      )
+      const sql = 'SELECT * FROM registered_models ORDER BY name'
+      return database.read(() => database.all(sql).map((row) => modelOf(database, row)))
     },
 
     async setRegisteredModelTag(name, key, value) {
@@ -51,8 +50,7 @@ export function modelVerbs(database: Database, now: () => EpochMs): ModelVerbs {
       checkNotHistory(key)
       database.write(() => {
         modelRow(database, name)
-        const deleted = database.run('DELETE FROM registered_model_tags WHERE name = ? AND key = ?', name, key)
-        if (deleted === 1) touch(database, name, now())
+        if (removeModelTag(database, name, key)) touch(database, name, now())
       })
     },
   }
@@ -102,6 +100,11 @@ export function modelOf(database: Database, row: Row): RegisteredModel {
 function putModelTag(database: Database, name: string, key: string, value: string): void {
   const upsert = 'INSERT INTO registered_model_tags VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value'
   database.run(upsert, name, key, value)
+}
+
+/** @returns false when there was no such tag. */
+function removeModelTag(database: Database, name: string, key: string): boolean {
+  return database.run('DELETE FROM registered_model_tags WHERE name = ? AND key = ?', name, key) === 1
 }
 
 /** Stamps a model as changed. */
