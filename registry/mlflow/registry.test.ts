@@ -179,9 +179,7 @@ describe('without a server', () => {
     expect(() => authorization('http://', {})).toThrow(UserError)
   })
 
-  const title =
-    'what makes something new is sent once when nobody knows whether it arrived, ' + 'and again when it surely did not'
-  test(title, async () => {
+  async function createAndTagOverCutConnections(): Promise<void> {
     const missing = always(404, '{"error_code":"RESOURCE_DOES_NOT_EXIST"}')
     const answers: Fault = (request, response) => {
       if (request.method === 'GET') return missing(request, response)
@@ -194,7 +192,11 @@ describe('without a server', () => {
     expect(cutting.asked.filter((call) => call === 'POST experiments/create')).toHaveLength(1)
     await expect(registry.setTag('a', 'k', 'v')).rejects.toThrow(/cannot be reached/)
     expect(cutting.asked.filter((call) => call === 'POST runs/set-tag').length).toBeGreaterThan(1)
-  })
+  }
+  test(
+    'what makes something new is sent once when nobody knows whether it arrived, and again when it surely did not',
+    createAndTagOverCutConnections,
+  )
 
   test('batches keep to the limits of one call, and lose nothing', () => {
     const params = Object.fromEntries(Array.from({ length: 250 }, (_, i) => [`p${i}`, 'x'.repeat(6000)]))
