@@ -41,7 +41,7 @@ export function seeded(seed: number): () => number {
   }
 }
 
-/** Forty runs of one experiment, with everything that a search looks at, in order of creation. One more is elsewhere. */
+/** Forty runs of one experiment, with everything a search looks at, in order of creation. One more run is elsewhere. */
 async function population(registry: Registry, name: string): Promise<Run[]> {
   const random = seeded(5)
   const experiment = await registry.createExperiment(name)
@@ -77,8 +77,8 @@ function rank(run: Run): number {
 /** Where drivers may differ. */
 export interface RegistryFeatures {
   /**
-   * One server serves every test, and other users as well. All names that a test makes there end with a suffix, by which
-   * `cleanUp` removes them.
+   * One server serves every test, and other users as well. All names that a test makes there end with a suffix, by
+   * which `cleanUp` removes them.
    */
   shared?: { cleanUp: (suffix: string) => Promise<void> }
   /** MLflow's SQL store keeps ±Infinity as the largest number there is. */
