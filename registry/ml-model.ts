@@ -1,13 +1,21 @@
 import { stringify } from 'yaml'
 import type { EpochMs } from '../datasets/table/transaction.ts'
-import type { ModelCard, Signature, TensorSpec } from './model-card.ts'
+import type { Signature, TensorSpec } from './model-card.ts'
 import type { Registry } from './registry.ts'
 
 /** The ONNX graph's name in a model folder. */
 export const MODEL_FILE = 'model.onnx'
 
-/** Folder of a run in which its model stands. */
+/** The model's folder among the artifacts of its run. */
 const MODEL_FOLDER = 'model'
+
+/** From this environment and these requirements MLflow builds a Python in which to load the model. */
+const PYTHON_ENVIRONMENT = {
+  python: '3.11',
+  build_dependencies: ['pip', 'setuptools', 'wheel'],
+  dependencies: ['-r requirements.txt'],
+}
+const PYTHON_REQUIREMENTS = 'mlflow\nonnx\nonnxruntime\nnumpy\npandas\n'
 
 export interface MlModel {
   runId: string
@@ -20,12 +28,13 @@ export interface MlModel {
 }
 
 /**
- * The text of `MLmodel`, the description by which MLflow knows a model folder (format of MLflow 3.6), for an ONNX graph in
- * `model.onnx`: flavor `onnx`, and `python_function` so that `mlflow.pyfunc.load_model` loads the folder as it stands.
+ * The text of `MLmodel`, by which MLflow recognises a model folder (format of MLflow 3.6), for an ONNX graph in
+ * `model.onnx`. The flavor `python_function` is there so that `mlflow.pyfunc.load_model` loads the folder unchanged.
  *
- * - `signature` holds JSON texts inside YAML: MLflow parses them itself and fails on lists.
- * - No `model_id`: MLflow would look up a logged model by it. The uuid is the run's id: a run has one model.
- * - The names of the input's columns stand in `metadata.fd.features`; a tensor signature has no place for them.
+ * - `signature` holds JSON texts inside YAML, because MLflow parses them itself and fails on lists.
+ * - There is no `model_id`: MLflow would look up a logged model by it. The uuid is the run's id, as a run has one
+ *   model.
+ * - The names of the input's columns are in `metadata.fd.features`. A tensor signature has no place for them.
  */
 export function mlModel({ runId, artifactPath, signature, size, createdAt }: MlModel): string {
   return stringify(
@@ -54,30 +63,21 @@ function tensors(specs: TensorSpec[]): string {
 }
 
 /**
- * Logs a model folder to a run: `model.onnx`, `MLmodel`, and the two files from which MLflow builds a Python environment.
+ * Logs a model folder to a run: `model.onnx`, the two files of its Python environment, and `MLmodel`.
  *
  * @returns the source for `register`: `runs:/RUN_ID/model`.
  */
 export async function logOnnxModel(
   registry: Registry,
   runId: string,
-  model: { onnx: Uint8Array; signature: ModelCard['signature']; now: EpochMs },
+  model: { onnx: Uint8Array; signature: Signature; now: EpochMs },
 ): Promise<string> {
   const { onnx, signature, now } = model
   const description = mlModel({ runId, artifactPath: MODEL_FOLDER, signature, size: onnx.byteLength, createdAt: now })
   const files = new Map<string, Uint8Array>([
     [MODEL_FILE, onnx],
-    ['requirements.txt', Buffer.from('mlflow\nonnx\nonnxruntime\nnumpy\npandas\n')],
-    [
-      'python_env.yaml',
-      Buffer.from(
-        stringify({
-          python: '3.11',
-          build_dependencies: ['pip', 'setuptools', 'wheel'],
-          dependencies: ['-r requirements.txt'],
-        }),
-      ),
-    ],
+    ['requirements.txt', Buffer.from(PYTHON_REQUIREMENTS)],
+    ['python_env.yaml', Buffer.from(stringify(PYTHON_ENVIRONMENT))],
     // Last: a folder without MLmodel is not a model yet.
     ['MLmodel', Buffer.from(description)],
   ])

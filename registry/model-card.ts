@@ -9,14 +9,15 @@ export const AVERAGE_PRECISION = 'average_precision'
 /** Largest absolute difference between the trainer's scores and ONNX Runtime's on the holdout. */
 export const ONNX_PARITY = 'onnx_parity'
 
-/** A tensor of the ONNX graph; −1 stands for a dimension left open (the batch). */
+/** A tensor of the ONNX graph. */
 export interface TensorSpec {
   name: string
   dtype: 'float32' | 'float64' | 'int64'
+  /** −1 leaves a dimension open: the rows of a batch. */
   shape: number[]
 }
 
-/** What the model reads and gives. The scorer refuses a model whose `features` are not those it computes, in this order. */
+/** What the model reads and gives. The scorer refuses a model unless it computes exactly these `features`, in order. */
 export interface Signature {
   /** Columns of the input tensor, in order. */
   features: string[]
@@ -26,15 +27,19 @@ export interface Signature {
 
 /** All that `fd` must know of a model version to serve it, to judge it and to make it again. */
 export interface ModelCard {
+  /** The feature service that the model was trained for, and the digest of its definition. */
   service: { name: string; digest: string }
   /** `digest`: of the file the model was trained on. */
   dataset: { name: string; digest: string; schema: DatasetSchema }
-  /** `digest`: of the ids, in order, and labels of the rows the metrics were measured on. Equal digests: comparable metrics. */
+  /**
+   * The rows that the metrics were measured on. `digest`: of their ids, in order, and labels. Metrics are comparable
+   * when the digests are equal.
+   */
   holdout: { digest: string; rows: number }
   signature: Signature
-  /** A score at or above is an alert. */
+  /** A score at or above it is an alert. */
   threshold: number
-  /** Measured on the holdout. NaN and infinities survive. */
+  /** Measured on the holdout. NaN and infinities survive the way through the tags. */
   metrics: Record<string, number>
   /** Git commit or package version of the code that trained it. */
   codeVersion: string
@@ -62,14 +67,14 @@ const signature: z.ZodType<Signature> = z.object({
   outputs: z.array(tensor).min(1),
 })
 
-/** Of the card as a whole. A version registered before cards had one has none, which is 1. */
+/** The form of the card as a whole. A version registered before cards named their form has no such tag: form 1. */
 const FORM_TAG = 'fd.card.form'
 const FORM = 1
 
 const METRIC = 'fd.metric.'
 const text = z.string().min(1)
 
-/** Tag → its reader. A tag a field, so that a version can be searched for by any of them and read in MLflow's UI. */
+/** Tag → its reader. Each field has a tag, so that MLflow's UI shows it and a search finds versions by it. */
 const TAGS = {
   'fd.service.name': text,
   'fd.service.digest': text,
@@ -83,7 +88,10 @@ const TAGS = {
   'fd.code.version': text,
 }
 
-/** The card as tags of a model version: `fd.*`, the fixed names above, and `fd.metric.NAME`, numbers as ECMAScript prints them. */
+/**
+ * The card as tags of a model version: the fixed names above and one `fd.metric.NAME` a metric. Numbers are written as
+ * ECMAScript prints them.
+ */
 export function modelCardTags(card: ModelCard): Tags {
   const fixed: Record<keyof typeof TAGS | typeof FORM_TAG, string> = {
     [FORM_TAG]: String(FORM),
@@ -105,8 +113,8 @@ export function modelCardTags(card: ModelCard): Tags {
 /**
  * Reads the card back; `readModelCard({ …, tags: modelCardTags(card) })` equals `card`.
  *
- * @throws UserError that names the tags that are missing or wrong, for a version that `fd` did not register, or says that a newer
- * `fd` did.
+ * @throws UserError when a newer `fd` wrote the card, or when tags are missing or wrong, because another tool
+ * registered the version. The message names those tags.
  */
 export function readModelCard(version: Pick<ModelVersion, 'name' | 'version' | 'tags'>): ModelCard {
   refuseNewer(
@@ -117,10 +125,11 @@ export function readModelCard(version: Pick<ModelVersion, 'name' | 'version' | '
   )
   const parsed = z.object(TAGS).safeParse(version.tags)
   const metrics = z.record(z.string(), number()).safeParse(metricTags(version.tags))
-  const error = parsed.error ?? metrics.error
   if (!parsed.success || !metrics.success) {
+    const error = parsed.error ?? metrics.error
     throw new UserError(
-      `Version ${version.version} of "${version.name}" does not carry what fd needs to serve it:\n${error === undefined ? '' : z.prettifyError(error)}\n` +
+      `Version ${version.version} of "${version.name}" does not carry what fd needs to serve it:\n` +
+        `${error === undefined ? '' : z.prettifyError(error)}\n` +
         `Register it with: fd train --register ${version.name}`,
     )
   }
@@ -157,12 +166,13 @@ function json<T>(schema: z.ZodType<T>): z.ZodType<T> {
     .pipe(schema)
 }
 
-/** A number as `String(number)` prints it, NaN and infinities included; z.number() behind it would refuse those. */
+/** A number as `String(number)` prints it. NaN and infinities are read; pipe it into `z.number()` to refuse them. */
 function number(): z.ZodType<number, string> {
   return z.string().transform((value, context) => {
     const parsed = value.trim() === '' ? Number.NaN : Number(value)
-    if (Number.isNaN(parsed) && value !== 'NaN')
+    if (Number.isNaN(parsed) && value !== 'NaN') {
       context.addIssue({ code: 'custom', message: `not a number: "${value}"` })
+    }
     return parsed
   })
 }

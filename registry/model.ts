@@ -1,10 +1,10 @@
 import type { EpochMs } from '../datasets/table/transaction.ts'
 
-/** Ids, names and tag keys and values are text everywhere, as on MLflow's wire. */
+/** Ids, names, and the keys and values of tags are text everywhere, as on MLflow's wire. */
 export type Tags = Record<string, string>
 
 export interface Experiment {
-  /** Decimal digits on `sqlite:`, opaque elsewhere. "0" is `Default` and always exists. */
+  /** Decimal digits on `sqlite:`, opaque elsewhere. Experiment "0" is `Default` and always exists. */
   experimentId: string
   name: string
   tags: Tags
@@ -26,7 +26,7 @@ export type NewMetric = Pick<Metric, 'key' | 'value'> & Partial<Metric>
 interface RunBase {
   /** 32 hex digits. */
   runId: string
-  /** Mirrors the tag `mlflow.runName`. */
+  /** Always equal to the tag `mlflow.runName`. */
   runName: string
   experimentId: string
   startTime: EpochMs
@@ -56,13 +56,13 @@ export interface RegisteredModel {
   tags: Tags
   /** Alias → version. */
   aliases: Record<string, number>
-  /** The newest version that exists; undefined when there is none. */
+  /** The newest version that exists, undefined when there is none. */
   latestVersion: number | undefined
 }
 
 interface ModelVersionBase {
   name: string
-  /** 1, 2, 3 …; the number of a deleted version is never given again. */
+  /** 1, 2, 3 … The number of a deleted version is never given again. */
   version: number
   description: string
   creationTime: EpochMs

@@ -3,9 +3,9 @@ import { InferenceSession } from 'onnxruntime-node'
 /**
  * Opens a session in which a score depends on its row alone.
  *
- * One thread in everything: with more, ONNX Runtime splits the trees of an ensemble by the size of the batch, and the last
- * bits of a score depend on the batch it was in. Throughput comes from more processes. Training and serving both score here,
- * so that the score that was judged is the score that decides.
+ * Everything runs on one thread. With more, ONNX Runtime splits the trees of an ensemble by the size of the batch, and
+ * the last bits of a score then depend on the batch it was in. Throughput comes from more processes. Training and
+ * serving both score here, so the score that was judged is the score that decides.
  *
  * @throws what ONNX Runtime throws when `graph` is no model that it can load.
  */

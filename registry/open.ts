@@ -3,30 +3,43 @@ import { UserError } from '../configs/user-error.ts'
 import type { MlflowCredentials, Registry, RegistryOptions } from './registry.ts'
 
 /**
- * Opens the registry that `url` names: `sqlite:FOLDER`, made when missing, or the `http://` or `https://` URL of an MLflow 3
- * server, which is not asked before the first call.
+ * Opens the registry that `url` names. Drivers are loaded only when their URL is asked for.
  *
- * @throws UserError for another scheme, a folder that cannot be written, or a damaged database (file and next step given).
+ * - `sqlite:FOLDER` is made when missing.
+ * - `http://` or `https://` is an MLflow 3 server. Nothing is sent to it before the first call.
+ *
+ * @throws UserError for another scheme, a folder that cannot be written, or a damaged database. The message gives the
+ * file and the next step.
  */
 export async function openRegistry(url: string, options: RegistryOptions): Promise<Registry> {
-  if (url.startsWith('sqlite:'))
-    return (await import('./sqlite/registry.ts')).openSqliteRegistry(url.slice('sqlite:'.length), options)
-  if (/^https?:\/\//.test(url)) return (await import('./mlflow/registry.ts')).openMlflowRegistry(url, options)
+  if (url.startsWith('sqlite:')) {
+    const { openSqliteRegistry } = await import('./sqlite/registry.ts')
+    return openSqliteRegistry(url.slice('sqlite:'.length), options)
+  }
+  if (isServer(url)) {
+    const { openMlflowRegistry } = await import('./mlflow/registry.ts')
+    return openMlflowRegistry(url, options)
+  }
   throw new UserError(`No registry driver for "${url}". Use sqlite:FOLDER, or http://HOST:PORT of an MLflow server.`)
 }
 
 /**
- * What the server behind `url` looks like to one who will use it: version, latency, permissions, clock. None for an embedded
- * registry, which is inspected by opening it. Makes an experiment, a model and an artifact for a trial, and deletes them.
+ * Looks at the server behind `url` as its user will: version, latency, permissions, clock. To try the permissions it
+ * makes an experiment, a model and an artifact, and deletes them.
  *
- * @throws UserError for a URL or credentials that cannot be.
+ * @returns nothing for an embedded registry: to open it is to inspect it.
+ * @throws UserError for a malformed URL or malformed credentials.
  */
 export async function inspectRegistry(
   url: string,
   credentials: MlflowCredentials,
   inspection: Inspection,
 ): Promise<Finding[]> {
+  if (!isServer(url)) return []
+  const { inspectMlflow } = await import('./mlflow/inspection.ts')
+  return inspectMlflow(url, credentials, inspection)
+}
+
+function isServer(url: string): boolean {
   return /^https?:\/\//.test(url)
-    ? (await import('./mlflow/inspection.ts')).inspectMlflow(url, credentials, inspection)
-    : []
 }

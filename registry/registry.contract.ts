@@ -10,7 +10,7 @@ import { NotFoundError } from './not-found.ts'
 import { openRegistry } from './open.ts'
 import type { Registry } from './registry.ts'
 
-/** Starts the writing process of `registry-writer.contract.ts`. */
+/** Starts a process of `testing/writer.ts`, which does `job` on the registry at `url`. */
 export function startWriter(url: string, job: string, ...rest: string[]): ChildProcess {
   const script = join(import.meta.dirname, 'testing/writer.ts')
   return spawn(process.execPath, ['--disable-warning=ExperimentalWarning', script, url, job, ...rest], {
@@ -18,7 +18,7 @@ export function startWriter(url: string, job: string, ...rest: string[]): ChildP
   })
 }
 
-/** Lines a writer printed until it ended, or until `enough` of them came; a kill ends it there. */
+/** The lines that a writer printed until it ended. After `enough` of them it is killed. */
 export async function linesOf(child: ChildProcess, enough = Infinity): Promise<string[]> {
   const lines: string[] = []
   const ended = once(child, 'close')
@@ -41,7 +41,7 @@ export function seeded(seed: number): () => number {
   }
 }
 
-/** Forty runs of one experiment with everything a search looks at, and one run elsewhere; in order of creation. */
+/** Forty runs of one experiment, with everything a search looks at, in order of creation. One more run is elsewhere. */
 async function population(registry: Registry, name: string): Promise<Run[]> {
   const random = seeded(5)
   const experiment = await registry.createExperiment(name)
@@ -51,7 +51,8 @@ async function population(registry: Registry, name: string): Promise<Run[]> {
       startTime: Math.floor(random() * 10),
       tags: { parent: random() < 0.5 ? 'a' : 'b\'"%' },
     })
-    const value = [Number.NaN, -1, Math.floor(random() * 4), undefined][Math.floor(random() * 4)]
+    const values = [Number.NaN, -1, Math.floor(random() * 4), undefined]
+    const value = values[Math.floor(random() * 4)]
     await registry.logBatch(runId, {
       metrics: value === undefined ? [] : [{ key: 'ap', value }],
       params: { depth: String(index % 3) },
@@ -75,7 +76,10 @@ function rank(run: Run): number {
 
 /** Where drivers may differ. */
 export interface RegistryFeatures {
-  /** One server serves every test, and others beside: what a test makes ends with a suffix, by which `cleanUp` removes it. */
+  /**
+   * One server serves every test, and other users as well. All names that a test makes there end with a suffix, by
+   * which `cleanUp` removes them.
+   */
   shared?: { cleanUp: (suffix: string) => Promise<void> }
   /** MLflow's SQL store keeps ±Infinity as the largest number there is. */
   infinities?: 'kept' | 'clamped'
@@ -84,7 +88,7 @@ export interface RegistryFeatures {
 /**
  * What every driver of the registry promises.
  *
- * @param freshUrl gives the URL of a registry, an empty one unless it is shared.
+ * @param freshUrl gives the URL of a registry, which is empty unless it is shared.
  */
 export function registryContract(
   driver: string,
@@ -98,8 +102,10 @@ export function registryContract(
     let suffix: string
     /** Experiment of the runs of one test. */
     let home: string
+    /** The registered model of most tests. */
+    let cards: string
 
-    /** What a test calls its models and experiments: on a shared registry, names that nobody else has. */
+    /** A test's own name for a model or an experiment. On a shared registry nobody else has it. */
     const named = (name: string): string => name + suffix
     const isOurs = (name: string): boolean => shared === undefined || name.endsWith(suffix)
 
@@ -108,6 +114,7 @@ export function registryContract(
       time = 1_000_000
       suffix = shared === undefined ? '' : `-${randomUUID()}`
       registry = await openRegistry(url, { now: () => time++ })
+      cards = named('card-fraud')
       home = await registry.createExperiment(named('home'))
     })
     afterEach(async () => {
@@ -121,7 +128,7 @@ export function registryContract(
       return { runId, source: `runs:/${runId}/model` }
     }
 
-    async function modelWith(versions: number, name = named('card-fraud')): Promise<string> {
+    async function modelWith(versions: number, name = cards): Promise<string> {
       await registry.createRegisteredModel(name)
       const { source } = await modelSource()
       for (let index = 0; index < versions; index++) await registry.createModelVersion({ name, source })
@@ -258,8 +265,9 @@ export function registryContract(
           timestamp: Math.floor(random() * 3),
           value: Math.floor(random() * 6) / 4,
         }))
-        for (let from = 0; from < logged.length; from += 50)
+        for (let from = 0; from < logged.length; from += 50) {
           await registry.logBatch(runId, { metrics: logged.slice(from, from + 50) })
+        }
         const distinct = [...new Map(logged.map((metric) => [JSON.stringify(metric), metric])).values()]
         distinct.sort((a, b) => a.step - b.step || a.timestamp - b.timestamp || a.value - b.value)
         expect(await registry.getMetricHistory(runId, 'm')).toEqual(distinct)
@@ -280,12 +288,15 @@ export function registryContract(
       test('values and times out of range are refused', async () => {
         const { runId } = await registry.createRun(home)
         await registry.logBatch(runId, { params: { p: 'x'.repeat(6000) }, tags: { t: 'x'.repeat(8000) } })
-        await expect(registry.logBatch(runId, { params: { q: 'x'.repeat(6001) } })).rejects.toThrow(/6001/)
-        await expect(registry.setTag(runId, 'u', 'x'.repeat(8001))).rejects.toThrow(/8001/)
-        await expect(registry.logBatch(runId, { metrics: [{ key: 'm', value: 1, timestamp: -1 }] })).rejects.toThrow(
-          /-1/,
-        )
-        await expect(registry.logBatch(runId, { metrics: [{ key: 'm', value: 1, step: 0.5 }] })).rejects.toThrow(/0\.5/)
+        const metric = (at: Partial<Metric>): Promise<void> =>
+          registry.logBatch(runId, { metrics: [{ key: 'm', value: 1, ...at }] })
+        const refused: [() => Promise<void>, RegExp][] = [
+          [() => registry.logBatch(runId, { params: { q: 'x'.repeat(6001) } }), /6001/],
+          [() => registry.setTag(runId, 'u', 'x'.repeat(8001)), /8001/],
+          [() => metric({ timestamp: -1 }), /-1/],
+          [() => metric({ step: 0.5 }), /0\.5/],
+        ]
+        for (const [call, message] of refused) await expect(call()).rejects.toThrow(message)
       })
 
       test('an unknown run is not found', async () => {
@@ -309,9 +320,8 @@ export function registryContract(
         expect(await registry.searchRuns(experiment)).toEqual([...runs].sort(byStart))
         for (const direction of ['ascending', 'descending'] as const) {
           const sign = direction === 'ascending' ? 1 : -1
-          const naive = [...runs].sort(
-            (a, b) => rank(a) - rank(b) || (rank(a) === 0 ? sign * (a.metrics.ap - b.metrics.ap) : 0) || byStart(a, b),
-          )
+          const byValue = (a: Run, b: Run): number => (rank(a) === 0 ? sign * (a.metrics.ap - b.metrics.ap) : 0)
+          const naive = [...runs].sort((a, b) => rank(a) - rank(b) || byValue(a, b) || byStart(a, b))
           expect(await registry.searchRuns(experiment, { orderBy: { metric: 'ap', direction } })).toEqual(naive)
         }
       })
@@ -334,8 +344,9 @@ export function registryContract(
       test('maxResults cuts, and has bounds', async () => {
         for (let index = 0; index < 5; index++) await registry.createRun(home, { startTime: index })
         expect((await registry.searchRuns(home, { maxResults: 2 })).map((run) => run.startTime)).toEqual([4, 3])
-        for (const maxResults of [0, 50_001, 1.5])
+        for (const maxResults of [0, 50_001, 1.5]) {
           await expect(registry.searchRuns(home, { maxResults })).rejects.toThrow(String(maxResults))
+        }
       })
     })
 
@@ -387,12 +398,10 @@ export function registryContract(
     describe('models', () => {
       test('versions count up and a deleted number is not given again', async () => {
         const source = await modelWith(3)
-        await registry.deleteModelVersion(named('card-fraud'), 3)
-        expect((await registry.createModelVersion({ name: named('card-fraud'), source })).version).toBe(4)
-        expect(
-          (await registry.searchModelVersions({ name: named('card-fraud') })).map(({ version }) => version),
-        ).toEqual([4, 2, 1])
-        expect((await registry.getRegisteredModel(named('card-fraud'))).latestVersion).toBe(4)
+        await registry.deleteModelVersion(cards, 3)
+        expect((await registry.createModelVersion({ name: cards, source })).version).toBe(4)
+        expect((await registry.searchModelVersions({ name: cards })).map(({ version }) => version)).toEqual([4, 2, 1])
+        expect((await registry.getRegisteredModel(cards)).latestVersion).toBe(4)
       })
 
       test('a version keeps its run, source, tags and files', async () => {
@@ -431,58 +440,56 @@ export function registryContract(
       test('a source without files, or of another run, is refused', async () => {
         const { runId, source } = await modelSource()
         await registry.createRegisteredModel(named('m'))
-        for (const wrong of [
-          `runs:/${runId}/nothing`,
-          `runs:/${runId}/mode`,
-          `runs:/${'0'.repeat(32)}/model`,
-          `runs:/${runId}`,
-          '/etc',
-        ]) {
-          await expect(registry.createModelVersion({ name: named('m'), source: wrong })).rejects.toThrow(UserError)
+        const otherRun = '0'.repeat(32)
+        const refused = [
+          { source: `runs:/${runId}/nothing` },
+          { source: `runs:/${runId}/mode` },
+          { source: `runs:/${otherRun}/model` },
+          { source: `runs:/${runId}` },
+          { source: '/etc' },
+          { source, runId: otherRun },
+        ]
+        for (const version of refused) {
+          await expect(registry.createModelVersion({ name: named('m'), ...version })).rejects.toThrow(UserError)
         }
-        await expect(registry.createModelVersion({ name: named('m'), source, runId: '0'.repeat(32) })).rejects.toThrow(
-          UserError,
-        )
         expect(await registry.searchModelVersions({ name: named('m') })).toEqual([])
         expect(await registry.searchModelVersions({ runId })).toEqual([])
       })
 
       test('an alias points at one version and moves', async () => {
         await modelWith(2)
-        await registry.setRegisteredModelAlias(named('card-fraud'), 'champion', 1)
-        await registry.setRegisteredModelAlias(named('card-fraud'), 'challenger', 1)
-        expect((await registry.getModelVersionByAlias(named('card-fraud'), 'champion')).aliases).toEqual([
-          'challenger',
-          'champion',
-        ])
-        await registry.setRegisteredModelAlias(named('card-fraud'), 'champion', 2)
-        expect(await registry.aliasVersion(named('card-fraud'), 'champion')).toBe(2)
-        expect((await registry.getRegisteredModel(named('card-fraud'))).aliases).toEqual({ challenger: 1, champion: 2 })
-        await registry.deleteRegisteredModelAlias(named('card-fraud'), 'champion')
-        await registry.deleteRegisteredModelAlias(named('card-fraud'), 'champion')
-        expect(await registry.aliasVersion(named('card-fraud'), 'champion')).toBeUndefined()
+        await registry.setRegisteredModelAlias(cards, 'champion', 1)
+        await registry.setRegisteredModelAlias(cards, 'challenger', 1)
+        expect((await registry.getModelVersionByAlias(cards, 'champion')).aliases).toEqual(['challenger', 'champion'])
+        await registry.setRegisteredModelAlias(cards, 'champion', 2)
+        expect(await registry.aliasVersion(cards, 'champion')).toBe(2)
+        expect((await registry.getRegisteredModel(cards)).aliases).toEqual({ challenger: 1, champion: 2 })
+        await registry.deleteRegisteredModelAlias(cards, 'champion')
+        await registry.deleteRegisteredModelAlias(cards, 'champion')
+        expect(await registry.aliasVersion(cards, 'champion')).toBeUndefined()
         expect(await registry.aliasVersion(named('nothing'), 'champion')).toBeUndefined()
       })
 
       test('aliases are case-sensitive', async () => {
         await modelWith(2)
-        await registry.setRegisteredModelAlias(named('card-fraud'), 'Champion', 1)
-        expect(await registry.aliasVersion(named('card-fraud'), 'champion')).toBeUndefined()
+        await registry.setRegisteredModelAlias(cards, 'Champion', 1)
+        expect(await registry.aliasVersion(cards, 'champion')).toBeUndefined()
       })
 
       test.each(['latest', 'LATEST', 'v3', 'V10', '', 'a b', 'a/b', 'é', 'x'.repeat(256)])(
         'alias %j is refused',
         async (alias) => {
           await modelWith(1)
-          await expect(registry.setRegisteredModelAlias(named('card-fraud'), alias, 1)).rejects.toThrow(UserError)
+          await expect(registry.setRegisteredModelAlias(cards, alias, 1)).rejects.toThrow(UserError)
         },
       )
 
       test('"1" and "v" are aliases', async () => {
         await modelWith(1)
-        for (const alias of ['1', 'v', 'constructor', '__proto__'])
-          await registry.setRegisteredModelAlias(named('card-fraud'), alias, 1)
-        expect(Object.keys((await registry.getRegisteredModel(named('card-fraud'))).aliases).sort()).toEqual([
+        for (const alias of ['1', 'v', 'constructor', '__proto__']) {
+          await registry.setRegisteredModelAlias(cards, alias, 1)
+        }
+        expect(Object.keys((await registry.getRegisteredModel(cards)).aliases).sort()).toEqual([
           '1',
           '__proto__',
           'constructor',
@@ -509,17 +516,15 @@ export function registryContract(
 
       test('an aliased version cannot be deleted', async () => {
         await modelWith(2)
-        await registry.setRegisteredModelAlias(named('card-fraud'), 'champion', 1)
-        await expect(registry.deleteModelVersion(named('card-fraud'), 1)).rejects.toThrow(/champion.*cannot be deleted/)
-        await registry.setRegisteredModelAlias(named('card-fraud'), 'champion', 2)
-        await registry.deleteModelVersion(named('card-fraud'), 1)
-        await expect(registry.getModelVersion(named('card-fraud'), 1)).rejects.toThrow(
-          `No version 1 of "${named('card-fraud')}"; there is 2`,
-        )
+        await registry.setRegisteredModelAlias(cards, 'champion', 1)
+        await expect(registry.deleteModelVersion(cards, 1)).rejects.toThrow(/champion.*cannot be deleted/)
+        await registry.setRegisteredModelAlias(cards, 'champion', 2)
+        await registry.deleteModelVersion(cards, 1)
+        await expect(registry.getModelVersion(cards, 1)).rejects.toThrow(`No version 1 of "${cards}"; there is 2`)
       })
 
       test('what is missing is named, with what exists and the next command', async () => {
-        const [x, empty, full] = [named('x'), named('empty'), named('card-fraud')]
+        const [x, empty, full] = [named('x'), named('empty'), cards]
         await expect(registry.getRegisteredModel(x)).rejects.toThrow(
           shared === undefined
             ? `No registered model "x", the registry is empty. Run: fd train --dataset NAME --register x`
@@ -551,59 +556,52 @@ export function registryContract(
       test('are new or not written, with their move', async () => {
         await modelWith(2)
         const add = (key: string, expected: number | undefined, version: number): Promise<boolean> =>
-          registry.addRegisteredModelTag(
-            named('card-fraud'),
-            { key, value: key },
-            { alias: 'champion', expected, version },
-          )
+          registry.addRegisteredModelTag(cards, { key, value: key }, { alias: 'champion', expected, version })
         expect(await add('fd.history.000001', undefined, 1)).toBe(true)
         expect(await add('fd.history.000001', 1, 2)).toBe(false)
         expect(await add('fd.history.000002', undefined, 2)).toBe(false)
         expect(await add('fd.history.000002', 2, 2)).toBe(false)
-        expect(await registry.getRegisteredModel(named('card-fraud'))).toMatchObject({
+        expect(await registry.getRegisteredModel(cards)).toMatchObject({
           aliases: { champion: 1 },
           tags: { 'fd.history.000001': 'fd.history.000001' },
         })
         expect(await add('fd.history.000002', 1, 2)).toBe(true)
         await expect(add('fd.history.000003', 2, 9)).rejects.toThrow(NotFoundError)
-        expect(Object.keys((await registry.getRegisteredModel(named('card-fraud'))).tags)).toHaveLength(2)
+        expect(Object.keys((await registry.getRegisteredModel(cards)).tags)).toHaveLength(2)
       })
 
       test('of the history are neither set nor deleted', async () => {
         await modelWith(1)
-        await registry.addRegisteredModelTag(named('card-fraud'), { key: 'fd.history.000001', value: 'x' })
-        await expect(registry.setRegisteredModelTag(named('card-fraud'), 'fd.history.000001', 'y')).rejects.toThrow(
-          /append-only/,
-        )
-        await expect(registry.deleteRegisteredModelTag(named('card-fraud'), 'fd.history.000001')).rejects.toThrow(
-          /append-only/,
-        )
-        await expect(
-          registry.createRegisteredModel(named('other'), { tags: { 'fd.history.000001': 'y' } }),
-        ).rejects.toThrow(/append-only/)
-        await registry.setRegisteredModelTag(named('card-fraud'), 'owner', 'ann')
-        await registry.setRegisteredModelTag(named('card-fraud'), 'owner', 'bob')
-        expect((await registry.getRegisteredModel(named('card-fraud'))).tags).toEqual({
+        await registry.addRegisteredModelTag(cards, { key: 'fd.history.000001', value: 'x' })
+        const refused: (() => Promise<unknown>)[] = [
+          () => registry.setRegisteredModelTag(cards, 'fd.history.000001', 'y'),
+          () => registry.deleteRegisteredModelTag(cards, 'fd.history.000001'),
+          () => registry.createRegisteredModel(named('other'), { tags: { 'fd.history.000001': 'y' } }),
+        ]
+        for (const call of refused) await expect(call()).rejects.toThrow(/append-only/)
+        await registry.setRegisteredModelTag(cards, 'owner', 'ann')
+        await registry.setRegisteredModelTag(cards, 'owner', 'bob')
+        expect((await registry.getRegisteredModel(cards)).tags).toEqual({
           'fd.history.000001': 'x',
           owner: 'bob',
         })
-        await registry.deleteRegisteredModelTag(named('card-fraud'), 'owner')
-        await registry.deleteRegisteredModelTag(named('card-fraud'), 'owner')
-        expect((await registry.getRegisteredModel(named('card-fraud'))).tags).toEqual({ 'fd.history.000001': 'x' })
+        await registry.deleteRegisteredModelTag(cards, 'owner')
+        await registry.deleteRegisteredModelTag(cards, 'owner')
+        expect((await registry.getRegisteredModel(cards)).tags).toEqual({ 'fd.history.000001': 'x' })
       })
     })
 
     describe('processes', () => {
       test('everything is there after reopening', async () => {
         const source = await modelWith(1)
-        await registry.setRegisteredModelAlias(named('card-fraud'), 'champion', 1)
+        await registry.setRegisteredModelAlias(cards, 'champion', 1)
         await registry[Symbol.asyncDispose]()
         registry = await openRegistry(url, { now: () => time++ })
-        expect(await registry.getModelVersionByAlias(named('card-fraud'), 'champion')).toMatchObject({
+        expect(await registry.getModelVersionByAlias(cards, 'champion')).toMatchObject({
           version: 1,
           source,
         })
-        expect(await registry.downloadModelArtifact(named('card-fraud'), 1, 'model.onnx')).toHaveLength(41)
+        expect(await registry.downloadModelArtifact(cards, 1, 'model.onnx')).toHaveLength(41)
       })
 
       test('two processes write one run at once and nothing is lost', async () => {
@@ -621,8 +619,9 @@ export function registryContract(
         const { runId } = await registry.createRun(home)
         for (const enough of [2, 9, 23]) {
           const child = startWriter(url, 'forever', runId)
-          const acknowledged = (await linesOf(child, enough)).length - 1 // The first line says that it is open.
-          // A server may still be at the batch that the killed writer sent last, so the two are read until they agree.
+          // The first line says that the registry is open.
+          const acknowledged = (await linesOf(child, enough)).length - 1
+          // A server may still work on the last batch of the killed writer, so both are read until they agree.
           await vi.waitFor(
             async () => {
               const history = await registry.getMetricHistory(runId, `pid-${child.pid}`)

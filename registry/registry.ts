@@ -12,36 +12,68 @@ import type {
 } from './model.ts'
 
 /**
- * Where runs and models are kept. The port both drivers implement; verbs, ids, limits and rules are the MLflow Python
- * client's, camel-cased, and each maps to one REST call of an MLflow 3 server except where its comment says otherwise.
- * `registry.contract.ts` says what is promised, and runs against every driver.
+ * Where runs and models are kept: the port of both drivers. `registry.contract.ts` holds each of them to it.
  *
- * - What a call has written is seen by every later call of any process, and survives kill -9 of the writer.
- * - A name or value outside MLflow's limits (`naming.ts`) is a UserError and nothing is written.
- * - A run, model, version, alias or artifact that does not exist is a NotFoundError (a UserError).
+ * **Names and limits.** Verbs, ids, limits and rules are the MLflow Python client's, in camel case. Each verb maps to
+ * one REST call of an MLflow 3 server, except where its comment says otherwise. A name or value outside MLflow's limits
+ * (`naming.ts`) is a UserError, and nothing is written.
+ *
+ * **Durability.** What a call has written is seen by every later call of any process, and survives kill -9 of the
+ * writer. On `sqlite:` a decision (a registration, an alias, an entry of the history) also survives a power cut as soon
+ * as the call returns. Everything else, the rows of artifacts included, does so with the next decision or checkpoint. A
+ * server is as durable as its own stores.
+ *
+ * **What is written once.** A param of a run, the bytes at an artifact path, the number of a version, and an entry of a
+ * model's history. To write the same param or the same bytes again is no change; others are a UserError. The embedded
+ * driver enforces all of this. A server enforces it for params and version numbers; the rest holds there among `fd`
+ * processes only.
+ *
+ * **Who owns a RUNNING run.** Only the process that created it, and the registry does not know which one that is: a run
+ * carries no owner, no lease and no heartbeat. A process that is killed leaves its run RUNNING. That state therefore
+ * proves nothing about a living process, and the registry never ends such a run by itself. Any process may call
+ * `updateRun` on any run, and the last status wins. Whoever ends the run of another must know that its process is gone.
+ *
+ * **Concurrency of promotions.** `promotion/promotion.ts` moves a champion through `addRegisteredModelTag`, which
+ * adds the next entry of the history and moves the alias: both or neither. On `sqlite:` that is one transaction: of
+ * two promotions at once, the second finds the entry taken and decides again. MLflow has no such call. A server gets
+ * registered-models/get to compare, set-tag, get to compare again, alias, and a last get to see whether the tag is
+ * still ours. Two writers within those milliseconds are detected, not prevented. A crash between set-tag and alias
+ * leaves a record of a move that was not made; `history` marks it.
+ *
+ * **Errors.** What does not exist (experiment, run, artifact, model, version, alias) is a NotFoundError, which is a
+ * UserError. So is a call that contradicts what is kept (`conflict.ts`), a server that is away or refuses, a full or
+ * damaged disk, and a locked database. Anything else that is thrown is a bug.
  */
 export interface Registry extends AsyncDisposable {
   // Tracking
 
-  /** @returns its id. @throws UserError when the name is taken, unless `mayExist`: then the existing one's id. */
+  /**
+   * @returns its id. With `mayExist`, the id of the experiment that has the name.
+   * @throws UserError when the name is taken, unless `mayExist`.
+   */
   createExperiment(name: string, options?: { tags?: Tags; mayExist?: boolean }): Promise<string>
   getExperiment(experimentId: string): Promise<Experiment>
   getExperimentByName(name: string): Promise<Experiment | undefined>
   /** All of them, newest first. */
   searchExperiments(): Promise<Experiment[]>
-  /** A run in state RUNNING. `startTime` defaults to the registry's clock, `runName` to one made from the id. */
+  /** A run that is RUNNING. `startTime` defaults to the registry's clock, `runName` to one made from the id. */
   createRun(experimentId: string, options?: { runName?: string; startTime?: EpochMs; tags?: Tags }): Promise<Run>
   getRun(runId: string): Promise<Run>
-  /** An ended status takes `endTime`, by default the registry's clock; RUNNING or SCHEDULED clears it, for a run that resumes. */
+  /**
+   * An ended status takes `endTime`, by default the registry's clock. RUNNING and SCHEDULED clear it, for a run that
+   * resumes.
+   */
   updateRun(runId: string, change: { status?: RunStatus; endTime?: EpochMs; runName?: string }): Promise<void>
   /**
-   * Params are written once: the same value again is no change, another one a UserError. Metrics are appended; an equal
-   * (key, step, timestamp, value) counts once. Tags are overwritten. All or nothing up to MLflow's 1000 metrics, 100
-   * params, 100 tags and 1000 in all; beyond, a server gets several calls.
+   * Params are written once. Metrics are appended; an equal (key, step, timestamp, value) counts once. Tags are
+   * overwritten.
+   *
+   * All or nothing up to MLflow's limits of one call: 1000 metrics, 100 params, 100 tags, 1000 of them together, and
+   * 1 MB. A server gets a larger batch in several calls.
    */
   logBatch(runId: string, batch: { metrics?: NewMetric[]; params?: Record<string, string>; tags?: Tags }): Promise<void>
   setTag(runId: string, key: string, value: string): Promise<void>
-  /** Every value logged under `key`, by step, then timestamp, then value; empty when none was. */
+  /** Every value logged under `key`, by step, then timestamp, then value. Empty when none was. */
   getMetricHistory(runId: string, key: string): Promise<Metric[]>
   /** @throws UserError unless 1 ≤ `maxResults` ≤ 50,000 (default 1000). A server is asked page by page. */
   searchRuns(experimentId: string, options?: RunSearch): Promise<Run[]>
@@ -49,13 +81,15 @@ export interface Registry extends AsyncDisposable {
   // Artifacts
 
   /**
-   * Atomic and durable: a reader finds all bytes or no artifact. A path is written once, because a registered model must not
-   * change: the same bytes again are no change, others a UserError.
+   * Atomic and durable: a reader finds all bytes or no artifact. A path is written once, because a registered model
+   * must not change.
+   *
+   * @throws UserError when other bytes are at `path`, or when it would be both file and folder.
    */
   logArtifact(runId: string, path: string, bytes: Uint8Array): Promise<void>
-  /** What stands directly in the folder `path` (default: the root), by path; empty when there is no such folder. */
+  /** What is directly in the folder `path` (default: the root), by path. Empty when there is no such folder. */
   listArtifacts(runId: string, path?: string): Promise<ArtifactInfo[]>
-  /** @throws UserError naming the file when its bytes are not those that were logged. */
+  /** @throws UserError that names the file when its bytes are not those that were logged. */
   downloadArtifact(runId: string, path: string): Promise<Uint8Array>
   /** The file `path` of the version's source folder. On a server: model-versions/get-download-uri, then the file. */
   downloadModelArtifact(name: string, version: number, path: string): Promise<Uint8Array>
@@ -74,15 +108,13 @@ export interface Registry extends AsyncDisposable {
   /** Deleting an absent tag is no error. */
   deleteRegisteredModelTag(name: string, key: string): Promise<void>
   /**
-   * Adds a tag that must be new and, with it, moves an alias: both or neither. False, and nothing is written, when the tag
-   * exists or the alias does not stand at `move.expected`. The step from which `history.ts` builds its append-only record.
+   * Adds a tag that must be new and, with it, moves an alias: both or neither. `history.ts` builds its append-only
+   * record on this. On a server, see "Concurrency of promotions" above.
    *
-   * MLflow has no such call. A server gets registered-models/get to compare, set-tag, alias, and get again to see whether the
-   * tag is still ours: two writers within those milliseconds are detected, not prevented, and a crash between
-   * set-tag and alias leaves a record of a move that was not made, which `history` marks.
+   * @returns false, with nothing written, when the tag exists or the alias does not point at `move.expected`.
    */
   addRegisteredModelTag(name: string, tag: { key: string; value: string }, move?: AliasMove): Promise<boolean>
-  /** Points the alias at an existing version, wherever it stood. Leaves no history: `promotion.ts` is the way to move a champion. */
+  /** Points the alias at an existing version, wherever it pointed. Leaves no history: promote a champion instead. */
   setRegisteredModelAlias(name: string, alias: string, version: number): Promise<void>
   /** Deleting an absent alias is no error. */
   deleteRegisteredModelAlias(name: string, alias: string): Promise<void>
@@ -90,18 +122,23 @@ export interface Registry extends AsyncDisposable {
   createModelVersion(version: NewModelVersion): Promise<ModelVersion>
   getModelVersion(name: string, version: number): Promise<ModelVersion>
   getModelVersionByAlias(name: string, alias: string): Promise<ModelVersion>
-  /** What a scorer asks several times a second: the version alone; undefined when there is no such model or alias. */
+  /**
+   * The number of the version that the alias points at; undefined when there is no such model or alias. Cheap,
+   * because a scorer asks several times a second. A call to a server that is away is not repeated.
+   */
   aliasVersion(name: string, alias: string): Promise<number | undefined>
   setModelVersionTag(name: string, version: number, key: string, value: string): Promise<void>
   /** By name, newest version first. */
   searchModelVersions(filter?: { name?: string; runId?: string }): Promise<ModelVersion[]>
-  /** @throws UserError while an alias points at it (MLflow would leave the alias dangling; a server is asked first). */
+  /**
+   * @throws UserError while an alias points at it. MLflow would leave the alias dangling, so a server is asked first.
+   */
   deleteModelVersion(name: string, version: number): Promise<void>
 }
 
 export interface AliasMove {
   alias: string
-  /** Where the alias must stand; undefined: it must not be set. */
+  /** The version that the alias must point at; undefined: the alias must not be set. */
   expected: number | undefined
   version: number
 }
@@ -114,12 +151,18 @@ export interface NewModelVersion {
   tags?: Tags
 }
 
-/** What `fd` searches runs by; MLflow's grammar is richer. All conditions must hold. */
+/** What a run must be to be found. All conditions must hold. MLflow's grammar is richer. */
+export interface RunFilter {
+  status?: RunStatus
+  tags?: Tags
+  params?: Record<string, string>
+}
+
 export interface RunSearch {
-  filter?: { status?: RunStatus; tags?: Tags; params?: Record<string, string> }
+  filter?: RunFilter
   /**
-   * By the latest value of a metric: numbers, then NaN, then runs without it, in both directions, as MLflow orders them.
-   * Without it, and among equals: the latest start first, then by run id.
+   * By the latest value of a metric, as MLflow orders: numbers, then NaN, then runs without the metric, in both
+   * directions. Without `orderBy`, and among equals, the latest start comes first, then the lower run id.
    */
   orderBy?: { metric: string; direction: 'ascending' | 'descending' }
   maxResults?: number
@@ -137,7 +180,7 @@ export interface RegistryOptions {
   now: () => EpochMs
   /** 32 hex digits, different each time. Default: `crypto.randomUUID`. */
   newId?: () => string
-  /** Of a server; a URL that carries its own comes first. */
+  /** For a server. Credentials in its URL come first. */
   credentials?: MlflowCredentials
   /** How long one call is repeated while a server is away. Default: 15 s. */
   patience?: DurationMs

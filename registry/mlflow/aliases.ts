@@ -4,8 +4,9 @@ import { checkAlias, checkRegistryTag } from '../naming.ts'
 import { noSuchAlias } from '../not-found.ts'
 import { holderOf } from '../promotion/history.ts'
 import type { AliasMove, Registry } from '../registry.ts'
-import { MlflowError, isMissing, nothing, type MlflowClient } from './client.ts'
-import { getModel, ofModel, setModelTag } from './models.ts'
+import { nothing, type MlflowClient } from './client.ts'
+import { isMissing, MlflowError } from './fault.ts'
+import { deleteModelTag, getModel, ofModel, setModelTag } from './models.ts'
 import { getVersion, ofVersion, oneVersion } from './versions.ts'
 
 type AliasVerbs = Pick<
@@ -16,6 +17,11 @@ type AliasVerbs = Pick<
   | 'getModelVersionByAlias'
   | 'aliasVersion'
 >
+
+interface Tag {
+  key: string
+  value: string
+}
 
 export function aliasVerbs(client: MlflowClient): AliasVerbs {
   return {
@@ -36,23 +42,20 @@ export function aliasVerbs(client: MlflowClient): AliasVerbs {
       return version
     },
 
-    // Not repeated when the server is away: a scorer asks again anyway, and must be able to stop meanwhile.
+    // Not repeated while the server is away: a scorer asks again anyway, and must be able to stop in the meantime.
     aliasVersion: async (name, alias) => (await byAlias(client, name, alias, 0))?.version,
   }
 }
 
 /**
- * Compare, write, compare: the tag is set, then tag and alias are read back, and only who finds both as expected moves the alias. Of two
- * writers of one tag in the same moment the second overwrites the first, who sees it and says false; so does who finds that the
- * alias has moved meanwhile. What is left to chance is a write between reading back and moving; reading once
- * more after the move detects that one of the same tag.
+ * Adds a tag and moves an alias by comparing, writing and comparing again, because MLflow has no call that does both.
+ *
+ * The tag is set, then tag and alias are read back, and the alias moves only when both are as expected. Of two
+ * writers of one tag in the same moment, the second overwrites the first, which sees that and returns false. A writer
+ * that finds the alias moved in the meantime also returns false. A write between reading back and moving is left to
+ * chance: one more look after the move detects it when it is a write of the same tag.
  */
-async function addTag(
-  client: MlflowClient,
-  name: string,
-  tag: { key: string; value: string },
-  move?: AliasMove,
-): Promise<boolean> {
+async function addTag(client: MlflowClient, name: string, tag: Tag, move?: AliasMove): Promise<boolean> {
   checkRegistryTag(tag.key, tag.value)
   if (move !== undefined) checkAlias(move.alias)
   const model = await getModel(client, name)
@@ -66,8 +69,8 @@ async function addTag(
   if (written.tags[tag.key] !== tag.value) return false
   if (move === undefined) return true
   if (holderOf(written, move.alias) !== move.expected) {
-    // Another writer, whose tag was there before ours, has just made its move. Ours was not made, so its record goes too.
-    await ofModel(client, name, client.send('DELETE', 'registered-models/delete-tag', { name, key: tag.key }, nothing))
+    // Another writer, whose tag was there before ours, has just made its move. Ours is not made, so its record goes.
+    await deleteModelTag(client, name, tag.key)
     return false
   }
   await setAlias(client, name, move.alias, move.version)
@@ -75,15 +78,11 @@ async function addTag(
 }
 
 async function setAlias(client: MlflowClient, name: string, alias: string, version: number): Promise<void> {
-  await ofVersion(
-    client,
-    name,
-    version,
-    client.send('POST', 'registered-models/alias', { name, alias, version: String(version) }, nothing),
-  )
+  const call = client.send('POST', 'registered-models/alias', { name, alias, version: String(version) }, nothing)
+  await ofVersion(client, name, version, call)
 }
 
-/** Undefined when there is no such model or alias, or when the version it stands at was deleted by another tool. */
+/** Undefined when there is no such model or alias, or when another tool has deleted the version it points at. */
 async function byAlias(
   client: MlflowClient,
   name: string,
@@ -93,9 +92,12 @@ async function byAlias(
   try {
     return (await client.get('registered-models/alias', { name, alias }, oneVersion, patience)).model_version
   } catch (error) {
-    // To MLflow a missing alias is an invalid parameter.
-    if (isMissing(error) || (error instanceof MlflowError && /alias .* not found/i.test(error.message)))
-      return undefined
+    if (isMissing(error) || isMissingAlias(error)) return undefined
     throw error
   }
+}
+
+/** To MLflow a missing alias is an invalid parameter, like many other things. */
+function isMissingAlias(error: unknown): boolean {
+  return error instanceof MlflowError && /alias .* not found/i.test(error.message)
 }

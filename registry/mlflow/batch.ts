@@ -1,6 +1,13 @@
 import type { Metric } from '../model.ts'
 import { pairsOf, realOf } from './json.ts'
 
+/** What is to be logged to a run, complete. */
+export interface Logged {
+  metrics: Metric[]
+  params: Record<string, string>
+  tags: Record<string, string>
+}
+
 /** What one log-batch call takes. */
 export interface Batch {
   metrics: { key: string; value: number | string; timestamp: number; step: number }[]
@@ -10,22 +17,16 @@ export interface Batch {
 
 /** MLflow's limits of one call (`mlflow/utils/validation.py`). */
 const MOST = { metrics: 1_000, params: 100, tags: 100, all: 1_000, bytes: 1_000_000 } as const
-/** For the call's own braces and ids. */
+/** Bytes for the call's own braces and ids. */
 const ENVELOPE = 1_000
 
 /**
- * Cuts what is to be logged into calls within MLflow's limits, in the order params, tags, metrics: a param that may not change is found
- * before any metric is written. Always at least one, so that a missing run is noticed.
+ * Cuts what is to be logged into calls within MLflow's limits, in the order params, tags, metrics: a param that may not
+ * change is found before any metric is written.
+ *
+ * @returns at least one call, so that a missing run is noticed.
  */
-export function batchesOf({
-  metrics,
-  params,
-  tags,
-}: {
-  metrics: Metric[]
-  params: Record<string, string>
-  tags: Record<string, string>
-}): Batch[] {
+export function batchesOf({ metrics, params, tags }: Logged): Batch[] {
   const batches: Batch[] = []
   let current: Batch
   let bytes = 0

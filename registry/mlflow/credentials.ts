@@ -2,11 +2,11 @@ import { UserError } from '../../configs/user-error.ts'
 import type { MlflowCredentials } from '../registry.ts'
 
 /**
- * The server and the header that opens it. As with the Python client, what stands in the URL comes first, then user and password, then
- * the token.
+ * The server and the header that opens it. As with the Python client, credentials in the URL come first, then user and
+ * password, then the token.
  *
  * @returns `server` without credentials and without a slash at its end, fit for messages.
- * @throws UserError for a URL that is none, and for a user without a password or the reverse.
+ * @throws UserError for a malformed URL, and for a user without a password or the reverse.
  */
 export function authorization(
   url: string,
@@ -14,11 +14,13 @@ export function authorization(
 ): { server: string; header?: string } {
   const parsed = parseUrl(url)
   const server = (parsed.origin + parsed.pathname).replace(/\/+$/, '')
-  if (parsed.username !== '' || parsed.password !== '')
+  if (parsed.username !== '' || parsed.password !== '') {
     return { server, header: basic(decoded(parsed.username, server), decoded(parsed.password, server)) }
+  }
   if ((username === undefined) !== (password === undefined)) {
     throw new UserError(
-      `${server} needs user and password together. Set both MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or neither.`,
+      `${server} needs user and password together. ` +
+        'Set both MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or neither.',
     )
   }
   if (username !== undefined && password !== undefined) return { server, header: basic(username, password) }
@@ -26,24 +28,23 @@ export function authorization(
 }
 
 function parseUrl(url: string): URL {
-  // Not shown: what cannot be parsed may still hold a password.
-  if (!URL.canParse(url))
-    throw new UserError(
-      'The URL of the MLflow server is not valid. Use for example MLFLOW_TRACKING_URI=http://127.0.0.1:5000',
-    )
-  return new URL(url)
+  if (URL.canParse(url)) return new URL(url)
+  // The message does not show the URL: what cannot be parsed may still hold a password.
+  throw new UserError(
+    'The URL of the MLflow server is not valid. Use for example MLFLOW_TRACKING_URI=http://127.0.0.1:5000',
+  )
 }
 
 function decoded(part: string, server: string): string {
   try {
     return decodeURIComponent(part)
   } catch (error) {
-    if (error instanceof URIError)
-      throw new UserError(
-        `User or password in the URL of ${server} has a "%" that is not %25. Write it so, or set MLFLOW_TRACKING_PASSWORD.`,
-        { cause: error },
-      )
-    throw error
+    if (!(error instanceof URIError)) throw error
+    throw new UserError(
+      `User or password in the URL of ${server} has a "%" that is not %25. ` +
+        'Write it so, or set MLFLOW_TRACKING_PASSWORD.',
+      { cause: error },
+    )
   }
 }
 

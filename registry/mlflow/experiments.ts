@@ -1,11 +1,12 @@
 import { z } from 'zod'
 import { UserError } from '../../configs/user-error.ts'
 import { experimentTaken } from '../conflict.ts'
-import type { Experiment } from '../model.ts'
+import type { Experiment, Tags } from '../model.ts'
 import { checkExperimentName, checkTags, MAX_EXPERIMENT_TAG_VALUE } from '../naming.ts'
 import { noSuchExperiment, type NotFoundError } from '../not-found.ts'
 import type { Registry } from '../registry.ts'
-import { isMissing, MlflowError, type MlflowClient } from './client.ts'
+import type { MlflowClient } from './client.ts'
+import { isMissing, MlflowError } from './fault.ts'
 import { experiment, pairsOf } from './json.ts'
 import { allPages } from './pages.ts'
 
@@ -15,6 +16,7 @@ type ExperimentVerbs = Pick<
 >
 
 const one = z.object({ experiment })
+const created = z.object({ experiment_id: z.string() })
 const MOST = 1_000
 
 export function experimentVerbs(client: MlflowClient): ExperimentVerbs {
@@ -22,40 +24,38 @@ export function experimentVerbs(client: MlflowClient): ExperimentVerbs {
     async createExperiment(name, { tags = {}, mayExist = false } = {}) {
       checkExperimentName(name)
       checkTags(tags, MAX_EXPERIMENT_TAG_VALUE)
-      // Asked first: in the main case, the tenth run of an experiment, nothing is to be made.
-      const holder = await holderOf(client, name)
-      if (holder !== undefined) return idOf(holder, mayExist)
-      try {
-        return (
-          await client.sendOnce(
-            'POST',
-            'experiments/create',
-            { name, tags: pairsOf(tags) },
-            z.object({ experiment_id: z.string() }),
-          )
-        ).experiment_id
-      } catch (error) {
-        const other =
-          error instanceof MlflowError && error.code === 'RESOURCE_ALREADY_EXISTS'
-            ? await holderOf(client, name)
-            : undefined
-        if (other === undefined) throw error
-        return idOf(other, mayExist)
-      }
+      // Asked first: mostly the experiment exists, as it does for its tenth run.
+      const holder = (await holderOf(client, name)) ?? (await create(client, name, tags))
+      return typeof holder === 'string' ? holder : idOf(holder, mayExist)
     },
 
     getExperiment: (experimentId) => getExperiment(client, experimentId),
+
     async getExperimentByName(name) {
       const holder = await holderOf(client, name)
       return holder?.deleted === true ? undefined : holder?.experiment
     },
+
     searchExperiments: () => searchExperiments(client),
+  }
+}
+
+/** @returns the new id, or who took the name since it was asked for. */
+async function create(client: MlflowClient, name: string, tags: Tags): Promise<string | NameHolder> {
+  try {
+    const body = { name, tags: pairsOf(tags) }
+    return (await client.sendOnce('POST', 'experiments/create', body, created)).experiment_id
+  } catch (error) {
+    const taken = error instanceof MlflowError && error.code === 'RESOURCE_ALREADY_EXISTS'
+    const holder = taken ? await holderOf(client, name) : undefined
+    if (holder === undefined) throw error
+    return holder
   }
 }
 
 /** @throws NotFoundError. */
 export async function getExperiment(client: MlflowClient, experimentId: string): Promise<Experiment> {
-  // MLflow's SQL store answers 500 to an id that is no number, and 500 is what a client repeats.
+  // MLflow's SQL store answers 500 to an id that is no number, and this client repeats a call that gets 500.
   if (!/^\d{1,18}$/.test(experimentId)) throw await missingExperiment(client, experimentId)
   try {
     return (await client.get('experiments/get', { experiment_id: experimentId }, one)).experiment
@@ -77,6 +77,7 @@ const held = z
     deleted: answer.experiment.lifecycle_stage === 'deleted',
   }))
 
+/** The experiment that has a name, deleted ones included. */
 async function holderOf(client: MlflowClient, name: string): Promise<NameHolder | undefined> {
   try {
     return await client.get('experiments/get-by-name', { experiment_name: name }, held)
@@ -87,22 +88,20 @@ async function holderOf(client: MlflowClient, name: string): Promise<NameHolder 
 }
 
 function idOf({ experiment: { name, experimentId }, deleted }: NameHolder, mayExist: boolean): string {
-  if (deleted)
+  if (deleted) {
     throw new UserError(
-      `Experiment "${name}" was deleted and keeps its name. Run: mlflow experiments restore --experiment-id ${experimentId}`,
+      `Experiment "${name}" was deleted and keeps its name. ` +
+        `Run: mlflow experiments restore --experiment-id ${experimentId}`,
     )
+  }
   if (!mayExist) throw experimentTaken(name, experimentId)
   return experimentId
 }
 
 async function searchExperiments(client: MlflowClient): Promise<Experiment[]> {
+  const body = { max_results: MOST, order_by: ['creation_time DESC'] }
   const found = await allPages('experiments', experiment, (schema, token) =>
-    client.send(
-      'POST',
-      'experiments/search',
-      { max_results: MOST, order_by: ['creation_time DESC'], page_token: token },
-      schema,
-    ),
+    client.send('POST', 'experiments/search', { ...body, page_token: token }, schema),
   )
   return found.sort((a, b) => b.creationTime - a.creationTime || Number(b.experimentId) - Number(a.experimentId))
 }

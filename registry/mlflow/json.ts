@@ -2,8 +2,9 @@ import { z } from 'zod'
 import type { ArtifactInfo, Experiment, Metric, ModelVersion, RegisteredModel, Run } from '../model.ts'
 
 /**
- * MLflow's JSON and what it stands for here. Its rules (proto2): a field that is not set and an empty list are left out, unknown fields are
- * ignored, experiment ids and version numbers are text, other 64-bit integers are numbers (text is taken as well).
+ * MLflow's JSON, and the types of `model.ts` that it becomes. Its rules are those of proto2: a field that is not set
+ * and an empty list are left out, and unknown fields are ignored. Experiment ids and version numbers are text. Other
+ * 64-bit integers are numbers, or text.
  */
 
 const text = z.string().default('')
@@ -18,13 +19,13 @@ const integer = z.union([
 const real = z.union([z.number(), z.enum(['NaN', 'Infinity', '-Infinity']).transform(Number)])
 const pair = z.object({ key: z.string(), value: text })
 
-/** A list of key and value as an object; a key named `__proto__` is a key. */
+/** A list of keys and values as an object, in which `__proto__` is a key like any other. */
 const pairs = z
   .array(pair)
   .default([])
   .transform((list) => Object.fromEntries(list.map(({ key, value }) => [key, value])))
 
-/** Key and value lists, as MLflow takes them. */
+/** An object as the list of keys and values that MLflow takes. */
 export function pairsOf(object: Record<string, string>): { key: string; value: string }[] {
   return Object.entries(object).map(([key, value]) => ({ key, value }))
 }
@@ -65,7 +66,7 @@ const info = z.object({
 })
 const data = z.object({ params: pairs, tags: pairs, metrics: z.array(metric).default([]) })
 
-/** A run that resumed keeps its old `end_time` on the server, which has no call to clear it; it means nothing and is dropped. */
+/** A run that resumed keeps its old `end_time` on the server, which has no call to clear it. It is dropped here. */
 export const run = z.object({ info, data: data.prefault({}) }).transform(({ info, data }): Run => {
   const { status } = info
   const base = {
@@ -91,7 +92,7 @@ export const artifact = z
 
 const version = z.coerce.number().int().positive()
 
-/** The alias of a nested copy is not given; `searchModelVersions` adds it. */
+/** A search gives versions without their aliases; `searchModelVersions` adds them. */
 export const modelVersion = z
   .object({
     name: z.string(),
@@ -123,7 +124,10 @@ export const modelVersion = z
       : { ...base, status: wire.status }
   })
 
-/** The Python client registers a run's folder under its place in the artifact store; here it is `runs:/RUN_ID/FOLDER` on every driver. */
+/**
+ * The source as `runs:/RUN_ID/FOLDER`, the form of every driver here. The Python client registers the folder's place in
+ * the artifact store instead.
+ */
 function sourceInRun(source: string, runId: string): string {
   const root = `/${runId}/artifacts/`
   const at = runId === '' ? -1 : source.indexOf(root)
@@ -147,20 +151,22 @@ export const registeredModel = z
     lastUpdatedTime: wire.last_updated_timestamp,
     tags: wire.tags,
     aliases: Object.fromEntries(wire.aliases.map(({ alias, version }) => [alias, version])),
-    // The newest of each stage; the newest of all is one of them.
+    // MLflow gives the newest version of each stage; the newest of all is one of them.
     latestVersion:
       wire.latest_versions.length === 0 ? undefined : Math.max(...wire.latest_versions.map(({ version }) => version)),
   }))
 
-/** One page of a list that MLflow calls `name`, and the token of the next; no token, or an empty one: the last. */
-export function page<S extends z.ZodType>(
-  name: string,
-  item: S,
-): z.ZodType<{ items: z.output<S>[]; next: string | undefined }> {
-  return z
-    .object({ [name]: z.array(item).default([]), next_page_token: text })
-    .transform((wire) => ({
-      items: wire[name] as z.output<S>[],
-      next: wire.next_page_token === '' ? undefined : String(wire.next_page_token),
-    }))
+/** One page of a list. */
+export interface Page<T> {
+  items: T[]
+  /** The token of the next page; undefined on the last one. */
+  next: string | undefined
+}
+
+/** One page of a list that MLflow calls `name`. No token, or an empty one, marks the last page. */
+export function page<S extends z.ZodType>(name: string, item: S): z.ZodType<Page<z.output<S>>> {
+  return z.object({ [name]: z.array(item).default([]), next_page_token: text }).transform((wire) => ({
+    items: wire[name] as z.output<S>[],
+    next: wire.next_page_token === '' ? undefined : String(wire.next_page_token),
+  }))
 }

@@ -2,9 +2,10 @@ import { z } from 'zod'
 import { modelTaken } from '../conflict.ts'
 import type { RegisteredModel } from '../model.ts'
 import { checkModelName, checkModelTag, checkNotHistory } from '../naming.ts'
-import { noSuchModel } from '../not-found.ts'
+import { noSuchModel, type NotFoundError } from '../not-found.ts'
 import type { Registry } from '../registry.ts'
-import { isMissing, MlflowError, nothing, type MlflowClient } from './client.ts'
+import { nothing, type MlflowClient } from './client.ts'
+import { isMissing, MlflowError } from './fault.ts'
 import { pairsOf, registeredModel } from './json.ts'
 import { allPages } from './pages.ts'
 
@@ -18,7 +19,7 @@ type ModelVerbs = Pick<
 >
 
 const one = z.object({ registered_model: registeredModel })
-/** The most MLflow gives at once. */
+/** The most that MLflow gives at once. */
 const MOST = 1_000
 
 export function modelVerbs(client: MlflowClient): ModelVerbs {
@@ -45,7 +46,7 @@ export function modelVerbs(client: MlflowClient): ModelVerbs {
 
     async deleteRegisteredModelTag(name, key) {
       checkNotHistory(key)
-      await ofModel(client, name, client.send('DELETE', 'registered-models/delete-tag', { name, key }, nothing))
+      await deleteModelTag(client, name, key)
     },
   }
 }
@@ -55,6 +56,7 @@ export async function getModel(client: MlflowClient, name: string): Promise<Regi
   return (await ofModel(client, name, client.get('registered-models/get', { name }, one))).registered_model
 }
 
+/** All of them, by name. */
 export async function searchModels(client: MlflowClient): Promise<RegisteredModel[]> {
   const found = await allPages('registered_models', registeredModel, (schema, token) =>
     client.get('registered-models/search', { max_results: MOST, order_by: 'name ASC', page_token: token }, schema),
@@ -67,14 +69,22 @@ export async function setModelTag(client: MlflowClient, name: string, key: strin
   await ofModel(client, name, client.send('POST', 'registered-models/set-tag', { name, key, value }, nothing))
 }
 
+/** Deletes a tag, unchecked. @throws NotFoundError. */
+export async function deleteModelTag(client: MlflowClient, name: string, key: string): Promise<void> {
+  await ofModel(client, name, client.send('DELETE', 'registered-models/delete-tag', { name, key }, nothing))
+}
+
 /** The answer of a call about a model. @throws NotFoundError when there is no such model. */
 export async function ofModel<T>(client: MlflowClient, name: string, call: Promise<T>): Promise<T> {
   return call.catch(async (error: unknown) => {
-    throw isMissing(error)
-      ? noSuchModel(
-          name,
-          (await searchModels(client)).map((model) => model.name),
-        )
-      : error
+    throw isMissing(error) ? await missingModel(client, name) : error
   })
+}
+
+async function missingModel(client: MlflowClient, name: string): Promise<NotFoundError> {
+  const existing = await searchModels(client)
+  return noSuchModel(
+    name,
+    existing.map((model) => model.name),
+  )
 }

@@ -1,14 +1,12 @@
 import type { z } from 'zod'
-import { page } from './json.ts'
-
-type Page<T> = { items: T[]; next: string | undefined }
+import { page, type Page } from './json.ts'
 
 /**
  * All items of a list that MLflow gives page by page.
  *
  * @param name of the list in the answer.
- * @param ask one page: with the token of the page, undefined for the first.
- * @param enough stops asking when it says so of what was collected.
+ * @param ask asks for one page. The token is undefined for the first.
+ * @param enough is told what was collected so far; true ends the asking.
  */
 export async function allPages<S extends z.ZodType>(
   name: string,
@@ -22,7 +20,7 @@ export async function allPages<S extends z.ZodType>(
   do {
     const answer = await ask(schema, token)
     items.push(...answer.items)
-    // A token that does not move on (MLflow issue 23916) would ask for ever.
+    // A token that stays the same (MLflow issue 23916) would make this ask for ever.
     token = answer.next === token ? undefined : answer.next
   } while (token !== undefined && !enough(items))
   return items

@@ -8,7 +8,7 @@ import type { Registry, RegistryOptions } from '../registry.ts'
 import { batchesOf } from './batch.ts'
 import { authorization } from './credentials.ts'
 
-/** A server that is meant for tests: models and experiments of random names are made in it, and deleted. */
+/** A server that is meant for tests: they make models and experiments of random names in it, and delete them. */
 const server = process.env.FD_TEST_MLFLOW_URL
 
 /** A call of the REST API as any other client makes it. */
@@ -18,7 +18,10 @@ async function rest(method: string, path: string, body?: object): Promise<Record
   return (await response.json()) as Record<string, unknown>
 }
 
-/** Deletes the models and experiments whose names have the suffix, as far as the API can: deleted experiments and runs stay until `mlflow gc`. */
+/**
+ * Deletes the models and experiments whose names have the suffix, as far as the API can. Deleted experiments and runs
+ * stay until `mlflow gc`.
+ */
 async function cleanUp(suffix: string): Promise<void> {
   const filter = `name LIKE '%${suffix}%'`
   const { registered_models: models = [] } = (await rest(
@@ -41,10 +44,10 @@ interface Front extends AsyncDisposable {
   asked: string[]
 }
 
-/** Answers in place of the server by returning true. */
+/** Returns true when it has answered in place of the server. */
 type Fault = (request: IncomingMessage, response: ServerResponse) => boolean | Promise<boolean>
 
-/** A real HTTP server that hands on to the real MLflow what no fault takes. */
+/** A real HTTP server that passes on to the real MLflow what the fault leaves. */
 async function front(fault: Fault): Promise<Front> {
   const asked: string[] = []
   const listener: Server = createServer((request, response) => {
@@ -79,12 +82,12 @@ function handOn(request: IncomingMessage, response: ServerResponse): void {
       answer.pipe(response)
     },
   )
-  // A connection that a fault cut is nobody's error here; the client under test is who must notice.
+  // A connection that a fault cut is no error of this server. The client under test must notice it.
   onward.on('error', () => response.destroy())
   request.pipe(onward)
 }
 
-/** Answers every call with this. */
+/** Gives every call this answer. */
 const always =
   (status: number, body: string, headers: Record<string, string> = {}): Fault =>
   (_, response) => {
@@ -112,7 +115,8 @@ describe('without a server', () => {
     await using registry = await open(`${url}/`)
     await expect(registry.getRun('a')).rejects.toThrow(UserError)
     await expect(registry.getRun('a')).rejects.toThrow(
-      `The MLflow server at ${url} cannot be reached (ECONNREFUSED). Start it, or set MLFLOW_TRACKING_URI to another one, then run: fd doctor`,
+      `The MLflow server at ${url} cannot be reached (ECONNREFUSED). ` +
+        'Start it, or set MLFLOW_TRACKING_URI to another one, then run: fd doctor',
     )
   })
 
@@ -175,7 +179,7 @@ describe('without a server', () => {
     expect(() => authorization('http://', {})).toThrow(UserError)
   })
 
-  test('what makes something new is sent once when nobody knows whether it arrived, and again when it surely did not', async () => {
+  async function createAndTagOverCutConnections(): Promise<void> {
     const missing = always(404, '{"error_code":"RESOURCE_DOES_NOT_EXIST"}')
     const answers: Fault = (request, response) => {
       if (request.method === 'GET') return missing(request, response)
@@ -188,7 +192,11 @@ describe('without a server', () => {
     expect(cutting.asked.filter((call) => call === 'POST experiments/create')).toHaveLength(1)
     await expect(registry.setTag('a', 'k', 'v')).rejects.toThrow(/cannot be reached/)
     expect(cutting.asked.filter((call) => call === 'POST runs/set-tag').length).toBeGreaterThan(1)
-  })
+  }
+  test(
+    'what makes something new is sent once when nobody knows whether it arrived, and again when it surely did not',
+    createAndTagOverCutConnections,
+  )
 
   test('batches keep to the limits of one call, and lose nothing', () => {
     const params = Object.fromEntries(Array.from({ length: 250 }, (_, i) => [`p${i}`, 'x'.repeat(6000)]))
@@ -240,7 +248,7 @@ describe.runIf(server !== undefined)('with an MLflow server (FD_TEST_MLFLOW_URL)
       await using cutting = await front((request) => {
         calls++
         if (calls % 3 === 0) request.socket.destroy()
-        // The server has the whole call, and its answer is lost.
+        // The server gets the whole call, and its answer is lost.
         else if (calls % 3 === 1) request.on('end', () => setTimeout(() => request.socket.destroy(), 50))
         return calls % 3 === 0
       })

@@ -1,12 +1,12 @@
 import type { Run } from '../model.ts'
 import { checkKey, checkMaxResults } from '../naming.ts'
-import type { Registry, RunSearch } from '../registry.ts'
+import type { Registry, RunFilter, RunSearch } from '../registry.ts'
 import type { MlflowClient } from './client.ts'
 import { getExperiment } from './experiments.ts'
 import { run } from './json.ts'
 import { allPages } from './pages.ts'
 
-/** MLflow's default: large enough to need few calls, small enough that a page is not minutes of work for it. */
+/** MLflow's default: large enough for few calls, small enough that a page does not take the server minutes. */
 const PAGE = 1_000
 
 export function searchVerbs(client: MlflowClient): Pick<Registry, 'searchRuns'> {
@@ -20,10 +20,7 @@ export function searchVerbs(client: MlflowClient): Pick<Registry, 'searchRuns'> 
       const body = {
         experiment_ids: [experimentId],
         filter: conditions.join(' AND '),
-        order_by:
-          orderBy === undefined
-            ? []
-            : [`metrics.\`${orderBy.metric}\` ${orderBy.direction === 'ascending' ? 'ASC' : 'DESC'}`],
+        order_by: orderOf(orderBy),
         max_results: whole ? Math.min(maxResults, PAGE) : PAGE,
       }
       const holds = (found: Run): boolean => whole || matches(found, filter)
@@ -38,16 +35,21 @@ export function searchVerbs(client: MlflowClient): Pick<Registry, 'searchRuns'> 
   }
 }
 
-/**
- * The filter in MLflow's grammar. It has no way to write a value with both kinds of quote in it: such a condition is left to
- * the client.
- *
- * @returns `whole`: the server judges every condition.
- */
-function filterOf({ status, tags = {}, params = {} }: NonNullable<RunSearch['filter']>): {
+/** MLflow puts numbers before NaN before runs without the metric, and the latest start first among equals. */
+function orderOf(orderBy: RunSearch['orderBy']): string[] {
+  if (orderBy === undefined) return []
+  return [`metrics.\`${orderBy.metric}\` ${orderBy.direction === 'ascending' ? 'ASC' : 'DESC'}`]
+}
+
+/** A filter in MLflow's grammar. */
+interface ServerFilter {
   conditions: string[]
+  /** The server judges every condition. Otherwise the client judges its answers again. */
   whole: boolean
-} {
+}
+
+/** Conditions on values that `quoted` cannot write are left to the client. */
+function filterOf({ status, tags = {}, params = {} }: RunFilter): ServerFilter {
   for (const key of Object.keys(tags)) checkKey('tag', key)
   for (const key of Object.keys(params)) checkKey('param', key)
   const wanted = [
@@ -60,14 +62,17 @@ function filterOf({ status, tags = {}, params = {} }: NonNullable<RunSearch['fil
   return { conditions, whole: quotable.length === wanted.length }
 }
 
-/** Only what no parser of quotes reads differently: MLflow's takes a backslash, for one, as an escape in some places and not in others. */
+/**
+ * A value as MLflow's grammar writes it; undefined for a value that a parser might read differently. MLflow takes a
+ * backslash as an escape in some places and not in others, and has no way to write both kinds of quote in one value.
+ */
 function quoted(value: string): string | undefined {
   if (/[\\\n\r]/.test(value) || value === '') return undefined
   if (!value.includes("'")) return `'${value}'`
   return value.includes('"') ? undefined : `"${value}"`
 }
 
-function matches(found: Run, { status, tags = {}, params = {} }: NonNullable<RunSearch['filter']>): boolean {
+function matches(found: Run, { status, tags = {}, params = {} }: RunFilter): boolean {
   return (status === undefined || found.status === status) && has(found.tags, tags) && has(found.params, params)
 }
 

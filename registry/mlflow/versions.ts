@@ -5,7 +5,8 @@ import { checkRegistryTag, parseModelSource } from '../naming.ts'
 import { noSuchVersion, type NotFoundError } from '../not-found.ts'
 import type { NewModelVersion, Registry } from '../registry.ts'
 import { listArtifacts } from './artifacts.ts'
-import { isMissing, nothing, type MlflowClient } from './client.ts'
+import { nothing, type MlflowClient } from './client.ts'
+import { isMissing } from './fault.ts'
 import { modelVersion, pairsOf } from './json.ts'
 import { getModel, ofModel, searchModels } from './models.ts'
 import { allPages } from './pages.ts'
@@ -17,7 +18,7 @@ type VersionVerbs = Pick<
 >
 
 export const oneVersion = z.object({ model_version: modelVersion })
-/** Fewer than MLflow would give (200,000): a version carries its tags, and with them its model card. */
+/** Fewer than MLflow would give (200,000), because a version carries its model card in its tags. */
 const MOST = 1_000
 
 export function versionVerbs(client: MlflowClient): VersionVerbs {
@@ -27,12 +28,8 @@ export function versionVerbs(client: MlflowClient): VersionVerbs {
 
     async setModelVersionTag(name, version, key, value) {
       checkRegistryTag(key, value)
-      await ofVersion(
-        client,
-        name,
-        version,
-        client.send('POST', 'model-versions/set-tag', { name, version: String(version), key, value }, nothing),
-      )
+      const body = { name, version: String(version), key, value }
+      await ofVersion(client, name, version, client.send('POST', 'model-versions/set-tag', body, nothing))
     },
 
     searchModelVersions: ({ name, runId } = {}) => searchVersions(client, name, runId),
@@ -40,23 +37,19 @@ export function versionVerbs(client: MlflowClient): VersionVerbs {
     async deleteModelVersion(name, version) {
       const { aliases } = await getVersion(client, name, version)
       if (aliases.length > 0) throw versionAliased(name, version, aliases)
-      await ofVersion(
-        client,
-        name,
-        version,
-        client.sendOnce('DELETE', 'model-versions/delete', { name, version: String(version) }, nothing),
-      )
+      const body = { name, version: String(version) }
+      await ofVersion(client, name, version, client.sendOnce('DELETE', 'model-versions/delete', body, nothing))
     },
   }
 }
 
 /** @throws NotFoundError. */
 export async function getVersion(client: MlflowClient, name: string, version: number): Promise<ModelVersion> {
-  return (await ofVersion(client, name, version, client.get('model-versions/get', { name, version }, oneVersion)))
-    .model_version
+  const call = client.get('model-versions/get', { name, version }, oneVersion)
+  return (await ofVersion(client, name, version, call)).model_version
 }
 
-/** Registers under the folder's place in the artifact store, as the Python client does, so that every MLflow tool finds the files. */
+/** Registers the folder's place in the artifact store, as the Python client does. Every MLflow tool finds it there. */
 async function createVersion(client: MlflowClient, given: NewModelVersion): Promise<ModelVersion> {
   const { runId, folder } = parseModelSource(given)
   const { name, source, description = '', tags = {} } = given
@@ -68,16 +61,9 @@ async function createVersion(client: MlflowClient, given: NewModelVersion): Prom
   return (await ofModel(client, name, client.sendOnce('POST', 'model-versions/create', body, oneVersion))).model_version
 }
 
-/** MLflow's search leaves aliases out; they come from the models, read after the versions. */
-async function searchVersions(
-  client: MlflowClient,
-  name: string | undefined,
-  runId: string | undefined,
-): Promise<ModelVersion[]> {
-  const wanted = Object.entries({ name, run_id: runId }).flatMap(([key, value]) =>
-    value === undefined || /['"\\]/.test(value) ? [] : [`${key} = '${value}'`],
-  )
-  const filter = wanted.length === 0 ? undefined : wanted.join(' AND ')
+/** By name, newest version first. MLflow's search leaves aliases out; they come from the models, read afterwards. */
+async function searchVersions(client: MlflowClient, name?: string, runId?: string): Promise<ModelVersion[]> {
+  const filter = filterOf(name, runId)
   const found = await allPages('model_versions', modelVersion, (schema, token) =>
     client.get('model-versions/search', { filter, max_results: MOST, page_token: token }, schema),
   )
@@ -95,7 +81,20 @@ async function searchVersions(
         .map(([alias]) => alias)
         .sort(),
     }))
-    .sort((a, b) => (a.name === b.name ? b.version - a.version : a.name < b.name ? -1 : 1))
+    .sort(byNameNewestFirst)
+}
+
+/** In MLflow's grammar, which cannot write every value; what is found is therefore filtered again. */
+function filterOf(name: string | undefined, runId: string | undefined): string | undefined {
+  const wanted = Object.entries({ name, run_id: runId }).flatMap(([key, value]) =>
+    value === undefined || /['"\\]/.test(value) ? [] : [`${key} = '${value}'`],
+  )
+  return wanted.length === 0 ? undefined : wanted.join(' AND ')
+}
+
+function byNameNewestFirst(a: ModelVersion, b: ModelVersion): number {
+  if (a.name !== b.name) return a.name < b.name ? -1 : 1
+  return b.version - a.version
 }
 
 /** The answer of a call about a version. @throws NotFoundError when there is no such model or version. */
@@ -107,6 +106,6 @@ export async function ofVersion<T>(client: MlflowClient, name: string, version: 
 
 async function missingVersion(client: MlflowClient, name: string, version: number): Promise<NotFoundError> {
   await getModel(client, name)
-  const existing = await searchVersions(client, name, undefined)
+  const existing = await searchVersions(client, name)
   return noSuchVersion(name, version, existing.map((other) => other.version).reverse())
 }

@@ -5,9 +5,10 @@ import { HISTORY_TAG } from '../naming.ts'
 import type { AliasMove, Registry } from '../registry.ts'
 
 /**
- * The record of a registered model: who did what, when and why. It lives in tags of the model, `fd.history.000001`,
- * `fd.history.000002` … each a JSON document, so it is the same on every driver and readable in MLflow's UI. Nothing here
- * overwrites or deletes one; `sqlite:` refuses it from anyone, an MLflow server cannot.
+ * The record of a registered model: who did what, when and why. Each entry is a JSON document in a tag of the model,
+ * `fd.history.000001`, `fd.history.000002` … so it is the same on every driver and readable in MLflow's UI.
+ *
+ * Nothing here overwrites or deletes an entry. `sqlite:` refuses that from any SQL client. An MLflow server cannot.
  */
 const who = { at: z.number(), by: z.string(), reason: z.string().optional() }
 const check = z.object({ gate: z.string(), passed: z.boolean(), detail: z.string() })
@@ -18,22 +19,37 @@ const event = z.discriminatedUnion('event', [
   z.object({ event: z.literal('rolled back'), ...move, ...who }),
 ])
 
-/** `at` in EpochMs; `from`: who held the alias before, absent when nobody did; `forced`: a gate had refused. */
+/**
+ * One entry. `at` is in EpochMs. `from` is the version that held the alias before, absent when none did. `forced` says
+ * that a gate had refused.
+ */
 export type HistoryEvent = z.infer<typeof event>
 
 export interface History {
   /** Oldest first; `sequence` 1, 2, 3 … */
   entries: ({ sequence: number } & HistoryEvent)[]
-  /** Aliases that do not stand where the record left them: moved by another tool, or by a crash on a server. */
-  unrecorded: { alias: string; recorded: number | undefined; actual: number | undefined }[]
+  /** Aliases that do not point where the record says. Another tool moved them, or a move on a server was cut short. */
+  unrecorded: UnrecordedMove[]
 }
 
-/** @throws UserError for an unknown model, or an entry that another tool has made unreadable. */
+export interface UnrecordedMove {
+  alias: string
+  /** The version that the record names; undefined when no move of the alias is recorded. */
+  recorded: number | undefined
+  /** The version that the alias points at; undefined when it is not set. */
+  actual: number | undefined
+}
+
+/** @throws UserError for an unknown model, or for an entry that another tool has made unreadable. */
 export async function history(registry: Registry, name: string): Promise<History> {
   return historyOf(await registry.getRegisteredModel(name))
 }
 
-/** The record as `model`, read once, holds it. */
+/**
+ * The record in a model that was read already.
+ *
+ * @throws UserError for an entry that another tool has made unreadable.
+ */
 export function historyOf(model: RegisteredModel): History {
   const entries = Object.keys(model.tags)
     .filter((key) => key.startsWith(HISTORY_TAG))
@@ -51,15 +67,16 @@ export function historyOf(model: RegisteredModel): History {
   return { entries, unrecorded: unrecorded.filter((alias) => alias.recorded !== alias.actual) }
 }
 
-/** The version at which an alias stands; undefined when it is not set. */
+/** The version that an alias points at; undefined when it is not set. */
 export function holderOf(model: RegisteredModel, alias: string): number | undefined {
   return Object.hasOwn(model.aliases, alias) ? model.aliases[alias] : undefined
 }
 
 /**
- * Appends one event, and the move it is about, as the entry after the last one that `model` holds.
+ * Appends one event after the last entry that `model` holds, together with the move that it records.
  *
- * @returns false, with nothing written, when another writer came first: read the model again and decide again.
+ * @param model as it was read when the move was decided.
+ * @returns false, with nothing written, when another writer came first. Read the model again and decide again.
  */
 export async function appendEvent(
   registry: Registry,
@@ -76,9 +93,9 @@ export async function appendEvent(
 }
 
 /**
- * The versions that have held an alias, as a stack: a promotion pushes, a rollback pops down to the version it went back to.
- * So repeated rollbacks go further back, and a promotion after a rollback continues from there. A holder
- * that another tool set is pushed when the next recorded move finds it.
+ * The versions that have held an alias, as a stack. A promotion pushes; a rollback pops down to the version it went
+ * back to. Repeated rollbacks therefore go further back, and a promotion after a rollback continues from there. A
+ * holder that another tool set is pushed when the next recorded move finds it.
  */
 export function holders({ entries }: History, alias: string): number[] {
   const stack: number[] = []
@@ -96,8 +113,10 @@ function parseEvent(model: RegisteredModel, key: string): HistoryEvent {
     return event.parse(JSON.parse(model.tags[key]))
   } catch (error) {
     if (!(error instanceof SyntaxError) && !(error instanceof z.ZodError)) throw error
+    const start = JSON.stringify(model.tags[key].slice(0, 80))
     throw new UserError(
-      `Tag "${key}" of "${model.name}" is not an entry of its history: ${JSON.stringify(model.tags[key].slice(0, 80))}. Another tool wrote it; put back what a backup has.`,
+      `Tag "${key}" of "${model.name}" is not an entry of its history: ${start}. ` +
+        'Another tool wrote it; put back what a backup has.',
       { cause: error },
     )
   }

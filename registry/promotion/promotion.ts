@@ -1,17 +1,25 @@
 import { UserError } from '../../configs/user-error.ts'
 import type { EpochMs } from '../../datasets/table/transaction.ts'
 import { modelCardTags, readModelCard, type ModelCard } from '../model-card.ts'
-import type { ModelVersion } from '../model.ts'
+import type { ModelVersion, RegisteredModel } from '../model.ts'
 import { checkAlias } from '../naming.ts'
 import type { Registry } from '../registry.ts'
 import type { Candidate, Champion, Check, Gate } from './gate.ts'
-import { appendEvent, historyOf, holderOf, holders } from './history.ts'
+import { appendEvent, historyOf, holderOf, holders, type HistoryEvent } from './history.ts'
 
-/** Who asks, and when: what every entry of the history carries. */
+/** Who asks, why and when: what every entry of the history carries. */
 export interface Asked {
   by: string
   reason?: string
   now: EpochMs
+}
+
+export interface Registration extends Asked {
+  name: string
+  /** `runs:/RUN_ID/FOLDER`, as `logOnnxModel` returns it. */
+  source: string
+  card: ModelCard
+  description?: string
 }
 
 export interface PromotionRequest extends Asked {
@@ -20,119 +28,139 @@ export interface PromotionRequest extends Asked {
   alias: string
   /** Judged in order, all of them, whatever the first ones say. */
   gates: Gate[]
-  /** Moves the alias although gates refuse; takes a `reason`. */
+  /** Moves the alias although gates refuse. Needs a `reason`. */
   force?: boolean
+}
+
+export interface RollbackRequest extends Asked {
+  name: string
+  alias: string
+}
+
+export interface Rollback {
+  /** The version that the alias left; undefined when another tool had removed the alias. */
+  from: number | undefined
+  /** The version that the alias points at now. */
+  to: number
 }
 
 export interface Verdict {
   /** Every gate passed. */
   passed: boolean
   checks: Check[]
-  /** `forced`: moved against a refusal. `refused`: not moved. `unchanged`: the version held the alias already, no gate was asked. */
+  /**
+   * `promoted`: the alias moved. `forced`: it moved although a gate refused. `refused`: it did not move. `unchanged`:
+   * the version held the alias already, and no gate was asked.
+   */
   outcome: 'promoted' | 'forced' | 'refused' | 'unchanged'
   alias: string
   version: number
-  /** Who held the alias before. */
+  /** The version that held the alias before. */
   previous: number | undefined
 }
 
-/** Somebody else moved something between reading and writing this often in a row: not chance, but a loop somewhere. */
+/** Somebody else wrote between our reading and writing this often in a row: that is a loop somewhere, not chance. */
 const MAX_ATTEMPTS = 50
 
 /**
- * Registers a version with all that `fd` must know of it, making the model when it is new, and records who did so and why.
- * Version and record are two writes: a kill between them leaves a version that can be promoted, without a line on who made it.
+ * Registers a version with its card, makes the model when it is new, and records who did so and why.
  *
- * @param registration.source `runs:/RUN_ID/FOLDER`, as `logOnnxModel` returns it.
+ * Version and record are two writes. A kill between them leaves a version that can be promoted, without an entry on who
+ * made it.
  */
-export async function register(
-  registry: Registry,
-  registration: Asked & { name: string; source: string; card: ModelCard; description?: string },
-): Promise<ModelVersion> {
+export async function register(registry: Registry, registration: Registration): Promise<ModelVersion> {
   const { name, source, card, description, by, reason, now } = registration
   await registry.createRegisteredModel(name, { mayExist: true })
   const version = await registry.createModelVersion({ name, source, description, tags: modelCardTags(card) })
   await untilWritten(name, async () => {
     const model = await registry.getRegisteredModel(name)
-    return (
-      (await appendEvent(registry, model, { event: 'registered', version: version.version, at: now, by, reason })) ||
-      undefined
-    )
+    const event = { event: 'registered', version: version.version, at: now, by, reason } as const
+    return (await appendEvent(registry, model, event)) || undefined
   })
   return version
 }
 
 /**
- * Moves `alias` to a version when every gate passes, and records it: the record and the move are one write. The gates compare
- * with the holder of that alias; when another promotion moves it while they judge, they judge again against the new holder.
- * A refusal is a Verdict, not an error.
+ * Moves `alias` to a version when every gate passes, and records it: the record and the move are one write.
+ *
+ * The gates compare with the holder of that alias. When another promotion moves it while they judge, they judge again,
+ * against the new holder. A refusal is a Verdict, not an error.
  *
  * @throws UserError for an unknown model or version, one that `fd` did not register, or `force` without a reason.
  */
 export async function promote(registry: Registry, request: PromotionRequest): Promise<Verdict> {
-  const { name, version, alias, gates, force = false, by, reason, now } = request
+  const { name, version, alias, force = false, reason } = request
   checkAlias(alias)
   if (force && (reason ?? '').trim() === '') {
     throw new UserError(
-      `A forced promotion needs a reason, for the history. Run: fd models promote ${name} ${version} --force --reason TEXT`,
+      'A forced promotion needs a reason, for the history. ' +
+        `Run: fd models promote ${name} ${version} --force --reason TEXT`,
     )
   }
-  return untilWritten(name, async () => {
-    const model = await registry.getRegisteredModel(name)
-    const candidate = await registry.getModelVersion(name, version)
-    const previous = holderOf(model, alias)
-    if (previous === version) return { passed: true, checks: [], outcome: 'unchanged', alias, version, previous }
-    const checks = await judge(registry, gates, candidate, previous)
-    const passed = checks.every((check) => check.passed)
-    if (!passed && !force) return { passed, checks, outcome: 'refused', alias, version, previous }
-    const event = {
-      event: 'promoted',
-      alias,
-      version,
-      from: previous,
-      forced: !passed,
-      checks,
-      at: now,
-      by,
-      reason,
-    } as const
-    if (!(await appendEvent(registry, model, event, { alias, expected: previous, version }))) return undefined
-    return { passed, checks, outcome: passed ? 'promoted' : 'forced', alias, version, previous }
-  })
+  return untilWritten(name, () => tryToPromote(registry, request))
+}
+
+/** @returns undefined, with nothing written, when another writer came first. */
+async function tryToPromote(registry: Registry, request: PromotionRequest): Promise<Verdict | undefined> {
+  const { name, version, alias, gates, force = false, by, reason, now } = request
+  const model = await registry.getRegisteredModel(name)
+  const candidate = await registry.getModelVersion(name, version)
+  const previous = holderOf(model, alias)
+  if (previous === version) return { passed: true, checks: [], outcome: 'unchanged', alias, version, previous }
+  const checks = await judge(registry, gates, candidate, previous)
+  const passed = checks.every((check) => check.passed)
+  if (!passed && !force) return { passed, checks, outcome: 'refused', alias, version, previous }
+  const move = { alias, expected: previous, version }
+  const event: HistoryEvent = {
+    event: 'promoted',
+    alias,
+    version,
+    from: previous,
+    forced: !passed,
+    checks,
+    at: now,
+    by,
+    reason,
+  }
+  if (!(await appendEvent(registry, model, event, move))) return undefined
+  return { passed, checks, outcome: passed ? 'promoted' : 'forced', alias, version, previous }
 }
 
 /**
- * Moves `alias` back to the version that held it before, by the record (`holders` has the rule), passing over versions deleted since.
- * No gates: they passed when it was promoted, and a rollback is for when something burns.
+ * Moves `alias` back to the version that held it before, by the record (`holders` has the rule). It passes over
+ * versions that were deleted since. No gate is asked: they passed when the version was promoted, and a rollback must
+ * not wait.
  *
- * @returns the version the alias left, undefined when another tool had removed it, and the one it stands at now.
  * @throws UserError for an unknown model, or when there is nothing to go back to.
  */
-export async function rollback(
-  registry: Registry,
-  request: Asked & { name: string; alias: string },
-): Promise<{ from: number | undefined; to: number }> {
+export async function rollback(registry: Registry, request: RollbackRequest): Promise<Rollback> {
+  checkAlias(request.alias)
+  return untilWritten(request.name, () => tryToRollBack(registry, request))
+}
+
+/** @returns undefined, with nothing written, when another writer came first. */
+async function tryToRollBack(registry: Registry, request: RollbackRequest): Promise<Rollback | undefined> {
   const { name, alias, by, reason, now } = request
-  checkAlias(alias)
-  return untilWritten(name, async () => {
-    const model = await registry.getRegisteredModel(name)
-    const from = holderOf(model, alias)
-    const stack = holders(historyOf(model), alias)
-    const earlier = from !== undefined && stack.at(-1) === from ? stack.slice(0, -1) : stack
-    const existing = new Set((await registry.searchModelVersions({ name })).map(({ version }) => version))
-    const to = earlier.findLast((version) => existing.has(version) && version !== from)
-    if (to === undefined) {
-      const now = from === undefined ? 'is not set' : `stands at version ${from}, and none held it before`
-      throw new UserError(`Nothing to roll back to: ${alias} of "${name}" ${now}. See: fd models history ${name}`)
-    }
-    const written = await appendEvent(
-      registry,
-      model,
-      { event: 'rolled back', alias, version: to, from, at: now, by, reason },
-      { alias, expected: from, version: to },
-    )
-    return written ? { from, to } : undefined
-  })
+  const model = await registry.getRegisteredModel(name)
+  const from = holderOf(model, alias)
+  const to = await holderBefore(registry, model, alias)
+  if (to === undefined) {
+    const place = from === undefined ? 'is not set' : `stands at version ${from}, and none held it before`
+    throw new UserError(`Nothing to roll back to: ${alias} of "${name}" ${place}. See: fd models history ${name}`)
+  }
+  const event: HistoryEvent = { event: 'rolled back', alias, version: to, from, at: now, by, reason }
+  const written = await appendEvent(registry, model, event, { alias, expected: from, version: to })
+  return written ? { from, to } : undefined
+}
+
+/** The last version that held the alias before its present holder and still exists. */
+async function holderBefore(registry: Registry, model: RegisteredModel, alias: string): Promise<number | undefined> {
+  const holder = holderOf(model, alias)
+  const stack = holders(historyOf(model), alias)
+  const earlier = holder !== undefined && stack.at(-1) === holder ? stack.slice(0, -1) : stack
+  const versions = await registry.searchModelVersions({ name: model.name })
+  const existing = new Set(versions.map(({ version }) => version))
+  return earlier.findLast((version) => existing.has(version) && version !== holder)
 }
 
 async function judge(
@@ -171,6 +199,7 @@ async function untilWritten<T>(name: string, attempt: () => Promise<T | undefine
     if (result !== undefined) return result
   }
   throw new UserError(
-    `Others changed "${name}" ${MAX_ATTEMPTS} times while this waited; nothing was written. See who: fd models history ${name}`,
+    `Others changed "${name}" ${MAX_ATTEMPTS} times while this waited; nothing was written. ` +
+      `See who: fd models history ${name}`,
   )
 }

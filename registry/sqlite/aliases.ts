@@ -33,8 +33,8 @@ export function aliasVerbs(database: Database, now: () => EpochMs): AliasVerbs {
     async deleteRegisteredModelAlias(name, alias) {
       database.write(() => {
         modelRow(database, name)
-        if (database.run('DELETE FROM aliases WHERE name = ? AND alias = ?', name, alias) === 1)
-          touch(database, name, now())
+        const deleted = database.run('DELETE FROM aliases WHERE name = ? AND alias = ?', name, alias)
+        if (deleted === 1) touch(database, name, now())
       }, 'decision')
     },
 
@@ -52,11 +52,16 @@ export function aliasVerbs(database: Database, now: () => EpochMs): AliasVerbs {
   }
 }
 
-function addTag(
-  database: Database,
-  change: { name: string; tag: { key: string; value: string }; move?: AliasMove; time: EpochMs },
-): boolean {
-  const { name, tag, move, time } = change
+/** A tag that must be new on the model `name`, and the move that it records. */
+interface NewTag {
+  name: string
+  tag: { key: string; value: string }
+  move?: AliasMove
+  time: EpochMs
+}
+
+/** @returns false, with nothing written, when the tag exists or the alias points elsewhere. */
+function addTag(database: Database, { name, tag, move, time }: NewTag): boolean {
   checkRegistryTag(tag.key, tag.value)
   if (move !== undefined) checkAlias(move.alias)
   return database.write(() => {
@@ -65,32 +70,21 @@ function addTag(
       if (holder(database, name, move.alias) !== move.expected) return false
       versionRow(database, name, move.version)
     }
-    if (
-      database.run(
-        'INSERT INTO registered_model_tags VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
-        name,
-        tag.key,
-        tag.value,
-      ) === 0
-    )
-      return false
+    const insert = 'INSERT INTO registered_model_tags VALUES (?, ?, ?) ON CONFLICT DO NOTHING'
+    if (database.run(insert, name, tag.key, tag.value) === 0) return false
     if (move !== undefined) putAlias(database, name, move.alias, move.version)
     touch(database, name, time)
     return true
   }, 'decision')
 }
 
-/** The version at which an alias stands; undefined where there is no such alias or model. */
-export function holder(database: Database, name: string, alias: string): number | undefined {
+/** The version that an alias points at; undefined when there is no such alias or model. */
+function holder(database: Database, name: string, alias: string): number | undefined {
   const row = database.get('SELECT version FROM aliases WHERE name = ? AND alias = ?', name, alias)
   return row === undefined ? undefined : Number(row.version)
 }
 
 function putAlias(database: Database, name: string, alias: string, version: number): void {
-  database.run(
-    'INSERT INTO aliases VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET version = excluded.version',
-    name,
-    alias,
-    version,
-  )
+  const upsert = 'INSERT INTO aliases VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET version = excluded.version'
+  database.run(upsert, name, alias, version)
 }

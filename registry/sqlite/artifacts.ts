@@ -13,68 +13,84 @@ import type { Database, Row } from './database.ts'
 
 type ArtifactVerbs = Pick<Registry, 'logArtifact' | 'listArtifacts' | 'downloadArtifact'>
 
-/** Where a run's artifacts are, laid out as an MLflow server does: EXPERIMENT/RUN/artifacts. A model's folder in it can be loaded as it stands. */
+/**
+ * The folder of a run's artifacts, EXPERIMENT/RUN/artifacts as an MLflow server lays it out. A model's folder in it can
+ * be loaded as it is.
+ */
 export function artifactRoot(folder: string, experimentId: string, runId: string): string {
   return join(folder, 'artifacts', experimentId, runId, 'artifacts')
 }
 
-/** Folder of files not yet complete. */
+/** The folder of files that are not complete yet. */
 function incoming(folder: string): string {
   return join(folder, 'artifacts', '.incoming')
 }
 
+/** The two places of artifacts: rows in the database, files below `folder`. */
+interface ArtifactStore {
+  database: Database
+  folder: string
+  newId: () => string
+}
+
 /**
- * Artifacts as plain files; the database knows the size and sha256 of each, and only what it knows exists.
+ * Artifacts as plain files. The database knows the size and sha256 of each, and a file that it does not know does not
+ * exist.
  *
- * A file is written beside, synced, and moved into place inside the transaction that makes its row. A kill between the two
- * leaves a file without a row, which nobody sees and the next log of that path replaces.
+ * A file is written to `.incoming`, synced, and moved into place inside the transaction that makes its row. A kill
+ * between the move and the commit leaves a file without a row. Nobody sees it, and the next log of that path replaces
+ * it.
  */
 export function artifactVerbs(database: Database, folder: string, newId: () => string): ArtifactVerbs {
-  const rootOf = (runId: string): string => {
-    const run = database.get('SELECT experiment_id FROM runs WHERE run_id = ?', runId)
-    if (run === undefined) throw noSuchRun(runId)
-    return artifactRoot(folder, String(run.experiment_id), runId)
-  }
+  const store: ArtifactStore = { database, folder, newId }
   return {
-    async logArtifact(runId, path, bytes) {
-      checkArtifactPath(path)
-      const file = join(rootOf(runId), path)
-      const row = { runId, path, sha256: digest(bytes), size: bytes.byteLength }
-      if (alreadyLogged(database, row)) return
-      const temporary = join(incoming(folder), newId())
-      try {
-        await writeDurably(temporary, bytes)
-        moveIntoPlace(database, row, temporary, file)
-        await syncFolders(dirname(file), join(folder, 'artifacts'))
-      } catch (error) {
-        throw diskError(error, file)
-      } finally {
-        await rm(temporary, { force: true })
-      }
-    },
+    logArtifact: (runId, path, bytes) => logArtifact(store, runId, path, bytes),
 
     async listArtifacts(runId, path) {
       if (path !== undefined) checkArtifactPath(path)
-      rootOf(runId)
+      rootOf(store, runId)
       return children(artifactRows(database, runId), path === undefined ? '' : `${path}/`)
     },
 
-    async downloadArtifact(runId, path) {
-      checkArtifactPath(path)
-      const file = join(rootOf(runId), path)
-      const row = database.get('SELECT sha256 FROM artifacts WHERE run_id = ? AND path = ?', runId, path)
-      if (row === undefined)
-        throw noSuchArtifact(
-          runId,
-          path,
-          artifactRows(database, runId).map((artifact) => String(artifact.path)),
-        )
-      return readLogged(file, String(row.sha256))
-    },
+    downloadArtifact: (runId, path) => downloadArtifact(store, runId, path),
   }
 }
 
-/** Deletes what killed writers left half-written: files of a day ago, which no living write can be. */
+async function logArtifact(store: ArtifactStore, runId: string, path: string, bytes: Uint8Array): Promise<void> {
+  checkArtifactPath(path)
+  const { database, folder, newId } = store
+  const file = join(rootOf(store, runId), path)
+  const row = { runId, path, sha256: digest(bytes), size: bytes.byteLength }
+  if (alreadyLogged(database, row)) return
+  const temporary = join(incoming(folder), newId())
+  try {
+    await writeDurably(temporary, bytes)
+    moveIntoPlace(database, row, temporary, file)
+    await syncFolders(dirname(file), join(folder, 'artifacts'))
+  } catch (error) {
+    throw diskError(error, file)
+  } finally {
+    await rm(temporary, { force: true })
+  }
+}
+
+async function downloadArtifact(store: ArtifactStore, runId: string, path: string): Promise<Uint8Array> {
+  checkArtifactPath(path)
+  const file = join(rootOf(store, runId), path)
+  const row = store.database.get('SELECT sha256 FROM artifacts WHERE run_id = ? AND path = ?', runId, path)
+  if (row !== undefined) return readLogged(file, String(row.sha256))
+  const existing = artifactRows(store.database, runId).map((artifact) => String(artifact.path))
+  throw noSuchArtifact(runId, path, existing)
+}
+
+/** @throws NotFoundError when there is no such run. */
+function rootOf({ database, folder }: ArtifactStore, runId: string): string {
+  const run = database.get('SELECT experiment_id FROM runs WHERE run_id = ?', runId)
+  if (run === undefined) throw noSuchRun(runId)
+  return artifactRoot(folder, String(run.experiment_id), runId)
+}
+
+/** Deletes what killed writers left half-written. No living write takes as long as a day. */
 export async function sweepIncoming(folder: string, now: EpochMs): Promise<void> {
   await mkdir(incoming(folder), { recursive: true })
   for (const name of await readdir(incoming(folder))) {
@@ -82,7 +98,8 @@ export async function sweepIncoming(folder: string, now: EpochMs): Promise<void>
     try {
       if ((await stat(file)).mtimeMs < now - DAY) await rm(file, { force: true })
     } catch (error) {
-      if (errorCode(error) !== 'ENOENT') throw error // Its writer has just moved it into place.
+      // ENOENT: the writer has just moved the file into place.
+      if (errorCode(error) !== 'ENOENT') throw error
     }
   }
 }
@@ -94,7 +111,7 @@ interface Artifact {
   sha256: string
 }
 
-/** One transaction, so that of two writers of a path one finds the other's row; a killed one leaves no row. */
+/** One transaction: of two writers of a path, the second finds the row of the first, and a killed one leaves no row. */
 function moveIntoPlace(database: Database, artifact: Artifact, temporary: string, file: string): void {
   const { runId, path, size, sha256 } = artifact
   database.write(() => {
@@ -123,6 +140,7 @@ function refuseOverlap(rows: Row[], runId: string, path: string): void {
   if (other !== undefined) throw fileAndFolder(runId, path, other)
 }
 
+/** What is directly below `prefix`, which is empty or ends with a slash. */
 function children(rows: Row[], prefix: string): ArtifactInfo[] {
   const found = new Map<string, ArtifactInfo>()
   for (const row of rows) {
@@ -141,7 +159,7 @@ async function writeDurably(file: string, bytes: Uint8Array): Promise<void> {
   await handle.sync()
 }
 
-/** Makes the names on the way from `leaf` up to `top` durable; a folder cannot be synced on Windows, which journals renames. */
+/** Makes the names from `leaf` up to `top` durable. Windows cannot sync a folder, but it journals renames. */
 async function syncFolders(leaf: string, top: string): Promise<void> {
   if (process.platform === 'win32') return
   for (let folder = leaf; folder.startsWith(top); folder = dirname(folder)) {
@@ -153,9 +171,8 @@ async function syncFolders(leaf: string, top: string): Promise<void> {
 async function readLogged(file: string, sha256: string): Promise<Uint8Array> {
   const bytes = await readFile(file).catch((error: unknown) => {
     if (errorCode(error) === 'ENOENT') throw damaged(file, 'it is gone', error)
-    throw new UserError(`${file} cannot be read (${errorMessage(error)}). Check it with: ls -l ${file}`, {
-      cause: error,
-    })
+    const message = `${file} cannot be read (${errorMessage(error)}). Check it with: ls -l ${file}`
+    throw new UserError(message, { cause: error })
   })
   if (digest(bytes) !== sha256) throw damaged(file, `its sha256 is ${digest(bytes)}, logged was ${sha256}`)
   return bytes
@@ -163,24 +180,30 @@ async function readLogged(file: string, sha256: string): Promise<Uint8Array> {
 
 function damaged(file: string, why: string, cause?: unknown): UserError {
   return new UserError(
-    `${file} is not the file that was logged: ${why}. Restore it from a backup, or train and promote again: fd train --help`,
+    `${file} is not the file that was logged: ${why}. ` +
+      'Restore it from a backup, or train and promote again: fd train --help',
     { cause },
   )
 }
 
+/** A fault that a user can mend, in words; any other error as it is. */
 function diskError(error: unknown, file: string): unknown {
-  const code = errorCode(error)
-  if (code === 'ENOSPC' || code === 'EDQUOT')
-    return new UserError(
-      `The disk is full; ${file} was not written. Make room, then repeat the command: df -h ${dirname(file)}`,
-      { cause: error },
-    )
-  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS')
-    return new UserError(
-      `${file} cannot be written (${errorMessage(error)}). Give this user the right: ls -ld ${dirname(file)}`,
-      { cause: error },
-    )
-  return error
+  const message = diskMessage(error, file)
+  return message === undefined ? error : new UserError(message, { cause: error })
+}
+
+function diskMessage(error: unknown, file: string): string | undefined {
+  switch (errorCode(error)) {
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return `The disk is full; ${file} was not written. Make room, then repeat the command: df -h ${dirname(file)}`
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+      return `${file} cannot be written (${errorMessage(error)}). Give this user the right: ls -ld ${dirname(file)}`
+    default:
+      return undefined
+  }
 }
 
 function digest(bytes: Uint8Array): string {

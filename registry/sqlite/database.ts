@@ -7,7 +7,7 @@ import { migrate } from './schema.ts'
 
 export type Row = Record<string, SQLOutputValue>
 
-/** Rows of (key, value) as an object; `__proto__` is a key like any other. */
+/** Rows of (key, value) as an object, in which `__proto__` is a key like any other. */
 export function pairs(rows: Row[]): Record<string, string> {
   return Object.fromEntries(rows.map((row) => [String(row.key), String(row.value)]))
 }
@@ -21,41 +21,57 @@ export interface Database {
   /** All reads of `body` see one state. */
   read<T>(body: () => T): T
   /**
-   * `body` is written whole or, when it throws, not at all; writers of all processes take turns. A `decision` (a registration,
-   * an alias) survives a power cut on return; the rest survives any crash of processes, and a power cut once checkpointed.
+   * `body` is written whole or, when it throws, not at all. Writers of all processes take turns.
+   *
+   * Everything survives any crash of processes. A `decision` (a registration, an alias) also survives a power cut once
+   * this returns; the rest does so with the next decision or checkpoint.
    */
   write<T>(body: () => T, kind?: 'decision'): T
   close(): void
 }
 
-/** A writer waits this long for another one's transaction, ms: those last milliseconds, so longer means a process that hangs. */
+/** A writer waits this long for another one's transaction, ms. Those take milliseconds: a longer one means a hang. */
 const BUSY_MS = 10_000
 
-/** SQLite's primary result codes (sqlite.org/rescode.html) that a user can mend. */
+/** SQLite's primary result codes that a user can mend (sqlite.org/rescode.html). */
 const BUSY = 5
+const READONLY = 8
+const IOERR = 10
+const CORRUPT = 11
+const FULL = 13
+const CANTOPEN = 14
+const NOTADB = 26
+
 const MESSAGES: Record<number, (file: string) => string> = {
   [BUSY]: (file) => `${file} has been locked by another process for ${BUSY_MS / 1000} s. Find it with: fuser ${file}`,
-  8: (file) => `${file} cannot be written. Give this user the right: chmod u+w ${file} ${dirname(file)}`,
-  10: (file) => `${file} cannot be read or written: the disk reports an error. Check it with: df -h ${dirname(file)}`,
-  11: damaged,
-  13: (file) =>
+  [READONLY]: (file) => `${file} cannot be written. Give this user the right: chmod u+w ${file} ${dirname(file)}`,
+  [IOERR]: (file) =>
+    `${file} cannot be read or written: the disk reports an error. Check it with: df -h ${dirname(file)}`,
+  [CORRUPT]: damaged,
+  [FULL]: (file) =>
     `The disk of ${file} is full; nothing was written. Make room, then repeat the command: df -h ${dirname(file)}`,
-  14: (file) => `${file} cannot be opened. Check the folder: ls -l ${dirname(file)}`,
-  26: damaged,
+  [CANTOPEN]: (file) => `${file} cannot be opened. Check the folder: ls -l ${dirname(file)}`,
+  [NOTADB]: damaged,
 }
 
 function damaged(file: string): string {
   const aside = join(dirname(file), 'damaged')
-  const salvage = `mkdir ${aside} && mv ${file}* ${aside} && sqlite3 ${join(aside, basename(file))} .recover | sqlite3 ${file}`
-  return `${file} is damaged: not a readable SQLite database. Restore it from a backup, or move it aside and salvage what can be read: ${salvage}`
+  const move = `mkdir ${aside} && mv ${file}* ${aside}`
+  const recover = `sqlite3 ${join(aside, basename(file))} .recover | sqlite3 ${file}`
+  return (
+    `${file} is damaged: not a readable SQLite database. Restore it from a backup, ` +
+    `or move it aside and salvage what can be read: ${move} && ${recover}`
+  )
 }
 
 /**
  * Opens `folder`/registry.db, made when missing.
  *
- * WAL, so that readers (a scorer watching its champion) never wait for a writer. `synchronous = NORMAL`: in WAL mode it
- * cannot damage the file and loses nothing when a process dies; a power cut may lose the last transactions, which for the
- * metrics of a running trial is worth the fsync saved on every one of them. Decisions are written with FULL.
+ * - WAL mode: readers, such as a scorer that watches its champion, never wait for a writer.
+ * - `synchronous = NORMAL`: in WAL mode it cannot damage the file and loses nothing when a process dies. A power cut
+ *   may lose the last transactions. For the metrics of a running trial that is a fair price for an fsync saved on
+ *   each.
+ * - Decisions are written with `synchronous = FULL`.
  *
  * @throws UserError when the folder or file cannot be used, is damaged, or was written by a newer fd.
  */
@@ -108,7 +124,7 @@ function databaseOver(connection: DatabaseSync, file: string): Database {
     read: (body) => guard(file, () => transaction('BEGIN', body)),
     write: (body, kind) =>
       guard(file, () => {
-        if (kind === undefined) return transaction('BEGIN IMMEDIATE', body)
+        if (kind !== 'decision') return transaction('BEGIN IMMEDIATE', body)
         connection.exec('PRAGMA synchronous = FULL')
         try {
           return transaction('BEGIN IMMEDIATE', body)
@@ -122,15 +138,17 @@ function databaseOver(connection: DatabaseSync, file: string): Database {
   }
 }
 
-/** A new database beside old artifacts means that the old one was lost: starting empty would hide it. */
+/** A new database beside old artifacts means that the old one was lost. To start empty would hide the loss. */
 function refuseOrphans(folder: string, file: string): void {
   const artifacts = join(folder, 'artifacts')
   if (readdirSync(artifacts).every((name) => name.startsWith('.'))) return
   throw new UserError(
-    `${file} is missing or empty, but ${artifacts} holds files of earlier runs. Restore it from a backup, or begin anew: mv ${folder} ${folder}.old`,
+    `${file} is missing or empty, but ${artifacts} holds files of earlier runs. ` +
+      `Restore it from a backup, or begin anew: mv ${folder} ${folder}.old`,
   )
 }
 
+/** Runs `body`; a fault of SQLite that a user can mend becomes a UserError. */
 function guard<T>(file: string, body: () => T): T {
   try {
     return body()

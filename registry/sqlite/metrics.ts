@@ -6,7 +6,7 @@ import type { Registry } from '../registry.ts'
 import type { Database } from './database.ts'
 import { metricValue, putTag, runRow } from './runs.ts'
 
-/** What is logged to a run while it goes on. */
+/** What is logged to a run while it is in progress. */
 type LogVerbs = Pick<Registry, 'logBatch' | 'setTag' | 'getMetricHistory'>
 
 export function logVerbs(database: Database, now: () => EpochMs): LogVerbs {
@@ -34,12 +34,8 @@ export function logVerbs(database: Database, now: () => EpochMs): LogVerbs {
 
     async getMetricHistory(runId, key) {
       runRow(database, runId)
-      const rows = database.all(
-        'SELECT * FROM metrics WHERE run_id = ? AND key = ? ORDER BY step, timestamp, is_nan DESC, value',
-        runId,
-        key,
-      )
-      return rows.map((row) => ({
+      const sql = 'SELECT * FROM metrics WHERE run_id = ? AND key = ? ORDER BY step, timestamp, is_nan DESC, value'
+      return database.all(sql, runId, key).map((row) => ({
         key,
         value: metricValue(row),
         timestamp: Number(row.timestamp),
@@ -52,10 +48,10 @@ export function logVerbs(database: Database, now: () => EpochMs): LogVerbs {
 function putParam(database: Database, runId: string, key: string, value: string): void {
   if (database.run('INSERT INTO params VALUES (?, ?, ?) ON CONFLICT DO NOTHING', runId, key, value) === 1) return
   const logged = String(database.get('SELECT value FROM params WHERE run_id = ? AND key = ?', runId, key)?.value)
-  if (logged === value) return
-  throw paramChanged(runId, key, logged, value)
+  if (logged !== value) throw paramChanged(runId, key, logged, value)
 }
 
+/** `latest_metrics` takes the metric only when it is later than the one it has; NaN comes before every number. */
 function putMetric(database: Database, runId: string, { key, value, timestamp, step }: Metric): void {
   const isNaN = Number.isNaN(value) ? 1 : 0
   const values = [runId, key, step, timestamp, isNaN, isNaN === 1 ? 0 : value] as const

@@ -1,6 +1,6 @@
 import type { EpochMs } from '../../datasets/table/transaction.ts'
 import { modelTaken } from '../conflict.ts'
-import type { RegisteredModel } from '../model.ts'
+import type { RegisteredModel, Tags } from '../model.ts'
 import { checkModelName, checkModelTag, checkNotHistory } from '../naming.ts'
 import { noSuchModel } from '../not-found.ts'
 import type { Registry } from '../registry.ts'
@@ -22,16 +22,8 @@ export function modelVerbs(database: Database, now: () => EpochMs): ModelVerbs {
       for (const [key, value] of Object.entries(tags)) checkModelTag(key, value)
       const time = now()
       return database.write(() => {
-        const added =
-          database.run(
-            'INSERT INTO registered_models VALUES (?, ?, ?, ?, 1) ON CONFLICT DO NOTHING',
-            name,
-            description,
-            time,
-            time,
-          ) === 1
+        const added = insertModel(database, { name, description, tags, time })
         if (!added && !mayExist) throw modelTaken(name)
-        if (added) for (const [key, value] of Object.entries(tags)) putModelTag(database, name, key, value)
         return modelOf(database, modelRow(database, name))
       }, 'decision')
     },
@@ -41,9 +33,8 @@ export function modelVerbs(database: Database, now: () => EpochMs): ModelVerbs {
     },
 
     async searchRegisteredModels() {
-      return database.read(() =>
-        database.all('SELECT * FROM registered_models ORDER BY name').map((row) => modelOf(database, row)),
-      )
+      const sql = 'SELECT * FROM registered_models ORDER BY name'
+      return database.read(() => database.all(sql).map((row) => modelOf(database, row)))
     },
 
     async setRegisteredModelTag(name, key, value) {
@@ -59,28 +50,42 @@ export function modelVerbs(database: Database, now: () => EpochMs): ModelVerbs {
       checkNotHistory(key)
       database.write(() => {
         modelRow(database, name)
-        if (database.run('DELETE FROM registered_model_tags WHERE name = ? AND key = ?', name, key) === 1)
-          touch(database, name, now())
+        if (removeModelTag(database, name, key)) touch(database, name, now())
       })
     },
   }
+}
+
+interface NewModel {
+  name: string
+  description: string
+  tags: Tags
+  time: EpochMs
+}
+
+/** @returns false, with nothing written, when the name is taken. */
+function insertModel(database: Database, { name, description, tags, time }: NewModel): boolean {
+  const insert = 'INSERT INTO registered_models VALUES (?, ?, ?, ?, 1) ON CONFLICT DO NOTHING'
+  if (database.run(insert, name, description, time, time) === 0) return false
+  for (const [key, value] of Object.entries(tags)) putModelTag(database, name, key, value)
+  return true
 }
 
 /** @throws NotFoundError. */
 export function modelRow(database: Database, name: string): Row {
   const row = database.get('SELECT * FROM registered_models WHERE name = ?', name)
   if (row !== undefined) return row
+  const existing = database.all('SELECT name FROM registered_models ORDER BY name')
   throw noSuchModel(
     name,
-    database.all('SELECT name FROM registered_models ORDER BY name').map((other) => String(other.name)),
+    existing.map((other) => String(other.name)),
   )
 }
 
 /** Completes a row of `registered_models`. */
 export function modelOf(database: Database, row: Row): RegisteredModel {
   const aliases = database.all('SELECT alias, version FROM aliases WHERE name = ? ORDER BY alias', row.name)
-  const latest =
-    database.get('SELECT max(version) AS version FROM model_versions WHERE name = ?', row.name)?.version ?? undefined
+  const latest = database.get('SELECT max(version) AS version FROM model_versions WHERE name = ?', row.name)?.version
   return {
     name: String(row.name),
     description: String(row.description),
@@ -88,17 +93,18 @@ export function modelOf(database: Database, row: Row): RegisteredModel {
     lastUpdatedTime: Number(row.last_updated_time),
     tags: pairs(database.all('SELECT key, value FROM registered_model_tags WHERE name = ?', row.name)),
     aliases: Object.fromEntries(aliases.map((entry) => [String(entry.alias), Number(entry.version)])),
-    latestVersion: latest === undefined ? undefined : Number(latest),
+    latestVersion: latest === undefined || latest === null ? undefined : Number(latest),
   }
 }
 
 function putModelTag(database: Database, name: string, key: string, value: string): void {
-  database.run(
-    'INSERT INTO registered_model_tags VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value',
-    name,
-    key,
-    value,
-  )
+  const upsert = 'INSERT INTO registered_model_tags VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value'
+  database.run(upsert, name, key, value)
+}
+
+/** @returns false when there was no such tag. */
+function removeModelTag(database: Database, name: string, key: string): boolean {
+  return database.run('DELETE FROM registered_model_tags WHERE name = ? AND key = ?', name, key) === 1
 }
 
 /** Stamps a model as changed. */

@@ -9,12 +9,14 @@ import { experimentVerbs } from './experiments.ts'
 import { logVerbs } from './metrics.ts'
 import { modelVerbs } from './models.ts'
 import { runVerbs } from './runs.ts'
+import { searchVerbs } from './search.ts'
 import { versionVerbs } from './versions.ts'
 
 /**
- * The embedded registry: `folder`/registry.db and `folder`/artifacts, shared by any number of processes of one machine
- * (SQLite's locks do not hold on network file systems). Calls are synchronous inside: a read takes tens of microseconds,
- * a write waits for other processes' writes.
+ * The embedded registry: `folder`/registry.db and `folder`/artifacts. Any number of processes of one machine share it;
+ * SQLite's locks do not hold on network file systems.
+ *
+ * Calls are synchronous inside. A read takes tens of microseconds, a write waits for other processes' writes.
  */
 export async function openSqliteRegistry(folder: string, { now, newId = hexId }: RegistryOptions): Promise<Registry> {
   if (folder === '') throw new UserError('The registry URL "sqlite:" names no folder. Use sqlite:FOLDER.')
@@ -26,6 +28,7 @@ export async function openSqliteRegistry(folder: string, { now, newId = hexId }:
   return {
     ...experimentVerbs(database, now),
     ...runVerbs(database, root, now, newId),
+    ...searchVerbs(database, root),
     ...logVerbs(database, now),
     ...artifacts,
     ...modelVerbs(database, now),
@@ -33,8 +36,9 @@ export async function openSqliteRegistry(folder: string, { now, newId = hexId }:
     ...versions,
     async downloadModelArtifact(name, version, path) {
       const { runId, source } = await versions.getModelVersion(name, version)
-      if (runId === undefined)
+      if (runId === undefined) {
         throw new UserError(`Version ${version} of "${name}" has its files at ${source}, outside this registry.`)
+      }
       return artifacts.downloadArtifact(runId, `${source.slice(`runs:/${runId}/`.length)}/${path}`)
     },
     async [Symbol.asyncDispose]() {

@@ -1,14 +1,14 @@
 import { pathToFileURL } from 'node:url'
 import type { EpochMs } from '../../datasets/table/transaction.ts'
 import type { ActiveStatus, EndedStatus, Run, RunStatus } from '../model.ts'
-import { checkMaxResults, checkTags, checkTime, MAX_RUN_TAG_VALUE, RUN_NAME } from '../naming.ts'
+import { checkTags, checkTime, MAX_RUN_TAG_VALUE, RUN_NAME } from '../naming.ts'
 import { noSuchRun } from '../not-found.ts'
-import type { Registry, RunSearch } from '../registry.ts'
+import type { Registry } from '../registry.ts'
 import { artifactRoot } from './artifacts.ts'
 import type { Database, Row } from './database.ts'
 import { experimentRow } from './experiments.ts'
 
-type RunVerbs = Pick<Registry, 'createRun' | 'getRun' | 'updateRun' | 'searchRuns'>
+type RunVerbs = Pick<Registry, 'createRun' | 'getRun' | 'updateRun'>
 
 export function runVerbs(database: Database, folder: string, now: () => EpochMs, newId: () => string): RunVerbs {
   return {
@@ -35,72 +35,19 @@ export function runVerbs(database: Database, folder: string, now: () => EpochMs,
       if (runName !== undefined) checkTags({ [RUN_NAME]: runName }, MAX_RUN_TAG_VALUE)
       database.write(() => {
         runRow(database, runId)
-        const ended = status !== 'RUNNING' && status !== 'SCHEDULED'
-        if (status !== undefined)
-          database.run(
-            'UPDATE runs SET status = ?, end_time = ? WHERE run_id = ?',
-            status,
-            ended ? endTime : null,
-            runId,
-          )
+        if (status !== undefined) putStatus(database, runId, status, endTime)
         if (runName !== undefined) putTag(database, runId, RUN_NAME, runName)
       })
     },
-
-    async searchRuns(experimentId, search = {}) {
-      const { sql, values } = searchQuery(experimentId, search)
-      return database.read(() => {
-        experimentRow(database, experimentId)
-        return runsOf(database, folder, database.all(sql, ...values))
-      })
-    },
   }
-}
-
-function searchQuery(
-  experimentId: string,
-  { filter = {}, orderBy, maxResults = 1000 }: RunSearch,
-): { sql: string; values: (string | number)[] } {
-  checkMaxResults(maxResults)
-  const conditions = ['r.experiment_id = ?']
-  const values: (string | number)[] = [Number(experimentId)]
-  if (filter.status !== undefined) {
-    conditions.push('r.status = ?')
-    values.push(filter.status)
-  }
-  for (const table of ['tags', 'params'] as const) {
-    for (const [key, value] of Object.entries(filter[table] ?? {})) {
-      conditions.push(`EXISTS (SELECT 1 FROM ${table} t WHERE t.run_id = r.run_id AND t.key = ? AND t.value = ?)`)
-      values.push(key, value)
-    }
-  }
-  const order =
-    orderBy === undefined
-      ? ''
-      : `m.run_id IS NULL, m.is_nan, m.value ${orderBy.direction === 'ascending' ? 'ASC' : 'DESC'},`
-  const join = orderBy === undefined ? '' : 'LEFT JOIN latest_metrics m ON m.run_id = r.run_id AND m.key = ?'
-  const sql = `SELECT r.* FROM runs r ${join} WHERE ${conditions.join(' AND ')} ORDER BY ${order} r.start_time DESC, r.run_id LIMIT ?`
-  return { sql, values: [...(orderBy === undefined ? [] : [orderBy.metric]), ...values, maxResults] }
 }
 
 /** Completes rows of `runs`, in their order, with three queries however many they are. */
-function runsOf(database: Database, folder: string, rows: Row[]): Run[] {
+export function runsOf(database: Database, folder: string, rows: Row[]): Run[] {
   const ids = JSON.stringify(rows.map((row) => row.run_id))
-  const collect = <T>(table: string, valueOf: (row: Row) => T): Map<string, Record<string, T>> => {
-    const found = Map.groupBy(
-      database.all(`SELECT * FROM ${table} WHERE run_id IN (SELECT value FROM json_each(?))`, ids),
-      (row) => String(row.run_id),
-    )
-    return new Map(
-      [...found].map(([id, entries]) => [
-        id,
-        Object.fromEntries(entries.map((row) => [String(row.key), valueOf(row)])),
-      ]),
-    )
-  }
-  const params = collect('params', (row) => String(row.value))
-  const metrics = collect('latest_metrics', metricValue)
-  const tags = collect('tags', (row) => String(row.value))
+  const params = entriesOf(database, 'params', ids, (row) => String(row.value))
+  const metrics = entriesOf(database, 'latest_metrics', ids, metricValue)
+  const tags = entriesOf(database, 'tags', ids, (row) => String(row.value))
   return rows.map((row) => {
     const runId = String(row.run_id)
     const experimentId = String(row.experiment_id)
@@ -119,7 +66,26 @@ function runsOf(database: Database, folder: string, rows: Row[]): Run[] {
   })
 }
 
-/** The schema's CHECKs hold exactly these states. */
+/**
+ * What a table of keys and values has on runs.
+ *
+ * @param ids JSON array of run ids.
+ * @returns run id → key → value.
+ */
+function entriesOf<T>(
+  database: Database,
+  table: 'params' | 'latest_metrics' | 'tags',
+  ids: string,
+  valueOf: (row: Row) => T,
+): Map<string, Record<string, T>> {
+  const rows = database.all(`SELECT * FROM ${table} WHERE run_id IN (SELECT value FROM json_each(?))`, ids)
+  const ofRun = Map.groupBy(rows, (row) => String(row.run_id))
+  const entries = (own: Row[]): Record<string, T> =>
+    Object.fromEntries(own.map((row) => [String(row.key), valueOf(row)]))
+  return new Map([...ofRun].map(([runId, own]) => [runId, entries(own)]))
+}
+
+/** The schema's CHECKs allow exactly these states. */
 function runState(row: Row): { status: ActiveStatus } | { status: EndedStatus; endTime: EpochMs } {
   const status = row.status as RunStatus
   return status === 'RUNNING' || status === 'SCHEDULED' ? { status } : { status, endTime: Number(row.end_time) }
@@ -132,13 +98,18 @@ export function runRow(database: Database, runId: string): Row {
   return row
 }
 
-/** Sets a tag and, where it is the run's name, the name. */
+function putStatus(database: Database, runId: string, status: RunStatus, endTime: EpochMs): void {
+  const ended = status !== 'RUNNING' && status !== 'SCHEDULED'
+  database.run('UPDATE runs SET status = ?, end_time = ? WHERE run_id = ?', status, ended ? endTime : null, runId)
+}
+
+/** Sets a tag. The tag of the run's name sets the name too. */
 export function putTag(database: Database, runId: string, key: string, value: string): void {
   database.run('INSERT INTO tags VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value', runId, key, value)
   if (key === RUN_NAME) database.run('UPDATE runs SET run_name = ? WHERE run_id = ?', value, runId)
 }
 
-/** The number a row of a metrics table stands for. */
+/** The value in a row of `metrics` or `latest_metrics`. */
 export function metricValue(row: Row): number {
   return row.is_nan === 1 ? Number.NaN : Number(row.value)
 }

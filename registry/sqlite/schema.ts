@@ -6,9 +6,11 @@ import { HISTORY_TAG } from '../naming.ts'
 /**
  * Step n takes a database from `user_version` n to n + 1. A step that was released never changes.
  *
- * Numbers: SQLite has no NaN (binding one stores NULL), so a NaN is `is_nan = 1` with value 0; infinities are stored as they
- * are. `latest_metrics` repeats the newest row of each key, because a search over a thousand runs must not read histories.
- * `next_version` outlives its versions, so that a number is never given twice. The triggers hold against any SQL client.
+ * - SQLite has no NaN (binding one stores NULL), so a NaN is `is_nan = 1` with value 0. Infinities are stored as they
+ *   are.
+ * - `latest_metrics` repeats the newest row of each key, because a search over a thousand runs must not read histories.
+ * - `next_version` outlives its versions, so that a number is never given twice.
+ * - The triggers hold against any SQL client.
  */
 const MIGRATIONS = [
   `
@@ -94,11 +96,11 @@ const MIGRATIONS = [
 ]
 
 /**
- * Brings a database to the newest schema; several processes may do so at once, one does the work.
+ * Brings a database to the newest schema. Several processes may call this at once; one of them does the work.
  *
  * @param file named in the error.
  * @param now creation time of the experiment `Default`, which every registry has.
- * @param checkNew called, with the database locked, before the first step; may throw to refuse a new registry here.
+ * @param checkNew called with the database locked, before the first step. It may throw to refuse a new registry here.
  * @throws UserError when a newer `fd` wrote it.
  */
 export function migrate(database: DatabaseSync, file: string, now: EpochMs, checkNew: () => void): void {
@@ -108,7 +110,8 @@ export function migrate(database: DatabaseSync, file: string, now: EpochMs, chec
     const version = schemaVersion(database)
     if (version > MIGRATIONS.length) {
       throw new UserError(
-        `${file} has schema ${version}, this fd knows schema ${MIGRATIONS.length}: a newer fd wrote it. Update this one: git pull`,
+        `${file} has schema ${version}, this fd knows schema ${MIGRATIONS.length}: a newer fd wrote it. ` +
+          'Update this one: git pull',
       )
     }
     if (version === 0) checkNew()

@@ -12,6 +12,16 @@ type VersionVerbs = Pick<
   'createModelVersion' | 'getModelVersion' | 'setModelVersionTag' | 'searchModelVersions' | 'deleteModelVersion'
 >
 
+/** A condition that is NULL holds for every version. */
+const SEARCH = `
+  SELECT * FROM model_versions WHERE (?1 IS NULL OR name = ?1) AND (?2 IS NULL OR run_id = ?2)
+  ORDER BY name, version DESC`
+
+/** Takes the next number of a model. */
+const TAKE_NUMBER = `
+  UPDATE registered_models SET next_version = next_version + 1, last_updated_time = ? WHERE name = ?
+  RETURNING next_version`
+
 export function versionVerbs(database: Database, now: () => EpochMs): VersionVerbs {
   return {
     async createModelVersion(version) {
@@ -27,19 +37,15 @@ export function versionVerbs(database: Database, now: () => EpochMs): VersionVer
       database.write(() => {
         versionRow(database, name, version)
         putVersionTag(database, name, version, key, value)
-        database.run(
-          'UPDATE model_versions SET last_updated_time = ? WHERE name = ? AND version = ?',
-          now(),
-          name,
-          version,
-        )
+        const stamp = 'UPDATE model_versions SET last_updated_time = ? WHERE name = ? AND version = ?'
+        database.run(stamp, now(), name, version)
       })
     },
 
     async searchModelVersions({ name, runId } = {}) {
-      const sql =
-        'SELECT * FROM model_versions WHERE (?1 IS NULL OR name = ?1) AND (?2 IS NULL OR run_id = ?2) ORDER BY name, version DESC'
-      return database.read(() => database.all(sql, name ?? null, runId ?? null).map((row) => versionOf(database, row)))
+      return database.read(() =>
+        database.all(SEARCH, name ?? null, runId ?? null).map((row) => versionOf(database, row)),
+      )
     },
 
     async deleteModelVersion(name, version) {
@@ -60,22 +66,9 @@ function insertVersion(database: Database, given: NewModelVersion, time: EpochMs
   return database.write(() => {
     modelRow(database, name)
     checkSource(database, source, runId, folder)
-    const row = database.get(
-      'UPDATE registered_models SET next_version = next_version + 1, last_updated_time = ? WHERE name = ? RETURNING next_version',
-      time,
-      name,
-    )
-    const version = Number(row?.next_version) - 1
-    database.run(
-      'INSERT INTO model_versions VALUES (?, ?, ?, ?, ?, ?, ?)',
-      name,
-      version,
-      description,
-      time,
-      time,
-      source,
-      runId,
-    )
+    const version = Number(database.get(TAKE_NUMBER, time, name)?.next_version) - 1
+    const insert = 'INSERT INTO model_versions VALUES (?, ?, ?, ?, ?, ?, ?)'
+    database.run(insert, name, version, description, time, time, source, runId)
     for (const [key, value] of Object.entries(tags)) putVersionTag(database, name, version, key, value)
     return versionOf(database, versionRow(database, name, version))
   }, 'decision')
@@ -83,13 +76,10 @@ function insertVersion(database: Database, given: NewModelVersion, time: EpochMs
 
 function checkSource(database: Database, source: string, runId: string, folder: string): void {
   if (database.get('SELECT 1 FROM runs WHERE run_id = ?', runId) === undefined) throw noSuchRun(runId)
-  const [from, to] = [`${folder}/`, `${folder}0`] // "0" follows "/": every path below the folder lies between.
-  if (
-    database.get('SELECT 1 FROM artifacts WHERE run_id = ? AND path > ? AND path < ? LIMIT 1', runId, from, to) ===
-    undefined
-  ) {
-    throw sourceEmpty(source)
-  }
+  // "0" follows "/", so every path below the folder lies between the two.
+  const [from, to] = [`${folder}/`, `${folder}0`]
+  const sql = 'SELECT 1 FROM artifacts WHERE run_id = ? AND path > ? AND path < ? LIMIT 1'
+  if (database.get(sql, runId, from, to) === undefined) throw sourceEmpty(source)
 }
 
 /** @throws NotFoundError. */
@@ -107,33 +97,24 @@ export function versionRow(database: Database, name: string, version: number): R
 
 /** Completes a row of `model_versions`. */
 export function versionOf(database: Database, row: Row): ModelVersion {
-  const aliases = database.all(
-    'SELECT alias FROM aliases WHERE name = ? AND version = ? ORDER BY alias',
-    row.name,
-    row.version,
-  )
+  const { name, version } = row
+  const aliases = database.all('SELECT alias FROM aliases WHERE name = ? AND version = ? ORDER BY alias', name, version)
+  const tags = database.all('SELECT key, value FROM model_version_tags WHERE name = ? AND version = ?', name, version)
   return {
-    name: String(row.name),
-    version: Number(row.version),
+    name: String(name),
+    version: Number(version),
     description: String(row.description),
     creationTime: Number(row.creation_time),
     lastUpdatedTime: Number(row.last_updated_time),
     source: String(row.source),
     ...(row.run_id === null ? {} : { runId: String(row.run_id) }),
-    tags: pairs(
-      database.all('SELECT key, value FROM model_version_tags WHERE name = ? AND version = ?', row.name, row.version),
-    ),
+    tags: pairs(tags),
     aliases: aliases.map((entry) => String(entry.alias)),
     status: 'READY',
   }
 }
 
 function putVersionTag(database: Database, name: string, version: number, key: string, value: string): void {
-  database.run(
-    'INSERT INTO model_version_tags VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value',
-    name,
-    version,
-    key,
-    value,
-  )
+  const upsert = 'INSERT INTO model_version_tags VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value'
+  database.run(upsert, name, version, key, value)
 }

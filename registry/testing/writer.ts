@@ -1,8 +1,8 @@
-import { openRegistry } from '../open.ts'
 /**
- * A process that writes to a registry, started by the contract: `node registry-writer.contract.ts URL JOB …`.
- * It prints a line for everything that was acknowledged.
+ * A process that writes to a registry: `node writer.ts URL JOB …`. `startWriter` of the contract starts it. It prints
+ * `open` when the registry is, and then a line for each step that was acknowledged.
  */
+import { openRegistry } from '../open.ts'
 import { promote } from '../promotion/promotion.ts'
 import type { Registry } from '../registry.ts'
 
