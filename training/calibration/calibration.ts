@@ -1,7 +1,7 @@
 import { UserError } from '../../configs/user-error.ts'
 import { subset, type TrainingSet } from '../../features/backfill/training-set.ts'
-import { requireLabels } from '../fit/estimator.ts'
 import type { FittedModel } from '../fit/fitted-model.ts'
+import { requireLabels } from '../fit/labels.ts'
 import type { Link } from '../fit/link.ts'
 import { fitIsotonic, isotonicLink } from './isotonic.ts'
 import { fitSigmoid, sigmoidLink } from './platt.ts'

@@ -78,7 +78,7 @@ export async function fitIsolation(
   for (let tree = 1; tree <= params.trees; tree++) {
     const random = randomStream(seed, tree)
     growTree(growth, drawRows(random, rows, sample), random)
-    await finishRound(report, tree, params.trees, undefined)
+    await finishRound(report, tree, params.trees)
   }
   return growth.builder.finish()
 }

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { randomStream } from '../../datasets/random/random.ts'
 import type { TrainingSet } from '../../features/backfill/training-set.ts'
 import { modelScores, toOnnx } from '../fit/fitted-model.ts'
-import { verifyOnnx } from '../graph/scores.ts'
+import { verifyOnnx } from '../fit/graph-parity.ts'
 import { plantedSet } from '../testing/planted-set.ts'
 import { mlRandomForest } from './ml-random-forest.ts'
 

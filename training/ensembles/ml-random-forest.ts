@@ -4,7 +4,8 @@ import { UserError } from '../../configs/user-error.ts'
 import { randomStream } from '../../datasets/random/random.ts'
 import type { TrainingSet } from '../../features/backfill/training-set.ts'
 import { encode, fitEncoder } from '../fit/encoder.ts'
-import { defineEstimator, requireLabels } from '../fit/estimator.ts'
+import { defineEstimator } from '../fit/estimator.ts'
+import { requireLabels } from '../fit/labels.ts'
 import { finishRound } from '../fit/report.ts'
 import { thresholdTrees, type ThresholdTrees } from '../trees/threshold-trees.ts'
 import { fittedTrees } from './estimator.ts'
@@ -55,7 +56,7 @@ export const mlRandomForest = defineEstimator({
       })
       forest.train(rows, labels)
       addTree(builder, forest)
-      await finishRound(report, tree, params.trees, undefined)
+      await finishRound(report, tree, params.trees)
     }
     return fittedTrees({ names: set.names, encoder, trees: builder.finish(), link: 'mean' })
   },

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { UserError } from '../../configs/user-error.ts'
-import { subset, type TrainingSet } from '../../features/backfill/training-set.ts'
+import type { TrainingSet } from '../../features/backfill/training-set.ts'
 import type { FittedModel } from './fitted-model.ts'
 import type { Report } from './report.ts'
 
@@ -135,46 +135,4 @@ function rangeOf(type: z.core.$ZodType | undefined): string {
 /** A parameter such as `monotone.<feature>` stands for one of every feature. */
 function isNamed(parameter: string, key: string): boolean {
   return parameter === key || (parameter.endsWith(FEATURE) && key.startsWith(parameter.replace(FEATURE, '')))
-}
-
-/**
- * Parts the watched rows, the latest `watch_share`, from those to fit on.
- *
- * @throws UserError when stopping early is asked for without rows to watch, or a part lacks a class.
- */
-export function partWatched(
-  set: TrainingSet,
-  params: { watch_share: number; early_stopping_rounds?: number },
-): { fitted: TrainingSet; watched?: TrainingSet } {
-  const { watch_share: share, early_stopping_rounds: patience = 0 } = params
-  if (patience > 0 && share === 0)
-    throw new UserError('early_stopping_rounds needs rows to watch. Add: --param watch_share=0.2')
-  if (share === 0) {
-    requireLabels(set, 'to fit on')
-    return { fitted: set }
-  }
-  const rows = Int32Array.from({ length: set.rows }, (_, row) => row)
-  const first = Math.floor(set.rows * (1 - share))
-  const watched = subset(set, rows.subarray(first))
-  requireLabels(
-    watched,
-    `in the watched part (watch_share=${share})`,
-    'Give a larger watch_share, or a longer training period.',
-  )
-  const fitted = subset(set, rows.subarray(0, first))
-  requireLabels(fitted, 'to fit on')
-  return { fitted, watched }
-}
-
-/** @throws UserError when `set` has no rows, a label other than 0 and 1, or one class only; `where` ends the sentence, `advice` follows it. */
-export function requireLabels(set: TrainingSet, where: string, advice = 'Use a longer training period.'): void {
-  let frauds = 0
-  for (const label of set.y) {
-    if (label > 1) throw new UserError(`A label is ${label}; labels are 0 (genuine) and 1 (fraud).`)
-    frauds += label
-  }
-  if (frauds > 0 && frauds < set.rows) return
-  throw new UserError(
-    `${set.rows === 0 ? 'No rows' : frauds === 0 ? 'No fraud' : 'Nothing but frauds'} ${where}. ${advice}`,
-  )
 }

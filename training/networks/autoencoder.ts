@@ -53,7 +53,7 @@ export const autoencoder = defineEstimator({
         l2: params.l2,
         patience: 0,
         loss: (tensorflow, made, targets) => tensorflow.mean(tensorflow.squaredDifference(made, targets)),
-        epochEnd: (epoch) => finishRound(report, epoch, params.epochs, undefined),
+        epochEnd: (epoch) => finishRound(report, epoch, params.epochs),
       },
       seed,
     )

@@ -1,10 +1,12 @@
 import { z } from 'zod'
 import type { TrainingSet } from '../../features/backfill/training-set.ts'
 import { encode, fitEncoder, type CategoryRanks } from '../fit/encoder.ts'
-import { defineEstimator, partWatched } from '../fit/estimator.ts'
+import { defineEstimator } from '../fit/estimator.ts'
 import type { FittedModel } from '../fit/fitted-model.ts'
 import { logisticLink } from '../fit/link.ts'
-import { finishRound, watchShare } from '../fit/report.ts'
+import { finishRound } from '../fit/report.ts'
+import { partWatched, watchShare } from '../fit/watched-rows.ts'
+import { watchedPrecision } from '../metrics/watched.ts'
 import { castToFloat, doubleGraph, encodedNodes, layerNodes, scaleNodes } from './graph.ts'
 import { type Dense, fitScaling, forward, scale, type Scaling } from './network.ts'
 
@@ -73,7 +75,7 @@ export const neural = defineEstimator({
         },
         epochEnd: (epoch, now) => {
           const judged = watched && watchedRows && { sums: Float32Array.from(forward(now, watchedRows)), y: watched.y }
-          return finishRound(report, epoch, params.epochs, judged)
+          return finishRound(report, epoch, params.epochs, watchedPrecision(judged))
         },
       },
       seed,
