@@ -7,7 +7,8 @@ import { openWaiter, type Waiter } from './waiter.ts'
 import { workBullmq } from './worker.ts'
 
 /**
- * Opens the queue on a Redis server. `tell` gets the troubles of the server, a line each.
+ * Opens the queue on a Redis server. `tell` gets a line when the server is lost, when it is back, and when
+ * BullMQ has an error of another kind.
  *
  * @throws UserError when the server cannot be reached or refuses us.
  */
