@@ -62,8 +62,8 @@ const CARDS_A_DAY = 100
 /**
  * Splits, fits, exports and judges. It judges the ONNX graph, since that is what will serve.
  *
- * @param shuffled is called after every shuffle when the request asks for importance, which is after all rounds of the fit.
- *   Answering false prunes.
+ * @param shuffled is called after every shuffle when the request asks for importance, which is after all rounds of the
+ *   fit. Answering false prunes.
  * @throws UserError for an unfit set, split or parameter. Pruned when `report` or `shuffled` answers false.
  */
 export async function trainCandidate(
@@ -116,8 +116,8 @@ async function measuredImportance(
 }
 
 /**
- * Wraps `report` and keeps the values of the watched, or out-of-bag, rows. Its metric is the value of the model that the fit
- * returns: of the best round where the fit stops early, else of the last.
+ * Wraps `report` and keeps the values of the watched, or out-of-bag, rows. Its metric is the value of the model that
+ * the fit returns: of the best round where the fit stops early, else of the last.
  */
 function watchFit(
   report: Report,
@@ -134,8 +134,8 @@ function watchFit(
 }
 
 /**
- * Fits a model on the training rows and, if the request says so, calibrates it on the latest of them, which the fit then does
- * without. The metrics count the rows of each part, and judge the scores of the holdout before calibration.
+ * Fits a model on the training rows and, if the request says so, calibrates it on the latest of them, which the fit
+ * then does without. The metrics count the rows of each part, and judge the scores of the holdout before calibration.
  */
 async function fitCalibrated(
   estimator: Estimator,
@@ -164,8 +164,8 @@ function countsOf(part: 'train' | 'calibration', set: TrainingSet): Record<strin
 }
 
 /**
- * Judges any scoring graph on the given rows, for example the champion on a candidate's holdout. The metrics have the names
- * that `trainCandidate` uses; those that need a threshold are left out.
+ * Judges any scoring graph on the given rows, for example the champion on a candidate's holdout. The metrics have the
+ * names that `trainCandidate` uses; those that need a threshold are left out.
  *
  * @throws UserError when the graph cannot score such rows, or when they lack a class.
  */

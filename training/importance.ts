@@ -6,7 +6,9 @@ import { permutationImportance, type Shuffles } from './metrics/permutation.ts'
 
 const featureImportance = z.object({
   feature: z.string(),
-  /** Mean fall of the holdout's average precision when the feature is shuffled, and the standard deviation of the falls. */
+  /**
+   * Mean fall of the holdout's average precision when the feature is shuffled, and the standard deviation of the falls.
+   */
   mean: z.number(),
   deviation: z.number(),
   /** Share of what all splits gained on the rows fitted on; absent where nothing was split for gain. */
@@ -31,8 +33,8 @@ export interface MeasuredModel {
 }
 
 /**
- * How much a model needs each feature, the most needed first. As with every metric, the ONNX graph is what is measured, so
- * every estimator has this. It costs `features × repeats` scorings of the holdout.
+ * How much a model needs each feature, the most needed first. As with every metric, the ONNX graph is what is measured,
+ * so every estimator has this. It costs `features × repeats` scorings of the holdout.
  *
  * @throws Pruned when the report of `shuffles` answers false.
  */

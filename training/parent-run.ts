@@ -21,8 +21,8 @@ export async function openParentRun(
 }
 
 /**
- * Ends a parent run, and gives it the metrics of the best candidate if there is one. Candidates whose process was killed or
- * whose job was taken back still stand as RUNNING; they become KILLED.
+ * Ends a parent run, and gives it the metrics of the best candidate if there is one. Candidates whose process was
+ * killed or whose job was taken back still stand as RUNNING; they become KILLED.
  */
 export async function closeParentRun(
   registry: Registry,
@@ -44,8 +44,8 @@ export async function closeParentRun(
 }
 
 /**
- * The run of a candidate that has finished already, if there is one. A job runs again when its worker was killed after the
- * last step but before it could answer. Runs of attempts that were cut off become KILLED.
+ * The run of a candidate that has finished already, if there is one. A job runs again when its worker was killed after
+ * the last step but before it could answer. Runs of attempts that were cut off become KILLED.
  */
 export async function finishedRun(
   registry: Registry,

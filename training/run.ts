@@ -50,8 +50,8 @@ export interface TrainedRun {
 }
 
 /**
- * Artifact of a finished run: the model card, as the tags that a version of its model would have. A run's own tags are too
- * short for wide models.
+ * Artifact of a finished run: the model card, as the tags that a version of its model would have. A run's own tags are
+ * too short for wide models.
  */
 const CARD_FILE = 'card.json'
 
@@ -62,8 +62,9 @@ const IMPORTANCE_FILE = 'importance.json'
 export const RUN_PARAMS = { file: 'dataset.file', split: 'split', until: 'until', sort: 'sort' } as const
 
 /**
- * Trains within a run of the registry. Logs params before the training; metrics, card and ONNX folder after it. Registers a
- * version of `model` when one is named. A run that fails stays as FAILED, and one whose report answered false as KILLED.
+ * Trains within a run of the registry. Logs params before the training; metrics, card and ONNX folder after it.
+ * Registers a version of `model` when one is named. A run that fails stays as FAILED, and one whose report answered
+ * false as KILLED.
  */
 export async function logRun(
   registry: Registry,

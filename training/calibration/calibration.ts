@@ -14,8 +14,8 @@ export interface CalibrationRequest {
 }
 
 /**
- * Parts the rows that calibrate from the rows to fit on. They must not be the same, since a model is surer of rows it was
- * fitted on than of any others. The latest rows calibrate, since they are most like those the model will score.
+ * Parts the rows that calibrate from the rows to fit on. They must not be the same, since a model is surer of rows it
+ * was fitted on than of any others. The latest rows calibrate, since they are most like those the model will score.
  *
  * @throws UserError when `slice`, the rows that calibrate, lacks a class.
  */
@@ -32,9 +32,9 @@ export function partCalibration(
 }
 
 /**
- * The same model with its link fitted on `slice`. Its scores are then probabilities of fraud, as far as the slice tells. The
- * link rises with the margin, so the order of the rows stays. Two exceptions: float32 ties, and with `isotonic` all margins
- * beyond those of the slice, which tie.
+ * The same model with its link fitted on `slice`. Its scores are then probabilities of fraud, as far as the slice
+ * tells. The link rises with the margin, so the order of the rows stays. Two exceptions: float32 ties, and with
+ * `isotonic` all margins beyond those of the slice, which tie.
  *
  * @throws UserError when the margins do not rise with fraud on the slice.
  */

@@ -16,17 +16,18 @@ interface Block {
 }
 
 /**
- * Isotonic regression of labels on margins by pooling adjacent violators (Ayer and others 1955), turned into a line. Each
- * block stands at the mean margin of its rows, and neighbours are joined (centred isotonic regression, Oron and Flournoy
- * 2017). A step function would instead tie thousands of rows and leave an alert budget nothing to choose from.
+ * Isotonic regression of labels on margins by pooling adjacent violators (Ayer and others 1955), turned into a line.
+ * Each block stands at the mean margin of its rows, and neighbours are joined (centred isotonic regression, Oron and
+ * Flournoy 2017). A step function would instead tie thousands of rows and leave an alert budget nothing to choose from.
  *
- * Two rows are added: a fraud at the least margin, and a genuine row at the greatest. Without them a probability could be 0
- * or 1 merely for want of a counterexample (the rule of succession).
+ * Two rows are added: a fraud at the least margin, and a genuine row at the greatest. Without them a probability could
+ * be 0 or 1 merely for want of a counterexample (the rule of succession).
  *
- * From the first block the line goes on down to the least margin, at half the first probability. From the last block it goes
- * on up to the greatest margin, midway between the last probability and 1. Beyond these margins it is flat.
+ * From the first block the line goes on down to the least margin, at half the first probability. From the last block it
+ * goes on up to the greatest margin, midway between the last probability and 1. Beyond these margins it is flat.
  *
- * @returns at least one knot. When the labels do not rise with the margins there is only one block, with at most three knots.
+ * @returns at least one knot. When the labels do not rise with the margins there is only one block, with at most three
+ *   knots.
  */
 export function fitIsotonic(margins: Float32Array, y: Uint8Array): { knots: Knots; blocks: number } {
   const blocks = poolViolators(tiedRows(margins, y))
@@ -113,8 +114,8 @@ function segmentsOf({ margins, probabilities }: Knots): Segments {
 }
 
 /**
- * The greatest float32 slope, to within a step, whose segment ends no higher than the next knot in spite of rounding. So the
- * line never falls.
+ * The greatest float32 slope, to within a step, whose segment ends no higher than the next knot in spite of rounding.
+ * So the line never falls.
  */
 function slopeBetween(margin: number, probability: number, nextMargin: number, nextProbability: number): number {
   const width = Math.fround(nextMargin - margin)
@@ -126,8 +127,8 @@ function slopeBetween(margin: number, probability: number, nextMargin: number, n
 }
 
 /**
- * The line as a link. It uses only comparisons, look-ups and single float32 operations, so the graph gives the very same
- * bits.
+ * The line as a link. It uses only comparisons, look-ups and single float32 operations, so the graph gives the very
+ * same bits.
  */
 export function isotonicLink(knots: Knots): Link {
   const segments = segmentsOf(knots)

@@ -3,8 +3,8 @@ import { onnxScores } from '../graph/scores.ts'
 import { modelScores, type FittedModel } from './fitted-model.ts'
 
 /**
- * Largest absolute difference between the trainer's scores and the graph's on the rows of `set`. NaN counts as infinitely
- * far.
+ * Largest absolute difference between the trainer's scores and the graph's on the rows of `set`. NaN counts as
+ * infinitely far.
  *
  * @throws UserError when `bytes` is not a graph that scores such rows.
  */

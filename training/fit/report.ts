@@ -1,8 +1,8 @@
 import { setImmediate } from 'node:timers/promises'
 
 /**
- * A fit calls this after each round. Rounds count from 1 up to `rounds`. `value` is the average precision of the watched
- * rows, or NaN without watched rows. Answering false prunes: the fit ends with `Pruned`.
+ * A fit calls this after each round. Rounds count from 1 up to `rounds`. `value` is the average precision of the
+ * watched rows, or NaN without watched rows. Answering false prunes: the fit ends with `Pruned`.
  */
 export type Report = (round: number, value: number, rounds: number) => boolean
 

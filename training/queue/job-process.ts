@@ -33,14 +33,16 @@ const REPORT_EVERY_MS = 200
 
 /** Processes that run jobs. Disposing them kills all that are alive. */
 export interface JobProcesses extends AsyncDisposable {
-  /** Runs a job in its own process. Aborting the signal kills the process. Rejects unless the job answers with a result. */
+  /**
+   * Runs a job in its own process. Aborting the signal kills the process. Rejects unless the job answers with a result.
+   */
   run: RunJob
 }
 
 /**
- * Runs jobs in processes of their own, so that the worker can answer while a job fills a core, or after a job has crashed.
- * Starts `module` with `parameters`; that program must call `serveJobs`. A process that finished its job is kept for the
- * next one.
+ * Runs jobs in processes of their own, so that the worker can answer while a job fills a core, or after a job has
+ * crashed. Starts `module` with `parameters`; that program must call `serveJobs`. A process that finished its job is
+ * kept for the next one.
  *
  * The processes end with this one, however it ends.
  */
@@ -117,8 +119,8 @@ function converse(
 }
 
 /**
- * The other side: runs the jobs that the parent sends, each with the handler of its kind, until the parent is gone. Call it
- * once, at the start of a process.
+ * The other side: runs the jobs that the parent sends, each with the handler of its kind, until the parent is gone.
+ * Call it once, at the start of a process.
  */
 export function serveJobs(handlers: readonly JobHandler[]): void {
   const guard = new Worker(new URL('./parent-guard.ts', import.meta.url), { workerData: process.ppid })
@@ -138,7 +140,8 @@ async function answer(handlers: readonly JobHandler[], { kind, id, data }: Job):
     const result = await handler.handle(data, progressReporter(tell))
     tell({ state: 'done', result: handler.kind.result.parse(result) })
   } catch (error) {
-    // A user's mistake takes one line, sent to the parent. Anything else is a bug: whoever runs the worker needs its stack.
+    // A user's mistake takes one line, sent to the parent. Anything else is a bug: whoever runs the worker needs its
+    // stack.
     if (!(error instanceof UserError)) {
       process.stderr.write(`Job ${id} (${kind}): ${error instanceof Error ? error.stack : String(error)}\n`)
     }

@@ -2,8 +2,8 @@ import type { z } from 'zod'
 import { UserError } from '../../configs/user-error.ts'
 
 /**
- * A kind of job: its name, what goes in and what comes out. Each side checks what it receives. Both sides are plain JSON (no
- * NaN, no dates, no undefined) and small: ids and references, never data.
+ * A kind of job: its name, what goes in and what comes out. Each side checks what it receives. Both sides are plain
+ * JSON (no NaN, no dates, no undefined) and small: ids and references, never data.
  */
 export interface JobKind<Data, Result> {
   name: string
@@ -21,8 +21,8 @@ export interface Job {
 }
 
 /**
- * Runs a job and resolves to its result. The job calls `report` with how much is done, from 0 to 1. When `signal` is aborted
- * the work ends at once: somebody cancelled the job, or another worker runs it by now.
+ * Runs a job and resolves to its result. The job calls `report` with how much is done, from 0 to 1. When `signal` is
+ * aborted the work ends at once: somebody cancelled the job, or another worker runs it by now.
  */
 export type RunJob = (job: Job, report: (share: number) => void, signal: AbortSignal) => Promise<unknown>
 
@@ -50,30 +50,31 @@ export interface WorkOptions {
  *
  * # What a job is
  *
- * An id, the name of a kind, and small JSON data (`JobKind`). A job runs at least once, and may run twice at the same time.
- * So a job must be idempotent, and its result must not depend on how often it ran. Jobs start in the order of `submit` and
- * end in any order.
+ * An id, the name of a kind, and small JSON data (`JobKind`). A job runs at least once, and may run twice at the same
+ * time. So a job must be idempotent, and its result must not depend on how often it ran. Jobs start in the order of
+ * `submit` and end in any order.
  *
  * # Retries
  *
- * A job that fails runs again after `RETRY_PAUSE_MS`, `ATTEMPTS` times in all. Then it has failed for good, and the reason
- * of the last failure goes to whoever waits for it. Other jobs go on.
+ * A job that fails runs again after `RETRY_PAUSE_MS`, `ATTEMPTS` times in all. Then it has failed for good, and the
+ * reason of the last failure goes to whoever waits for it. Other jobs go on.
  *
  * # Cancelling
  *
- * Whoever submits a job can take it back by the signal of `SubmitOptions`. A waiting job then never runs, and a running one
- * is ended. The signal of `WorkOptions` cancels no job: it only ends the worker, which first finishes the jobs it has.
+ * Whoever submits a job can take it back by the signal of `SubmitOptions`. A waiting job then never runs, and a running
+ * one is ended. The signal of `WorkOptions` cancels no job: it only ends the worker, which first finishes the jobs it
+ * has.
  *
  * # Ownership and lost workers
  *
- * A job belongs to the worker that took it. Several workers may serve one queue. When a worker or the process of a job is
- * killed with −9, the job runs again within seconds. A worker that is only cut off from the queue loses its jobs too; they
- * may then run in two places until it notices, which is why a job may run twice at the same time.
+ * A job belongs to the worker that took it. Several workers may serve one queue. When a worker or the process of a job
+ * is killed with −9, the job runs again within seconds. A worker that is only cut off from the queue loses its jobs
+ * too; they may then run in two places until it notices, which is why a job may run twice at the same time.
  *
  * # Errors
  *
- * `submit` and `work` reject with a `UserError` for whatever the user can act on: a job that failed for good or was taken
- * back, a worker of another version, a queue that is gone for good. A `RangeError` is a bug of the caller.
+ * `submit` and `work` reject with a `UserError` for whatever the user can act on: a job that failed for good or was
+ * taken back, a worker of another version, a queue that is gone for good. A `RangeError` is a bug of the caller.
  */
 export interface JobQueue extends AsyncDisposable {
   /**

@@ -11,17 +11,17 @@ const PING_EVERY_MS = 1_000
 const LONGEST_PAUSE_MS = 500
 
 /**
- * The connection that BullMQ's parts share. BullMQ reconnects by itself, for ever. So the link keeps a connection of its own
- * beside it, which says what is wrong with the address, tells when the server is lost and when it is back, and gives up
- * after the `outageMs` of the URL.
+ * The connection that BullMQ's parts share. BullMQ reconnects by itself, for ever. So the link keeps a connection of
+ * its own beside it, which says what is wrong with the address, tells when the server is lost and when it is back, and
+ * gives up after the `outageMs` of the URL.
  */
 export interface BullmqLink extends AsyncDisposable {
   options: { connection: ConnectionOptions; prefix: string }
   /** Rejects when the server has been away for too long, or when the link is closed. */
   lost: Promise<never>
   /**
-   * Takes the errors of BullMQ's parts and tells them. It leaves out that the server is lost, since the link's own connection
-   * tells that once.
+   * Takes the errors of BullMQ's parts and tells them. It leaves out that the server is lost, since the link's own
+   * connection tells that once.
    */
   complain: (error: Error) => void
   /** Closes parts that use the link: gracefully, or by cutting them off when the server is lost. */
@@ -67,7 +67,8 @@ function optionsOf(address: RedisAddress, isGone: () => boolean): BullmqLink['op
       tls,
       connectTimeout: connectMs,
       maxRetriesPerRequest: null,
-      // BullMQ cannot end a connection between two attempts. The connection ends by itself when no attempt is to follow.
+      // BullMQ cannot end a connection between two attempts. The connection ends by itself when no attempt is to
+      // follow.
       retryStrategy: (times: number) => (isGone() ? null : Math.min(50 * times, LONGEST_PAUSE_MS)),
     },
     // The braces keep all keys of a queue in one slot of a cluster.

@@ -5,8 +5,8 @@ import { CANCEL, type BullmqLink } from './link.ts'
 /** BullMQ's reason for a job that lost its worker too often while it ran. */
 const STALLED = /stalled more than allowable limit/
 /**
- * How often the waiter looks at the jobs themselves, ms. It must not rely on events alone: a server that crashes may lose
- * those of its last second.
+ * How often the waiter looks at the jobs themselves, ms. It must not rely on events alone: a server that crashes may
+ * lose those of its last second.
  */
 const LOOK_EVERY_MS = 2_000
 /** How long a finished job whose waiter is gone is kept. */
@@ -84,8 +84,8 @@ async function wait(
 }
 
 /**
- * Looks whether a job has ended, one look at a time. If so, starts its removal first and tells the waiter second: once told,
- * the waiter may close the queue.
+ * Looks whether a job has ended, one look at a time. If so, starts its removal first and tells the waiter second: once
+ * told, the waiter may close the queue.
  */
 async function lookAt(
   queue: Queue,

@@ -6,11 +6,14 @@ import { CANCEL, QUEUE, type BullmqLink } from './link.ts'
 
 /** How long a worker that gives no sign of life keeps its jobs, ms. */
 const LOCK_MS = 3_000
-/** How often each worker looks for jobs of a silent one, ms. A second run starts after the lock and two looks at the latest. */
+/**
+ * How often each worker looks for jobs of a silent one, ms. A second run starts after the lock and two looks at the
+ * latest.
+ */
 const LOOK_EVERY_MS = 1_000
 /**
- * How often a job may lose its worker. There must be a limit, for a job that takes the machine down with it. It is high, so
- * that jobs survive a fleet that is restarted again and again.
+ * How often a job may lose its worker. There must be a limit, for a job that takes the machine down with it. It is
+ * high, so that jobs survive a fleet that is restarted again and again.
  */
 const LOST_WORKERS = 20
 const RETRY_MS = 1_000
