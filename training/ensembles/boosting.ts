@@ -59,11 +59,11 @@ export const boostingByFeature = [
 ]
 
 /**
- * Gradient boosting of trees on the logistic loss with second-order leaves (Friedman 2001; Chen and Guestrin 2016), starting
- * from margin 0. A margin is the float32 sum of a row's leaves; the score is 1 / (1 + exp(−margin)).
+ * Gradient boosting of trees on the logistic loss with second-order leaves (Friedman 2001; Chen and Guestrin 2016),
+ * starting from margin 0. A margin is the float32 sum of a row's leaves; the score is 1 / (1 + exp(−margin)).
  *
- * Deterministic: the same rows, parameters and seed give the same trees, for any number of threads and with either kernel.
- * With early stopping, the trees up to the best watched round are kept.
+ * Deterministic: the same rows, parameters and seed give the same trees, for any number of threads and with either
+ * kernel. With early stopping, the trees up to the best watched round are kept.
  *
  * @throws Pruned when `report` answers false.
  */

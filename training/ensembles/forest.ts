@@ -42,12 +42,12 @@ export const forestParams = z.strictObject({
 export type ForestParams = z.infer<typeof forestParams>
 
 /**
- * Random forest (Breiman 2001). Each tree is grown on a bootstrap of the rows. Each node takes the best Gini split among a
- * few features drawn anew; as in scikit-learn, more are drawn while none of them separates the rows. A leaf holds its
- * share of frauds; the score is the mean over the trees, summed in float32.
+ * Random forest (Breiman 2001). Each tree is grown on a bootstrap of the rows. Each node takes the best Gini split
+ * among a few features drawn anew; as in scikit-learn, more are drawn while none of them separates the rows. A leaf
+ * holds its share of frauds; the score is the mean over the trees, summed in float32.
  *
- * With `oob` and no watched rows, `report` gets the out-of-bag average precision. After the last tree that is the value of
- * the whole forest, or, when it continues another forest, of its own trees only.
+ * With `oob` and no watched rows, `report` gets the out-of-bag average precision. After the last tree that is the value
+ * of the whole forest, or, when it continues another forest, of its own trees only.
  *
  * Deterministic: tree t depends only on the rows, the parameters, the seed and t, whichever thread grows it.
  *
@@ -134,7 +134,9 @@ function watchRows(crew: Crew, { bins, y }: Watch, before?: Float32Array): Judge
   }
 }
 
-/** Scores each row by the mean of the trees whose bootstrap left it out. Rows that every tree has drawn are not judged. */
+/**
+ * Scores each row by the mean of the trees whose bootstrap left it out. Rows that every tree has drawn are not judged.
+ */
 function outOfBag(crew: Crew, bins: Bins, { y, times, seed }: Pick<ForestTask, 'y' | 'times' | 'seed'>): Judged {
   const { arena, rows } = bins
   const [pairs, left, votes] = [arena.ints(2 * rows), arena.ints(rows), arena.floats(rows)]
