@@ -49,7 +49,7 @@ test('a planted tree is recovered split by split, by boosting and by a forest th
   for (const root of forest.roots) expect(splitsOf(forest, root)).toEqual(planted)
   const leaves = Array.from(forest.value.slice(0, 7))
     .filter((value) => value > 0)
-    .sort()
+    .sort((a, b) => a - b)
   for (const [i, rate] of [0.02, 0.3, 0.6, 0.95].entries()) expect(Math.abs(leaves[i] - rate)).toBeLessThan(0.03)
 })
 

@@ -21,7 +21,10 @@ import { fitForest, forestParams } from './forest.ts'
 export interface FittedTrees extends FittedModel {
   encoder: CategoryRanks[]
   trees: Trees
-  /** How the leaves of a row combine. `sum`: they are log-odds and add up. `mean`: they are shares of fraud. */
+  /**
+   * How the leaves of a row combine. `sum`: log-odds that add up. `mean`: shares of fraud, or exponents of an isolation
+   * forest, of which the mean counts.
+   */
   leaves: 'sum' | 'mean'
 }
 

@@ -35,15 +35,16 @@ export const neuralParams = z.strictObject({
     .min(0)
     .default(0)
     .describe(
-      'stop when the watched average precision has not risen for so many epochs, and keep the best; 0 never; needs watch_share',
+      'stop when the watched average precision has not risen for so many epochs, and keep the best; ' +
+        '0 never; needs watch_share',
     ),
   watch_share: watchShare,
 })
 
 /**
- * A multilayer perceptron on the logistic loss, on scaled columns; missing numbers count as the column's mean, categories as their
- * ranks. A fraud's weight helps learning and is taken out again: its logarithm is subtracted from the last bias, so that
- * scores stay probabilities.
+ * A multilayer perceptron on the logistic loss, on scaled columns. A missing number counts as the mean of its column,
+ * and a category as its rank. Frauds can be weighted up to help learning. The logarithm of the weight is then
+ * subtracted from the last bias, which takes the weight out again, so that scores stay probabilities.
  */
 export const neural = defineEstimator({
   name: 'neural',
@@ -85,6 +86,7 @@ export const neural = defineEstimator({
   },
 })
 
+/** The weight of a fraud in the loss; for a given 0, the one that makes both classes weigh the same. */
 function fraudWeight({ rows, y }: TrainingSet, given: number): number {
   const frauds = y.reduce((sum, label) => sum + label, 0)
   return given > 0 ? given : (rows - frauds) / frauds

@@ -7,8 +7,8 @@ import type { JobKind, JobQueue } from '../queue/job-queue.ts'
 import { openLocalQueue } from '../queue/local.ts'
 
 /*
- * Jobs for the tests of the job queue. Each job has its own kind of behaviour, and writes a line `ID PID` to `file` when it
- * starts. This file is also a program; see its end.
+ * Jobs for the tests of the job queue. Each job has its own kind of behaviour, and writes a line `ID PID` to `file`
+ * when it starts. This file is also a program; see its end.
  */
 
 /** What every job is given: the file for its line, and its own id. */
@@ -71,8 +71,8 @@ async function openQueue(url: string, tell: (line: string) => void): Promise<Job
 }
 
 /**
- * Works at the queue of `url` until SIGTERM, and says `working` on stderr once it does. With a `file`, it also submits a job
- * that never lets go of its core for a minute.
+ * Works at the queue of `url` until SIGTERM, and says `working` on stderr once it does. With a `file`, it also submits
+ * a job that never lets go of its core for a minute.
  */
 async function work(url: string, file: string | undefined): Promise<void> {
   await using queue = await openQueue(url, (line) => void process.stderr.write(`${line}\n`))
