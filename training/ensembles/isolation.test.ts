@@ -11,7 +11,7 @@ import { fitIsolation, isolation, isolationParams, searchDepth } from './isolati
 
 const proceed = () => true
 
-/** A tree grown the plain way: rows as arrays, by recursion, on the same draws. */
+/** A tree grown in the plain way on the same draws: by recursion, with rows as arrays. */
 type Naive = { value: number } | { feature: number; threshold: number; sides: [Naive, Naive] }
 
 function growNaive(
