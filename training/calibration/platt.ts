@@ -10,8 +10,8 @@ const ITERATIONS = 100
 
 /**
  * The sigmoid of largest likelihood on labelled margins (Platt 1999), found by Newton's method with halved steps (Lin,
- * Lin and Weng 2007). The targets stay one row short of certainty: `(frauds + 1) / (frauds + 2)` for a fraud, `1 /
- * (genuine + 2)` for a genuine row. The method works on standardised margins, so that their scale does not matter.
+ * Lin and Weng 2007). The targets stay one row short of certainty: `(frauds + 1) / (frauds + 2)` for a fraud, and
+ * `1 / (genuine + 2)` for a genuine row. The method works on standardised margins, so that their scale does not matter.
  */
 export function fitSigmoid(margins: Float32Array, y: Uint8Array): Sigmoid {
   const centre = margins.reduce((sum, margin) => sum + margin, 0) / margins.length

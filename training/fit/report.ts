@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 
 /**
  * A fit calls this after each round. Rounds count from 1 up to `rounds`. `value` is the average precision of the
- * watched rows, or NaN without watched rows. Answering false prunes: the fit ends with `Pruned`.
+ * watched, or out-of-bag, rows, and NaN when there are none. Answering false prunes: the fit ends with `Pruned`.
  */
 export type Report = (round: number, value: number, rounds: number) => boolean
 
@@ -23,7 +23,7 @@ export class Pruned extends Error {
  * Reports a finished round and gives the event loop a turn. A fit on the main thread would otherwise keep progress from
  * being drawn and signals from arriving.
  *
- * @param value average precision of the watched rows; NaN without watched rows.
+ * @param value average precision of the watched, or out-of-bag, rows. Default: NaN, when there are none.
  * @returns `value`.
  * @throws Pruned when `report` answers false.
  */

@@ -96,8 +96,8 @@ function autoencoderModel(
       const inputs = scaleNodes(graph, scaling, encodedNodes(graph, names, encoder))
       const apart = graph.add('Sub', [layerNodes(graph, layers, inputs), inputs], 'apart')
       const squares = graph.add('Mul', [apart, apart], 'squares')
-      const alongRows = [attribute.ints('axes', [1]), attribute.int('keepdims', 1)]
-      const mean = graph.add('ReduceMean', [squares], 'mean', alongRows)
+      const overColumns = [attribute.ints('axes', [1]), attribute.int('keepdims', 1)]
+      const mean = graph.add('ReduceMean', [squares], 'mean', overColumns)
       const error = graph.add('Add', [mean, { values: [LEAST_ERROR] }], 'error')
       const logError = graph.add('Log', [error], 'log_error')
       return castToFloat(graph, graph.add('Sub', [logError, { values: [logOdd] }], 'oddness'), output)
