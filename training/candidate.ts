@@ -64,7 +64,8 @@ const CARDS_A_DAY = 100
  *
  * @param shuffled is called after every shuffle when the request asks for importance, which is after all rounds of the
  *   fit. Answering false prunes.
- * @throws UserError for a set, split or parameter that cannot be used. Pruned when `report` or `shuffled` answers false.
+ * @throws UserError for a set, split or parameter that cannot be used.
+ * @throws Pruned when `report` or `shuffled` answers false.
  */
 export async function trainCandidate(
   set: TrainingSet,

@@ -2,8 +2,8 @@ import type { z } from 'zod'
 import { UserError } from '../../configs/user-error.ts'
 
 /**
- * A kind of job: its name, what goes in and what comes out. Each side checks what it receives. Both sides are plain
- * JSON (no NaN, no dates, no undefined) and small: ids and references, never data.
+ * A kind of job: its name, what goes in (`data`) and what comes out (`result`). Both are plain JSON (no NaN, no
+ * dates, no undefined) and small: ids and references, never the things themselves. Each side checks what it receives.
  */
 export interface JobKind<Data, Result> {
   name: string
