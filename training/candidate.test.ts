@@ -17,7 +17,7 @@ const REQUEST: CandidateRequest = {
   seed: 1,
   alertsPerDay: 20,
 }
-/** What an estimator calls its rounds. */
+/** The parameter that an estimator has for its rounds, if it is not `trees`. */
 const ROUNDS: Record<string, string> = { boosting: 'rounds', neural: 'epochs', autoencoder: 'epochs' }
 const set = plantedSet({ rows: 6000, features: 6, frauds: 200, missing: 0.02, categories: 12 }, 1)
 
@@ -52,7 +52,7 @@ test.each(['boosting', 'forest'])('%s gives the same bytes with one thread and w
       large,
       { ...REQUEST, estimator, params: { [ROUNDS[estimator] ?? 'trees']: 6, threads } },
       (round) => {
-        // Time for the second thread to join; a fit does not wait for it.
+        // Gives the second thread time to join, since a fit does not wait for it.
         if (round === 1 && threads > 1) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 400)
         return true
       },
@@ -100,30 +100,34 @@ test('a report that answers false prunes, with the watched value', async () => {
   expect(pruned).toMatchObject({ round: 4, value: expect.closeTo(0.5, 0) })
 })
 
-test('what a fit was told of watched rows is a metric: the best where it stopped early, else the last, of a forest out of bag too', async () => {
-  const watched = async (estimator: string, params: Record<string, number>) => {
-    const values: number[] = []
-    const { metrics } = await trainCandidate(
-      set,
-      { ...REQUEST, estimator, params },
-      (_, value) => values.push(value) > 0,
-    )
-    return { values, metric: metrics.watched_average_precision }
-  }
-  const stopped = await watched('boosting', {
-    rounds: 200,
-    learning_rate: 0.3,
-    watch_share: 0.3,
-    early_stopping_rounds: 5,
-  })
-  expect(stopped.metric).toBe(Math.max(...stopped.values))
-  expect(stopped.metric).toBeGreaterThan(stopped.values.at(-1) ?? 1)
-  for (const params of [{ oob: 1 }, { watch_share: 0.3 }] as Record<string, number>[]) {
-    const { metric, values } = await watched('forest', { trees: 8, ...params })
-    expect([metric, values.length]).toEqual([values.at(-1), 8])
-  }
-  expect((await watched('forest', { trees: 3 })).metric).toBeUndefined()
-})
+test(
+  'what a fit was told of watched rows is a metric: the best where it stopped early, ' +
+    'else the last, of a forest out of bag too',
+  async () => {
+    const watched = async (estimator: string, params: Record<string, number>) => {
+      const values: number[] = []
+      const { metrics } = await trainCandidate(
+        set,
+        { ...REQUEST, estimator, params },
+        (_, value) => values.push(value) > 0,
+      )
+      return { values, metric: metrics.watched_average_precision }
+    }
+    const stopped = await watched('boosting', {
+      rounds: 200,
+      learning_rate: 0.3,
+      watch_share: 0.3,
+      early_stopping_rounds: 5,
+    })
+    expect(stopped.metric).toBe(Math.max(...stopped.values))
+    expect(stopped.metric).toBeGreaterThan(stopped.values.at(-1) ?? 1)
+    for (const params of [{ oob: 1 }, { watch_share: 0.3 }] as Record<string, number>[]) {
+      const { metric, values } = await watched('forest', { trees: 8, ...params })
+      expect([metric, values.length]).toEqual([values.at(-1), 8])
+    }
+    expect((await watched('forest', { trees: 3 })).metric).toBeUndefined()
+  },
+)
 
 test.each([
   [{ estimator: 'svm' }, 'No estimator "svm". Use --model boosting or --model forest or'],
@@ -202,7 +206,10 @@ test('every parameter says what it means and what it may be, as its schema has i
   }
 })
 
-/** Genuine rows of creditcard.csv in order of Time; Amount and V1 … V28. Missing: the test does not run. */
+/**
+ * Original rows of creditcard.csv in order of Time, with Amount and V1 … V28. Without the file, its test does not
+ * run.
+ */
 const REAL = join(REAL_DATA, 'kaggle-cc-real.csv')
 
 function readReal(): TrainingSet {

@@ -6,9 +6,10 @@ import { calibrate, partCalibration, type CalibrationRequest } from './calibrati
 import { findEstimator } from './catalog.ts'
 import type { Estimator, Params } from './fit/estimator.ts'
 import { type FittedModel, modelScores, signatureOf, toOnnx } from './fit/fitted-model.ts'
+import { largestDifference } from './fit/graph-parity.ts'
 import type { Report } from './fit/report.ts'
-import { largestDifference, onnxScores } from './graph/scores.ts'
-import { importanceOf, type FeatureImportance } from './importance.ts'
+import { onnxScores } from './graph/scores.ts'
+import { importanceOf, type FeatureImportance, type MeasuredModel } from './importance.ts'
 import { splitRows } from './metrics/holdout.ts'
 import { averagePrecision, cardPrecisionAtK, decisionsAt, recallAtFpr, rocAuc } from './metrics/metrics.ts'
 import type { Shuffles } from './metrics/permutation.ts'
@@ -18,19 +19,19 @@ import { alertThreshold } from './metrics/threshold.ts'
 /** What to train, and how to judge it. */
 export interface CandidateRequest {
   estimator: string
-  /** Parameters that differ from the defaults; text is read as a number. */
+  /** Parameters that differ from the defaults. Text is read as a number. */
   params: Record<string, string | number>
   split: SplitRule
   seed: number
-  /** Alert budget from which the threshold follows. */
+  /** Alert budget; the threshold follows from it. */
   alertsPerDay: number
-  /** Absent: scores are the estimator's own. */
+  /** Absent: the scores are the estimator's own. */
   calibration?: CalibrationRequest
-  /** Shuffles of each feature that tell what the model needs it for; absent: it is not asked. */
+  /** How often each feature is shuffled to measure its importance. Absent: importance is not measured. */
   importance?: number
 }
 
-/** A fitted model with all that is to be known of it before it may serve. */
+/** A fitted model, with everything one must know before it may serve. */
 export interface Candidate {
   onnx: Uint8Array
   signature: Signature
@@ -38,18 +39,18 @@ export interface Candidate {
   params: Params
   /** Measured on the holdout, by the ONNX graph's own scores. */
   metrics: Record<string, number>
-  /** A score at or above is an alert. */
+  /** A score at or above it is an alert. */
   threshold: number
   holdout: Holdout
-  /** The most needed feature first; absent when not asked for. */
+  /** The most needed feature first. Absent when the request did not ask for it. */
   importance?: FeatureImportance[]
 }
 
-/** Rows of the set that were held out, and the graph's scores of them. */
+/** The rows of the set that were held out, with the graph's scores. */
 export interface Holdout {
   rows: Int32Array
   scores: Float32Array
-  /** sha256 of the rows' ids, in order, and labels: equal digests, comparable metrics. */
+  /** sha256 of the ids, in order, and labels of the rows. Metrics are comparable when the digests are equal. */
   digest: string
 }
 
@@ -59,10 +60,12 @@ const FALSE_POSITIVE_RATES = [0.001, 0.01]
 const CARDS_A_DAY = 100
 
 /**
- * Splits, fits, exports and judges. What is judged is the ONNX graph, since that is what will serve.
+ * Splits, fits, exports and judges. It judges the ONNX graph, since that is what will serve.
  *
- * @param shuffled is told of every shuffle, when the request asks for importance; the rounds of the fit are over by then. False prunes.
- * @throws UserError for a set, split or parameter that does not do; `Pruned` when `report` answers false.
+ * @param shuffled is called after every shuffle when the request asks for importance, which is after all rounds of the
+ *   fit. Answering false prunes.
+ * @throws UserError for a set, split or parameter that cannot be used.
+ * @throws Pruned when `report` or `shuffled` answers false.
  */
 export async function trainCandidate(
   set: TrainingSet,
@@ -75,13 +78,9 @@ export async function trainCandidate(
   const split = splitRows(set, request.split)
   const test = subset(set, split.test)
   const watch = watchFit(report, params)
-  const { model, metrics: fitMetrics } = await fitCalibrated(
-    estimator,
-    subset(set, split.train),
-    test,
-    { ...request, params },
-    watch.report,
-  )
+  // The training rows have no name here, so that they can be freed once the fit is done.
+  const fitted = await fitCalibrated(estimator, subset(set, split.train), test, { ...request, params }, watch.report)
+  const { model } = fitted
   const onnx = toOnnx(model)
   const scores = await onnxScores(onnx, test.x, test.names.length)
   const threshold = alertThreshold(scores, test.time, request.alertsPerDay)
@@ -89,12 +88,11 @@ export async function trainCandidate(
     ...holdoutMetrics(test, scores),
     ...decisionsAt(scores, test.y, threshold),
     [ONNX_PARITY]: largestDifference(modelScores(model, test.x), scores),
-    ...fitMetrics,
+    ...fitted.metrics,
     ...watch.metrics(),
     test_rows: test.rows,
     test_frauds: fraudsIn(test),
   }
-  const { importance: repeats, seed } = request
   return {
     onnx,
     signature: signatureOf(set.names),
@@ -102,19 +100,26 @@ export async function trainCandidate(
     metrics,
     threshold,
     holdout: { rows: split.test, scores, digest: holdoutDigest(test) },
-    ...(repeats === undefined
-      ? {}
-      : {
-          importance: await importanceOf({ onnx, gain: model.gain }, test, {
-            seed,
-            repeats,
-            ...(shuffled && { report: shuffled }),
-          }),
-        }),
+    ...(await measuredImportance({ onnx, gain: model.gain }, test, request, shuffled)),
   }
 }
 
-/** Hears what a fit reports of its watched, or out-of-bag, rows. What is kept is the best round where the fit stops early, else the last. */
+/** The importance of each feature, if the request asks for it. */
+async function measuredImportance(
+  model: MeasuredModel,
+  test: TrainingSet,
+  { importance: repeats, seed }: CandidateRequest,
+  shuffled: Shuffles['report'],
+): Promise<Pick<Candidate, 'importance'>> {
+  if (repeats === undefined) return {}
+  const shuffles = { seed, repeats, ...(shuffled && { report: shuffled }) }
+  return { importance: await importanceOf(model, test, shuffles) }
+}
+
+/**
+ * Wraps `report` and keeps the values of the watched, or out-of-bag, rows. Its metric is the value of the model that
+ * the fit returns: of the best round where the fit stops early, else of the last.
+ */
 function watchFit(
   report: Report,
   { early_stopping_rounds: patience = 0 }: Params,
@@ -129,7 +134,10 @@ function watchFit(
   }
 }
 
-/** A model fitted on the training rows, or on those before the ones that calibrate it; how many, and how the holdout's scores were before. */
+/**
+ * Fits a model on the training rows and, if the request says so, calibrates it on the latest of them, which the fit
+ * then does without. The metrics count the rows of each part, and judge the scores of the holdout before calibration.
+ */
 async function fitCalibrated(
   estimator: Estimator,
   train: TrainingSet,
@@ -138,27 +146,29 @@ async function fitCalibrated(
   report: Report,
 ): Promise<{ model: FittedModel; metrics: Record<string, number> }> {
   const { calibration, params, seed } = request
-  const counts = (part: string, rows: TrainingSet): Record<string, number> => ({
-    [`${part}_rows`]: rows.rows,
-    [`${part}_frauds`]: fraudsIn(rows),
-  })
-  if (calibration === undefined)
-    return { model: await estimator.fit(train, params, seed, report), metrics: counts('train', train) }
+  if (calibration === undefined) {
+    return { model: await estimator.fit(train, params, seed, report), metrics: countsOf('train', train) }
+  }
   const { fitted, slice } = partCalibration(train, calibration)
   const model = await estimator.fit(fitted, params, seed, report)
-  const before = Object.entries(reliability(modelScores(model, test.x), test.y)).map(([name, value]) => [
-    `uncalibrated_${name}`,
-    value,
-  ])
-  const metrics = { ...counts('train', fitted), ...counts('calibration', slice), ...Object.fromEntries(before) }
+  const before = Object.entries(reliability(modelScores(model, test.x), test.y))
+  const metrics = {
+    ...countsOf('train', fitted),
+    ...countsOf('calibration', slice),
+    ...Object.fromEntries(before.map(([name, value]) => [`uncalibrated_${name}`, value])),
+  }
   return { model: calibrate(model, calibration.method, slice), metrics }
 }
 
+function countsOf(part: 'train' | 'calibration', set: TrainingSet): Record<string, number> {
+  return { [`${part}_rows`]: set.rows, [`${part}_frauds`]: fraudsIn(set) }
+}
+
 /**
- * Metrics of any scoring graph on the given rows, by the names that `trainCandidate` uses, without those that need a threshold:
- * to judge a champion on the candidate's holdout.
+ * Judges any scoring graph on the given rows, for example the champion on a candidate's holdout. The metrics have the
+ * names that `trainCandidate` uses; those that need a threshold are left out.
  *
- * @throws UserError when the graph cannot score such rows, or they lack a class.
+ * @throws UserError when the graph cannot score such rows, or when they lack a class.
  */
 export async function judge(onnx: Uint8Array, set: TrainingSet, rows: Int32Array): Promise<Record<string, number>> {
   const test = subset(set, rows)
@@ -186,7 +196,7 @@ function reliability(scores: Float32Array, y: Uint8Array): Record<string, number
   }
 }
 
-/** sha256, hex, of the ids, in order, and labels of a set: which transactions a figure was measured on. */
+/** sha256, hex, of the ids, in order, and labels of a set. It tells which transactions a metric was measured on. */
 export function holdoutDigest(test: TrainingSet): string {
   const hash = createHash('sha256')
   for (let row = 0; row < test.rows; row++) hash.update(`${JSON.stringify(test.ids[row])},${test.y[row]}\n`)

@@ -6,16 +6,18 @@ import { permutationImportance, type Shuffles } from './metrics/permutation.ts'
 
 const featureImportance = z.object({
   feature: z.string(),
-  /** How far the holdout's average precision falls when the feature is shuffled, and how that varied. */
+  /**
+   * Mean fall of the holdout's average precision when the feature is shuffled, and the standard deviation of the falls.
+   */
   mean: z.number(),
   deviation: z.number(),
   /** Share of what all splits gained on the rows fitted on; absent where nothing was split for gain. */
   gain: z.number().optional(),
 })
-/** What a model makes of one feature. */
+/** How much a model needs one feature. */
 export type FeatureImportance = z.infer<typeof featureImportance>
 
-/** All features, the most needed first, as JSON. */
+/** The features as JSON, in the order given. */
 export function encodeImportance(importance: FeatureImportance[]): Uint8Array {
   return Buffer.from(JSON.stringify(importance, null, 2))
 }
@@ -24,12 +26,20 @@ export function decodeImportance(bytes: Uint8Array): FeatureImportance[] {
   return z.array(featureImportance).parse(JSON.parse(Buffer.from(bytes).toString('utf8')))
 }
 
+/** A model's graph, and the share of the gain by feature where something was split for gain. */
+export interface MeasuredModel {
+  onnx: Uint8Array
+  gain: FittedModel['gain']
+}
+
 /**
- * What a model makes of each feature, the most needed first. It is the graph that is asked, as with every metric, so this is
- * there for all estimators, and scoring the holdout `features × repeats` times is what it costs.
+ * How much a model needs each feature, the most needed first. As with every metric, the ONNX graph is what is measured,
+ * so every estimator has this. It costs `features × repeats` scorings of the holdout.
+ *
+ * @throws Pruned when the report of `shuffles` answers false.
  */
 export async function importanceOf(
-  { onnx, gain }: { onnx: Uint8Array; gain: FittedModel['gain'] },
+  { onnx, gain }: MeasuredModel,
   test: TrainingSet,
   shuffles: Shuffles,
 ): Promise<FeatureImportance[]> {

@@ -3,10 +3,10 @@ import type { EndedStatus, Run } from '../registry/model.ts'
 import type { Registry } from '../registry/registry.ts'
 import { authorTags, placeTags, subjectParams, type CandidatePlace, type RunSubject } from './run.ts'
 
-/** Tag of a parent run: the best of its candidates' runs. */
+/** Tag of a parent run. Its value is the id of the best run among its candidates. */
 const BEST_RUN = 'fd.best.run'
 
-/** Opens the run under which the candidates of one command stand. `params` say what varies between them. */
+/** Opens the parent run of the candidates of one command. `params` say what varies between them. */
 export async function openParentRun(
   registry: Registry,
   subject: RunSubject,
@@ -21,8 +21,8 @@ export async function openParentRun(
 }
 
 /**
- * Ends a parent run, with the metrics of the best candidate where there is one. Candidates that still stand as running, because
- * their process was killed or their job taken back, become KILLED.
+ * Ends a parent run, and gives it the metrics of the best candidate if there is one. Candidates whose process was
+ * killed or whose job was taken back still stand as RUNNING; they become KILLED.
  */
 export async function closeParentRun(
   registry: Registry,
@@ -44,8 +44,8 @@ export async function closeParentRun(
 }
 
 /**
- * The run of a candidate that is finished already: its job runs again when its worker was killed after the last step and before it
- * could say so. Runs of attempts that were cut off become KILLED.
+ * The run of a candidate that has finished already, if there is one. A job runs again when its worker was killed after
+ * the last step but before it could answer. Runs of attempts that were cut off become KILLED.
  */
 export async function finishedRun(
   registry: Registry,
@@ -53,12 +53,13 @@ export async function finishedRun(
   place: CandidatePlace,
 ): Promise<string | undefined> {
   const attempts = await registry.searchRuns(experimentId, { filter: { tags: placeTags(place) } })
-  for (const { runId, status } of attempts)
+  for (const { runId, status } of attempts) {
     if (status === 'RUNNING') await registry.updateRun(runId, { status: 'KILLED' })
+  }
   return attempts.find(({ status }) => status === 'FINISHED')?.runId
 }
 
-/** The run of highest average precision, the first of equals; undefined when there is none. */
+/** The run of highest average precision, and the first of equal ones; undefined when there is no run. */
 export function bestRun(runs: readonly Run[]): Run | undefined {
   const value = (run: Run): number => run.metrics[AVERAGE_PRECISION] ?? -Infinity
   return runs.reduce<Run | undefined>(

@@ -24,24 +24,24 @@ export interface RunSubject {
   by: string
 }
 
-/** A training job and what of it is to be kept. */
+/** A training job, and what the registry keeps of it. */
 export interface RunRequest extends RunSubject {
   estimator: string
   seed: number
-  /** The run of the command that trains several candidates, of which this is one. */
+  /** Its place under a parent run, when the command trains several candidates. */
   parent?: CandidatePlace
   now: () => EpochMs
   train: () => Promise<Candidate>
 }
 
-/** Which candidate of a parent run: the same place, the same candidate, however often it is tried. */
+/** Which candidate of a parent run. All attempts at one candidate have the same place. */
 export interface CandidatePlace {
   parentRunId: string
   /** From 0. */
   candidate: number
 }
 
-/** A run that finished: its model stands in `source`. */
+/** A run that finished. `source` is where its model stands. */
 export interface TrainedRun {
   candidate: Candidate
   runId: string
@@ -49,18 +49,22 @@ export interface TrainedRun {
   card: ModelCard
 }
 
-/** Artifact of a finished run: the card as the tags that a version of its model would have; a run's own tags are too short for wide models. */
+/**
+ * Artifact of a finished run: the model card, as the tags that a version of its model would have. A run's own tags are
+ * too short for wide models.
+ */
 const CARD_FILE = 'card.json'
 
-/** Artifact of a run whose features were asked what they are worth. */
+/** Artifact of a run that measured the importance of its features. */
 const IMPORTANCE_FILE = 'importance.json'
 
-/** Params under which a run keeps how its training set was made, so that it can be made again. */
+/** Params that record how the training set of a run was made, so that it can be made again. */
 export const RUN_PARAMS = { file: 'dataset.file', split: 'split', until: 'until', sort: 'sort' } as const
 
 /**
- * Trains within a run of the registry: params before, metrics, card and ONNX folder after, a version of `model` when one is
- * named. A run that fails is kept as FAILED, one whose report answered false as KILLED.
+ * Trains within a run of the registry. Logs params before the training; metrics, card and ONNX folder after it.
+ * Registers a version of `model` when one is named. A run that fails stays as FAILED, and one whose report answered
+ * false as KILLED.
  */
 export async function logRun(
   registry: Registry,
@@ -78,7 +82,7 @@ export async function logRun(
   return { candidate, runId, version }
 }
 
-/** The same without registering, which `registerRun` can do later, from any process. */
+/** `logRun` without registering. `registerRun` can do that later, from any process. */
 export async function trainRun(registry: Registry, request: RunRequest): Promise<TrainedRun> {
   const experimentId = await registry.createExperiment(request.experiment, { mayExist: true })
   const tags = { ...authorTags(request), ...(request.parent === undefined ? {} : placeTags(request.parent)) }
@@ -95,8 +99,9 @@ export async function trainRun(registry: Registry, request: RunRequest): Promise
       metrics: Object.entries(candidate.metrics).map(([key, value]) => ({ key, value })),
     })
     await registry.logArtifact(runId, CARD_FILE, Buffer.from(JSON.stringify(modelCardTags(card), null, 2)))
-    if (candidate.importance !== undefined)
+    if (candidate.importance !== undefined) {
       await registry.logArtifact(runId, IMPORTANCE_FILE, encodeImportance(candidate.importance))
+    }
     const source = await logOnnxModel(registry, runId, {
       onnx: candidate.onnx,
       signature: candidate.signature,
@@ -110,12 +115,16 @@ export async function trainRun(registry: Registry, request: RunRequest): Promise
   }
 }
 
-/** What a finished run says of its features. @throws NotFoundError when it was not asked. */
+/**
+ * The importance of each feature in a finished run, the most needed first.
+ *
+ * @throws NotFoundError when the run did not measure it.
+ */
 export async function readImportance(registry: Registry, runId: string): Promise<FeatureImportance[]> {
   return decodeImportance(await registry.downloadArtifact(runId, IMPORTANCE_FILE))
 }
 
-/** Makes a finished run's model a new version of `name`. */
+/** Registers the model of a finished run as a new version of `name`. */
 export async function registerRun(
   registry: Registry,
   runId: string,
@@ -129,7 +138,7 @@ export async function registerRun(
   return { version, card }
 }
 
-/** Who ran what. */
+/** Tags that say who ran what code. */
 export function authorTags({ by, codeVersion }: Pick<RunSubject, 'by' | 'codeVersion'>): Record<string, string> {
   return { 'mlflow.user': by, 'mlflow.source.name': codeVersion }
 }
@@ -139,7 +148,7 @@ export function placeTags({ parentRunId, candidate }: CandidatePlace): Record<st
   return { 'mlflow.parentRunId': parentRunId, 'fd.candidate': String(candidate) }
 }
 
-/** Params by which a run's training set can be made again. */
+/** Params from which the training set of a run can be made again. */
 export function subjectParams(subject: RunSubject, digest: string): Record<string, string> {
   return {
     service: subject.service.name,

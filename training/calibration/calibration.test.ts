@@ -4,8 +4,8 @@ import { subset, type TrainingSet } from '../../features/backfill/training-set.t
 import { trainCandidate } from '../candidate.ts'
 import { estimatorNames, findEstimator } from '../catalog.ts'
 import { modelScores, toOnnx, type FittedModel } from '../fit/fitted-model.ts'
+import { verifyOnnx } from '../fit/graph-parity.ts'
 import { logisticLink } from '../fit/link.ts'
-import { verifyOnnx } from '../graph/scores.ts'
 import { averagePrecision } from '../metrics/metrics.ts'
 import { expectedCalibrationError, logLoss } from '../metrics/reliability.ts'
 import { plantedSet } from '../testing/planted-set.ts'
@@ -25,7 +25,10 @@ function plantedMargins(rows: number, seed: number): { margins: Float32Array; y:
   }
 }
 
-/** Isotonic regression by its minimax formula: the largest over starts of the least over ends of the mean between. */
+/**
+ * Isotonic regression by its minimax formula: the largest, over starts, of the least, over ends, of the mean in
+ * between.
+ */
 function minimax(values: number[], weights: number[]): number[] {
   const mean = (from: number, to: number): number => {
     let [sum, weight] = [0, 0]
@@ -170,24 +173,33 @@ test.each(cases)(
   },
 )
 
-test('a calibrated candidate says how its scores were before and after, and takes its threshold from the calibrated', async () => {
-  const request = {
-    estimator: 'forest',
-    params: { trees: 30 },
-    split: { kind: 'ordered', trainShare: 0.7 },
-    seed: 1,
-    alertsPerDay: 20,
-  } as const
-  const plain = await trainCandidate(set, request, proceed)
-  const candidate = await trainCandidate(set, { ...request, calibration: { method: 'isotonic', share: 0.25 } }, proceed)
-  expect(plain.metrics).not.toHaveProperty('uncalibrated_log_loss')
-  expect(candidate.metrics).toMatchObject({ train_rows: 3150, calibration_rows: 1050, test_rows: 1800 })
-  expect(candidate.metrics.log_loss).toBeLessThan(candidate.metrics.uncalibrated_log_loss)
-  expect(candidate.metrics.brier_score).toBeLessThan(candidate.metrics.uncalibrated_brier_score + 0.002)
-  expect(candidate.metrics.onnx_parity).toBe(0)
-  expect(candidate.holdout.digest).toBe(plain.holdout.digest)
-  expect(candidate.holdout.scores).toContain(candidate.threshold)
-})
+test(
+  'a calibrated candidate says how its scores were before and after, ' +
+    'and takes its threshold ' +
+    'from the calibrated',
+  async () => {
+    const request = {
+      estimator: 'forest',
+      params: { trees: 30 },
+      split: { kind: 'ordered', trainShare: 0.7 },
+      seed: 1,
+      alertsPerDay: 20,
+    } as const
+    const plain = await trainCandidate(set, request, proceed)
+    const candidate = await trainCandidate(
+      set,
+      { ...request, calibration: { method: 'isotonic', share: 0.25 } },
+      proceed,
+    )
+    expect(plain.metrics).not.toHaveProperty('uncalibrated_log_loss')
+    expect(candidate.metrics).toMatchObject({ train_rows: 3150, calibration_rows: 1050, test_rows: 1800 })
+    expect(candidate.metrics.log_loss).toBeLessThan(candidate.metrics.uncalibrated_log_loss)
+    expect(candidate.metrics.brier_score).toBeLessThan(candidate.metrics.uncalibrated_brier_score + 0.002)
+    expect(candidate.metrics.onnx_parity).toBe(0)
+    expect(candidate.holdout.digest).toBe(plain.holdout.digest)
+    expect(candidate.holdout.scores).toContain(candidate.threshold)
+  },
+)
 
 test('a slice without a fraud, and scores that do not rise with fraud, are refused with what to do', () => {
   const few: TrainingSet = { ...set, y: set.y.map((label, row) => (row < 5000 ? label : 0)) }

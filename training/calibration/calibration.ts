@@ -1,23 +1,23 @@
 import { UserError } from '../../configs/user-error.ts'
 import { subset, type TrainingSet } from '../../features/backfill/training-set.ts'
-import { requireLabels } from '../fit/estimator.ts'
 import type { FittedModel } from '../fit/fitted-model.ts'
+import { requireLabels } from '../fit/labels.ts'
 import type { Link } from '../fit/link.ts'
 import { fitIsotonic, isotonicLink } from './isotonic.ts'
 import { fitSigmoid, sigmoidLink } from './platt.ts'
 
-/** How scores are to be made probabilities, and on what. */
+/** How to turn scores into probabilities, and on which rows. */
 export interface CalibrationRequest {
   method: 'isotonic' | 'platt'
-  /** Latest share of the training rows, in (0, 1), that is not fitted on but calibrates. */
+  /** Latest share of the training rows, in (0, 1), that calibrates instead of being fitted on. */
   share: number
 }
 
 /**
- * Parts the rows that calibrate, the latest of the training rows, from those to fit on: a model is surer of rows it was
- * fitted on than of any others, and the latest are the likest to what it will be served.
+ * Parts the rows that calibrate from the rows to fit on. They must not be the same, since a model is surer of rows it
+ * was fitted on than of any others. The latest rows calibrate, since they are most like those the model will score.
  *
- * @throws UserError when either part lacks a class.
+ * @throws UserError when `slice`, the rows that calibrate, lacks a class.
  */
 export function partCalibration(
   train: TrainingSet,
@@ -26,20 +26,17 @@ export function partCalibration(
   const rows = Int32Array.from({ length: train.rows }, (_, row) => row)
   const first = Math.floor(train.rows * (1 - share))
   const slice = subset(train, rows.subarray(first))
-  requireLabels(
-    slice,
-    `in the ${slice.rows} latest training rows, which calibrate (--calibration-share ${share})`,
-    'Give a larger share, or a longer training period.',
-  )
+  const where = `in the ${slice.rows} latest training rows, which calibrate (--calibration-share ${share})`
+  requireLabels(slice, where, 'Give a larger share, or a longer training period.')
   return { fitted: subset(train, rows.subarray(0, first)), slice }
 }
 
 /**
- * The same model with its link fitted on `slice`: its scores are probabilities of fraud, as far as the slice tells. The link
- * rises with the margin, so the order of the rows stays, but for float32 ties and, with `isotonic`, for margins
- * beyond those of the slice, which tie.
+ * The same model with its link fitted on `slice`. Its scores are then probabilities of fraud, as far as the slice
+ * tells. The link rises with the margin, so the order of the rows stays. Two exceptions: float32 ties, and with
+ * `isotonic` all margins beyond those of the slice, which tie.
  *
- * @throws UserError when frauds do not have the larger margins there.
+ * @throws UserError when the margins do not rise with fraud on the slice.
  */
 export function calibrate<M extends FittedModel>(
   model: M,
@@ -66,7 +63,8 @@ function fitLine(margins: Float32Array, y: Uint8Array): Link {
 function doesNotRise(y: Uint8Array): UserError {
   const frauds = y.reduce((sum, label) => sum + label, 0)
   return new UserError(
-    `The model's scores do not rise with fraud on the ${y.length} rows (${frauds} frauds) held out to calibrate, so there is nothing to calibrate. ` +
-      `Give more rows (--calibration-share 0.3), or train without --calibrate.`,
+    `The model's scores do not rise with fraud on the ${y.length} rows (${frauds} frauds) held out to calibrate, ` +
+      'so there is nothing to calibrate. ' +
+      'Give more rows (--calibration-share 0.3), or train without --calibrate.',
   )
 }

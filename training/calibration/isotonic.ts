@@ -1,7 +1,7 @@
 import type { Link } from '../fit/link.ts'
-import { attribute } from '../graph/proto.ts'
+import { attribute, type GraphPart } from '../graph/proto.ts'
 
-/** Points of a rising broken line, float32, margins strictly rising. */
+/** Points of a broken line that rises. Both are float32; margins rise strictly. */
 export interface Knots {
   margins: Float32Array
   probabilities: Float32Array
@@ -16,27 +16,31 @@ interface Block {
 }
 
 /**
- * Isotonic regression of labels on margins by pooling adjacent violators (Ayer and others 1955), made into a line: each block
- * stands at the mean margin of its rows, and neighbours are joined (centred isotonic regression, Oron and Flournoy 2017).
- * A step function would make thousands of rows tie and leave an alert budget nothing to choose from.
+ * Isotonic regression of labels on margins by pooling adjacent violators (Ayer and others 1955), turned into a line.
+ * Each block stands at the mean margin of its rows, and neighbours are joined (centred isotonic regression, Oron and
+ * Flournoy 2017). A step function would instead tie thousands of rows and leave an alert budget nothing to choose from.
  *
- * One row that is a fraud at the least margin, and a genuine one at the greatest, are added, so that no probability is 0 or 1
- * for want of a counterexample (the rule of succession). From the outer blocks the line goes on to the least and greatest
- * margin, to half the first probability and to the middle of the last and 1; beyond, it is flat.
+ * Two rows are added: a fraud at the least margin, and a genuine row at the greatest. Without them a probability could
+ * be 0 or 1 merely for want of a counterexample (the rule of succession).
  *
- * @returns at least one knot; one block only (two or three knots at most) when the labels do not rise with the margins.
+ * From the first block the line goes on down to the least margin, at half the first probability. From the last block it
+ * goes on up to the greatest margin, midway between the last probability and 1. Beyond these margins it is flat.
+ *
+ * @returns at least one knot. When the labels do not rise with the margins there is only one block, with at most three
+ *   knots.
  */
 export function fitIsotonic(margins: Float32Array, y: Uint8Array): { knots: Knots; blocks: number } {
   const blocks = poolViolators(tiedRows(margins, y))
   const points: { margin: number; probability: number }[] = []
   const put = (margin: number, probability: number): void => {
     const last = points.at(-1)
-    // A block of one margin stands where the line would begin or end.
+    // A block of one margin stands exactly where the line would begin or end.
     if (last !== undefined && last.margin >= Math.fround(margin)) last.probability = probability
     else points.push({ margin: Math.fround(margin), probability })
   }
   const shareOf = ({ frauds, rows }: Block): number => frauds / rows
-  const [least, greatest] = [margins.reduce((a, b) => Math.min(a, b)), margins.reduce((a, b) => Math.max(a, b))]
+  const least = margins.reduce((a, b) => Math.min(a, b))
+  const greatest = margins.reduce((a, b) => Math.max(a, b))
   put(least, shareOf(blocks[0]) / 2)
   for (const block of blocks) put(block.margins / block.rows, shareOf(block))
   if (greatest > points[points.length - 1].margin) put(greatest, (1 + shareOf(blocks[blocks.length - 1])) / 2)
@@ -49,7 +53,7 @@ export function fitIsotonic(margins: Float32Array, y: Uint8Array): { knots: Knot
   }
 }
 
-/** Rows of equal margin as blocks, rising, with the two rows added. */
+/** Rows of equal margin as blocks, by rising margin, with the two added rows. */
 function tiedRows(margins: Float32Array, y: Uint8Array): Block[] {
   const order = Uint32Array.from(margins.keys()).sort((a, b) => margins[a] - margins[b])
   const blocks: Block[] = []
@@ -68,14 +72,12 @@ function poolViolators(ties: Block[]): Block[] {
   const pooled: Block[] = []
   for (const tie of ties) {
     const block = { ...tie }
-    // Shares compared as products of whole numbers: exact, so that equal ones are pooled and the line never runs level.
-    for (
-      let before = pooled.at(-1);
-      before !== undefined && before.frauds * block.rows >= block.frauds * before.rows;
-      before = pooled.at(-1)
-    ) {
+    // Products of whole numbers compare shares exactly. So equal shares are pooled, and the line never runs level.
+    let before = pooled.at(-1)
+    while (before !== undefined && before.frauds * block.rows >= block.frauds * before.rows) {
       add(block, before)
       pooled.pop()
+      before = pooled.at(-1)
     }
     pooled.push(block)
   }
@@ -88,7 +90,10 @@ function add(block: Block, other: Block): void {
   block.margins += other.margins
 }
 
-/** By the number of knots at or below a margin: `value + slope · (margin − start)`, float32 at every step. */
+/**
+ * The pieces of the line. Piece `n` serves the margins with `n` knots at or below them, and gives
+ * `value + slope · (margin − start)`, in float32 at every step.
+ */
 interface Segments {
   start: Float32Array
   value: Float32Array
@@ -108,16 +113,23 @@ function segmentsOf({ margins, probabilities }: Knots): Segments {
   }
 }
 
-/** The greatest float32 slope, to within a step, at which rounding does not carry the segment over the next knot: the line never falls. */
+/**
+ * The greatest float32 slope, to within a step, whose segment ends no higher than the next knot in spite of rounding.
+ * So the line never falls.
+ */
 function slopeBetween(margin: number, probability: number, nextMargin: number, nextProbability: number): number {
   const width = Math.fround(nextMargin - margin)
   let slope = Math.fround((nextProbability - probability) / width)
-  while (Math.fround(probability + Math.fround(slope * width)) > nextProbability)
+  while (Math.fround(probability + Math.fround(slope * width)) > nextProbability) {
     slope = Math.fround(slope * (1 - 2 ** -23))
+  }
   return slope
 }
 
-/** The line as a link. Comparisons, look-ups and single float32 operations only, so that the graph gives the very bits. */
+/**
+ * The line as a link. It uses only comparisons, look-ups and single float32 operations, so the graph gives the very
+ * same bits.
+ */
 export function isotonicLink(knots: Knots): Link {
   const segments = segmentsOf(knots)
   const { start, value, slope } = segments
@@ -127,36 +139,40 @@ export function isotonicLink(knots: Knots): Link {
         const at = knotsUpTo(knots.margins, margin)
         return value[at] + Math.fround(slope[at] * Math.fround(margin - start[at]))
       }),
-    graph: (margin, output) => ({
-      constants: [
-        { name: 'knots', type: 'float', values: knots.margins },
-        ...(['start', 'value', 'slope'] as const).map((name) => ({
-          name,
-          type: 'float' as const,
-          values: segments[name],
-        })),
-        { name: 'columns', type: 'int64', values: [1] },
-      ],
-      nodes: [
-        { opType: 'GreaterOrEqual', input: [margin, 'knots'], output: ['reached'] },
-        { opType: 'Cast', input: ['reached'], output: ['reached_number'], attribute: [attribute.int('to', 7)] },
-        {
-          opType: 'ReduceSum',
-          input: ['reached_number', 'columns'],
-          output: ['segment'],
-          attribute: [attribute.int('keepdims', 1)],
-        },
-        ...(['start', 'value', 'slope'] as const).map((name) => ({
-          opType: 'Gather',
-          input: [name, 'segment'],
-          output: [`own_${name}`],
-          attribute: [attribute.int('axis', 0)],
-        })),
-        { opType: 'Sub', input: [margin, 'own_start'], output: ['distance'] },
-        { opType: 'Mul', input: ['own_slope', 'distance'], output: ['rise'] },
-        { opType: 'Add', input: ['own_value', 'rise'], output: [output] },
-      ],
-    }),
+    graph: (margin, output) => lineGraph(knots, segments, margin, output),
+  }
+}
+
+const PARTS = ['start', 'value', 'slope'] as const
+
+/** Counts the knots that a margin has reached, looks up the segment of that number, and follows it. */
+function lineGraph(knots: Knots, segments: Segments, margin: string, output: string): GraphPart {
+  const toInt64 = attribute.int('to', 7)
+  return {
+    constants: [
+      { name: 'knots', type: 'float', values: knots.margins },
+      ...PARTS.map((name) => ({ name, type: 'float' as const, values: segments[name] })),
+      { name: 'columns', type: 'int64', values: [1] },
+    ],
+    nodes: [
+      { opType: 'GreaterOrEqual', input: [margin, 'knots'], output: ['reached'] },
+      { opType: 'Cast', input: ['reached'], output: ['reached_number'], attribute: [toInt64] },
+      {
+        opType: 'ReduceSum',
+        input: ['reached_number', 'columns'],
+        output: ['segment'],
+        attribute: [attribute.int('keepdims', 1)],
+      },
+      ...PARTS.map((name) => ({
+        opType: 'Gather',
+        input: [name, 'segment'],
+        output: [`own_${name}`],
+        attribute: [attribute.int('axis', 0)],
+      })),
+      { opType: 'Sub', input: [margin, 'own_start'], output: ['distance'] },
+      { opType: 'Mul', input: ['own_slope', 'distance'], output: ['rise'] },
+      { opType: 'Add', input: ['own_value', 'rise'], output: [output] },
+    ],
   }
 }
 

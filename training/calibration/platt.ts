@@ -9,9 +9,9 @@ export interface Sigmoid {
 const ITERATIONS = 100
 
 /**
- * The sigmoid of largest likelihood on labelled margins (Platt 1999), by Newton's method with halved steps (Lin, Lin and
- * Weng 2007), on targets that stand one row from certainty: `(frauds + 1) / (frauds + 2)` for a fraud,
- * `1 / (genuine + 2)` for a genuine row. Margins are standardised meanwhile, so that their scale does not matter.
+ * The sigmoid of largest likelihood on labelled margins (Platt 1999), found by Newton's method with halved steps (Lin,
+ * Lin and Weng 2007). The targets stay one row short of certainty: `(frauds + 1) / (frauds + 2)` for a fraud, and
+ * `1 / (genuine + 2)` for a genuine row. The method works on standardised margins, so that their scale does not matter.
  */
 export function fitSigmoid(margins: Float32Array, y: Uint8Array): Sigmoid {
   const centre = margins.reduce((sum, margin) => sum + margin, 0) / margins.length
@@ -51,7 +51,7 @@ function lossOf(z: Float64Array, targets: Float64Array, { slope, offset }: Sigmo
 }
 
 function newtonStep(z: Float64Array, targets: Float64Array, { slope, offset }: Sigmoid): Sigmoid {
-  // A little on the diagonal keeps it regular when the sigmoid is saturated everywhere.
+  // The small start on the diagonal keeps the matrix regular when the sigmoid is saturated everywhere.
   let [slopeSlope, slopeOffset, offsetOffset, bySlope, byOffset] = [1e-12, 0, 1e-12, 0, 0]
   for (let row = 0; row < z.length; row++) {
     const p = 1 / (1 + Math.exp(-(slope * z[row] + offset)))
@@ -69,7 +69,7 @@ function newtonStep(z: Float64Array, targets: Float64Array, { slope, offset }: S
   }
 }
 
-/** The sigmoid as a link; slope and offset are rounded to float32, and so is every step, as the graph's nodes do. */
+/** The sigmoid as a link. Slope, offset and every step are rounded to float32, as the nodes of the graph round them. */
 export function sigmoidLink(sigmoid: Sigmoid): Link {
   const [slope, offset] = [Math.fround(sigmoid.slope), Math.fround(sigmoid.offset)]
   return {

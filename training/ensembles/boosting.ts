@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { randomStream, type Random } from '../../datasets/random/random.ts'
-import { type FitOptions, finishRound, type Report, threads, watchShare } from '../fit/report.ts'
+import { finishRound, type Report } from '../fit/report.ts'
+import { watchShare } from '../fit/watched-rows.ts'
 import type { Bins } from '../growing/binning.ts'
 import { createGradients } from '../growing/gradient.ts'
 import { createGrower } from '../growing/grower.ts'
@@ -8,11 +9,14 @@ import { packRows } from '../growing/histogram.ts'
 import { drawRoom, drawRows } from '../growing/row-draw.ts'
 import type { RowLists } from '../growing/row-lists.ts'
 import type { GrowthRules } from '../growing/splitting.ts'
-import { type Crew, openCrew, threadsFor } from '../kernel/crew.ts'
+import type { Crew } from '../kernel/crew.ts'
+import { watchedPrecision } from '../metrics/watched.ts'
 import { addTree } from '../trees/sums.ts'
 import { joinTrees, type Trees } from '../trees/tree.ts'
+import { leaseCrew } from './crew-lease.ts'
+import { type FitOptions, threads } from './fit-options.ts'
 
-/** Parameters of gradient boosting with their defaults, by the names the field knows. */
+/** Parameters of gradient boosting with their defaults, under the names common in the field. */
 export const boostingParams = z
   .object({
     rounds: z.number().int().min(1).max(10_000).default(200).describe('trees'),
@@ -39,7 +43,7 @@ export const boostingParams = z
       .describe('stop when the watched average precision has not risen for so many rounds; 0 never; needs watch_share'),
     watch_share: watchShare,
     threads,
-    // All others are constraints by feature: whoever parses checks the names (defineEstimator).
+    // Every other key is a constraint on one feature. The parser checks the feature's name (defineEstimator).
   })
   .catchall(z.number().int().min(-1).max(1))
 export type BoostingParams = z.infer<typeof boostingParams>
@@ -55,11 +59,11 @@ export const boostingByFeature = [
 ]
 
 /**
- * Gradient boosting of trees on the logistic loss with second-order leaves (Friedman 2001; Chen and Guestrin 2016), from
- * margin 0. A margin is the sum of leaves in float32; the score is 1 / (1 + exp(−margin)).
+ * Gradient boosting of trees on the logistic loss with second-order leaves (Friedman 2001; Chen and Guestrin 2016),
+ * starting from margin 0. A margin is the float32 sum of a row's leaves; the score is 1 / (1 + exp(−margin)).
  *
- * Deterministic: the same rows, parameters and seed give the same trees, for any number of threads and either kernel. With
- * early stopping the trees up to the best watched round are kept.
+ * Deterministic: the same rows, parameters and seed give the same trees, for any number of threads and with either
+ * kernel. With early stopping, the trees up to the best watched round are kept.
  *
  * @throws Pruned when `report` answers false.
  */
@@ -74,11 +78,8 @@ export async function fitBoosting(
   const { arena } = bins
   const { start, watch } = options
   using _room = arena.scope()
-  await using own =
-    options.crew === undefined
-      ? await openCrew(arena, threadsFor(params.threads, bins.rows), options.kernel ?? 'compiled')
-      : undefined
-  const crew = options.crew ?? (own as Crew)
+  await using lease = await leaseCrew(options, arena, params.threads, bins.rows)
+  const { crew } = lease
   const fitting = createFitting(bins, y, params, crew, options)
   const trees = start === undefined ? [] : [start.trees]
   const first = (start?.trees.roots.length ?? 0) + 1
@@ -89,7 +90,7 @@ export async function fitBoosting(
     const tree = fitting.addRound(randomStream(seed, first + round - 1))
     trees.push(tree)
     if (watch && watched) addTree(crew, watch.bins, tree, undefined, watched.sums)
-    const value = await finishRound(report, round, params.rounds, watched)
+    const value = await finishRound(report, round, params.rounds, watchedPrecision(watched))
     if (params.early_stopping_rounds === 0) continue
     if (value > best.value) Object.assign(best, { trees: trees.length, round, value })
     else if (round - best.round >= params.early_stopping_rounds) break
@@ -97,7 +98,7 @@ export async function fitBoosting(
   return joinTrees(trees.slice(0, best.trees))
 }
 
-/** The rows being fitted on and what is known of them. */
+/** The rows being fitted on, with their current margins. */
 interface Fitting {
   /** Grows one tree on rows and features drawn from `random`, and adds it to the margins of all rows. */
   addRound(random: Random): Trees
@@ -149,7 +150,10 @@ function rulesOf(params: BoostingParams, names: string[] | undefined, features: 
   }
 }
 
-/** `count` different whole numbers out of [0, limit), rising: selection sampling (Knuth's algorithm S), one draw a candidate. */
+/**
+ * `count` different whole numbers in [0, limit), rising; all of them when there are fewer. Selection sampling (Knuth's
+ * algorithm S), with at most one draw per candidate.
+ */
 export function sampleSorted(random: Random, limit: number, count: number): Int32Array {
   const chosen = new Int32Array(Math.min(count, limit))
   for (let candidate = 0, taken = 0; taken < chosen.length; candidate++) {

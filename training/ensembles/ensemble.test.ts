@@ -16,7 +16,10 @@ import { fitForest, forestParams } from './forest.ts'
 
 const proceed: Report = () => true
 
-/** Rows drawn from a tree of depth 2: v0 <= 10 ? (v1 <= 5 ? .02 : .3) : (v2 <= 14 ? .6 : .95); v3 means nothing. */
+/**
+ * Rows whose fraud rate follows a tree of depth 2: v0 <= 10 ? (v1 <= 5 ? .02 : .3) : (v2 <= 14 ? .6 : .95). v3 means
+ * nothing.
+ */
 function plantedTree(rows: number): { x: Float32Array; y: Uint8Array } {
   const random = randomStream(11)
   const x = Float32Array.from({ length: rows * 4 }, () => random.integer(21))
@@ -49,7 +52,7 @@ test('a planted tree is recovered split by split, by boosting and by a forest th
   for (const root of forest.roots) expect(splitsOf(forest, root)).toEqual(planted)
   const leaves = Array.from(forest.value.slice(0, 7))
     .filter((value) => value > 0)
-    .sort()
+    .sort((a, b) => a - b)
   for (const [i, rate] of [0.02, 0.3, 0.6, 0.95].entries()) expect(Math.abs(leaves[i] - rate)).toBeLessThan(0.03)
 })
 
@@ -99,7 +102,7 @@ test('a weight of frauds counts each of them so many times', async () => {
   }
 })
 
-/** How often the score falls, and how often it rises, as one feature is swept over the other values of some rows. */
+/** How often the score falls and rises as one feature is swept upwards while the other features of a row stay. */
 function movesOf(trees: Trees, x: Float32Array, width: number, feature: number): { falls: number; rises: number } {
   const moves = { falls: 0, rises: 0 }
   for (let row = 0; row < 100; row++) {
@@ -146,7 +149,7 @@ test.each([0, 6])(
 test('missing values go where their labels lead', async () => {
   const random = randomStream(12)
   const y = Uint8Array.from({ length: 4000 }, () => (random.uniform() < 0.2 ? 1 : 0))
-  // v0: frauds are high, and missing more often than not; v1: frauds are low and missing.
+  // In v0 frauds are high, and in v1 low. In both, frauds are missing more often than not.
   const x = Float32Array.from({ length: 8000 }, (_, at) =>
     random.uniform() < (y[at >> 1] === 1 ? 0.6 : 0.05)
       ? Number.NaN
@@ -229,31 +232,43 @@ test('the out-of-bag score judges each row by the trees that did not draw it', a
   expect(values[6]).toBeGreaterThan(values[0])
 })
 
-test('more categories than bins: ranks are binned as numbers are, and a forest without a limit on depth still ends', async () => {
-  const set = plantedSet({ rows: 6000, features: 1, frauds: 300, categories: 900 }, 13)
-  const model = await forest.fit(set, forest.params({ trees: 3, min_samples_leaf: 1, max_features: 2 }), 0, proceed)
-  expect(model.encoder[0].codes.length).toBeGreaterThan(300)
-  expect(new Set(model.trees.feature)).toEqual(new Set([-1, 0, 1]))
-  expect(depthOf(model.trees)).toBeGreaterThan(12)
-})
+test(
+  'more categories than bins: ' +
+    'ranks are binned as numbers are, ' +
+    'and a forest without a limit on depth still ends',
+  async () => {
+    const set = plantedSet({ rows: 6000, features: 1, frauds: 300, categories: 900 }, 13)
+    const model = await forest.fit(set, forest.params({ trees: 3, min_samples_leaf: 1, max_features: 2 }), 0, proceed)
+    expect(model.encoder[0].codes.length).toBeGreaterThan(300)
+    expect(new Set(model.trees.feature)).toEqual(new Set([-1, 0, 1]))
+    expect(depthOf(model.trees)).toBeGreaterThan(12)
+  },
+)
 
-test('categories are ranked by gradient statistics: sum of gradients over sum of hessians, smoothed, at the overall rate', () => {
-  const set = plantedSet({ rows: 3000, features: 0, frauds: 300, categories: 30 }, 14)
-  const [{ codes, ranks }] = fitEncoder(set)
-  const rate = 0.1
-  const statistic = Array.from(codes, (code) => {
-    const labels = set.y.filter((_, row) => set.x[row] === code)
-    const [gradient, hessian] = [
-      labels.reduce((sum, label) => sum + rate - label, 0),
-      labels.length * rate * (1 - rate),
-    ]
-    return -gradient / (hessian + 20 * rate * (1 - rate))
-  })
-  const byStatistic = Array.from(codes.keys()).sort((a, b) => statistic[a] - statistic[b])
-  expect(byStatistic.every((at, i) => i === 0 || ranks[at] >= ranks[byStatistic[i - 1]])).toBe(true)
-})
+test(
+  'categories are ranked by gradient statistics: sum of gradients over sum of hessians, ' +
+    'smoothed, at the overall rate',
+  () => {
+    const set = plantedSet({ rows: 3000, features: 0, frauds: 300, categories: 30 }, 14)
+    const [{ codes, ranks }] = fitEncoder(set)
+    const rate = 0.1
+    const statistic = Array.from(codes, (code) => {
+      const labels = set.y.filter((_, row) => set.x[row] === code)
+      const [gradient, hessian] = [
+        labels.reduce((sum, label) => sum + rate - label, 0),
+        labels.length * rate * (1 - rate),
+      ]
+      return -gradient / (hessian + 20 * rate * (1 - rate))
+    })
+    const byStatistic = Array.from(codes.keys()).sort((a, b) => statistic[a] - statistic[b])
+    expect(byStatistic.every((at, i) => i === 0 || ranks[at] >= ranks[byStatistic[i - 1]])).toBe(true)
+  },
+)
 
-/** How often each row is drawn for a tree: 16 bits each, lower half first, held against the summed Poisson chances of 0, 1, 2 … */
+/**
+ * How often each row is drawn for a tree. Each row takes 16 bits of a draw, the lower half first, and compares them
+ * with the cumulative Poisson chances of 0, 1, 2 …
+ */
 function bootstrap(seed: number, tree: number, rows: number): Uint8Array {
   const random = randomStream(seed, tree)
   const halves = Array.from({ length: Math.ceil(rows / 2) }, () => random.integer(2 ** 32)).flatMap((bits) => [
@@ -273,7 +288,7 @@ test('a row is drawn as often as a bootstrap of many rows draws it', () => {
     expect(weight.filter((drawn) => drawn === k).length / 100_000).toBeCloseTo(chance, 2)
 })
 
-/** Gini impurity times weight of some rows, twice: what a split lowers. */
+/** Gini impurity of some rows times their weight, twice. A split lowers its sum. */
 function impurity(rows: number[], y: Uint8Array, weight: Uint8Array): number {
   const [genuine, fraud] = [0, 1].map((label) =>
     rows.reduce((sum, row) => sum + (y[row] === label ? weight[row] : 0), 0),
@@ -281,7 +296,10 @@ function impurity(rows: number[], y: Uint8Array, weight: Uint8Array): number {
   return genuine + fraud === 0 ? 0 : genuine + fraud - (genuine ** 2 + fraud ** 2) / (genuine + fraud)
 }
 
-/** What is wrong with one node and all below: leaves hold the share of frauds, splits are the best of all cuts of all features. */
+/**
+ * What is wrong with a node and all nodes below it. Leaves must hold their share of frauds, and a split must be the
+ * best of all cuts of all features.
+ */
 function faults(
   trees: Trees,
   node: number,
@@ -371,7 +389,7 @@ test('models do not depend on the number of threads, nor on which kernel is used
   const fitAll = async (threads: number, kernel: KernelKind) => {
     const values: number[] = []
     const report: Report = (round, value) => {
-      // Time for the workers to join; a fit does not wait for them.
+      // Gives the workers time to join, since a fit does not wait for them.
       if (round === 1 && threads > 1) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 400)
       return values.push(value) > 0
     }
@@ -430,19 +448,30 @@ test('importance is the share of gain, and finds the features that matter', asyn
   expect(importance[3]).toBe(0)
 })
 
-test('rows are drawn with their share, in front and rising, all others behind them and falling, at least one drawn', () => {
-  for (const share of [0.8, 0.3, 1e-6]) {
-    const arena = createArena()
-    const rows = arena.ints(20_001)
-    const count = drawRows(twinKernel(arena.memory), randomStream(3), drawRoom(arena, arena.ints(20_001)), share, rows)
-    expect(rows.toSorted()).toEqual(Int32Array.from(rows.keys()))
-    expect(
-      rows.every((row, at) => at === 0 || at === count || (at < count ? row > rows[at - 1] : row < rows[at - 1])),
-    ).toBe(true)
-    expect(Math.abs(count / 20_001 - share)).toBeLessThan(0.02)
-    expect(count).toBeGreaterThan(0)
-  }
-})
+test(
+  'rows are drawn with their share, in front and rising, ' +
+    'all others behind them and falling, ' +
+    'at least one drawn',
+  () => {
+    for (const share of [0.8, 0.3, 1e-6]) {
+      const arena = createArena()
+      const rows = arena.ints(20_001)
+      const count = drawRows(
+        twinKernel(arena.memory),
+        randomStream(3),
+        drawRoom(arena, arena.ints(20_001)),
+        share,
+        rows,
+      )
+      expect(rows.toSorted()).toEqual(Int32Array.from(rows.keys()))
+      expect(
+        rows.every((row, at) => at === 0 || at === count || (at < count ? row > rows[at - 1] : row < rows[at - 1])),
+      ).toBe(true)
+      expect(Math.abs(count / 20_001 - share)).toBeLessThan(0.02)
+      expect(count).toBeGreaterThan(0)
+    }
+  },
+)
 
 test('samples are rising, different and as many as asked for', () => {
   const random = randomStream(1)

@@ -1,10 +1,11 @@
 import type { z } from 'zod'
 import { UserError } from '../../configs/user-error.ts'
 import { encode, fitEncoder, type CategoryRanks } from '../fit/encoder.ts'
-import { defineEstimator, partWatched, type Estimator, type EstimatorParts } from '../fit/estimator.ts'
+import { defineEstimator, type Estimator, type EstimatorParts } from '../fit/estimator.ts'
 import type { FittedModel } from '../fit/fitted-model.ts'
 import { logisticLink } from '../fit/link.ts'
-import type { FitOptions, Report } from '../fit/report.ts'
+import type { Report } from '../fit/report.ts'
+import { partWatched, type WatchParams } from '../fit/watched-rows.ts'
 import { binTraining, binWith, type Bins } from '../growing/binning.ts'
 import { createArena } from '../kernel/arena.ts'
 import { openCrew, threadsFor } from '../kernel/crew.ts'
@@ -13,19 +14,24 @@ import type { TreeModel } from '../trees/model.ts'
 import { treeScorer } from '../trees/scorer.ts'
 import { gainImportance, type Trees } from '../trees/tree.ts'
 import { boostingByFeature, boostingParams, fitBoosting } from './boosting.ts'
+import type { FitOptions } from './fit-options.ts'
 import { fitForest, forestParams } from './forest.ts'
 
-/** A fitted ensemble with its trees in sight. */
+/** A fitted ensemble that shows its trees. */
 export interface FittedTrees extends FittedModel {
   encoder: CategoryRanks[]
   trees: Trees
-  /** What a row's leaves come to: log-odds added up, or shares of fraud whose mean counts. */
+  /**
+   * How the leaves of a row combine. `sum`: log-odds that add up. `mean`: shares of fraud, or exponents of an isolation
+   * forest, of which the mean counts.
+   */
   leaves: 'sum' | 'mean'
 }
 
-type TreeParams = { watch_share: number; early_stopping_rounds?: number; threads: number }
+/** Parameters that all estimators of trees on binned rows have. */
+type TreeParams = WatchParams & { threads: number }
 
-/** A trainer of trees on binned rows. */
+/** How an estimator fits trees on binned rows, and how the sum of their leaves becomes a score. */
 interface TreeTrainer<P> {
   fitTrees(bins: Bins, y: Uint8Array, params: P, seed: number, report: Report, options?: FitOptions): Promise<Trees>
   link: TreeModel['link']
@@ -58,7 +64,7 @@ function treeEstimator<S extends z.ZodObject>(
       const width = set.names.length
       const [x, later] = [encode(encoder, fitted.x, width), watched && encode(encoder, watched.x, width)]
       const arena = createArena()
-      // Threads start while the rows are binned.
+      // Opened before the rows are binned, so that the threads start meanwhile.
       await using crew = await openCrew(arena, threadsFor((params as TreeParams).threads, fitted.rows), 'compiled')
       const bins = binTraining(x, width, fitted.y, arena, crew)
       const watch = watched && later && { bins: binWith(bins, later, watched.rows, crew), y: watched.y }
@@ -74,18 +80,21 @@ function treeEstimator<S extends z.ZodObject>(
   })
 }
 
+/** @throws UserError when the fit cannot go on from `base`. */
 function requireFit(base: FittedTrees, names: string[], link: TreeModel['link']): void {
-  if (base.leaves !== leavesOf(link))
+  if (base.leaves !== leavesOf(link)) {
     throw new UserError(
       'The model to continue is of another estimator: its leaves mean something else. Fit without it.',
     )
+  }
   if (base.names.join() === names.join()) return
+  const [read, given] = [base.names, names].map((some) => some.join(', '))
   throw new UserError(
-    `The model to continue reads other features: ${base.names.join(', ')}; the training set has ${names.join(', ')}. Fit without it.`,
+    `The model to continue reads other features: ${read}; the training set has ${given}. Fit without it.`,
   )
 }
 
-/** Trees to continue, and what they say of the rows to fit on and of those to watch. */
+/** Trees to continue, with their sums over the rows to fit on and over the rows to watch. */
 async function startFrom(
   trees: Trees,
   width: number,
@@ -96,7 +105,7 @@ async function startFrom(
   return { trees, sums: score(x), ...(later && { watched: score(later) }) }
 }
 
-/** A model that reads as its trees say. */
+/** The fitted model of `model`'s trees, which scores and exports them. */
 export async function fittedTrees(model: TreeModel): Promise<FittedTrees> {
   const { names, encoder, trees, link } = model
   const score = await treeScorer(trees, names.length)

@@ -1,17 +1,21 @@
 import { z } from 'zod'
 import { randomStream } from '../../datasets/random/random.ts'
-import { type FitOptions, finishRound, type Report, threads, type Watch, watchShare } from '../fit/report.ts'
+import { finishRound, type Report } from '../fit/report.ts'
+import { watchShare } from '../fit/watched-rows.ts'
 import type { Bins } from '../growing/binning.ts'
 import { packRows } from '../growing/histogram.ts'
 import { drawBootstrap, drawRoom, poissonTimes } from '../growing/row-draw.ts'
-import { type Crew, openCrew, threadsFor } from '../kernel/crew.ts'
-import { kernelModule } from '../kernel/module.ts'
+import type { Crew } from '../kernel/crew.ts'
+import { type KernelKind, kernelModule } from '../kernel/module.ts'
+import { watchedPrecision, type WatchedSums } from '../metrics/watched.ts'
 import { addTree } from '../trees/sums.ts'
 import { joinTrees, type Trees } from '../trees/tree.ts'
+import { leaseCrew } from './crew-lease.ts'
+import { type FitOptions, threads, type Watch } from './fit-options.ts'
 import { growForest } from './forest-crew.ts'
 import { forestBuffers, type ForestTask } from './forest-tree.ts'
 
-/** Parameters of the random forest with their defaults, by the names the field knows. */
+/** Parameters of the random forest with their defaults, under the names common in the field. */
 export const forestParams = z.strictObject({
   trees: z.number().int().min(1).max(10_000).default(100).describe('trees'),
   max_depth: z.number().int().min(0).default(0).describe('edges from the root to the deepest leaf; 0 no limit'),
@@ -29,7 +33,8 @@ export const forestParams = z.strictObject({
     .max(1)
     .default(0)
     .describe(
-      '1: report the average precision of each row by the trees that did not draw it; costs a scoring of the rows a tree',
+      '1: report the average precision of each row by the trees that did not draw it; ' +
+        'costs a scoring of the rows a tree',
     ),
   watch_share: watchShare,
   threads,
@@ -37,14 +42,14 @@ export const forestParams = z.strictObject({
 export type ForestParams = z.infer<typeof forestParams>
 
 /**
- * Random forest (Breiman 2001): each tree on a bootstrap of the rows, at each node the best Gini split among a few features
- * drawn anew, further ones drawn while none of them parts the rows (as scikit-learn does). A leaf holds the
- * share of frauds in it; the score is the mean over the trees, summed in float32.
+ * Random forest (Breiman 2001). Each tree is grown on a bootstrap of the rows. Each node takes the best Gini split
+ * among a few features drawn anew; as in scikit-learn, more are drawn while none of them separates the rows. A leaf
+ * holds its share of frauds; the score is the mean over the trees, summed in float32.
  *
- * With `oob` and no watched rows `report` is told the out-of-bag average precision, after the last tree that of the forest
- * (of its own trees, when it continues another).
+ * With `oob` and no watched rows, `report` gets the out-of-bag average precision. After the last tree that is the value
+ * of the whole forest, or, when it continues another forest, of its own trees only.
  *
- * Deterministic: tree t depends on the rows, the parameters, the seed and t alone, whichever thread grows it.
+ * Deterministic: tree t depends only on the rows, the parameters, the seed and t, whichever thread grows it.
  *
  * @throws Pruned when `report` answers false.
  */
@@ -56,17 +61,38 @@ export async function fitForest(
   report: Report,
   options: FitOptions = {},
 ): Promise<Trees> {
-  const { arena, cuts, columns, rows } = bins
+  const { arena, rows } = bins
+  const { start, kernel = 'compiled' } = options
   using _room = arena.scope()
-  const kind = options.kernel ?? 'compiled'
-  await using own =
-    options.crew === undefined ? await openCrew(arena, threadsFor(params.threads, rows), kind) : undefined
-  const crew = options.crew ?? (own as Crew)
+  await using lease = await leaseCrew(options, arena, params.threads, rows)
+  const { crew } = lease
+  const tasks = await forestTasks(bins, y, params, seed, crew, kernel)
+  const judged = judgedRows(bins, tasks[0], params, crew, options)
+  const before = start?.trees.roots.length ?? 0
+  const trees: Trees[] = []
+  for await (const tree of growForest(crew, tasks, before + 1, before + params.trees)) {
+    trees.push(tree)
+    const value = watchedPrecision(judged?.add(tree, before + trees.length))
+    await finishRound(report, trees.length, params.trees, value)
+  }
+  return joinTrees(start === undefined ? trees : [start.trees, ...trees])
+}
+
+/** One task for each thread of the crew. They share the rows and have buffers of their own. */
+async function forestTasks(
+  bins: Bins,
+  y: Uint8Array,
+  params: ForestParams,
+  seed: number,
+  crew: Crew,
+  kernel: KernelKind,
+): Promise<ForestTask[]> {
+  const { arena, cuts, columns, rows } = bins
   const labels = arena.bytes(rows)
   labels.set(y)
   const packed = packRows(bins, crew)
   const shared = {
-    module: await kernelModule(kind),
+    module: await kernelModule(kernel),
     memory: arena.memory,
     cuts,
     columns,
@@ -76,26 +102,25 @@ export async function fitForest(
     params,
     seed,
   }
-  const tasks = Array.from({ length: crew.threads }, (): ForestTask => ({ ...shared, ...forestBuffers(bins, packed) }))
-  const judged =
-    options.watch !== undefined
-      ? watchRows(crew, options.watch, options.start?.watched)
-      : params.oob === 1
-        ? outOfBag(crew, bins, tasks[0], seed)
-        : undefined
-  const before = options.start?.trees.roots.length ?? 0
-  const trees: Trees[] = []
-  for await (const tree of growForest(crew, tasks, before + 1, before + params.trees)) {
-    trees.push(tree)
-    await finishRound(report, trees.length, params.trees, judged?.add(tree, before + trees.length))
-  }
-  return joinTrees(options.start === undefined ? trees : [options.start.trees, ...trees])
+  return Array.from({ length: crew.threads }, () => ({ ...shared, ...forestBuffers(bins, packed) }))
 }
 
 /** Rows whose scores are followed as the forest grows. */
 interface Judged {
-  /** Adds tree number `tree`; returns sums that rank the rows, and their labels. */
-  add(trees: Trees, tree: number): { sums: Float32Array; y: Uint8Array }
+  /** Adds tree number `tree`. Returns sums that rank the rows, and the labels of those rows. */
+  add(trees: Trees, tree: number): WatchedSums
+}
+
+/** The watched rows if there are any, else the out-of-bag rows if `oob` asks for them. */
+function judgedRows(
+  bins: Bins,
+  task: ForestTask,
+  params: ForestParams,
+  crew: Crew,
+  { watch, start }: FitOptions,
+): Judged | undefined {
+  if (watch !== undefined) return watchRows(crew, watch, start?.watched)
+  return params.oob === 1 ? outOfBag(crew, bins, task) : undefined
 }
 
 function watchRows(crew: Crew, { bins, y }: Watch, before?: Float32Array): Judged {
@@ -109,15 +134,17 @@ function watchRows(crew: Crew, { bins, y }: Watch, before?: Float32Array): Judge
   }
 }
 
-/** Each row by the mean of the trees whose bootstrap left it out; rows that all have drawn are not judged. */
-function outOfBag(crew: Crew, bins: Bins, { y, times }: Pick<ForestTask, 'y' | 'times'>, seed: number): Judged {
+/**
+ * Scores each row by the mean of the trees whose bootstrap left it out. Rows that every tree has drawn are not judged.
+ */
+function outOfBag(crew: Crew, bins: Bins, { y, times, seed }: Pick<ForestTask, 'y' | 'times' | 'seed'>): Judged {
   const { arena, rows } = bins
   const [pairs, left, votes] = [arena.ints(2 * rows), arena.ints(rows), arena.floats(rows)]
   const draw = { ...drawRoom(arena, arena.ints(Math.ceil(rows / 2))), y, times, pairs }
   const trees = new Float64Array(rows)
   return {
     add(newest, tree) {
-      // The bootstrap is drawn again: it follows from the seed and the number of the tree, whose first draws it was.
+      // Draws the bootstrap of this tree again: it is the first thing the tree's own random stream was used for.
       drawBootstrap(crew.kernel, randomStream(seed, tree), draw, left)
       let count = 0
       for (let row = 0; row < rows; row++) {

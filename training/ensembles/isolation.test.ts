@@ -2,8 +2,8 @@ import { expect, test } from 'vitest'
 import { randomStream, type Random } from '../../datasets/random/random.ts'
 import { subset } from '../../features/backfill/training-set.ts'
 import { modelScores, toOnnx } from '../fit/fitted-model.ts'
+import { verifyOnnx } from '../fit/graph-parity.ts'
 import { Pruned } from '../fit/report.ts'
-import { verifyOnnx } from '../graph/scores.ts'
 import { averagePrecision } from '../metrics/metrics.ts'
 import { plantedSet } from '../testing/planted-set.ts'
 import type { Trees } from '../trees/tree.ts'
@@ -11,7 +11,7 @@ import { fitIsolation, isolation, isolationParams, searchDepth } from './isolati
 
 const proceed = () => true
 
-/** A tree grown the plain way: rows as arrays, by recursion, on the same draws. */
+/** A tree grown in the plain way on the same draws: by recursion, with rows as arrays. */
 type Naive = { value: number } | { feature: number; threshold: number; sides: [Naive, Naive] }
 
 function growNaive(

@@ -25,8 +25,8 @@ export const isolationParams = z.strictObject({
 export type IsolationParams = z.infer<typeof isolationParams>
 
 /**
- * Isolation forest (Liu, Ting and Zhou 2008): trees of random splits on small samples; what is parted from the rest soon is
- * odd. Labels are not looked at: they only judge.
+ * Isolation forest (Liu, Ting and Zhou 2008): trees of random splits on small samples. A row that is soon parted from
+ * the rest is odd. Labels do not enter the fit; they only judge.
  */
 export const isolation = defineEstimator({
   name: 'isolation',
@@ -43,18 +43,24 @@ export const isolation = defineEstimator({
 
 function requireTwoRows({ rows }: TrainingSet): void {
   if (rows >= 2) return
+  const there = rows === 1 ? 'is one' : 'are no rows'
   throw new UserError(
-    `An isolation forest needs rows to part, and there ${rows === 1 ? 'is one' : 'are no rows'} to fit on. Use a longer training period.`,
+    `An isolation forest needs rows to part, and there ${there} to fit on. Use a longer training period.`,
   )
 }
 
 /**
- * Trees whose leaves hold `−(depth + c(rows)) / c(sample)`: the mean over the trees is the exponent of the anomaly score
- * `2^mean`. c(n) is the mean depth of an unsuccessful search among n, which stands for the subtree that was not grown.
+ * Grows trees whose leaves hold `−(depth + c(rows)) / c(sample)`. The mean over the trees is the exponent of the
+ * anomaly score `2^mean`. c(n) is the mean depth of an unsuccessful search among n keys; it stands for the subtree that
+ * was not grown.
  *
- * Each split takes a random feature among those that differ within the node and a uniform threshold between its least and
- * greatest value there. Missing (NaN) goes right, as in every tree here; where the numbers present are all alike, a split
- * parts the missing from them. Deterministic: tree t depends on the rows, the parameters, the seed and t alone.
+ * Each split takes a random feature among those that differ within the node, and a uniform threshold between its least
+ * and greatest value there. Missing values (NaN) go right, as in every tree here. Where all numbers of a feature are
+ * alike, a split parts them from the missing ones.
+ *
+ * Deterministic: tree t depends only on the rows, the parameters, the seed and t.
+ *
+ * @param x row-major, `features` wide.
  *
  * @throws Pruned when `report` answers false.
  */
@@ -78,7 +84,7 @@ export async function fitIsolation(
   for (let tree = 1; tree <= params.trees; tree++) {
     const random = randomStream(seed, tree)
     growTree(growth, drawRows(random, rows, sample), random)
-    await finishRound(report, tree, params.trees, undefined)
+    await finishRound(report, tree, params.trees)
   }
   return growth.builder.finish()
 }
@@ -91,7 +97,10 @@ export function searchDepth(rows: number): number {
   return 2 * (Math.log(rows - 1) + EULER) - (2 * (rows - 1)) / rows
 }
 
-/** `count` different row numbers below `limit`, in no order: Floyd's algorithm, a draw each, however many rows there are. */
+/**
+ * `count` different row numbers below `limit`, in no particular order. Floyd's algorithm: one draw for each, however
+ * many rows there are.
+ */
 function drawRows(random: Random, limit: number, count: number): Int32Array {
   const drawn = new Set<number>()
   for (let last = limit - count; last < limit; last++) {
@@ -105,9 +114,9 @@ interface Growth {
   x: Float32Array
   features: number
   maxDepth: number
-  /** c(sample). */
+  /** c(sample), by which path lengths are divided. */
   norm: number
-  /** All features, in the order last drawn for this tree. */
+  /** All features, in the order last drawn for the current tree. */
   order: Int32Array
   builder: ThresholdTrees
 }
@@ -134,10 +143,11 @@ function growTree(growth: Growth, rows: Int32Array, random: Random): void {
 
 interface RandomSplit {
   feature: number
-  /** At least the least value in the node and below the greatest: neither side is empty. */
+  /** From the least value in the node up to, but not including, the greatest. So neither side is empty. */
   threshold: number
 }
 
+/** A random split of a node's rows; undefined when they are alike in all features. */
 function drawSplit({ x, features, order }: Growth, rows: Int32Array, random: Random): RandomSplit | undefined {
   for (let i = 0; i < features; i++) {
     const other = i + random.integer(features - i)
@@ -159,14 +169,17 @@ function drawSplit({ x, features, order }: Growth, rows: Int32Array, random: Ran
 
 const LARGEST = 3.402_823_466_385_288_6e38
 
-/** A float32 t, `least <= t < greatest`, or `least` when both are one. Infinities are drawn as the largest float. */
+/**
+ * A random float32 t with `least <= t < greatest`, or `least` when the two are equal. Infinite bounds are drawn from as
+ * if they were the largest float.
+ */
 function uniformBetween(least: number, greatest: number, random: Random): number {
   const [low, high] = [Math.max(least, -LARGEST), Math.min(greatest, LARGEST)]
   const drawn = Math.fround(low + (high - low) * random.uniform())
   return drawn >= least && drawn < greatest ? drawn : least
 }
 
-/** Puts the rows that go left first and returns their number. */
+/** Moves the rows that go left to the front, and returns their number. */
 function partition({ x, features }: Growth, rows: Int32Array, { feature, threshold }: RandomSplit): number {
   let left = 0
   for (let i = 0; i < rows.length; i++) {

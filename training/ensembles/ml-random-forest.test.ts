@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { randomStream } from '../../datasets/random/random.ts'
 import type { TrainingSet } from '../../features/backfill/training-set.ts'
 import { modelScores, toOnnx } from '../fit/fitted-model.ts'
-import { verifyOnnx } from '../graph/scores.ts'
+import { verifyOnnx } from '../fit/graph-parity.ts'
 import { plantedSet } from '../testing/planted-set.ts'
 import { mlRandomForest } from './ml-random-forest.ts'
 
@@ -48,7 +48,7 @@ test.each([{}, { missing: 0.2 }, { categories: 20 }, { missing: 0.1, categories:
   },
 )
 
-/** Two values, the greater a fraud: the float32 threshold must part them, however near they are. */
+/** Of two values the greater is a fraud. The float32 threshold must part them, however near they are. */
 test.each([
   [0, 1],
   [-1, 0],
@@ -76,7 +76,8 @@ test('the same seed gives the same bytes, another seed others', async () => {
 test('more than 20,000 rows are refused, with the reason and the alternative', async () => {
   const many = plantedSet({ rows: 20_001, features: 1, frauds: 40 }, 6)
   await expect(fit(many)).rejects.toThrow(
-    'takes at most 20,000 rows, and there are 20,001: its time grows with the square of the rows, and would be hours. Use --model forest',
+    'takes at most 20,000 rows, and there are 20,001: its time grows with the square of the rows, ' +
+      'and would be hours. Use --model forest',
   )
 })
 

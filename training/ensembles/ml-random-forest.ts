@@ -4,15 +4,16 @@ import { UserError } from '../../configs/user-error.ts'
 import { randomStream } from '../../datasets/random/random.ts'
 import type { TrainingSet } from '../../features/backfill/training-set.ts'
 import { encode, fitEncoder } from '../fit/encoder.ts'
-import { defineEstimator, requireLabels } from '../fit/estimator.ts'
+import { defineEstimator } from '../fit/estimator.ts'
+import { requireLabels } from '../fit/labels.ts'
 import { finishRound } from '../fit/report.ts'
 import { thresholdTrees, type ThresholdTrees } from '../trees/threshold-trees.ts'
 import { fittedTrees } from './estimator.ts'
 
-/** More rows are refused: the time of a tree grows with their square. */
+/** Most rows of a fit. More are refused, since the time of a tree grows with their square. */
 const MOST_ROWS = 20_000
 
-/** Parameters of ml-random-forest with their defaults, by the names of our forest. */
+/** Parameters of ml-random-forest with their defaults, under the names of our own forest. */
 export const mlRandomForestParams = z.strictObject({
   trees: z.number().int().min(1).max(1000).default(10).describe('trees'),
   max_depth: z.number().int().min(0).default(0).describe('edges from the root to the deepest leaf; 0 no limit'),
@@ -26,11 +27,11 @@ export const mlRandomForestParams = z.strictObject({
 })
 
 /**
- * The npm package ml-random-forest 2.1, for comparison on small data. A leaf holds the share of frauds in it, and the score is
- * the mean over the trees, as in our forest; the package itself counts votes. Trees are fitted one by one, each a forest of
- * the package's with a seed of its own, so that progress is told and the same seed gives the same trees.
+ * The npm package ml-random-forest 2.1, for comparison on small data. As in our own forest, a leaf holds its share of
+ * frauds and the score is the mean over the trees; the package itself counts votes. Trees are fitted one by one, each
+ * as a forest of one tree with its own seed. So the fit can report progress, and the same seed gives the same trees.
  *
- * Missing (NaN) is fitted as +Infinity: below no threshold, so it goes right, where a missing number goes in every tree here.
+ * A missing number (NaN) is fitted as +Infinity. It is below no threshold, so it goes right, as in every tree here.
  */
 export const mlRandomForest = defineEstimator({
   name: 'ml-random-forest',
@@ -39,7 +40,7 @@ export const mlRandomForest = defineEstimator({
   async fit(set, params, seed, report) {
     requireFewRows(set)
     requireLabels(set, 'to fit on')
-    // Loaded when it is needed, as it brings a matrix library of its own.
+    // Loaded only when needed, since it brings a matrix library of its own.
     const { RandomForestClassifier } = await import('ml-random-forest')
     const width = set.names.length
     const encoder = fitEncoder(set)
@@ -55,7 +56,7 @@ export const mlRandomForest = defineEstimator({
       })
       forest.train(rows, labels)
       addTree(builder, forest)
-      await finishRound(report, tree, params.trees, undefined)
+      await finishRound(report, tree, params.trees)
     }
     return fittedTrees({ names: set.names, encoder, trees: builder.finish(), link: 'mean' })
   },
@@ -63,9 +64,11 @@ export const mlRandomForest = defineEstimator({
 
 function requireFewRows({ rows }: TrainingSet): void {
   if (rows <= MOST_ROWS) return
+  const [most, there] = [MOST_ROWS, rows].map((count) => count.toLocaleString('en'))
   throw new UserError(
-    `Estimator "ml-random-forest" takes at most ${MOST_ROWS.toLocaleString('en')} rows, and there are ${rows.toLocaleString('en')}: ` +
-      `its time grows with the square of the rows, and would be hours. Use --model forest, or a shorter training period (--until DATE).`,
+    `Estimator "ml-random-forest" takes at most ${most} rows, and there are ${there}: ` +
+      'its time grows with the square of the rows, and would be hours. ' +
+      'Use --model forest, or a shorter training period (--until DATE).',
   )
 }
 
@@ -75,13 +78,13 @@ function optionsOf(
 ): Omit<Partial<RandomForestBaseOptions>, 'seed'> {
   const drawn = Math.max(1, Math.round(params.max_features * width))
   return {
-    // As a share, which the package rounds down: it reads a 1 as all features.
+    // A share, not a count: the package reads 1 as all features. It rounds down, and half a feature more keeps `drawn`.
     maxFeatures: Math.min(1, (drawn + 0.5) / width),
     replacement: true,
     nEstimators: 1,
     useSampleBagging: true,
     noOOB: true,
-    // Its own threshold, a gain of .01, is more than there is to gain where frauds are one in a hundred.
+    // The package's own threshold, a gain of 0.01, is more than any split gains where one row in a hundred is a fraud.
     treeOptions: {
       gainThreshold: 0,
       minNumSamples: params.min_samples_split - 1,
@@ -90,7 +93,10 @@ function optionsOf(
   }
 }
 
-/** A node of the package's model: an inner one has both sides, a leaf the shares of the classes (of class 0 alone when it has no fraud). */
+/**
+ * A node of the package's model. An inner node has both sides. A leaf has the shares of the classes, or only that of
+ * class 0 when it has no fraud.
+ */
 interface CartNode {
   left?: CartNode
   right?: CartNode
@@ -99,11 +105,15 @@ interface CartNode {
   distribution: { to1DArray(): number[] }
 }
 
+/** The package's model of one tree. `indexes` are the columns drawn for each tree. */
 interface CartForest {
   baseModel: { indexes: number[][]; estimators: { root: CartNode }[] }
 }
 
-/** Walks the one tree of a fitted forest. Its columns are those drawn for the tree; its rule is `x < value` in float64. */
+/**
+ * Copies the only tree of a fitted forest. Its columns are those drawn for the tree, and its rule is `x < value` in
+ * float64.
+ */
 function addTree(builder: ThresholdTrees, forest: RandomForestClassifier): void {
   const { baseModel } = forest.toJSON() as object as CartForest
   const [columns] = baseModel.indexes
@@ -119,12 +129,12 @@ function addTree(builder: ThresholdTrees, forest: RandomForestClassifier): void 
   }
 }
 
-/** The greatest float32 t for which `x <= t` says `x < value` of every float32 x. */
+/** The greatest float32 t for which `x <= t` means `x < value` for every float32 x. */
 function below(value: number): number {
   const float = Float32Array.of(value)
   if (float[0] < value) return float[0]
   const bits = new Int32Array(float.buffer)
-  // Below 0 the bits of a float run backwards, and below +0 comes the least negative one.
+  // The bits of a negative float rise as the number falls. The float next below +0 is the negative one nearest to 0.
   if (float[0] === 0) bits[0] = -0x7fff_ffff
   else bits[0] += float[0] > 0 ? -1 : 1
   return float[0]

@@ -1,13 +1,13 @@
 import { z } from 'zod'
 import { UserError } from '../../configs/user-error.ts'
-import { subset, type TrainingSet } from '../../features/backfill/training-set.ts'
+import type { TrainingSet } from '../../features/backfill/training-set.ts'
 import type { FittedModel } from './fitted-model.ts'
 import type { Report } from './report.ts'
 
 /** Every parameter is a number. */
 export type Params = Record<string, number>
 
-/** Name, default and meaning of a parameter, and in words what it may be. */
+/** Name, default and meaning of a parameter, and which numbers it takes, in words. */
 export interface Parameter {
   name: string
   default: number
@@ -15,28 +15,35 @@ export interface Parameter {
   description: string
 }
 
-/** A way to fit a model, by name. */
+/** Parameters as a user gives them: numbers, or text from the command line. */
+export type GivenParams = Record<string, string | number>
+
+/** A named way to fit a model. */
 export interface Estimator<M extends FittedModel = FittedModel> {
   name: string
   /** One line for `--help`. */
   description: string
   parameters: Parameter[]
   /**
-   * All parameters, from those given (numbers, or text from the command line) and the defaults.
+   * All parameters: those given, and defaults for the rest.
    *
-   * @param features names of those that will be fitted on, where they are known: a parameter by feature must name one of them.
-   * @throws UserError for an unknown name (the known ones listed), a text that is no number or a value out of range (which is told).
+   * @param features names of the features of the fit, where they are known. A parameter by feature must name one of
+   *   them.
+   * @throws UserError for an unknown name (with the list of known ones), for text that is not a number, and for a value
+   *   out of range (with the range).
    */
-  params(given: Record<string, string | number>, features?: readonly string[]): Params
+  params(given: GivenParams, features?: readonly string[]): Params
   /**
-   * Fits on all rows of `set`, but for the watched ones (the latest `watch_share`), on whose average precision `report` is
-   * told after each round. A turn of the event loop passes between rounds.
+   * Fits on the rows of `set` except the watched ones (the latest `watch_share`). After each round it calls `report`
+   * with the average precision of the watched rows, and gives the event loop a turn.
    *
-   * With `base`, a model of the same estimator and features, the fit goes on from it, where the estimator can: trees come after
-   * those of `base`, whose category ranks hold; on the same rows half the rounds and then the other half give what all at once give.
+   * With `base`, a model of the same estimator and features, the fit goes on from it if the estimator can. New trees
+   * then come after those of `base`, and the category ranks of `base` stay. On the same rows, half the rounds and then
+   * the other half give what all rounds at once give.
    *
-   * @throws UserError when `set` or its watched part lacks a class (labels that only judge may be of one), or `base` does not
-   * fit; `Pruned` when `report` answers false.
+   * @throws UserError when `set` or its watched part lacks a class (an estimator that learns without labels takes one
+   *   class), or when `base` is of another estimator or other features.
+   * @throws Pruned when `report` answers false.
    */
   fit(set: TrainingSet, params: Params, seed: number, report: Report, base?: M): Promise<M>
 }
@@ -46,30 +53,18 @@ export interface EstimatorParts<S extends z.ZodObject, M extends FittedModel> {
   name: string
   description: string
   schema: S
-  /** Parameters that there is one of for each feature, named `NAME.<feature>`; the schema lets them through. */
+  /** Parameters that exist once for each feature, named `NAME.<feature>`. The schema must let such keys through. */
   byFeature?: Omit<Parameter, 'range'>[]
   fit(set: TrainingSet, params: z.output<S>, seed: number, report: Report, base?: M): Promise<M>
 }
 
-export function defineEstimator<S extends z.ZodObject, M extends FittedModel>({
-  name,
-  description,
-  schema,
-  byFeature = [],
-  fit,
-}: EstimatorParts<S, M>): Estimator<M> {
-  const defaults = schema.parse({}) as Params
-  const named = Object.entries(schema.shape).map(([parameter, type]) => ({
-    name: parameter,
-    default: defaults[parameter],
-    range: rangeOf(type as z.ZodType),
-    description: (type as z.ZodType).description ?? '',
-  }))
-  const parameters = [
-    ...named,
-    ...byFeature.map((parameter) => ({ ...parameter, range: rangeOf(schema.def.catchall) })),
-  ]
-  const parse = (given: Record<string, string | number>, features?: readonly string[]): z.output<S> => {
+/** Makes an estimator of its parts. It parses parameters before each fit. */
+export function defineEstimator<S extends z.ZodObject, M extends FittedModel>(
+  parts: EstimatorParts<S, M>,
+): Estimator<M> {
+  const { name, description, schema, byFeature = [], fit } = parts
+  const parameters = parametersOf(schema, byFeature)
+  const parse = (given: GivenParams, features?: readonly string[]): z.output<S> => {
     const params = parseParams(name, schema, parameters, given)
     if (features !== undefined) for (const { name: parameter } of byFeature) requireFeatures(parameter, given, features)
     return params
@@ -83,20 +78,29 @@ export function defineEstimator<S extends z.ZodObject, M extends FittedModel>({
   }
 }
 
+function parametersOf(schema: z.ZodObject, byFeature: Omit<Parameter, 'range'>[]): Parameter[] {
+  const defaults = schema.parse({}) as Params
+  const named = Object.entries(schema.shape).map(([name, type]) => ({
+    name,
+    default: defaults[name],
+    range: rangeOf(type as z.ZodType),
+    description: (type as z.ZodType).description ?? '',
+  }))
+  return [...named, ...byFeature.map((parameter) => ({ ...parameter, range: rangeOf(schema.def.catchall) }))]
+}
+
 function parseParams<S extends z.ZodObject>(
   name: string,
   schema: S,
   parameters: Parameter[],
-  given: Record<string, string | number>,
+  given: GivenParams,
 ): z.output<S> {
   const known = parameters.map((parameter) => `${parameter.name}=${parameter.default}`).join(' ')
   const numbers = Object.entries(given).map(([key, value]) => {
-    if (!parameters.some((parameter) => isNamed(parameter.name, key)))
+    if (!parameters.some((parameter) => isNamed(parameter.name, key))) {
       throw new UserError(`Estimator "${name}" has no parameter "${key}". It has: ${known}`)
-    const number = typeof value === 'number' ? value : value.trim() === '' ? Number.NaN : Number(value)
-    if (!Number.isFinite(number))
-      throw new UserError(`Parameter ${key} is "${value}", which is not a number. Defaults: ${known}`)
-    return [key, number] as const
+    }
+    return [key, toNumber(key, value, known)] as const
   })
   const result = schema.safeParse(Object.fromEntries(numbers))
   if (result.success) return result.data
@@ -107,74 +111,37 @@ function parseParams<S extends z.ZodObject>(
   throw new UserError(`Parameters of "${name}" are out of range: ${problems.join('; ')}. Defaults: ${known}`)
 }
 
-/** What stands for each feature in the name of a parameter that there is one of for each. */
+/** @throws UserError when `value` is not a finite number. */
+function toNumber(key: string, value: string | number, known: string): number {
+  // Number('') would be 0.
+  const number = typeof value === 'number' ? value : value.trim() === '' ? Number.NaN : Number(value)
+  if (Number.isFinite(number)) return number
+  throw new UserError(`Parameter ${key} is "${value}", which is not a number. Defaults: ${known}`)
+}
+
+/** Stands for the name of a feature in the name of a parameter by feature, as in `monotone.<feature>`. */
 const FEATURE = '<feature>'
 
-function requireFeatures(parameter: string, given: Record<string, string | number>, features: readonly string[]): void {
+/** @throws UserError when a key of `given` is an instance of `parameter` whose feature is unknown. */
+function requireFeatures(parameter: string, given: GivenParams, features: readonly string[]): void {
   const prefix = parameter.replace(FEATURE, '')
   for (const [key, value] of Object.entries(given)) {
-    if (key.startsWith(prefix) && !features.includes(key.slice(prefix.length)))
-      throw new UserError(`Parameter ${key}=${value} names no feature. The features are: ${features.join(', ')}`)
+    if (!key.startsWith(prefix) || features.includes(key.slice(prefix.length))) continue
+    throw new UserError(`Parameter ${key}=${value} names no feature. The features are: ${features.join(', ')}`)
   }
 }
 
 /** Which numbers a schema takes, in words: `whole number from 0 to 32`. */
 function rangeOf(type: z.core.$ZodType | undefined): string {
   // z.int() alone has the safe integers as its bounds, which say nothing.
-  const { type: kind, minimum, exclusiveMinimum, maximum } = z.toJSONSchema(type ?? z.number())
-  const from =
-    exclusiveMinimum !== undefined
-      ? ` above ${exclusiveMinimum}`
-      : minimum !== undefined && minimum > Number.MIN_SAFE_INTEGER
-        ? ` from ${minimum}`
-        : ''
+  const { type: kind, minimum, exclusiveMinimum: below, maximum } = z.toJSONSchema(type ?? z.number())
+  const least = minimum !== undefined && minimum > Number.MIN_SAFE_INTEGER ? ` from ${minimum}` : ''
+  const from = below === undefined ? least : ` above ${below}`
   const to = maximum === undefined || maximum >= Number.MAX_SAFE_INTEGER ? '' : ` to ${maximum}`
   return `${kind === 'integer' ? 'whole number' : 'number'}${from}${to}`
 }
 
-/** A parameter such as `monotone.<feature>` stands for one of every feature. */
+/** Whether `key` names `parameter`, or is the instance of a parameter by feature for one feature. */
 function isNamed(parameter: string, key: string): boolean {
   return parameter === key || (parameter.endsWith(FEATURE) && key.startsWith(parameter.replace(FEATURE, '')))
-}
-
-/**
- * Parts the watched rows, the latest `watch_share`, from those to fit on.
- *
- * @throws UserError when stopping early is asked for without rows to watch, or a part lacks a class.
- */
-export function partWatched(
-  set: TrainingSet,
-  params: { watch_share: number; early_stopping_rounds?: number },
-): { fitted: TrainingSet; watched?: TrainingSet } {
-  const { watch_share: share, early_stopping_rounds: patience = 0 } = params
-  if (patience > 0 && share === 0)
-    throw new UserError('early_stopping_rounds needs rows to watch. Add: --param watch_share=0.2')
-  if (share === 0) {
-    requireLabels(set, 'to fit on')
-    return { fitted: set }
-  }
-  const rows = Int32Array.from({ length: set.rows }, (_, row) => row)
-  const first = Math.floor(set.rows * (1 - share))
-  const watched = subset(set, rows.subarray(first))
-  requireLabels(
-    watched,
-    `in the watched part (watch_share=${share})`,
-    'Give a larger watch_share, or a longer training period.',
-  )
-  const fitted = subset(set, rows.subarray(0, first))
-  requireLabels(fitted, 'to fit on')
-  return { fitted, watched }
-}
-
-/** @throws UserError when `set` has no rows, a label other than 0 and 1, or one class only; `where` ends the sentence, `advice` follows it. */
-export function requireLabels(set: TrainingSet, where: string, advice = 'Use a longer training period.'): void {
-  let frauds = 0
-  for (const label of set.y) {
-    if (label > 1) throw new UserError(`A label is ${label}; labels are 0 (genuine) and 1 (fraud).`)
-    frauds += label
-  }
-  if (frauds > 0 && frauds < set.rows) return
-  throw new UserError(
-    `${set.rows === 0 ? 'No rows' : frauds === 0 ? 'No fraud' : 'Nothing but frauds'} ${where}. ${advice}`,
-  )
 }

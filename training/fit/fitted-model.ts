@@ -8,29 +8,35 @@ const OUTPUT = 'score'
 export const INPUT = 'features'
 
 /**
- * What an estimator makes, whatever it is made of. A score is `link(margin)`: the two are kept apart so that calibration
- * is another link on the same margins, read before the bends of a sigmoid have cost them bits.
+ * What every estimator makes. A score is `link(margin)`. The two are kept apart so that calibration can put another
+ * link on the same margins, which it reads before the flat ends of a sigmoid have cost them bits.
  */
 export interface FittedModel {
-  /** Columns of the matrix it reads, in order. */
+  /** Names of the columns that the model reads, in order. */
   names: string[]
-  /** One float32 a row of `x` (row-major, `names.length` wide), larger for the more suspicious: the trainer's own. */
+  /**
+   * The trainer's own margins: one float32 for each row of `x` (row-major, `names.length` wide), larger for a more
+   * suspicious row.
+   */
   margins(x: Float32Array): Float32Array
-  /** The same as nodes of an ONNX graph that read `features` [N, width] and write `output` [N, 1]. */
+  /** The same as ONNX nodes that read `features` [N, width] and write `output` [N, 1]. */
   graph(output: string): GraphPart
-  /** Absent: the margin is in [0, 1] and is the score. */
+  /** Absent: the margin lies in [0, 1] and is the score. */
   link?: Link
-  /** Share of what all splits gained, by feature; absent where nothing was split for gain. */
+  /** Share of the gain of all splits, by feature. Absent for a model that does not split for gain. */
   gain?: Float64Array
 }
 
-/** Scores of the rows of `x` (row-major, `names.length` wide), in [0, 1]: the trainer's own, which the graph must give too. */
+/**
+ * The trainer's own scores of the rows of `x` (row-major, `names.length` wide), in [0, 1]. The graph must give the
+ * same.
+ */
 export function modelScores(model: FittedModel, x: Float32Array): Float32Array {
   const margins = model.margins(x)
   return model.link === undefined ? margins : model.link.scores(margins)
 }
 
-/** Input `features` float32 [N, width], output `score` float32 [N, 1]. */
+/** Signature of a scoring graph: input `features` float32 [N, width], output `score` float32 [N, 1]. */
 export function signatureOf(names: string[]): Signature {
   return {
     features: names,
@@ -39,7 +45,7 @@ export function signatureOf(names: string[]): Signature {
   }
 }
 
-/** The model as the bytes of one ONNX graph, margin and link. `metadata_props` name the features, one a line. */
+/** The bytes of one ONNX graph of margin and link. Its `metadata_props` name the features, one per line. */
 export function toOnnx(model: FittedModel): Uint8Array {
   const margin = model.graph(model.link === undefined ? OUTPUT : 'margin')
   const link = model.link?.graph('margin', OUTPUT) ?? { constants: [], nodes: [] }

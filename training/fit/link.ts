@@ -1,9 +1,12 @@
 import type { GraphPart } from '../graph/proto.ts'
 
-/** From a model's margin, any finite float32, to its score in [0, 1]. Never falling, so that the order of the rows stays. */
+/**
+ * Turns a model's margin, any finite float32, into its score in [0, 1]. A link never falls, so the order of the rows
+ * stays.
+ */
 export interface Link {
   scores(margins: Float32Array): Float32Array
-  /** The same as nodes that read `margin` and write `output`, both float32 [N, 1]. */
+  /** The same as ONNX nodes that read `margin` and write `output`, both float32 [N, 1]. */
   graph(margin: string, output: string): GraphPart
 }
 
@@ -15,7 +18,7 @@ export const logisticLink: Link = {
   graph: (margin, output) => ({ constants: [], nodes: [{ opType: 'Sigmoid', input: [margin], output: [output] }] }),
 }
 
-/** 2^margin, for margins that are not above 0. */
+/** 2^margin, for margins of 0 at most. */
 export const exponentialLink: Link = {
   scores: (margins) => margins.map((margin) => Math.exp(Math.fround(margin * LN2))),
   graph: (margin, output) => ({

@@ -1,6 +1,6 @@
 import protobuf from 'protobufjs'
 
-/** ONNX IR version 8 with opsets 17 and ai.onnx.ml 3: read by every ONNX Runtime since 1.12. */
+/** ONNX IR version 8 with opsets 17 and ai.onnx.ml 3. Every ONNX Runtime since 1.12 reads them. */
 const IR_VERSION = 8
 const OPSETS = [
   { domain: '', version: 17 },
@@ -77,7 +77,7 @@ export interface Attribute {
   type: number
 }
 
-/** A node of a graph; an operator of another domain than ai.onnx names it. */
+/** A node of a graph. Only an operator outside the domain ai.onnx names its domain. */
 export interface GraphNode {
   opType: string
   domain?: string
@@ -96,13 +96,13 @@ export interface Constant {
   dims?: number[]
 }
 
-/** Some nodes, in an order in which each finds its inputs, and the constants they read. */
+/** Some nodes and the constants they read. The nodes are sorted: each comes after those that make its inputs. */
 export interface GraphPart {
   constants: Constant[]
   nodes: GraphNode[]
 }
 
-/** A graph with one float input `[N, width]` and one float output `[N, 1]`, N open. */
+/** A graph with one float input `[N, width]` and one float output `[N, 1]`, for any N. */
 export interface ScoringGraph extends GraphPart {
   name: string
   input: { name: string; width: number }

@@ -1,17 +1,17 @@
 import { type InferenceSession, Tensor } from 'onnxruntime-node'
 import { errorMessage, UserError } from '../../configs/user-error.ts'
-import type { TrainingSet } from '../../features/backfill/training-set.ts'
 import { openOnnxSession } from '../../registry/onnx-session.ts'
-import { modelScores, type FittedModel } from '../fit/fitted-model.ts'
 
-/** Rows in one call: many enough that the call's own cost vanishes, few enough to stay in cache. */
+/** Rows in one call: enough that the cost of the call itself vanishes, few enough to stay in cache. */
 const BATCH = 4096
 
+const ADVICE = 'Train the model again: fd train'
+
 /**
- * Scores of `x` (row-major, `width` wide) by an ONNX graph whose first input is float [N, width] and whose first output is
- * float [N] or [N, 1]. One thread: with more, the last bits of a score depend on the batch it is in.
+ * Scores of `x` (row-major, `width` wide) by an ONNX graph. The graph's first input is float [N, width], and its first
+ * output is float [N] or [N, 1]. Runs on one thread: with more, the last bits of a score depend on its batch.
  *
- * @throws UserError when the bytes are no such graph.
+ * @throws UserError when `bytes` is not such a graph.
  */
 export async function onnxScores(bytes: Uint8Array, x: Float32Array, width: number): Promise<Float32Array> {
   const session = await openSession(bytes)
@@ -32,41 +32,21 @@ async function openSession(bytes: Uint8Array): Promise<InferenceSession> {
   try {
     return await openOnnxSession(bytes)
   } catch (error) {
-    throw new UserError(`ONNX Runtime cannot load the graph: ${errorMessage(error)}. Train the model again: fd train`, {
-      cause: error,
-    })
+    throw new UserError(`ONNX Runtime cannot load the graph: ${errorMessage(error)}. ${ADVICE}`, { cause: error })
   }
 }
 
 async function runBatch(session: InferenceSession, batch: Float32Array, width: number): Promise<Float32Array> {
+  const [input] = session.inputNames
   const [output] = session.outputNames
+  const rows = batch.length / width
   try {
-    const { data } = (
-      await session.run({ [session.inputNames[0]]: new Tensor('float32', batch, [batch.length / width, width]) }, [
-        output,
-      ])
-    )[output]
-    if (data instanceof Float32Array && data.length === batch.length / width) return data
+    const outputs = await session.run({ [input]: new Tensor('float32', batch, [rows, width]) }, [output])
+    const { data } = outputs[output]
+    if (data instanceof Float32Array && data.length === rows) return data
   } catch (error) {
-    throw new UserError(
-      `The graph cannot score rows of ${width} features: ${errorMessage(error)}. Train the model again: fd train`,
-      { cause: error },
-    )
+    const reason = `The graph cannot score rows of ${width} features: ${errorMessage(error)}`
+    throw new UserError(`${reason}. ${ADVICE}`, { cause: error })
   }
-  throw new UserError(`The graph's output "${output}" is not one float32 a row. Train the model again: fd train`)
-}
-
-/** Largest absolute difference between the trainer's scores and the graph's on the rows of `set`; NaN counts as infinitely far. */
-export async function verifyOnnx(model: FittedModel, bytes: Uint8Array, set: TrainingSet): Promise<number> {
-  return largestDifference(modelScores(model, set.x), await onnxScores(bytes, set.x, set.names.length))
-}
-
-/** max |one − other| over all rows; NaN counts as infinitely far. */
-export function largestDifference(one: Float32Array, other: Float32Array): number {
-  let largest = 0
-  for (let row = 0; row < one.length; row++) {
-    const difference = Math.abs(one[row] - other[row])
-    largest = Math.max(largest, Number.isNaN(difference) ? Infinity : difference)
-  }
-  return largest
+  throw new UserError(`The graph's output "${output}" is not one float32 a row. ${ADVICE}`)
 }

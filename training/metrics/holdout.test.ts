@@ -16,7 +16,7 @@ const RULE = {
   cardEntity: 'customer',
 }
 
-/** A set whose rows fall on random instants of `days` days, some of them before the training. */
+/** A set whose rows fall at random times within `days` days. The first two days lie before the training. */
 function spreadSet(seed: number, rows: number, days: number): TrainingSet {
   const random = randomStream(seed)
   const time = Float64Array.from({ length: rows }, () => FROM - 2 * DAY + random.uniform() * days * DAY).sort()
@@ -79,7 +79,7 @@ test('a subset copies rows in the order given, keys of both kinds', () => {
   expect([part.rows, part.y[0], part.time[1], part.cards?.[0]]).toEqual([2, set.y[7], set.time[2], set.cards?.[7]])
 })
 
-/** The next float32 above, by trying ever smaller steps. */
+/** The next float32 above, found by trying ever smaller steps. */
 function nextFloat(value: number): number {
   let next = value + 1
   for (let step = 1; step > 1e-12; step /= 2)

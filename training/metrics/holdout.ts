@@ -3,22 +3,24 @@ import type { SplitRule } from '../../datasets/table/dataset.ts'
 import { DAY } from '../../datasets/table/transaction.ts'
 import type { TrainingSet } from '../../features/backfill/training-set.ts'
 
-/** Row numbers of a set, rising, without a row in common. */
+/** Row numbers of a set, rising in each part. No row is in both parts. */
 export interface Split {
   train: Int32Array
   test: Int32Array
 }
 
 /**
- * Parts a set by time, so that a model is judged on what came after what it learned from.
+ * Parts a set by time, so that a model is judged on rows that came after those it learned from.
  *
  * - `ordered`: the first `⌊rows × trainShare⌋` rows train, the rest test.
- * - `delayed`: the Handbook's protocol. `trainDays` days from `trainFrom` train; the next `delayDays` are left out, since their
- *   labels were not known yet; the next `testDays` test, without the cards known to be compromised: those with a fraud while
- *   training, and on test day i (from 0) also those with a fraud between the last training day and i days after it. A label is
- *   thus known `delayDays + 1` days back, one more than the delay, as in the Handbook's code. Days are counted from `trainFrom`.
+ * - `delayed`: the protocol of the Fraud Detection Handbook. Days count from `trainFrom`. The first `trainDays` days
+ *   train. The next `delayDays` days are left out, since their labels were not known yet. The next `testDays` days
+ *   test, without the cards already known to be compromised. These are the cards with a fraud on a training day and, on
+ *   test day i (from 0), also those with a fraud up to i days after the last training day. So a label is known
+ *   `delayDays + 1` days back, one day more than the delay, as in the Handbook's code.
  *
- * @throws UserError when a part has no fraud or no genuine row, or the set has no cards to tell known ones by.
+ * @throws UserError when a part has no fraud or no genuine row, or when the `delayed` rule needs cards and the set has
+ *   none.
  */
 export function splitRows(set: TrainingSet, rule: SplitRule): Split {
   const split = rule.kind === 'ordered' ? splitOrdered(set, rule.trainShare) : splitDelayed(set, rule)
@@ -35,10 +37,12 @@ function splitOrdered(set: TrainingSet, trainShare: number): Split {
 
 function splitDelayed(set: TrainingSet, rule: SplitRule & { kind: 'delayed' }): Split {
   const { cards } = set
-  if (cards === undefined)
+  if (cards === undefined) {
     throw new UserError(
-      'The delayed split removes known cards, and this dataset has no entity to be the card. Use: fd train --split ordered',
+      'The delayed split removes known cards, and this dataset has no entity to be the card. ' +
+        'Use: fd train --split ordered',
     )
+  }
   const { trainDays, delayDays, testDays } = rule
   const dayOf = (row: number): number => Math.floor((set.time[row] - rule.trainFrom) / DAY)
   const firstFraud = firstFraudDays(set, dayOf)
@@ -54,7 +58,7 @@ function splitDelayed(set: TrainingSet, rule: SplitRule & { kind: 'delayed' }): 
   return { train: Int32Array.from(train), test: Int32Array.from(test) }
 }
 
-/** Day of each card's first fraud from the first training day on; earlier frauds are not looked at. */
+/** Day of each card's first fraud on or after the first training day. Earlier frauds do not count. */
 function firstFraudDays(set: TrainingSet, dayOf: (row: number) => number): Map<number | string, number> {
   const first = new Map<number | string, number>()
   if (set.cards === undefined) return first
@@ -68,15 +72,15 @@ function firstFraudDays(set: TrainingSet, dayOf: (row: number) => number): Map<n
 function requireBothClasses(set: TrainingSet, rows: Int32Array, part: 'train' | 'test'): void {
   const frauds = rows.reduce((sum, row) => sum + set.y[row], 0)
   if (frauds > 0 && frauds < rows.length) return
-  const lacks =
-    rows.length === 0
-      ? 'no rows'
-      : frauds === 0
-        ? `no fraud among its ${rows.length} rows`
-        : `nothing but frauds in its ${rows.length} rows`
   throw new UserError(
-    `The ${part} part of the split has ${lacks}; the data ${period(set)}. Choose another period (fd train --split delayed --train-from DATE) or use more data.`,
+    `The ${part} part of the split has ${lackOf(rows.length, frauds)}; the data ${period(set)}. ` +
+      'Choose another period (fd train --split delayed --train-from DATE) or use more data.',
   )
+}
+
+function lackOf(rows: number, frauds: number): string {
+  if (rows === 0) return 'no rows'
+  return frauds === 0 ? `no fraud among its ${rows} rows` : `nothing but frauds in its ${rows} rows`
 }
 
 function period(set: TrainingSet): string {

@@ -3,7 +3,7 @@ import { randomStream } from '../../datasets/random/random.ts'
 import { DAY } from '../../datasets/table/transaction.ts'
 import { averagePrecision, cardPrecisionAtK, decisionsAt, recallAtFpr, rocAuc, type ScoredCards } from './metrics.ts'
 
-/** Scores on a coarse grid, negative ones and both zeros among them, so that ties abound. */
+/** Scores on a coarse grid, so that many tie. Negative scores and both zeros are among them. */
 function scored(seed: number, rows: number): ScoredCards {
   const random = randomStream(seed)
   const y = Uint8Array.from({ length: rows }, (_, row) => (row < 3 || random.uniform() < 0.1 ? 1 : 0))
@@ -57,7 +57,7 @@ test.each(seeds)('recall at a false positive rate equals the best over all thres
   }
 })
 
-/** Day by day, straight from the definition, by repeated search for the best card that is left. */
+/** Card precision day by day, straight from its definition: a repeated search for the best card that is left. */
 function naiveCardPrecision({ scores, y, time, cards }: ScoredCards, k: number): number {
   const found: unknown[] = []
   const precisions: number[] = []

@@ -1,30 +1,34 @@
 import { UserError } from '../../configs/user-error.ts'
 import { DAY, type EpochMs, type KeyColumn } from '../../datasets/table/transaction.ts'
 
-/**
+/*
  * Everything here takes scores and labels of the same length, row by row, in any order. Scores are float32, as a model
- * gives them, and larger means more suspicious; labels are 0 or 1. An alert is `score >= threshold`.
+ * gives them; larger means more suspicious. Labels are 0 or 1. An alert is `score >= threshold`.
  */
 
-/** Distinct scores falling, each with the rows and the frauds among them that reach it: the points of every curve below. */
+/**
+ * What the curves below have in common: a point for each distinct score, taken as the threshold, from the largest down.
+ */
 interface Curve {
-  /** Alerts raised at each threshold, rising. */
+  /** Alerts raised at each point, rising. */
   alerts: Float64Array
-  /** Frauds among them. */
+  /** Frauds among the alerts. */
   hits: Float64Array
+  /** How many entries of `alerts` and `hits` are filled. */
   points: number
   rows: number
   frauds: number
 }
 
 /**
- * Score and label of a row are packed into one whole number below 2^33 that sorts as the score does, so a native numeric
+ * Packs score and label of each row into one whole number below 2^33 that sorts as the score does. So a native numeric
  * sort orders all rows at once, several times as fast as sorting row numbers with a comparison function.
  */
 function curveOf(scores: Float32Array, y: Uint8Array): Curve {
   const rows = scores.length
   if (y.length !== rows) throw new Error(`${rows} scores and ${y.length} labels`)
   const keys = new Float64Array(rows)
+  // Adding 0 makes −0 a 0, since the two must tie.
   const plain = scores.map((score) => score + 0)
   const bits = new Uint32Array(plain.buffer)
   for (let row = 0; row < rows; row++) {
@@ -49,30 +53,29 @@ function bothClasses(curve: Curve): Curve {
     [curve.rows - curve.frauds, 'genuine transaction'],
   ]
   for (const [count, kind] of kinds) {
-    if (count === 0)
-      throw new UserError(
-        `No ${kind} among the ${curve.rows} rows to judge on. Choose a longer or another test period.`,
-      )
+    if (count > 0) continue
+    throw new UserError(`No ${kind} among the ${curve.rows} rows to judge on. Choose a longer or another test period.`)
   }
   return curve
 }
 
 /**
- * Average precision: Σ (R_n − R_{n−1}) · P_n over falling distinct scores, no interpolation, as scikit-learn computes it.
- * Rows that tie are one threshold, so their order does not matter.
+ * Average precision: Σ (R_n − R_{n−1}) · P_n over the distinct scores from the largest down, without interpolation, as
+ * scikit-learn computes it. Rows that tie share one threshold, so their order does not matter.
  *
  * @throws UserError when a class is missing.
  */
 export function averagePrecision(scores: Float32Array, y: Uint8Array): number {
   const { alerts, hits, points, frauds } = bothClasses(curveOf(scores, y))
   let sum = 0
-  for (let n = 0, before = 0; n < points; before = hits[n++])
+  for (let n = 0, before = 0; n < points; before = hits[n++]) {
     sum += ((hits[n] - before) / frauds) * (hits[n] / alerts[n])
+  }
   return sum
 }
 
 /**
- * Area under the ROC curve: the share of (fraud, genuine) pairs in which the fraud scores higher, a tie counting half.
+ * Area under the ROC curve: the share of (fraud, genuine) pairs in which the fraud scores higher. A tie counts half.
  *
  * @throws UserError when a class is missing.
  */
@@ -88,7 +91,8 @@ export function rocAuc(scores: Float32Array, y: Uint8Array): number {
 }
 
 /**
- * The largest recall at any threshold whose false positive rate (alerted genuine rows / genuine rows) is at most `rate`.
+ * The largest recall at any threshold whose false positive rate (alerted genuine rows / genuine rows) is at most
+ * `rate`.
  *
  * @throws UserError when a class is missing.
  */
@@ -99,7 +103,7 @@ export function recallAtFpr(scores: Float32Array, y: Uint8Array, rate: number): 
   return recall
 }
 
-/** Decisions at one threshold. Ratios without a denominator are 0: no alert has no precision. */
+/** Decisions at one threshold. A ratio whose denominator is 0 is 0, for example the precision of no alerts. */
 export interface Decisions {
   alerts: number
   precision: number
@@ -107,7 +111,7 @@ export interface Decisions {
   f1: number
 }
 
-/** Precision, recall and their harmonic mean when `score >= threshold` raises an alert. */
+/** Precision, recall and their harmonic mean (F1) when `score >= threshold` raises an alert. */
 export function decisionsAt(scores: Float32Array, y: Uint8Array, threshold: number): Decisions {
   let [alerts, hits, frauds] = [0, 0, 0]
   for (let row = 0; row < scores.length; row++) {
@@ -123,7 +127,7 @@ function share(part: number, whole: number): number {
   return whole === 0 ? 0 : part / whole
 }
 
-/** Scored transactions by card, for card precision. */
+/** Scored transactions and their cards. */
 export interface ScoredCards {
   scores: Float32Array
   y: Uint8Array
@@ -132,12 +136,13 @@ export interface ScoredCards {
 }
 
 /**
- * The Fraud Detection Handbook's card precision@k. For each UTC day with transactions: a card's score is the largest of
- * its transactions' that day, and it is compromised when any of them is fraud; the k cards of largest score are checked,
- * and the day's precision is the compromised ones among them / k, always k. Compromised cards found leave all later days.
- * The result is the mean over the days.
+ * The Fraud Detection Handbook's card precision@k, the mean over all UTC days with transactions.
  *
- * Cards that tie at the k-th place are taken in rising order of their key (the Handbook leaves them in no defined order).
+ * On each day, a card scores as its highest transaction of that day, and is compromised when any of these is a fraud.
+ * The k cards of highest score are checked. The precision of the day is the number of compromised cards among them,
+ * over k (even when there are fewer cards). Compromised cards that were found are left out on all later days.
+ *
+ * Cards that tie for the k-th place are taken in rising order of their key. The Handbook leaves their order undefined.
  */
 export function cardPrecisionAtK({ scores, y, time, cards }: ScoredCards, k: number): number {
   const days = Map.groupBy(y.keys(), (row) => Math.floor(time[row] / DAY))
@@ -152,6 +157,7 @@ export function cardPrecisionAtK({ scores, y, time, cards }: ScoredCards, k: num
   return days.size === 0 ? 0 : sum / days.size
 }
 
+/** One card on one day. */
 interface CardDay {
   key: number | string
   score: number

@@ -4,8 +4,9 @@ import { averagePrecision } from './metrics.ts'
 const RESAMPLES = 500
 
 /**
- * Between which values the difference of average precisions lies in 95 % of resamples of the rows, drawn with replacement and the
- * same for both (Efron 1979): with a hundred frauds in the test rows thousandths are no evidence.
+ * The interval that holds the difference of two average precisions, `one` minus `other`, in 95 % of resamples of the
+ * rows. Rows are drawn with replacement, the same for both (Efron 1979). It shows what a difference is worth: with a
+ * hundred frauds in the test rows, thousandths are no evidence.
  */
 export function differenceInterval(
   one: Float32Array,

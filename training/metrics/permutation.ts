@@ -3,7 +3,10 @@ import type { TrainingSet } from '../../features/backfill/training-set.ts'
 import { Pruned } from '../fit/report.ts'
 import { averagePrecision } from './metrics.ts'
 
-/** How far the average precision falls when a feature's values are shuffled among the rows: mean and standard deviation over the shuffles. */
+/**
+ * How far the average precision falls when the values of a feature are shuffled among the rows: mean and standard
+ * deviation over the shuffles.
+ */
 export interface Fall {
   mean: number
   deviation: number
@@ -11,19 +14,22 @@ export interface Fall {
 
 export interface Shuffles {
   seed: number
-  /** Of each feature. */
+  /** How often each feature is shuffled. */
   repeats: number
-  /** Called after each shuffle with how many are done, of `features × repeats`. False prunes. */
+  /** Called after each shuffle. `done` of `total = features × repeats` shuffles are done. Answering false prunes. */
   report?: (done: number, total: number) => boolean
 }
 
 /**
- * By feature, the fall of the average precision under shuffles of its values (Breiman 2001). About 0 for a feature the model
- * does without, also below; of two features that say the same, either may look needless. Unlike gain it says what the model
- * uses on rows it was not fitted on, and is not drawn to features with many values. The deviation is of the shuffles made,
- * as scikit-learn has it: 0 for one.
+ * For each feature, the fall of the average precision under shuffles of its values (Breiman 2001).
  *
- * @param score scores of a row-major matrix as wide as `set`; called `features × repeats + 1` times on a matrix used again.
+ * A feature that the model does without falls by about 0, or by a little less than 0. Of two features that say the
+ * same, either may look needless. Unlike gain, this measures what the model uses on rows it was not fitted on, and does
+ * not favour features with many values. As in scikit-learn, the deviation is that of the shuffles made, so it is 0 for
+ * one shuffle.
+ *
+ * @param score scores the rows of a row-major matrix as wide as `set`. It is called `features × repeats + 1` times on
+ *   the same matrix, which changes between the calls.
  * @throws Pruned when `report` answers false.
  */
 export async function permutationImportance(

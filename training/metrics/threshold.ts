@@ -1,15 +1,15 @@
 import { DAY, type EpochMs } from '../../datasets/table/transaction.ts'
 
 /**
- * The lowest threshold, and so the one of highest recall, at which `score >= threshold` raises at most `alertsPerDay`
- * alerts a day, on the mean over the period from the first to the last row. It follows from scores and times alone: labels
- * are not looked at, so nothing is fitted to the rows it is judged on.
+ * The lowest threshold at which `score >= threshold` raises at most `alertsPerDay` alerts a day, averaged over the
+ * period from the first to the last row. The lowest threshold has the highest recall. It follows from scores and times
+ * alone: labels are not looked at, so nothing is fitted to the rows that judge the model.
  *
- * The budget of the period is `alertsPerDay × days` rounded, days being a real number (a holdout of six hours has a quarter
- * of a day's budget), and at least one alert. Rows that tie are alerted together or not at all; when even the highest tie
- * exceeds the budget, the threshold is the next float32 above it and nothing is alerted.
+ * The budget of the period is `alertsPerDay × days`, rounded, but at least one alert. `days` is a real number: a
+ * holdout of six hours has a quarter of a day's budget. Rows that tie are alerted together or not at all. When even the
+ * highest tie exceeds the budget, the threshold is the next float32 above it, and nothing is alerted.
  *
- * @param scores float32, one a row, not empty; the threshold is one of them, or just above.
+ * @param scores float32, one a row, not empty. The threshold is one of them, or just above the largest.
  * @param time event times, not falling.
  */
 export function alertThreshold(scores: Float32Array, time: Float64Array | EpochMs[], alertsPerDay: number): number {
@@ -18,7 +18,7 @@ export function alertThreshold(scores: Float32Array, time: Float64Array | EpochM
   const budget = Math.max(1, Math.round(alertsPerDay * days))
   const sorted = scores.slice().sort().reverse()
   if (budget >= sorted.length) return sorted[sorted.length - 1]
-  // The first row over budget is not alerted, nor is any that ties with it.
+  // The first row beyond the budget must not be alerted, so neither may any row that ties with it.
   const refused = sorted[budget]
   const lowest = sorted.subarray(0, budget).findLast((score) => score > refused)
   return lowest ?? nextUp(refused)

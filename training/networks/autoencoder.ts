@@ -20,15 +20,18 @@ export const autoencoderParams = z.strictObject({
   l2: z.number().min(0).default(1e-4).describe('times the sum of squared weights, added to the loss'),
 })
 
-/** Share of the training rows that are at most as odd as a score of one half says. */
+/** Share of the training rows that score one half or less. */
 const ODD = 0.99
-/** Added to every error, so that a perfect reconstruction has a logarithm. */
+/** Added to every error, since the logarithm of a perfect reconstruction, 0, would be −Infinity. */
 const LEAST_ERROR = 1e-12
 
 /**
- * An autoencoder: columns are scaled, pressed through a narrow layer and made again; what cannot be made again is odd. Labels
- * are not looked at. The score is `e / (e + q)`, e the mean squared error of a row and q that which 99 % of the training rows stay
- * below: one half says as odd as the oddest 1 %. Missing numbers count as the column's mean, categories as their surprisal.
+ * An autoencoder. It scales the columns, presses them through a narrow layer and rebuilds them; a row that it cannot
+ * rebuild is odd. Labels do not enter the fit.
+ *
+ * The score is `e / (e + q)`. e is the mean squared error of the row, and q is the error that 99 % of the training rows
+ * do not exceed. So a score of one half means as odd as the oddest 1 %. A missing number counts as the mean of its
+ * column, and a category as its surprisal.
  */
 export const autoencoder = defineEstimator({
   name: 'autoencoder',
@@ -53,21 +56,17 @@ export const autoencoder = defineEstimator({
         l2: params.l2,
         patience: 0,
         loss: (tensorflow, made, targets) => tensorflow.mean(tensorflow.squaredDifference(made, targets)),
-        epochEnd: (epoch) => finishRound(report, epoch, params.epochs, undefined),
+        epochEnd: (epoch) => finishRound(report, epoch, params.epochs),
       },
       seed,
     )
     const errors = errorsOf(layers, rows, width).sort()
-    return autoencoderModel(
-      set.names,
-      encoder,
-      scaling,
-      layers,
-      Math.log(errors[Math.floor(ODD * (errors.length - 1))]),
-    )
+    const logOdd = Math.log(errors[Math.floor(ODD * (errors.length - 1))])
+    return autoencoderModel(set.names, encoder, scaling, layers, logOdd)
   },
 })
 
+/** Mean squared error of each scaled row, plus `LEAST_ERROR`. */
 function errorsOf(layers: Dense[], rows: Float64Array, width: number): Float64Array {
   const made = forward(layers, rows)
   return Float64Array.from({ length: rows.length / width }, (_, row) => {
@@ -77,7 +76,7 @@ function errorsOf(layers: Dense[], rows: Float64Array, width: number): Float64Ar
   })
 }
 
-/** The margin is log e − log q, of which the logistic link makes e / (e + q). */
+/** A model whose margin is log e − log q. The logistic link turns it into e / (e + q). */
 function autoencoderModel(
   names: string[],
   encoder: CategoryRanks[],
@@ -88,25 +87,20 @@ function autoencoderModel(
   const width = names.length
   return {
     names,
-    margins: (x) =>
-      Float32Array.from(
-        errorsOf(layers, scale(scaling, encode(encoder, x, width)), width),
-        (error) => Math.log(error) - logOdd,
-      ),
+    margins(x) {
+      const errors = errorsOf(layers, scale(scaling, encode(encoder, x, width)), width)
+      return Float32Array.from(errors, (error) => Math.log(error) - logOdd)
+    },
     graph(output) {
       const graph = doubleGraph()
       const inputs = scaleNodes(graph, scaling, encodedNodes(graph, names, encoder))
       const apart = graph.add('Sub', [layerNodes(graph, layers, inputs), inputs], 'apart')
-      const mean = graph.add('ReduceMean', [graph.add('Mul', [apart, apart], 'squares')], 'mean', [
-        attribute.ints('axes', [1]),
-        attribute.int('keepdims', 1),
-      ])
+      const squares = graph.add('Mul', [apart, apart], 'squares')
+      const overColumns = [attribute.ints('axes', [1]), attribute.int('keepdims', 1)]
+      const mean = graph.add('ReduceMean', [squares], 'mean', overColumns)
       const error = graph.add('Add', [mean, { values: [LEAST_ERROR] }], 'error')
-      return castToFloat(
-        graph,
-        graph.add('Sub', [graph.add('Log', [error], 'log_error'), { values: [logOdd] }], 'oddness'),
-        output,
-      )
+      const logError = graph.add('Log', [error], 'log_error')
+      return castToFloat(graph, graph.add('Sub', [logError, { values: [logOdd] }], 'oddness'), output)
     },
     link: logisticLink,
   }

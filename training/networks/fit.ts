@@ -3,7 +3,7 @@ import { randomStream } from '../../datasets/random/random.ts'
 import type { Dense } from './network.ts'
 import { openTensorFlow, type TensorFlow } from './tensorflow.ts'
 
-/** What a network learns from, row by row, float32. */
+/** What a network learns from, one row after another, float32. */
 export interface NetworkRows {
   rows: number
   /** Row-major, `inputs` wide. */
@@ -13,27 +13,31 @@ export interface NetworkRows {
   targets: Float32Array
 }
 
+/** The shape of a network and how it is fitted. */
 export interface NetworkPlan {
-  /** Width of each layer; all but the last end in max(0, ·). */
+  /** Width of each layer. All but the last end in max(0, ·). */
   widths: number[]
   epochs: number
   /** Rows a step. */
   batch: number
   learningRate: number
-  /** Times the sum of the squared weights, added to the loss. */
+  /** Factor of the sum of the squared weights in the loss. */
   l2: number
   /** Mean loss of a batch's outputs against its targets. */
   loss(tensorflow: TensorFlow, outputs: Tensor2D, targets: Tensor2D): Scalar
-  /** Stop when the value of an epoch has not risen for so many; 0 never. With it the network of the best epoch is kept. */
+  /**
+   * The fit stops when the value has not risen for so many epochs, and keeps the network of the best epoch. With 0 it
+   * never stops early and keeps the last network.
+   */
   patience: number
-  /** Called after each epoch (from 1); resolves to the value watched for, NaN when there is none. */
+  /** Called after each epoch (from 1). Resolves to the watched value, or NaN when nothing is watched. */
   epochEnd(epoch: number, layers: Dense[]): Promise<number>
 }
 
 /**
- * Fits layers by Adam (Kingma and Ba 2015) on batches of rows shuffled anew each epoch. Weights start uniform within
- * ±√(6 / inputs) (He and others 2015), biases at 0. On the WebAssembly backend the same rows, plan and seed give the same
- * layers; TensorFlow's C library may add in another order.
+ * Fits layers by Adam (Kingma and Ba 2015) on batches of rows, shuffled anew each epoch. Weights start uniform within
+ * ±√(6 / inputs) (He and others 2015), biases at 0. On the WebAssembly backend, the same rows, plan and seed give the
+ * same layers. TensorFlow's C library may add in another order.
  */
 export async function fitNetwork(data: NetworkRows, plan: NetworkPlan, seed: number): Promise<Dense[]> {
   const tensorflow = await openTensorFlow()
@@ -42,8 +46,9 @@ export async function fitNetwork(data: NetworkRows, plan: NetworkPlan, seed: num
   try {
     const best = { epoch: 0, value: -Infinity, layers: await readLayers(parameters) }
     for (let epoch = 1; epoch <= plan.epochs; epoch++) {
-      for (const rows of batches(data.rows, plan.batch, seed, epoch))
+      for (const rows of batches(data.rows, plan.batch, seed, epoch)) {
         step(tensorflow, optimizer, parameters, data, plan, rows)
+      }
       const layers = await readLayers(parameters)
       const value = await plan.epochEnd(epoch, layers)
       if (plan.patience === 0 || value > best.value) Object.assign(best, { epoch, value, layers })
@@ -56,13 +61,14 @@ export async function fitNetwork(data: NetworkRows, plan: NetworkPlan, seed: num
   }
 }
 
+/** A layer and the variables that Adam changes. */
 interface Parameters {
   layer: Dense
   weights: Variable
   biases: Variable
 }
 
-/** Variables that start as the layer does; what they were copied from is given back. */
+/** Variables that start with the values of the layer. The tensors they are copied from are disposed. */
 function parametersOf(tensorflow: TensorFlow, layer: Dense): Parameters {
   const variable = (start: Tensor): Variable => {
     const made = tensorflow.variable(start)
@@ -86,7 +92,7 @@ function startLayers(inputs: number, widths: number[], seed: number): Dense[] {
   })
 }
 
-/** Row numbers in an order of the epoch's own (Fisher and Yates), a batch at a time. */
+/** All row numbers in an order of the epoch's own (Fisher and Yates), one batch at a time. */
 function* batches(rows: number, size: number, seed: number, epoch: number): Generator<Uint32Array> {
   const random = randomStream(seed, epoch)
   const order = Uint32Array.from({ length: rows }, (_, row) => row)
@@ -99,8 +105,10 @@ function* batches(rows: number, size: number, seed: number, epoch: number): Gene
   for (let from = 0; from < rows; from += size) yield order.subarray(from, Math.min(from + size, rows))
 }
 
+/** TensorFlow.js's Adam optimizer. */
 type Adam = ReturnType<TensorFlow['train']['adam']>
 
+/** One step of the optimizer on the given rows. */
 function step(
   tensorflow: TensorFlow,
   optimizer: Adam,
@@ -130,7 +138,7 @@ function gather(matrix: Float32Array, width: number, rows: Uint32Array): Float32
 
 function outputsOf(tensorflow: TensorFlow, parameters: Parameters[], x: Tensor2D): Tensor2D {
   return parameters.reduce((input: Tensor2D, { layer, weights, biases }) => {
-    const sum: Tensor2D = tensorflow.add(tensorflow.matMul(input, weights as Variable as Tensor2D), biases)
+    const sum: Tensor2D = tensorflow.add(tensorflow.matMul(input, weights as Tensor2D), biases)
     return layer.relu ? tensorflow.relu(sum) : sum
   }, x)
 }

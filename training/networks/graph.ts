@@ -3,18 +3,19 @@ import { attribute, type Constant, type GraphNode, type GraphPart } from '../gra
 import { encoderNodes } from '../trees/graph.ts'
 import { FARTHEST, LARGEST, type Dense, type Scaling } from './network.ts'
 
-/** A graph under way: what was added, and a name for the next constant. */
+/** A graph under construction, whose numbers are float64. */
 export interface DoubleGraph extends GraphPart {
-  /** Adds a node; resolves its inputs' numbers to constants of float64. Returns its output's name. */
+  /** Adds a node and returns the name of its output. Numbers among the inputs become float64 constants. */
   add(opType: string, inputs: (string | Constants)[], output: string, attributes?: GraphNode['attribute']): string
 }
 
-/** Numbers of a constant tensor, and its shape when it has more than one dimension or none. */
+/** Numbers of a constant tensor. `dims` is its shape; without it, the tensor has one dimension. */
 export interface Constants {
   values: ArrayLike<number>
   dims?: number[]
 }
 
+/** An empty graph. */
 export function doubleGraph(): DoubleGraph {
   const constants: Constant[] = []
   const nodes: GraphNode[] = []
@@ -34,22 +35,19 @@ export function doubleGraph(): DoubleGraph {
   }
 }
 
-/** Nodes that bring the columns of `matrix` (float32) to one scale, in float64. */
+/** Adds nodes that bring the columns of `matrix` (float32) to one scale, in float64. Returns their output's name. */
 export function scaleNodes(graph: DoubleGraph, { mean, inverse }: Scaling, matrix: string): string {
   const scalar = (value: number): Constants => ({ values: [value], dims: [] })
   const clip = (input: string, limit: number, output: string): string =>
     graph.add('Clip', [input, scalar(-limit), scalar(limit)], output)
   const missing = graph.add('IsNaN', [matrix], 'missing')
   const finite = clip(graph.add('Cast', [matrix], 'double', [attribute.int('to', 11)]), LARGEST, 'finite')
-  const scaled = graph.add(
-    'Mul',
-    [graph.add('Sub', [finite, { values: mean }], 'centred'), { values: inverse }],
-    'scaled',
-  )
+  const centred = graph.add('Sub', [finite, { values: mean }], 'centred')
+  const scaled = graph.add('Mul', [centred, { values: inverse }], 'scaled')
   return graph.add('Where', [missing, scalar(0), clip(scaled, FARTHEST, 'held')], 'inputs')
 }
 
-/** Nodes of the layers, in float64. */
+/** Adds the nodes of the layers, in float64. Returns their output's name. */
 export function layerNodes(graph: DoubleGraph, layers: Dense[], input: string): string {
   return layers.reduce((x, { inputs, outputs, weights, biases, relu }, at) => {
     const product = graph.add('MatMul', [x, { values: weights, dims: [inputs, outputs] }], `product_${at}`)
@@ -58,13 +56,13 @@ export function layerNodes(graph: DoubleGraph, layers: Dense[], input: string): 
   }, input)
 }
 
-/** The last node: float64 to float32, as `Math.fround` rounds. */
+/** Adds the last node, from float64 to float32, which rounds as `Math.fround` does. */
 export function castToFloat(graph: DoubleGraph, double: string, output: string): GraphPart {
   graph.add('Cast', [double], output, [attribute.int('to', 1)])
   return graph
 }
 
-/** Nodes that make numbers of category codes, the columns in their old order; returns the matrix's name. */
+/** Adds nodes that turn category codes into numbers and keep the order of the columns. Returns their output's name. */
 export function encodedNodes(graph: DoubleGraph, names: string[], encoder: CategoryRanks[]): string {
   const { constants, nodes, output, position } = encoderNodes({ names, encoder })
   graph.constants.push(...constants)

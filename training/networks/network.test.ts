@@ -2,18 +2,23 @@ import { expect, test } from 'vitest'
 import { randomStream } from '../../datasets/random/random.ts'
 import { type Dense, fitScaling, forward, scale } from './network.ts'
 
-test('scaling leaves out what is missing or infinite, holds outliers at ten deviations and does not read a constant', () => {
-  const x = Float32Array.from([1, 5, Number.NaN, 3, 5, 2, Number.NaN, 5, Infinity, 5, 5, 4])
-  const scaling = fitScaling(x, 3)
-  expect([...scaling.mean]).toEqual([3, 5, 3])
-  expect(scaling.inverse[0]).toBeCloseTo(1 / Math.sqrt(8 / 3), 12)
-  expect(scaling.inverse[1]).toBe(0)
-  expect(scaling.inverse[2]).toBeCloseTo(1, 12)
-  expect([
-    ...scale(scaling, Float32Array.of(3, 7, -Infinity, Number.NaN, Infinity, 3.4e38, 1e9, Number.NaN, 2)),
-  ]).toEqual([0, 0, -10, 0, 0, 10, 10, 0, -1])
-  expect([...scale(fitScaling(new Float32Array(4).fill(Number.NaN), 2), Float32Array.of(1, 2))]).toEqual([0, 0])
-})
+test(
+  'scaling leaves out what is missing or infinite, ' +
+    'holds outliers at ten deviations ' +
+    'and does not read a constant',
+  () => {
+    const x = Float32Array.from([1, 5, Number.NaN, 3, 5, 2, Number.NaN, 5, Infinity, 5, 5, 4])
+    const scaling = fitScaling(x, 3)
+    expect([...scaling.mean]).toEqual([3, 5, 3])
+    expect(scaling.inverse[0]).toBeCloseTo(1 / Math.sqrt(8 / 3), 12)
+    expect(scaling.inverse[1]).toBe(0)
+    expect(scaling.inverse[2]).toBeCloseTo(1, 12)
+    expect([
+      ...scale(scaling, Float32Array.of(3, 7, -Infinity, Number.NaN, Infinity, 3.4e38, 1e9, Number.NaN, 2)),
+    ]).toEqual([0, 0, -10, 0, 0, 10, 10, 0, -1])
+    expect([...scale(fitScaling(new Float32Array(4).fill(Number.NaN), 2), Float32Array.of(1, 2))]).toEqual([0, 0])
+  },
+)
 
 test('scaled columns have mean 0 and deviation 1', () => {
   const random = randomStream(1)

@@ -1,4 +1,4 @@
-/** A layer: `x · weights + biases`, then max(0, ·) when `relu`. */
+/** A layer: `x · weights + biases`, followed by max(0, ·) if `relu`. */
 export interface Dense {
   inputs: number
   outputs: number
@@ -8,19 +8,21 @@ export interface Dense {
   relu: boolean
 }
 
-/** How columns are brought to one scale: `(x − mean) · inverse`, held within ±10; missing becomes 0, the mean. */
+/** Brings columns to one scale: `(x − mean) · inverse`, clipped to ±10. A missing value becomes 0, the mean. */
 export interface Scaling {
   mean: Float64Array
-  /** 1 / standard deviation; 0 for a column that does not vary, which is then not read. */
+  /** 1 / standard deviation. 0 for a column that does not vary, which makes the network ignore it. */
   inverse: Float64Array
 }
 
-/** Where outliers end: as many standard deviations from the mean. */
+/** Outliers are clipped at this many standard deviations from the mean. */
 export const FARTHEST = 10
-/** Infinities count as the largest float32, so that they are not multiplied by 0. */
+/** Infinities count as the largest float32, since Infinity times an inverse of 0 would be NaN. */
 export const LARGEST = 3.402_823_466_385_288_6e38
 
-/** Mean and deviation of the columns of `x` (row-major, `width` wide), missing values and infinities left out. */
+/**
+ * Mean and inverse deviation of each column of `x` (row-major, `width` wide), without missing values and infinities.
+ */
 export function fitScaling(x: Float32Array, width: number): Scaling {
   const mean = new Float64Array(width)
   const inverse = new Float64Array(width)
@@ -52,8 +54,9 @@ function between(value: number, limit: number): number {
 }
 
 /**
- * The layers' outputs for scaled rows. Weights are float32 as they were learned, sums are float64: two orders of one sum then
- * differ by so little that rounding to float32 at the end hides it, and a graph gives the same score in any batch.
+ * The outputs of the layers for scaled rows. Weights are float32, as they were learned; sums are float64. Two orders of
+ * adding up the same sum then differ so little that rounding to float32 at the end hides it. So a graph gives the same
+ * score in any batch.
  */
 export function forward(layers: Dense[], scaled: Float64Array): Float64Array {
   return layers.reduce((x, layer) => applyDense(layer, x), scaled)

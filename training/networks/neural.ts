@@ -1,10 +1,12 @@
 import { z } from 'zod'
 import type { TrainingSet } from '../../features/backfill/training-set.ts'
 import { encode, fitEncoder, type CategoryRanks } from '../fit/encoder.ts'
-import { defineEstimator, partWatched } from '../fit/estimator.ts'
+import { defineEstimator } from '../fit/estimator.ts'
 import type { FittedModel } from '../fit/fitted-model.ts'
 import { logisticLink } from '../fit/link.ts'
-import { finishRound, watchShare } from '../fit/report.ts'
+import { finishRound } from '../fit/report.ts'
+import { partWatched, watchShare } from '../fit/watched-rows.ts'
+import { watchedPrecision } from '../metrics/watched.ts'
 import { castToFloat, doubleGraph, encodedNodes, layerNodes, scaleNodes } from './graph.ts'
 import { type Dense, fitScaling, forward, scale, type Scaling } from './network.ts'
 
@@ -33,15 +35,16 @@ export const neuralParams = z.strictObject({
     .min(0)
     .default(0)
     .describe(
-      'stop when the watched average precision has not risen for so many epochs, and keep the best; 0 never; needs watch_share',
+      'stop when the watched average precision has not risen for so many epochs, and keep the best; ' +
+        '0 never; needs watch_share',
     ),
   watch_share: watchShare,
 })
 
 /**
- * A multilayer perceptron on the logistic loss, on scaled columns; missing numbers count as the column's mean, categories as their
- * ranks. A fraud's weight helps learning and is taken out again: its logarithm is subtracted from the last bias, so that
- * scores stay probabilities.
+ * A multilayer perceptron on the logistic loss, on scaled columns. A missing number counts as the mean of its column,
+ * and a category as its rank. Frauds can be weighted up to help learning. The logarithm of the weight is then
+ * subtracted from the last bias, which takes the weight out again, so that scores stay probabilities.
  */
 export const neural = defineEstimator({
   name: 'neural',
@@ -73,7 +76,7 @@ export const neural = defineEstimator({
         },
         epochEnd: (epoch, now) => {
           const judged = watched && watchedRows && { sums: Float32Array.from(forward(now, watchedRows)), y: watched.y }
-          return finishRound(report, epoch, params.epochs, judged)
+          return finishRound(report, epoch, params.epochs, watchedPrecision(judged))
         },
       },
       seed,
@@ -83,6 +86,7 @@ export const neural = defineEstimator({
   },
 })
 
+/** The weight of a fraud in the loss; for a given 0, the one that makes both classes weigh the same. */
 function fraudWeight({ rows, y }: TrainingSet, given: number): number {
   const frauds = y.reduce((sum, label) => sum + label, 0)
   return given > 0 ? given : (rows - frauds) / frauds

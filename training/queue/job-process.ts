@@ -6,13 +6,13 @@ import { SMALL_YOUNG_GENERATION } from '../../configs/process/young-generation.t
 import { errorMessage, UserError } from '../../configs/user-error.ts'
 import type { Job, JobKind, RunJob } from './job-queue.ts'
 
-/** How jobs of one kind are done. */
+/** Runs the jobs of one kind. */
 export interface JobHandler {
   kind: JobKind<unknown, unknown>
   handle(data: unknown, report: (share: number) => void): Promise<unknown>
 }
 
-/** A handler with the types of its kind. */
+/** Makes a handler from a function with the types of its kind. */
 export function jobHandler<Data, Result>(
   kind: JobKind<Data, Result>,
   handle: (data: Data, report: (share: number) => void) => Promise<Result>,
@@ -20,7 +20,7 @@ export function jobHandler<Data, Result>(
   return { kind, handle: (data, report) => handle(kind.data.parse(data), report) }
 }
 
-/** What a job's process says; it is told jobs, one at a time. */
+/** What the process of a job sends to its parent. The parent sends jobs, one at a time. */
 const message = z.discriminatedUnion('state', [
   z.object({ state: z.literal('running'), share: z.number() }),
   z.object({ state: z.literal('done'), result: z.unknown() }),
@@ -28,29 +28,29 @@ const message = z.discriminatedUnion('state', [
 ])
 const job = z.object({ kind: z.string(), id: z.string(), data: z.unknown() })
 
-/** Progress is told this often at most, ms. */
+/** Shortest time between two reports of progress, ms. */
 const REPORT_EVERY_MS = 200
 
+/** Processes that run jobs. Disposing them kills all that are alive. */
 export interface JobProcesses extends AsyncDisposable {
-  /** Runs a job in a process of its own, which is ended at once when the signal is aborted. Rejects when it ends in any other way. */
+  /**
+   * Runs a job in its own process. Aborting the signal kills the process. Rejects unless the job answers with a result.
+   */
   run: RunJob
 }
 
 /**
- * Processes in which jobs are done, so that work which fills a core, or crashes, leaves the worker able to answer. `module` is started
- * with `parameters` and calls `serveJobs`. A process that did its job is kept for the next one.
+ * Runs jobs in processes of their own, so that the worker can answer while a job fills a core, or after a job has
+ * crashed. Starts `module` with `parameters`; that program must call `serveJobs`. A process that finished its job is
+ * kept for the next one.
  *
- * They end with this one, however it ends.
+ * The processes end with this one, however it ends.
  */
 export function jobProcesses(module: string, parameters: readonly string[]): JobProcesses {
   const idle: ChildProcess[] = []
   const alive = new Set<ChildProcess>()
   const start = (): ChildProcess => {
-    // stdout is the result of this command: what a job prints goes to stderr.
-    const child = fork(module, parameters, {
-      execArgv: ['--disable-warning=ExperimentalWarning', SMALL_YOUNG_GENERATION],
-      stdio: ['ignore', 2, 2, 'ipc'],
-    })
+    const child = forkJobProcess(module, parameters)
     alive.add(child)
     child.once('exit', () => {
       alive.delete(child)
@@ -68,22 +68,31 @@ export function jobProcesses(module: string, parameters: readonly string[]): Job
         idle.push(child)
         return result
       } catch (error) {
-        // Whatever a failed job has left in its process is no start for the next one.
+        // A failed job may have left its process in any state, so the next job must not start there.
         child.kill('SIGKILL')
         throw error
       }
     },
     async [Symbol.asyncDispose]() {
-      await Promise.all(
-        [...alive].map((child) => {
-          child.kill('SIGKILL')
-          return once(child, 'exit')
-        }),
-      )
+      await Promise.all([...alive].map(killProcess))
     },
   }
 }
 
+function forkJobProcess(module: string, parameters: readonly string[]): ChildProcess {
+  return fork(module, parameters, {
+    execArgv: ['--disable-warning=ExperimentalWarning', SMALL_YOUNG_GENERATION],
+    // The stdout of this command is its result, so what a job prints goes to stderr.
+    stdio: ['ignore', 2, 2, 'ipc'],
+  })
+}
+
+async function killProcess(child: ChildProcess): Promise<void> {
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+}
+
+/** Sends a job to a process and waits until the job ends, the process ends, or `signal` is aborted. */
 function converse(
   child: ChildProcess,
   job: Job,
@@ -109,36 +118,54 @@ function converse(
   })
 }
 
-/** The other side: does the jobs that the parent sends, with the handler of their kind, until the parent is gone. Call it once, at the start of a process. */
+/**
+ * The other side: runs the jobs that the parent sends, each with the handler of its kind, until the parent is gone.
+ * Call it once, at the start of a process.
+ */
 export function serveJobs(handlers: readonly JobHandler[]): void {
   const guard = new Worker(new URL('./parent-guard.ts', import.meta.url), { workerData: process.ppid })
   guard.unref()
   process.once('disconnect', () => process.exit())
-  // Ctrl-C reaches the whole group; what becomes of a job is for the parent to say.
+  // Ctrl-C reaches the whole process group. The parent decides what becomes of a job.
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => {})
   process.on('message', (raw) => void answer(handlers, job.parse(raw)))
 }
 
+type Said = z.input<typeof message>
+
 async function answer(handlers: readonly JobHandler[], { kind, id, data }: Job): Promise<void> {
-  const tell = (said: z.input<typeof message>): void => void process.send?.(said)
+  const tell = (said: Said): void => void process.send?.(said)
   try {
-    const handler = handlers.find((candidate) => candidate.kind.name === kind)
-    if (handler === undefined)
-      throw new UserError(
-        `this worker knows no job "${kind}"; it has ${handlers.map((known) => known.kind.name).join(', ')}. Start one of the same version of fd: fd worker`,
-      )
-    let told = -Infinity
-    const result = await handler.handle(data, (share) => {
-      const now = performance.now()
-      if (now - told < REPORT_EVERY_MS) return
-      told = now
-      tell({ state: 'running', share })
-    })
+    const handler = handlerOf(handlers, kind)
+    const result = await handler.handle(data, progressReporter(tell))
     tell({ state: 'done', result: handler.kind.result.parse(result) })
   } catch (error) {
-    // A user's mistake is told in a line; anything else is a bug, and its stack belongs on the terminal of whoever runs the worker.
-    if (!(error instanceof UserError))
+    // A user's mistake takes one line, sent to the parent. Anything else is a bug: whoever runs the worker needs its
+    // stack.
+    if (!(error instanceof UserError)) {
       process.stderr.write(`Job ${id} (${kind}): ${error instanceof Error ? error.stack : String(error)}\n`)
+    }
     tell({ state: 'failed', reason: errorMessage(error) })
+  }
+}
+
+/** @throws UserError when no handler knows jobs of `kind`. */
+function handlerOf(handlers: readonly JobHandler[], kind: string): JobHandler {
+  const handler = handlers.find((candidate) => candidate.kind.name === kind)
+  if (handler !== undefined) return handler
+  const known = handlers.map((candidate) => candidate.kind.name).join(', ')
+  throw new UserError(
+    `this worker knows no job "${kind}"; it has ${known}. Start one of the same version of fd: fd worker`,
+  )
+}
+
+/** Sends progress to the parent, and drops reports that come too soon after the last. */
+function progressReporter(tell: (said: Said) => void): (share: number) => void {
+  let told = -Infinity
+  return (share) => {
+    const now = performance.now()
+    if (now - told < REPORT_EVERY_MS) return
+    told = now
+    tell({ state: 'running', share })
   }
 }

@@ -13,7 +13,7 @@ import { ATTEMPTS, type JobEvent, type JobQueue } from './job-queue.ts'
 
 export const SAMPLE_JOBS = join(import.meta.dirname, '../testing/sample-jobs.ts')
 
-/** Starts `sample-jobs.ts` as a worker of its own, and waits until it works. */
+/** Starts `sample-jobs.ts` as a worker in a process of its own, and waits until it works. */
 export async function startWorker(url: string, file?: string): Promise<ChildProcess> {
   const child = spawn(
     process.execPath,
@@ -35,7 +35,7 @@ export async function killed(child: ChildProcess): Promise<void> {
   await once(child, 'exit')
 }
 
-/** `ID PID` of every start of a job, in order. */
+/** Id and process of every start of a job, in order. */
 export function starts(file: string): { id: string; pid: number }[] {
   if (!existsSync(file)) return []
   return readFileSync(file, 'utf8')
@@ -48,7 +48,7 @@ export async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await sleep(20)
 }
 
-/** Whether a process runs; what is left of an ended one that nobody has waited for does not. */
+/** Whether a process runs. A zombie, which has ended but whose parent has not waited for it, does not. */
 export function isAlive(pid: number): boolean {
   if (process.platform === 'linux')
     return existsSync(`/proc/${pid}/cmdline`) && readFileSync(`/proc/${pid}/cmdline`, 'utf8') !== ''
@@ -60,7 +60,7 @@ export function isAlive(pid: number): boolean {
   }
 }
 
-/** What a promise rejects with, which must be for the user. */
+/** The message that a promise rejects with. The error must be a UserError. */
 export async function refusal(work: Promise<unknown>): Promise<string> {
   const error = await work.then(
     () => undefined,
@@ -70,7 +70,7 @@ export async function refusal(work: Promise<unknown>): Promise<string> {
   return (error as UserError).message
 }
 
-/** Workers of this process on a queue, ended with the test. */
+/** Workers of this process at a queue. Disposing ends them. */
 export function workOn(queue: JobQueue, concurrency: number): AsyncDisposable & { events: JobEvent[] } {
   const events: JobEvent[] = []
   const processes = jobProcesses(SAMPLE_JOBS, [])
@@ -91,7 +91,7 @@ export function workOn(queue: JobQueue, concurrency: number): AsyncDisposable & 
   }
 }
 
-/** What every driver of the job queue promises. `freshUrl` gives a queue of its own to each test. */
+/** What every driver of the job queue promises. `freshUrl` makes the URL of a new queue for each test. */
 export function jobQueueContract(driver: string, freshUrl: () => string): void {
   describe(`job queue on ${driver}`, () => {
     let folder: string
@@ -118,7 +118,7 @@ export function jobQueueContract(driver: string, freshUrl: () => string): void {
           .map(({ id }) => id)
           .sort(),
       ).toEqual(Array.from({ length: 12 }, (_, number) => `job-${number}`).sort())
-      // No more than three processes did it: each is used again.
+      // Three processes at most ran all jobs, since a process is used again.
       expect(new Set(starts(file).map(({ pid }) => pid)).size).toBeLessThanOrEqual(3)
       expect(await queue.workers()).toBeGreaterThan(0)
       await until(() => workers.events.filter(({ state }) => state === 'done').length === 12)
@@ -179,32 +179,36 @@ export function jobQueueContract(driver: string, freshUrl: () => string): void {
       expect(shares).toEqual([0.5])
     })
 
-    test('jobs that are taken back: the one that waits never runs, the one that runs is ended, and the worker goes on', async () => {
-      await using queue = await openJobQueue(url)
-      await using workers = workOn(queue, 1)
-      const stop = new AbortController()
-      const running = refusal(
-        queue.submit(patient, { id: 'running', data: { file, id: 'running', ms: 60_000 } }, { signal: stop.signal }),
-      )
-      await until(() => starts(file).length === 1)
-      const waiting = refusal(
-        queue.submit(square, { id: 'waiting', data: { file, id: 'waiting', number: 1 } }, { signal: stop.signal }),
-      )
-      const after = queue.submit(square, { id: 'after', data: { file, id: 'after', number: 2 } })
-      await sleep(200)
-      stop.abort()
-      expect(await running).toMatch(/running.*taken back/)
-      expect(await waiting).toMatch(/waiting.*taken back/)
-      expect(await after).toBe(4)
-      expect(starts(file).map(({ id }) => id)).toEqual(['running', 'after'])
-      await until(() => !isAlive(starts(file)[0].pid))
-      expect(workers.events.map(({ state }) => state)).not.toContain('failed')
-      expect(
-        await refusal(
-          queue.submit(square, { id: 'late', data: { file, id: 'late', number: 1 } }, { signal: stop.signal }),
-        ),
-      ).toMatch(/taken back/)
-    })
+    test(
+      'jobs that are taken back: the one that waits never runs, ' +
+        'the one that runs is ended, and the worker goes on',
+      async () => {
+        await using queue = await openJobQueue(url)
+        await using workers = workOn(queue, 1)
+        const stop = new AbortController()
+        const running = refusal(
+          queue.submit(patient, { id: 'running', data: { file, id: 'running', ms: 60_000 } }, { signal: stop.signal }),
+        )
+        await until(() => starts(file).length === 1)
+        const waiting = refusal(
+          queue.submit(square, { id: 'waiting', data: { file, id: 'waiting', number: 1 } }, { signal: stop.signal }),
+        )
+        const after = queue.submit(square, { id: 'after', data: { file, id: 'after', number: 2 } })
+        await sleep(200)
+        stop.abort()
+        expect(await running).toMatch(/running.*taken back/)
+        expect(await waiting).toMatch(/waiting.*taken back/)
+        expect(await after).toBe(4)
+        expect(starts(file).map(({ id }) => id)).toEqual(['running', 'after'])
+        await until(() => !isAlive(starts(file)[0].pid))
+        expect(workers.events.map(({ state }) => state)).not.toContain('failed')
+        expect(
+          await refusal(
+            queue.submit(square, { id: 'late', data: { file, id: 'late', number: 1 } }, { signal: stop.signal }),
+          ),
+        ).toMatch(/taken back/)
+      },
+    )
 
     test('a worker that is told to end finishes what it has, and takes no more', async () => {
       await using queue = await openJobQueue(url)

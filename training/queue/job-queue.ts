@@ -2,8 +2,8 @@ import type { z } from 'zod'
 import { UserError } from '../../configs/user-error.ts'
 
 /**
- * A kind of work: its name, what goes in and what comes out. Both are plain JSON (no NaN, no dates, no undefined) and small:
- * ids and references, never data. Each side checks what it gets.
+ * A kind of job: its name, what goes in (`data`) and what comes out (`result`). Both are plain JSON (no NaN, no
+ * dates, no undefined) and small: ids and references, never the things themselves. Each side checks what it receives.
  */
 export interface JobKind<Data, Result> {
   name: string
@@ -11,93 +11,137 @@ export interface JobKind<Data, Result> {
   result: z.ZodType<Result>
 }
 
-/** One piece of work as it stands in a queue. */
+/** One job as it stands in a queue. */
 export interface Job {
   /** Name of its kind. */
   kind: string
-  /** Letters, digits, `.`, `_` and `-`; no other job of the queue has it. */
+  /** Letters, digits, `.`, `_` and `-`. Unique within the queue. */
   id: string
   data: unknown
 }
 
 /**
- * Does a job and resolves to its result. `report` hears how much is done, from 0 to 1. When `signal` is aborted the work ends at once:
- * somebody has cancelled it, or it is done elsewhere by now.
+ * Runs a job and resolves to its result. The job calls `report` with how much is done, from 0 to 1. When `signal` is
+ * aborted the work ends at once: somebody cancelled the job, or another worker runs it by now.
  */
 export type RunJob = (job: Job, report: (share: number) => void, signal: AbortSignal) => Promise<unknown>
 
-/** What happens to a job that a worker has taken. `again`: it failed and will be tried once more. */
+/** What happens to a job that a worker has taken. `again`: the job failed and will be tried once more. */
 export type JobEvent = { job: Job } & (
   | { state: 'started' | 'done' | 'cancelled' }
   | { state: 'failed'; reason: string; again: boolean }
 )
 
 export interface WorkOptions {
-  /** Jobs run at one time, 1 or more. */
+  /** Most jobs run at one time, 1 or more. */
   concurrency: number
-  /** Must leave the event loop free: a worker that does not answer for 3 s loses its jobs to others. See `job-process.ts`. */
+  /**
+   * Runs one job. It must leave the event loop free: a worker that does not answer for 3 s loses its jobs to others.
+   * `job-process.ts` runs each job in a process of its own.
+   */
   run: RunJob
-  /** Ends the work: no further job is taken, those in hand are finished. */
+  /** Ends the work: the worker takes no further job and finishes those it has. */
   signal: AbortSignal
   tell?: (event: JobEvent) => void
 }
 
 /**
- * Work that other processes do. After BullMQ, whose promises it keeps:
+ * A queue of jobs that other processes run. It makes the promises of BullMQ.
  *
- * - At least once: a job whose process or worker is killed with −9 runs again, within seconds; one that was cut off from the queue
- *   may run twice at a time. So a job must be idempotent, and its result must not depend on how often it ran.
- * - A job that fails runs `ATTEMPTS` times in all. The reason of the last failure reaches whoever waits for it; other jobs go on.
- * - Jobs begin in the order of `submit`, and end in any.
+ * # What a job is
+ *
+ * An id, the name of a kind, and small JSON data (`JobKind`). A job runs at least once, and may run twice at the same
+ * time. So a job must be idempotent, and its result must not depend on how often it ran. Jobs start in the order of
+ * `submit` and end in any order.
+ *
+ * # Retries
+ *
+ * A job that fails runs again after `RETRY_PAUSE_MS`, `ATTEMPTS` times in all. Then it has failed for good, and the
+ * reason of the last failure goes to whoever waits for it. Other jobs go on.
+ *
+ * # Cancelling
+ *
+ * Whoever submits a job can take it back by the signal of `SubmitOptions`. A waiting job then never runs, and a running
+ * one is ended. The signal of `WorkOptions` cancels no job: it only ends the worker, which first finishes the jobs it
+ * has.
+ *
+ * # Ownership and lost workers
+ *
+ * A job belongs to the worker that took it. Several workers may serve one queue. When a worker or the process of a job
+ * is killed with −9, the job runs again within seconds. A worker that is only cut off from the queue loses its jobs
+ * too; they may then run in two places until it notices, which is why a job may run twice at the same time.
+ *
+ * # Errors
+ *
+ * `submit` and `work` reject with a `UserError` for whatever the user can act on: a job that failed for good or was
+ * taken back, a worker of another version, a queue that is gone for good. A `RangeError` is a bug of the caller.
  */
 export interface JobQueue extends AsyncDisposable {
   /**
-   * Adds a job and waits for its result. `report` hears its progress, from 0 to 1, now and then. When `signal` is aborted the job is
-   * taken back: one that waits never runs, one that runs is ended.
+   * Adds a job and waits for its result. `options` can receive the job's progress and take the job back.
    *
-   * @throws UserError with the job's own reason when it has failed for good, or was taken back.
+   * @throws UserError with the job's own reason when it failed for good, or when it was taken back.
    */
   submit<Data, Result>(
     kind: JobKind<Data, Result>,
     job: { id: string; data: Data },
     options?: SubmitOptions,
   ): Promise<Result>
-  /** Takes jobs and has them run until `signal` is aborted. Several may work at one queue. @throws UserError when the queue is gone for good. */
+
+  /**
+   * Takes jobs and runs them until the signal of `options` is aborted.
+   *
+   * @throws UserError when the queue is gone for good.
+   */
   work(options: WorkOptions): Promise<void>
-  /** How many work at this queue now. */
+
+  /** How many workers serve this queue now. */
   workers(): Promise<number>
 }
 
 export interface SubmitOptions {
+  /** Called now and then with the progress of the job, from 0 to 1. */
   report?: (share: number) => void
+  /** Aborting it takes the job back. */
   signal?: AbortSignal
 }
 
-/** How often a job may fail: most of what makes it fail does so each time, the rest is a network that faltered. */
+/** How often a job runs in all if it fails. Most causes fail every time; the rest is a network that faltered. */
 export const ATTEMPTS = 3
-/** Between a failure and the next attempt, ms. */
+/** Pause between a failure and the next attempt, ms. */
 export const RETRY_PAUSE_MS = 500
 
-/** What goes into the queue. @throws RangeError for an id that no queue takes, or data that are not of the kind: bugs, both. */
+/**
+ * A job as it goes into the queue.
+ *
+ * @throws RangeError for an id that no queue takes. ZodError for data that are not of the kind. Both are bugs.
+ */
 export function checkedJob<Data>(kind: JobKind<Data, unknown>, { id, data }: { id: string; data: Data }): Job {
   if (!/^[\w.-]+$/.test(id)) throw new RangeError(`"${id}" is no id of a job`)
   return { kind: kind.name, id, data: kind.data.parse(data) }
 }
 
-/** What came out. @throws UserError when a worker of another version has answered. */
+/**
+ * A result as it comes out of the queue.
+ *
+ * @throws UserError when a worker of another version has answered.
+ */
 export function checkedResult<Result>(kind: JobKind<unknown, Result>, id: string, answer: unknown): Result {
   const result = kind.result.safeParse(answer)
   if (result.success) return result.data
   throw new UserError(
-    `Job ${id} (${kind.name}) came back with a result that is not of its kind. Stop every fd worker of another version of fd, and run the command again.`,
+    `Job ${id} (${kind.name}) came back with a result that is not of its kind. ` +
+      'Stop every fd worker of another version of fd, and run the command again.',
     { cause: result.error },
   )
 }
 
+/** The error of a job that has failed for good. */
 export function jobFailed(job: Pick<Job, 'kind' | 'id'>, reason: string): UserError {
   return new UserError(`Job ${job.id} (${job.kind}) failed ${ATTEMPTS} times. The last reason: ${reason}`)
 }
 
+/** The error of a job that whoever submitted it has taken back. */
 export function jobCancelled(job: Pick<Job, 'kind' | 'id'>): UserError {
   return new UserError(`Job ${job.id} (${job.kind}) was taken back before it was done.`)
 }

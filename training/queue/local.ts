@@ -14,23 +14,23 @@ import {
   type WorkOptions,
 } from './job-queue.ts'
 
-/** A job that is not done. */
+/** A submitted job that has not ended. */
 interface Pending {
   job: Job
   failures: number
   report: (share: number) => void
-  /** Aborted when whoever waits has taken the job back. */
+  /** Aborted when the submitter takes the job back. */
   cancelled: AbortController
   resolve(answer: unknown): void
   reject(error: Error): void
 }
 
-/** Jobs that wait, first come, first served. */
+/** Jobs that wait for a worker, first come, first served. */
 interface Line {
   put(pending: Pending): void
   /** The next one, or undefined once `signal` is aborted. */
   take(signal: AbortSignal): Promise<Pending | undefined>
-  /** All that wait now, out of the line. */
+  /** Takes all waiting jobs out of the line. */
   clear(): Pending[]
 }
 
@@ -56,7 +56,7 @@ function openLine(): Line {
   }
 }
 
-/** A queue in the memory of this process: its workers are started by the same command, and its jobs end with it. */
+/** A queue in the memory of this process. Its workers belong to the same command, and its jobs end with the process. */
 export function openLocalQueue(): JobQueue {
   const line = openLine()
   const ids = new Set<string>()
@@ -106,12 +106,12 @@ async function serve(line: Line, options: WorkOptions): Promise<void> {
   }
 }
 
-/** One run of a job: it is done, cancelled, failed for good, or put back. */
+/** Runs a job once. Afterwards it is done, cancelled, failed for good, or back in the line. */
 async function attempt(pending: Pending, { run, tell }: WorkOptions, line: Line): Promise<void> {
   const { job, report, cancelled } = pending
   tell?.({ job, state: 'started' })
   try {
-    // Through JSON, as a queue on a server does it: what would not survive the way there must not work here.
+    // A queue on a server sends JSON. What does not survive that must not work here either.
     pending.resolve(JSON.parse(JSON.stringify(await run(job, report, cancelled.signal))))
     tell?.({ job, state: 'done' })
   } catch (error) {

@@ -3,9 +3,9 @@ import { z } from 'zod'
 
 const LOOK_EVERY_MS = 250
 
-/**
- * A thread that ends its process when the parent is gone. The main thread would hear of it too, but only between two turns of its
- * event loop, and a job can compute for minutes in one.
+/*
+ * A thread that kills its process when the parent is gone. The main thread would notice too, but only between two turns
+ * of its event loop, and a job can compute for minutes in one turn.
  */
 const parent = z.number().parse(workerData)
 setInterval(() => {

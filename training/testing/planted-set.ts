@@ -1,25 +1,27 @@
 import { randomStream } from '../../datasets/random/random.ts'
 import type { TrainingSet } from '../../features/backfill/training-set.ts'
 
-/** Shape of a made-up set. */
+/** Shape of a planted set. */
 export interface PlantedShape {
   rows: number
   features: number
   frauds: number
-  /** Share of the numbers that are missing; default none. */
+  /** Share of the numbers that are missing. Default: 0. */
   missing?: number
-  /** Categories of one more column at the end, the higher numbered ones riskier; default no such column. */
+  /**
+   * Number of categories of one more column, the last. Higher numbered ones are riskier. Default: 0, no such column.
+   */
   categories?: number
 }
 
-/** The code of a category in a planted set: a whole number far from its rank. */
+/** The code of a category in a planted set: a whole number that tells nothing of its rank. */
 export function plantedCode(category: number): number {
   return ((category * 7_919) % 9_973) + 1
 }
 
 /**
- * A seeded set for tests and benchmarks: normal features of which every third leans towards fraud, each a little less; a
- * third of the frauds look genuine; a row a minute, 50 cards.
+ * A seeded set for tests and benchmarks. Features are normal, and every third one is shifted for frauds, each less than
+ * the one before. A third of the frauds look genuine. There is a row a minute, on 50 cards.
  */
 export function plantedSet(shape: PlantedShape, seed: number): TrainingSet {
   const { rows, features, frauds, missing = 0, categories = 0 } = shape

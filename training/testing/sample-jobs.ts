@@ -2,30 +2,35 @@ import { appendFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { UserError } from '../../configs/user-error.ts'
-import { openJobQueue } from '../open.ts'
 import { jobHandler, jobProcesses, serveJobs } from '../queue/job-process.ts'
-import type { JobKind } from '../queue/job-queue.ts'
+import type { JobKind, JobQueue } from '../queue/job-queue.ts'
+import { openLocalQueue } from '../queue/local.ts'
 
-/** Jobs by which the contract of the job queue is tried. Each start of a job is a line `ID PID` in `file`. */
+/*
+ * Jobs for the tests of the job queue. Each job has its own kind of behaviour, and writes a line `ID PID` to `file`
+ * when it starts. This file is also a program; see its end.
+ */
+
+/** What every job is given: the file for its line, and its own id. */
 const started = z.object({ file: z.string(), id: z.string() })
 export const square: JobKind<z.infer<typeof started> & { number: number }, number> = {
   name: 'square',
   data: started.extend({ number: z.number() }),
   result: z.number(),
 }
-/** Computes without a turn of the event loop for `ms`. */
+/** Computes for `ms` without giving the event loop a turn. */
 export const busy: JobKind<z.infer<typeof started> & { ms: number }, string> = {
   name: 'busy',
   data: started.extend({ ms: z.number() }),
   result: z.string(),
 }
-/** Reports a half and waits for `ms`. */
+/** Reports that it is half done, then waits for `ms`. */
 export const patient: JobKind<z.infer<typeof started> & { ms: number }, string> = {
   name: 'patient',
   data: started.extend({ ms: z.number() }),
   result: z.string(),
 }
-/** Fails, by an error or by the end of its process. */
+/** Fails: throws an error, or ends its process. */
 export const poison: JobKind<z.infer<typeof started> & { how: 'error' | 'exit' }, null> = {
   name: 'poison',
   data: started.extend({ how: z.enum(['error', 'exit']) }),
@@ -58,20 +63,30 @@ const HANDLERS = [
   }),
 ]
 
+/** Opens the queue of `url` as the door `open.ts` does, which stands above this folder. */
+async function openQueue(url: string, tell: (line: string) => void): Promise<JobQueue> {
+  if (url === 'local:') return openLocalQueue()
+  const { openBullmqQueue } = await import('../queue/bullmq/queue.ts')
+  return openBullmqQueue(url, tell)
+}
+
 /**
- * This file as a program: a job's process, or with a URL a worker that says `working` and serves until it is ended; with a file too, it
- * gives itself a job of a minute that never lets go of its core.
+ * Works at the queue of `url` until SIGTERM, and says `working` on stderr once it does. With a `file`, it also submits
+ * a job that never lets go of its core for a minute.
  */
+async function work(url: string, file: string | undefined): Promise<void> {
+  await using queue = await openQueue(url, (line) => void process.stderr.write(`${line}\n`))
+  await using processes = jobProcesses(import.meta.filename, [])
+  const over = new AbortController()
+  process.once('SIGTERM', () => over.abort())
+  process.stderr.write('working\n')
+  if (file !== undefined) void queue.submit(busy, { id: 'own', data: { file, id: 'own', ms: 60_000 } })
+  await queue.work({ concurrency: 2, run: processes.run, signal: over.signal })
+}
+
+/** As a program: without arguments the process of a job, with `URL [FILE]` a worker. */
 if (process.argv[1] === import.meta.filename) {
   const [url, file] = process.argv.slice(2)
   if (url === undefined) serveJobs(HANDLERS)
-  else {
-    await using queue = await openJobQueue(url, (line) => void process.stderr.write(`${line}\n`))
-    await using processes = jobProcesses(import.meta.filename, [])
-    const over = new AbortController()
-    process.once('SIGTERM', () => over.abort())
-    process.stderr.write('working\n')
-    if (file !== undefined) void queue.submit(busy, { id: 'own', data: { file, id: 'own', ms: 60_000 } })
-    await queue.work({ concurrency: 2, run: processes.run, signal: over.signal })
-  }
+  else await work(url, file)
 }

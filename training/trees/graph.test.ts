@@ -2,7 +2,8 @@ import { expect, test } from 'vitest'
 import { subset } from '../../features/backfill/training-set.ts'
 import { boosting, forest } from '../ensembles/estimator.ts'
 import { modelScores, signatureOf, toOnnx } from '../fit/fitted-model.ts'
-import { largestDifference, onnxScores, verifyOnnx } from '../graph/scores.ts'
+import { largestDifference, verifyOnnx } from '../fit/graph-parity.ts'
+import { onnxScores } from '../graph/scores.ts'
 import { plantedCode, plantedSet } from '../testing/planted-set.ts'
 
 const SHAPES = {

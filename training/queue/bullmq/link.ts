@@ -4,23 +4,27 @@ import { isLoss, RedisConnection, type RedisAddress } from '../../../configs/con
 
 /** Name of the one queue of a prefix: its keys are `{PREFIX}:jobs:…`. */
 export const QUEUE = 'jobs'
-/** Event by which a waiter tells whichever worker has the job to end it. */
+/** Event by which a waiter tells all workers to end a job; the one that has it does so. */
 export const CANCEL = 'fd-cancel'
 
 const PING_EVERY_MS = 1_000
 const LONGEST_PAUSE_MS = 500
 
 /**
- * What BullMQ's parts share. BullMQ connects again by itself, for ever; a connection of our own beside it says what is wrong with the
- * address, tells when the server is lost and back, and ends the wait after the URL's `outageMs`.
+ * The connection that BullMQ's parts share. BullMQ reconnects by itself, for ever. So the link keeps a connection of
+ * its own beside it, which says what is wrong with the address, tells when the server is lost and when it is back, and
+ * gives up after the `outageMs` of the URL.
  */
 export interface BullmqLink extends AsyncDisposable {
   options: { connection: ConnectionOptions; prefix: string }
-  /** Rejects when the server has been away for too long, or the link was closed. */
+  /** Rejects when the server has been away for too long, or when the link is closed. */
   lost: Promise<never>
-  /** Hears what BullMQ's parts complain of: a lost server is told once, by the connection beside them. */
+  /**
+   * Takes the errors of BullMQ's parts and tells them. It leaves out that the server is lost, since the link's own
+   * connection tells that once.
+   */
   complain: (error: Error) => void
-  /** Closes parts that use the link: in peace, or, when the server is lost, by cutting them off. */
+  /** Closes parts that use the link: gracefully, or by cutting them off when the server is lost. */
   leave(...parts: Part[]): Promise<void>
 }
 
@@ -35,37 +39,14 @@ export async function openLink(address: RedisAddress, tell: (line: string) => vo
   const over = new AbortController()
   let gone = false
   const lost = untilLost(sentinel, over.signal).finally(() => (gone = true))
-  // Nobody may be waiting when it happens; who comes later is told.
+  // Without this, a loss that nobody is waiting for would be an unhandled rejection. Later waiters still get it.
   lost.catch(() => undefined)
   const complain = (error: Error): void => void (gone || isLoss(error) || tell(`Job queue: ${error.message}`))
-  const { host, port, username, password, database, tls, connectMs, prefix } = address
   return {
-    options: {
-      connection: {
-        host,
-        port,
-        username,
-        password,
-        db: database,
-        tls,
-        connectTimeout: connectMs,
-        maxRetriesPerRequest: null,
-        // BullMQ cannot end a connection that is between two attempts: it ends by itself when there are to be no more.
-        retryStrategy: (times: number) => (gone ? null : Math.min(50 * times, LONGEST_PAUSE_MS)),
-      },
-      // The braces keep all keys of a queue in one slot of a cluster.
-      prefix: `{${prefix}}`,
-    },
+    options: optionsOf(address, () => gone),
     lost,
     complain,
-    async leave(...parts) {
-      const closing = Promise.all(parts.map((part) => part.close()))
-      closing.catch(complain)
-      await Promise.race([closing, lost]).catch(async () => {
-        await sleep(2 * LONGEST_PAUSE_MS)
-        await Promise.all(parts.map((part) => part.disconnect().catch(complain)))
-      })
-    },
+    leave: (...parts) => leaveParts(parts, lost, complain),
     async [Symbol.asyncDispose]() {
       over.abort()
       await sentinel[Symbol.asyncDispose]()
@@ -73,7 +54,38 @@ export async function openLink(address: RedisAddress, tell: (line: string) => vo
   }
 }
 
-/** Asks for a sign of life every second; the connection waits for a lost server, and gives up after its time. */
+/** What BullMQ connects with. Once `isGone` answers true, its connections make no further attempt. */
+function optionsOf(address: RedisAddress, isGone: () => boolean): BullmqLink['options'] {
+  const { host, port, username, password, database, tls, connectMs, prefix } = address
+  return {
+    connection: {
+      host,
+      port,
+      username,
+      password,
+      db: database,
+      tls,
+      connectTimeout: connectMs,
+      maxRetriesPerRequest: null,
+      // BullMQ cannot end a connection between two attempts. The connection ends by itself when no attempt is to
+      // follow.
+      retryStrategy: (times: number) => (isGone() ? null : Math.min(50 * times, LONGEST_PAUSE_MS)),
+    },
+    // The braces keep all keys of a queue in one slot of a cluster.
+    prefix: `{${prefix}}`,
+  }
+}
+
+async function leaveParts(parts: Part[], lost: Promise<never>, complain: BullmqLink['complain']): Promise<void> {
+  const closing = Promise.all(parts.map((part) => part.close()))
+  closing.catch(complain)
+  await Promise.race([closing, lost]).catch(async () => {
+    await sleep(2 * LONGEST_PAUSE_MS)
+    await Promise.all(parts.map((part) => part.disconnect().catch(complain)))
+  })
+}
+
+/** Pings the server every second. The connection waits for a lost server and rejects after its `outageMs`. */
 async function untilLost(sentinel: RedisConnection, over: AbortSignal): Promise<never> {
   for (;;) {
     await sentinel.run((redis) => redis.ping())

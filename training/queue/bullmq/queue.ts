@@ -6,7 +6,12 @@ import { openLink, QUEUE, type BullmqLink } from './link.ts'
 import { openWaiter, type Waiter } from './waiter.ts'
 import { workBullmq } from './worker.ts'
 
-/** Opens the queue on a Redis server. @throws UserError when the server cannot be reached or refuses us. */
+/**
+ * Opens the queue on a Redis server. `tell` gets a line when the server is lost, when it is back, and when
+ * BullMQ has an error of another kind.
+ *
+ * @throws UserError when the server cannot be reached or refuses us.
+ */
 export async function openBullmqQueue(url: string, tell: (line: string) => void = () => {}): Promise<JobQueue> {
   const address = redisAddress(url)
   const link = await openLink(address, tell)

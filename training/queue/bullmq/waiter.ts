@@ -2,29 +2,33 @@ import type { Queue, QueueEvents, QueueEventsProducer } from 'bullmq'
 import { ATTEMPTS, jobCancelled, jobFailed, RETRY_PAUSE_MS, type Job, type SubmitOptions } from '../job-queue.ts'
 import { CANCEL, type BullmqLink } from './link.ts'
 
-/** What BullMQ writes when a job's worker was lost too often, each time while it ran. */
+/** BullMQ's reason for a job that lost its worker too often while it ran. */
 const STALLED = /stalled more than allowable limit/
-/** Events may be lost with a server's last second; the jobs themselves are looked at this often. */
+/**
+ * How often the waiter looks at the jobs themselves, ms. It must not rely on events alone: a server that crashes may
+ * lose those of its last second.
+ */
 const LOOK_EVERY_MS = 2_000
-/** A finished job whose waiter is gone is kept this long. */
+/** How long a finished job whose waiter is gone is kept. */
 const KEEP_SECONDS = 24 * 60 * 60
 
 export interface Waiter {
-  /** Adds a job and resolves to what its worker answered; the job is then removed. */
+  /** Adds a job and resolves to its worker's answer. The job is then removed from the queue. */
   wait(job: Job, options: SubmitOptions): Promise<unknown>
   close(): Promise<void>
 }
 
+/** A job whose end somebody waits for. */
 interface Pending {
   job: Job
   report: (share: number) => void
   resolve(answer: unknown): void
   reject(error: unknown): void
-  /** A look is under way; `again`: something happened meanwhile. */
+  /** `under way`: the job is being looked at. `again`: an event came meanwhile, so another look must follow. */
   look: 'none' | 'under way' | 'again'
 }
 
-/** Waits for jobs of a queue by its events and, in case one is lost, by looking now and then. */
+/** Waits for jobs by the events of their queue and, in case an event is lost, by looking at them now and then. */
 export function openWaiter(link: BullmqLink, queue: Queue, events: QueueEvents, producer: QueueEventsProducer): Waiter {
   const pending = new Map<string, Pending>()
   const tidying = new Set<Promise<unknown>>()
@@ -40,7 +44,7 @@ export function openWaiter(link: BullmqLink, queue: Queue, events: QueueEvents, 
   events.on('progress', ({ jobId, data }) => void (typeof data === 'number' && pending.get(jobId)?.report(data)))
   const timer = setInterval(() => [...pending.keys()].forEach(look), LOOK_EVERY_MS)
   const takeBack = async (id: string): Promise<void> => {
-    // 0: a worker holds it.
+    // 0: a worker holds the job.
     if ((await queue.remove(id)) === 0) await producer.publishEvent({ eventName: CANCEL, jobId: id })
   }
   return {
@@ -70,7 +74,7 @@ async function wait(
   signal?.addEventListener('abort', cancel, { once: true })
   pending.set(job.id, { job, report, resolve, reject, look: 'none' })
   try {
-    // Together: a job that is taken back while it is added must not reject unheard.
+    // Both at once: a job may be taken back while it is added, and its rejection must have a listener by then.
     const [answer] = await Promise.all([promise, add(queue, job)])
     return answer
   } finally {
@@ -79,7 +83,10 @@ async function wait(
   }
 }
 
-/** Looks at a job, one look at a time. When it has ended, its removal is under way before whoever waits is told, and may close the queue. */
+/**
+ * Looks whether a job has ended, one look at a time. If so, starts its removal first and tells the waiter second: once
+ * told, the waiter may close the queue.
+ */
 async function lookAt(
   queue: Queue,
   pending: Map<string, Pending>,
@@ -101,14 +108,14 @@ async function lookAt(
       tidy(id)
       tell()
       return
-      // An event that came meanwhile may be news that this look was too early for.
+      // An event that came during this look may tell of something that the look was too early to see.
     } while (entry.look === ('again' as Pending['look']))
   } finally {
     entry.look = 'none'
   }
 }
 
-/** Adds a job, unless the queue has it. */
+/** Adds a job, unless the queue already has it. */
 async function add(queue: Queue, { kind, id, data }: Job): Promise<void> {
   const keep = { age: KEEP_SECONDS }
   await queue.add(kind, data, {
@@ -120,11 +127,11 @@ async function add(queue: Queue, { kind, id, data }: Job): Promise<void> {
   })
 }
 
-/** How to tell whoever waits, when the job has ended. */
+/** If the job has ended, a function that tells the waiter; otherwise undefined. */
 async function ending(queue: Queue, { job, resolve, reject }: Pending): Promise<(() => void) | undefined> {
-  // The state is asked for first: what is read of the job afterwards is no older.
+  // The state is read first, so that the job read afterwards is at least as new.
   const state = await queue.getJobState(job.id)
-  // A server that came back without its last second has lost the job, or never had it.
+  // A server that crashed and lost its last second may not have the job any more.
   if (state === 'unknown') await add(queue, job)
   if (state !== 'completed' && state !== 'failed') return undefined
   const found = await queue.getJob(job.id)

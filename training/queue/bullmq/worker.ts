@@ -1,14 +1,20 @@
 import { once } from 'node:events'
 import { QueueEvents, UnrecoverableError, Worker, type QueueEventsListener } from 'bullmq'
 import { errorMessage } from '../../../configs/user-error.ts'
-import { ATTEMPTS, type WorkOptions } from '../job-queue.ts'
+import { ATTEMPTS, type Job, type WorkOptions } from '../job-queue.ts'
 import { CANCEL, QUEUE, type BullmqLink } from './link.ts'
 
-/** How long a silent worker keeps its jobs, ms. */
+/** How long a worker that gives no sign of life keeps its jobs, ms. */
 const LOCK_MS = 3_000
-/** How often each worker looks for jobs of a silent one, ms: two looks and the lock are the longest wait for a second run. */
+/**
+ * How often each worker looks for jobs of a silent one, ms. A second run starts after the lock and two looks at the
+ * latest.
+ */
 const LOOK_EVERY_MS = 1_000
-/** How often a job may lose its worker: one that takes the machine down must end too, while a fleet that is restarted again and again gets through. */
+/**
+ * How often a job may lose its worker. There must be a limit, for a job that takes the machine down with it. It is
+ * high, so that jobs survive a fleet that is restarted again and again.
+ */
 const LOST_WORKERS = 20
 const RETRY_MS = 1_000
 
@@ -16,23 +22,32 @@ interface Cancellations extends QueueEventsListener {
   [CANCEL]: (event: { jobId: string }, id: string) => void
 }
 
-/** A BullMQ worker whose jobs are ended when they are taken back, or when another worker has been given them. */
-export async function workBullmq(
-  link: BullmqLink,
-  { concurrency, run, signal, tell = () => {} }: WorkOptions,
-): Promise<void> {
+/** Serves the queue as a BullMQ worker. Ends jobs that are taken back, and jobs that another worker has been given. */
+export async function workBullmq(link: BullmqLink, options: WorkOptions): Promise<void> {
+  const { signal } = options
   if (signal.aborted) return
   const events = new QueueEvents(QUEUE, link.options)
-  const worker = new Worker(
+  const worker = openWorker(link, options)
+  const takenBack = new Set<string>()
+  endCancelled(link, events, worker, takenBack)
+  tellEvents(link, worker, takenBack, options.tell)
+  try {
+    await Promise.race([once(signal, 'abort'), link.lost])
+    await Promise.race([worker.close(), link.lost])
+  } finally {
+    // Either all jobs are finished, or the server is lost, and then other workers will run the jobs still in hand.
+    worker.cancelAllJobs('the job queue is gone')
+    await link.leave(events, { close: () => worker.close(true), disconnect: () => worker.disconnect() })
+  }
+}
+
+function openWorker(link: BullmqLink, { concurrency, run, signal }: WorkOptions): Worker {
+  return new Worker(
     QUEUE,
-    // BullMQ counts the parameters: with three, a job can be cancelled.
+    // BullMQ counts the parameters of this function: only with three can a job be cancelled.
     async (job, _token, ended) => {
       try {
-        return await run(
-          { kind: job.name, id: idOf(job), data: job.data },
-          (share) => void job.updateProgress(share).catch(link.complain),
-          ended ?? signal,
-        )
+        return await run(shown(job), (share) => void job.updateProgress(share).catch(link.complain), ended ?? signal)
       } catch (error) {
         throw ended?.aborted === true ? new UnrecoverableError(errorMessage(ended.reason)) : error
       }
@@ -46,31 +61,39 @@ export async function workBullmq(
       runRetryDelay: RETRY_MS,
     },
   )
-  const takenBack = new Set<string>()
+}
+
+/** Ends jobs that are taken back, noting their ids in `takenBack`, and jobs whose lock another worker has. */
+function endCancelled(link: BullmqLink, events: QueueEvents, worker: Worker, takenBack: Set<string>): void {
   events.on('error', link.complain).on<Cancellations>(CANCEL, ({ jobId }: { jobId: string }) => {
     if (worker.cancelJob(jobId, 'it was taken back')) takenBack.add(jobId)
   })
   worker
     .on('error', link.complain)
     .on('lockRenewalFailed', (ids) => ids.forEach((id) => worker.cancelJob(id, 'another worker has it')))
-  worker.on('active', (job) => tell({ job: { kind: job.name, id: idOf(job), data: job.data }, state: 'started' }))
-  worker.on('completed', (job) => tell({ job: { kind: job.name, id: idOf(job), data: job.data }, state: 'done' }))
+}
+
+/** Tells what happens to the worker's jobs, and removes those that were taken back once they have ended. */
+function tellEvents(
+  link: BullmqLink,
+  worker: Worker,
+  takenBack: Set<string>,
+  tell: WorkOptions['tell'] = () => {},
+): void {
+  worker.on('active', (job) => tell({ job: shown(job), state: 'started' }))
+  worker.on('completed', (job) => tell({ job: shown(job), state: 'done' }))
   worker.on('failed', (job, error) => {
     if (job === undefined) return
-    const shown = { kind: job.name, id: idOf(job), data: job.data }
-    if (error instanceof UnrecoverableError) tell({ job: shown, state: 'cancelled' })
-    else tell({ job: shown, state: 'failed', reason: error.message, again: job.attemptsMade < ATTEMPTS })
-    // Nobody waits for it any more.
+    if (error instanceof UnrecoverableError) tell({ job: shown(job), state: 'cancelled' })
+    else tell({ job: shown(job), state: 'failed', reason: error.message, again: job.attemptsMade < ATTEMPTS })
+    // Nobody waits for a job that was taken back.
     if (takenBack.delete(idOf(job))) job.remove().catch(link.complain)
   })
-  try {
-    await Promise.race([once(signal, 'abort'), link.lost])
-    await Promise.race([worker.close(), link.lost])
-  } finally {
-    // Nothing is left to do, or nobody to give it to: those of a lost server's jobs that others have are theirs.
-    worker.cancelAllJobs('the job queue is gone')
-    await link.leave(events, { close: () => worker.close(true), disconnect: () => worker.disconnect() })
-  }
+}
+
+/** A job of BullMQ as a job of the queue. */
+function shown(job: { name: string; id?: string; data: unknown }): Job {
+  return { kind: job.name, id: idOf(job), data: job.data }
 }
 
 function idOf(job: { id?: string }): string {

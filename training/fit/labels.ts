@@ -1,0 +1,19 @@
+import { UserError } from '../../configs/user-error.ts'
+import type { TrainingSet } from '../../features/backfill/training-set.ts'
+
+/**
+ * Requires labels of 0 and 1, and at least one of each. In the message `where` completes "No fraud …", and `advice` is
+ * the next sentence.
+ *
+ * @throws UserError when `set` has no rows, a label other than 0 and 1, or only one class.
+ */
+export function requireLabels(set: TrainingSet, where: string, advice = 'Use a longer training period.'): void {
+  let frauds = 0
+  for (const label of set.y) {
+    if (label > 1) throw new UserError(`A label is ${label}; labels are 0 (genuine) and 1 (fraud).`)
+    frauds += label
+  }
+  if (frauds > 0 && frauds < set.rows) return
+  const found = set.rows === 0 ? 'No rows' : frauds === 0 ? 'No fraud' : 'Nothing but frauds'
+  throw new UserError(`${found} ${where}. ${advice}`)
+}
