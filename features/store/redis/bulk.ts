@@ -23,9 +23,9 @@ const WINDOW = 16
 const PAUSE_MS = 200
 
 /**
- * A stream of MSET commands on a socket of its own. ioredis keeps a promise and a queue entry for every command and joins
- * every argument; here a reply is a line that is counted. All blocks are idempotent, so after a lost connection those
- * without a reply are sent again.
+ * A stream of MSET commands on a socket of its own. ioredis keeps a promise and a queue entry for every command and
+ * joins every argument; here a reply is a line that is counted. All blocks are idempotent, so after a lost connection
+ * those without a reply are sent again.
  */
 export class RedisBulk implements AsyncDisposable {
   readonly #address: RedisAddress
@@ -109,8 +109,8 @@ export class RedisBulk implements AsyncDisposable {
   }
 
   /**
-   * A server that was restarted may have lost its last writes, though it had acknowledged them. Its log is sequential: if it
-   * has the last block it acknowledged, it has all before.
+   * A server that was restarted may have lost its last writes, though it had acknowledged them. Its log is sequential:
+   * if it has the last block it acknowledged, it has all before.
    */
   async #again(): Promise<void> {
     const { shown, outageMs } = this.#address

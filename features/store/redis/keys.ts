@@ -11,10 +11,10 @@ import type { GroupPartition } from '../online-store.ts'
  *     {fd:card-fraud:17:scorer:transactions:0}:checkpoint
  *     {fd:card-fraud:17:scorer:transactions:0}customers:n42    state of key 42 as the group's partition has changed it, over load 17
  *
- * What must share a slot does: a partition's states with its checkpoint and its owner, because they are one step; a base's
- * states among themselves, because 256 of them are one MSET and one MGET. So every command is legal in a cluster, behind one
- * address; the price is that one base lies on one node, whose memory bounds it. Bases of other loads and services, and the
- * groups' partitions, are spread.
+ * What must share a slot does: a partition's states with its checkpoint and its owner, because they are one step; a
+ * base's states among themselves, because 256 of them are one MSET and one MGET. So every command is legal in a
+ * cluster, behind one address; the price is that one base lies on one node, whose memory bounds it. Bases of other
+ * loads and services, and the groups' partitions, are spread.
  *
  * A load has a number of its own, apart from the version it becomes: two backfills at once never write the same keys.
  */

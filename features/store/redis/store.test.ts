@@ -392,7 +392,7 @@ describe.runIf(redisServerOnPath)('a publish', () => {
       store.publish(draft, states(20_000, 'first')),
       other.publish(draft, states(20_000, 'second')),
     ])
-    expect([first.version, second.version].toSorted()).toEqual([1, 2])
+    expect([first.version, second.version].toSorted((a, b) => a - b)).toEqual([1, 2])
     const group = await store.take('card-fraud', a)
     const keys = Array.from({ length: 20_000 }, (_, key) => key)
     expect(new Set(texts(await group.read('customers', keys)))).toEqual(

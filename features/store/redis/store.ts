@@ -19,10 +19,11 @@ const SCAN_STEP = 2_000
 /**
  * The Redis driver, for Redis 6 and later; `redisAddress` says what the URL can hold, `redis-keys.ts` how the keys lie.
  *
- * Durable means what the server's append-only file makes of it: with `appendfsync always` what was acknowledged survives a
- * power cut; with `everysec` (the usual choice) a kill of Redis can lose up to two seconds, a power cut as much; without an
- * append-only file everything since the last snapshot. Such a loss is found, not served: after a lost connection a group
- * compares what the server has with what it was promised, and a load looks for its last acknowledged block.
+ * Durable means what the server's append-only file makes of it: with `appendfsync always` what was acknowledged
+ * survives a power cut; with `everysec` (the usual choice) a kill of Redis can lose up to two seconds, a power cut as
+ * much; without an append-only file everything since the last snapshot. Such a loss is found, not served: after a lost
+ * connection a group compares what the server has with what it was promised, and a load looks for its last acknowledged
+ * block.
  *
  * @throws UserError when the server cannot be reached, or is set to evict keys that do not expire.
  */
@@ -84,8 +85,8 @@ async function publish(
     await renew('loaded')
     base = await cutOver(connection, keys, draft, load)
   } catch (error) {
-    // The lease would run out by itself; but where memory was short, it should be free again now. Should that fail too, the
-    // first error is the one to tell.
+    // The lease would run out by itself; but where memory was short, it should be free again now. Should that fail too,
+    // the first error is the one to tell.
     if (connection.usable)
       await connection
         .run((redis) => redis.del(lease))
@@ -113,8 +114,9 @@ async function loadStates(
 }
 
 /**
- * Makes a load the newest base if the newest is still the one its version was counted from. The lease was marked after the
- * last state was acknowledged: a server that has the mark has the states (its log is sequential), one that lost them lost it.
+ * Makes a load the newest base if the newest is still the one its version was counted from. The lease was marked after
+ * the last state was acknowledged: a server that has the mark has the states (its log is sequential), one that lost
+ * them lost it.
  */
 const CUT_OVER = `
   local current = redis.call('GET', KEYS[1])
