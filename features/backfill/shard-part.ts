@@ -7,7 +7,7 @@ import type { EntityState } from '../store/online-store.ts'
 /** Parts are read and written in stretches of this size, since one state has only a few hundred bytes. */
 const BUFFER_BYTES = 1 << 20
 
-/** The folder where the shards of one backfill leave their parts, and the number of shards. The join reads that folder. */
+/** The folder where the shards of one backfill leave their parts, and the number of shards. The join reads it. */
 export interface ShardFolder {
   folder: string
   count: number
@@ -120,7 +120,10 @@ export function openRowReader(file: string, width: number): RowReader {
 const HEADER_BYTES = 8
 const entity = z.tuple([z.string(), z.union([z.number(), z.string()])])
 
-/** A state as a part keeps it: u32 length of the name, u32 length of the bytes, the name (JSON `[view, key]`), the bytes. */
+/**
+ * A state as a part keeps it, little endian: u32 length of the name, u32 length of the bytes, the name as JSON
+ * `[view, key]`, the bytes.
+ */
 export function stateBlock({ view, key, bytes }: EntityState): Uint8Array {
   const name = Buffer.from(JSON.stringify([view, key]))
   const header = Buffer.alloc(HEADER_BYTES)

@@ -99,7 +99,7 @@ function grow(set: TrainingSet): void {
   if (set.cards) set.cards = resized(set.cards, room)
 }
 
-/** Appends a batch's transactions whose label was known by then. The set has room for them. `card` is an entity's index. */
+/** Appends the transactions whose label was known by then, to a set with room for them. `card` is an entity's index. */
 function append(
   set: TrainingSet,
   batch: EventBatch,

@@ -70,7 +70,7 @@ function versionOf(text: string | null, keys: ServiceKeys): number {
   return readRecord<StoredBase>(text, keys.base)?.version ?? 0
 }
 
-/** Whether the stored checkpoint stands before the acknowledged one. Beyond it is no fault: another process wrote on. */
+/** Whether the stored checkpoint is behind the acknowledged one. Ahead of it is no fault: another process wrote on. */
 function isBehind(stored: Checkpoint | undefined, acknowledged: Checkpoint | undefined): boolean {
   return acknowledged !== undefined && !((stored?.offset ?? -1) >= acknowledged.offset)
 }

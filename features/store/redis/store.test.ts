@@ -226,7 +226,9 @@ describe.runIf(redisServerOnPath && openssl)('over TLS', () => {
 const AOF = ['--appendonly', 'yes', '--appendfsync', 'always']
 
 describe.runIf(redisServerOnPath)('a server that goes away', () => {
-  test('killed again and again while a group writes and reads: nothing acknowledged is lost, and the outage is told', async () => {
+  const killedAgain =
+    'killed again and again while a group writes and reads: nothing acknowledged is lost, and the outage is told'
+  test(killedAgain, async () => {
     const server = await started(AOF)
     const told: string[] = []
     await using store = await openOnlineStore(server.url('?outageMs=20000'), (line) => told.push(line))
@@ -239,7 +241,7 @@ describe.runIf(redisServerOnPath)('a server that goes away', () => {
         await server.kill()
         await new Promise((resolve) => setTimeout(resolve, 200))
         await server.start()
-        // A second loss before this one is over would be told as one.
+        // Wait for the end of this outage: a second loss within it would be told as one.
         while (told.filter((line) => line.endsWith('is back.')).length <= kill)
           await new Promise((resolve) => setTimeout(resolve, 10))
       }
@@ -342,7 +344,10 @@ describe.runIf(redisServerOnPath)('a publish', () => {
     const script = `
       const { openOnlineStore } = await import(${JSON.stringify(join(import.meta.dirname, '../../open.ts'))})
       const store = await openOnlineStore(${JSON.stringify(server.url())})
-      await store.publish(${JSON.stringify(draft)}, (function* () { for (let key = 0; ; key++) yield { view: 'customers', key, bytes: Buffer.from('new') } })())`
+      const states = (function* () {
+        for (let key = 0; ; key++) yield { view: 'customers', key, bytes: Buffer.from('new') }
+      })()
+      await store.publish(${JSON.stringify(draft)}, states)`
     const child = spawn(
       process.execPath,
       ['--disable-warning=ExperimentalWarning', '--input-type=module', '-e', script],
