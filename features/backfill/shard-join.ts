@@ -88,6 +88,7 @@ function viewParts(service: FeatureService, parts: ShardFolder): ViewPart[] {
   })
 }
 
+/** Copies the columns of a request view from the fold that computed them, `stride` wide, to the joined matrix. */
 function copyColumns(
   requested: FeatureMatrix,
   stride: number,
@@ -100,6 +101,7 @@ function copyColumns(
   }
 }
 
+/** Brings the rows from number `first` on from the parts of all shards to the joined matrix, `width` wide. */
 function takeRows(
   { name, readers, column }: ViewPart & { kind: 'aggregate' },
   first: number,
@@ -111,6 +113,7 @@ function takeRows(
     0,
   )
   // Shards that read the same file and divide the keys by the same hash leave each row exactly once.
-  if (taken !== matrix.rows)
+  if (taken !== matrix.rows) {
     throw new Error(`The shards of view "${name}" left ${taken} of ${matrix.rows} rows from row ${first} on`)
+  }
 }

@@ -160,7 +160,7 @@ describe.each(views)('$name equals the quadratic loop bit for bit', (view) => {
     const onTime = late.flatMap((isLate, k) => (isLate ? [] : [k]))
     expect(late.filter(Boolean).length).toBeGreaterThan(5)
     expect(fold.views[0].late).toBe(late.filter(Boolean).length)
-    // Only windows by time are compared: they alone have a bound in time that the lateness can be held against.
+    // Compares windows by time only, because windows by count reach back without a bound in time.
     const byTime = view.features.flatMap((feature, f) =>
       feature.function !== 'seconds_since_previous' && 'length' in feature.window ? [f] : [],
     )

@@ -162,8 +162,8 @@ function compareBatch(
     const [partition, offset] = [input.partitions[i], input.offsets[i]]
     const label = events.kind[row] === FRAUD_LABEL
     const asked = offset >= from && offset < to
-    if (asked && (!label || labelsToo) && input.records.offsets[i] <= last && !handedOn.has(partition, offset))
-      report.missing++
+    const due = asked && (!label || labelsToo) && input.records.offsets[i] <= last
+    if (due && !handedOn.has(partition, offset)) report.missing++
     if (label) continue
     const values = asked ? served.row(partition, offset) : undefined
     if (values !== undefined) {

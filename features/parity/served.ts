@@ -74,7 +74,7 @@ export async function servedFeatures(
   let values = new Float64Array(1024 * width)
   for await (const batch of allRecords(log, topic)) {
     for (let i = 0; i < batch.size; i++) {
-      const prediction = parsePrediction(batch, i)
+      const prediction = parsePrediction(batch, i, topic)
       if (prediction.group !== group) continue
       const row = place(places, prediction.input.partition, prediction.input.offset)
       if (row === undefined) continue
@@ -99,7 +99,7 @@ export async function servedFeatures(
 export async function servedGroups(log: EventLog, topic: string): Promise<string[]> {
   const groups = new Set<string>()
   for await (const batch of allRecords(log, topic)) {
-    for (let i = 0; i < batch.size; i++) groups.add(parsePrediction(batch, i).group)
+    for (let i = 0; i < batch.size; i++) groups.add(parsePrediction(batch, i, topic).group)
   }
   return [...groups].toSorted()
 }
@@ -120,11 +120,11 @@ async function* allRecords(log: EventLog, topic: string): AsyncGenerator<RecordB
 }
 
 /** The i-th record of a batch of predictions. */
-function parsePrediction({ topic, bytes, valueStart, valueEnd, offsets }: RecordBatch, i: number): ServedFeatures {
+function parsePrediction(batch: RecordBatch, i: number, topic: string): ServedFeatures {
   try {
-    return JSON.parse(bytes.toString('utf8', valueStart[i], valueEnd[i])) as ServedFeatures
+    return JSON.parse(batch.bytes.toString('utf8', batch.valueStart[i], batch.valueEnd[i])) as ServedFeatures
   } catch (error) {
-    const offset = offsets[i]
+    const offset = batch.offsets[i]
     throw new UserError(
       `Record ${offset} of "${topic}" is not JSON, so it cannot be compared. ` +
         `See: fd topics read ${topic} --from ${offset} --limit 1`,

@@ -111,12 +111,12 @@ export function checkService(service: FeatureService, schema: DatasetSchema, dat
 
 /** What a view reads and the dataset lacks, in words. */
 function missingFrom(view: FeatureView, { entities, numeric, categorical }: DatasetSchema): string[] {
-  if (view.kind === 'aggregate')
+  if (view.kind === 'aggregate') {
     return entities.some((entity) => entity.name === view.entity) ? [] : [`entity "${view.entity}"`]
+  }
   return view.features.flatMap((feature) => {
-    if (feature.from === 'numeric' && !numeric.includes(feature.column)) return [`numeric column "${feature.column}"`]
-    if (feature.from === 'categorical' && !categorical.includes(feature.column))
-      return [`categorical column "${feature.column}"`]
-    return []
+    if (feature.from !== 'numeric' && feature.from !== 'categorical') return []
+    const known = feature.from === 'numeric' ? numeric : categorical
+    return known.includes(feature.column) ? [] : [`${feature.from} column "${feature.column}"`]
   })
 }

@@ -77,8 +77,8 @@ async function publish(
   await connection.run((redis) => redis.set(lease, 'loading', 'PX', LEASE_MS))
   // Once the lease has run out, another publish may have removed what we wrote, so it is never renewed after that.
   const renew = async (mark: string): Promise<void> => {
-    if ((await connection.run((redis) => redis.set(lease, mark, 'PX', LEASE_MS, 'XX'))) === null)
-      throw lostLoad(connection)
+    const renewed = await connection.run((redis) => redis.set(lease, mark, 'PX', LEASE_MS, 'XX'))
+    if (renewed === null) throw lostLoad(connection)
   }
   let base: StoredBase
   try {
