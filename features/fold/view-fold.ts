@@ -218,9 +218,10 @@ export class ViewFold {
    * time would have given. Cost: amortised O(1) a window, since an event enters and leaves it once.
    *
    * TRIM drops the oldest event as long as the one `mostLast` places after it is before bound. A dropped event is
-   * before bound ≤ start, and `mostLast` ≥ n events up to c follow it. So it is below `leave` of every window: no sum
-   * changes, and first ≤ leave still holds. That is why ADVANCE comes first: a very late event may wait at `enter` of a
-   * delayed window, which would otherwise be left below `first`. Afterwards Reach is true. Cost: amortised O(1).
+   * before bound ≤ start. At least n ≤ `mostLast` events follow it that are before bound ≤ c, so they have come in. It
+   * is thus below `leave` of every window: no sum changes, and first ≤ leave holds. ADVANCE must come first, since a
+   * very late event may wait at `enter` of a delayed window, which TRIM would leave below `first`. Afterwards Reach is
+   * true. Cost: amortised O(1).
    *
    * The row's own features cannot come from these sums, which stand at c. `scan` sums over
    * (t − length − delay, t − delay], before INSERT up to `place`, or after SHIFT up to the event itself where the view
