@@ -6,23 +6,24 @@ import { kaggleCc } from './view/kaggle-cc.ts'
 import { userAnomaly } from './view/user-anomaly.ts'
 import type { FeatureService } from './view/view.ts'
 
-/** The services whose definition is fixed; `attributes` follows the dataset. */
+/** The services with a fixed definition. That of `attributes` follows from the dataset. */
 export const featureServices: FeatureService[] = [cardFraud, kaggleCc, userAnomaly]
 
 /**
- * A service by name. `schema` is of the dataset it shall read: `attributes` is made from it.
+ * A service by name. `schema` belongs to the dataset that the service shall read; `attributes` is made from it.
  *
- * @throws UserError that lists the services when none has this name.
+ * @throws UserError that lists the services when none has this name, and for `attributes` without a schema.
  */
 export function featureService(name: string, schema?: DatasetSchema): FeatureService {
   if (name === ATTRIBUTES && schema !== undefined) return attributes(schema)
   const service = featureServices.find((candidate) => candidate.name === name)
   if (service !== undefined) return service
-  if (name === ATTRIBUTES)
+  if (name === ATTRIBUTES) {
     throw new UserError(
-      `Service "${ATTRIBUTES}" is a dataset's own columns: it has no definition without one. See: fd datasets describe NAME`,
+      `Service "${ATTRIBUTES}" is a dataset's own columns: it has no definition without one. ` +
+        'See: fd datasets describe NAME',
     )
-  throw new UserError(
-    `No feature service "${name}". There are: ${[...featureServices.map((candidate) => candidate.name), ATTRIBUTES].join(', ')}. See: fd features list`,
-  )
+  }
+  const names = [...featureServices.map((candidate) => candidate.name), ATTRIBUTES]
+  throw new UserError(`No feature service "${name}". There are: ${names.join(', ')}. See: fd features list`)
 }

@@ -5,7 +5,7 @@ import { ViewFold } from './fold/view-fold.ts'
 import type { GroupState } from './store/online-store.ts'
 import type { FeatureService } from './view/view.ts'
 
-/** The aggregates of one entity at one instant. */
+/** The aggregates of one entity's key at one instant. */
 export interface OnlineFeatures {
   entity: string
   key: number | string
@@ -14,8 +14,8 @@ export interface OnlineFeatures {
 }
 
 /**
- * Reads an entity's features from the online store, as a transaction at `at` (default: the newest event time the store has
- * seen) would find them, itself not counted.
+ * Reads the features of an entity's key from the online store, as a transaction at `at` would find them, itself not
+ * counted. By default `at` is the newest event time that the store has seen.
  *
  * @throws UserError when the service has no such entity, or the store has no such key.
  */
@@ -33,7 +33,7 @@ export async function onlineFeatures(
   }
   const time = at ?? state.checkpoint?.watermark ?? state.base.watermark
   const minorUnits = state.checkpoint?.minorUnits ?? state.base.minorUnits
-  // Whole numbers and text are different keys; a command line cannot tell which was meant.
+  // A whole number and its text are different keys, and the command line does not say which of the two is meant.
   const candidates: (number | string)[] = /^-?\d+$/.test(keyText) ? [Number(keyText), keyText] : [keyText]
   const features: Record<string, number> = {}
   let found: number | string | undefined
@@ -50,7 +50,8 @@ export async function onlineFeatures(
   }
   if (found === undefined) {
     throw new UserError(
-      `The online store has no ${entity} ${keyText} for service "${service.name}". Bring history in: fd features backfill --dataset NAME --service ${service.name} --online`,
+      `The online store has no ${entity} ${keyText} for service "${service.name}". ` +
+        `Bring history in: fd features backfill --dataset NAME --service ${service.name} --online`,
     )
   }
   return { entity, key: found, at: time, features }

@@ -1,6 +1,6 @@
 import type { Dataset, DatasetSchema } from '../../datasets/table/dataset.ts'
 import { inLogOrder } from '../../datasets/table/log-order.ts'
-import { openParquetWriter, type ColumnValues, type ParquetColumn } from '../../datasets/table/parquet.ts'
+import { openParquetWriter, type ParquetColumn } from '../../datasets/table/parquet.ts'
 import {
   FRAUD_LABEL,
   UNLABELLED,
@@ -13,7 +13,10 @@ import { ServiceFold, type FeatureMatrix } from '../fold/service-fold.ts'
 import type { EntityState } from '../store/online-store.ts'
 import { checkService, featureNames, type FeatureService } from '../view/view.ts'
 
-/** Receives the features of every transaction, batch by batch, in log order. What it is given is reused after the call. */
+/**
+ * Receives the features of every transaction, batch by batch, in log order. Batch and matrix are reused after the call,
+ * so a sink copies what it keeps.
+ */
 export interface FeatureSink {
   write(batch: EventBatch, matrix: FeatureMatrix): void
   close(): Promise<void>
@@ -24,23 +27,23 @@ export interface BackfillReport {
   frauds: number
   /** Fraud labels that became known within the history. */
   labels: number
-  /** Rows later than the allowed lateness. */
+  /** Transactions that came later than the allowed lateness. */
   late: number
-  /** Newest event time folded, −Infinity when nothing was. */
+  /** The newest event time that was folded, −Infinity when there was none. */
   watermark: EpochMs
 }
 
 export interface BackfillOptions {
-  /** Fold only what stands in the log before this instant: transactions that happened, labels that were known. */
+  /** Folds only what stands in the log before this instant: transactions that happened, labels that were known. */
   until?: EpochMs
-  /** Order the file by time first. */
+  /** Orders the file by time first. */
   sort?: boolean
-  /** Called after each batch with the transactions done so far. */
+  /** Called after each batch with the number of transactions done so far. */
   report?: (transactions: number) => void
 }
 
 /**
- * Folds a dataset's history in log order and hands the features to the sinks; the fold is returned with its state, from
+ * Folds a dataset's history in log order and hands the features to the sinks. Returns the fold with its state, from
  * which a scorer can go on.
  *
  * @throws UserError when the dataset lacks what the service reads, and as `Dataset.batches`.
@@ -54,12 +57,7 @@ export async function backfill(
   checkService(service, dataset.schema, dataset.name)
   const fold = new ServiceFold(service, dataset.schema)
   const report: BackfillReport = { transactions: 0, frauds: 0, labels: 0, late: 0, watermark: -Infinity }
-  const ordered = inLogOrder(
-    dataset.batches({ sort: options.sort ?? false }),
-    dataset.schema,
-    options.until === undefined ? {} : { until: options.until },
-  )
-  for await (const batch of ordered) {
+  for await (const batch of historyOf(dataset, options)) {
     const matrix = fold.fold(batch)
     for (const sink of sinks) sink.write(batch, matrix)
     count(batch, matrix, report)
@@ -67,6 +65,11 @@ export async function backfill(
   }
   for (const sink of sinks) await sink.close()
   return { report, fold }
+}
+
+/** A dataset's events in log order, up to the instant where the backfill stops. */
+export function historyOf(dataset: Dataset, { sort = false, until }: BackfillOptions): AsyncIterable<EventBatch> {
+  return inLogOrder(dataset.batches({ sort }), dataset.schema, until === undefined ? {} : { until })
 }
 
 function count(batch: EventBatch, matrix: FeatureMatrix, report: BackfillReport): void {
@@ -90,7 +93,7 @@ export function* statesOf(fold: ServiceFold): Generator<EntityState> {
 
 /**
  * Writes `transaction_id`, the features (DOUBLE, as the fold computed them) and `label` (0, 1, or −1 when unknown) to
- * Parquet, in log order. The file appears when the backfill is done.
+ * Parquet, in log order. The file appears under its name when the sink is closed.
  */
 export async function parquetSink(
   file: string,
@@ -111,7 +114,7 @@ export async function parquetSink(
         features = names.map(() => new Float64Array(matrix.rows))
       transpose(matrix, features)
       const { ids, labels } = transactionsOnly(batch, matrix.rows)
-      writer.append([ids as ColumnValues, ...features, labels], matrix.rows)
+      writer.append([ids, ...features, labels], matrix.rows)
     },
     close: () => writer.close(),
     [Symbol.asyncDispose]: () => writer[Symbol.asyncDispose](),

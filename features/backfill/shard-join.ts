@@ -1,14 +1,13 @@
 import type { Dataset } from '../../datasets/table/dataset.ts'
-import { inLogOrder } from '../../datasets/table/log-order.ts'
 import { ServiceFold, type FeatureMatrix } from '../fold/service-fold.ts'
 import type { EntityState } from '../store/online-store.ts'
 import { featureNames, type FeatureService } from '../view/view.ts'
-import type { BackfillOptions, FeatureSink } from './backfill.ts'
+import { historyOf, type BackfillOptions, type FeatureSink } from './backfill.ts'
 import { featuresFile, openRowReader, readStates, statesFile, type RowReader, type ShardFolder } from './shard-part.ts'
 
 /**
- * Hands the sinks what `backfill` would: the features of every transaction in log order, those of each view from the part of whichever
- * shard has the row's key. Request features need no history and are computed here.
+ * Hands the sinks what `backfill` would: the features of every transaction in log order. Those of an aggregate view
+ * come from the part of the shard that has the row's key. Request features need no history and are computed here.
  *
  * @throws UserError when a part is missing or cut short.
  */
@@ -25,22 +24,12 @@ export async function joinShards(
   )
   const views = viewParts(service, parts)
   const width = featureNames(service).length
-  // A dataset's rows are in the order of time, so none is late.
   const matrix: FeatureMatrix = { rows: 0, values: new Float64Array(0), late: new Uint8Array(0) }
   let done = 0
   try {
-    for await (const batch of inLogOrder(
-      dataset.batches({ sort: options.sort ?? false }),
-      dataset.schema,
-      options.until === undefined ? {} : { until: options.until },
-    )) {
+    for await (const batch of historyOf(dataset, options)) {
       const requested = requests.fold(batch)
-      matrix.rows = requested.rows
-      if (matrix.late.length < requested.rows)
-        Object.assign(matrix, {
-          values: new Float64Array(requested.rows * width),
-          late: new Uint8Array(requested.rows),
-        })
+      makeRoom(matrix, requested.rows, width)
       for (const view of views) {
         if (view.kind === 'request') copyColumns(requested, requests.names.length, view, matrix.values, width)
         else takeRows(view, done, matrix, width)
@@ -55,12 +44,27 @@ export async function joinShards(
   }
 }
 
-/** The states of all keys, for the online store. @throws UserError when a part is missing or cut short. */
+/** Gives the matrix so many rows. `late` stays 0: a dataset's rows are in order of time, so none is late. */
+function makeRoom(matrix: FeatureMatrix, rows: number, width: number): void {
+  matrix.rows = rows
+  if (matrix.late.length >= rows) return
+  matrix.values = new Float64Array(rows * width)
+  matrix.late = new Uint8Array(rows)
+}
+
+/**
+ * The states of all keys, for the online store.
+ *
+ * @throws UserError when a part is missing or cut short.
+ */
 export function* joinStates(parts: ShardFolder): Generator<EntityState> {
   for (let shard = 0; shard < parts.count; shard++) yield* readStates(statesFile(parts, shard))
 }
 
-/** A view's columns in the joined matrix, and where they come from. */
+/**
+ * A view's columns in the joined matrix, and their source: columns of the request features from `from` on, or the
+ * readers of all shards' parts.
+ */
 type ViewPart = { column: number; width: number } & (
   | { kind: 'request'; from: number }
   | { kind: 'aggregate'; name: string; readers: RowReader[] }
@@ -84,6 +88,7 @@ function viewParts(service: FeatureService, parts: ShardFolder): ViewPart[] {
   })
 }
 
+/** Copies the columns of a request view from the fold that computed them, `stride` wide, to the joined matrix. */
 function copyColumns(
   requested: FeatureMatrix,
   stride: number,
@@ -96,6 +101,7 @@ function copyColumns(
   }
 }
 
+/** Brings the rows from number `first` on from the parts of all shards to the joined matrix, `width` wide. */
 function takeRows(
   { name, readers, column }: ViewPart & { kind: 'aggregate' },
   first: number,
@@ -106,7 +112,8 @@ function takeRows(
     (sum, reader) => sum + reader.take(first, first + matrix.rows, matrix.values, width, column),
     0,
   )
-  // Shards that read the same file and divide the keys by the same hash leave each row once.
-  if (taken !== matrix.rows)
+  // Shards that read the same file and divide the keys by the same hash leave each row exactly once.
+  if (taken !== matrix.rows) {
     throw new Error(`The shards of view "${name}" left ${taken} of ${matrix.rows} rows from row ${first} on`)
+  }
 }

@@ -4,10 +4,10 @@ import { z } from 'zod'
 import { UserError } from '../../configs/user-error.ts'
 import type { EntityState } from '../store/online-store.ts'
 
-/** Read and written in stretches of this size: a state is a few hundred bytes. */
+/** Parts are read and written in stretches of this size, since one state has only a few hundred bytes. */
 const BUFFER_BYTES = 1 << 20
 
-/** Where shards of one backfill leave their parts, and how many there are. Whoever joins them sees the same folder. */
+/** The folder where the shards of one backfill leave their parts, and the number of shards. The join reads it. */
 export interface ShardFolder {
   folder: string
   count: number
@@ -21,13 +21,13 @@ export function statesFile({ folder }: Pick<ShardFolder, 'folder'>, shard: numbe
   return join(folder, `${shard}.states`)
 }
 
-/** A part being written: nothing stands under its name until `close`. */
+/** A part that is being written. Its file has its name only after `close`; a disposal before that removes it. */
 export interface PartWriter extends Disposable {
   write(bytes: Uint8Array | Float64Array): void
   close(): void
 }
 
-/** @param attempt a word that no other attempt at this part has: two may write at one time, each its own file. */
+/** @param attempt a word that no other attempt at this part uses: two may write at the same time, each its own file. */
 export function openPartWriter(file: string, attempt: string): PartWriter {
   const partial = `${file}.${attempt}`
   const descriptor = openSync(partial, 'w')
@@ -66,8 +66,8 @@ function writeAll(descriptor: number, bytes: Uint8Array): void {
 }
 
 /**
- * The features of some rows, in order of their numbers, as a part keeps them: float64 in the machine's order of bytes, the count n, n row
- * numbers, n × width values, row-major.
+ * The features of some rows as a part keeps them: the count n, n rising row numbers, n × width values, row-major. All
+ * are float64 in the machine's byte order.
  */
 export function rowBlock(rows: Float64Array, values: Float64Array): Float64Array {
   const block = new Float64Array(1 + rows.length + values.length)
@@ -79,7 +79,10 @@ export function rowBlock(rows: Float64Array, values: Float64Array): Float64Array
 
 /** The rows of one part, taken in order. */
 export interface RowReader extends Disposable {
-  /** Puts the features of the rows from `from` to below `to` at `out[(row − from) × stride + offset …]` and returns how many there were. */
+  /**
+   * Copies the features of the part's rows from `from` to below `to` to `out[(row − from) × stride + offset …]` and
+   * returns the number of these rows.
+   */
   take(from: number, to: number, out: Float64Array, stride: number, offset: number): number
 }
 
@@ -93,11 +96,8 @@ export function openRowReader(file: string, width: number): RowReader {
     if (read(descriptor, head) === 0) return false
     block = { rows: new Float64Array(head[0]), values: new Float64Array(head[0] * width) }
     at = 0
-    if (
-      read(descriptor, block.rows) !== block.rows.byteLength ||
-      read(descriptor, block.values) !== block.values.byteLength
-    )
-      throw cutShort(file)
+    const whole = fill(descriptor, block.rows) && fill(descriptor, block.values)
+    if (!whole) throw cutShort(file)
     return true
   }
   return {
@@ -120,7 +120,10 @@ export function openRowReader(file: string, width: number): RowReader {
 const HEADER_BYTES = 8
 const entity = z.tuple([z.string(), z.union([z.number(), z.string()])])
 
-/** A state as a part keeps it: u32 length of the name, u32 length of the bytes, the name as JSON `[view, key]`, the bytes. */
+/**
+ * A state as a part keeps it, little endian: u32 length of the name, u32 length of the bytes, the name as JSON
+ * `[view, key]`, the bytes.
+ */
 export function stateBlock({ view, key, bytes }: EntityState): Uint8Array {
   const name = Buffer.from(JSON.stringify([view, key]))
   const header = Buffer.alloc(HEADER_BYTES)
@@ -129,10 +132,14 @@ export function stateBlock({ view, key, bytes }: EntityState): Uint8Array {
   return Buffer.concat([header, name, bytes])
 }
 
-/** All states of a part. @throws UserError when it is not there or cut short. */
+/**
+ * All states of a part, one after the other. Their bytes stay valid.
+ *
+ * @throws UserError when the part is not there or cut short.
+ */
 export function* readStates(file: string): Generator<EntityState> {
   const descriptor = open(file)
-  // What is handed out stays as it is: a new buffer is filled whenever this one is through.
+  // The buffer is never filled again, because states that were handed out lie in it: the next stretch gets a new one.
   let held = Buffer.alloc(0)
   let at = 0
   const atLeast = (bytes: number): boolean => {
@@ -164,13 +171,19 @@ function open(file: string): number {
     return openSync(file, 'r')
   } catch (error) {
     throw new UserError(
-      `A shard was done, but its part ${file} is not here. Workers of a sharded backfill need the same FD_HOME, on one disk that all of them see.`,
+      `A shard was done, but its part ${file} is not here. ` +
+        'Workers of a sharded backfill need the same FD_HOME, on one disk that all of them see.',
       { cause: error },
     )
   }
 }
 
-/** Fills `target` and returns how many bytes there were. */
+/** Whether the file had enough bytes to fill `target`. */
+function fill(descriptor: number, target: Float64Array): boolean {
+  return read(descriptor, target) === target.byteLength
+}
+
+/** Reads into `target` and returns the number of bytes: fewer than it holds only at the end of the file. */
 function read(descriptor: number, target: Uint8Array | Float64Array): number {
   const bytes = new Uint8Array(target.buffer, target.byteOffset, target.byteLength)
   let at = 0

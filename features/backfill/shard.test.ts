@@ -41,7 +41,7 @@ function bitSink(): FeatureSink & { bits(): Buffer } {
   }
 }
 
-/** States by view and key; the order in which they come is nobody's promise. */
+/** States by view and key, sorted: nothing promises the order in which they come. */
 function sorted(states: Iterable<EntityState>): string[] {
   return Array.from(
     states,

@@ -1,10 +1,9 @@
 import type { Dataset, DatasetSchema } from '../../datasets/table/dataset.ts'
-import { inLogOrder } from '../../datasets/table/log-order.ts'
 import { FRAUD_LABEL, type EpochMs, type EventBatch, type KeyColumn } from '../../datasets/table/transaction.ts'
 import { encodeState } from '../fold/entity-state.ts'
 import { ViewFold } from '../fold/view-fold.ts'
 import { checkService, type AggregateView, type FeatureService } from '../view/view.ts'
-import type { BackfillOptions } from './backfill.ts'
+import { historyOf, type BackfillOptions } from './backfill.ts'
 import {
   featuresFile,
   openPartWriter,
@@ -22,24 +21,24 @@ export interface Shard extends ShardFolder {
 }
 
 export interface ShardOptions extends BackfillOptions {
-  /** What is wanted of the shard: features by row, states by key. */
+  /** What the shard shall write: features by row, states by key. */
   features: boolean
   states: boolean
   /** As in `openPartWriter`. */
   attempt: string
 }
 
-/** What a shard saw: the whole history, as every other shard does, and its own keys. */
+/** What a shard saw. `keys` counts its own keys; all else is of the whole history, the same in every shard. */
 export interface ShardReport {
   transactions: number
   frauds: number
   labels: number
-  /** −Infinity when there was nothing to fold. */
+  /** The newest event time, −Infinity when there was none. */
   watermark: EpochMs
   keys: number
 }
 
-/** Which of `count` shards has a key. */
+/** Which of `count` shards has a key: the same in every process, whole numbers and text spread evenly. */
 export function shardOf(key: number | string, count: number): number {
   let hash = 0x811c9dc5
   if (typeof key === 'number') {
@@ -52,11 +51,13 @@ export function shardOf(key: number | string, count: number): number {
 }
 
 /**
- * Folds the keys of one shard over the whole history and writes their parts: for each view the features of its rows under the row's
- * number in the log (transactions from 0), and the states of its keys. What a key's events come to depends on no other key, so the
- * parts of all shards hold the very bits of one unsharded fold.
+ * Folds the keys of one shard over the whole history and writes their parts: for each view the features of the shard's
+ * rows, and for each key its state. A row goes by its number in the log, transactions counted from 0. The features of a
+ * key depend on no other key, so the parts of all shards together hold the very bits of one unsharded fold.
  *
- * Run again, it writes the same parts again.
+ * A second run writes the same parts again.
+ *
+ * @throws UserError when the dataset lacks what the service reads, and as `Dataset.batches`.
  */
 export async function backfillShard(
   dataset: Dataset,
@@ -70,24 +71,16 @@ export async function backfillShard(
     .map((view) => openViewShard(view, dataset.schema, shard, options))
   const report: ShardReport = { transactions: 0, frauds: 0, labels: 0, watermark: -Infinity, keys: 0 }
   try {
-    for await (const batch of inLogOrder(
-      dataset.batches({ sort: options.sort ?? false }),
-      dataset.schema,
-      options.until === undefined ? {} : { until: options.until },
-    )) {
+    for await (const batch of historyOf(dataset, options)) {
       const numbers = rowNumbers(batch, report.transactions)
       for (const view of views) view.write(batch, numbers)
       count(batch, report)
       options.report?.(report.transactions)
     }
     for (const view of views) view.close()
-    if (options.states)
-      writeStates(
-        views.map(({ fold }) => fold),
-        shard,
-        options.attempt,
-      )
-    return { ...report, keys: views.reduce((sum, { fold }) => sum + fold.keys, 0) }
+    const folds = views.map(({ fold }) => fold)
+    if (options.states) writeStates(folds, shard, options.attempt)
+    return { ...report, keys: folds.reduce((sum, fold) => sum + fold.keys, 0) }
   } finally {
     for (const view of views) view[Symbol.dispose]()
   }
@@ -116,7 +109,7 @@ function count(batch: EventBatch, report: ShardReport): void {
 /** The fold of one view over the keys of one shard. */
 interface ViewShard extends Disposable {
   fold: ViewFold
-  /** Folds its rows of a batch; `numbers` as `rowNumbers` gives them. */
+  /** Folds the shard's rows of a batch. `numbers` is what `rowNumbers` gave for it. */
   write(batch: EventBatch, numbers: Float64Array): void
   close(): void
 }
@@ -150,7 +143,7 @@ function openViewShard(
   }
 }
 
-/** Rows of a batch whose key is the shard's. */
+/** The rows of a batch whose key belongs to the shard. */
 function rowsOf(keys: KeyColumn, size: number, { shard, count: shards }: Shard): Float64Array {
   const rows = new Float64Array(size)
   let found = 0
@@ -158,7 +151,7 @@ function rowsOf(keys: KeyColumn, size: number, { shard, count: shards }: Shard):
   return rows.subarray(0, found)
 }
 
-/** What a view's fold reads of the given rows, with its entity as the only one. */
+/** The given rows as a batch, with the columns that a view's fold reads and its entity as the only one. */
 function gather(batch: EventBatch, entity: number, rows: Float64Array): EventBatch {
   const size = rows.length
   const keys = batch.entities[entity]

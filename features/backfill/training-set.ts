@@ -15,12 +15,12 @@ import type { FeatureSink } from './backfill.ts'
 /**
  * What a model is fitted on and judged on: features as the model reads them, in log order.
  *
- * `x` is row-major, `rows × names.length`, float32: the same cast the scorer applies, so a threshold in a tree is the
- * threshold in ONNX. `y` is 0 or 1.
+ * `x` is row-major, `rows × names.length`, float32: the same cast that the scorer applies, so a threshold in a tree is
+ * the threshold in ONNX. `y` is 0 or 1.
  */
 export interface TrainingSet {
   names: string[]
-  /** Columns of `x` that hold category codes (`features/category.ts`), by index; all others are numbers. */
+  /** Columns of `x` that hold category codes (`fold/category.ts`), by index; all others are numbers. */
   categorical: number[]
   rows: number
   x: Float32Array
@@ -28,21 +28,26 @@ export interface TrainingSet {
   /** Event time, EpochMs, not falling. */
   time: Float64Array
   ids: KeyColumn
-  /** Join key of the entity whose alerts are counted (the card), for precision@k; undefined when the dataset has none. */
+  /** Join key of the entity whose alerts precision@k counts (the card). Absent when the dataset has none. */
   cards?: KeyColumn
 }
 
-/** A sink that keeps the labelled transactions as a training set; unlabelled ones are of no use to it. */
+/** A sink that keeps the labelled transactions as a training set. It leaves out unlabelled ones. */
 export interface TrainingSetSink extends FeatureSink {
-  /** What was gathered. */
+  /** What has been gathered so far. */
   set(): TrainingSet
 }
+
+/** Rows for which a set has room at first; a full one doubles. */
+const FIRST_ROOM = 16_384
 
 /**
  * Gathers a backfill's rows in memory: 4 bytes a feature and about 25 a row.
  *
- * @param options.cardEntity whose alerts are counted; default the first entity.
- * @param options.knownBy only transactions whose label was known by then: what could have been trained on at that instant.
+ * @param options.cardEntity the entity whose alerts are counted; by default the first.
+ * @param options.knownBy keeps only transactions whose label was known by then: what a training at that instant could
+ *   use.
+ * @throws UserError from `write` when two categories of a column share a code.
  */
 export function trainingSetSink(
   service: FeatureService,
@@ -50,56 +55,82 @@ export function trainingSetSink(
   options: { cardEntity?: string; knownBy?: EpochMs } = {},
 ): TrainingSetSink {
   const { cardEntity, knownBy = Infinity } = options
-  const names = featureNames(service)
   const card = cardEntity === undefined ? 0 : schema.entities.findIndex((entity) => entity.name === cardEntity)
-  const cardRole = schema.entities[card]
-  let room = 16_384
-  const set: TrainingSet = {
-    names,
-    categorical: categoricalFeatures(service),
-    rows: 0,
-    x: new Float32Array(room * names.length),
-    y: new Uint8Array(room),
-    time: new Float64Array(room),
-    ids: schema.id?.type === 'string' ? [] : new Float64Array(room),
-    ...(cardRole === undefined ? {} : { cards: cardRole.type === 'string' ? [] : new Float64Array(room) }),
-  }
-  const grow = (): void => {
-    room *= 2
-    set.x = resized(set.x, room * names.length)
-    set.y = resized(set.y, room)
-    set.time = resized(set.time, room)
-    set.ids = resized(set.ids, room)
-    if (set.cards) set.cards = resized(set.cards, room)
-  }
+  const set = emptySet(service, schema, schema.entities[card]?.type)
   const vocabularies = schema.categorical.map(vocabulary)
   return {
     write: (batch: EventBatch, matrix: FeatureMatrix) => {
       vocabularies.forEach((watch, c) => batch.categorical[c].slice(0, batch.size).forEach(watch))
-      while (set.rows + matrix.rows > room) grow()
-      let k = 0
-      for (let row = 0; row < batch.size; row++) {
-        if (batch.kind[row] === FRAUD_LABEL) continue
-        if (batch.label[row] !== UNLABELLED && batch.knownAt[row] <= knownBy) {
-          toModelInput(matrix.values.subarray(k * names.length), names.length, set.x, set.rows * names.length)
-          set.y[set.rows] = batch.label[row]
-          set.time[set.rows] = batch.time[row]
-          set.ids[set.rows] = batch.ids[row]
-          if (set.cards) set.cards[set.rows] = batch.entities[card][row]
-          set.rows++
-        }
-        k++
-      }
+      while (set.rows + matrix.rows > set.y.length) grow(set)
+      append(set, batch, matrix, { card, knownBy })
     },
     close: async () => {},
-    set: () => ({
-      ...set,
-      x: set.x.subarray(0, set.rows * names.length),
-      y: set.y.subarray(0, set.rows),
-      time: set.time.subarray(0, set.rows),
-      ids: set.ids.slice(0, set.rows),
-      ...(set.cards ? { cards: set.cards.slice(0, set.rows) } : {}),
-    }),
+    set: () => filled(set),
+  }
+}
+
+/** A set without rows whose columns have room for some. It has `cards` when these have a type. */
+function emptySet(
+  service: FeatureService,
+  schema: DatasetSchema,
+  cardType: 'integer' | 'string' | undefined,
+): TrainingSet {
+  const names = featureNames(service)
+  const keys = (type: 'integer' | 'string'): KeyColumn => (type === 'string' ? [] : new Float64Array(FIRST_ROOM))
+  return {
+    names,
+    categorical: categoricalFeatures(service),
+    rows: 0,
+    x: new Float32Array(FIRST_ROOM * names.length),
+    y: new Uint8Array(FIRST_ROOM),
+    time: new Float64Array(FIRST_ROOM),
+    ids: keys(schema.id?.type ?? 'integer'),
+    ...(cardType === undefined ? {} : { cards: keys(cardType) }),
+  }
+}
+
+/** Doubles the room of a set's columns. */
+function grow(set: TrainingSet): void {
+  const room = 2 * set.y.length
+  set.x = resized(set.x, room * set.names.length)
+  set.y = resized(set.y, room)
+  set.time = resized(set.time, room)
+  set.ids = resized(set.ids, room)
+  if (set.cards) set.cards = resized(set.cards, room)
+}
+
+/** Appends the transactions whose label was known by then, to a set with room for them. `card` is an entity's index. */
+function append(
+  set: TrainingSet,
+  batch: EventBatch,
+  matrix: FeatureMatrix,
+  { card, knownBy }: { card: number; knownBy: EpochMs },
+): void {
+  const width = set.names.length
+  let k = 0
+  for (let row = 0; row < batch.size; row++) {
+    if (batch.kind[row] === FRAUD_LABEL) continue
+    if (batch.label[row] !== UNLABELLED && batch.knownAt[row] <= knownBy) {
+      toModelInput(matrix.values.subarray(k * width), width, set.x, set.rows * width)
+      set.y[set.rows] = batch.label[row]
+      set.time[set.rows] = batch.time[row]
+      set.ids[set.rows] = batch.ids[row]
+      if (set.cards) set.cards[set.rows] = batch.entities[card][row]
+      set.rows++
+    }
+    k++
+  }
+}
+
+/** The set without the room that its rows have not filled. */
+function filled(set: TrainingSet): TrainingSet {
+  return {
+    ...set,
+    x: set.x.subarray(0, set.rows * set.names.length),
+    y: set.y.subarray(0, set.rows),
+    time: set.time.subarray(0, set.rows),
+    ids: set.ids.slice(0, set.rows),
+    ...(set.cards ? { cards: set.cards.slice(0, set.rows) } : {}),
   }
 }
 

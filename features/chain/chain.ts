@@ -7,17 +7,22 @@ import { serviceDigest, type FeatureService, type FeatureView } from '../view/vi
 /** One stage of a chain: the topic it reads and the views it folds. */
 export interface Stage {
   topic: string
-  /** Entity whose key gives a record of the topic its partition. Absent in the first stage, whose topic is as producers wrote it. */
+  /**
+   * The entity whose key gives a record of the topic its partition. Absent in the first stage, whose topic producers
+   * write.
+   */
   entity?: string
   views: FeatureView[]
 }
 
 /**
- * How the views of a service are computed over a log with partitions, so that each sees all events of a key in one order.
+ * Plans how the views of a service are computed over a log with partitions, so that each view sees all events of a key
+ * in one order.
  *
- * In one partition every entity's events have an order: one stage folds all. In several, only those of the log's key have
- * (the schema's first entity). Every other entity of the service gets a stage behind a topic of its own, to which the stage
- * before passes each event by that entity's key, as `keyBy` does in Flink and a repartition topic in Kafka Streams.
+ * In a single partition the events of every entity have an order, so one stage folds all views. In several, only the
+ * events of the log's key (the schema's first entity) have one. Every other entity of the service then gets a stage
+ * behind a topic of its own. The stage before passes each event on to that topic by the entity's key, as `keyBy` does
+ * in Flink and a repartition topic in Kafka Streams.
  */
 export function planChain(
   service: FeatureService,
@@ -36,12 +41,18 @@ export function planChain(
   return [{ topic: input.name, views: first }, ...behind]
 }
 
-/** The topic before an entity's stage, with the partitions of the input. Another definition of the service has another. */
+/**
+ * The name of the topic that an entity's stage reads; it has as many partitions as the input. Another definition of the
+ * service has another topic.
+ */
 export function stageTopic(input: string, group: string, entity: string, service: FeatureService): string {
   return `${input}.${group}.${entity}.${serviceDigest(service).slice(0, 12)}`
 }
 
-/** Where a group keeps the state of an entity's key: with the partition that its events come to. `topics` are those there are. */
+/**
+ * Where a group keeps the state of an entity's key: with the partition that the key's events come to. `topics` lists
+ * the topics that exist.
+ */
 export function statePlace(
   topics: readonly Pick<Topic, 'name' | 'partitions'>[],
   input: string,

@@ -7,18 +7,30 @@ import type { FeatureMatrix, ServiceFold } from '../fold/service-fold.ts'
 import type { GroupState } from '../store/online-store.ts'
 import type { StageInput } from './stage-record.ts'
 
-/** A batch of a stage's topic, folded; what of it is fresh is still to be scored, or passed on. `input` and `features` are reused by the next batch. */
+/**
+ * A batch of a stage's topic, folded. Its fresh transactions are still to be scored or passed on. The next batch reuses
+ * `input` and `features`.
+ */
 export interface FoldedBatch {
   input: StageInput
   features: FeatureMatrix
-  /** Records below the committed offset: folded again after a restart, with their outputs already written. They stand first. */
+  /**
+   * How many records, all at the start, lie below the committed offset. After a restart they are folded again, but
+   * their outputs have been written already.
+   */
   replayed: number
-  /** Rows of the events that are transactions to be scored, in order; the features of the i-th are row `firstFeature + i`. */
+  /** Rows of `input.decoded.events` with the transactions to be scored, in order. */
   fresh: number[]
+  /** The row in `features` of the first fresh transaction. That of the i-th is `firstFeature + i`. */
   firstFeature: number
 }
 
-/** Folds a batch, after giving its new keys the state they had when the group last wrote it, or when history ended. */
+/**
+ * Folds a batch. New keys first get the state that the group last wrote or, where it wrote none, the state at the end
+ * of history.
+ *
+ * @throws UserError as `GroupState.read` and `decodeState`, RingOverflow as `ServiceFold.fold`.
+ */
 export async function foldBatch(
   input: StageInput,
   committed: number,
@@ -55,7 +67,7 @@ function freshRows({ events, index }: DecodedBatch, replayed: number): { fresh: 
   return { fresh, firstFeature }
 }
 
-/** The fresh rows as the model reads them. */
+/** The features of the fresh transactions as the model reads them, row-major, `width` columns. */
 export function modelInput({ features, fresh, firstFeature }: FoldedBatch, width: number): Float32Array {
   const input = new Float32Array(fresh.length * width)
   toModelInput(features.values.subarray(firstFeature * width), input.length, input)

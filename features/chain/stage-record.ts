@@ -6,28 +6,33 @@ import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import { FRAUD_LABEL } from '../../datasets/table/transaction.ts'
 import type { FeatureMatrix } from '../fold/service-fold.ts'
 
-/** A batch of a stage's topic, decoded. Valid until the next: columns are reused. */
+/** A batch of a stage's topic, decoded. Valid until the next batch, which reuses the columns. */
 export interface StageInput {
-  /** As it stands in the stage's topic. Keys and timestamps are those that the producer gave, in every stage. */
+  /** The records as they stand in the stage's topic. In every stage, keys and timestamps are the producer's. */
   records: RecordBatch
-  /** The same with the values that the producer wrote. */
+  /** The same records with the values that the producer wrote, without the header of this file. */
   values: RecordBatch
   decoded: DecodedBatch
-  /** Where each record stands in the topic of the first stage, by its index in `records`. */
+  /** Where each record stands in the topic of the first stage, by its index in `records`. `offsets` likewise. */
   partitions: Uint32Array
   offsets: Float64Array
-  /** What the stages before found for the batch's transactions. Absent in the first stage. */
+  /** The features that the stages before computed for the batch's transactions. Absent in the first stage. */
   earlier?: FeatureMatrix
 }
 
 /**
- * A record between two stages, little endian: u8 late, 3 bytes unused, u32 partition and f64 offset in the topic of the first
- * stage, the service's features so far as f64 (a label has zeros), then the value as the producer wrote it. Key and
- * timestamp are the producer's; the partition is that of the entity's key as text.
+ * A record between two stages, little endian. Its header is u8 late, 3 unused bytes, u32 partition and f64 offset in
+ * the topic of the first stage. Then come all features of the service as f64, as far as they are known (a label has
+ * zeros), and the value as the producer wrote it. Key and timestamp are the producer's. The partition follows from the
+ * entity's key as text.
  */
 const HEADER = 16
 
-/** Reads the topic of a stage whose records carry `width` features, or, in the first stage, none and no header. */
+/**
+ * A reader of a stage's topic. Records carry a header and `width` features, those of the first stage neither.
+ *
+ * The reader throws a UserError when a record is too short to be one of a scorer's.
+ */
 export function stageReader(
   schema: DatasetSchema,
   width: number,
@@ -52,7 +57,11 @@ export function stageReader(
   }
 }
 
-/** Where the records of a stage after the first stand in the topic of the first. */
+/**
+ * Where the records of a later stage stand in the topic of the first.
+ *
+ * @throws UserError when a record is too short to be one of a scorer's.
+ */
 export function origins(records: RecordBatch): Pick<StageInput, 'partitions' | 'offsets'> {
   const partitions = new Uint32Array(records.size)
   const offsets = new Float64Array(records.size)
@@ -75,7 +84,9 @@ function withoutHeader(records: RecordBatch, length: number): RecordBatch {
 
 function foreign({ topic, partition, offsets }: RecordBatch, i: number): UserError {
   return new UserError(
-    `Record ${offsets[i]} of "${topic}", partition ${partition}, is not what a scorer writes there: something else has appended to the topic. Score as another group, which has topics of its own: fd score --group NAME`,
+    `Record ${offsets[i]} of "${topic}", partition ${partition}, is not what a scorer writes there: ` +
+      'something else has appended to the topic. ' +
+      'Score as another group, which has topics of its own: fd score --group NAME',
   )
 }
 
@@ -101,13 +112,13 @@ function gatherFeatures(
   into.rows = k
 }
 
-/** Where a stage passes its events on: by the key of `schema.entities[entity]`, over so many partitions. */
+/** How a stage passes its events on: by the key of `schema.entities[entity]`, over this number of partitions. */
 export interface StageTarget {
   entity: number
   partitions: number
 }
 
-/** The events of a batch from record `from` on, transactions and labels, as the next stage reads them. The bytes are copied. */
+/** The transactions and labels of a batch from record `from` on, as the next stage reads them. The bytes are copied. */
 export function stageRecords(
   input: StageInput,
   features: FeatureMatrix,
@@ -145,7 +156,9 @@ export function stageRecords(
 
 function outputSize({ values, decoded }: StageInput, prefix: number): number {
   let size = 0
-  for (let row = 0; row < decoded.events.size; row++)
-    size += prefix + values.valueEnd[decoded.index[row]] - values.valueStart[decoded.index[row]]
+  for (let row = 0; row < decoded.events.size; row++) {
+    const i = decoded.index[row]
+    size += prefix + values.valueEnd[i] - values.valueStart[i]
+  }
   return size
 }

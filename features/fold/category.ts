@@ -4,9 +4,9 @@ import { UserError } from '../../configs/user-error.ts'
 const CODES = 1 << 24
 
 /**
- * The number that stands for a category in a feature matrix: FNV-1a of its UTF-16 units, folded to 24 bits, so that it
- * is the same in every process without a shared dictionary. Missing ('') is 0. Training learns what each code means, and a
- * training set in which two categories share one is refused (`vocabulary`).
+ * The number that stands for a category in a feature matrix: FNV-1a of its UTF-16 units, folded to 24 bits. So it is
+ * the same in every process, without a shared dictionary. Missing ('') is 0. Training learns what each code means, and
+ * refuses a training set in which two categories share a code (`vocabulary`).
  */
 export function categoryCode(category: string): number {
   if (category === '') return 0
@@ -17,8 +17,10 @@ export function categoryCode(category: string): number {
 }
 
 /**
- * Watches the categories of one column for two that share a code, of which a model could not tell one from the other: among
- * 1,000 categories that happens once in 30 times.
+ * Watches the categories of one column for two that share a code, which a model could not tell apart. Among 1,000
+ * categories that happens about once in 30 times.
+ *
+ * @returns a function to be called with every category; it throws a UserError that names both when two collide.
  */
 export function vocabulary(column: string): (category: string) => void {
   const seen = new Map<number, string>()
@@ -26,9 +28,13 @@ export function vocabulary(column: string): (category: string) => void {
     const code = categoryCode(category)
     const other = seen.get(code)
     if (other === undefined) seen.set(code, category)
-    else if (other !== category)
-      throw new UserError(
-        `Column ${column}: "${other}" and "${category}" share the code ${code}. Rename one of the two in the data, or leave the column out of the schema.`,
-      )
+    else if (other !== category) throw collision(column, code, other, category)
   }
+}
+
+function collision(column: string, code: number, first: string, second: string): UserError {
+  return new UserError(
+    `Column ${column}: "${first}" and "${second}" share the code ${code}. ` +
+      'Rename one of the two in the data, or leave the column out of the schema.',
+  )
 }

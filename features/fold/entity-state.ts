@@ -7,12 +7,17 @@ const VERSION = 1
 const HEADER = 16
 
 /**
- * The state of one key of one view as bytes, what the online store keeps: everything the fold needs to go on as if it
- * had never stopped.
+ * The state of one key of one view as bytes, as the online store keeps it: all that the fold needs to go on as if it
+ * had never stopped. Sums are not stored; `decodeState` adds them up again.
  *
- * Little endian. Header: u8 version, u8 columns (1 amount, 2 label), u16 windows, u32 events, f64 clock.
- * Then per window u32 enter and u32 leave, counted from the oldest event; per event f64 time; per event f64 amount, if
- * any; per event u32 id hash, and per event u8 fraud, if labelled. Oldest event first.
+ * Little endian, in this order; events stand oldest first:
+ *
+ *     header       u8 version, u8 columns (1 amount + 2 label), u16 windows, u32 events, f64 clock
+ *     per window   u32 enter, u32 leave, counted from the oldest event
+ *     per event    f64 time
+ *     per event    f64 amount             where the view reads amounts
+ *     per event    u32 id hash            where it reads labels
+ *     per event    u8 fraud               where it reads labels
  */
 export function encodeState(view: ViewFold, slot: number): Buffer {
   const { rings } = view
@@ -27,7 +32,7 @@ export function encodeState(view: ViewFold, slot: number): Buffer {
   bytes.writeUInt32LE(events, 4)
   bytes.writeDoubleLE(view.clock(slot), 8)
   new Uint32Array(bytes.buffer, HEADER, progress.length).set(progress)
-  // Every column begins at a multiple of its element's size, so it is written as a typed array.
+  // Every column begins at a multiple of its element's size, so it can be written as a typed array.
   const times = HEADER + progress.length * 4
   const amounts = times + events * 8
   const hashes = amounts + (amount ? events * 8 : 0)
@@ -39,7 +44,7 @@ export function encodeState(view: ViewFold, slot: number): Buffer {
   return bytes
 }
 
-/** Copies a slot's events of one column, oldest first: a ring lies in at most two runs. */
+/** Copies one column of a slot's events, oldest first. A ring consists of at most two runs. */
 function copyRing<T extends Float64Array | Uint32Array | Uint8Array>(
   from: T,
   to: T,
@@ -56,7 +61,7 @@ function copyRing<T extends Float64Array | Uint32Array | Uint8Array>(
 /**
  * Puts stored state into a slot that has no events yet.
  *
- * @throws UserError when the bytes are of another version or of another view, or are cut short.
+ * @throws UserError when the bytes are of another version, belong to another view, or are cut short.
  */
 export function decodeState(view: ViewFold, slot: number, bytes: Uint8Array): void {
   const { rings } = view
@@ -78,11 +83,13 @@ export function decodeState(view: ViewFold, slot: number, bytes: Uint8Array): vo
   view.windows.resume(slot, progress)
 }
 
-function decodeHeader(
-  view: ViewFold,
-  slot: number,
-  buffer: Buffer,
-): { events: number; progress: Uint32Array; clock: number } {
+interface Header {
+  events: number
+  progress: Uint32Array
+  clock: number
+}
+
+function decodeHeader(view: ViewFold, slot: number, buffer: Buffer): Header {
   const { amount, label } = view.rings.columns
   const windows = view.windows.count
   const columns = (amount ? 1 : 0) + (label ? 2 : 0)
@@ -101,8 +108,8 @@ function decodeHeader(
     buffer.length === sizeOf(events, windows, amount, label)
   if (!fits) {
     throw new UserError(
-      `The stored state of ${view.view.entity} ${view.key(slot)} is not what view "${view.view.name}" writes (${buffer.length} bytes, version ${buffer[0]}). ` +
-        'Write it anew: fd features backfill --online',
+      `The stored state of ${view.view.entity} ${view.key(slot)} is not what view "${view.view.name}" writes ` +
+        `(${buffer.length} bytes, version ${buffer[0]}). Write it anew: fd features backfill --online`,
     )
   }
   const progress = Uint32Array.from({ length: windows * 2 }, (_, i) => buffer.readUInt32LE(HEADER + i * 4))

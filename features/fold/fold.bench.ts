@@ -1,6 +1,6 @@
 /**
- * The fold alone, and the whole backfill to Parquet beside the same features in DuckDB window SQL, in one run. Prints JSON.
- * Runs on the Handbook's transactions where they are, else on a simulation of the same size.
+ * Times the fold alone, and the whole backfill to Parquet beside the same features in DuckDB window SQL, in one run.
+ * Prints JSON. Runs on the Handbook's transactions if they are on this machine, else on a simulation of the same size.
  */
 import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -32,7 +32,7 @@ async function data(folder: string): Promise<Dataset> {
   return openDataset('simulated', loadConfig(undefined, {}), { data: file })
 }
 
-/** The file's events in memory, so that the fold is timed alone. */
+/** The file's events in memory, so that the fold can be timed alone. */
 async function inMemory(dataset: Dataset): Promise<EventBatch[]> {
   const batches: EventBatch[] = []
   for await (const batch of inLogOrder(dataset.batches(), dataset.schema)) batches.push(structuredClone(batch))
@@ -54,11 +54,13 @@ async function backfillToParquet(dataset: Dataset, out: string): Promise<number>
   return (performance.now() - started) / 1000
 }
 
-/** The same 15 features as windows of SQL. Rows of one second see each other there, which the log's order does not allow. */
+/** The same 15 features as windows of SQL. There rows of one second see each other, which log order does not allow. */
 async function duckdbToParquet(dataset: Dataset, out: string): Promise<number> {
   const days = [1, 7, 30]
-  const range = (start: number, end: number): string =>
-    `RANGE BETWEEN INTERVAL ${start * 86_400 - 1} SECONDS PRECEDING AND ${end === 0 ? 'CURRENT ROW' : `INTERVAL ${end} DAYS PRECEDING`}`
+  const range = (start: number, end: number): string => {
+    const until = end === 0 ? 'CURRENT ROW' : `INTERVAL ${end} DAYS PRECEDING`
+    return `RANGE BETWEEN INTERVAL ${start * 86_400 - 1} SECONDS PRECEDING AND ${until}`
+  }
   const windows = days.flatMap((d) => [
     `c${d} AS (PARTITION BY CUSTOMER_ID ORDER BY TX_DATETIME ${range(d, 0)})`,
     `t${d} AS (PARTITION BY TERMINAL_ID ORDER BY TX_DATETIME ${range(d + 7, 7)})`,
@@ -69,7 +71,9 @@ async function duckdbToParquet(dataset: Dataset, out: string): Promise<number> {
     `count(*) OVER t${d} AS terminal_nb_${d}`,
     `coalesce(avg(TX_FRAUD) OVER t${d}, 0) AS terminal_risk_${d}`,
   ])
-  const sql = `SELECT TRANSACTION_ID, TX_AMOUNT, dayofweek(TX_DATETIME) IN (0, 6) AS weekend, hour(TX_DATETIME) <= 6 AS night, ${features.join(', ')}, TX_FRAUD
+  const sql = `
+    SELECT TRANSACTION_ID, TX_AMOUNT, dayofweek(TX_DATETIME) IN (0, 6) AS weekend, hour(TX_DATETIME) <= 6 AS night,
+      ${features.join(', ')}, TX_FRAUD
     FROM ${sqlText(dataset.file)} WINDOW ${windows.join(', ')}`
   await using database = await openDatabase()
   const started = performance.now()
@@ -82,7 +86,7 @@ const median = (values: number[]): number => values.toSorted((a, b) => a - b)[va
 const folder = await mkdtemp(join(tmpdir(), 'fd-bench-'))
 try {
   const dataset = await data(folder)
-  // Backfills first and interleaved, so that the memory figure is theirs and noise hits both alike.
+  // Backfills run first, so that the memory figure is theirs, and in turn with DuckDB, so that noise hits both alike.
   const ours: number[] = []
   const theirs: number[] = []
   let peak = 0

@@ -1,22 +1,26 @@
 import { UserError } from '../../configs/user-error.ts'
 
-/** Smallest ring, as a power of two: most entities have few events. */
+/** The size of the smallest ring, as an exponent of two: most entities have few events. */
 const SMALLEST = 2
 
-/** Which columns an entity's events carry; a view stores only what it reads. */
+/** Which columns an entity's events have, besides the time. A view stores only what it reads. */
 export interface RingColumns {
   amount: boolean
-  /** Fraud flag and id hash: what a label needs to find its transaction. */
+  /** Fraud flag and id hash, by which a fraud label finds its transaction. */
   label: boolean
 }
 
 /**
- * Recent events of many entities, each a ring in typed-array slabs shared by all, ordered by event time and, at one
- * time, by log order.
+ * The recent events of many entities. Each entity has a ring of its own, cut from typed arrays that all share. A ring
+ * is ordered by event time, and among events of one time by log order.
  *
- * An entity is a slot (0, 1, 2 …). Its events have sequence numbers from `first[slot]` to `next[slot]`, and event s stands
- * at `base[slot] + (s & mask[slot])` of every column. Rings hold a power of two; a full one moves to a region twice as
- * large and leaves its old region to the next ring of that size. 17 to 29 bytes an event; adding one is amortised O(1).
+ * An entity is a slot (0, 1, 2 …). Its events have the sequence numbers from `first[slot]` to below `next[slot]`, and
+ * event s stands at `base[slot] + (s & mask[slot])` of every column. The fold drops old events by raising `first`, and
+ * puts a late event between others by `insert`.
+ *
+ * A ring holds a power of two. A full one moves to a region twice as large and leaves its old region to the next ring
+ * of that size. An event takes 8 bytes for its time, 8 for an amount, 5 for fraud flag and id hash; a ring that has
+ * just grown is half empty. Adding an event at the young end is amortised O(1).
  */
 export class EventRings {
   slots = 0
@@ -45,7 +49,7 @@ export class EventRings {
     this.idHash = new Uint32Array(columns.label ? initial : 0)
   }
 
-  /** A new entity without events. */
+  /** Adds an entity without events and returns its slot. */
   addSlot(): number {
     if (this.slots === this.base.length) {
       this.base = widen(this.base)
@@ -59,12 +63,15 @@ export class EventRings {
     return slot
   }
 
-  /** Whether one more event fits; when not, the caller raises RingOverflow: a ring never drops an event a window may need. */
+  /**
+   * Whether one more event fits. Where it does not, the caller raises RingOverflow, since a ring never drops an event
+   * that a window may need.
+   */
   roomFor(slot: number): boolean {
     return this.next[slot] - this.first[slot] < this.maxEvents
   }
 
-  /** Opens a place for one more event at the young end and returns its position. May replace the column arrays. */
+  /** Opens a place at the young end and returns its position. Hazard: may replace the column arrays. */
   push(slot: number): number {
     const sequence = this.next[slot]
     if (sequence - this.first[slot] > this.mask[slot]) this.#grow(slot)
@@ -72,18 +79,22 @@ export class EventRings {
     return this.base[slot] + (sequence & this.mask[slot])
   }
 
-  /** Opens a place before the event `sequence`, moving it and the younger ones up, and returns its position. */
+  /**
+   * Opens a place at `sequence` and returns its position. The event that had this number and all younger ones move up
+   * by one. Hazard: may replace the column arrays.
+   */
   insert(slot: number, sequence: number): number {
     this.push(slot)
     for (let s = this.next[slot] - 1; s > sequence; s--) this.#copy(this.position(slot, s - 1), this.position(slot, s))
     return this.position(slot, sequence)
   }
 
+  /** Where an event stands in the columns. Valid until the ring grows. */
   position(slot: number, sequence: number): number {
     return this.base[slot] + (sequence & this.mask[slot])
   }
 
-  /** The sequence number of the first event later than `time` (`next` when none is). */
+  /** The sequence number of the first event later than `time`, or `next` when none is. A binary search. */
   after(slot: number, time: number): number {
     let low = this.first[slot]
     let high = this.next[slot]
@@ -95,7 +106,7 @@ export class EventRings {
     return low
   }
 
-  /** Bytes reserved for events, for figures. */
+  /** Bytes reserved for events. */
   get bytes(): number {
     return this.time.byteLength + this.amount.byteLength + this.fraud.byteLength + this.idHash.byteLength
   }
@@ -139,12 +150,12 @@ export class EventRings {
   }
 }
 
-/** An entity has more events in its longest window than a ring may hold. Nothing is dropped: the fold stops. */
+/** An entity has more events within its view's windows than a ring may hold. Nothing is dropped: the fold stops. */
 export class RingOverflow extends UserError {
   constructor(maxEvents: number, entity: string) {
     super(
-      `${entity} has more than ${maxEvents.toLocaleString('en')} events in the windows of its view, the most a ring holds. ` +
-        'Leave that entity out of the data, or give the view shorter windows.',
+      `${entity} has more than ${maxEvents.toLocaleString('en')} events in the windows of its view, ` +
+        'the most a ring holds. Leave that entity out of the data, or give the view shorter windows.',
     )
   }
 }

@@ -21,7 +21,7 @@ const schema: DatasetSchema = {
   categorical: [],
 }
 
-/** One event of a log, as a person would write it. `fraudOf` makes it a label row about an earlier event. */
+/** One event of a log, as a person would write it. `label` makes it a label row about the earlier event of this id. */
 interface Event {
   id: number
   time: number
@@ -78,7 +78,7 @@ function toBatch(events: Event[]): EventBatch {
   return batch
 }
 
-/** A customer's or terminal's events, to the quadratic loop. */
+/** The rows of a view by the quadratic loop. */
 function naive(view: AggregateView, log: Event[]): number[][] {
   return [
     ...naiveFeatures(view, log, (event) => (view.entity === 'customer' ? event.customer : event.terminal)).values(),
@@ -160,7 +160,7 @@ describe.each(views)('$name equals the quadratic loop bit for bit', (view) => {
     const onTime = late.flatMap((isLate, k) => (isLate ? [] : [k]))
     expect(late.filter(Boolean).length).toBeGreaterThan(5)
     expect(fold.views[0].late).toBe(late.filter(Boolean).length)
-    // Windows by count reach back without a bound, so an event that came too late may be missing from a later one of them.
+    // Compares windows by time only, because windows by count reach back without a bound in time.
     const byTime = view.features.flatMap((feature, f) =>
       feature.function !== 'seconds_since_previous' && 'length' in feature.window ? [f] : [],
     )

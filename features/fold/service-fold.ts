@@ -4,7 +4,10 @@ import { featureNames, type FeatureService, type FeatureView, type RequestFeatur
 import { categoryCode } from './category.ts'
 import { ViewFold } from './view-fold.ts'
 
-/** Features of the transactions of one batch, row-major `rows × names.length`, in log order. Reused by the next call. */
+/**
+ * Features of the transactions of one batch, row-major `rows × names.length`, in log order. Arrays may be longer than
+ * that, and the next call reuses them.
+ */
 export interface FeatureMatrix {
   rows: number
   values: Float64Array
@@ -12,22 +15,23 @@ export interface FeatureMatrix {
   late: Uint8Array
 }
 
-/** Keys of a view that a batch brings for the first time. */
+/** The keys that a batch brings to a view for the first time. */
 export interface FreshKeys {
   view: ViewFold
   keys: (number | string)[]
 }
 
 export interface ServiceFoldOptions {
+  /** As in `FoldSettings`, and so is `maxEvents`. */
   lateness?: DurationMs
   maxEvents?: number
-  /** Views of the service to fold, when not all: a stage of a chain folds its own. */
+  /** The views to fold, by default all of the service. A stage of a chain folds only its own. */
   views?: readonly FeatureView[]
-  /** A fold of these views to go on from; state is shared with it. */
+  /** A fold of the same views to go on from. The two share their state. */
   from?: ServiceFold
 }
 
-/** A view that is folded: the first of its columns, its place in `schema.entities`, the slots of a batch's keys. */
+/** A view that is folded: its first column, its entity's index in `schema.entities`, the slots of a batch's keys. */
 interface Folded {
   fold: ViewFold
   column: number
@@ -36,8 +40,8 @@ interface Folded {
 }
 
 /**
- * All features of a service over one stream of events: request features from the row, aggregates from their views' folds.
- * Not reentrant: one batch at a time.
+ * All features of a service over one stream of events in log order. Request features come from the row alone,
+ * aggregates from the fold of their view. Not reentrant: one batch at a time.
  */
 export class ServiceFold {
   readonly service: FeatureService
@@ -80,13 +84,16 @@ export class ServiceFold {
     }
   }
 
-  /** Columns that this fold computes, in order. */
+  /** Indices of the columns that this fold computes, rising. */
   get columns(): number[] {
     const own = this.#folded.flatMap(({ fold, column }) => fold.view.features.map((_, f) => column + f))
     return [...this.#requests.map(({ column }) => column), ...own].sort((a, b) => a - b)
   }
 
-  /** Finds the keys of a batch and returns those seen for the first time: their stored state, if any, is restored before `fold`. */
+  /**
+   * Finds the keys of a batch and returns those seen for the first time. The caller restores their stored state, if
+   * there is any, before it calls `fold`.
+   */
   prepare(batch: EventBatch): FreshKeys[] {
     this.#prepared = batch
     return this.#folded.flatMap((folded) => {
@@ -97,8 +104,10 @@ export class ServiceFold {
   }
 
   /**
-   * Folds a batch; one that was not prepared starts its new keys empty. Columns of views that are not folded here are those
-   * of `earlier`, what the stages before found for the same rows; without it they are 0.
+   * Folds a batch. New keys of a batch that was not prepared start empty. Columns of views that are not folded here
+   * come from `earlier`, which holds what the stages before found for the same rows; without it they are 0.
+   *
+   * @throws RingOverflow as `ViewFold.fold`.
    */
   fold(batch: EventBatch, earlier?: FeatureMatrix): FeatureMatrix {
     if (this.#prepared !== batch) this.prepare(batch)
@@ -116,7 +125,7 @@ export class ServiceFold {
     return matrix
   }
 
-  /** Keys changed since a checkpoint took them. */
+  /** How many keys have changed since the last checkpoint. */
   get changedKeys(): number {
     return this.views.reduce((sum, view) => sum + view.changedKeys, 0)
   }
@@ -161,7 +170,7 @@ function requestValue(
       return (row) => (modulo(time[row], DAY) < (LAST_NIGHT_HOUR + 1) * HOUR ? 1 : 0)
     case 'numeric': {
       const values = batch.numeric[schema.numeric.indexOf(feature.column)]
-      // A text format may write −0 as 0; adding 0 makes them one number here, for both drivers.
+      // A text format may write −0 as 0. Adding 0 makes them one number, for backfill and scorer alike.
       return (row) => values[row] + 0
     }
     case 'categorical': {
@@ -171,7 +180,7 @@ function requestValue(
   }
 }
 
-/** Remainder that is never negative: times before 1970 have weekdays too. */
+/** The remainder, never negative: times before 1970 have weekdays too. */
 function modulo(value: number, length: number): number {
   const remainder = value % length
   return remainder < 0 ? remainder + length : remainder

@@ -1,5 +1,6 @@
 import { FRAUD_LABEL, HOUR, type DurationMs, type EpochMs, type EventBatch } from '../../datasets/table/transaction.ts'
 import type { AggregateView } from '../view/view.ts'
+import { hashId } from './id-hash.ts'
 import { EventRings, RingOverflow } from './ring.ts'
 import { planView, type WindowPlan } from './window-plan.ts'
 import { Windows } from './windows.ts'
@@ -7,28 +8,38 @@ import { Windows } from './windows.ts'
 export interface FoldSettings {
   /** Minor units in one major unit: 100 for cents. */
   scale: number
-  /** How far an event may lie behind the newest of its key and still be folded exactly. Default one hour. */
+  /** How far an event may lie behind the newest event of its key and still be folded exactly. Default one hour. */
   lateness?: DurationMs
-  /** Most events one ring holds, a power of two; one more raises RingOverflow. Default 2^20. */
+  /** The most events one ring holds, a power of two. One more raises RingOverflow. Default 2^20. */
   maxEvents?: number
 }
 
 /**
- * The fold of one view: events in log order go in, the features of each transaction come out. The one implementation of
- * every windowed feature; backfill and scorer both drive it, over the same rows in the same order, so their values are
- * the same bits.
+ * The fold of one view: events in log order go in, the features of each transaction come out. It is the only
+ * implementation of every windowed feature. Backfill and scorer both drive it over the same rows in the same order, so
+ * their values are the same bits.
  *
- * An event older than the newest of its key is put into the ring where its time belongs, and its features are summed
- * afresh over its own windows. Rings keep the longest window plus the allowed lateness; an event later than that is
- * folded with what is still there, flagged and counted.
+ * State of one key (a slot): its recent events in a ring (`ring.ts`), two bounds and two sums per window
+ * (`windows.ts`), the clock, which is the time of its newest event, and whether it has changed since the last
+ * checkpoint.
+ *
+ * Order: the log decides what an event may see, event time decides which windows it falls into. An event at or after
+ * the clock takes the fast path, `#inOrder`. An older one goes into the ring where its time belongs, and its features
+ * are summed afresh over its own windows: `#outOfOrder`, which carries the derivation.
+ *
+ * Lateness: a ring reaches back over the longest window plus the allowed lateness. A transaction later than that is
+ * folded with the events that are still there. It is flagged and counted.
+ *
+ * Exact: all features of every other transaction. Sums run over whole minor units and become floats in one place only
+ * (`evaluate`), so a value does not depend on the path that led to it, a restart included.
  */
 export class ViewFold {
   readonly view: AggregateView
   readonly rings: EventRings
   readonly windows: Windows
-  /** Transactions that came later than the allowed lateness. */
+  /** How many transactions came later than the allowed lateness. */
   late = 0
-  /** Fraud labels whose transaction was no longer, or not yet, in its ring. */
+  /** How many fraud labels found no transaction in the ring, because it had gone already or had not come yet. */
   unmatchedLabels = 0
 
   readonly #plan: WindowPlan
@@ -48,7 +59,7 @@ export class ViewFold {
     this.windows = new Windows(this.#plan, this.rings, settings.scale)
   }
 
-  /** Number of keys known. */
+  /** Number of known keys. */
   get keys(): number {
     return this.#keyOf.length
   }
@@ -61,7 +72,10 @@ export class ViewFold {
     return this.#keyOf[slot]
   }
 
-  /** Gives every row its key's slot, and returns the keys seen for the first time: stored state, if any, is restored before `fold`. */
+  /**
+   * Writes the slot of each row's key to `slots` and returns the keys seen for the first time. The caller restores
+   * their stored state, if there is any, before it calls `fold`.
+   */
   resolve(batch: EventBatch, entity: number, slots: Uint32Array): (number | string)[] {
     const keys = batch.entities[entity]
     const fresh: (number | string)[] = []
@@ -83,7 +97,9 @@ export class ViewFold {
 
   /**
    * Folds a batch in row order, with the slots that `resolve` gave. The features of the k-th transaction (label rows do
-   * not count) go to `out[k × stride + offset …]`; `late[k]` becomes 1 when it came later than allowed.
+   * not count) go to `out[k × stride + offset …]`. `late[k]` becomes 1 when the transaction came later than allowed.
+   *
+   * @throws RingOverflow when a key has more events within its windows than a ring holds.
    */
   fold(
     batch: EventBatch,
@@ -115,7 +131,7 @@ export class ViewFold {
     }
   }
 
-  /** Features as a transaction at `time` would find them, itself not counted. Undefined when the key is unknown. */
+  /** The features that a transaction at `time` would find, itself not counted. Undefined when the key is unknown. */
   peek(key: number | string, time: EpochMs): Float64Array | undefined {
     const slot = this.#slotOf.get(key)
     if (slot === undefined) return undefined
@@ -138,7 +154,7 @@ export class ViewFold {
     return this.#changedSlots.length
   }
 
-  /** Slots changed since the last call, and forgets them: what a checkpoint has to write. */
+  /** The slots that changed since the last call, which is what a checkpoint has to write. Starts a new list. */
   takeChanged(): number[] {
     const changed = this.#changedSlots
     for (const slot of changed) this.#changed[slot] = 0
@@ -146,6 +162,10 @@ export class ViewFold {
     return changed
   }
 
+  /**
+   * Folds an event at or after the clock: it goes to the young end of the ring, and the windows move on to its time.
+   * Amortised O(windows + features). The event is written before the windows move if it counts itself, else after.
+   */
   #inOrder(slot: number, t: EpochMs, amount: number, idHash: number, out: Float64Array, at: number): void {
     const { rings, windows } = this
     const sincePrevious = this.#sincePrevious(slot, rings.next[slot], t)
@@ -158,7 +178,56 @@ export class ViewFold {
     this.#trim(slot)
   }
 
-  /** Returns whether the event was later than allowed. */
+  /**
+   * Folds an event of time t before the clock c. Returns whether it was later than the allowed lateness L.
+   *
+   * The derivation, given before the code as in Chronon's SawtoothAggregator. (There a window's old end moves in hops.
+   * Here it moves event by event, so nothing is approximate.) A window by time has end = c − delay and
+   * start = end − length. A window by count holds the last n events up to end = c. With bound = c − span − L, these
+   * invariants hold between any two events:
+   *
+   * - Order: times never fall from `first` to `next`. Events of one time stand in log order.
+   * - Sums: first ≤ leave ≤ enter ≤ next. `sum` and `frauds`, where the view reads them, are those of [leave, enter).
+   * - Bounds: events below `enter` are not later than end, those from `enter` on are later. Events below `leave` are
+   *   not later than start, or have n events behind them below `enter`; those from `leave` on are neither. One
+   *   exception: a view without the current transaction writes its newest event after the windows moved, so with delay
+   *   0 that one event (time c) still waits at `enter`.
+   * - Reach: the ring holds every folded event at or after bound, and the youngest `mostLast` of those before it.
+   *
+   * INSERT puts the event at `place`, the first event later than t. Everything before `place` is at most t, so Order
+   * still holds, and the event follows all others of its time, as in the log. Events from `place` on get the next
+   * higher number, so `enter` and `leave` may now be one too low. Cost: a binary search, and one copy for each event
+   * younger than t; a full ring also moves, which is amortised O(1).
+   *
+   * SHIFT (`inserted`) mends the bounds. Each window has one of three cases:
+   *
+   * - place < leave: the new event stands before one that has left, so it is outside too. It is earlier than an event
+   *   not later than start, or the n events of the window follow it. Both bounds go up by one. The sums stay.
+   * - leave ≤ place < enter: the new event stands before one that has come in, so t < end. `enter` goes up by one and
+   *   the amount is added. A new event is no known fraud, so `frauds` stays.
+   * - enter ≤ place: both bounds lie at or below `place`. Nothing changes.
+   *
+   * Afterwards [leave, enter) holds what it held, with or without the new event, and Sums is true again. The bounds may
+   * still be too low, never too high: the new event may wait at `enter` though it is not later than end, it may stand
+   * at `leave` though it is not later than start, or a window by count may hold n + 1. Cost: O(windows).
+   *
+   * ADVANCE to the unchanged clock moves `enter` over all events up to end, then `leave` over all that are not later
+   * than start, or that are more than n. Times never fall, so both stop exactly where Bounds wants them, the exception
+   * included: every window by time is the sum over (c − length − delay, c − delay], every window by count the sum over
+   * the last n events up to c. Amounts are whole minor units, so these sums are the very bits that events in order of
+   * time would have given. Cost: amortised O(1) a window, since an event enters and leaves it once.
+   *
+   * TRIM drops the oldest event as long as the one `mostLast` places after it is before bound. A dropped event is
+   * before bound ≤ start. At least n ≤ `mostLast` events follow it that are before bound ≤ c, so they have come in. It
+   * is thus below `leave` of every window: no sum changes, and first ≤ leave holds. ADVANCE must come first, since a
+   * very late event may wait at `enter` of a delayed window, which TRIM would leave below `first`. Afterwards Reach is
+   * true. Cost: amortised O(1).
+   *
+   * The row's own features cannot come from these sums, which stand at c. `scan` sums over
+   * (t − length − delay, t − delay], before INSERT up to `place`, or after SHIFT up to the event itself where the view
+   * counts it. For t ≥ c − L these windows begin at or after bound, and n ≤ `mostLast`, so by Reach nothing is missing;
+   * for an earlier t something may be. Cost: a feature takes two binary searches and the events in its window.
+   */
   #outOfOrder(slot: number, t: EpochMs, amount: number, idHash: number, out: Float64Array, at: number): boolean {
     const place = this.rings.after(slot, t)
     const sincePrevious = this.#sincePrevious(slot, place, t)
@@ -167,16 +236,18 @@ export class ViewFold {
     this.#write(slot, place, t, amount, idHash)
     this.windows.inserted(slot, place, amount)
     if (current) this.windows.scan(slot, t, place + 1, sincePrevious, out, at)
-    // A window that has not passed the new event yet must, before the ring may let go of it.
+    // Every window must pass the new event before the ring may drop it.
     this.windows.advance(slot, this.#clock[slot])
     this.#trim(slot)
     return t < this.#clock[slot] - this.#lateness
   }
 
+  /** Seconds from the event before `place` to time t, −1 when there is none. */
   #sincePrevious(slot: number, place: number, t: EpochMs): number {
     return place > this.rings.first[slot] ? (t - this.rings.time[this.rings.position(slot, place - 1)]) / 1000 : -1
   }
 
+  /** Marks the transaction of time t and this id hash as known fraud, in its ring and in the windows that hold it. */
   #label(slot: number, t: EpochMs, idHash: number): void {
     const rings = this.rings
     for (let s = rings.after(slot, t) - 1; s >= rings.first[slot]; s--) {
@@ -191,7 +262,7 @@ export class ViewFold {
     this.unmatchedLabels++
   }
 
-  /** Drops events that no window reaches any more, not even that of an event as late as is allowed. */
+  /** Drops the events that no window can reach any more, not even the window of an event as late as is allowed. */
   #trim(slot: number): void {
     const { time, next, first } = this.rings
     const bound = this.#clock[slot] - this.#plan.span - this.#lateness
@@ -201,6 +272,7 @@ export class ViewFold {
     first[slot] = oldest
   }
 
+  /** Puts an event into the ring at sequence `place`; events from there on move up by one. */
   #write(slot: number, place: number, t: EpochMs, amount: number, idHash: number): void {
     const rings = this.rings
     if (!rings.roomFor(slot)) throw new RingOverflow(rings.maxEvents, `${this.view.entity} ${this.#keyOf[slot]}`)
@@ -225,12 +297,4 @@ export class ViewFold {
     this.#changed.set(changed)
     this.windows.widen(slots)
   }
-}
-
-/** 32 bits of a transaction's id: with the event time they find a labelled transaction in its ring. */
-function hashId(id: number | string): number {
-  if (typeof id === 'number') return (id ^ Math.imul(id / 0x1_0000_0000, 0x9e3779b1)) >>> 0
-  let hash = 0x811c9dc5
-  for (let i = 0; i < id.length; i++) hash = Math.imul(hash ^ id.charCodeAt(i), 0x01000193)
-  return hash >>> 0
 }

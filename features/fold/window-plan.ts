@@ -2,7 +2,7 @@ import type { DurationMs } from '../../datasets/table/transaction.ts'
 import type { AggregateView, Aggregation, Window } from '../view/view.ts'
 import type { RingColumns } from './ring.ts'
 
-/** Functions as small integers, so that the hot loop switches on a number. */
+/** The aggregate functions as small integers, so that the hot loop switches on a number. */
 export const COUNT = 0
 export const MEAN_AMOUNT = 1
 export const SUM_AMOUNT = 2
@@ -18,8 +18,8 @@ const CODES: Record<Aggregation['function'], number> = {
 }
 
 /**
- * A view as columns: its distinct windows, and per feature its function and the window it reads.
- * A window by time has `lasts` Infinity, a window by count has `lengths` Infinity and no delay, so that one loop serves both.
+ * A view as columns: its distinct windows, and for each feature its function and the index of the window it reads. A
+ * window by time has `lasts` Infinity. A window by count has `lengths` Infinity and no delay. So one loop serves both.
  */
 export interface WindowPlan {
   delays: Float64Array
@@ -27,14 +27,15 @@ export interface WindowPlan {
   lasts: Float64Array
   functions: Uint8Array
   windowOf: Uint8Array
-  /** Reach of the longest window by time, delay included. */
+  /** How far back the windows by time reach, delay included; 0 when there are none. */
   span: DurationMs
-  /** Events the longest window by count needs, whatever their age. */
+  /** How many events the longest window by count needs, whatever their age. The time since the previous needs one. */
   mostLast: number
-  /** What the functions read of an event. */
+  /** Which columns of an event the functions read. */
   columns: RingColumns
 }
 
+/** Brings a view into the form that the fold's loops read. */
 export function planView(view: AggregateView): WindowPlan {
   const windows: Window[] = []
   const indexOf = (window: Window): number => {
@@ -65,8 +66,8 @@ export function planView(view: AggregateView): WindowPlan {
 }
 
 /**
- * A feature's value from its window's totals. The only place where sums of minor units become a float: whatever folded
- * them, the same totals give the same bits.
+ * A feature's value from its window's totals. This is the only place where sums of minor units are divided: the same
+ * totals give the same bits, whichever path led to them.
  */
 export function evaluate(
   code: number,

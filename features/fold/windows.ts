@@ -5,10 +5,15 @@ import { evaluate, type WindowPlan } from './window-plan.ts'
 /**
  * The windows of a view over the rings of its keys.
  *
- * Per key (slot) and window it keeps two sequence numbers and the sums between them: events below `enter` have come into
- * the window, those below `leave` have left it again. Moving the window to a later time adds each event once and takes
- * it out once: O(1) amortised per event. Amounts are whole minor units, so a sum is exact and holds no trace of the way
- * it was reached.
+ * For each key (slot) and window it keeps two sequence numbers and the sums of the events between them. Events below
+ * `enter` have come into the window, events below `leave` have left it again. A delayed window ends before the clock,
+ * so its `enter` trails behind the young end of the ring.
+ *
+ * Moving a window to a later time adds each event once and takes it out once: amortised O(1) an event. A window never
+ * goes back. Features at an earlier time are summed afresh by `scan`, which leaves bounds and sums alone.
+ *
+ * Amounts are whole minor units, so a sum is exact (below 2^53) and does not depend on the order of its additions and
+ * subtractions.
  */
 export class Windows {
   readonly #plan: WindowPlan
@@ -49,7 +54,7 @@ export class Windows {
     this.#frauds.set(frauds)
   }
 
-  /** Brings every window of a slot to event time t, which must not go back. */
+  /** Moves every window of a slot on to event time t, which must not be earlier than at the last call. */
   advance(slot: number, t: EpochMs): void {
     const { delays, lengths, lasts } = this.#plan
     const { time, amount, fraud, columns } = this.#rings
@@ -82,7 +87,7 @@ export class Windows {
     }
   }
 
-  /** Writes the features of a slot, as its windows stand, to `out[at …]`. */
+  /** Writes the features of a slot to `out[at …]`, for the time to which `advance` brought its windows. */
   emit(slot: number, sincePrevious: number, out: Float64Array, at: number): void {
     const { functions, windowOf } = this.#plan
     const first = slot * this.#plan.delays.length
@@ -100,8 +105,8 @@ export class Windows {
   }
 
   /**
-   * Writes the features at event time t, summed afresh, to `out[at …]`: for events out of order and for lookups.
-   * Events below sequence `end` are visible; `sincePrevious` as in `emit`.
+   * Writes the features at event time t to `out[at …]`, summed afresh from the ring. Serves events out of order and
+   * lookups. Events below sequence `end` are visible. `sincePrevious` is as in `emit`.
    */
   scan(slot: number, t: EpochMs, end: number, sincePrevious: number, out: Float64Array, at: number): void {
     const { delays, lengths, lasts, functions, windowOf } = this.#plan
@@ -114,7 +119,11 @@ export class Windows {
     }
   }
 
-  /** Tells the windows that an event was put in at sequence `place`: bounds beyond it shift, a window it stands in counts it. */
+  /**
+   * Tells the windows that an event, not known as fraud, was put in at sequence `place`. Bounds beyond it move up by
+   * one, and a window whose bounds now enclose the event counts it. `advance` must follow (see `ViewFold`,
+   * `#outOfOrder`).
+   */
   inserted(slot: number, place: number, amount: number): void {
     const windows = this.#plan.delays.length
     for (let i = slot * windows; i < (slot + 1) * windows; i++) {
@@ -125,7 +134,7 @@ export class Windows {
     }
   }
 
-  /** Tells the windows that the event `sequence` became known as fraud. */
+  /** Tells the windows that the event `sequence` has become known as fraud. */
   becameFraud(slot: number, sequence: number): void {
     const windows = this.#plan.delays.length
     for (let i = slot * windows; i < (slot + 1) * windows; i++) {
@@ -133,7 +142,7 @@ export class Windows {
     }
   }
 
-  /** How far each window of a slot has come, counted from the oldest event in the ring: enter, leave, enter, leave … */
+  /** The bounds of a slot's windows, counted from the oldest event in the ring: enter, leave, enter, leave … */
   progress(slot: number): Uint32Array {
     const windows = this.#plan.delays.length
     const first = this.#rings.first[slot]
@@ -145,7 +154,10 @@ export class Windows {
     return progress
   }
 
-  /** The inverse of `progress`, for a ring that was refilled from sequence 0. Sums are whole, so adding them up again is exact. */
+  /**
+   * The inverse of `progress`, for a ring that was refilled from sequence 0. Amounts are whole, so adding them up again
+   * gives the same sums.
+   */
   resume(slot: number, progress: Uint32Array): void {
     const windows = this.#plan.delays.length
     for (let w = 0, i = slot * windows; w < windows; w++, i++) {

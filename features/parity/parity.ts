@@ -8,7 +8,7 @@ import { ServiceFold, type FeatureMatrix } from '../fold/service-fold.ts'
 import { featureNames, type FeatureService } from '../view/view.ts'
 import { passedOn, servedFeatures, type Placed, type Served } from './served.ts'
 
-/** A value that was served and is not what batch computes. */
+/** A value that was served and differs from what batch computes. */
 export interface Difference {
   partition: number
   offset: number
@@ -24,40 +24,47 @@ export interface ParityReport {
   /** Feature values compared. */
   values: number
   differences: number
-  /** The first of them. */
+  /** The first 20 of them. */
   firstDifferences: Difference[]
-  /** Offsets with more than one prediction of the group, or passed on more than once between stages. */
+  /** How many offsets have more than one prediction of the group, or were passed on between stages more than once. */
   duplicates: number
-  /** Offsets without a prediction, or not passed on, though later ones of their partition were. */
+  /** How many offsets have no prediction, or were not passed on, although later ones of their partition were. */
   missing: number
 }
 
 export interface ParityRequest {
   log: EventLog
-  /** Topics that hold the transactions and what was served for them. */
+  /** The topics of the transactions and of the predictions that were served for them. */
   input: string
   served: string
   group: string
   service: FeatureService
   schema: DatasetSchema
-  /** The history that was backfilled before the log began. */
+  /** The history that was backfilled before the log began; without it the fold starts empty. */
   history?: { dataset: Dataset; until?: EpochMs }
-  /** Input offsets to compare, from (included) and to (excluded), in every partition; everything before `from` is folded all the same. */
+  /**
+   * The input offsets to compare in every partition, `from` included, `to` excluded. What stands before `from` is
+   * folded all the same.
+   */
   from?: number
   to?: number
+  /** Called after each batch with the number of transactions compared so far. */
   report?: (transactions: number) => void
 }
 
 const SHOWN = 20
 
 /**
- * Recomputes the features of a stretch of the log in batch, from the raw history and the raw log, and compares them bit by
- * bit with what the scorer logged. No stored state takes part, so a scorer that lost or repeated an event in any
- * restart, or when a partition moved, is found out.
+ * Recomputes the features of a stretch of the log in batch, from the raw history and the raw log, and compares them bit
+ * by bit with what the scorer logged. It uses no stored state. So it finds out a scorer that lost or repeated an event
+ * at a restart, or when a partition moved.
  *
- * Each stage is proven by itself, on the topic it reads: its columns are folded again, in the order of its partitions, and
- * held against the predictions, whatever the stages between have carried; and each of its records must have come to the
- * next. A key that stands in two partitions of a topic is one entity here, so what was served for it will differ.
+ * Each stage is proven by itself, on the topic it reads. Its columns are folded again, one partition after the other,
+ * and compared with the predictions, whatever the stages between have carried. Each of its records must also have come
+ * to the next stage. A key that stands in two partitions of a topic is one entity here, so what was served for it will
+ * differ.
+ *
+ * @throws UserError when a topic is missing, or holds a record that is no prediction or no record of a stage.
  */
 export async function verifyParity(request: ParityRequest): Promise<ParityReport> {
   const { log, service, schema, group } = request
@@ -93,12 +100,8 @@ export async function verifyParity(request: ParityRequest): Promise<ParityReport
 
 async function foldHistory({ service, schema, history }: ParityRequest): Promise<ServiceFold> {
   if (history === undefined) return new ServiceFold(service, schema)
-  const { fold } = await backfill(
-    history.dataset,
-    service,
-    [],
-    history.until === undefined ? {} : { until: history.until },
-  )
+  const { dataset, until } = history
+  const { fold } = await backfill(dataset, service, [], until === undefined ? {} : { until })
   return fold
 }
 
@@ -108,7 +111,7 @@ interface Comparison {
   names: string[]
   fold: ServiceFold
   served: Served
-  /** Where the stage's records went: to the next stage, or into predictions. */
+  /** Where the stage's records went: to the next stage, or from the last one into predictions. */
   handedOn: Placed
   report: ParityReport
 }
@@ -128,7 +131,10 @@ async function compareStage(comparison: Comparison): Promise<void> {
   }
 }
 
-/** The last offset of a stage's partition that was handed on: what stands before it must have been. −1 when nothing was. */
+/**
+ * The last offset of a stage's partition that was handed on, −1 when none was. Everything before it must have been
+ * handed on too.
+ */
 async function lastHandedOn({ request, stage, handedOn }: Comparison, partition: number): Promise<number> {
   if (stage.entity === undefined) return handedOn.last(partition)
   let last = -1
@@ -148,7 +154,7 @@ function compareBatch(
   const { from = 0, to = Infinity } = request
   const { events, index } = input.decoded
   const { columns } = fold
-  // Labels have no prediction, but every stage has to hear of them.
+  // The last stage makes no prediction of a label, but every stage passes labels on to the next.
   const labelsToo = handedOn !== served
   let k = 0
   for (let row = 0; row < events.size; row++) {
@@ -156,20 +162,15 @@ function compareBatch(
     const [partition, offset] = [input.partitions[i], input.offsets[i]]
     const label = events.kind[row] === FRAUD_LABEL
     const asked = offset >= from && offset < to
-    if (asked && (!label || labelsToo) && input.records.offsets[i] <= last && !handedOn.has(partition, offset))
-      report.missing++
+    const due = asked && (!label || labelsToo) && input.records.offsets[i] <= last
+    if (due && !handedOn.has(partition, offset)) report.missing++
     if (label) continue
     const values = asked ? served.row(partition, offset) : undefined
     if (values !== undefined) {
       if (stage.entity === undefined) report.transactions++
       const where = { partition, offset, transactionId: events.ids[row] }
-      compareRow(
-        where,
-        { names, columns },
-        matrix.values.subarray(k * names.length, (k + 1) * names.length),
-        values,
-        report,
-      )
+      const recomputed = matrix.values.subarray(k * names.length, (k + 1) * names.length)
+      compareRow(where, { names, columns }, recomputed, values, report)
     }
     k++
   }

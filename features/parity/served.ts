@@ -2,7 +2,7 @@ import { UserError } from '../../configs/user-error.ts'
 import type { EventLog, RecordBatch } from '../../datasets/log/event-log.ts'
 import { origins } from '../chain/stage-record.ts'
 
-/** What the scorer logged of one transaction, as far as parity needs it. */
+/** What the scorer logged about one transaction, as far as parity needs it. */
 export interface ServedFeatures {
   transaction_id: number | string
   features: Record<string, number | null>
@@ -10,18 +10,18 @@ export interface ServedFeatures {
   group: string
 }
 
-/** Which records of the input came to a place, by the partition and offset at which they stand in it. */
+/** Which records of the input came to a place. They go by their partition and offset in the input. */
 export interface Placed {
   has(partition: number, offset: number): boolean
-  /** The largest offset of a partition, −1 when none came. */
+  /** The largest offset of a partition that came, −1 when none did. */
   last(partition: number): number
-  /** How many came more than once. */
+  /** How many arrivals were of a record that had come before. */
   duplicates: number
 }
 
 /** The predictions of a group, with the features they were made from. */
 export interface Served extends Placed {
-  /** Values in the order of the names asked for, NaN where null; undefined when there is no prediction. */
+  /** Values in the order of the names asked for, NaN where null. Undefined when there is no prediction. */
   row(partition: number, offset: number): Float64Array | undefined
 }
 
@@ -37,7 +37,7 @@ function newPlaces(): Places {
   return { rows: new Map(), last: new Map(), size: 0, duplicates: 0 }
 }
 
-/** The row given to a record that came for the first time, undefined when it had come before. */
+/** Gives a row to a record that came for the first time. Undefined when it had come before. */
 function place(places: Places, partition: number, offset: number): number | undefined {
   const rows = places.rows.get(partition) ?? new Map<number, number>()
   places.rows.set(partition, rows)
@@ -58,7 +58,11 @@ function placed({ rows, last, duplicates }: Places): Placed {
   }
 }
 
-/** Reads all predictions of a group. Values lie row by row in one array: a stretch may be millions of rows. */
+/**
+ * Reads all predictions of a group. Values lie row by row in one array, because there may be millions of rows.
+ *
+ * @throws UserError when a record of the topic is not JSON.
+ */
 export async function servedFeatures(
   log: EventLog,
   topic: string,
@@ -70,13 +74,9 @@ export async function servedFeatures(
   let values = new Float64Array(1024 * width)
   for await (const batch of allRecords(log, topic)) {
     for (let i = 0; i < batch.size; i++) {
-      const prediction = parsePrediction(
-        batch.bytes.toString('utf8', batch.valueStart[i], batch.valueEnd[i]),
-        topic,
-        batch.offsets[i],
-      )
-      const row =
-        prediction.group === group ? place(places, prediction.input.partition, prediction.input.offset) : undefined
+      const prediction = parsePrediction(batch, i, topic)
+      if (prediction.group !== group) continue
+      const row = place(places, prediction.input.partition, prediction.input.offset)
       if (row === undefined) continue
       if ((row + 1) * width > values.length) {
         const wider = new Float64Array(values.length * 2)
@@ -99,16 +99,12 @@ export async function servedFeatures(
 export async function servedGroups(log: EventLog, topic: string): Promise<string[]> {
   const groups = new Set<string>()
   for await (const batch of allRecords(log, topic)) {
-    for (let i = 0; i < batch.size; i++)
-      groups.add(
-        parsePrediction(batch.bytes.toString('utf8', batch.valueStart[i], batch.valueEnd[i]), topic, batch.offsets[i])
-          .group,
-      )
+    for (let i = 0; i < batch.size; i++) groups.add(parsePrediction(batch, i, topic).group)
   }
   return [...groups].toSorted()
 }
 
-/** Reads which records of the input have come to the topic of a later stage. */
+/** Finds out which records of the input have come to the topic of a later stage. */
 export async function passedOn(log: EventLog, topic: string): Promise<Placed> {
   const places = newPlaces()
   for await (const batch of allRecords(log, topic)) {
@@ -123,12 +119,15 @@ async function* allRecords(log: EventLog, topic: string): AsyncGenerator<RecordB
   for (let partition = 0; partition < partitions; partition++) yield* log.read(topic, partition)
 }
 
-function parsePrediction(text: string, topic: string, offset: number): ServedFeatures {
+/** The i-th record of a batch of predictions. */
+function parsePrediction(batch: RecordBatch, i: number, topic: string): ServedFeatures {
   try {
-    return JSON.parse(text) as ServedFeatures
+    return JSON.parse(batch.bytes.toString('utf8', batch.valueStart[i], batch.valueEnd[i])) as ServedFeatures
   } catch (error) {
+    const offset = batch.offsets[i]
     throw new UserError(
-      `Record ${offset} of "${topic}" is not JSON, so it cannot be compared. See: fd topics read ${topic} --from ${offset} --limit 1`,
+      `Record ${offset} of "${topic}" is not JSON, so it cannot be compared. ` +
+        `See: fd topics read ${topic} --from ${offset} --limit 1`,
       { cause: error },
     )
   }

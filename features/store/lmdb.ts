@@ -14,13 +14,15 @@ import {
 } from './online-store.ts'
 import { fromRecord, toRecord } from './record.ts'
 
-/** Keys in one transaction of `publish`: large enough to amortise the commit, small enough to let others write in between. */
+/** Keys in one transaction of `publish`: enough to amortise the commit, few enough to let others write in between. */
 const PUBLISH_BATCH = 5_000
 
 /**
- * The embedded driver: one LMDB environment with two databases, `states` (scope, view, key → blob) and `records`
- * (newest base by service, checkpoint by scope, as JSON; owner by scope). A checkpoint and its states are one transaction,
- * which begins by asking whether the writer still owns them.
+ * The embedded driver: one LMDB environment with two databases. `states` holds a blob for each scope, view and key.
+ * `records` holds, as JSON, the newest base of each service and the checkpoint of each scope, and the name of each
+ * scope's owner. A checkpoint and its states are one transaction, which first checks that the writer still owns them.
+ *
+ * @throws UserError when the file is damaged.
  */
 export function openLmdbOnlineStore(folder: string): OnlineStore {
   const environment = openEnvironment(folder)
@@ -32,6 +34,8 @@ export function openLmdbOnlineStore(folder: string): OnlineStore {
   return {
     base: async (service) => newest(service),
     publish: async (draft, entities) => {
+      // Hazard: a publish that fails half-way leaves its states under the version that the next one takes. Keys that
+      // the next one does not write again then come back.
       const base = { ...draft, version: (newest(draft.service)?.version ?? 0) + 1 }
       for (const batch of batches(entities, PUBLISH_BATCH)) {
         environment.write(() => putStates(states, baseScope(base), batch))
@@ -55,16 +59,12 @@ interface Parts {
 function openState(parts: Parts, base: Base, place: GroupPartition): GroupState {
   const { environment, states } = parts
   const scope = groupScope(base, place)
+  const stateOf = (view: string, key: number | string): Buffer | undefined =>
+    states.getBinary(stateKey(scope, view, key)) ?? states.getBinary(stateKey(baseScope(base), view, key))
   return {
     base,
     checkpoint: readRecord<Checkpoint>(parts, checkpointRecord(scope)),
-    read: async (view, keys) =>
-      environment.read(() =>
-        keys.map(
-          (key) =>
-            states.getBinary(stateKey(scope, view, key)) ?? states.getBinary(stateKey(baseScope(base), view, key)),
-        ),
-      ),
+    read: async (view, keys) => environment.read(() => keys.map((key) => stateOf(view, key))),
   }
 }
 
@@ -72,12 +72,12 @@ function takeState(parts: Parts, base: Base, place: GroupPartition): OwnedState 
   const { environment, states, records } = parts
   const scope = groupScope(base, place)
   const owner = text(randomUUID())
-  // First the name, then the look: what is read afterwards, nobody else changes.
+  // Write the name first, then look: from now on nobody else changes what is read.
   environment.write(() => records.putSync(text(ownerRecord(scope)), owner))
   const state = openState(parts, base, place)
   const ownerNow = (): Buffer => {
     const now = records.getBinary(text(ownerRecord(scope)))
-    // It goes with the base.
+    // The name is removed together with its base.
     if (now === undefined) throw replacedState(place)
     return now
   }
@@ -102,7 +102,10 @@ function emptyBase(service: string): Base {
   return { service, serviceDigest: '', version: 0, watermark: -Infinity, minorUnits: 0 }
 }
 
-/** Removes bases before the previous one, with what groups wrote on them; the previous may still be read by a running scorer. */
+/**
+ * Removes the bases before the previous one, with what groups wrote on them. A running scorer may still read the
+ * previous one. Each older base is removed in one transaction, so its owners' names go in the same step as its states.
+ */
 function expire({ environment, states, records }: Parts, base: Base): void {
   for (let version = Math.max(0, base.version - 3); version <= base.version - 2; version++) {
     const old = { ...base, version }
@@ -134,7 +137,7 @@ const groupScope = (base: Base, { group, topic, partition }: GroupPartition): st
 const checkpointRecord = (scope: string): string => `checkpoint/${scope}`
 const ownerRecord = (scope: string): string => `owner/${scope}`
 
-/** The key's type is part of it: 42 and "42" are different entities. */
+/** The key's type is part of it, because 42 and "42" are different entities. */
 function stateKey(scope: string, view: string, key: number | string): Buffer {
   return text(`${scope}\0${view}\0${typeof key === 'number' ? 'n' : 's'}${key}`)
 }
@@ -149,7 +152,8 @@ function readRecord<T extends Base | Checkpoint>({ environment, records }: Parts
   } catch (error) {
     if (error instanceof UserError) throw error
     throw new UserError(
-      `${environment.file} is damaged: record "${key}" is not JSON. Move ${environment.folder} away and run: fd features backfill --online`,
+      `${environment.file} is damaged: record "${key}" is not JSON. ` +
+        `Move ${environment.folder} away and run: fd features backfill --online`,
       { cause: error },
     )
   }

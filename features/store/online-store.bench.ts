@@ -1,11 +1,16 @@
 /**
- * What the online store costs, on a Redis of its own and on LMDB, beside `redis-benchmark` in the same run. Prints JSON.
+ * Measures what the online store costs, on a Redis of its own and on LMDB, beside `redis-benchmark` in the same run.
+ * Prints JSON.
  *
- * load: a base of 1,000,000 states of 256 bytes through `publish`, beside `redis-benchmark -t set -P 256`. read: batches of 256
- * random keys, one batch at a time beside one client's MGET of 256 keys, 8 at once beside that of 50 clients: of the base by
- * a group that is new; of the base by one that has written, but none of them, so that the server looks for 512 keys; and of a
- * tenth of the keys by a group that has written all of those. Every figure is the median of three, taken in turn with its
- * peer; loads are of keys that are new, because a first write costs the server more than one over it.
+ * - load: `publish` of a base of 1,000,000 states of 256 bytes, beside `redis-benchmark -t set -P 256`. All keys are
+ *   new, because a first write costs the server more than an overwrite.
+ * - read: batches of 256 random keys. One batch at a time stands beside one client's MGET of 256 keys, 8 at once beside
+ *   that of 50 clients. Three readers: `base`, a new group that reads the base; `baseThroughGroup`, a group that has
+ *   written none of the keys, so that the server looks for 512; `group`, one that reads a tenth of the keys, of which
+ *   it has written all.
+ * - write: checkpoints of a thousand states, beside the same bytes in a plain MULTI.
+ *
+ * Every figure is the median of three, taken in turn with its peer.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -36,14 +41,14 @@ const median = (values: number[]): number => values.toSorted((a, b) => a - b)[va
 
 const share = (ours: number, theirs: number): number => Number((ours / theirs).toFixed(2))
 
-/** Things a second of `work`, which does `count` of them. */
+/** How many things `work` does in a second; it does `count` of them. */
 async function rate(count: number, work: () => Promise<unknown>): Promise<number> {
   const started = performance.now()
   await work()
   return Math.round((count / (performance.now() - started)) * 1000)
 }
 
-/** Medians of figures that are taken in turn, so that a slow minute of the machine falls on all of them. */
+/** The medians of figures that are taken in turn, so that a slow minute of the machine affects all of them. */
 async function inTurn<Name extends string>(
   figures: Record<Name, () => Promise<number>>,
 ): Promise<Record<Name, number>> {
@@ -87,7 +92,7 @@ async function readers(store: OnlineStore) {
   }
 }
 
-/** States a second in checkpoints of a thousand, beside the same bytes in a plain MULTI, which asks nobody whether it may write. */
+/** States a second in checkpoints, beside the same bytes in a plain MULTI, which does not check who may write. */
 async function checkpoints(
   server: RedisProcess,
   store: OnlineStore,
@@ -114,7 +119,7 @@ async function checkpoints(
   return { ...taken, ratio: share(taken.checkpoint, taken.multi) }
 }
 
-/** What redis-benchmark says it did a second, a command. */
+/** The commands a second that redis-benchmark reports. */
 function peer(server: RedisProcess, args: string[]): number {
   const { stdout, stderr } = spawnSync(
     'redis-benchmark',
@@ -126,7 +131,7 @@ function peer(server: RedisProcess, args: string[]): number {
   return Math.round(Number(figures))
 }
 
-/** The peer's keys lie in another database of the server, emptied for each run. */
+/** States a second of `publish`, and of the peer, whose keys lie in another database. Each run starts empty. */
 async function loads(
   server: RedisProcess,
   store: OnlineStore,

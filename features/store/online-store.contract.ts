@@ -3,7 +3,7 @@ import { UserError } from '../../configs/user-error.ts'
 import { openOnlineStore } from '../open.ts'
 import type { Base, EntityState, GroupPartition } from './online-store.ts'
 
-/** What every driver of the online store promises. `freshUrl` gives a store of its own to each test. */
+/** The tests of what every driver of the online store promises. `freshUrl` gives each test a store of its own. */
 export function onlineStoreContract(driver: string, freshUrl: () => Promise<string>): void {
   const draft: Omit<Base, 'version'> = { service: 'card-fraud', serviceDigest: 'd', watermark: 5, minorUnits: 2 }
   const state = (view: string, key: number | string, text: string): EntityState => ({
@@ -59,21 +59,25 @@ export function onlineStoreContract(driver: string, freshUrl: () => Promise<stri
       expect(texts(await group.read('customers', keys))).toEqual(keys.map((_, i) => String(i)))
     })
 
-    test('what one partition of a group writes stands over the base, with its checkpoint, and no other group, topic or partition sees it', async () => {
-      await using store = await openOnlineStore(url)
-      await store.publish(draft, [state('customers', 1, 'one'), state('customers', 2, 'two')])
-      const group = await store.take('card-fraud', at('a'))
-      const checkpoint = { offset: 17, watermark: 8.5, minorUnits: 2 }
-      await group.write([state('customers', 2, 'TWO'), state('customers', 3, 'three')], checkpoint)
-      const again = await store.group('card-fraud', at('a'))
-      expect(again.checkpoint).toEqual(checkpoint)
-      expect(texts(await again.read('customers', [1, 2, 3]))).toEqual(['one', 'TWO', 'three'])
-      for (const elsewhere of [at('a2'), at('a', 'transactions', 1), at('a', 'transactions', 10), at('a', 'other')]) {
-        const other = await store.group('card-fraud', elsewhere)
-        expect(other.checkpoint).toBeUndefined()
-        expect(texts(await other.read('customers', [1, 2, 3]))).toEqual(['one', 'two', undefined])
-      }
-    })
+    test(
+      'what one partition of a group writes stands over the base, with its checkpoint, ' +
+        'and no other group, topic or partition sees it',
+      async () => {
+        await using store = await openOnlineStore(url)
+        await store.publish(draft, [state('customers', 1, 'one'), state('customers', 2, 'two')])
+        const group = await store.take('card-fraud', at('a'))
+        const checkpoint = { offset: 17, watermark: 8.5, minorUnits: 2 }
+        await group.write([state('customers', 2, 'TWO'), state('customers', 3, 'three')], checkpoint)
+        const again = await store.group('card-fraud', at('a'))
+        expect(again.checkpoint).toEqual(checkpoint)
+        expect(texts(await again.read('customers', [1, 2, 3]))).toEqual(['one', 'TWO', 'three'])
+        for (const elsewhere of [at('a2'), at('a', 'transactions', 1), at('a', 'transactions', 10), at('a', 'other')]) {
+          const other = await store.group('card-fraud', elsewhere)
+          expect(other.checkpoint).toBeUndefined()
+          expect(texts(await other.read('customers', [1, 2, 3]))).toEqual(['one', 'two', undefined])
+        }
+      },
+    )
 
     test('thousands of states and long ones are one write', async () => {
       await using store = await openOnlineStore(url)
@@ -97,7 +101,7 @@ export function onlineStoreContract(driver: string, freshUrl: () => Promise<stri
       const successor = await elsewhere.take('card-fraud', at('a'))
       expect(successor.checkpoint?.offset).toBe(10)
 
-      // The successor replays from 10: a state of 20 under it would be counted twice.
+      // The successor replays from 10. A state of 20 beneath it would count the events from 10 to 20 twice.
       const late = stopped.write([state('customers', 1, 'at 20'), state('customers', 2, 'new')], {
         offset: 20,
         watermark: 7,
@@ -139,31 +143,39 @@ export function onlineStoreContract(driver: string, freshUrl: () => Promise<stri
       expect(texts(await group.read('customers', [1]))).toEqual(['ONE'])
     })
 
-    test('a new base cuts over at once: groups start from it without a checkpoint; who had the old one open can still read it', async () => {
-      await using store = await openOnlineStore(url)
-      await store.publish(draft, [state('customers', 1, 'old')])
-      const before = await store.take('card-fraud', at('a'))
-      await before.write([state('customers', 1, 'old, written')], { offset: 9, watermark: 6, minorUnits: 2 })
-      expect((await store.publish(draft, [state('customers', 1, 'new')])).version).toBe(2)
-      const after = await store.group('card-fraud', at('a'))
-      expect(after.checkpoint).toBeUndefined()
-      expect(texts(await after.read('customers', [1]))).toEqual(['new'])
-      expect(texts(await before.read('customers', [1]))).toEqual(['old, written'])
-      expect(await store.base('user-anomaly')).toBeUndefined()
-    })
+    test(
+      'a new base cuts over at once: groups start from it without a checkpoint; ' +
+        'who had the old one open can still read it',
+      async () => {
+        await using store = await openOnlineStore(url)
+        await store.publish(draft, [state('customers', 1, 'old')])
+        const before = await store.take('card-fraud', at('a'))
+        await before.write([state('customers', 1, 'old, written')], { offset: 9, watermark: 6, minorUnits: 2 })
+        expect((await store.publish(draft, [state('customers', 1, 'new')])).version).toBe(2)
+        const after = await store.group('card-fraud', at('a'))
+        expect(after.checkpoint).toBeUndefined()
+        expect(texts(await after.read('customers', [1]))).toEqual(['new'])
+        expect(texts(await before.read('customers', [1]))).toEqual(['old, written'])
+        expect(await store.base('user-anomaly')).toBeUndefined()
+      },
+    )
 
-    test('bases before the previous one are removed, with what groups wrote on them; who goes on from one is refused, for every key would look new', async () => {
-      await using store = await openOnlineStore(url)
-      await store.publish(draft, [state('customers', 1, 'first')])
-      const first = await store.take('card-fraud', at('a'))
-      await first.write([state('customers', 2, 'second')], { offset: 9, watermark: 6, minorUnits: 2 })
-      await store.publish(draft, [])
-      await store.publish(draft, [])
-      await expect(first.read('customers', [1, 2])).rejects.toThrow(/newer backfills have replaced them.*fd score/)
-      await expect(first.write([], { offset: 10, watermark: 6, minorUnits: 2 })).rejects.toThrow(
-        /newer backfills have replaced them/,
-      )
-    })
+    test(
+      'bases before the previous one are removed, with what groups wrote on them; ' +
+        'who goes on from one is refused, for every key would look new',
+      async () => {
+        await using store = await openOnlineStore(url)
+        await store.publish(draft, [state('customers', 1, 'first')])
+        const first = await store.take('card-fraud', at('a'))
+        await first.write([state('customers', 2, 'second')], { offset: 9, watermark: 6, minorUnits: 2 })
+        await store.publish(draft, [])
+        await store.publish(draft, [])
+        await expect(first.read('customers', [1, 2])).rejects.toThrow(/newer backfills have replaced them.*fd score/)
+        await expect(first.write([], { offset: 10, watermark: 6, minorUnits: 2 })).rejects.toThrow(
+          /newer backfills have replaced them/,
+        )
+      },
+    )
 
     test('large bases are published whole', async () => {
       await using store = await openOnlineStore(url)

@@ -1,39 +1,39 @@
 import { UserError } from '../../configs/user-error.ts'
 import type { EpochMs } from '../../datasets/table/transaction.ts'
 
-/** The state of one key of one view, as `entity-state.ts` encodes it. */
+/** The state of one key of one view, as `fold/entity-state.ts` encodes it. */
 export interface EntityState {
   view: string
   key: number | string
   bytes: Uint8Array
 }
 
-/** What history a base holds. */
+/** Which history a base holds. */
 export interface History {
-  /** Dataset and file the backfill read, and where it stopped. */
+  /** Dataset and file that the backfill read. */
   dataset: string
   file: string
   fileDigest: string
-  /** Only events before this instant are in; undefined: all. */
+  /** Where the backfill stopped: only events before this instant are in. Undefined: all are. */
   until?: EpochMs
   transactions: number
 }
 
-/** State that a backfill published: the same for every group, never changed afterwards. */
+/** State that a backfill published. It is the same for every group and never changes afterwards. */
 export interface Base {
   service: string
-  /** Digest of the service's definition; state of another definition is of no use. */
+  /** Digest of the service's definition. State of another definition is of no use. */
   serviceDigest: string
-  /** 1, 2, 3 …; 0 stands for no backfill, an empty start. */
+  /** 1, 2, 3 …; 0 stands for an empty start without a backfill. */
   version: number
   history?: History
-  /** Newest event time folded, −Infinity when nothing was. */
+  /** The newest event time that was folded, −Infinity when there was none. */
   watermark: EpochMs
   /** Decimal places of the amounts in the state. */
   minorUnits: number
 }
 
-/** One partition of a topic that a group reads: what has state of its own, and moves with it from process to process. */
+/** A partition of a topic that a group reads. It has state of its own, which moves with it from process to process. */
 export interface GroupPartition {
   group: string
   topic: string
@@ -42,67 +42,92 @@ export interface GroupPartition {
 
 /** How far the state of a group's partition has come. */
 export interface Checkpoint {
-  /** Next offset to fold. */
+  /** The next offset to fold. */
   offset: number
+  /** As in `Base`, and so is `minorUnits`. */
   watermark: EpochMs
   minorUnits: number
-  /** Partitions the topic had: with another number keys belong to other partitions. Undefined in what older versions wrote. */
+  /**
+   * How many partitions the topic had: with another number, keys belong to other partitions. Undefined in what older
+   * versions wrote.
+   */
   partitions?: number
 }
 
 /**
- * Where the fold's state lives between processes: one blob per key of a view.
+ * The port of the online store: where the fold's state lives between processes, one blob for each key of a view.
  *
- * A backfill publishes a *base*; a group's partition reads through to it and writes what it changed on top, so several
- * groups, and the partitions of one, can stand at different offsets over one history. A new base cuts over at once: state
- * that is opened after it starts from it, without a checkpoint, and the bases before the previous one are removed.
+ * **Bases and groups.** A backfill publishes a base. The partition of a group reads through to the base and writes what
+ * it changed on top. So several groups, and the partitions of one group, can stand at different offsets over one
+ * history. A new base cuts over at once: state opened after that starts from the new base, without a checkpoint. The
+ * previous base stays, with what groups wrote on it, for scorers that have it open. Bases before that one are removed,
+ * with what groups wrote on them.
+ *
+ * **Ownership and fencing.** Anybody may look at the state of a group's partition (`group`). Only one may write it: the
+ * one who took it last (`take`). Taking shuts the writer before out at once, not only when the new one first writes.
+ * Otherwise a process that was stopped and comes back could put newer states beneath a fold that is still replaying
+ * towards them, and their events would be counted twice. Other groups, topics and partitions are not affected.
+ *
+ * **Atomicity and durability.** A base becomes visible in one step, after all its states are written; a killed
+ * `publish` leaves nothing to be seen. A write puts states and checkpoint in place in one step: after a kill both are
+ * there, or neither. They are durable when the promise resolves. What a server makes of "durable" is in its driver's
+ * file; a server that lost acknowledged state is found out.
+ *
+ * **Errors.** What the user can mend is a UserError, here `takenState` and `replacedState`, and those of the drivers: a
+ * server away or refusing, a damaged file, a record of a newer `fd`, state that was lost. A driver must
+ * never report a state as absent because it was lost: then every customer would look new.
  */
 export interface OnlineStore extends AsyncDisposable {
   /** The newest base of a service, undefined when none was published. */
   base(service: string): Promise<Base | undefined>
-  /** Writes a new base and makes it the newest in one step once all states are written. Resolves to it. */
+  /** Writes a new base and makes it the newest. Resolves to it. */
   publish(base: Omit<Base, 'version'>, states: Iterable<EntityState>): Promise<Base>
   /** The state of a group's partition on the newest base, to look at. */
   group(service: string, place: GroupPartition): Promise<GroupState>
-  /** The same to go on from: from now on nobody who took it earlier can write it. */
+  /** The same state, to go on from: from now on nobody who took it earlier can write it. */
   take(service: string, place: GroupPartition): Promise<OwnedState>
 }
 
+/** The state of a group's partition over one base. */
 export interface GroupState {
   base: Base
-  /** Undefined when nothing was written on this base. */
+  /** Undefined when the partition has written nothing on this base. */
   checkpoint: Checkpoint | undefined
-  /** States in the order of `keys`, the partition's own before the base's; undefined where neither has one. */
+  /** States in the order of `keys`: the partition's own, else the base's, undefined where neither has one. */
   read(view: string, keys: readonly (number | string)[]): Promise<(Uint8Array | undefined)[]>
 }
 
 /**
- * State with its one writer. Taking it shuts the writer before out (fencing), and not only once the new one has written: a
- * process that was stopped and comes back must not put newer states under a fold that is still replaying towards them,
- * which would count their events twice.
+ * The state of a group's partition with the right to write. A driver returns an object with own methods, not an
+ * instance: callers copy it to wrap a method (`{ ...state, write }`).
  */
 export interface OwnedState extends GroupState, Disposable {
-  /** As above. @throws UserError when the base was removed meanwhile: without it every customer would look new. */
+  /**
+   * As in `GroupState`.
+   *
+   * @throws UserError when the base has been removed meanwhile.
+   */
   read(view: string, keys: readonly (number | string)[]): Promise<(Uint8Array | undefined)[]>
   /**
-   * Writes the states and the checkpoint in one step, durable when the promise settles: after a kill both are there, or neither.
-   * The bytes must not change before.
+   * Writes the states and the checkpoint in one step. The bytes must not change before the promise settles.
    *
-   * @throws UserError when another has taken the state since; nothing is changed.
+   * @throws UserError when another has taken the state since, or the base has been removed. Nothing is changed then.
    */
   write(states: Iterable<EntityState>, checkpoint: Checkpoint): Promise<void>
 }
 
-/** The error of a writer that has been replaced. */
+/** The error of a writer that another has replaced. */
 export function takenState({ group, topic, partition }: GroupPartition): UserError {
   return new UserError(
-    `Another process has taken over the state of partition ${partition} of "${topic}" for group "${group}"; nothing was written by this one. Start it again: fd score`,
+    `Another process has taken over the state of partition ${partition} of "${topic}" for group "${group}"; ` +
+      'nothing was written by this one. Start it again: fd score',
   )
 }
 
-/** The error of a reader or writer on a base that is no more. */
+/** The error of a reader or writer whose base has been removed. */
 export function replacedState({ group }: GroupPartition): UserError {
   return new UserError(
-    `The features that group "${group}" was reading are gone: newer backfills have replaced them. Start the command again; it goes on from the newest: fd score`,
+    `The features that group "${group}" was reading are gone: newer backfills have replaced them. ` +
+      'Start the command again; it goes on from the newest: fd score',
   )
 }

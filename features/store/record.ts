@@ -1,10 +1,13 @@
 import { refuseNewer } from '../../configs/format.ts'
 import type { Base, Checkpoint } from './online-store.ts'
 
-/** Of bases and checkpoints as JSON, and with them of how states and keys lie: what stands beside them is read by the same rules. */
+/**
+ * The version of the stored form: of bases and checkpoints as JSON, and also of the layout of states and keys, which
+ * are read by the same rules.
+ */
 const FORM = 1
 
-/** A base or checkpoint as JSON, which has no −Infinity, the watermark of an empty fold. */
+/** A base or checkpoint as JSON. JSON has no −Infinity, so the watermark of an empty fold is null. */
 export function toRecord(record: Base | Checkpoint): string {
   return JSON.stringify({
     ...record,
@@ -14,9 +17,9 @@ export function toRecord(record: Base | Checkpoint): string {
 }
 
 /**
- * What `toRecord` wrote, or an older `fd` without a form.
+ * Reads what `toRecord` wrote, or an older `fd`, whose records have no form.
  *
- * @throws SyntaxError for text that is no JSON, UserError that names `what` when a newer `fd` wrote it.
+ * @throws SyntaxError when the text is not JSON, and UserError that names `what` when a newer `fd` wrote it.
  */
 export function fromRecord<T extends Base | Checkpoint>(text: string, what: string): T {
   const record = JSON.parse(text) as T & { form?: number }

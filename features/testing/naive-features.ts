@@ -1,18 +1,18 @@
 import type { AggregateFeature, AggregateView } from '../view/view.ts'
 
-/** An event as the naive loop looks at it. */
+/** An event as the naive loop sees it. */
 export interface NaiveEvent {
   id: number
   time: number
   /** In minor units, hundredths. */
   amount: number
-  /** A fraud label for the transaction of this id, instead of a transaction. */
+  /** Whether this is a fraud label for the transaction of this id, instead of a transaction. */
   label: boolean
 }
 
 /**
- * What features mean, for tests: the obvious quadratic loop, which for each transaction looks at every event of its key that stands earlier
- * in `order`. By id of the transaction, in order, its values.
+ * What features mean, for tests: the obvious quadratic loop. For each transaction it looks at every event of its key
+ * that stands earlier in `order`. Returns the values of each transaction by its id, in `order`.
  */
 export function naiveFeatures<E extends NaiveEvent>(
   view: AggregateView,

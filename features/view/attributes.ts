@@ -4,8 +4,9 @@ import type { FeatureService, RequestFeature } from './view.ts'
 export const ATTRIBUTES = 'attributes'
 
 /**
- * A dataset's own columns as features: the amount and every numeric and categorical attribute, under their own names. The
- * service of a table that needs no history; what it computes follows from the schema, which a model's card carries.
+ * A dataset's own columns as features: the amount and every numeric and categorical attribute, under their own names.
+ * This is the service of a table that needs no history. Its definition follows from the schema, which a model's card
+ * carries.
  */
 export function attributes(schema: DatasetSchema): FeatureService {
   const features: RequestFeature[] = [

@@ -3,7 +3,10 @@ import type { AggregateFeature, AggregateView, FeatureService, RequestView } fro
 
 const WINDOW_DAYS = [1, 7, 30]
 
-/** A merchant's fraud becomes known about a week later; a share of younger transactions would count what nobody knew. */
+/**
+ * Fraud at a merchant becomes known about a week later. A share of frauds among younger transactions would count what
+ * nobody knew at the time.
+ */
 const LABEL_DELAY = 7 * DAY
 
 const transaction: RequestView = {
@@ -47,13 +50,16 @@ const terminalRisk: AggregateView = {
 }
 
 /**
- * The 15 inputs of the Fraud Detection Handbook, chapter 3: amount, weekend and night; a customer's count and mean amount
- * over 1, 7 and 30 days, the transaction included; a terminal's count and fraud share over the same windows, ending 7 days
- * ago, when labels are known.
+ * The 15 inputs of the Fraud Detection Handbook, chapter 3:
+ *
+ * - amount, weekend and night of the transaction;
+ * - a customer's count and mean amount over 1, 7 and 30 days, the transaction included;
+ * - a terminal's count and fraud share over the same windows, which end 7 days ago because by then labels are known.
  */
 export const cardFraud: FeatureService = {
   name: 'card-fraud',
   description:
-    "The Fraud Detection Handbook's 15 inputs: amount, weekend, night, customer spending and terminal risk over 1, 7 and 30 days.",
+    "The Fraud Detection Handbook's 15 inputs: amount, weekend, night, " +
+    'customer spending and terminal risk over 1, 7 and 30 days.',
   views: [transaction, customerSpending, terminalRisk],
 }

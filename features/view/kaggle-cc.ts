@@ -6,7 +6,10 @@ const components = Array.from({ length: 28 }, (_, i): RequestFeature => ({
   column: `V${i + 1}`,
 }))
 
-/** The published columns as they are. `Time` is left out (seconds since the first row say nothing of the next day), and so is `Class`. */
+/**
+ * The published columns as they are, without `Time` and `Class`. `Time` counts seconds since the first row, which tell
+ * nothing about the next day; `Class` is the label.
+ */
 export const kaggleCc: FeatureService = {
   name: 'kaggle-cc',
   description: "The Kaggle card fraud set's principal components V1 to V28 and Amount.",

@@ -6,12 +6,12 @@ import type { DurationMs } from '../../datasets/table/transaction.ts'
 /**
  * Which of an entity's events an aggregation reads, seen from a transaction at event time t.
  *
- * By time: events in (t − length − delay, t − delay], start open, end closed. By count: the last `last` events.
- * In both, only events that stand earlier in the log, and the transaction itself where the view includes it.
+ * By time: events in (t − length − delay, t − delay], start open, end closed. By count: the last `last` events up to t.
+ * In both cases only events that stand earlier in the log count, and the transaction itself where the view includes it.
  */
 export type Window = { length: DurationMs; delay?: DurationMs } | { last: number }
 
-/** What is computed over a window, or, for `seconds_since_previous`, between two events. */
+/** What is computed over a window or, for `seconds_since_previous`, between two events. */
 export type Aggregation =
   /** Number of events. */
   | { function: 'count'; window: Window }
@@ -50,7 +50,7 @@ export interface AggregateView {
   features: AggregateFeature[]
 }
 
-/** Features that need no history. */
+/** Features of the transaction alone, which need no history. */
 export interface RequestView {
   kind: 'request'
   name: string
@@ -81,7 +81,7 @@ export function categoricalFeatures(service: FeatureService): number[] {
   return coded.flatMap((isCode, index) => (isCode ? [index] : []))
 }
 
-/** How far back before a transaction the service's windows by time begin, the delay included; 0 when it has none. */
+/** How far back before a transaction the service's windows by time begin, delay included; 0 when there are none. */
 export function longestReach(service: FeatureService): DurationMs {
   const windows = service.views
     .flatMap((view) => (view.kind === 'aggregate' ? view.features : []))
@@ -89,7 +89,7 @@ export function longestReach(service: FeatureService): DurationMs {
   return Math.max(0, ...windows.map((window) => ('length' in window ? window.length + (window.delay ?? 0) : 0)))
 }
 
-/** sha256 of the service's definition, hex: two services with one digest compute the same values. */
+/** sha256 of the service's definition, in hex. Two services with one digest compute the same values. */
 export function serviceDigest(service: FeatureService): string {
   return createHash('sha256').update(JSON.stringify(service.views)).digest('hex')
 }
@@ -100,22 +100,23 @@ export function serviceDigest(service: FeatureService): string {
  * @throws UserError that names the missing entity, column or label.
  */
 export function checkService(service: FeatureService, schema: DatasetSchema, dataset: string): void {
-  const missing: string[] = []
-  for (const view of service.views) {
-    if (view.kind === 'aggregate') {
-      if (!schema.entities.some((entity) => entity.name === view.entity)) missing.push(`entity "${view.entity}"`)
-    } else {
-      for (const feature of view.features) {
-        if (feature.from === 'numeric' && !schema.numeric.includes(feature.column))
-          missing.push(`numeric column "${feature.column}"`)
-        if (feature.from === 'categorical' && !schema.categorical.includes(feature.column))
-          missing.push(`categorical column "${feature.column}"`)
-      }
-    }
+  const missing = new Set(service.views.flatMap((view) => missingFrom(view, schema)))
+  if (missing.size === 0) return
+  const shown = [...missing].slice(0, 5).join(', ')
+  throw new UserError(
+    `Feature service "${service.name}" does not fit dataset "${dataset}": it has no ${shown}. ` +
+      `See: fd features describe ${service.name}`,
+  )
+}
+
+/** What a view reads and the dataset lacks, in words. */
+function missingFrom(view: FeatureView, { entities, numeric, categorical }: DatasetSchema): string[] {
+  if (view.kind === 'aggregate') {
+    return entities.some((entity) => entity.name === view.entity) ? [] : [`entity "${view.entity}"`]
   }
-  if (missing.length > 0) {
-    throw new UserError(
-      `Feature service "${service.name}" does not fit dataset "${dataset}": it has no ${[...new Set(missing)].slice(0, 5).join(', ')}. See: fd features describe ${service.name}`,
-    )
-  }
+  return view.features.flatMap((feature) => {
+    if (feature.from !== 'numeric' && feature.from !== 'categorical') return []
+    const known = feature.from === 'numeric' ? numeric : categorical
+    return known.includes(feature.column) ? [] : [`${feature.from} column "${feature.column}"`]
+  })
 }

@@ -18,14 +18,17 @@ export interface Block {
   witness: string
 }
 
-/** Blocks sent and not yet acknowledged: enough to keep the server busy, few enough to hold in memory and send again. */
+/** The most unanswered blocks: enough to keep the server busy, few enough to hold in memory and send again. */
 const WINDOW = 16
+/** Pause before each attempt to connect again. */
 const PAUSE_MS = 200
 
+const START_AGAIN = 'The old features are still served. Run the command again.'
+
 /**
- * A stream of MSET commands on a socket of its own. ioredis keeps a promise and a queue entry for every command and joins
- * every argument; here a reply is a line that is counted. All blocks are idempotent, so after a lost connection those
- * without a reply are sent again.
+ * A stream of MSET commands on a socket of its own. It exists for speed: ioredis keeps a promise and a queue entry for
+ * every command and joins every argument, while here a reply is a line that is counted. All blocks are idempotent, so
+ * those without a reply are sent again after a lost connection.
  */
 export class RedisBulk implements AsyncDisposable {
   readonly #address: RedisAddress
@@ -33,7 +36,7 @@ export class RedisBulk implements AsyncDisposable {
   #unanswered: Block[] = []
   #witness: string | undefined
   #refused: unknown
-  /** Replies to expect before those of blocks. */
+  /** How many replies to login and questions must come before those to blocks. */
   #greetings = 0
   #rest = ''
   #wake = (): void => {}
@@ -49,7 +52,7 @@ export class RedisBulk implements AsyncDisposable {
     return bulk
   }
 
-  /** Sends a block; resolves when there is room for the next. Rejects with what the server said to any block so far. */
+  /** Sends a block. Resolves when there is room for the next, rejects with the server's refusal of any block so far. */
   async send(block: Block): Promise<void> {
     this.#unanswered.push(block)
     this.#socket.write(block.bytes)
@@ -72,7 +75,7 @@ export class RedisBulk implements AsyncDisposable {
     const { host, port, tls } = this.#address
     const socket = tls === undefined ? connectTcp({ host, port }) : connectTls({ host, port, ...tls })
     this.#rest = ''
-    // The reason of a lost connection is not kept: it is made again, and what then fails says why.
+    // The reason for a lost connection is not kept: we connect again, and if that fails, its error says why.
     socket
       .setNoDelay(true)
       .on('error', () => {})
@@ -81,7 +84,7 @@ export class RedisBulk implements AsyncDisposable {
     return socket
   }
 
-  /** Logs in; what is sent behind it need not wait, since the server answers in order. */
+  /** Logs in and sends `more` behind it, without waiting in between: the server answers in order. */
   async #greet(more: string[][]): Promise<void> {
     const { username, password, database } = this.#address
     const login =
@@ -109,17 +112,22 @@ export class RedisBulk implements AsyncDisposable {
   }
 
   /**
-   * A server that was restarted may have lost its last writes, though it had acknowledged them. Its log is sequential: if it
-   * has the last block it acknowledged, it has all before.
+   * Connects again, for up to `outageMs`, and sends the unanswered blocks again. A server that was restarted may have
+   * lost its last writes although it had acknowledged them, so it is asked for the last acknowledged block. Its log is
+   * sequential: if it has that block, it has all before.
+   *
+   * @throws UserError when the server stays away, or has lost the block.
    */
   async #again(): Promise<void> {
     const { shown, outageMs } = this.#address
     const patience = AbortSignal.timeout(outageMs)
     while (this.#socket.destroyed) {
-      if (patience.aborted)
+      if (patience.aborted) {
         throw new UserError(
-          `Redis at ${shown} went away during the load and did not come back within ${outageMs / 1000} s. The old features are still served. Run the command again.`,
+          `Redis at ${shown} went away during the load ` +
+            `and did not come back within ${outageMs / 1000} s. ${START_AGAIN}`,
         )
+      }
       await sleep(PAUSE_MS)
       this.#socket = this.#connect()
       await this.#greet(this.#witness === undefined ? [] : [['EXISTS', this.#witness]])
@@ -136,7 +144,7 @@ export class RedisBulk implements AsyncDisposable {
 
   #answered(line: string): void {
     if (this.#greetings > 0 && line.includes('without any password configured')) {
-      // As ioredis has it: a password too many is no reason to refuse.
+      // As in ioredis, a needless password is no reason to refuse.
       this.#greetings--
     } else if (line.startsWith('-')) {
       const error = new Error(line.slice(1))
@@ -144,10 +152,12 @@ export class RedisBulk implements AsyncDisposable {
       else this.#refused ??= error
     } else if (this.#greetings > 0) {
       this.#greetings--
-      if (line === ':0')
+      // Only the EXISTS of the witness is answered by a number.
+      if (line === ':0') {
         this.#refused ??= new UserError(
-          `Redis at ${this.#address.shown} restarted during the load and lost a part of it. The old features are still served. Run the command again.`,
+          `Redis at ${this.#address.shown} restarted during the load and lost a part of it. ${START_AGAIN}`,
         )
+      }
     } else {
       this.#witness = this.#unanswered.shift()?.witness
     }

@@ -7,22 +7,23 @@ import { openRedisState, takeRedisState } from './group.ts'
 import { serviceKeys, entityKey, viewStem, type ServiceKeys } from './keys.ts'
 import { readRecord, recordText, type StoredBase } from './record.ts'
 
-/** Most states, and bytes, in one MSET: larger commands gain nothing and keep other clients waiting. */
+/** The most states, and bytes, in one MSET: larger commands gain nothing and keep other clients waiting. */
 const BLOCK_STATES = 256
 const BLOCK_BYTES = 1 << 20
-/** A load proves that it is alive once in so many blocks, far more often than its lease takes to expire. */
+/** A load renews its lease once in so many blocks, far more often than the lease takes to expire. */
 const RENEW_EVERY_BLOCKS = 64
 const LEASE_MS = 120_000
-/** Keys looked at in one step of the removal: about a millisecond of the server's time. */
+/** Keys that one step of the removal looks at: about a millisecond of the server's time. */
 const SCAN_STEP = 2_000
 
 /**
- * The Redis driver, for Redis 6 and later; `redisAddress` says what the URL can hold, `redis-keys.ts` how the keys lie.
+ * The Redis driver, for Redis 6 and later. `redisAddress` says what the URL can hold, `keys.ts` how the keys lie.
  *
- * Durable means what the server's append-only file makes of it: with `appendfsync always` what was acknowledged survives a
- * power cut; with `everysec` (the usual choice) a kill of Redis can lose up to two seconds, a power cut as much; without an
- * append-only file everything since the last snapshot. Such a loss is found, not served: after a lost connection a group
- * compares what the server has with what it was promised, and a load looks for its last acknowledged block.
+ * How durable a write is depends on the server's append-only file. With `appendfsync always`, acknowledged writes
+ * survive a power cut. With `everysec` (the usual choice), a kill of Redis or a power cut can lose up to two seconds.
+ * Without an append-only file, everything since the last snapshot can be lost. Such a loss is found, not served: after
+ * a lost connection a group compares what the server has with what it had acknowledged (`LossWatch`), and a load looks
+ * for its last acknowledged block (`RedisBulk`).
  *
  * @throws UserError when the server cannot be reached, or is set to evict keys that do not expire.
  */
@@ -50,19 +51,20 @@ export async function openRedisOnlineStore(url: string, tell?: Tell): Promise<On
   }
 }
 
-/** A server that drops what was not used lately would make old customers look new. */
+/** Refuses a server that drops what was not used lately: it would make old customers look new. */
 async function refuseEviction(connection: RedisConnection): Promise<void> {
   const memory = await connection.run((redis) => redis.info('memory'))
   const policy = /^maxmemory_policy:(.*?)\r?$/m.exec(memory)?.[1]
   if (/^maxmemory:0\r?$/m.test(memory) || policy === undefined || !policy.startsWith('allkeys-')) return
   throw new UserError(
-    `Redis at ${connection.address.shown} forgets keys when memory is short (maxmemory-policy ${policy}), so features would be wrong in silence. Run: redis-cli CONFIG SET maxmemory-policy noeviction`,
+    `Redis at ${connection.address.shown} forgets keys when memory is short (maxmemory-policy ${policy}), ` +
+      'so features would be wrong in silence. Run: redis-cli CONFIG SET maxmemory-policy noeviction',
   )
 }
 
 /**
- * Writes the states under keys that no reader knows, then makes them the newest base by one SET. A load that was killed
- * leaves keys whose lease runs out; publishes after that remove them.
+ * Writes the states under keys that no reader knows, then makes them the newest base by one SET. A killed load leaves
+ * keys behind; once its lease has run out, later publishes remove them.
  */
 async function publish(
   connection: RedisConnection,
@@ -73,10 +75,10 @@ async function publish(
   const load = await connection.run((redis) => redis.incr(keys.loads))
   const lease = keys.lease(load)
   await connection.run((redis) => redis.set(lease, 'loading', 'PX', LEASE_MS))
-  // Once the lease has run out another publish may have removed what we wrote: it is never taken up again.
+  // Once the lease has run out, another publish may have removed what we wrote, so it is never renewed after that.
   const renew = async (mark: string): Promise<void> => {
-    if ((await connection.run((redis) => redis.set(lease, mark, 'PX', LEASE_MS, 'XX'))) === null)
-      throw lostLoad(connection)
+    const renewed = await connection.run((redis) => redis.set(lease, mark, 'PX', LEASE_MS, 'XX'))
+    if (renewed === null) throw lostLoad(connection)
   }
   let base: StoredBase
   try {
@@ -84,18 +86,23 @@ async function publish(
     await renew('loaded')
     base = await cutOver(connection, keys, draft, load)
   } catch (error) {
-    // The lease would run out by itself; but where memory was short, it should be free again now. Should that fail too, the
-    // first error is the one to tell.
-    if (connection.usable)
-      await connection
-        .run((redis) => redis.del(lease))
-        .then(() => sweep(connection, keys))
-        .catch(() => undefined)
+    if (connection.usable) await abandon(connection, keys, lease)
     throw error
   }
-  // Before the first load of all there is nothing to look for.
+  // Before the very first load there is nothing to remove.
   if (load > 1) await sweep(connection, keys)
   return plain(base)
+}
+
+/**
+ * Removes what a failed load has written. The lease would run out by itself, but where memory was short it should be
+ * free again at once. If the removal fails too, the user should hear of the first error, so the second is dropped.
+ */
+async function abandon(connection: RedisConnection, keys: ServiceKeys, lease: string): Promise<void> {
+  await connection
+    .run((redis) => redis.del(lease))
+    .then(() => sweep(connection, keys))
+    .catch(() => undefined)
 }
 
 async function loadStates(
@@ -113,8 +120,9 @@ async function loadStates(
 }
 
 /**
- * Makes a load the newest base if the newest is still the one its version was counted from. The lease was marked after the
- * last state was acknowledged: a server that has the mark has the states (its log is sequential), one that lost them lost it.
+ * Makes a load the newest base, provided that the newest is still the one from which its version was counted. The lease
+ * was marked `loaded` after the last state was acknowledged. The server's log is sequential: if it has the mark, it has
+ * the states, and if it lost states, it lost the mark.
  */
 const CUT_OVER = `
   local current = redis.call('GET', KEYS[1])
@@ -144,8 +152,10 @@ async function cutOver(
 }
 
 function lostLoad(connection: RedisConnection): UserError {
+  const minutes = LEASE_MS / 60_000
   return new UserError(
-    `Redis at ${connection.address.shown} lost a part of the load before it was published, or the load stood still for ${LEASE_MS / 60_000} minutes. The old features are still served. Run the command again.`,
+    `Redis at ${connection.address.shown} lost a part of the load before it was published, ` +
+      `or the load stood still for ${minutes} minutes. The old features are still served. Run the command again.`,
   )
 }
 
@@ -167,7 +177,10 @@ async function sweep(connection: RedisConnection, keys: ServiceKeys): Promise<vo
   } while (cursor !== '0')
 }
 
-/** The lease is asked for first: it ends in the step that makes a load a base, so without one a load is a base by now or never. */
+/**
+ * Whether a load is neither one of the two newest bases nor under way. The order of the questions matters: the lease
+ * ends in the very step that makes the load a base, so a load without a lease is a base by now, or will never be one.
+ */
 async function isObsolete(connection: RedisConnection, keys: ServiceKeys, load: number): Promise<boolean> {
   if ((await connection.run((redis) => redis.exists(keys.lease(load)))) === 1) return false
   const base = await newest(connection, keys)
