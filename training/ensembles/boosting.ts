@@ -8,8 +8,8 @@ import { packRows } from '../growing/histogram.ts'
 import { drawRoom, drawRows } from '../growing/row-draw.ts'
 import type { RowLists } from '../growing/row-lists.ts'
 import type { GrowthRules } from '../growing/splitting.ts'
+import { addTree } from '../growing/tree-sums.ts'
 import { type Crew, openCrew, threadsFor } from '../kernel/crew.ts'
-import { addTree } from '../trees/sums.ts'
 import { joinTrees, type Trees } from '../trees/tree.ts'
 
 /** Parameters of gradient boosting with their defaults, by the names the field knows. */

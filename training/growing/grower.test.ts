@@ -2,7 +2,6 @@ import { expect, test } from 'vitest'
 import { randomStream } from '../../datasets/random/random.ts'
 import { openCrew, soloCrew } from '../kernel/crew.ts'
 import { kernelModule, openKernel } from '../kernel/module.ts'
-import { addTree } from '../trees/sums.ts'
 import { depthOf, type Trees } from '../trees/tree.ts'
 import { binTraining, type Bins, MISSING } from './binning.ts'
 import type { Units } from './gradient.ts'
@@ -10,6 +9,7 @@ import { createGrower } from './grower.ts'
 import { BINS, createHistograms, histogramLength, packRows } from './histogram.ts'
 import { partRows, type RowLists } from './row-lists.ts'
 import { type GrowthRules, LAST_CUT } from './splitting.ts'
+import { addTree } from './tree-sums.ts'
 
 const module = await kernelModule('compiled')
 
