@@ -1,13 +1,13 @@
 /**
- * A crew is the threads that share the loops of one kernel: the calling thread and, when there is more than one, workers
- * that sleep between loops. All of them work in the memory of one arena.
+ * A crew is the threads that share the loops of one kernel: the calling thread and, when there is more than one,
+ * workers that sleep between loops. All of them work in the memory of one arena.
  *
- * - **Loops.** The calling thread offers a loop in parts on a board (`crew-board.ts`). Whoever is awake takes parts, the
- *   calling thread too, and `run` returns when all parts are done. One loop runs at a time.
+ * - **Loops.** The calling thread offers a loop in parts on a board (`crew-board.ts`). Whoever is awake takes parts,
+ *   the calling thread too, and `run` returns when all parts are done. One loop runs at a time.
  * - **Determinism.** Which thread takes which part is chance. A caller gets equal bits when the parts write different
  *   places, or when they add whole numbers, whose sum does not depend on the order.
- * - **Ownership.** Whoever opens a crew disposes of it, which ends its workers. A crew that is never disposed of does not
- *   keep the process alive.
+ * - **Ownership.** Whoever opens a crew disposes of it, which ends its workers. A crew that is never disposed of does
+ *   not keep the process alive.
  * - **Errors.** What a part throws in any thread is thrown by `run`.
  */
 import { availableParallelism } from 'node:os'
@@ -69,7 +69,10 @@ export interface Crew extends AsyncDisposable {
   turnTo(entry: URL, jobs: readonly unknown[]): Worker[]
 }
 
-/** The threads to open for `rows` rows: those `asked` for, 0 meaning as many as the machine has, or one if rows are few. */
+/**
+ * The threads to open for `rows` rows: those `asked` for, 0 meaning as many as the machine has, or one if rows are
+ * few.
+ */
 export function threadsFor(asked: number, rows: number): number {
   const most = asked === 0 ? Math.min(availableParallelism(), MOST_THREADS) : asked
   return Math.max(1, Math.min(most, Math.floor(rows / LEAST_ROWS)))
