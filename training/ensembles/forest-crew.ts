@@ -19,11 +19,11 @@ export interface GrownTree {
 }
 
 /**
- * Yields trees `first` to `last` of a forest, in order. There is one task for each thread. The calling thread grows trees
- * too, between what it yields; the crew's loops end with this call.
+ * Yields trees `first` to `last` of a forest, in order. There is one task for each thread. The calling thread grows
+ * trees too, between what it yields; the crew's loops end with this call.
  *
- * The event loop has to turn between trees, or those of the workers do not arrive. Ending the generator early ends each
- * worker after the tree that it is growing.
+ * The event loop has to turn between trees, or those of the workers do not arrive. Ending the generator early ends
+ * each worker after the tree that it is growing.
  *
  * @throws Error when a worker fails; `cause` says why.
  */
@@ -50,8 +50,8 @@ export async function* growForest(crew: Crew, tasks: ForestTask[], first: number
       inbox.grown.delete(tree)
     }
   } finally {
-    // Workers end by themselves when no tree is left to take. Terminating them would save the rest of a tree, but now and
-    // then brings the whole process down (Node 24.21: a check in V8 fails).
+    // Workers end by themselves when no tree is left to take. Terminating them would save the rest of a tree, but now
+    // and then brings the whole process down (Node 24.21: a check in V8 fails).
     Atomics.store(next, 0, last + 1)
     await Promise.all(workers)
   }

@@ -3,8 +3,8 @@ import type { ForestMember, GrownTree } from './forest-crew.ts'
 import { forestGrower } from './forest-tree.ts'
 
 /**
- * What a worker of a crew does for a forest (see `Crew.turnTo`): it grows the next tree that no thread has taken yet and
- * posts it as a `GrownTree`, until the last one is taken.
+ * What a worker of a crew does for a forest (see `Crew.turnTo`): it grows the next tree that no thread has taken yet
+ * and posts it as a `GrownTree`, until the last one is taken.
  */
 export function work({ task, next, last }: ForestMember): void {
   const grow = forestGrower(task)
