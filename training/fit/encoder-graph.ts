@@ -23,11 +23,11 @@ interface Block extends GraphPart {
 }
 
 /**
- * The ONNX nodes that read the graph's input and encode its categories. Without an encoder there are none, and `output` is
- * the input itself.
+ * The ONNX nodes that read the graph's input and encode its categories. Without an encoder there are none, and
+ * `output` is the input itself.
  *
- * The numeric columns are gathered first. Then each category column is gathered, ranked and appended. So columns move:
- * `position` says where to.
+ * The numeric columns are gathered first. Then each category column is gathered, ranked and appended. So columns
+ * move: `position` says where to.
  */
 export function encoderNodes({ names, encoder }: EncodedColumns): Encoding {
   const categorical = encoder.map((ranks) => ranks.feature)

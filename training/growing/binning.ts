@@ -5,23 +5,23 @@ import { twinKernel } from '../kernel/twin.ts'
 
 /** The bin of a missing value (NaN), above all bins of numbers. */
 export const MISSING = 255
-/** Most cuts a feature, of all rows and of frauds. Together they leave room in a byte for the bin of missing values. */
+/**
+ * Most cuts of a feature, from all rows and from the frauds. In a byte they leave room for the bin of missing values.
+ */
 const CUTS_OF_ALL = 154
 const CUTS_OF_FRAUD = 100
 /** Of more values than this, quantiles are taken from every k-th one. Their error is far below the width of a bin. */
 const QUANTILE_ROWS = 1 << 17
-/**
- * Columns that are read from the matrix in one pass, and rows that are read of one before the next: both stay in the
- * cache.
- */
+/** Columns that are read from the matrix in one pass. */
 const READ_TOGETHER = 8
+/** Rows that are read of one column before the next, so that they stay in the cache. */
 const ROWS_TOGETHER = 1024
 
 /**
- * A feature matrix as bytes. `columns[f][row]` is the bin of feature f: the number of cuts below the value. So `bin
- * <= b` is exactly `x <= cuts[f][b]` in float32, and a split found on bins is the split that is served. NaN has bin
- * 255 and goes where the split says. A constant feature has no cut; a split on it can only part its missing values
- * from the others.
+ * A feature matrix as bytes. `columns[f][row]` is the bin of feature f: the number of cuts below the value. So
+ * `bin <= b` is exactly `x <= cuts[f][b]` in float32, and a split found on bins is the split that is served. NaN has
+ * bin 255 and goes where the split says. A constant feature has no cut; a split on it can only separate its missing
+ * values from the others.
  */
 export interface Bins {
   rows: number

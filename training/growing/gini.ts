@@ -64,7 +64,7 @@ function scan(
     fresh = true
     improved = true
   }
-  // Above the last bin in use only missing values are left to part from.
+  // Above the last bin in use only missing values are left to separate.
   if (fresh) best.cut = LAST_CUT
   return improved
 }

@@ -35,7 +35,7 @@ export function poissonTimes(arena: Arena): Uint8Array {
   return times
 }
 
-/** How many rows were drawn, each counted once, and how often all were drawn together, and the frauds. */
+/** How many rows were drawn, each counted once. Weights count the draws: all of them, and those of frauds. */
 export interface Bootstrap extends GiniNode {
   count: number
 }

@@ -70,8 +70,8 @@ export interface Crew extends AsyncDisposable {
 }
 
 /**
- * The threads to open for `rows` rows: those `asked` for, 0 meaning as many as the machine has, or one if rows are
- * few.
+ * How many threads to open for `rows` rows: as many as `asked` for or, where that is 0, as the machine has, up to 16.
+ * Few rows get fewer.
  */
 export function threadsFor(asked: number, rows: number): number {
   const most = asked === 0 ? Math.min(availableParallelism(), MOST_THREADS) : asked

@@ -1,6 +1,6 @@
 /** L1 and L2 regularisation, which pull the steps of leaves towards 0. */
 export interface Penalties {
-  /** Brings every gradient sum closer to 0 by as much. */
+  /** Every gradient sum is brought closer to 0 by this much. */
   l1: number
   /** Added to every hessian sum. */
   l2: number

@@ -7,7 +7,7 @@ import { add, subtract } from './rows'
 const NODE = 40
 const FOUND = 24
 const COLUMN = 2048
-/** Where in a histogram the missing values stand, and the cut that parts them from all numbers. */
+/** Where in a histogram the missing values stand, and the cut that separates all numbers from them. */
 const MISSING = 2040
 const LAST_CUT = 254
 

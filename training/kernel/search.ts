@@ -3,7 +3,7 @@ import { type Bounds, fallOf, type Penalties, stepOf } from './newton.ts'
 
 /** The bin of missing values. */
 const MISSING = 255
-/** The cut that parts missing values from all numbers. */
+/** The cut that separates all numbers from missing values. */
 const LAST_CUT = 254
 /** Numbers of 32 bits in the histogram of one feature. */
 const COLUMN = 512
@@ -91,6 +91,7 @@ function answer(question: Question, leastGain: number): Answer {
  */
 function scan(question: Question, missingLeft: boolean, best: Answer): void {
   const { ints, base, hessianUnit, gradientUnit, minChildWeight, whole } = question
+  const free = isFree(question)
   let hessian = missingLeft ? ints[base + 2 * MISSING] : 0
   let gradient = missingLeft ? ints[base + 2 * MISSING + 1] : 0
   let [last, fresh] = [0, false]
@@ -108,14 +109,14 @@ function scan(question: Question, missingLeft: boolean, best: Answer): void {
     if (leftHessian < minChildWeight || leftHessian <= 0) continue
     const left = gradient * gradientUnit
     const right = (question.gradient - gradient) * gradientUnit
-    const fall = isFree(question)
+    const fall = free
       ? freeFall(left, leftHessian, right, rightHessian, question)
       : heldBack(left, leftHessian, right, rightHessian, question)
     if (fall - whole <= best.gain) continue
     Object.assign(best, { gain: fall - whole, cut: bin, missingLeft, hessian, gradient })
     fresh = true
   }
-  // Above the last bin in use only missing values are left to part from.
+  // Above the last bin in use only missing values are left to separate.
   if (fresh) best.cut = LAST_CUT
 }
 

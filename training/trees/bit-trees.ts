@@ -1,7 +1,7 @@
 /**
- * Bit trees are trees laid out so that 128 rows, a convoy, go down them at once, a row a bit. It is the bit vectors
- * of QuickScorer (Lucchese and others 2015) turned round: there a vector holds the leaves that one row may still
- * reach, here the rows that reach one node.
+ * Bit trees are trees laid out so that 128 rows, a convoy, go down them at once, a row a bit. These are the bit
+ * vectors of QuickScorer (Lucchese and others 2015), turned round: there a vector holds the leaves that one row may
+ * still reach, here the rows that reach one node.
  *
  * 1. Rows are ranked on the ladder of each feature (`ladder.ts`).
  * 2. The ranks give a mask for each threshold: the rows above it. Masks are made once for all trees. Where missing

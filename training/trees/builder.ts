@@ -47,7 +47,7 @@ export function treeBuilder(cuts: Float32Array[]): TreeBuilder {
   }
 }
 
-/** Infinite for the cut above all numbers, which parts them from missing values. */
+/** Infinite for the cut above all numbers, which separates them from missing values. */
 function thresholdOf({ feature, cut }: NodeSplit, cuts: Float32Array[]): number {
   return cuts[feature][cut] ?? Infinity
 }
