@@ -3,29 +3,36 @@ import type { Crew } from '../kernel/crew.ts'
 import type { Trees } from '../trees/tree.ts'
 import { type ForestTask, forestGrower } from './forest-tree.ts'
 
-/** What a thread of a crew is given to do: trees are numbered up to `last`, `next[0]` is the next that nobody grows yet. */
+/** The job of a worker: the trees of a forest that no other thread grows. */
 export interface ForestMember {
   task: ForestTask
+  /** `next[0]` is the number of the next tree that no thread has taken yet; shared by all threads. */
   next: Int32Array
+  /** Number of the last tree. */
   last: number
 }
 
-/** What a thread sends for each tree. */
+/** What a worker posts for each tree. */
 export interface GrownTree {
   tree: number
   trees: Trees
 }
 
 /**
- * Trees `first` to `last` of a forest, in order, one task a thread: the first of them grows in this thread, between what it
- * yields, the others in those of the crew, whose loops end with that. Each thread takes the next tree that nobody grows yet. The event loop has to turn between
- * trees for the workers' to arrive; ending early ends the workers after the tree they are at.
+ * Yields trees `first` to `last` of a forest, in order. There is one task for each thread. The calling thread grows
+ * trees too, between what it yields; the crew's loops end with this call.
+ *
+ * The event loop has to turn between trees, or those of the workers do not arrive. Ending the generator early ends
+ * each worker after the tree that it is growing.
+ *
+ * @throws Error when a worker fails; `cause` says why.
  */
 export async function* growForest(crew: Crew, tasks: ForestTask[], first: number, last: number): AsyncGenerator<Trees> {
   const next = new Int32Array(new SharedArrayBuffer(4)).fill(first)
   const inbox: Inbox = { grown: new Map(), failures: [], wake: () => {} }
+  const jobs = tasks.slice(1).map((task): ForestMember => ({ task, next, last }))
   const workers = crew
-    .turnTo(tasks.slice(1).map((task): ForestMember => ({ task, next, last })))
+    .turnTo(new URL('./forest-worker.ts', import.meta.url), jobs)
     .map((worker) => listen(worker, inbox))
   const grow = forestGrower(tasks[0])
   try {
@@ -37,27 +44,27 @@ export async function* growForest(crew: Crew, tasks: ForestTask[], first: number
         }
         const own = Atomics.add(next, 0, 1)
         if (own <= last) inbox.grown.set(own, grow(own))
-        // Nothing is left to be started: a worker has it.
+        // Every tree is taken, so a worker is growing this one.
         else await nextMessage(inbox)
       }
       inbox.grown.delete(tree)
     }
   } finally {
-    // Workers end by themselves when nothing is left to grow. Terminating them would save the rest of a tree, and now and then
-    // brings the whole process down (Node 24.21, a check in V8 that fails).
+    // Workers end by themselves when no tree is left to take. Terminating them would save the rest of a tree, but now
+    // and then brings the whole process down (Node 24.21: a check in V8 fails).
     Atomics.store(next, 0, last + 1)
     await Promise.all(workers)
   }
 }
 
-/** What has come from workers and was not yet looked at. */
+/** What workers have sent and `growForest` has not handled yet. */
 interface Inbox {
   grown: Map<number, Trees>
   failures: unknown[]
   wake(): void
 }
 
-/** Resolves when the worker has ended. */
+/** Puts what the worker sends into the inbox. Resolves when the worker has ended. */
 async function listen(worker: Worker, inbox: Inbox): Promise<void> {
   worker.on('message', (message: GrownTree | 'joined') => {
     if (message === 'joined') return

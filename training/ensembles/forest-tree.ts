@@ -9,19 +9,25 @@ import { openKernel } from '../kernel/module.ts'
 import { type TreeBuilder, treeBuilder } from '../trees/builder.ts'
 import type { Trees } from '../trees/tree.ts'
 
-/** Fewer rows than this are counted feature by feature as they are drawn; a histogram of all features is cleared and subtracted in about that time. */
+/**
+ * Fewer rows than this are counted one feature at a time, as features are drawn. Clearing and subtracting a histogram
+ * of all features takes about as long.
+ */
 const FEW = 512
-/** More histograms than ever live at once: one for each halving of 2^32 rows. */
+/** More histograms than ever live at once, which is one for each halving of 2^32 rows. */
 const HISTOGRAMS = 34
 
-/** What holds a tree back; each is described among the forest's parameters. */
+/** The rules that limit a tree's growth. `forestParams` describes each. */
 export interface ForestRules {
   max_depth: number
   max_features: number
   min_samples_leaf: number
 }
 
-/** What grows trees of a forest, in one thread; all arrays are shared with the others or its own, and none is copied. */
+/**
+ * What one thread needs to grow trees of a forest. All arrays but the few cuts lie in the arena, so that no rows are
+ * copied to the thread. Some arrays are the thread's own: see `ForestBuffers`.
+ */
 export interface ForestTask extends BootstrapArrays {
   module: WebAssembly.Module | undefined
   memory: WebAssembly.Memory
@@ -30,17 +36,19 @@ export interface ForestTask extends BootstrapArrays {
   packed: PackedRows
   params: ForestRules
   seed: number
-  /** One thread's own, in the arena: two lists of rows, of which the second holds the random bits of a bootstrap, and histograms. */
+  /** Two lists of rows. The second also holds the random bits while a bootstrap is drawn. */
   lists: RowLists
+  /** Histograms to take from. */
   histograms: Int32Array[]
+  /** The histogram of one feature. */
   column: Int32Array
 }
 
-/** The arrays of one thread. */
-export function forestBuffers(
-  { arena, rows }: Bins,
-  packed: PackedRows,
-): Pick<ForestTask, 'pairs' | 'state' | 'bits' | 'lists' | 'histograms' | 'column'> {
+/** The arrays of a task that are one thread's own. */
+export type ForestBuffers = Pick<ForestTask, 'pairs' | 'state' | 'bits' | 'lists' | 'histograms' | 'column'>
+
+/** Allocates the buffers of one thread in the arena of the bins. */
+export function forestBuffers({ arena, rows }: Bins, packed: PackedRows): ForestBuffers {
   const lists: RowLists = [arena.ints(rows), arena.ints(rows)]
   return {
     ...drawRoom(arena, lists[1]),
@@ -51,17 +59,19 @@ export function forestBuffers(
   }
 }
 
-/** A tree being grown. */
+/** A task, and the tree that it grows. */
 interface Growing extends ForestTask {
   crew: ReturnType<typeof soloCrew>
   sums: Histograms
   random: Random
   builder: TreeBuilder
+  /** All features, in the order drawn at the current node. */
   features: Int32Array
+  /** How many features to draw at a node. */
   drawn: number
 }
 
-/** A node: its rows stand in `rows[start … end)`; `histogram` is undefined when they are few. */
+/** A node being grown. Its rows stand in `rows[start … end)`. `histogram` is undefined when they are few. */
 interface Node extends GiniNode {
   id: number
   depth: number
@@ -71,42 +81,40 @@ interface Node extends GiniNode {
   histogram: Int32Array | undefined
 }
 
-/** Grows tree `tree` (from 1) of the forest: it depends on the task's rows, parameters and seed, and on `tree`, alone. */
+/**
+ * Grows tree `tree` (from 1) of the forest. It depends on the task's rows, parameters and seed and on `tree` alone,
+ * whichever thread grows it.
+ */
 export function forestGrower(task: ForestTask): (tree: number) => Trees {
   const { columns, packed, pairs, params } = task
   const crew = soloCrew(openKernel(task.module, task.memory))
   const sums = createHistograms(packed, pairs, crew, task.histograms)
-  const drawn = Math.min(
-    columns.length,
-    params.max_features === 0 ? Math.ceil(columns.length / 3) : params.max_features,
-  )
+  const most = params.max_features === 0 ? Math.ceil(columns.length / 3) : params.max_features
+  const drawn = Math.min(columns.length, most)
   return (tree) => {
     const random = randomStream(task.seed, tree)
-    const growing: Growing = {
-      ...task,
-      crew,
-      sums,
-      random,
-      builder: treeBuilder(task.cuts),
-      features: new Int32Array(columns.length),
-      drawn,
-    }
+    const [builder, features] = [treeBuilder(task.cuts), new Int32Array(columns.length)]
+    const growing: Growing = { ...task, crew, sums, random, builder, features, drawn }
     const rows = task.lists[0]
     const { count, weight, frauds } = drawBootstrap(crew.kernel, random, task, rows)
     const [histogram] = count < FEW ? [] : sums.sum(rows, 0, count)
     const open: Node[] = [{ id: 0, depth: 0, rows, start: 0, end: count, weight, frauds, histogram }]
     for (let node = open.pop(); node !== undefined; node = open.pop()) growNode(growing, node, open)
-    return growing.builder.finish()
+    return builder.finish()
   }
 }
 
-/** Makes a node a leaf, or splits it and puts its children on top of `open`, the smaller one last: so few histograms live. */
+/**
+ * Makes a node a leaf, or splits it and puts its children on top of `open`. The smaller one goes last, and so is
+ * grown first, which keeps few histograms alive.
+ */
 function growNode(growing: Growing, node: Node, open: Node[]): void {
   const split = isClosed(growing.params, node) ? undefined : drawSplit(growing, node)
   if (split === undefined) {
     if (node.histogram !== undefined) growing.sums.give(node.histogram)
-    // A bootstrap of a few rows may have drawn none.
-    return growing.builder.setLeaf(node.id, node.frauds / Math.max(node.weight, 1))
+    // The weight is 0 when a bootstrap of a few rows has drawn none.
+    growing.builder.setLeaf(node.id, node.frauds / Math.max(node.weight, 1))
+    return
   }
   const [left, right] = splitNode(growing, node, split)
   const [small, large] = left.end - left.start <= right.end - right.start ? [left, right] : [right, left]
@@ -114,24 +122,20 @@ function growNode(growing: Growing, node: Node, open: Node[]): void {
   open.push(large, small)
 }
 
-/** Whether a node is a leaf whatever its rows: one class, too deep or too light. */
-function isClosed(
-  { max_depth: deepest, min_samples_leaf: least }: ForestRules,
-  { weight, frauds, depth }: GiniNode & { depth: number },
-): boolean {
-  return frauds === 0 || frauds === weight || (deepest > 0 && depth >= deepest) || weight < 2 * least
+/** Whether a node is a leaf whatever its rows are: of one class, too deep or too light. */
+function isClosed(params: ForestRules, { weight, frauds, depth }: Node): boolean {
+  if (frauds === 0 || frauds === weight) return true
+  if (params.max_depth > 0 && depth >= params.max_depth) return true
+  return weight < 2 * params.min_samples_leaf
 }
 
-function splitNode(
-  { builder, columns, crew, lists, params }: Growing,
-  node: Node,
-  split: GiniSplit,
-): [left: Node, right: Node] {
+function splitNode(growing: Growing, node: Node, split: GiniSplit): [left: Node, right: Node] {
+  const { builder, columns, crew, lists, params } = growing
   const id = builder.split(node.id, split)
   const child = { depth: node.depth + 1, rows: node.rows, start: node.start, end: node.end, histogram: undefined }
   const left = { ...child, id, ...split.left }
   const right = { ...child, id: id + 1, weight: node.weight - left.weight, frauds: node.frauds - left.frauds }
-  // Two leaves need no rows of their own.
+  // Children that are leaves both need no rows of their own.
   if (isClosed(params, left) && isClosed(params, right)) return [left, right]
   left.rows = right.rows = otherList(lists, node.rows)
   left.end = right.start = partRows(crew, columns[split.feature], split, node.rows, left.rows, node.start, node.end)
@@ -139,8 +143,8 @@ function splitNode(
 }
 
 /**
- * Turns the histogram of a node into its children's, as far as they are worth one: the smaller is summed up, the larger is
- * what remains.
+ * Gives the children histograms of their own where they are worth it: that of the smaller child is summed up, that of
+ * the larger one is what remains of the node's. Takes over the node's histogram.
  */
 function shareHistogram({ params, sums }: Growing, { histogram }: Node, small: Node, large: Node): void {
   if (histogram === undefined) return
@@ -153,7 +157,7 @@ function shareHistogram({ params, sums }: Growing, { histogram }: Node, small: N
   else if (own !== undefined) sums.give(own)
 }
 
-/** The best split among some features drawn anew, further ones drawn while none of them parts the rows. */
+/** The best split among some features, drawn anew. While none of them can split the rows, further ones are drawn. */
 function drawSplit(growing: Growing, node: Node): GiniSplit | undefined {
   const { features, drawn, params, random } = growing
   for (let i = 0; i < features.length; i++) features[i] = i
@@ -168,17 +172,12 @@ function drawSplit(growing: Growing, node: Node): GiniSplit | undefined {
   return best.feature < 0 ? undefined : best
 }
 
-/** The node's counts by bin of one feature. */
+/** Weight and fraud weight of the node's rows, by bin of one feature. */
 function columnCounts({ column, columns, crew, pairs }: Growing, node: Node, feature: number): Int32Array {
   if (node.histogram !== undefined) return node.histogram.subarray(2 * BINS * feature, 2 * BINS * (feature + 1))
   column.fill(0)
-  crew.kernel.addColumn(
-    column.byteOffset,
-    columns[feature].byteOffset,
-    pairs.byteOffset,
-    node.rows.byteOffset,
-    node.start,
-    node.end,
-  )
+  const { rows, start, end } = node
+  const { byteOffset } = columns[feature]
+  crew.kernel.addColumn(column.byteOffset, byteOffset, pairs.byteOffset, rows.byteOffset, start, end)
   return column
 }

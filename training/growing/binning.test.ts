@@ -58,15 +58,20 @@ test('cuts rise strictly, are at most 254 and float32', () => {
   expect(Array.from(cuts).map(Math.fround)).toEqual(Array.from(cuts))
 })
 
-test('few distinct values: a cut at every midpoint; a constant: none; missing: the last bin, and no cut of its own', () => {
-  expect(Array.from(findCuts(Float32Array.of(3, 1, 2, 2, 10), NONE, 0))).toEqual([1.5, 2.5, 6.5])
-  expect(Array.from(findCuts(Float32Array.of(7, 7, 7), Int32Array.of(0), 0))).toEqual([])
-  const withMissing = Float32Array.of(1, Number.NaN, 2)
-  const { cuts, columns } = binTraining(withMissing, 1, Uint8Array.of(0, 1, 1))
-  expect(Array.from(cuts[0])).toEqual([1.5])
-  expect(Array.from(columns[0])).toEqual([0, MISSING, 1])
-  expect(Array.from(findCuts(Float32Array.of(Number.NaN, Number.NaN), Int32Array.of(0, 1), 2))).toEqual([])
-})
+test(
+  'few distinct values: a cut at every midpoint; ' +
+    'a constant: none; ' +
+    'missing: the last bin, and no cut of its own',
+  () => {
+    expect(Array.from(findCuts(Float32Array.of(3, 1, 2, 2, 10), NONE, 0))).toEqual([1.5, 2.5, 6.5])
+    expect(Array.from(findCuts(Float32Array.of(7, 7, 7), Int32Array.of(0), 0))).toEqual([])
+    const withMissing = Float32Array.of(1, Number.NaN, 2)
+    const { cuts, columns } = binTraining(withMissing, 1, Uint8Array.of(0, 1, 1))
+    expect(Array.from(cuts[0])).toEqual([1.5])
+    expect(Array.from(columns[0])).toEqual([0, MISSING, 1])
+    expect(Array.from(findCuts(Float32Array.of(Number.NaN, Number.NaN), Int32Array.of(0, 1), 2))).toEqual([])
+  },
+)
 
 test('neighbouring floats without a midpoint are cut at the lower one', () => {
   const [low, high] = [1, 1 + 2 ** -23]

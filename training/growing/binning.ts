@@ -5,19 +5,23 @@ import { twinKernel } from '../kernel/twin.ts'
 
 /** The bin of a missing value (NaN), above all bins of numbers. */
 export const MISSING = 255
-/** Cuts of all rows and of the rarer class, a feature: together they leave room for the missing bin within a byte. */
+/**
+ * Most cuts of a feature, from all rows and from the frauds. In a byte they leave room for the bin of missing values.
+ */
 const CUTS_OF_ALL = 154
 const CUTS_OF_FRAUD = 100
-/** Quantiles of more values than this are taken from every k-th row: their error is far below the width of a bin. */
+/** Of more values than this, quantiles are taken from every k-th one. Their error is far below the width of a bin. */
 const QUANTILE_ROWS = 1 << 17
-/** Columns that are read from the matrix in one pass, and rows that are read before the next of them: both stay in the cache. */
+/** Columns that are read from the matrix in one pass. */
 const READ_TOGETHER = 8
+/** Rows that are read of one column before the next, so that they stay in the cache. */
 const ROWS_TOGETHER = 1024
 
 /**
- * A feature matrix as bytes. `columns[f][row]` is the bin of feature f: the number of cuts below the value, so that
- * `bin <= b` says exactly `x <= cuts[f][b]` in float32, and a split found on bins is the split served. NaN has bin 255 and goes
- * where the split says. A constant feature has no cut, and splits at most its missing values off.
+ * A feature matrix as bytes. `columns[f][row]` is the bin of feature f: the number of cuts below the value. So
+ * `bin <= b` is exactly `x <= cuts[f][b]` in float32, and a split found on bins is the split that is served. NaN has
+ * bin 255 and goes where the split says. A constant feature has no cut; a split on it can only separate its missing
+ * values from the others.
  */
 export interface Bins {
   rows: number
@@ -28,7 +32,10 @@ export interface Bins {
   arena: Arena
 }
 
-/** Bins the row-major matrix `x` (`rows × features`) with cuts found on the same rows. `y` is 0 or 1. `crew`, if any, works in `arena`. */
+/**
+ * Bins the row-major matrix `x` (`rows × features`) with cuts found on the same rows. `y` is 0 or 1. `crew` works in
+ * `arena`; without one, the calling thread does all.
+ */
 export function binTraining(
   x: Float32Array,
   features: number,
@@ -67,12 +74,14 @@ function columnsOf(arena: Arena, rows: number, features: number): Uint8Array[] {
   return Array.from({ length: features }, () => arena.bytes(rows))
 }
 
-/** Columns of the row-major matrix `x`, one after the other, each in the arena until `use` returns, which is told how many of its values are missing. Some are read at once: a line of the cache holds many. */
-function eachColumn(
-  { arena, columns, rows }: Bins,
-  x: Float32Array,
-  use: (values: Float32Array, feature: number, missing: number) => void,
-): void {
+/** Uses the values of one column, which lie in the arena until it returns. `missing` is how many of them are NaN. */
+type UseColumn = (values: Float32Array, feature: number, missing: number) => void
+
+/**
+ * Calls `use` with the columns of the row-major matrix `x`, one after the other. Some are read together, since a
+ * cache line of the matrix holds values of many.
+ */
+function eachColumn({ arena, columns, rows }: Bins, x: Float32Array, use: UseColumn): void {
   using _room = arena.scope()
   const features = columns.length
   const together = Array.from({ length: Math.min(features, READ_TOGETHER) }, () => arena.floats(rows))
@@ -96,9 +105,11 @@ function eachColumn(
 }
 
 /**
- * Class-balanced cuts: every boundary between distinct values when they fit, else quantiles of all rows together with
- * quantiles of the frauds alone, `missing` of the values being NaN. Frauds are so few that ordinary quantiles put most of them into one or two bins in the
- * tail, where a tree has to tell them apart.
+ * Class-balanced cuts, rising: every boundary between distinct values when they fit, else quantiles of all rows
+ * together with quantiles of the frauds alone. Frauds are so few that ordinary quantiles put most of them into one or
+ * two bins in the tail, where a tree has to tell them apart.
+ *
+ * `frauds` holds row numbers; `missing` is how many of the values are NaN.
  */
 export function findCuts(
   values: Float32Array,
@@ -115,26 +126,28 @@ export function findCuts(
   return Float32Array.from(mergeCuts(ofAll, quantiles(ofFrauds, CUTS_OF_FRAUD)))
 }
 
-/** Where values are sorted, column after column: what is left for the garbage collector adds up to more than the bins. */
+/**
+ * Where values are sorted. It is shared by all columns: arrays for each would leave more garbage than the bins take.
+ */
 interface CutRoom {
   sample: Float32Array
   scratch: Uint32Array
 }
 
 function cutRoom(rows: number, frauds: number): CutRoom {
-  // Of all rows a sample is sorted, of frauds every one.
+  // Of all rows only a sample is sorted, of the frauds every one.
   const most = Math.min(rows, Math.max(QUANTILE_ROWS, frauds))
   return { sample: new Float32Array(most), scratch: new Uint32Array(most) }
 }
 
-/** The values of some rows that are not missing, in front of `into`. */
+/** The values of some rows, without missing ones, in the front of `into`. */
 function presentOf(values: Float32Array, rows: Int32Array, into: Float32Array): Float32Array {
   let present = 0
   for (const row of rows) if (values[row] === values[row]) into[present++] = values[row]
   return into.subarray(0, present)
 }
 
-/** Every k-th of the values that are not missing, so that they are not too many. */
+/** Every k-th of the values, without missing ones, so that they are not too many; `every` is k. */
 function sampleOf(values: Float32Array, missing: number, room: CutRoom): { every: number; sample: Float32Array } {
   const present = values.length - missing
   const every = Math.max(1, Math.ceil(present / QUANTILE_ROWS))
@@ -150,7 +163,7 @@ function sampleOf(values: Float32Array, missing: number, room: CutRoom): { every
   return { every, sample }
 }
 
-/** Thresholds between adjacent distinct values; undefined when they are more than cuts allowed. */
+/** Thresholds between adjacent distinct values; undefined when there are more than fit. */
 function distinct(sorted: Float32Array): number[] | undefined {
   const cuts: number[] = []
   for (let i = 1; i < sorted.length; i++) {
@@ -161,7 +174,10 @@ function distinct(sorted: Float32Array): number[] | undefined {
   return cuts
 }
 
-/** At most `count` thresholds that part the sorted values into groups of about equal size; values that tie stay together. */
+/**
+ * At most `count` thresholds that divide the sorted values into groups of about equal size. Equal values stay
+ * together.
+ */
 function quantiles(sorted: Float32Array, count: number): number[] {
   const cuts: number[] = []
   for (let cut = 1; cut <= count; cut++) {
@@ -172,7 +188,7 @@ function quantiles(sorted: Float32Array, count: number): number[] {
   return [...new Set(cuts)]
 }
 
-/** The threshold after the run of equal values that holds index `at`; none when the run is the last. */
+/** The threshold after the run of equal values at index `at`; none when the run is the last. */
 function afterTie(sorted: Float32Array, at: number): number[] {
   let [low, high] = [at, sorted.length]
   while (low < high) {
@@ -187,37 +203,35 @@ function mergeCuts(all: number[], frauds: number[]): number[] {
   return [...new Set([...all, ...frauds])].sort((a, b) => a - b)
 }
 
-/** A float32 t with `low <= t < high`: the midpoint where it can be represented, else `low`. Never −0, whose bits sort before 0. */
+/**
+ * A float32 t with `low <= t < high`: the midpoint where float32 has one, else `low`. It is never −0, whose bits sort
+ * before those of 0.
+ */
 function between(low: number, high: number): number {
   const middle = Math.fround(low / 2 + high / 2)
   return (middle >= low && middle < high ? middle : low) + 0
 }
 
 /**
- * Writes the bins of one column. A table over the upper half of the float's bits says where to start, and a short scan ends
- * the search: about three times as fast as bisection, whose branches on real data are coin tosses.
+ * Writes the bins of one column. A table says where to start by the upper half of a float's bits, and a short scan
+ * ends the search. That is about three times as fast as bisection, whose branches on real data are coin tosses.
  */
 function assignBins({ arena, columns, cuts, rows }: Bins, feature: number, values: Float32Array, crew: Crew): void {
   using _room = arena.scope()
   const [own, begin] = [arena.floats(cuts[feature].length), arena.bytes(1 << 16)]
   own.set(cuts[feature])
   begin.set(startTable(cuts[feature]))
-  crew.run(
-    'assign',
-    () => [columns[feature].byteOffset, values.byteOffset, own.byteOffset, own.length, begin.byteOffset],
-    0,
-    rows,
-    { grain: 64 },
-  )
+  const args = [columns[feature].byteOffset, values.byteOffset, own.byteOffset, own.length, begin.byteOffset]
+  crew.run('assign', () => args, 0, rows, { grain: 64 })
 }
 
-/** By the upper 16 bits of a float32: how many cuts have an upper half that sorts lower, and so lie below the value. */
+/** By the upper 16 bits of a float32: how many cuts have upper bits that sort lower, and so lie below the float. */
 function startTable(cuts: Float32Array): Uint8Array {
   const cutBits = new Uint32Array(cuts.slice().buffer)
   const start = new Uint8Array(1 << 16)
   let below = 0
   for (let order = 0; order < 1 << 16; order++) {
-    // Floats sort like their bits when the sign is set right: negative ones run backwards, below the positive ones.
+    // Positive floats sort like their bits. Negative ones lie below them and run backwards.
     const upper = order < 1 << 15 ? 0xffff - order : order - (1 << 15)
     while (below < cuts.length && orderOf(cutBits[below] >>> 16) < order) below++
     start[upper] = below
@@ -225,6 +239,7 @@ function startTable(cuts: Float32Array): Uint8Array {
   return start
 }
 
+/** The place of a float's upper 16 bits in the order of the floats. */
 function orderOf(upper: number): number {
   return upper >= 1 << 15 ? 0xffff - upper : upper + (1 << 15)
 }

@@ -1,13 +1,13 @@
 import { MISSING } from './binning.ts'
 import { LAST_CUT } from './splitting.ts'
 
-/** Weight of some rows in all, repeated draws counted, and of the frauds among them. */
+/** The weight of some rows and of the frauds among them. A row drawn twice weighs 2. */
 export interface GiniNode {
   weight: number
   frauds: number
 }
 
-/** A way to part a node, as `Split` in boosting, with the weights that go left. */
+/** A way to split a node, as `Split` is in boosting, with the weights that go left. */
 export interface GiniSplit {
   feature: number
   cut: number
@@ -17,11 +17,11 @@ export interface GiniSplit {
 }
 
 /**
- * Puts the best cut of `feature` into `best` when it gains more: the fall of weight × Gini impurity, up to factor 2. Neither
- * side may weigh less than `least`. `counts` holds weight and fraud weight of each bin.
+ * Puts the best cut of `feature` into `best` when it gains more. The gain is the fall of weight × Gini impurity, up
+ * to a factor of 2. Neither side may weigh less than `least`. `counts` holds weight and fraud weight of each bin.
  *
- * Missing values are tried on both sides; where there are none, later ones go with the heavier child. Of cuts that part the
- * node's rows alike the middle one is taken, as in `bestSplit`.
+ * Missing values are tried on both sides. Where the node has none, later ones go with the heavier child. Of cuts that
+ * split the node's rows alike the middle one is taken, as in `SplitSearch.best`.
  */
 export function scanGini(counts: Int32Array, node: GiniNode, feature: number, least: number, best: GiniSplit): void {
   const improved = scan(counts, node, feature, false, least, best)
@@ -29,6 +29,7 @@ export function scanGini(counts: Int32Array, node: GiniNode, feature: number, le
   else if (improved) best.missingLeft = 2 * best.left.weight > node.weight
 }
 
+/** Tries all cuts with missing values on one side. Returns whether one gained more than `best`. */
 function scan(
   counts: Int32Array,
   node: GiniNode,
@@ -63,7 +64,7 @@ function scan(
     fresh = true
     improved = true
   }
-  // Above the last bin in use only the missing are left to part from.
+  // Above the last bin in use only missing values are left to separate.
   if (fresh) best.cut = LAST_CUT
   return improved
 }

@@ -2,30 +2,37 @@ import type { Crew } from '../kernel/crew.ts'
 import { BLOCK } from '../kernel/kernel.ts'
 import type { Bins } from './binning.ts'
 
-/** What the sums of hessians and of absolute gradients of all rows come to in whole numbers: half of what 32 bits hold, the rest is for rounding. */
+/**
+ * What the hessians of all rows sum to in whole numbers, and the absolute gradients too: half of what 32 bits hold.
+ * The rest is for rounding.
+ */
 const TOTAL = 2 ** 30
-/** Stands for a total of 0, so that no unit is infinite. */
+/** Stands in for a total of 0, so that no unit is infinite. */
 const LEAST_TOTAL = 1e-20
 
-/** What a whole-number gradient and hessian are worth. */
+/** What 1 is worth in whole-number gradients and hessians. */
 export interface Units {
   gradient: number
   hessian: number
 }
 
-/** Gradient p − y and hessian p (1 − p) of the logistic loss, times a weight where y is 1, as pairs of whole numbers. */
+/**
+ * Gradient p − y and hessian p (1 − p) of the logistic loss, as pairs of whole numbers. Both are multiplied by a
+ * weight where y is 1.
+ */
 export interface Gradients {
   /** Hessian and gradient of each row, valid after `update`. */
   pairs: Int32Array
-  /** Margins of the rows, float32; to be added to. */
+  /** Margins of the rows, float32. The caller adds the leaves of each tree to them. */
   margins: Float32Array
   /** Computes the pairs of all rows at the current margins. */
   update(): Units
 }
 
-/** Margins start at 0. `fraudWeight` is what a fraud counts against a genuine row. */
+/** Margins start at 0. A fraud counts as `fraudWeight` genuine rows. */
 export function createGradients({ arena, rows }: Bins, y: Uint8Array, fraudWeight: number, crew: Crew): Gradients {
-  // The kernel takes four rows at a time: rows that fill up are genuine beyond doubt and have no gradient.
+  // The kernel takes four rows at a time. Rows are padded with genuine ones whose margin is −∞, so they have no
+  // gradient.
   const padded = Math.ceil(rows / 4) * 4
   const [margins, pairs, labels] = [arena.floats(padded), arena.ints(2 * padded), arena.bytes(padded)]
   const sums = arena.floats(2 * Math.ceil(padded / BLOCK))
@@ -35,13 +42,8 @@ export function createGradients({ arena, rows }: Bins, y: Uint8Array, fraudWeigh
     pairs,
     margins: margins.subarray(0, rows),
     update() {
-      crew.run(
-        'gradients',
-        () => [pairs.byteOffset, margins.byteOffset, labels.byteOffset, fraudWeight, sums.byteOffset],
-        0,
-        padded,
-        { grain: BLOCK },
-      )
+      const args = [pairs.byteOffset, margins.byteOffset, labels.byteOffset, fraudWeight, sums.byteOffset]
+      crew.run('gradients', () => args, 0, padded, { grain: BLOCK })
       let [hessians, gradients] = [0, 0]
       for (let at = 0; at < sums.length; at += 2) {
         hessians += sums[at]

@@ -2,7 +2,6 @@ import { expect, test } from 'vitest'
 import { randomStream } from '../../datasets/random/random.ts'
 import { openCrew, soloCrew } from '../kernel/crew.ts'
 import { kernelModule, openKernel } from '../kernel/module.ts'
-import { addTree } from '../trees/sums.ts'
 import { depthOf, type Trees } from '../trees/tree.ts'
 import { binTraining, type Bins, MISSING } from './binning.ts'
 import type { Units } from './gradient.ts'
@@ -10,6 +9,7 @@ import { createGrower } from './grower.ts'
 import { BINS, createHistograms, histogramLength, packRows } from './histogram.ts'
 import { partRows, type RowLists } from './row-lists.ts'
 import { type GrowthRules, LAST_CUT } from './splitting.ts'
+import { addTree } from './tree-sums.ts'
 
 const module = await kernelModule('compiled')
 
@@ -124,7 +124,8 @@ interface NaiveNode {
 }
 
 /**
- * Exact greedy growth: every cut of every feature, missing on either side, is tried on every node by summing its rows up one by one.
+ * Exact greedy growth: at every node every cut of every feature is tried, with missing values on either side, by
+ * summing up the rows one by one.
  */
 function growNaively(bins: Bins, pairs: Int32Array, rules: GrowthRules, rows: number[], depth: number): NaiveNode {
   const sum = (some: number[], part: number): number => some.reduce((sum, row) => sum + pairs[2 * row + part], 0)
@@ -150,7 +151,7 @@ function growNaively(bins: Bins, pairs: Int32Array, rules: GrowthRules, rows: nu
         const gain = score(left) + score(right) - score(rows)
         const same = feature === best.feature && missingLeft === best.missingLeft && left.length === best.left.length
         if (same) best.cuts.push(cut)
-        // Formulas that round differently must not decide between equal gains.
+        // Equal gains must not be told apart by the rounding of this formula.
         else if (gain > best.gain * (1 + 1e-12)) Object.assign(best, { gain, feature, missingLeft, cuts: [cut], left })
       }
     }

@@ -8,11 +8,15 @@ import { BINS, createHistograms, histogramLength, type Histograms, type PackedRo
 import { otherList, partRows, type RowLists, sideArguments } from './row-lists.ts'
 import { createSplitSearch, type GrowthRules, type Split, type SplitSearch, type Sums } from './splitting.ts'
 
-/** Grows regression trees on pairs of gradients over one binned training set; owns the buffers that all its trees share. */
+/**
+ * Grows regression trees on pairs of gradients over one binned training set. It owns the buffers that its trees
+ * share.
+ */
 export interface Grower {
   /**
-   * Grows one tree, fitted on `rows` (row numbers, overwritten; undefined: all) and splitting on `features` only. Leaves are
-   * Newton steps times the rate, and are added to `margins` for the rows fitted on. `rows` and `margins` are arrays of the arena.
+   * Grows one tree that is fitted on `rows` and splits on `features` only. `rows` are row numbers, which are
+   * overwritten; undefined means all rows. Leaves are Newton steps times the rate. They are added to `margins` for
+   * the rows fitted on. `rows` and `margins` are arrays of the arena.
    */
   grow(units: Units, rows: Int32Array | undefined, features: Int32Array, margins: Float32Array): Trees
 }
@@ -28,17 +32,20 @@ interface Shared {
   lists: RowLists
 }
 
-/** A grower, and the tree it is at. */
+/** A grower, and the tree that it grows. */
 interface Growth extends Shared {
   builder: TreeBuilder
   units: Units
   margins: Float32Array
-  /** Leaves so far, nodes to be split counted as leaves. */
+  /** Leaves so far. Open nodes count as leaves. */
   leaves: number
+  /** Nodes that can be split and have not been yet. */
   open: OpenNode[]
 }
 
-/** A node being grown: its rows stand in `rows[start … end)`, or are `start … end` themselves. */
+/**
+ * A node being grown. Its rows stand in `rows[start … end)`, or are `start … end` themselves where there is no list.
+ */
 interface Node extends Sums, Bounds {
   id: number
   depth: number
@@ -47,13 +54,16 @@ interface Node extends Sums, Bounds {
   end: number
 }
 
-/** A node that can be split. */
+/** A node that can be split, and how. */
 interface OpenNode extends Node {
   histogram: Int32Array
   split: Split
 }
 
-/** A grower of trees within `rules`, whose leaves take `rate` of a Newton step. `packed` holds the same bins as `bins`; `lists` are as long as its rows. */
+/**
+ * A grower of trees within `rules`, whose leaves take `rate` of a Newton step. `packed` holds the same bins as
+ * `bins`, and the `lists` are as long as there are rows.
+ */
 export function createGrower(
   bins: Bins,
   packed: PackedRows,
@@ -72,16 +82,8 @@ export function createGrower(
       const growth: Growth = { ...shared, builder, units, margins, leaves: 1, open: [] }
       const end = rows?.length ?? bins.rows
       const [histogram, ...others] = histograms.sum(rows, 0, end)
-      const root: Node = {
-        id: 0,
-        depth: 0,
-        rows,
-        start: 0,
-        end,
-        lower: -Infinity,
-        upper: Infinity,
-        ...sumsOf([histogram, ...others]),
-      }
+      const place = { id: 0, depth: 0, rows, start: 0, end }
+      const root: Node = { ...place, lower: -Infinity, upper: Infinity, ...sumsOf([histogram, ...others]) }
       search.begin(units, features)
       const [split] = rules.maxDepth > 0 ? search.best({ ...root, histogram }, others) : []
       others.forEach(histograms.give)
@@ -93,6 +95,7 @@ export function createGrower(
   }
 }
 
+/** The sums of all rows, read off the first feature, whose bins hold every row once. */
 function sumsOf(histograms: Int32Array[]): Sums {
   const sums = { gradient: 0, hessian: 0 }
   for (const histogram of histograms) {
@@ -105,8 +108,8 @@ function sumsOf(histograms: Int32Array[]): Sums {
 }
 
 /**
- * The node to split next. With a limit on leaves that of largest gain (Shi 2007); without one any order gives the same tree,
- * and depth first keeps no more histograms alive than the tree is deep.
+ * The node to split next. With a limit on leaves it is that of largest gain (Shi 2007). Without one any order gives
+ * the same tree, and depth first keeps no more histograms alive than the tree is deep.
  */
 function next({ leaves, open, rules }: Growth): OpenNode | undefined {
   if (rules.maxLeaves === 0) return open.pop()
@@ -115,37 +118,33 @@ function next({ leaves, open, rules }: Growth): OpenNode | undefined {
   return open.splice(best, 1)[0]
 }
 
-/** Opens the node when there is a split, else makes it a leaf. Takes over the histogram. */
+/** Opens the node when there is a split, else makes it a leaf. Takes over the node's histogram. */
 function consider(growth: Growth, node: Node & { histogram: Int32Array }, split: Split | undefined): void {
-  if (split !== undefined) return void growth.open.push({ ...node, split })
+  if (split !== undefined) {
+    growth.open.push({ ...node, split })
+    return
+  }
   growth.histograms.give(node.histogram)
   close(growth, node)
 }
 
 /**
- * Splits a node. Only the smaller child is summed up, the larger is its parent less that: frauds are few, splits lopsided,
- * and the smaller child often has a hundredth of the rows.
+ * Splits a node. Only the smaller child is summed up; the larger one is its parent minus the smaller. Frauds are few
+ * and splits lopsided, so the smaller child often has a hundredth of the rows.
  */
 function expand(growth: Growth, node: OpenNode): void {
   const { bins, builder, crew, histograms, lists, rules, search } = growth
   const [left, right] = childrenOf(growth, node, builder.split(node.id, node.split))
   growth.leaves++
-  // Nodes of the last level and the last leaves allowed need neither sums by bin nor rows of their own.
+  // Children that cannot be split need neither histograms nor rows of their own.
   if (left.depth >= rules.maxDepth || growth.leaves === rules.maxLeaves) {
     histograms.give(node.histogram)
     return closeBoth(growth, node, left, right)
   }
   const rows = otherList(lists, node.rows)
   left.rows = right.rows = rows
-  left.end = right.start = partRows(
-    crew,
-    bins.columns[node.split.feature],
-    node.split,
-    node.rows,
-    rows,
-    node.start,
-    node.end,
-  )
+  const column = bins.columns[node.split.feature]
+  left.end = right.start = partRows(crew, column, node.split, node.rows, rows, node.start, node.end)
   const [small, large] = left.end - left.start <= right.end - right.start ? [left, right] : [right, left]
   const [histogram, ...others] = histograms.sum(rows, small.start, small.end)
   const nodes = [
@@ -158,12 +157,9 @@ function expand(growth: Growth, node: OpenNode): void {
   consider(growth, nodes[0], ofSmall)
 }
 
-/** The children, both with all rows of the node for now. */
-function childrenOf(
-  { rules, units }: Growth,
-  { split, depth, rows, start, end, lower, upper, ...node }: OpenNode,
-  id: number,
-): [left: Node, right: Node] {
+/** The children of a node, `id` and the next number. Both have all rows of the node for now. */
+function childrenOf({ rules, units }: Growth, node: OpenNode, id: number): [left: Node, right: Node] {
+  const { split, depth, rows, start, end, lower, upper } = node
   const child = { depth: depth + 1, rows, start, end, lower, upper }
   const left = { ...child, id, ...split.left }
   const right = {
@@ -174,7 +170,8 @@ function childrenOf(
   }
   const direction = rules.monotone === undefined ? 0 : rules.monotone[split.feature]
   if (direction !== 0) {
-    // All below the left child stays on one side of the midpoint between the children, all below the right one on the other.
+    // The midpoint between the children's steps bounds both: all below the left child stays on one side of it, all
+    // below the right child on the other.
     const step = (child: Node): number =>
       stepOf(child.gradient * units.gradient, child.hessian * units.hessian, rules, child)
     const border = (step(left) + step(right)) / 2
@@ -184,18 +181,20 @@ function childrenOf(
   return [left, right]
 }
 
+/** Makes an open node a leaf after all. */
 function abandon(growth: Growth, node: OpenNode): void {
   growth.histograms.give(node.histogram)
   close(growth, node)
 }
 
+/** Makes a node a leaf and adds it to the margins of its rows. */
 function close(growth: Growth, node: Node): void {
   const { crew, margins } = growth
   const value = setLeaf(growth, node)
   crew.run('addLeaf', () => [margins.byteOffset, node.rows?.byteOffset ?? 0, value], node.start, node.end)
 }
 
-/** Makes both children leaves, in one pass over the rows of their parent. */
+/** Makes both children leaves and adds them to the margins, in one pass over the rows of their parent. */
 function closeBoth(growth: Growth, { rows, split, start, end }: OpenNode, left: Node, right: Node): void {
   const { bins, crew, margins } = growth
   const values = [setLeaf(growth, left), setLeaf(growth, right)]

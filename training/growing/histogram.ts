@@ -1,10 +1,13 @@
 import type { Crew } from '../kernel/crew.ts'
 import type { Bins } from './binning.ts'
 
-/** Bins of one feature in a histogram: a byte's worth, whether all are used or not. */
+/** Bins of one feature in a histogram: all that a byte can hold, used or not. */
 export const BINS = 256
 
-/** The bins row by row, `stride` bytes each: the features, padded with bin 0 to an even number, since the kernel adds eight or two at a time. */
+/**
+ * The bins row by row, `stride` bytes a row. The features are padded with bin 0 to an even number, since the kernel
+ * adds eight or two at a time.
+ */
 export interface PackedRows {
   bytes: Uint8Array
   stride: number
@@ -22,16 +25,16 @@ export function packRows({ arena, columns, rows }: Bins, crew: Crew): PackedRows
 }
 
 /**
- * Sums of pairs by bin: `256 × features` (padded) pairs of 32-bit numbers, hessian and gradient, feature by feature. They lie
- * in the arena and are used again and again.
+ * Histograms are sums of pairs by bin: `256 × features` (padded) pairs of 32-bit numbers, hessian and gradient,
+ * feature by feature. They lie in the arena and are reused: whoever takes one from `sum` hands it back with `give`.
  */
 export interface Histograms {
   /**
-   * Sums up `rows[start … end)`, an array of the arena (undefined: rows `start … end` themselves): a histogram by each thread that
-   * took part, to be added up.
+   * Sums up `rows[start … end)`, an array of the arena; where it is undefined, the rows `start … end` themselves.
+   * Returns a histogram for each thread that took part; their sum is the histogram of the rows.
    */
   sum(rows: Int32Array | undefined, start: number, end: number): Int32Array[]
-  /** Turns the histogram of a parent into that of one child, by taking away the other's. */
+  /** Turns the histogram of a parent into that of one child by subtracting the other's. */
   subtract(histogram: Int32Array, other: Int32Array): void
   /** Hands a histogram back. */
   give(histogram: Int32Array): void
@@ -43,8 +46,8 @@ export function histogramLength(packed: PackedRows): number {
 }
 
 /**
- * Histograms of the `pairs`, two 32-bit numbers a row. They come from `spare`, arrays of the arena, and when that is empty
- * from `allocate`.
+ * Histograms of the `pairs`, two 32-bit numbers a row. They come from `spare`, arrays of the arena, and from
+ * `allocate` when that is empty.
  */
 export function createHistograms(
   packed: PackedRows,
@@ -63,18 +66,8 @@ export function createHistograms(
     sum(rows, start, end) {
       const own: Int32Array[] = []
       const histogramOf = (thread: number): Int32Array => (own[thread] ??= take())
-      const parts = crew.run(
-        'addRows',
-        (thread) => [
-          histogramOf(thread).byteOffset,
-          packed.bytes.byteOffset,
-          packed.stride,
-          pairs.byteOffset,
-          rows?.byteOffset ?? 0,
-        ],
-        start,
-        end,
-      )
+      const shared = [packed.bytes.byteOffset, packed.stride, pairs.byteOffset, rows?.byteOffset ?? 0]
+      const parts = crew.run('addRows', (thread) => [histogramOf(thread).byteOffset, ...shared], start, end)
       const used = new Set(parts.map(({ thread }) => thread))
       spare.push(...own.filter((_, thread) => !used.has(thread)))
       return own.filter((_, thread) => used.has(thread))

@@ -3,12 +3,14 @@ import type { Arena } from '../kernel/arena.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { GiniNode } from './gini.ts'
 
-/** The values of 16 random bits. */
+/** How many values 16 random bits have. */
 const CHANCES = 65_536
-/** Words of a stream's state, and behind them the sum of a bootstrap's pairs. */
+/** Words of a stream's state. Behind them is room for the sum of a bootstrap's pairs. */
 const WORDS = 4
 
-/** Where random numbers pass to the kernel: arrays of the arena. `bits` may hold anything else between draws. */
+/**
+ * Arrays of the arena by which random numbers pass to the kernel. Between draws, `bits` may be used for other things.
+ */
 export interface DrawRoom {
   state: Int32Array
   /** 16 bits a row. */
@@ -19,7 +21,10 @@ export function drawRoom(arena: Arena, bits: Int32Array): DrawRoom {
   return { state: arena.ints(WORDS + 2), bits }
 }
 
-/** By 16 random bits, how often a row is drawn: a Poisson number with mean 1. An array of the arena, for any number of threads. */
+/**
+ * How often a row is drawn, by 16 random bits: a Poisson number with mean 1. An array of the arena, which all threads
+ * may share.
+ */
 export function poissonTimes(arena: Arena): Uint8Array {
   const times = arena.bytes(CHANCES)
   let [draws, term, most] = [0, Math.exp(-1), Math.exp(-1)]
@@ -30,31 +35,27 @@ export function poissonTimes(arena: Arena): Uint8Array {
   return times
 }
 
-/** How many rows were drawn, each counted once, and how often: all, and the frauds. */
+/** How many rows were drawn, each counted once. Weights count the draws: all of them, and those of frauds. */
 export interface Bootstrap extends GiniNode {
   count: number
 }
 
-/** What a bootstrap is drawn of, and into: arrays of the arena. */
+/** What a bootstrap is drawn from, and into: arrays of the arena. */
 export interface BootstrapArrays extends DrawRoom {
   y: Uint8Array
-  /** Of `poissonTimes`. */
+  /** Made by `poissonTimes`. */
   times: Uint8Array
-  /** How often each row is drawn, and the same again where it is a fraud. */
+  /** A pair for each row: how often it is drawn, and the same again where it is a fraud, else 0. */
   pairs: Int32Array
 }
 
 /**
- * Draws a bootstrap: weights into `pairs`, the rows drawn, rising, into the front of `rows`. Each row is drawn a Poisson number
- * of times with mean 1, apart from the others (Oza and Russell 2001, as in Spark): what n draws with replacement come to for
- * all but the smallest n, without a jump through memory for each.
+ * Draws a bootstrap: writes the weights to `pairs`, and the rows drawn, rising, to the front of `rows`. Each row is
+ * drawn a Poisson number of times with mean 1, independently of the others (Oza and Russell 2001, as in Spark). For
+ * all but the smallest n that comes to the same as n draws with replacement, without a jump through memory for each.
  */
-export function drawBootstrap(
-  kernel: Kernel,
-  random: Random,
-  { y, times, pairs, state, bits }: BootstrapArrays,
-  rows: Int32Array,
-): Bootstrap {
+export function drawBootstrap(kernel: Kernel, random: Random, arrays: BootstrapArrays, rows: Int32Array): Bootstrap {
+  const { y, times, pairs, state, bits } = arrays
   drawBits(kernel, random, { state, bits }, y.length)
   const sums = state.subarray(WORDS)
   const count = kernel.drawBootstrap(
@@ -71,8 +72,9 @@ export function drawBootstrap(
 }
 
 /**
- * Parts the row numbers 0 … into those drawn, in front and rising, and the others, behind them and falling: each is drawn with
- * chance `share`, to 1/65,536, apart from the others. Returns how many are drawn, one at least.
+ * Draws rows: each with chance `share`, to the nearest 1/65,536, independently of the others. Fills `rows` with the
+ * row numbers from 0: those drawn in front, rising, the others behind them, falling. Returns how many are drawn, at
+ * least one.
  */
 export function drawRows(kernel: Kernel, random: Random, room: DrawRoom, share: number, rows: Int32Array): number {
   const below = Math.max(1, Math.round(share * CHANCES))

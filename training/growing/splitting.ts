@@ -12,14 +12,14 @@ export interface Sums {
   hessian: number
 }
 
-/** The best way to part a node: rows with `bin <= cut` of `feature` go left, missing ones where `missingLeft` says. */
+/** A way to split a node: rows with `bin <= cut` of `feature` go left, missing ones where `missingLeft` says. */
 export interface Split {
   feature: number
   /** `LAST_CUT`: all numbers go left and the missing right. */
   cut: number
   missingLeft: boolean
   gain: number
-  /** Sums of what goes left. */
+  /** Sums of the rows that go left. */
   left: Sums
 }
 
@@ -27,22 +27,25 @@ export interface Split {
 export const LAST_CUT = MISSING - 1
 /** A split has to gain more than this. */
 const LEAST_GAIN = 1e-9
-/** Features that are worth a hand-over to another thread. */
+/** Features whose search is worth handing over to another thread. */
 const LEAST_FEATURES = 4
 
-/** What holds a tree back. */
+/** The rules that limit a tree's growth. */
 export interface GrowthRules extends Penalties {
   /** Edges from the root to the deepest leaf; 0 makes one leaf. */
   maxDepth: number
-  /** Most leaves, the node of largest gain being split next; 0 no limit, and no order among nodes. */
+  /** Most leaves; the node of largest gain is split next. 0: no limit, and no order among nodes. */
   maxLeaves: number
   /** Least hessian sum of a child. */
   minChildWeight: number
-  /** By feature: 1 the score must not fall as it rises, −1 must not rise, 0 free. All are free when undefined. */
+  /**
+   * By feature: 1 when the score must not fall as the feature rises, −1 when it must not rise, 0 free. Default: all
+   * free.
+   */
   monotone?: Int8Array
 }
 
-/** A node to be split: its sums in all, and by bin. */
+/** A node to be split: its sums, in all and by bin. */
 export interface SplitNode extends Sums, Bounds {
   histogram: Int32Array
 }
@@ -52,19 +55,22 @@ export interface SplitSearch {
   /** Starts a tree that splits on `features` only, its gradients counted in `units`. */
   begin(units: Units, features: Int32Array): void
   /**
-   * The split of largest gain (Friedman 2001 with the second-order form of Chen and Guestrin 2016) of `node`, whose histogram
-   * is first added up from `others` as well; and of its sibling, whose histogram is that of both and is turned into its own.
-   * Undefined where none gains. Histograms are those of the tree's features only, from then on.
+   * The split of largest gain (Friedman 2001 with the second-order form of Chen and Guestrin 2016) of `node` and, where
+   * there is one, of its sibling. Undefined where no split gains.
    *
-   * Ties go to the feature named first, then to missing on the right, then to the lowest cut. Where a node has missing values
-   * both sides are tried for them; where it has none, later ones go with the heavier child. Cuts between which the node has no row part it
-   * alike; the middle one of them is taken, as an exact trainer takes the midpoint between neighbours: rows unseen there are more likely to
-   * fall on the right side.
+   * Changes histograms, but only at the tree's features: that of `node` gets those of `others` added first; that of
+   * `sibling` is given as the sum of both nodes and is turned into the sibling's own.
+   *
+   * - Ties go to the feature named first, then to missing on the right, then to the lowest cut.
+   * - Where a node has missing values, both sides are tried for them. Where it has none, later ones go with the heavier
+   *   child.
+   * - Cuts between which the node has no row split it alike. The middle one of them is taken, as an exact trainer takes
+   *   the midpoint between neighbours: unseen rows in the gap are then more likely to fall on the right side.
    */
   best(node: SplitNode, others: Int32Array[], sibling?: SplitNode): [Split | undefined, Split | undefined]
 }
 
-/** A search among the splits of `features` features; its task and what it finds lie in the arena. */
+/** A search among the splits of `features` features. Its task and what it finds lie in the arena. */
 export function createSplitSearch(arena: Arena, crew: Crew, features: number, rules: GrowthRules): SplitSearch {
   const [list, parts, monotone] = [arena.ints(features), arena.ints(crew.threads), arena.bytes(features)]
   if (rules.monotone !== undefined) monotone.set(rules.monotone)
@@ -98,12 +104,8 @@ export function createSplitSearch(arena: Arena, crew: Crew, features: number, ru
 }
 
 /** The best of what was found for node 0 or 1 of a search. */
-function bestFound(
-  found: Int32Array,
-  features: Int32Array,
-  node: 0 | 1,
-  { histogram, hessian }: SplitNode,
-): Split | undefined {
+function bestFound(found: Int32Array, features: Int32Array, node: 0 | 1, sums: SplitNode): Split | undefined {
+  const { histogram, hessian } = sums
   const gains = new Float64Array(found.buffer, found.byteOffset, found.length / 2)
   const gainAt = (i: number): number => gains[((2 * i + node) * FOUND_BYTES) / 8]
   let best = -1

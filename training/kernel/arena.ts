@@ -1,22 +1,28 @@
+/**
+ * An arena is the memory that a kernel, its twin and worker threads share. Arrays lie in it one after another, and the
+ * `byteOffset` of an array is its address in the kernel, never 0.
+ *
+ * - **Ownership.** There is no freeing of single arrays. A `scope`, when disposed of, gives back all that was allocated
+ *   since it was opened, so scopes nest. An array must not be used after its scope.
+ * - **Contents.** Arrays are zero when allocated, also in memory that was used and given back before.
+ * - **Threads.** Only the thread that made the arena allocates. Two arrays never share a cache line.
+ */
 import { UserError } from '../../configs/user-error.ts'
 
 const PAGE = 65_536
-/** All that 32-bit addresses reach. */
+/** As many as 32-bit addresses reach: 4 GiB. */
 const MOST_PAGES = 65_536
-/** A cache line: arrays that different threads write never share one. */
+/** A cache line, so that arrays that different threads write never share one. */
 const ALIGNMENT = 64
 
-/**
- * Memory that the kernel, its twin and worker threads share. Arrays lie one after another; the `byteOffset` of each is its
- * address in the kernel, never 0. They are zero when allocated.
- */
+/** Memory of which arrays are allocated. Lengths are numbers of elements. */
 export interface Arena {
   readonly memory: WebAssembly.Memory
-  /** @throws UserError, as the others do, when 4 GiB are not enough. */
+  /** @throws UserError, as the others do, when 4 GiB, or the machine's memory, are not enough. */
   bytes(length: number): Uint8Array
   ints(length: number): Int32Array
   floats(length: number): Float32Array
-  /** Gives back, when disposed, all that was allocated since. */
+  /** When disposed of, gives back all that was allocated since. */
   scope(): Disposable
 }
 
@@ -27,7 +33,7 @@ export function createArena(): Arena {
     const at = next
     next = Math.ceil((at + bytes) / ALIGNMENT) * ALIGNMENT
     reserve(memory, next)
-    // Memory that was used before and given back is not zero.
+    // Memory that was used and given back is not zero.
     if (at < highest) new Uint8Array(memory.buffer, at, Math.min(next, highest) - at).fill(0)
     highest = Math.max(highest, next)
     return at
@@ -48,7 +54,7 @@ export function createArena(): Arena {
   }
 }
 
-// The buffer is asked for after allocation, which may have grown it.
+// These read `memory.buffer` after the allocation, which may have grown it.
 function viewBytes(memory: WebAssembly.Memory, at: number, length: number): Uint8Array {
   return new Uint8Array(memory.buffer, at, length)
 }
@@ -68,7 +74,8 @@ function reserve(memory: WebAssembly.Memory, bytes: number): void {
     memory.grow(missing)
   } catch (error) {
     throw new UserError(
-      `The training set needs ${(bytes / 2 ** 30).toFixed(1)} GiB while it is fitted, more than the tree kernel's 4 GiB or than this machine has. Use fewer rows or features.`,
+      `The training set needs ${(bytes / 2 ** 30).toFixed(1)} GiB while it is fitted, ` +
+        "more than the tree kernel's 4 GiB or than this machine has. Use fewer rows or features.",
       { cause: error },
     )
   }

@@ -1,13 +1,19 @@
+/**
+ * The program of a crew's worker thread: it takes parts of each loop until it is told to end. If it was sent a job by
+ * then, it does that job and ends after it.
+ */
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
-import type { ForestMember } from '../ensembles/forest-crew.ts'
 import { awaitLoop, takeParts } from './crew-board.ts'
-import type { CrewMember } from './crew.ts'
+import type { CrewEntry, CrewMember, CrewTurn } from './crew-thread.ts'
 import { openKernel } from './module.ts'
 
-// A thread of a crew: takes parts of each loop until it is told to end, or to turn to trees of its own.
 const { module, memory, board, thread } = workerData as CrewMember
 const kernel = openKernel(module, memory)
 parentPort?.postMessage('joined')
 while (awaitLoop(board)) takeParts(board, thread, kernel)
 const turned = parentPort === null ? undefined : receiveMessageOnPort(parentPort)
-if (turned !== undefined) (await import('../ensembles/forest-worker.ts')).growTrees(turned.message as ForestMember)
+if (turned !== undefined) {
+  const { entry, job } = turned.message as CrewTurn
+  const { work } = (await import(entry)) as CrewEntry
+  work(job)
+}

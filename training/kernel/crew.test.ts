@@ -44,7 +44,7 @@ test('what a thread dies of is said, and the crew still ends', async () => {
   await using crew = await openCrew(arena, 2, 'compiled')
   await crew.joined
   const sums = arena.floats(ROWS)
-  // Which thread takes which part is not known: the other one takes its first sooner or later.
+  // Which thread takes which part is chance. Sooner or later the worker takes one, and its address is out of bounds.
   const runMany = (): void => {
     for (let run = 0; run < 10_000; run++)
       crew.run('addLeaf', (thread) => [sums.byteOffset, thread === 0 ? sums.byteOffset : 2 ** 31, 2], 0, ROWS)

@@ -1,6 +1,17 @@
-import { once } from 'node:events'
+/**
+ * A crew is the threads that share the loops of one kernel: the calling thread and, when there is more than one,
+ * workers that sleep between loops. All of them work in the memory of one arena.
+ *
+ * - **Loops.** The calling thread offers a loop in parts on a board (`crew-board.ts`). Whoever is awake takes parts,
+ *   the calling thread too, and `run` returns when all parts are done. One loop runs at a time.
+ * - **Determinism.** Which thread takes which part is chance. A caller gets equal bits when the parts write different
+ *   places, or when they add whole numbers, whose sum does not depend on the order.
+ * - **Ownership.** Whoever opens a crew disposes of it, which ends its workers. A crew that is never disposed of does
+ *   not keep the process alive.
+ * - **Errors.** What a part throws in any thread is thrown by `run`.
+ */
 import { availableParallelism } from 'node:os'
-import { Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import type { Arena } from './arena.ts'
 import {
   type Board,
@@ -13,56 +24,55 @@ import {
   type Part,
   takeParts,
 } from './crew-board.ts'
+import { type CrewThread, startThread } from './crew-thread.ts'
 import type { Kernel } from './kernel.ts'
 import { type KernelKind, kernelModule, openKernel } from './module.ts'
 
-/** A thread is not worth its start for fewer rows than this. */
+/** With fewer rows than this, another thread is not worth its start. */
 const LEAST_ROWS = 8192
-/** Fewer rows than this a part are not worth a hand-over to another thread, which costs about a microsecond. */
+/** With fewer rows than this, a part is not worth handing over, which costs about a microsecond. */
 const LEAST_PART = 1024
-/** Parts a thread: who has waited for the machine leaves the rest to the others. */
+/** Parts for each thread: a thread that had to wait for the machine leaves the rest to the others. */
 const PARTS_A_THREAD = 2
 const MOST_THREADS = 16
 
-/** What a thread of a crew is started with. */
-export interface CrewMember {
-  module: WebAssembly.Module | undefined
-  memory: WebAssembly.Memory
-  board: Board
-  /** Its number, from 1. */
-  thread: number
-}
-
-/** How a loop may be parted. */
+/** How a loop is cut into parts. */
 export interface Parting {
-  /** Parts begin at multiples of this from the start. Default: 1. */
+  /** Parts begin at multiples of this, counted from the start of the loop. Default: 1. */
   grain?: number
-  /** What is worth a hand-over. Default: a thousand rows. */
+  /** Least length of a part that is worth handing over. Default: 1024. */
   least?: number
-  /** Parts a thread. Default: 2. */
+  /** Parts for each thread. Default: 2. */
   perThread?: number
 }
 
-/** Threads that share the loops of one kernel: the calling one and, with more than one, workers that sleep between loops. */
+/** Threads that share the loops of one kernel. */
 export interface Crew extends AsyncDisposable {
   readonly kernel: Kernel
   /** How many take part in a loop. */
   readonly threads: number
-  /** Resolves when all threads have started, which takes a tenth of a second; until then loops run without those that have not. */
+  /** Resolves when all threads have started, after about 0.1 s. Until then, loops run without the missing ones. */
   readonly joined: Promise<void>
   /**
-   * Runs a loop over `start … end` in parts of about equal size; in one part, here, when it is short. `args` are all arguments but the
-   * last two, given the number of the thread, 0 being this one. Returns the parts, in order, when all are done.
+   * Runs a loop over `start … end` in parts of about equal size. A short loop runs in one part, in the calling thread.
+   * `args` gives all arguments but the last two, by number of the thread; 0 is the calling one. Returns the parts, in
+   * order, when all are done.
+   *
+   * @throws Error when a part fails in any thread, or is not done in time.
    */
   run(operation: Operation, args: (thread: number) => number[], start: number, end: number, parting?: Parting): Part[]
   /**
-   * Gives every thread but the calling one a job of its own, in their order (`kernel-worker.ts` says what it does with it), and
-   * returns them. They end after it; loops run in the calling thread alone from then on.
+   * Ends the shared loops and gives each worker a job of its own, in the order of the workers: the worker calls
+   * `work(job)`, which the module `entry` exports, and ends when that returns. Returns the workers. From then on, loops
+   * run in the calling thread alone, and a second call does nothing.
    */
-  turnTo(jobs: readonly unknown[]): Worker[]
+  turnTo(entry: URL, jobs: readonly unknown[]): Worker[]
 }
 
-/** As many threads as asked for; as the machine has when 0; one when there are too few rows to share. */
+/**
+ * How many threads to open for `rows` rows: as many as `asked` for or, where that is 0, as the machine has, up to 16.
+ * Few rows get fewer.
+ */
 export function threadsFor(asked: number, rows: number): number {
   const most = asked === 0 ? Math.min(availableParallelism(), MOST_THREADS) : asked
   return Math.max(1, Math.min(most, Math.floor(rows / LEAST_ROWS)))
@@ -85,15 +95,20 @@ function runAlone(kernel: Kernel, operation: Operation, args: number[], start: n
   return { start, end, result: loop(...args, start, end), thread: 0 }
 }
 
-/** Starts `threads − 1` workers over the memory of `arena`. */
+/** Opens a crew of `threads` threads over the memory of `arena`: it starts `threads − 1` workers. */
 export async function openCrew(arena: Arena, threads: number, kind: KernelKind): Promise<Crew> {
   const module = await kernelModule(kind)
   const kernel = openKernel(module, arena.memory)
   if (threads === 1) return soloCrew(kernel)
   const board = createBoard(threads)
   const workers = Array.from({ length: threads - 1 }, (_, i) =>
-    startWorker({ module, memory: arena.memory, board, thread: i + 1 }),
+    startThread({ module, memory: arena.memory, board, thread: i + 1 }),
   )
+  return sharedCrew(kernel, board, workers)
+}
+
+function sharedCrew(kernel: Kernel, board: Board, workers: CrewThread[]): Crew {
+  const threads = workers.length + 1
   let turned = false
   return {
     kernel,
@@ -104,24 +119,17 @@ export async function openCrew(arena: Arena, threads: number, kind: KernelKind):
     run(operation, args, start, end, { grain = 1, least = LEAST_PART, perThread = PARTS_A_THREAD } = {}) {
       const count = Math.min(threads * perThread, Math.floor((end - start) / least), MOST_PARTS)
       if (count < 2 || turned) return [runAlone(kernel, operation, args(0), start, end)]
-      const cut = (part: number): number =>
-        part === count ? end : start + Math.floor(((end - start) * part) / count / grain) * grain
-      offer(
-        board,
-        operation,
-        Array.from({ length: threads }, (_, thread) => args(thread)),
-        count,
-        cut,
-      )
+      const calls = Array.from({ length: threads }, (_, thread) => args(thread))
+      offer(board, operation, calls, count, cutAt(start, end, count, grain))
       takeParts(board, 0, kernel)
       return collect(board, count)
     },
-    turnTo(jobs) {
+    turnTo(entry, jobs) {
       if (turned) return []
       turned = true
-      const threads = workers.map(({ turn }, i) => turn(jobs[i]))
+      const turnedWorkers = workers.map(({ turn }, i) => turn(entry, jobs[i]))
       endCrew(board)
-      return threads
+      return turnedWorkers
     },
     async [Symbol.asyncDispose]() {
       endCrew(board)
@@ -130,35 +138,7 @@ export async function openCrew(arena: Arena, threads: number, kind: KernelKind):
   }
 }
 
-/** A thread that was started. */
-interface Started {
-  joined: Promise<unknown>
-  /** Sends it a job, for when its loops end. */
-  turn(job: unknown): Worker
-  /** Resolves when it is gone, having been told. */
-  ended(): Promise<void>
-}
-
-function startWorker(member: CrewMember): Started {
-  const worker = new Worker(new URL('./crew-worker.ts', import.meta.url), { workerData: member })
-  let ending = false
-  // A crew that nobody ends does not keep the process.
-  const joined = once(worker, 'message').then(() => ending || worker.unref())
-  const keep = (): void => {
-    ending = true
-    worker.ref()
-  }
-  return {
-    joined,
-    turn(job) {
-      keep()
-      worker.postMessage(job)
-      return worker
-    },
-    async ended() {
-      if (worker.threadId < 0) return
-      keep()
-      await once(worker, 'exit')
-    },
-  }
+/** Where part `part` of `count` begins; `end` for the one after the last. */
+function cutAt(start: number, end: number, count: number, grain: number): (part: number) => number {
+  return (part) => (part === count ? end : start + Math.floor(((end - start) * part) / count / grain) * grain)
 }

@@ -18,7 +18,9 @@ export function drawWords(state: usize, into: usize, start: i32, end: i32): void
   store<u32>(state, weyl, 12)
 }
 
-export function drawBootstrap(bits: usize, times: usize, labels: usize, pairs: usize, rows: usize, sums: usize, start: i32, end: i32): i32 {
+export function drawBootstrap(
+  bits: usize, times: usize, labels: usize, pairs: usize, rows: usize, sums: usize, start: i32, end: i32,
+): i32 {
   let to = rows
   let sum: i64 = 0
   for (let row = <usize>start; row < <usize>end; row++) {
@@ -26,7 +28,7 @@ export function drawBootstrap(bits: usize, times: usize, labels: usize, pairs: u
     const pair = weight | ((weight * <i64>load<u8>(labels + row)) << 32)
     store<i64>(pairs + (row << 3), pair)
     sum += pair
-    // Without a branch, which half the rows would have mispredicted.
+    // The row is always written, and only kept when drawn: a branch would be mispredicted for half the rows.
     store<u32>(to, <u32>row)
     to += <usize>((weight + 15) >> 4) << 2
   }

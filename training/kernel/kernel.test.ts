@@ -29,7 +29,10 @@ import { CONVOY, MISSING_KEY } from './score.ts'
 const module = await kernelModule('compiled')
 const ROWS = 3 * BLOCK + 20
 
-/** Runs `work` with the compiled kernel and with its twin, on equal memories, and expects equal bytes after it, and equal results. */
+/**
+ * Runs `work` with the compiled kernel and with its twin, on equal memories. Expects equal results and equal memories
+ * after it, and returns the bytes of the memory.
+ */
 function expectTwins(seed: number, work: (kernel: Kernel, arena: Arena, random: Random) => number | void): Uint8Array {
   const [one, other] = [module, undefined].map((kind) => {
     const arena = createArena()
@@ -170,7 +173,7 @@ test('drawWords, drawBootstrap and drawRows: the words are those of the stream, 
       0,
       ROWS - 1,
     )
-    // Counted once more from the pairs; each row is drawn once on average, and not at all with chance 1/e.
+    // Counted again from the pairs. Each row is drawn once on average, and not at all with chance 1/e.
     const weights = pairs.filter((_, at) => at % 2 === 0)
     expect([count, ...sums]).toEqual([
       weights.filter((weight) => weight > 0).length,
@@ -184,7 +187,7 @@ test('drawWords, drawBootstrap and drawRows: the words are those of the stream, 
   })
 })
 
-/** A histogram of some rows: bins in use here and there, hessians that are never negative. */
+/** A histogram as of some rows: some bins are in use, and hessians are never negative. */
 function someHistogram(arena: Arena, random: Random, features: number, missing: boolean): Int32Array {
   const histogram = arena.ints(512 * features)
   for (let feature = 0; feature < features; feature++) {
@@ -277,34 +280,42 @@ test('a source that does not compile says where', async () => {
   ).rejects.toThrow(/AssemblyScript: .*'b'.*other/s)
 })
 
-test('the kernel is made when missing, made again when its source is newer, and without a compiler it says what to run', () => {
-  const [root, project] = [mkdtempSync(join(tmpdir(), 'fd-kernel-')), resolve(import.meta.dirname, '../..')]
-  for (const folder of ['configs', 'training/kernel']) mkdirSync(join(root, folder), { recursive: true })
-  for (const file of [
-    'package.json',
-    'configs/user-error.ts',
-    'training/kernel/build.ts',
-    ...readdirSync(import.meta.dirname)
-      .filter((name) => name.endsWith('.as'))
-      .map((name) => `training/kernel/${name}`),
-  ])
-    copyFileSync(join(project, file), join(root, file))
-  const output = join(root, 'training', 'kernel', 'kernel.wasm')
-  const build = (): string =>
-    spawnSync(process.execPath, [join(root, 'training', 'kernel', 'build.ts')], { encoding: 'utf8' }).stderr
-  expect(build()).toMatch(
-    /training\/kernel\/kernel\.wasm is missing and cannot be made: .*assemblyscript.*\. Run: npm ci/s,
-  )
-  writeFileSync(output, 'old')
-  utimesSync(output, 1, 1)
-  expect(build()).toMatch(
-    /training\/kernel\/kernel\.wasm is older than its sources, training\/kernel\/\*\.as, and cannot be made: .*\. Run: npm ci/s,
-  )
-  symlinkSync(join(project, 'node_modules'), join(root, 'node_modules'))
-  expect(build()).not.toContain('UserError')
-  expect(readFileSync(output).subarray(1, 4).toString()).toBe('asm')
-  rmSync(root, { recursive: true })
-})
+test(
+  'the kernel is made when missing, made again when its source is newer, ' +
+    'and without a compiler it says what to run',
+  () => {
+    const [root, project] = [mkdtempSync(join(tmpdir(), 'fd-kernel-')), resolve(import.meta.dirname, '../..')]
+    for (const folder of ['configs', 'training/kernel']) mkdirSync(join(root, folder), { recursive: true })
+    for (const file of [
+      'package.json',
+      'configs/user-error.ts',
+      'training/kernel/build.ts',
+      ...readdirSync(import.meta.dirname)
+        .filter((name) => name.endsWith('.as'))
+        .map((name) => `training/kernel/${name}`),
+    ])
+      copyFileSync(join(project, file), join(root, file))
+    const output = join(root, 'training', 'kernel', 'kernel.wasm')
+    const build = (): string =>
+      spawnSync(process.execPath, [join(root, 'training', 'kernel', 'build.ts')], { encoding: 'utf8' }).stderr
+    expect(build()).toMatch(
+      /training\/kernel\/kernel\.wasm is missing and cannot be made: .*assemblyscript.*\. Run: npm ci/s,
+    )
+    writeFileSync(output, 'old')
+    utimesSync(output, 1, 1)
+    expect(build()).toMatch(
+      new RegExp(
+        String.raw`training/kernel/kernel\.wasm is older than its sources, training/kernel/\*\.as, ` +
+          String.raw`and cannot be made: .*\. Run: npm ci`,
+        's',
+      ),
+    )
+    symlinkSync(join(project, 'node_modules'), join(root, 'node_modules'))
+    expect(build()).not.toContain('UserError')
+    expect(readFileSync(output).subarray(1, 4).toString()).toBe('asm')
+    rmSync(root, { recursive: true })
+  },
+)
 
 test('orderKeys: keys are ordered as the values are, and every NaN has the greatest', () => {
   expectTwins(3, ({ orderKeys }, arena, random) => {
@@ -340,7 +351,7 @@ test.each([
       const records: number[] = []
       const lists: { thresholds: number[]; feature: number; side: number; masks: Uint8Array; record: number[] }[] = []
       for (let feature = 0; feature < features; feature++) {
-        // Of some features the thresholds lie close together, and those of values are among them.
+        // The thresholds of some features lie close together. A third of them are keys that rows have too.
         const spread = feature % 2 === 0 ? 10 : 1e-4
         const thresholds = Array.from({ length: count }, (_, i) =>
           i % 3 === 0 ? keys[random.integer(CONVOY) * features + feature] : keyOf(random.normal(0, spread)),

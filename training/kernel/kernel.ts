@@ -1,133 +1,152 @@
+/**
+ * The kernel: the loops over rows that fit trees and score by them, as one table of operations. They are written
+ * twice, in AssemblyScript, which is compiled to WebAssembly (`*.as`), and in plain TypeScript (`twin.ts`). Both give
+ * equal results to the last bit. `module.ts` opens either.
+ *
+ * - **Memory.** A kernel works in the memory of one arena. It allocates nothing and keeps nothing between calls. It
+ *   does not check its arguments either: an address beyond the memory is a fault of the caller.
+ * - **Rows.** Rows are named by 32-bit row numbers, in the list `rows`: a loop runs over `rows[start … end)`. Where
+ *   `rows` is 0 it runs over the row numbers `start … end` themselves. Columns, labels and sums are indexed by row
+ *   number.
+ * - **Pairs.** A pair is a hessian and a gradient, two 32-bit whole numbers side by side. The kernel adds a pair as
+ *   one 64-bit number: the lower half, a sum of hessians, is never negative and never above 2^31, so that nothing is
+ *   carried into the upper half.
+ * - **Determinism.** Sums of whole numbers do not depend on their order, so it does not matter which thread adds
+ *   what, and a sibling is its parent minus the other child to the last bit.
+ */
+import type { Address, Loop } from './loop.ts'
 import type { ScoreKernel } from './score.ts'
 
-/** Rows whose gradients are summed up together, from row 0 on: the sums, and so the units, do not depend on who adds them. */
+/**
+ * Rows whose gradients are summed up together, counted from row 0. So the sums, and the units that follow from them, do
+ * not depend on which thread adds them up.
+ */
 export const BLOCK = 4096
 /** Numbers of 4 bytes in a node that `addTree` reads. */
 export const NODE_WORDS = 5
 
-/** Slots of the task that `search` is given: 32-bit words first, then float64 (counted in float64), of which a node has five. */
+/** Slots of the task that `search` reads. */
 export const SEARCH = {
+  // Counted in 32-bit words:
+  /** Address of the list of features. */
   features: 0,
+  /** Address of the direction of each feature, a signed byte; 0 when no feature has one. */
   monotone: 1,
+  /** Address of the addresses of further histograms, which are added to that of the node first. */
   parts: 2,
+  /** How many further histograms there are. */
   extra: 3,
+  /** Address of the node's histogram. */
   small: 4,
+  /** Address of the parent's histogram when the sibling is searched too, else 0. */
   large: 5,
+  /** Address of what is found. */
   found: 6,
+  // Counted in float64:
+  /** Units of hessian and gradient, l1, l2, least hessian sum of a child. */
   units: 4,
   leastGain: 9,
+  /**
+   * The node, then the sibling, `NODE_FLOATS` each: hessian, gradient, lower and upper bound of the step, and what the
+   * node's own best step takes off the loss.
+   */
   nodes: 10,
+  /** Length of the task. */
   floats: 20,
 } as const
 export const NODE_FLOATS = 5
-/** Bytes of what `search` finds for one feature at one node: float64 gain, then 32-bit cut, missing side (1: left), hessian and gradient of the left. */
+/**
+ * Bytes of what `search` finds for one feature at one node: the gain in float64, then, in 32 bits each, the cut, the
+ * side of missing values (1: left), and the hessian and the gradient of the left child.
+ */
 export const FOUND_BYTES = 24
 
-/**
- * The loops over rows, in WebAssembly (`kernel*.as`) or plain TypeScript (`kernel-twin.ts`), with equal results to the last bit.
- * Arguments that are arrays are addresses: the `byteOffset` of an array of the arena. Every loop runs over `start … end`, its
- * last two arguments, so that threads can part it; rows are named by 32-bit row numbers in `rows`, where `rows` is 0 by
- * `start … end` themselves.
- *
- * A pair is a hessian and a gradient, two 32-bit whole numbers side by side. The kernel adds them as one 64-bit number: the
- * lower half, a sum of hessians, is never negative nor above 2^31, so nothing is carried into the upper. Sums of whole
- * numbers do not depend on their order, and a sibling is its parent minus the other child to the last bit.
- */
+/** The operations. What they have in common stands at the head of this file. */
 export interface Kernel extends ScoreKernel {
+  // Histograms: 256 pairs a feature, one for each bin.
+
   /**
-   * Adds the pairs of `rows[start … end)` to a histogram of 256 pairs a feature. `bins` holds `stride` bytes a row, an
-   * even number; the histogram has as many features.
+   * Adds the pairs of `rows` to a histogram of `stride` features. `bins` holds `stride` bytes a row, an even number.
    */
-  addRows(
-    histogram: number,
-    bins: number,
-    stride: number,
-    pairs: number,
-    rows: number,
-    start: number,
-    end: number,
-  ): void
-  /** Adds the pairs of `rows[start … end)` to a histogram of one feature, whose bins are `column`. */
-  addColumn(histogram: number, column: number, pairs: number, rows: number, start: number, end: number): void
-  /** Adds `other` to `into`, pairs both; `start` and `end` are bytes, multiples of 16. */
-  add(into: number, other: number, start: number, end: number): void
-  /** Takes `other` from `from`, likewise. */
-  subtract(from: number, other: number, start: number, end: number): void
+  addRows: Loop<[histogram: Address, bins: Address, stride: number, pairs: Address, rows: Address]>
+  /** Adds the pairs of `rows`, which is not 0, to a histogram of one feature. `column` holds its bins, a byte a row. */
+  addColumn: Loop<[histogram: Address, column: Address, pairs: Address, rows: Address]>
+  /** Adds the pairs of `other` to those of `into`. `start` and `end` are bytes, multiples of 16. */
+  add: Loop<[into: Address, other: Address]>
+  /** Subtracts the pairs of `other` from those of `from`. `start` and `end` are bytes, multiples of 16. */
+  subtract: Loop<[from: Address, other: Address]>
   /**
-   * Logistic loss at the float32 `margins`: writes hessian p (1 − p) and gradient p − y, float32, times `fraudWeight` where the
-   * label (a byte) is 1, and the sums of hessians and of absolute gradients of each block of rows into `sums`. `start` is a
-   * multiple of the block, `end` of 4.
+   * Finds the best split of each of `features[start … end)` at one node, `small`, or at two siblings. `SEARCH` says
+   * what the task holds.
+   *
+   * The `parts` are added to the histogram of `small` first. Where there is a sibling, `small` is then subtracted
+   * from `large`, so that the parent's histogram becomes the sibling's. What is found stands at `found`, by place of
+   * the feature in the list, then by node. Where nothing gains more than the least gain, that is the gain written.
    */
-  gradients(
-    pairs: number,
-    margins: number,
-    labels: number,
-    fraudWeight: number,
-    sums: number,
-    start: number,
-    end: number,
-  ): void
-  /** Turns float32 pairs into whole numbers, in place: times `perHessian` and `perGradient`, rounded, halves to even. `start` and `end` are even. */
-  quantise(pairs: number, perHessian: number, perGradient: number, start: number, end: number): void
+  search: Loop<[task: Address]>
+
+  // Gradients of the logistic loss.
+
   /**
-   * Writes `rows[start … end)` into `into[start … end)`: those with `(column[row] + turn) mod 256 <= cut` to the front, in order, the
-   * others to the back, in reverse. Returns how many stand in front. A turn of 1 makes the missing bin, 255, the lowest.
+   * Writes the float32 pairs of the loss at the float32 `margins`: hessian p (1 − p) and gradient p − y, both times
+   * `fraudWeight` where the label, a byte, is 1. Writes to `sums` the sum of hessians and the sum of absolute
+   * gradients of each block of rows. `start` is a multiple of `BLOCK`, `end` of 4.
    */
-  divide(rows: number, into: number, column: number, cut: number, turn: number, start: number, end: number): number
-  /** Adds `value` to the float32 `sums` of `rows[start … end)`. */
-  addLeaf(sums: number, rows: number, value: number, start: number, end: number): void
-  /** Adds `left` or `right` to the float32 `sums` of `rows[start … end)`, as `divide` would part them. */
-  addLeaves(
-    sums: number,
-    rows: number,
-    column: number,
-    cut: number,
-    turn: number,
-    left: number,
-    right: number,
-    start: number,
-    end: number,
-  ): void
+  gradients: Loop<[pairs: Address, margins: Address, labels: Address, fraudWeight: number, sums: Address]>
   /**
-   * Adds to the float32 `sums` of `rows[start … end)` the leaf that each comes to in the tree of `nodes`, the first being the
-   * root. A node is the address of its column (0: a leaf), cut and turn as in `divide`, the number of its left child, the right
-   * one being the next, and the leaf as float32.
+   * Turns float32 pairs into whole numbers, in place: times `perHessian` and `perGradient`, then rounded, halves to
+   * even. `start` and `end` are even.
    */
-  addTree(sums: number, rows: number, nodes: number, start: number, end: number): void
+  quantise: Loop<[pairs: Address, perHessian: number, perGradient: number]>
+
+  // Rows that go down a tree. A row goes left when `(column[row] + turn) mod 256 <= cut`: a turn of 1 makes the bin of
+  // missing values, 255, the lowest one, and sends them left.
+
   /**
-   * Writes the bins of the float32 `values` of rows `start … end`, a byte each: how many of the `count` rising float32 `cuts` lie below
-   * the value, 255 where it is NaN. `begin` holds a byte for each upper half of a float's bits: a number of cuts that lie below
-   * all floats that begin so.
+   * Writes `rows[start … end)` into `into[start … end)`: rows that go left to the front, in order, the others to the
+   * back, in reverse. Returns how many go left.
    */
-  assign(bins: number, values: number, cuts: number, count: number, begin: number, start: number, end: number): void
-  /** Lays out rows `start … end` of columns of bytes, whose addresses stand at `columns`, side by side: `stride` bytes a row. */
-  pack(bytes: number, stride: number, columns: number, features: number, start: number, end: number): void
-  /** Writes words `start … end` of a stream of random numbers, whose four words of state (`Random.state`) go on. */
-  drawWords(state: number, into: number, start: number, end: number): void
+  divide: Loop<[rows: Address, into: Address, column: Address, cut: number, turn: number], number>
+  /** Adds `value` to the float32 `sums` of `rows`. */
+  addLeaf: Loop<[sums: Address, rows: Address, value: number]>
+  /** Adds to the float32 `sums` of `rows`: `left` for rows that go left, `right` for the others. */
+  addLeaves: Loop<
+    [sums: Address, rows: Address, column: Address, cut: number, turn: number, left: number, right: number]
+  >
   /**
-   * Draws each row of `start … end` as many times (a byte, at most 15) as its 16 `bits` are worth in `times`: writes the pair of the times and, where
-   * the label (a byte) is 1, the times again, else 0; the rows drawn to the front of `rows`, rising; the sum of the pairs into `sums`. Returns how
-   * many rows are drawn.
+   * Adds to the float32 `sums` of `rows` the leaf that each row reaches in the tree of `nodes`, whose first is the
+   * root. A node is `NODE_WORDS` numbers: the address of its column (0 at a leaf), its cut, its turn, the number of
+   * its left child (the right one is the next), and the value of a leaf, in float32.
    */
-  drawBootstrap(
-    bits: number,
-    times: number,
-    labels: number,
-    pairs: number,
-    rows: number,
-    sums: number,
-    start: number,
-    end: number,
-  ): number
-  /** Writes the rows `start … end` into the same places of `rows`: those whose 16 `bits` are less than `below` in front, rising, then the others, falling. Returns how many are in front. */
-  drawRows(bits: number, below: number, rows: number, start: number, end: number): number
+  addTree: Loop<[sums: Address, rows: Address, nodes: Address]>
+
+  // Binning.
+
   /**
-   * The best split of each of `features[start … end)` at one node, `small`, or at two siblings. The task names, by address,
-   * the list of features, a direction by feature (signed bytes, 0: none at all), and histograms: that of `small`, to which `extra` others
-   * are added first, listed at `parts`; and, unless 0, that of the parent of both, `large`, from which `small` is taken away, so that it becomes
-   * the sibling's. Then come, as float64, the units of hessian and gradient, l1, l2, the least hessian sum of a child and the least gain;
-   * and for each node its hessian, gradient, lower and upper bound of the step, and what its own best step takes off the loss.
-   * What is found stands at `found`, by feature in the list and node; where nothing gains more, the gain is the least one.
+   * Writes the bins of the float32 `values`, a byte each: how many of the `count` rising float32 `cuts` lie below the
+   * value, or 255 for NaN. `begin` says where to start the search: it holds a byte for each upper half of a float's
+   * bits, a number of cuts that lie below all floats with that half.
    */
-  search(task: number, start: number, end: number): void
+  assign: Loop<[bins: Address, values: Address, cuts: Address, count: number, begin: Address]>
+  /** Lays out columns of bytes side by side, `stride` bytes a row. `columns` holds the addresses of the columns. */
+  pack: Loop<[bytes: Address, stride: number, columns: Address, features: number]>
+
+  // Draws of rows.
+
+  /** Writes words `start … end` of a random stream and advances its four words of state (see `Random.state`). */
+  drawWords: Loop<[state: Address, into: Address]>
+  /**
+   * Draws a bootstrap: each row as many times as `times`, a byte of at most 15, says of the row's 16 `bits`. Writes a
+   * pair for each row: the times and, where the label (a byte) is 1, the times again, else 0. Writes the rows drawn
+   * to the front of `rows`, rising, and the sum of the pairs to `sums`. Returns how many rows are drawn.
+   */
+  drawBootstrap: Loop<
+    [bits: Address, times: Address, labels: Address, pairs: Address, rows: Address, sums: Address],
+    number
+  >
+  /**
+   * Writes the row numbers `start … end` to the same places of `rows`: those whose 16 `bits` are less than `below` in
+   * front, rising, then the others, falling. Returns how many are in front.
+   */
+  drawRows: Loop<[bits: Address, below: number, rows: Address], number>
 }

@@ -2,32 +2,37 @@
 
 /** Rows whose gradients are summed up together. */
 const BLOCK = 4096
-/** Rows that are fetched into the cache together. */
+/** Rows that are touched, and so fetched into the cache, before they are added. */
 const TOUCHED = 64
-/** Rows that are laid out together. */
+/** Rows that are laid out in one pass over the columns. */
 const PACKED = 2048
 
-export function addRows(histogram: usize, bins: usize, stride: usize, pairs: usize, rows: usize, start: i32, end: i32): i32 {
+export function addRows(
+  histogram: usize, bins: usize, stride: usize, pairs: usize, rows: usize, start: i32, end: i32,
+): i32 {
   let seen: u64 = 0
   if (rows === 0) {
-    for (let row = <usize>start; row < <usize>end; row++) addRow(histogram, bins + row * stride, stride, load<i64>(pairs + (row << 3)))
+    for (let row = <usize>start; row < <usize>end; row++) {
+      addRow(histogram, bins + row * stride, stride, load<i64>(pairs + (row << 3)))
+    }
     return 0
   }
   for (let first = start; first < end; first += TOUCHED) {
     const last = min(first + TOUCHED, end)
-    // Rows that lie apart are not fetched ahead of use by the processor itself. Touching some of them first, in a loop so
-    // short that many loads are under way at once, saves waiting for each in turn: up to three times as fast.
+    // The processor does not prefetch rows that lie apart. Touching some of them first, in a loop so short that many
+    // loads are under way at once, saves waiting for each in turn: up to three times as fast.
     const span = load<u32>(rows + (<usize>(last - 1) << 2)) - load<u32>(rows + (<usize>first << 2))
     for (let i = span > <u32>(3 * TOUCHED) ? first : last; i < last; i++) {
       const row = <usize>load<u32>(rows + (<usize>i << 2))
-      seen |= load<u64>(pairs + (row << 3)) | <u64>load<u8>(bins + row * stride) | <u64>load<u8>(bins + row * stride + stride - 1)
+      const own = bins + row * stride
+      seen |= load<u64>(pairs + (row << 3)) | <u64>load<u8>(own) | <u64>load<u8>(own + stride - 1)
     }
     for (let i = first; i < last; i++) {
       const row = <usize>load<u32>(rows + (<usize>i << 2))
       addRow(histogram, bins + row * stride, stride, load<i64>(pairs + (row << 3)))
     }
   }
-  // Returned, since loads without a use would be optimised away.
+  // Returned, since the compiler would drop loads that nothing uses.
   return <i32>(seen ^ (seen >> 32))
 }
 
@@ -35,8 +40,8 @@ export function addRows(histogram: usize, bins: usize, stride: usize, pairs: usi
 function addRow(histogram: usize, from: usize, stride: usize, pair: i64): void {
   const last = from + stride
   let to = histogram
-  // A histogram of one feature is 256 pairs of 8 bytes. Bins are loaded one by one: to load eight and shift them out takes a
-  // quarter longer, as it is instructions that this waits for, not loads.
+  // A histogram of one feature is 256 pairs of 8 bytes. Bins are loaded one by one: loading eight and shifting them out
+  // takes a quarter longer, since instructions are the bottleneck here, not loads.
   for (; from + 8 <= last; from += 8) {
     addPair(to + (<usize>load<u8>(from, 0) << 3), pair, 0)
     addPair(to + (<usize>load<u8>(from, 1) << 3), pair, 2048)
@@ -68,21 +73,26 @@ function addPair(at: usize, pair: i64, offset: usize): void {
 }
 
 export function add(into: usize, other: usize, start: i32, end: i32): void {
-  for (let at = <usize>start; at < <usize>end; at += 16) v128.store(into + at, i64x2.add(v128.load(into + at), v128.load(other + at)))
+  for (let at = <usize>start; at < <usize>end; at += 16) {
+    v128.store(into + at, i64x2.add(v128.load(into + at), v128.load(other + at)))
+  }
 }
 
 export function subtract(from: usize, other: usize, start: i32, end: i32): void {
-  for (let at = <usize>start; at < <usize>end; at += 16) v128.store(from + at, i64x2.sub(v128.load(from + at), v128.load(other + at)))
+  for (let at = <usize>start; at < <usize>end; at += 16) {
+    v128.store(from + at, i64x2.sub(v128.load(from + at), v128.load(other + at)))
+  }
 }
 
 /** e^x by the argument reduction and polynomial of Cephes' expf, for −87 ≤ x ≤ 87. */
 @inline
 function exp(x: v128): v128 {
-  // Adding 1.5 · 2^23 rounds to a whole number, which then stands in the lowest bits; taking it away leaves the number.
+  // Adding 1.5 · 2^23 rounds to a whole number, which then stands in the lowest bits. Subtracting it leaves the number.
   const large = f32x4.splat(12582912)
   const rounded = f32x4.add(f32x4.mul(x, f32x4.splat(1.44269504088896341)), large)
   const whole = f32x4.sub(rounded, large)
-  const rest = f32x4.sub(f32x4.sub(x, f32x4.mul(whole, f32x4.splat(0.693359375))), f32x4.mul(whole, f32x4.splat(-2.12194440e-4)))
+  const near = f32x4.sub(x, f32x4.mul(whole, f32x4.splat(0.693359375)))
+  const rest = f32x4.sub(near, f32x4.mul(whole, f32x4.splat(-2.12194440e-4)))
   let sum = f32x4.splat(1.9875691500e-4)
   sum = f32x4.add(f32x4.mul(sum, rest), f32x4.splat(1.3981999507e-3))
   sum = f32x4.add(f32x4.mul(sum, rest), f32x4.splat(8.3334519073e-3))
@@ -93,7 +103,9 @@ function exp(x: v128): v128 {
   return f32x4.mul(power, i32x4.shl(i32x4.add(rounded, i32x4.splat(127)), 23))
 }
 
-export function gradients(pairs: usize, margins: usize, labels: usize, fraudWeight: f32, sums: usize, start: i32, end: i32): void {
+export function gradients(
+  pairs: usize, margins: usize, labels: usize, fraudWeight: f32, sums: usize, start: i32, end: i32,
+): void {
   const one = f32x4.splat(1)
   for (let first = start; first < end; first += BLOCK) {
     let gradientSum = f32x4.splat(0)
@@ -102,15 +114,15 @@ export function gradients(pairs: usize, margins: usize, labels: usize, fraudWeig
     for (let row = first; row < last; row += 4) {
       const margin = f32x4.pmax(f32x4.pmin(v128.load(margins + (<usize>row << 2)), f32x4.splat(87)), f32x4.splat(-87))
       const score = f32x4.div(one, f32x4.add(one, exp(f32x4.neg(margin))))
-      const label = f32x4.convert_i32x4_u(i32x4.extend_low_i16x8_u(i16x8.extend_low_i8x16_u(v128.load32_zero(labels + <usize>row))))
+      const label = fourBytes(labels + <usize>row)
       const weight = f32x4.add(one, f32x4.mul(label, f32x4.splat(fraudWeight - 1)))
       const gradient = f32x4.mul(f32x4.sub(score, label), weight)
       const hessian = f32x4.mul(f32x4.mul(score, f32x4.sub(one, score)), weight)
       gradientSum = f32x4.add(gradientSum, f32x4.abs(gradient))
       hessianSum = f32x4.add(hessianSum, hessian)
       const to = pairs + (<usize>row << 3)
-      v128.store(to, i8x16.shuffle(hessian, gradient, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23))
-      v128.store(to + 16, i8x16.shuffle(hessian, gradient, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31))
+      v128.store(to, i32x4.shuffle(hessian, gradient, 0, 4, 1, 5))
+      v128.store(to + 16, i32x4.shuffle(hessian, gradient, 2, 6, 3, 7))
     }
     const sum = sums + (<usize>(first / BLOCK) << 3)
     store<f32>(sum, across(hessianSum))
@@ -118,9 +130,18 @@ export function gradients(pairs: usize, margins: usize, labels: usize, fraudWeig
   }
 }
 
+/** Four bytes as floats. */
+@inline
+function fourBytes(at: usize): v128 {
+  const halves = i16x8.extend_low_i8x16_u(v128.load32_zero(at))
+  return f32x4.convert_i32x4_u(i32x4.extend_low_i16x8_u(halves))
+}
+
+/** The sum of the four lanes, from the first to the last. */
 @inline
 function across(lanes: v128): f32 {
-  return f32x4.extract_lane(lanes, 0) + f32x4.extract_lane(lanes, 1) + f32x4.extract_lane(lanes, 2) + f32x4.extract_lane(lanes, 3)
+  const three = f32x4.extract_lane(lanes, 0) + f32x4.extract_lane(lanes, 1) + f32x4.extract_lane(lanes, 2)
+  return three + f32x4.extract_lane(lanes, 3)
 }
 
 export function quantise(pairs: usize, perHessian: f32, perGradient: f32, start: i32, end: i32): void {
@@ -134,7 +155,8 @@ export function quantise(pairs: usize, perHessian: f32, perGradient: f32, start:
 export function divide(rows: usize, into: usize, column: usize, cut: i32, turn: i32, start: i32, end: i32): i32 {
   let left = into + (<usize>start << 2)
   let right = into + (<usize>end << 2) - 4
-  // Both stores happen for every row and only the addresses differ, since a branch would be mispredicted half the time.
+  // Every row is stored on both sides and only the addresses advance by side: a branch would be mispredicted half the
+  // time.
   for (let i = start; i < end; i++) {
     const row = rowAt(rows, i)
     const goesRight = <usize>isRight(column, row, cut, turn)
@@ -161,7 +183,9 @@ export function addLeaf(sums: usize, rows: usize, value: f32, start: i32, end: i
   for (let i = start; i < end; i++) addTo(sums + (rowAt(rows, i) << 2), value)
 }
 
-export function addLeaves(sums: usize, rows: usize, column: usize, cut: i32, turn: i32, left: f32, right: f32, start: i32, end: i32): void {
+export function addLeaves(
+  sums: usize, rows: usize, column: usize, cut: i32, turn: i32, left: f32, right: f32, start: i32, end: i32,
+): void {
   for (let i = start; i < end; i++) {
     const row = rowAt(rows, i)
     addTo(sums + (row << 2), isRight(column, row, cut, turn) ? right : left)
@@ -195,7 +219,7 @@ export function assign(bins: usize, values: usize, cuts: usize, count: i32, begi
 }
 
 export function pack(bytes: usize, stride: usize, columns: usize, features: i32, start: i32, end: i32): void {
-  // Some rows at a time: their bins stay in the cache while all columns are gone through.
+  // Some rows at a time: what is written for them stays in the cache while all columns are read.
   for (let first = start; first < end; first += PACKED) {
     const last = <usize>min(first + PACKED, end)
     for (let feature: usize = 0; feature < <usize>features; feature++) {

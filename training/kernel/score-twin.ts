@@ -1,13 +1,13 @@
 import { CONVOY, LADDER_WORDS, MASK_WORDS, MISSING_KEY, type ScoreKernel, WALK_NODE_WORDS } from './score.ts'
 
-/** The shared memory, read as it is needed. */
+/** The shared memory, as arrays of each type. */
 interface Views {
   bytes: Uint8Array
   ints: Int32Array
   floats: Float32Array
 }
 
-/** The part of the twin that scores, a row at a time. Each function is described in `ScoreKernel`. */
+/** The part of the twin that scores, a row at a time. `ScoreKernel` describes each function. */
 export function twinScoreKernel(current: () => Views): ScoreKernel {
   return {
     orderKeys: (...args) => orderKeys(current(), ...args),
@@ -21,11 +21,8 @@ export function twinScoreKernel(current: () => Views): ScoreKernel {
 function orderKeys({ ints, floats }: Views, ...[keys, values, start, end]: Parameters<ScoreKernel['orderKeys']>): void {
   for (let at = start; at < end; at++) {
     const bits = ints[(values >>> 2) + at]
-    ints[(keys >>> 2) + at] = Number.isNaN(floats[(values >>> 2) + at])
-      ? MISSING_KEY
-      : bits < 0
-        ? bits ^ 0x7fffffff
-        : bits
+    const ordered = bits < 0 ? bits ^ 0x7fffffff : bits
+    ints[(keys >>> 2) + at] = Number.isNaN(floats[(values >>> 2) + at]) ? MISSING_KEY : ordered
   }
 }
 
@@ -71,7 +68,7 @@ function addByBits(views: Views, ...[sums, scratch, trees, start, end]: Paramete
   }
 }
 
-/** Sends one row down and reads the number of its leaf. */
+/** The number of the leaf that one row reaches. `reach` is where the vectors of rows begin. */
 function leafOf({ bytes, ints }: Views, tree: number, reach: number, row: number): number {
   const [byte, bit] = [row & 15, 1 << (row >> 4)]
   const set = (vector: number, on: boolean): void => {
@@ -113,7 +110,7 @@ function addByWalk(
   }
 }
 
-/** A record of `words` numbers of 4 bytes. */
+/** Record `index` among `records`, of `words` numbers each. */
 function wordsAt(ints: Int32Array, records: number, index: number, words: number): Int32Array {
   return ints.subarray((records >>> 2) + index * words, (records >>> 2) + (index + 1) * words)
 }

@@ -2,7 +2,7 @@
 
 /** Rows that go down trees together, a bit of a vector each: row r is bit r / 16 of byte r mod 16. */
 const CONVOY: usize = 128
-/** Bytes of the records below: a feature's thresholds, its masks, a node of a walk. */
+// Bytes of the records: a ladder, a list of masks, a node of a walk. See `score.ts`.
 const LADDER = 32
 const MASKS = 16
 const WALK_NODE: u32 = 16
@@ -11,7 +11,7 @@ export function orderKeys(keys: usize, values: usize, start: i32, end: i32): voi
   const missing = i32x4.splat(0x7fffffff)
   for (let at = <usize>start << 2; at < <usize>end << 2; at += 16) {
     const value = v128.load(values + at)
-    // Bits of negative floats, as whole numbers, run backwards: all but the sign are turned round.
+    // Read as whole numbers, the bits of negative floats run backwards: so all but the sign are flipped.
     const key = v128.xor(value, i32x4.shr_u(i32x4.shr_s(value, 31), 1))
     v128.store(keys + at, v128.bitselect(key, missing, f32x4.eq(value, value)))
   }
@@ -31,7 +31,8 @@ export function markRanks(ladders: usize, keys: usize, stride: usize, start: i32
     for (let bit = 1; bit < 256; bit <<= 1) {
       for (let byte = marks; byte < marks + 16; byte++, at += stride) {
         const key = load<i32>(at)
-        const mark = byte + (rankOf(key, <u32>(max(min(key, greatest), least) - least) >> shift, starts, thresholds) << 4)
+        const place = <u32>(max(min(key, greatest), least) - least) >> shift
+        const mark = byte + (rankOf(key, place, starts, thresholds) << 4)
         store<u8>(mark, <u8>(<i32>load<u8>(mark) | bit))
       }
     }
@@ -39,10 +40,10 @@ export function markRanks(ladders: usize, keys: usize, stride: usize, start: i32
 }
 
 @inline
-function rankOf(key: i32, cell: u32, starts: usize, thresholds: usize): usize {
+function rankOf(key: i32, place: u32, starts: usize, thresholds: usize): usize {
   const wide = i32x4.splat(key)
-  let rank = <usize>load<u16>(starts + (<usize>cell << 1))
-  // Four thresholds at a time: that they do not do is so rare that the branch costs next to nothing.
+  let rank = <usize>load<u16>(starts + (<usize>place << 1))
+  // Four thresholds at a time. Four are seldom too few, so the branch costs next to nothing.
   let below: i32
   do {
     below = popcnt(i32x4.bitmask(i32x4.gt_s(wide, v128.load(thresholds + (rank << 2)))))
@@ -101,10 +102,14 @@ export function addByBits(sums: usize, scratch: usize, trees: usize, start: i32,
   }
 }
 
-/** Of eight vectors, whose bit k of byte b is that of row 16 k + b, makes the 128 bytes of the rows: vector v has bit v of each. */
+/**
+ * Turns eight vectors of bits into a byte for each of the 128 rows, in place. Vector v holds bit v of all rows: that
+ * of row 16 k + b is bit k of byte b.
+ */
 @inline
 function transpose(at: usize): void {
-  // In each byte of the eight vectors stands an 8 × 8 matrix of bits: its quarters change places, then theirs, then theirs.
+  // Byte b of the eight vectors is an 8 × 8 matrix of bits. To transpose it, two opposite quarters of it are swapped,
+  // then two quarters of each quarter, then two of each of those.
   const quarters = i8x16.splat(0x0f)
   for (let one = at; one < at + 64; one += 16) swapBits(one, one + 64, 4, quarters)
   const pairs = i8x16.splat(0x33)
@@ -125,7 +130,7 @@ function swapBits(one: usize, other: usize, shift: i32, mask: v128): void {
   v128.store(other, v128.xor(b, swap))
 }
 
-/** Leaves numbered by a byte. */
+/** Adds leaves whose numbers are bytes. */
 @inline
 function addFew(sums: usize, numbers: usize, leaves: usize): void {
   for (const last = numbers + CONVOY; numbers < last; numbers += 4, sums += 16) {
@@ -139,16 +144,23 @@ function addFew(sums: usize, numbers: usize, leaves: usize): void {
   }
 }
 
-/** Leaves numbered by two bytes, the higher ones behind all the lower. */
+/** Adds leaves whose numbers have two bytes: all lower bytes, then all higher ones. */
 @inline
 function addMany(sums: usize, numbers: usize, leaves: usize): void {
   for (const last = numbers + CONVOY; numbers < last; numbers += 4, sums += 16) {
-    addFour(sums, leaves + numberAt(numbers), leaves + numberAt(numbers + 1), leaves + numberAt(numbers + 2), leaves + numberAt(numbers + 3))
+    addFour(
+      sums,
+      leaves + offsetAt(numbers),
+      leaves + offsetAt(numbers + 1),
+      leaves + offsetAt(numbers + 2),
+      leaves + offsetAt(numbers + 3),
+    )
   }
 }
 
+/** Four times the number of a leaf, whose lower byte is at `low`. */
 @inline
-function numberAt(low: usize): usize {
+function offsetAt(low: usize): usize {
   return (<usize>load<u8>(low) << 2) | (<usize>load<u8>(low, CONVOY) << 10)
 }
 
@@ -161,10 +173,14 @@ function addFour(sums: usize, a: usize, b: usize, c: usize, d: usize): void {
   v128.store(sums, f32x4.add(v128.load(sums), leaf))
 }
 
-export function addByWalk(sums: usize, keys: usize, stride: usize, roots: usize, trees: i32, start: i32, end: i32): void {
+export function addByWalk(
+  sums: usize, keys: usize, stride: usize, roots: usize, trees: i32, start: i32, end: i32,
+): void {
   for (const last = roots + (<usize>trees << 2); roots < last; roots += 4) {
     const root = load<usize>(roots)
-    for (let row = <usize>start; row < <usize>end; row += 8) walkEight(sums + (row << 2), keys + row * stride, stride, root)
+    for (let row = <usize>start; row < <usize>end; row += 8) {
+      walkEight(sums + (row << 2), keys + row * stride, stride, root)
+    }
   }
 }
 
@@ -172,7 +188,8 @@ export function addByWalk(sums: usize, keys: usize, stride: usize, roots: usize,
 function walkEight(sums: usize, keys: usize, stride: usize, root: usize): void {
   const keys4 = keys + (stride << 2)
   let a = root, b = root, c = root, d = root, e = root, f = root, g = root, h = root
-  // Children lie behind their parents and a leaf is its own child, so the addresses add up to the same when all have arrived.
+  // Children lie behind their parents and a leaf is its own child. So the sum of the addresses grows with every step,
+  // until all eight rows have reached a leaf.
   for (let before: usize = 0, now = root << 3; now != before; ) {
     before = now
     for (let step = 0; step < 3; step++) {

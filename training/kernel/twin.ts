@@ -10,7 +10,7 @@ const [FIRST, ...REST] = [
 ].map(fround)
 const LARGE = 12_582_912
 
-/** The kernel in plain TypeScript: what tests compare the compiled one with. Each function is described in `Kernel`. */
+/** The kernel in plain TypeScript, which tests compare the compiled one with. `Kernel` describes each function. */
 export function twinKernel(memory: WebAssembly.Memory): Kernel {
   let views = viewMemory(memory)
   const current = (): Views => {
@@ -38,6 +38,7 @@ export function twinKernel(memory: WebAssembly.Memory): Kernel {
   }
 }
 
+/** The shared memory, as arrays of each type. */
 interface Views {
   bytes: Uint8Array
   ints: Int32Array
@@ -108,7 +109,7 @@ function gradients(
       const hessian = fround(fround(score * fround(1 - score)) * weightOf[label])
       floats[(pairs >>> 2) + 2 * row] = hessian
       floats[(pairs >>> 2) + 2 * row + 1] = gradient
-      // Four sums, as the compiled kernel adds up four rows at a time.
+      // Four sums of each, as the compiled kernel adds four rows at a time.
       lanes[row & 3] += hessian
       lanes[4 + (row & 3)] += Math.abs(gradient)
     }
@@ -144,7 +145,7 @@ function divide(
   return left - start
 }
 
-/** The row number at `i`; `i` itself without a list. */
+/** The row number at `i` of a list; `i` itself where there is none. */
 function rowAt(ints: Int32Array, rows: number, i: number): number {
   return rows === 0 ? i : ints[(rows >>> 2) + i]
 }
@@ -211,7 +212,7 @@ function drawWords({ ints }: Views, ...[state, into, start, end]: Parameters<Ker
   ints.set(random.state(), state >>> 2)
 }
 
-/** The lower half of a word first. */
+/** The 16 bits of a row. Of two rows that share a word, the first has the lower half. */
 function bitsOf(ints: Int32Array, bits: number, row: number): number {
   return (ints[(bits >>> 2) + (row >>> 1)] >>> (16 * (row & 1))) & 0xffff
 }
@@ -227,7 +228,7 @@ function drawBootstrap(
     ints.set(pair, (pairs >>> 2) + 2 * row)
     all += pair[0]
     frauds += pair[1]
-    // What is written behind the last row drawn is overwritten by the next, or left.
+    // A row is always written, and overwritten by the next one unless it is drawn, as in the compiled kernel.
     ints[(rows >>> 2) + count] = row
     if (weight > 0) count++
   }

@@ -1,4 +1,4 @@
-/** What of WebAssembly's JavaScript interface is used here; TypeScript declares it for browsers only. */
+/** The part of WebAssembly's JavaScript interface that is used here. TypeScript declares it for browsers only. */
 declare namespace WebAssembly {
   class Memory {
     /** Pages of 65,536 bytes. */

@@ -1,6 +1,6 @@
+import { encoderNodes } from '../fit/encoder-graph.ts'
 import type { CategoryRanks } from '../fit/encoder.ts'
 import { attribute, type Constant, type GraphNode, type GraphPart } from '../graph/proto.ts'
-import { encoderNodes } from '../trees/graph.ts'
 import { FARTHEST, LARGEST, type Dense, type Scaling } from './network.ts'
 
 /** A graph under construction, whose numbers are float64. */

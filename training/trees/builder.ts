@@ -8,15 +8,15 @@ export interface NodeSplit {
   gain: number
 }
 
-/** A tree while it grows. Node 0, the root, is a leaf for now; others are numbered in the order of `split`. */
+/** A tree while it grows. Node 0, the root, starts as a leaf. Further nodes are numbered in the order of `split`. */
 export interface TreeBuilder {
-  /** Makes `node` an inner node; returns its left child, the right one is the next number. */
+  /** Makes `node` an inner node. Returns its left child; the right one has the next number. */
   split(node: number, split: NodeSplit): number
   setLeaf(node: number, value: number): void
   finish(): Trees
 }
 
-/** A builder whose thresholds are the `cuts` of the training set. */
+/** A builder whose thresholds are `cuts` of the training set, by feature. */
 export function treeBuilder(cuts: Float32Array[]): TreeBuilder {
   const splits: (NodeSplit | undefined)[] = [undefined]
   const left: number[] = [0]
@@ -37,10 +37,7 @@ export function treeBuilder(cuts: Float32Array[]): TreeBuilder {
     finish: () => ({
       roots: Int32Array.of(0),
       feature: Int32Array.from(splits, (split) => split?.feature ?? -1),
-      // The cut above all numbers parts them from the missing.
-      threshold: Float32Array.from(splits, (split) =>
-        split === undefined ? 0 : (cuts[split.feature][split.cut] ?? Infinity),
-      ),
+      threshold: Float32Array.from(splits, (split) => (split === undefined ? 0 : thresholdOf(split, cuts))),
       cut: Uint8Array.from(splits, (split) => split?.cut ?? 0),
       missingLeft: Uint8Array.from(splits, (split) => (split?.missingLeft === true ? 1 : 0)),
       left: Int32Array.from(left),
@@ -48,4 +45,9 @@ export function treeBuilder(cuts: Float32Array[]): TreeBuilder {
       gain: Float64Array.from(splits, (split) => split?.gain ?? 0),
     }),
   }
+}
+
+/** Infinite for the cut above all numbers, which separates them from missing values. */
+function thresholdOf({ feature, cut }: NodeSplit, cuts: Float32Array[]): number {
+  return cuts[feature][cut] ?? Infinity
 }

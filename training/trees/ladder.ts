@@ -1,27 +1,35 @@
+/**
+ * A ladder holds the thresholds that an ensemble has on one feature, as rising keys, each once. The rank of a row on
+ * it is how many thresholds lie below the row's value. So one search on the ladder answers all nodes that split on
+ * the feature.
+ *
+ * A table says from which threshold on to search, by the upper bits of the key, so that few steps are left.
+ * `ScoreKernel` describes the record and how `markRanks` reads it.
+ */
 import type { Arena } from '../kernel/arena.ts'
 import { MISSING_KEY } from '../kernel/score.ts'
 
-/** Places of the table that says where a search starts: at most so many, 32 kB, which stay in the cache while a feature is ranked. */
+/** Most places in the table of starts: 32 kB, which stay in the cache while a feature is ranked. */
 const MOST_STARTS = 1 << 14
-/** Places for each threshold, so that few of them share one. */
+/** Places in that table for each threshold, so that few thresholds share one. */
 const STARTS_EACH = 64
 
-/** The different thresholds of one feature, laid out in an arena to rank rows by. */
+/** A ladder that is laid out in an arena. */
 export interface Ladder {
-  /** Number of the threshold of a key, from 0. */
+  /** By key of a threshold: its number, from 0. */
   rankOf: Map<number, number>
   /** Address of the marks. */
   marks: number
-  /** What `markRanks` is told, but for the feature's place in a row. */
+  /** The record that `markRanks` reads, without its first number, the place of the feature in a row. */
   record: number[]
 }
 
-/** A ladder of the thresholds with these keys, of which there is one at least and fewer than 2^16 different ones. */
+/** Lays out the thresholds with these keys: at least one, and fewer than 2^16 different ones. */
 export function layLadder(arena: Arena, keys: number[]): Ladder {
   const rising = Int32Array.from(new Set(keys)).sort()
   const count = rising.length
   const thresholds = arena.ints(count + 5)
-  // What ends every search: missing is above one of them, nothing above the others.
+  // Sentinels that end every search: a missing value is above the first one, and nothing is above the others.
   thresholds.fill(MISSING_KEY).set(rising)
   thresholds[count] = MISSING_KEY - 1
   const marks = arena.bytes(16 * (count + 2))
@@ -42,7 +50,7 @@ export function layLadder(arena: Arena, keys: number[]): Ladder {
   }
 }
 
-/** By how many bits a span is shifted right so that there are at most so many places. */
+/** By how many bits to shift right, so that a span has at most `places` places. */
 function shiftFor(span: number, places: number): number {
   let shift = 0
   while (span >>> shift >= places) shift++

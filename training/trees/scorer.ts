@@ -5,17 +5,23 @@ import { type AddLeaves, layBitTrees } from './bit-trees.ts'
 import type { Trees } from './tree.ts'
 import { layWalkTrees } from './walk-trees.ts'
 
-/** Inner nodes of a tree beyond which a walk is quicker: its time grows with the depth, that of going down bit by bit with the nodes. */
+/**
+ * Inner nodes of a tree beyond which a walk is quicker: its time grows with the depth, that of bit trees with the
+ * number of nodes.
+ */
 const MOST_NODES = 1024
-/** Inner nodes of trees that share masks: what says where the search for a rank starts has 16 bits. */
+/**
+ * Most inner nodes of bit trees that share masks: a ladder's table of starts has 16 bits for the number of a
+ * threshold.
+ */
 const MOST_TOGETHER = 0xffff
 
 /** Sum of the trees' leaves for each row of a row-major matrix: `treeScores` to the last bit, several times as fast. */
 export type TreeScorer = (x: Float32Array) => Float32Array
 
 /**
- * A scorer of rows of `features` numbers. What it needs of the trees is laid out at the first call and kept as long as the scorer
- * is; of the rows it holds 128 at a time. Calls do not overlap, as they never wait.
+ * A scorer of rows of `features` numbers. It lays out the trees at its first call and keeps them for as long as it
+ * lives; of the rows it holds 128 at a time. A scorer is synchronous, so its calls never overlap.
  */
 export async function treeScorer(trees: Trees, features: number): Promise<TreeScorer> {
   const module = await kernelModule('compiled')
@@ -35,7 +41,7 @@ function openScorer(module: WebAssembly.Module | undefined, trees: Trees, featur
     const scores = new Float32Array(x.length / features)
     for (let row = 0; row < scores.length; row += CONVOY) {
       const count = Math.min(CONVOY, scores.length - row)
-      // The last rows may be fewer; what stands behind them, from before, is scored too and left.
+      // The last rows may be fewer. Earlier rows that still stand behind them are scored too, and ignored.
       rows.set(x.subarray(row * features, (row + count) * features))
       kernel.orderKeys(rows.byteOffset, rows.byteOffset, 0, rows.length)
       sums.fill(0)
@@ -46,6 +52,7 @@ function openScorer(module: WebAssembly.Module | undefined, trees: Trees, featur
   }
 }
 
+/** Lays out the trees in parts that are added one after another, in order: one walk, or bit trees that share masks. */
 function layTrees(arena: Arena, trees: Trees, features: number): AddLeaves[] {
   const keys = thresholdKeys(trees)
   const sizes = Array.from(trees.roots, (root) => innerNodes(trees, root))
@@ -69,7 +76,7 @@ function innerNodes({ feature, left }: Trees, root: number): number {
   return inner
 }
 
-/** What `orderKeys` makes of the thresholds; −0, which has a key of its own, is 0 there. */
+/** The keys of the thresholds, as `orderKeys` gives them. −0 would have a key of its own and becomes 0 first. */
 function thresholdKeys({ threshold }: Trees): Int32Array {
   const bits = new Int32Array(threshold.map((value) => value + 0).buffer)
   return bits.map((own) => own ^ ((own >> 31) >>> 1))

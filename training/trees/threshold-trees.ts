@@ -1,16 +1,19 @@
 import type { Trees } from './tree.ts'
 
-/** Trees of any making while they are put together, nodes numbered in the order of `addRoot` and `split`. */
+/** Trees while they are put together, by any means. Nodes are numbered in the order of `addRoot` and `split`. */
 export interface ThresholdTrees {
-  /** Starts the next tree: its root, a leaf for now. */
+  /** Starts the next tree. Its root starts as a leaf. */
   addRoot(): number
-  /** Makes `node` an inner node; returns its left child, to which `x <= threshold` goes; the right one is the next number. */
+  /**
+   * Makes `node` an inner node. Returns its left child, for rows with `x <= threshold`; the right one has the next
+   * number.
+   */
   split(node: number, feature: number, threshold: number): number
   setLeaf(node: number, value: number): void
   finish(): Trees
 }
 
-/** A builder for trees whose thresholds are no cuts of a binned set: `cut` and `gain` of the result are 0. */
+/** A builder for trees whose thresholds are not cuts of a binned set. `cut` and `gain` of the result are 0. */
 export function thresholdTrees(): ThresholdTrees {
   const roots: number[] = []
   const feature: number[] = []

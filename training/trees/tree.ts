@@ -1,26 +1,28 @@
 /**
- * Binary trees in flat arrays, all trees of an ensemble one after another. Node n is a leaf when `feature[n] < 0`, else a
- * row goes to `left[n]` when `x[feature[n]] <= threshold[n]` in float32, to `left[n] + 1` otherwise; NaN where `missingLeft` says.
+ * Binary trees in flat arrays, indexed by node, all trees of an ensemble one after another. Node n is a leaf when
+ * `feature[n] < 0`. Else a row goes to `left[n]` when `x[feature[n]] <= threshold[n]` in float32, and to `left[n] + 1`
+ * otherwise; NaN goes where `missingLeft` says. Children have higher numbers than their parent.
  */
 export interface Trees {
   /** First node of each tree. */
   roots: Int32Array
   feature: Int32Array
   threshold: Float32Array
-  /** Threshold as a bin of the training set: `bin <= cut` says the same as `x <= threshold`. */
+  /** The threshold as a bin of the training set: `bin <= cut` is the same as `x <= threshold`. */
   cut: Uint8Array
   /** 1 where a missing value goes left, 0 where it goes right. */
   missingLeft: Uint8Array
   left: Int32Array
   /** What a leaf adds to the score; 0 at inner nodes. */
   value: Float32Array
-  /** What the split gained, in the unit of the trainer's criterion; 0 at leaves. */
+  /** What the split gained, in the unit of the criterion that it was grown by; 0 at leaves. */
   gain: Float64Array
 }
 
 /**
- * Sum of the trees' leaves for each row of the row-major matrix `x`, added in float32 in the order of the trees, exactly
- * as ONNX Runtime adds them with one thread. The plain walk that `treeScorer`, which does the work, is compared with.
+ * Sum of the trees' leaves for each row of the row-major matrix `x`, added in float32 in the order of the trees,
+ * exactly as ONNX Runtime adds them with one thread. It is a plain walk, the reference that `treeScorer` is tested
+ * against.
  */
 export function treeScores(trees: Trees, x: Float32Array, features: number): Float32Array {
   const sums = new Float32Array(x.length / features)
@@ -38,7 +40,7 @@ export function treeScores(trees: Trees, x: Float32Array, features: number): Flo
   return sums
 }
 
-/** The trees of all, in order, as one ensemble. */
+/** All trees of the ensembles, in order, as one ensemble. */
 export function joinTrees(ensembles: Trees[]): Trees {
   const nodes = ensembles.reduce((sum, { feature }) => sum + feature.length, 0)
   const roots = new Int32Array(ensembles.reduce((sum, trees) => sum + trees.roots.length, 0))
@@ -55,35 +57,35 @@ export function joinTrees(ensembles: Trees[]): Trees {
   let [root, node] = [0, 0]
   for (const trees of ensembles) {
     const first = node
-    roots.set(
-      trees.roots.map((own) => own + first),
-      root,
-    )
-    joined.left.set(
-      trees.left.map((child, own) => (trees.feature[own] < 0 ? 0 : child + first)),
-      first,
-    )
-    for (const name of ['feature', 'threshold', 'cut', 'missingLeft', 'value', 'gain'] as const)
+    const movedRoots = trees.roots.map((own) => own + first)
+    const movedLeft = trees.left.map((child, own) => (trees.feature[own] < 0 ? 0 : child + first))
+    roots.set(movedRoots, root)
+    joined.left.set(movedLeft, first)
+    for (const name of ['feature', 'threshold', 'cut', 'missingLeft', 'value', 'gain'] as const) {
       joined[name].set(trees[name], first)
+    }
     root += trees.roots.length
     node += trees.feature.length
   }
   return joined
 }
 
-/** Deepest leaf of any tree; 0 when every tree is a single leaf. */
+/** Edges from the root to the deepest leaf of any tree; 0 when every tree is a single leaf. */
 export function depthOf(trees: Trees): number {
   const depth = new Int32Array(trees.feature.length)
   let deepest = 0
   for (let node = 0; node < depth.length; node++) {
     deepest = Math.max(deepest, depth[node])
-    // Children have higher numbers than their parent, so one pass in order is enough.
+    // One pass in order is enough, since children come after their parent.
     if (trees.feature[node] >= 0) depth[trees.left[node]] = depth[trees.left[node] + 1] = depth[node] + 1
   }
   return deepest
 }
 
-/** Total gain by feature, scaled to sum to 1 (all 0 when nothing was split): the importance that xgboost calls total_gain. */
+/**
+ * Total gain by feature, scaled to sum to 1; all 0 when nothing was split. It is the importance that XGBoost calls
+ * total_gain.
+ */
 export function gainImportance(trees: Trees, features: number): Float64Array {
   const importance = new Float64Array(features)
   trees.feature.forEach((by, node) => {

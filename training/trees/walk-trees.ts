@@ -3,7 +3,10 @@ import { CONVOY, MISSING_KEY, WALK_NODE_WORDS } from '../kernel/score.ts'
 import type { AddLeaves } from './bit-trees.ts'
 import type { Trees } from './tree.ts'
 
-/** Lays out trees of any size, which rows go down one node after another. `keys` are those of the thresholds of all nodes. */
+/**
+ * Lays out trees of any size for `addByWalk`: rows go from node to node. `keys` holds the key of each node's threshold;
+ * `features` is the width of a row.
+ */
 export function layWalkTrees(arena: Arena, trees: Trees, keys: Int32Array, features: number): AddLeaves {
   const { feature, left, missingLeft, value } = trees
   const nodes = arena.ints(WALK_NODE_WORDS * feature.length)

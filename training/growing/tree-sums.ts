@@ -1,9 +1,12 @@
-import type { Bins } from '../growing/binning.ts'
 import type { Crew } from '../kernel/crew.ts'
 import { NODE_WORDS } from '../kernel/kernel.ts'
-import type { Trees } from './tree.ts'
+import type { Trees } from '../trees/tree.ts'
+import type { Bins } from './binning.ts'
 
-/** Adds the leaf of each of `rows` (undefined: all) of `bins` in `tree` (one tree) to `sums`, in float32. `rows` and `sums` are arrays of the arena of `bins`. */
+/**
+ * Adds to `sums`, in float32, the leaf that each of `rows` (undefined: all rows) of `bins` reaches in `tree`, a single
+ * tree. `rows` and `sums` are arrays of the arena of `bins`.
+ */
 export function addTree(crew: Crew, bins: Bins, tree: Trees, rows: Int32Array | undefined, sums: Float32Array): void {
   using _table = bins.arena.scope()
   const table = tableOf(tree, bins)
@@ -16,8 +19,9 @@ function tableOf({ feature, cut, missingLeft, left, value }: Trees, { arena, col
   const values = new Float32Array(table.buffer, table.byteOffset, table.length)
   for (let node = 0, at = 0; node < feature.length; node++, at += NODE_WORDS) {
     values[at + 4] = value[node]
-    if (feature[node] >= 0)
-      table.set([columns[feature[node]].byteOffset, cut[node] + missingLeft[node], missingLeft[node], left[node]], at)
+    if (feature[node] < 0) continue
+    const turn = missingLeft[node]
+    table.set([columns[feature[node]].byteOffset, cut[node] + turn, turn, left[node]], at)
   }
   return table
 }
