@@ -5,8 +5,8 @@ import { afterAll, expect, test } from 'vitest'
 import { randomStream } from '../random/random.ts'
 import { openDatabase, sqlText } from '../table/duckdb.ts'
 import { DAY } from '../table/transaction.ts'
+import type { SimulatorOptions } from './options.ts'
 import { simulate, simulateToParquet } from './simulator.ts'
-import type { SimulatorOptions } from './simulator.ts'
 import { terminalMap } from './terminal-map.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'fd-simulator-'))
@@ -116,7 +116,7 @@ test('scenario 3: a third, rounded down, of what a customer buys within 14 days'
 test('statistics are those of the Handbook’s description', () => {
   const options = { customers: 1000, terminals: 10_000, days: 30, seed: 0 }
   const rows = rowsOf(options)
-  // 2 a day on average, less the 3.08 % of seconds beyond midnight: published 1,754,155 / 183 / 5,000 = 1.917.
+  // 2 a day on average, less the 3.08 % of seconds beyond midnight. Published: 1,754,155 / 183 / 5,000 = 1.917.
   expect(rows.length / options.days / options.customers).toBeCloseTo(1.94, 1)
   const genuine = rows.filter((row) => row.scenario === 0)
   const mean = genuine.reduce((sum, row) => sum + row.amount, 0) / genuine.length / 100
