@@ -6,19 +6,25 @@ export interface Random {
   integer(below: number): number
   /** Normal by the polar method of Marsaglia. */
   normal(mean: number, deviation: number): number
-  /** Poisson by Knuth's multiplication. For small means: the cost grows with the mean, and above 700 the product underflows. */
+  /**
+   * Poisson by Knuth's multiplication. For small means: the cost grows with the mean, and above 700 the product
+   * underflows.
+   */
   poisson(mean: number): number
   /** Starts over as the stream of other counters. It saves an object where every row needs its own stream. */
   restart(...counters: number[]): void
-  /** The generator's four 32-bit words, from which `resume` continues. A normal kept for the next call is not among them. */
+  /**
+   * The generator's four 32-bit words, from which `resume` continues. A normal kept for the next call is not among
+   * them.
+   */
   state(): number[]
   /** Continues from such a state. */
   resume(state: ArrayLike<number>): void
 }
 
 /**
- * A stream for a seed and counters, such as (seed, customer, day). Streams of different counters are independent: the draws
- * of one customer's day do not depend on which others were drawn, and any of them can be drawn again.
+ * A stream for a seed and counters, such as (seed, customer, day). Streams of different counters are independent: the
+ * draws of one customer's day do not depend on which others were drawn, and any of them can be drawn again.
  *
  * The generator is sfc32 (Chris Doty-Humphrey, PractRand): four 32-bit words, which JavaScript adds and shifts without
  * BigInt. The words come from the counters through the finaliser of MurmurHash3.
@@ -68,7 +74,8 @@ function seedWords(words: Int32Array, seed: number, path: number[]): void {
   words[1] = high
   words[2] = mix(low ^ high ^ path.length)
   words[3] = 1
-  // The words of near counters resemble each other in the first rounds; sfc32's author advises 12 rounds for such seeds.
+  // The words of near counters resemble each other in the first rounds; sfc32's author advises 12 rounds for such
+  // seeds.
   for (let round = 0; round < 12; round++) next(words)
 }
 

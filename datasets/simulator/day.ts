@@ -2,7 +2,9 @@ import type { EpochMs } from '../table/transaction.ts'
 import { SECOND } from '../table/transaction.ts'
 import { drawPurchases, SECONDS_A_DAY, type World } from './world.ts'
 
-/** The transactions of one day in order of time; equal seconds in order of customer. Every column has `size` entries. */
+/**
+ * The transactions of one day in order of time; equal seconds in order of customer. Every column has `size` entries.
+ */
 export interface SimulatedDay {
   day: number
   size: number

@@ -10,7 +10,10 @@ const CUSTOMER_DAYS = 14
 const TERMINAL_FRAUD = 3
 const CUSTOMER_FRAUD = 4
 
-/** Draws the terminals and the customers whose frauds (scenarios 2 and 3) begin on this day, and marks them in the world. */
+/**
+ * Draws the terminals and the customers whose frauds (scenarios 2 and 3) begin on this day, and marks them in the
+ * world.
+ */
 export function beginFrauds(world: World, day: number): void {
   const { options, random, compromisedUntil } = world
   random.restart(TERMINAL_FRAUD, day)

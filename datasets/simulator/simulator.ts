@@ -20,21 +20,21 @@ const COLUMNS: ParquetColumn[] = [
 ]
 
 /**
- * The transaction simulator of the Fraud Detection Handbook (chapter 3, "Simulator"), written anew from its description,
- * day by day.
+ * The transaction simulator of the Fraud Detection Handbook (chapter 3, "Simulator"), written anew from its
+ * description, day by day.
  *
- * Each customer has a place, a mean amount (5 to 100) and a mean number of transactions a day (0 to 4), and buys at terminals
- * nearby. Then come the frauds; a later scenario overwrites an earlier one:
+ * Each customer has a place, a mean amount (5 to 100) and a mean number of transactions a day (0 to 4), and buys at
+ * terminals nearby. Then come the frauds; a later scenario overwrites an earlier one:
  *
  * 1. Every amount above 220 is a fraud.
  * 2. Each day some terminals are compromised: all their transactions of 28 days are frauds.
- * 3. Each day the card data of some customers leak: a third of their transactions of 14 days have five times their amount
- *    and are frauds.
+ * 3. Each day the card data of some customers leak: a third of their transactions of 14 days have five times their
+ *    amount and are frauds.
  *
  * As in the Handbook, no fraud of scenarios 2 and 3 begins on the last day.
  *
- * Every customer's day has a random stream of its own. So scenario 3 looks 14 days ahead by drawing those days early, and
- * memory holds one day, whatever the number of days.
+ * Every customer's day has a random stream of its own. So scenario 3 looks 14 days ahead by drawing those days early,
+ * and memory holds one day, whatever the number of days.
  *
  * @throws UserError for a number that is not possible.
  */

@@ -15,9 +15,10 @@ export interface TerminalMap {
 }
 
 /**
- * Places terminals at random and sorts them into cells as wide as the radius, so that all in reach of a place stand in the
- * 3 × 3 cells around it: three stretches of the sorted order. A draw takes any terminal of those and rejects one that is
- * too far. π / 9 of the area is near, so it takes three tries on average and needs no list of neighbours per customer.
+ * Places terminals at random and sorts them into cells as wide as the radius, so that all in reach of a place stand in
+ * the 3 × 3 cells around it: three stretches of the sorted order. A draw takes any terminal of those and rejects one
+ * that is too far. π / 9 of the area is near, so it takes three tries on average and needs no list of neighbours per
+ * customer.
  */
 export function terminalMap(terminals: number, radius: number, random: Random): TerminalMap {
   const grid = cellGrid(terminals, radius, random)
