@@ -71,7 +71,10 @@ export function redisFault(error: unknown, shown: string): unknown {
   return error
 }
 
-/** A transaction that was refused says so (EXECABORT) and keeps the reason inside; a host with two addresses fails once for each. */
+/**
+ * A transaction that was refused says so (EXECABORT) and keeps the reason inside; a host with two addresses fails once
+ * for each.
+ */
 function innerErrors(error: unknown): unknown[] {
   if (error instanceof AggregateError) return error.errors
   if (typeof error !== 'object' || error === null || !('previousErrors' in error)) return []

@@ -36,7 +36,8 @@ const LONGEST_PAUSE_MS = 500
 const LOSS_PAUSE_MS = 10
 
 /**
- * Reads `redis[s]://[[user]:password@]host[:port][/database][?prefix=fd&connectMs=5000&commandMs=10000&outageMs=60000&ca=FILE]`;
+ * Reads
+ * `redis[s]://[[user]:password@]host[:port][/database][?prefix=fd&connectMs=5000&commandMs=10000&outageMs=60000&ca=FILE]`;
  * the values shown are the defaults, the port's is 6379 and the database's 0.
  *
  * @throws UserError naming the part that is wrong, never the password.
@@ -98,15 +99,19 @@ function authorities(file: string | null): { ca?: Buffer } {
 export type SessionCheck = (redis: Redis) => Promise<void>
 
 /**
- * One connection that is made again when it is lost. ioredis would send what was unanswered again by itself, on a server
- * that may have come back without its last second; here every attempt is made by `run`, after the session's checks.
+ * One connection that is made again when it is lost. ioredis would send what was unanswered again by itself, on a
+ * server that may have come back without its last second; here every attempt is made by `run`, after the session's
+ * checks.
  */
 export class RedisConnection implements AsyncDisposable {
   readonly address: RedisAddress
   readonly #redis: Redis
   readonly #tell: Tell
   readonly #checks = new Set<SessionCheck>()
-  /** Resolves when commands can be sent, rejects when the server has refused us; a settled one is replaced when its connection ends. */
+  /**
+   * Resolves when commands can be sent, rejects when the server has refused us; a settled one is replaced when its
+   * connection ends.
+   */
   #usable = unsettled()
   #sessions = 0
   #lastError: unknown
@@ -144,7 +149,8 @@ export class RedisConnection implements AsyncDisposable {
   /**
    * Connects; `tell` hears when the connection is lost later, and when it is back.
    *
-   * @throws UserError when the server cannot be reached or refuses the password or database: a first connection is not tried twice.
+   * @throws UserError when the server cannot be reached or refuses the password or database: a first connection is not
+   * tried twice.
    */
   static async open(address: RedisAddress, tell: Tell = () => {}): Promise<RedisConnection> {
     const connection = new RedisConnection(address, tell)
@@ -158,7 +164,10 @@ export class RedisConnection implements AsyncDisposable {
     }
   }
 
-  /** Adds a check that later sessions pass before they are used, until it is disposed of. One that rejects counts as a lost connection. */
+  /**
+   * Adds a check that later sessions pass before they are used, until it is disposed of. One that rejects counts as a
+   * lost connection.
+   */
   onReconnect(check: SessionCheck): Disposable {
     this.#checks.add(check)
     return { [Symbol.dispose]: () => void this.#checks.delete(check) }
@@ -275,7 +284,10 @@ const NETWORK = new Set([
   'EAI_AGAIN',
 ])
 
-/** The connection ended or fell silent under a command, which may or may not have been done; or cannot be made at the moment. */
+/**
+ * The connection ended or fell silent under a command, which may or may not have been done; or cannot be made at the
+ * moment.
+ */
 export function isLoss(error: unknown): boolean {
   if (NETWORK.has(errorCode(error) ?? '')) return true
   return /^Connection is closed|^Socket timeout|^Stream isn't writeable|^Command aborted|max retries per request|ETIMEDOUT|^LOADING /.test(

@@ -24,7 +24,10 @@ export interface RedisProcess extends AsyncDisposable {
   start(): Promise<void>
 }
 
-/** Starts `redis-server` with `settings` (`['--appendonly', 'yes']`), which has snapshots and append-only file off unless they say otherwise. */
+/**
+ * Starts `redis-server` with `settings` (`['--appendonly', 'yes']`), which has snapshots and append-only file off
+ * unless they say otherwise.
+ */
 export async function startRedis(settings: readonly string[] = [], password?: string): Promise<RedisProcess> {
   const folder = await mkdtemp(join(tmpdir(), 'fd-redis-'))
   const port = await freePort()

@@ -102,7 +102,8 @@ test('a CSV is read by roles: UTC times, minor units, missing attributes', async
 
 test(
   // Both files hold the rows of GOOD.
-  'the file’s own form does not matter: gzip, byte order mark, semicolons, line ends, blank lines, a name with brackets',
+  'the file’s own form does not matter: gzip, byte order mark, semicolons, ' +
+    'line ends, blank lines, a name with brackets',
   async () => {
     const zipped = join(folder, 'zipped.data')
     writeFileSync(zipped, gzipSync([HEADER, ...GOOD].join('\n')))
