@@ -134,6 +134,7 @@ type FieldPath = [keyof Config] | { [S in Section]: [S, keyof Config[S]] }[Secti
 const ENVIRONMENT: Record<string, FieldPath> = {
   FD_HOME: ['home'],
   FD_CACHE: ['cache'],
+  /** Without the scheme: `HOST:PORT,HOST:PORT`. */
   KAFKA_BROKERS: ['eventLog'],
   FD_EVENT_LOG: ['eventLog'],
   FD_ONLINE_STORE: ['onlineStore'],

@@ -1,8 +1,8 @@
-// Runs on any Node the machine has (20 or later), before anything is installed. So it is plain JavaScript and imports nothing
-// but Node. It installs the packages of package-lock.json into node_modules, once, and says so.
+// Runs on any Node the machine has (20 or later), before anything is installed. So it is plain JavaScript and imports
+// nothing but Node. It installs the packages of package-lock.json into node_modules, once, and says so.
 //
-// Given a TypeScript file and its arguments, it then runs that file on the installed Node. It does not leave that to the
-// shell: a shell that has run an older `node` before remembers where that one is.
+// Given a TypeScript file and its arguments, it then runs that file on the installed Node. It does not leave that to
+// the shell: a shell that has run an older `node` before remembers where that one is.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
