@@ -128,8 +128,8 @@ type Section = 'kaggle' | 'mlflow' | 's3' | 'metrics'
 type FieldPath = [keyof Config] | { [S in Section]: [S, keyof Config[S]] }[Section]
 
 /**
- * Environment variable → the field it sets; a later one wins. Besides these the project reads only the secrets that a
- * file names as `${NAME}`, and REDIS_URL.
+ * Environment variable → the field it sets; a later one wins. Besides these a configuration takes only REDIS_URL and
+ * the secrets that it names as `${NAME}` from the environment.
  */
 const ENVIRONMENT: Record<string, FieldPath> = {
   FD_HOME: ['home'],

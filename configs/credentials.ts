@@ -6,8 +6,8 @@ import { UserError } from './user-error.ts'
 export type Variables = Record<string, string | undefined>
 
 /**
- * `HOME/services/credentials.env`: the secrets of the services of one home, each on a line `NAME=VALUE`. `fd services
- * up` makes it.
+ * `HOME/services/credentials.env`: the secrets of the services of one home, each on a line `NAME=VALUE`. The command
+ * `fd services up` makes it.
  */
 export function credentialsFile(home: string): string {
   return join(home, 'services', 'credentials.env')

@@ -37,9 +37,8 @@ const LONGEST_PAUSE_MS = 500
 const LOSS_PAUSE_MS = 10
 
 /**
- * Reads a URL `redis[s]://[[user]:password@]host[:port][/database][?parameters]`. The port's default is 6379, the
- * database's
- * 0. Parameters with their defaults: `prefix=fd&connectMs=5000&commandMs=10000&outageMs=60000`, and `ca=FILE`.
+ * Reads a URL `redis[s]://[[user]:password@]host[:port][/database][?parameters]`. Default are port 6379 and database 0.
+ * The parameters with their defaults are `prefix=fd&connectMs=5000&commandMs=10000&outageMs=60000`, and `ca=FILE`.
  *
  * @throws UserError naming the part that is wrong, never the password.
  */
@@ -177,7 +176,8 @@ export class RedisConnection implements AsyncDisposable {
 
   /**
    * The result of `attempt`. While the connection is lost or silent, the attempt is made again, until `outageMs` have
-   * passed. So it must be harmless to repeat, and send all its commands at once, for them to share a session.
+   * passed. So an attempt must be harmless to repeat. It must also send all its commands at once, so that they share a
+   * session.
    *
    * @throws UserError when the server refuses, or stays away.
    */

@@ -1,6 +1,6 @@
 import { setFlagsFromString } from 'node:v8'
 
-/** The same as a flag for the command line of a process that fits models. */
+/** The flag for the command line of a process that fits models: it holds the heap of new objects at 1 MB. */
 export const SMALL_YOUNG_GENERATION = '--max-semi-space-size=1'
 
 /**

@@ -5,6 +5,9 @@ import { sqlName } from './duckdb.ts'
 import type { TableSource } from './source.ts'
 import type { EpochMs, EventBatch, KeyColumn } from './transaction.ts'
 
+/** The problem of a cell that is no time. */
+const NO_TIME = 'is not a time from 1970 on'
+
 /** The first cell of a chunk that does not fit its role. */
 export interface BadCell {
   /** Row of the chunk. */
@@ -13,8 +16,6 @@ export interface BadCell {
   /** Follows the cell's text in the message: `is not a number`. */
   problem: string
 }
-
-const NO_TIME = 'is not a time from 1970 on'
 
 /** One column of a table on its way into one column of a batch. */
 export interface TableColumn {

@@ -51,9 +51,13 @@ export function batchShape({ id, entities, numeric, categorical }: DatasetSchema
 }
 
 /** How a training set is split when the command does not say. */
-export type SplitRule =
-  /** By time, the first `trainShare` of the rows are for training, the rest for testing. */
-  { kind: 'ordered'; trainShare: number } | DelayedSplit
+export type SplitRule = OrderedSplit | DelayedSplit
+
+/** By time, the first `trainShare` of the rows are for training, the rest for testing. */
+interface OrderedSplit {
+  kind: 'ordered'
+  trainShare: number
+}
 
 /**
  * The Handbook's protocol: days for training, a gap in which labels are not known yet, and days for testing. Cards with
