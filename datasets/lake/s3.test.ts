@@ -80,9 +80,11 @@ describe.runIf(store !== undefined)('with an S3 store (FD_TEST_S3_URL)', () => {
     const listed = await client.send(new ListObjectsV2Command({ Bucket: bucket, Prefix: `${run}/large/` }))
     expect(Math.max(...(listed.Contents ?? []).map(({ Size = 0 }) => Size))).toBeGreaterThan(8 * 1024 * 1024)
     const read: string[] = []
-    for await (const batch of lake.read('t'))
-      for (let row = 0; row < batch.size; row++)
+    for await (const batch of lake.read('t')) {
+      for (let row = 0; row < batch.size; row++) {
         read.push(Buffer.from(batch.bytes.subarray(batch.valueStart[row], batch.valueEnd[row])).toString())
+      }
+    }
     expect(read).toEqual(values)
   })
 

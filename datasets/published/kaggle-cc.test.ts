@@ -232,15 +232,10 @@ test.runIf(existsSync(real))('genuine rows in the original’s form (runs where 
   let [rows, frauds] = [0, 0]
   let first: unknown
   for await (const batch of readTable(real, dataset.schema)) {
-    if (rows === 0)
-      first = [
-        batch.ids[0],
-        batch.time[0],
-        batch.amount[0],
-        batch.numeric[0][0],
-        batch.numeric[27][0],
-        batch.knownAt[0],
-      ]
+    if (rows === 0) {
+      const attributes = [batch.numeric[0][0], batch.numeric[27][0]]
+      first = [batch.ids[0], batch.time[0], batch.amount[0], ...attributes, batch.knownAt[0]]
+    }
     frauds += batch.label.subarray(0, batch.size).reduce((sum, label) => sum + label, 0)
     rows += batch.size
   }

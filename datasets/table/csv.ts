@@ -78,10 +78,11 @@ async function firstLine(file: string, compression: CsvHeader['compression']): P
   const line = text.replace(BYTE_ORDER_MARK, '').replace(/\r$/, '')
   if (line.trim() === '')
     throw new UserError(`${file} is empty: its first line must name the columns. Give another file with --data FILE.`)
-  if (line.length > 1_000_000)
+  if (line.length > 1_000_000) {
     throw new UserError(
       `${file} is neither Parquet nor CSV: its first line has no end. Give another file with --data FILE.`,
     )
+  }
   return line
 }
 

@@ -99,10 +99,10 @@ function numbers<T extends Float64Array | Float32Array>(
 ): T {
   const vector = chunk.getColumnVector(column)
   const items = vectorItems(vector)
-  if (!(items instanceof type))
-    throw new TypeError(
-      `Column ${column} of the query is ${String(vector.type)}, not ${type.name}: cast it in the query`,
-    )
+  if (!(items instanceof type)) {
+    const found = String(vector.type)
+    throw new TypeError(`Column ${column} of the query is ${found}, not ${type.name}: cast it in the query`)
+  }
   // Most chunks hold no NULL and have no validity mask; only with one does each row need a look.
   const validity: unknown = Reflect.get(vector, 'validity')
   if (typeof validity === 'object' && validity !== null && Reflect.get(validity, 'data') !== null) {
