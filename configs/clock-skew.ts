@@ -2,20 +2,26 @@ import type { Judgement } from './finding.ts'
 import { warning } from './finding.ts'
 
 /**
- * How far a server's clock is ahead of ours, in ms (behind: negative): somewhere from `least` to `most`, because an answer
- * takes time and a clock may be told in whole seconds.
+ * How far a server's clock is ahead of ours, in ms (behind: negative). It is known only to lie between `least` and
+ * `most`, because an answer takes time and a server may tell its time in whole seconds.
  */
 export interface ClockSkew {
   least: number
   most: number
 }
 
-/** The skew of a server that read `told` off its clock after we read `before` off ours and before we read `after`. All ms; the clock was told cut off to multiples of `grain`. */
+/**
+ * The skew of a server that read `told` off its clock after we read `before` off ours, and before we read `after`. All
+ * in ms; `told` is rounded down to a multiple of `grain`.
+ */
 export function clockSkew(before: number, told: number, after: number, grain: number): ClockSkew {
   return { least: told - after, most: told + grain - before }
 }
 
-/** Beyond this, what one machine stamps is out of order on another: latencies are wrong, and labels are known too early or late. */
+/**
+ * With more skew, timestamps of two machines are out of order: latencies are wrong, and labels are known too early or
+ * late.
+ */
 const MOST_SKEW_MS = 1000
 
 /** A warning only when the skew is surely too large. `whose`: "The broker at h:1". */

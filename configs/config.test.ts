@@ -13,7 +13,8 @@ const empty = join(home, 'empty.yaml')
 writeFileSync(empty, '')
 
 test('configs/services.yaml picks a service driver for every port, and the ports are those of the servers', () => {
-  const { eventLog, onlineStore, jobQueue, registry, lake, services: servers } = readConfig(services, { FD_HOME: home })
+  const config = readConfig(services, { FD_HOME: home })
+  const { eventLog, onlineStore, jobQueue, registry, lake, services: servers } = config
   expect(eventLog).toBe(`kafka://127.0.0.1:${servers.kafka?.port}`)
   expect(onlineStore).toBe(`redis://:\${REDIS_PASSWORD}@127.0.0.1:${servers.redis?.port}`)
   expect(jobQueue).toBe(onlineStore)
@@ -21,20 +22,24 @@ test('configs/services.yaml picks a service driver for every port, and the ports
   expect(lake).toBe(`s3://${servers.s3?.bucket}?endpoint=http://127.0.0.1:${servers.s3?.port}`)
 })
 
-test('a secret that is nowhere is an error that says what makes it; the home has it, the environment stands above', () => {
-  expect(() => loadConfig(services, { FD_HOME: home })).toThrow(UserError)
-  expect(() => loadConfig(services, { FD_HOME: home })).toThrow(/REDIS_PASSWORD.*Run: fd services up/)
-  mkdirSync(join(home, 'services'))
-  writeFileSync(credentialsFile(home), 'REDIS_PASSWORD=p=1\nS3_ACCESS_KEY_ID=key\nS3_SECRET_ACCESS_KEY=secret\n')
-  const config = loadConfig(services, { FD_HOME: home })
-  expect([config.onlineStore, config.jobQueue]).toEqual(Array(2).fill('redis://:p%3D1@127.0.0.1:26379'))
-  expect(config.s3).toMatchObject({ accessKeyId: 'key', secretAccessKey: 'secret' })
-  const told = loadConfig(services, { FD_HOME: home, REDIS_PASSWORD: 'a@b', AWS_ACCESS_KEY_ID: 'mine' })
-  expect(told.onlineStore).toBe('redis://:a%40b@127.0.0.1:26379')
-  expect(told.s3.accessKeyId).toBe('mine')
-  const other = loadConfig(services, environmentWithHome(join(home, 'other'), { FD_HOME: home }))
-  expect([other.home, other.onlineStore]).toEqual([join(home, 'other'), config.onlineStore])
-})
+test(
+  // `fd services up` writes the secrets into the home.
+  'a secret that is nowhere is an error that says what makes it; the home has it, the environment stands above',
+  () => {
+    expect(() => loadConfig(services, { FD_HOME: home })).toThrow(UserError)
+    expect(() => loadConfig(services, { FD_HOME: home })).toThrow(/REDIS_PASSWORD.*Run: fd services up/)
+    mkdirSync(join(home, 'services'))
+    writeFileSync(credentialsFile(home), 'REDIS_PASSWORD=p=1\nS3_ACCESS_KEY_ID=key\nS3_SECRET_ACCESS_KEY=secret\n')
+    const config = loadConfig(services, { FD_HOME: home })
+    expect([config.onlineStore, config.jobQueue]).toEqual(Array(2).fill('redis://:p%3D1@127.0.0.1:26379'))
+    expect(config.s3).toMatchObject({ accessKeyId: 'key', secretAccessKey: 'secret' })
+    const told = loadConfig(services, { FD_HOME: home, REDIS_PASSWORD: 'a@b', AWS_ACCESS_KEY_ID: 'mine' })
+    expect(told.onlineStore).toBe('redis://:a%40b@127.0.0.1:26379')
+    expect(told.s3.accessKeyId).toBe('mine')
+    const other = loadConfig(services, environmentWithHome(join(home, 'other'), { FD_HOME: home }))
+    expect([other.home, other.onlineStore]).toEqual([join(home, 'other'), config.onlineStore])
+  },
+)
 
 test('variables of other programs lead to the same servers; those of fd stand above them', () => {
   const shared = { FD_HOME: home, KAFKA_BROKERS: 'a:9092,b:9092', REDIS_URL: 'redis://r:1' }
@@ -48,7 +53,7 @@ test('variables of other programs lead to the same servers; those of fd stand ab
   ).toMatchObject({ eventLog: `lmdb:${join(home, 'log')}`, onlineStore: 'redis://s:2', jobQueue: 'local:' })
 })
 
-/** What is wrong with a configuration file of this text. */
+/** The message about a configuration file of this text, or `none`. */
 function faultsOf(text: string, env: Record<string, string> = {}): string {
   const file = join(home, 'faulty.yaml')
   writeFileSync(file, text)

@@ -6,7 +6,10 @@ import { z } from 'zod'
 import { readCredentials, withSecrets, type Variables } from './credentials.ts'
 import { errorMessage, UserError } from './user-error.ts'
 
-/** The environment for a child process that shall work in another home, with the same services: secrets of the home of ours go with it. */
+/**
+ * The environment for a child process that works in another home with the same services: it gets the secrets of our
+ * home.
+ */
 export function environmentWithHome(home: string, env: Variables = process.env): Variables {
   return { ...readCredentials(resolve(env['FD_HOME'] ?? '.fd')), ...env, FD_HOME: home }
 }
@@ -16,7 +19,7 @@ export function environmentWith(variables: Variables): Variables {
   return { ...process.env, ...variables }
 }
 
-/** Version of the code, as a model version records it. */
+/** Name and version of the code, as a model version records them. */
 export function codeVersion(): string {
   const { name, version } = z
     .object({ name: z.string(), version: z.string() })
@@ -24,95 +27,114 @@ export function codeVersion(): string {
   return `${name} ${version}`
 }
 
-/** Root of the project: where `configs/` and the other folders stand. */
+/** Root of the project: the folder that holds `configs/` and the other folders. */
 export const PROJECT_ROOT = resolve(import.meta.dirname, '..')
 
+const text = z.string()
 const port = z.number().int().min(1).max(65_535)
+const positive = z.number().int().positive()
 
-/** What `fd services` starts, each on 127.0.0.1. What is left out is not started. */
+/** The servers that `fd services` starts, each on 127.0.0.1. One that is left out is not started. */
 const services = z.strictObject({
   redis: z.strictObject({ port }).optional(),
-  kafka: z.strictObject({ port, controllerPort: port, version: z.string() }).optional(),
-  mlflow: z.strictObject({ port, version: z.string() }).optional(),
-  s3: z.strictObject({ port, version: z.string(), bucket: z.string() }).optional(),
+  kafka: z.strictObject({ port, controllerPort: port, version: text }).optional(),
+  mlflow: z.strictObject({ port, version: text }).optional(),
+  s3: z.strictObject({ port, version: text, bucket: text }).optional(),
 })
 
+const scorer = z.strictObject({
+  /** Consumer group: the scorers of one group share the work. */
+  group: text.default('scorer'),
+  /**
+   * Partitions of the topic `transactions`: it is made with so many, and must have them. As many scorers can share the
+   * work.
+   */
+  partitions: positive.default(1),
+  /** Least time between two state checkpoints, ms; also the most work repeated after a kill. */
+  checkpointEveryMs: positive.default(1000),
+  /** Most transactions in one ONNX call. */
+  maxBatch: positive.default(1024),
+  /** How often the scorer asks the registry for a new champion, ms. */
+  championEveryMs: positive.default(250),
+})
+
+const metrics = z.strictObject({
+  /** Without a port nothing is served; 0 takes a free one. */
+  port: z.coerce.number().int().min(0).max(65_535).optional(),
+  host: text.default('127.0.0.1'),
+})
+
+const kaggle = z.strictObject({
+  username: text.optional(),
+  key: text.optional(),
+})
+
+const mlflow = z.strictObject({
+  username: text.optional(),
+  password: text.optional(),
+  token: text.optional(),
+})
+
+const s3 = z.strictObject({
+  accessKeyId: text.optional(),
+  secretAccessKey: text.optional(),
+  sessionToken: text.optional(),
+  endpoint: text.optional(),
+  region: text.optional(),
+})
+
+/** Every field of a configuration with its default; `ENVIRONMENT` below has the variable of each. */
 const schema = z.strictObject({
-  /** Folder of everything embedded. Two homes are two worlds. Env: FD_HOME. */
-  home: z.string().default('.fd'),
-  /** Folder of installed servers, shared by all homes: what can be downloaded again. Env: FD_CACHE. */
-  cache: z.string().default(join(homedir(), '.cache', 'fd')),
-  /** `lmdb:`, `lmdb:FOLDER` or `kafka://HOST:PORT,HOST:PORT`. Env: FD_EVENT_LOG, or KAFKA_BROKERS without the scheme. */
-  eventLog: z.string().default('lmdb:'),
-  /** `lmdb:` or `lmdb:FOLDER`, `redis://…` or `rediss://…`. Env: FD_ONLINE_STORE, or REDIS_URL. */
-  onlineStore: z.string().default('lmdb:'),
-  /** `local:`, or `redis://…` or `rediss://…`, whose jobs every `fd worker` of the same URL takes. Env: FD_JOB_QUEUE, or REDIS_URL. */
-  jobQueue: z.string().default('local:'),
-  /** `sqlite:`, `sqlite:FOLDER`, or `http://HOST:PORT` of an MLflow server. Env: MLFLOW_TRACKING_URI. */
-  registry: z.string().default('sqlite:'),
-  /** `file:`, `file:FOLDER`, or `s3://BUCKET/PREFIX?endpoint=URL`. Env: FD_LAKE. */
-  lake: z.string().default('file:'),
-  /** Servers of `fd services`; no command but that one reads it. */
+  /** Folder of everything embedded. Two homes are two worlds. */
+  home: text.default('.fd'),
+  /** Folder of installed servers, which can be downloaded again. All homes share it. */
+  cache: text.default(join(homedir(), '.cache', 'fd')),
+  /** `lmdb:`, `lmdb:FOLDER` or `kafka://HOST:PORT,HOST:PORT`. */
+  eventLog: text.default('lmdb:'),
+  /** `lmdb:`, `lmdb:FOLDER`, `redis://…` or `rediss://…`. */
+  onlineStore: text.default('lmdb:'),
+  /** `local:`, or `redis://…` or `rediss://…`, whose jobs every `fd worker` with the same URL takes. */
+  jobQueue: text.default('local:'),
+  /** `sqlite:`, `sqlite:FOLDER`, or `http://HOST:PORT` of an MLflow server. */
+  registry: text.default('sqlite:'),
+  /** `file:`, `file:FOLDER`, or `s3://BUCKET/PREFIX?endpoint=URL`. */
+  lake: text.default('file:'),
+  /** Servers of `fd services`; no other command reads it. */
   services: services.default({}),
-  /** Where a dataset's file is looked for when no `--data` is given, by dataset name. */
-  datasets: z.record(z.string(), z.strictObject({ path: z.string() })).default({}),
-  scorer: z
-    .strictObject({
-      group: z.string().default('scorer'),
-      /** Partitions that the topic `transactions` is made with, and must have: as many scorers of a group can share the work. */
-      partitions: z.number().int().positive().default(1),
-      /** Least time between two state checkpoints, ms; also the most work repeated after a kill. */
-      checkpointEveryMs: z.number().int().positive().default(1000),
-      /** Most transactions in one ONNX call. */
-      maxBatch: z.number().int().positive().default(1024),
-      /** How often the registry is asked for a new champion, ms. */
-      championEveryMs: z.number().int().positive().default(250),
-    })
-    .prefault({}),
-  /** Where `fd score` serves /metrics and /healthz; not at all without a port. Env: FD_METRICS_PORT, FD_METRICS_HOST. */
-  metrics: z
-    .strictObject({
-      port: z.coerce.number().int().min(0).max(65_535).optional(),
-      host: z.string().default('127.0.0.1'),
-    })
-    .prefault({}),
-  /** Secret under which card numbers become tokens. Env: FD_TOKEN_KEY; never written in a file of the project. */
-  tokenKey: z.string().optional(),
-  /** Kaggle API credentials, for `fd datasets fetch kaggle-cc`. Env: KAGGLE_USERNAME, KAGGLE_KEY; never written in a file of the project. */
-  kaggle: z.strictObject({ username: z.string().optional(), key: z.string().optional() }).prefault({}),
-  /** Credentials of the MLflow server. Env: MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN. */
-  mlflow: z
-    .strictObject({ username: z.string().optional(), password: z.string().optional(), token: z.string().optional() })
-    .prefault({}),
-  /** Credentials and place of the S3 store. Env: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_ENDPOINT_URL, AWS_REGION. */
-  s3: z
-    .strictObject({
-      accessKeyId: z.string().optional(),
-      secretAccessKey: z.string().optional(),
-      sessionToken: z.string().optional(),
-      endpoint: z.string().optional(),
-      region: z.string().optional(),
-    })
-    .prefault({}),
+  /** By dataset name: where its file is when no `--data` is given. */
+  datasets: z.record(text, z.strictObject({ path: text })).default({}),
+  scorer: scorer.prefault({}),
+  /** Where `fd score` serves /metrics and /healthz. */
+  metrics: metrics.prefault({}),
+  /** Secret under which card numbers become tokens. It belongs in the environment, never in a file of the project. */
+  tokenKey: text.optional(),
+  /** Credentials of Kaggle's API, for `fd datasets fetch kaggle-cc`. They too belong in the environment only. */
+  kaggle: kaggle.prefault({}),
+  /** Credentials of the MLflow server: user and password, or a token. */
+  mlflow: mlflow.prefault({}),
+  /** Credentials and place of the S3 store. */
+  s3: s3.prefault({}),
 })
 
 /** Everything `fd` can be told, with every path absolute and every URL complete (`lmdb:/abs/.fd/log`). */
 export type Config = z.infer<typeof schema>
 
-/** What `fd services` can start. */
+/** The servers that `fd services` can start. */
 export type ServiceName = keyof Config['services']
 
-/** Environment variable → path in the config; a later one wins. With the secrets that a file names as `${NAME}`, the only variables the project reads. */
-const ENVIRONMENT: Record<
-  string,
-  | [keyof Config]
-  | ['kaggle', keyof Config['kaggle']]
-  | ['mlflow', keyof Config['mlflow']]
-  | ['s3', keyof Config['s3']]
-  | ['metrics', keyof Config['metrics']]
-> = {
+type Section = 'kaggle' | 'mlflow' | 's3' | 'metrics'
+
+/** The path of a field in the config. */
+type FieldPath = [keyof Config] | { [S in Section]: [S, keyof Config[S]] }[Section]
+
+/**
+ * Environment variable → the field it sets; a later one wins. Besides these a configuration takes only REDIS_URL and
+ * the secrets that it names as `${NAME}` from the environment.
+ */
+const ENVIRONMENT: Record<string, FieldPath> = {
   FD_HOME: ['home'],
   FD_CACHE: ['cache'],
+  /** Without the scheme: `HOST:PORT,HOST:PORT`. */
   KAFKA_BROKERS: ['eventLog'],
   FD_EVENT_LOG: ['eventLog'],
   FD_ONLINE_STORE: ['onlineStore'],
@@ -134,35 +156,36 @@ const ENVIRONMENT: Record<
   AWS_REGION: ['s3', 'region'],
 }
 
-/** Keys under which credentials stand. */
+/** Fields that hold credentials. */
 const SECRET = new Set<string>(['tokenKey', 'kaggle', 'mlflow', 's3'] satisfies (keyof Config)[])
 
-/** Folder under `home` in which an embedded driver lives when its URL names none. */
+/** Folder under `home` of an embedded driver whose URL names no folder. */
 const FOLDERS = { eventLog: 'log', onlineStore: 'online', registry: 'registry', lake: 'lake' } as const
 const embedded = Object.keys(FOLDERS) as (keyof typeof FOLDERS)[]
-/** URLs in which a secret may be named. */
+/** URLs that may name a secret. */
 const urls = [...embedded, 'jobQueue'] as const
 
 /**
- * Reads the configuration: environment over `file` (default `configs/local.yaml`, optional) over defaults.
- * Flags stand above both and are applied by the command that owns them.
+ * Reads the configuration: environment over `file` (default `configs/local.yaml`, optional) over defaults. Flags stand
+ * above both; the command that owns a flag applies it.
  *
- * @throws UserError when a file is missing or not YAML, or a key is unknown or has the wrong type (key and value given), or
- * a secret that a URL names (`${REDIS_PASSWORD}`) is nowhere to be found.
+ * @throws UserError when a file is missing or not YAML, when a key is unknown or has the wrong type (key and value
+ * given), or when a secret that a URL names (`${REDIS_PASSWORD}`) is set nowhere.
  */
 export function loadConfig(file?: string, env: Variables = process.env): Config {
   const config = readConfig(file, env)
   const filled = { ...config, s3: { ...config.s3 } }
   for (const key of urls) filled[key] = withSecrets(config[key], config.home, env, encodeURIComponent)
-  for (const key of ['accessKeyId', 'secretAccessKey'] as const)
+  for (const key of ['accessKeyId', 'secretAccessKey'] as const) {
     filled.s3[key] &&= withSecrets(filled.s3[key], config.home, env)
+  }
   return filled
 }
 
-/** The same before secrets are put in where `${NAME}` stands: what can be read before there are any. */
+/** The same with `${NAME}` left in place of secrets, for commands that run before there are any. */
 export function readConfig(file?: string, env: Variables = process.env): Config {
   const merged: Record<string, unknown> = readConfigFile(file)
-  // One server for all that Redis can be; the variables of fd, which name a part, stand above it.
+  // REDIS_URL names one server for both uses of Redis. The variables of fd name one use each and stand above it.
   const redis = env['REDIS_URL']
   if (redis !== undefined && redis !== '') Object.assign(merged, { onlineStore: redis, jobQueue: redis })
   for (const [variable, [key, inner]] of Object.entries(ENVIRONMENT)) {
@@ -172,14 +195,18 @@ export function readConfig(file?: string, env: Variables = process.env): Config 
     merged[key] = inner === undefined ? value : { ...(merged[key] as object), [inner]: value }
   }
   const result = schema.safeParse(merged)
-  if (!result.success)
-    throw new UserError(
-      `Configuration is not valid:\n${result.error.issues.map((issue) => faultLine(issue, merged, env)).join('\n')}\nMend ${file ?? 'configs/local.yaml'} or the environment.`,
-    )
+  if (!result.success) {
+    const faults = result.error.issues.map((issue) => faultLine(issue, merged, env)).join('\n')
+    const source = file ?? 'configs/local.yaml'
+    throw new UserError(`Configuration is not valid:\n${faults}\nMend ${source} or the environment.`)
+  }
   return complete(result.data)
 }
 
-/** Which key, from which variable where it came from one, has which value, and what is wrong with it. Credentials are not shown, nor what might be an address with a password. */
+/**
+ * One line of the message: the key, the variable that set it if one did, the value where it may be shown, and the
+ * fault.
+ */
 function faultLine({ path, message }: z.core.$ZodIssue, merged: Record<string, unknown>, env: Variables): string {
   const key = path.join('.')
   const variable = Object.entries(ENVIRONMENT).find(
@@ -189,17 +216,24 @@ function faultLine({ path, message }: z.core.$ZodIssue, merged: Record<string, u
     (inside, step) => (inside as Record<PropertyKey, unknown> | undefined)?.[step],
     merged,
   )
-  const shown =
-    path.length === 0 || SECRET.has(String(path[0])) || typeof value === 'object' || String(value).includes('@')
-      ? ''
-      : ` is ${JSON.stringify(value)}`
-  return `  ${key}${variable === undefined ? '' : ` (${variable})`}${shown}${key === '' ? '' : ': '}${message
+  const fault = message
     .replace(/^Invalid input: /, '')
     .replace(/, received \w+$/, '')
-    .replace(/expected int$/, 'expected a whole number')}`
+    .replace(/expected int$/, 'expected a whole number')
+  const source = variable === undefined ? '' : ` (${variable})`
+  return `  ${key}${source}${shownValue(path, value)}${key === '' ? '' : ': '}${fault}`
 }
 
-/** The same configuration in another home: everything embedded that has no place of its own moves along. */
+/** ` is VALUE`, or nothing for credentials and for text that might be an address with a password. */
+function shownValue(path: PropertyKey[], value: unknown): string {
+  if (path.length === 0 || SECRET.has(String(path[0])) || typeof value === 'object') return ''
+  return typeof value === 'string' && value.includes('@') ? '' : ` is ${JSON.stringify(value)}`
+}
+
+/**
+ * The same configuration in another home. Everything embedded moves along, unless its URL names a place outside of the
+ * old home.
+ */
 export function withHome(config: Config, home: string): Config {
   const stay = Object.fromEntries(
     embedded.filter((key) => !inside(config.home, config[key])).map((key) => [key, config[key]]),

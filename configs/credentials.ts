@@ -5,7 +5,10 @@ import { UserError } from './user-error.ts'
 /** Variables by name, as an environment has them. */
 export type Variables = Record<string, string | undefined>
 
-/** `HOME/services/credentials.env`: the secrets of the services of one home, `NAME=VALUE` a line, made by `fd services up`. */
+/**
+ * `HOME/services/credentials.env`: the secrets of the services of one home, each on a line `NAME=VALUE`. The command
+ * `fd services up` makes it.
+ */
 export function credentialsFile(home: string): string {
   return join(home, 'services', 'credentials.env')
 }
@@ -21,8 +24,8 @@ export function readCredentials(home: string): Record<string, string> {
 }
 
 /**
- * Puts secrets where `${NAME}` stands in a text: from the environment, else from the home's credentials; as they are, or as
- * `encode` gives them.
+ * Replaces each `${NAME}` in a text by the secret of that name, passed through `encode`. It comes from the environment,
+ * else from the home's credentials.
  *
  * @throws UserError naming the variable that is set nowhere.
  */
@@ -36,14 +39,15 @@ export function withSecrets(
     const value = env[name] ?? readCredentials(home)[name]
     if (value === undefined || value === '') {
       throw new UserError(
-        `The configuration needs ${name}, which is neither in the environment nor in ${credentialsFile(home)}. Run: fd services up`,
+        `The configuration needs ${name}, which is neither in the environment nor in ${credentialsFile(home)}. ` +
+          'Run: fd services up',
       )
     }
     return encode(value)
   })
 }
 
-/** The URL as it may be shown: user and password, when it has any, as `***`. */
+/** The URL as it may be shown: `***` in place of a user and password. */
 export function withoutSecrets(url: string): string {
   return url.replace(/^([\w+.-]+:\/\/)[^/?#]*@/, '$1***@')
 }

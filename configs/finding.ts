@@ -1,10 +1,14 @@
 import type { Tell } from './tell.ts'
 import { errorMessage } from './user-error.ts'
 
-/** `missing`: a step of the user's is still to come. `warning`: it works, but will not always. `broken`: it does not work. */
+/**
+ * `missing`: the user has a step to take first. `warning`: it works, but will not always. `broken`: it does not work.
+ */
 export type FindingState = 'ok' | 'missing' | 'warning' | 'broken'
 
-/** How one aspect of a service stands. A fault's detail ends with what to do about it, the command where there is one. */
+/**
+ * The state of one aspect of a service. A fault's detail ends with what to do about it: a command, where there is one.
+ */
 export interface Finding {
   /** What was looked at: `server`, `latency`, `permissions`, `clock` … */
   aspect: string
@@ -14,16 +18,19 @@ export interface Finding {
 
 export type Judgement = Omit<Finding, 'aspect'>
 
-/** What a driver's inspection is given. */
+/** What a driver's inspection receives. */
 export interface Inspection {
   /** Wall clock, ms since 1970 with fractions. */
   now: () => number
-  /** Letters, digits and hyphens, different each time: names what is made for a trial, so that two inspections do not meet. */
+  /**
+   * Letters, digits and hyphens, different each time. It names what a trial makes, so that two inspections do not
+   * collide.
+   */
   id: string
   tell: Tell
 }
 
-/** The finding of `look`: a text is `ok`, and an error it throws is `broken`, in its words. */
+/** The finding of `look`. A text is `ok`; an error it throws is `broken`, with the error's message. */
 export async function find(aspect: string, look: () => Promise<string | Judgement>): Promise<Finding> {
   try {
     const found = await look()
@@ -33,7 +40,7 @@ export async function find(aspect: string, look: () => Promise<string | Judgemen
   }
 }
 
-/** The faults as findings of one aspect, or, when there are none, that it is as it should be. */
+/** The faults as findings of one aspect; without faults, one finding that says `fine`. */
 export function findings(aspect: string, faults: readonly Judgement[], fine: string): Finding[] {
   return faults.length === 0 ? [{ aspect, state: 'ok', detail: fine }] : faults.map((fault) => ({ aspect, ...fault }))
 }
@@ -43,7 +50,7 @@ export const broken = (detail: string): Judgement => ({ state: 'broken', detail 
 
 const ROUND_TRIPS = 5
 
-/** The time from question to answer, the median of five, asked one after another. */
+/** The time from question to answer: the median of five, asked one after another. */
 export function findLatency(now: () => number, ask: () => Promise<unknown>): Promise<Finding> {
   return find('latency', async () => {
     const times: number[] = []

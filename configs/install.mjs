@@ -1,7 +1,8 @@
-// Runs on whatever Node the machine has (20 or later), before anything is installed, so it is plain JavaScript and
-// imports nothing but Node. It brings node_modules to what package-lock.json says, once, and says so. With arguments, a
-// TypeScript file and its own, it then runs that on the installed Node: a shell that has run an older `node` before
-// remembers where that one is.
+// Runs on any Node the machine has (20 or later), before anything is installed. So it is plain JavaScript and imports
+// nothing but Node. It installs the packages of package-lock.json into node_modules, once, and says so.
+//
+// Given a TypeScript file and its arguments, it then runs that file on the installed Node. It does not leave that to
+// the shell: a shell that has run an older `node` before remembers where that one is.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
@@ -17,7 +18,8 @@ const wanted = createHash('sha256')
 const major = Number(process.versions.node.split('.')[0])
 if (major < 20) {
   console.error(
-    `fd needs Node.js 20 or later to install itself; this is ${process.version}. Install a newer Node.js and run the command again.`,
+    `fd needs Node.js 20 or later to install itself; this is ${process.version}. ` +
+      'Install a newer Node.js and run the command again.',
   )
   process.exit(2)
 }
@@ -28,12 +30,13 @@ if (!existsSync(marker) || readFileSync(marker, 'utf8') !== wanted) {
   const npm = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
     cwd: root,
     stdio: ['ignore', 2, 2],
-    // onnxruntime-node's own script would download a GPU runtime; the CPU one is inside the package.
+    // The script of onnxruntime-node would download a GPU runtime; the package itself holds the CPU one.
     env: { ...process.env, ONNXRUNTIME_NODE_INSTALL: 'skip' },
   })
   if (npm.status !== 0) {
     console.error(
-      'npm ci failed; its message is above. fd needs only the npm registry. Check the network or proxy, then run the command again.',
+      'npm ci failed; its message is above. fd needs only the npm registry. ' +
+        'Check the network or proxy, then run the command again.',
     )
     process.exit(2)
   }

@@ -1,8 +1,8 @@
 /**
- * A mistake the user can mend. The message stands alone: it gives the value that was wrong and the next command to type.
- * The CLI prints it without a stack and exits with `exitCode`; every other error is a bug and prints its stack.
+ * A mistake that the user can mend. The message stands alone: it gives the wrong value and the next command to type.
+ * The CLI prints it without a stack and exits with `exitCode`; any other error is a bug and prints its stack.
  *
- * Exit codes: 2 an error (the default), 1 a legitimate *no* (a gate refused, a difference was found).
+ * Exit codes: 2 for an error (the default), 1 for a legitimate *no* (a gate refused, a difference was found).
  */
 export class UserError extends Error {
   readonly exitCode: 1 | 2

@@ -32,6 +32,8 @@ schema:
   entities: [{ name: user, column: u, type: string }]
 `
 
+const HANDBOOK_SPLIT = 'kind: delayed, trainFrom: 2018-07-25, trainDays: 7, delayDays: 7, testDays: 7'
+
 test('the built-in datasets come first, then the user’s own; the example is none', () => {
   expect(
     datasetNames(config, described({ 'zoo.yaml': SHOP, 'apple.yaml': SHOP, 'example.yaml': SHOP, 'notes.txt': '' })),
@@ -97,7 +99,7 @@ test.each([
   ['a date that is none', SHOP.replace('2013-09-01', 'yesterday'), /give a date such as/],
   [
     'a split by an entity it has not',
-    `${SHOP}split: { kind: delayed, trainFrom: 2018-07-25, trainDays: 7, delayDays: 7, testDays: 7, cardEntity: card }\n`,
+    `${SHOP}split: { ${HANDBOOK_SPLIT}, cardEntity: card }\n`,
     /name one of the schema’s entities/,
   ],
   ['nothing', '', /does not describe a dataset/],
@@ -112,7 +114,7 @@ test('the example is a valid description', () => {
 })
 
 test('the Handbook’s split is read from YAML as the built-in one has it', async () => {
-  const text = `${SHOP}split: { kind: delayed, trainFrom: 2018-07-25, trainDays: 7, delayDays: 7, testDays: 7, cardEntity: user }\n`
+  const text = `${SHOP}split: { ${HANDBOOK_SPLIT}, cardEntity: user }\n`
   const { split } = readUserDataset(join(described({ 'shop.yaml': text }), 'shop.yaml'))
   const data = join(folder, 'any.csv')
   writeFileSync(data, 'x\n')

@@ -6,7 +6,7 @@ import { kaggleCc } from './published/kaggle-cc.ts'
 import type { Dataset } from './table/dataset.ts'
 import { DATASET_FOLDER, userDataset, userDatasetNames } from './table/user-dataset.ts'
 
-/** The datasets that come with the project; the user's own are YAML files. */
+/** The datasets that come with the project. Those of users are YAML files. */
 const BUILT_IN: Record<string, (config: Config, data?: string) => Dataset> = {
   'kaggle-cc': kaggleCc,
   'kaggle-cc-synthetic': kaggleCcSynthetic,
@@ -15,24 +15,25 @@ const BUILT_IN: Record<string, (config: Config, data?: string) => Dataset> = {
 }
 
 /**
- * Names of all datasets, the built-in first, then the user's own by name.
+ * Names of all datasets: the built-in first, then the user's own in alphabetical order.
  *
  * @throws UserError when one of the user's has the name of a built-in.
  */
 export function datasetNames(_config: Config, folder = DATASET_FOLDER): string[] {
   const own = userDatasetNames(folder)
   const clash = own.find((name) => Object.hasOwn(BUILT_IN, name))
-  if (clash !== undefined)
-    throw new UserError(
-      `${folder}/${clash}.yaml has the name of a built-in dataset. Rename it, such as my-${clash}.yaml.`,
-    )
+  if (clash !== undefined) {
+    const file = `${folder}/${clash}.yaml`
+    throw new UserError(`${file} has the name of a built-in dataset. Rename it, such as my-${clash}.yaml.`)
+  }
   return [...Object.keys(BUILT_IN), ...own]
 }
 
 /**
- * The dataset of that name. Its file is looked for, not read yet.
+ * The dataset of that name. This looks for its file, but does not read it yet.
  *
  * @param options.data the file, instead of the configured or usual one.
+ * @param options.folder the folder of the user's YAML files.
  * @throws UserError for an unknown name (the names are listed), a missing file, or a YAML that is not valid.
  */
 export async function openDataset(
@@ -42,10 +43,12 @@ export async function openDataset(
 ): Promise<Dataset> {
   const folder = options.folder ?? DATASET_FOLDER
   const names = datasetNames(config, folder)
-  if (!names.includes(name))
+  if (!names.includes(name)) {
     throw new UserError(
-      `There is no dataset "${name}". There are: ${names.join(', ')}.\nFor your own, copy configs/datasets/example.yaml to configs/datasets/NAME.yaml.`,
+      `There is no dataset "${name}". There are: ${names.join(', ')}.\n` +
+        'For your own, copy configs/datasets/example.yaml to configs/datasets/NAME.yaml.',
     )
+  }
   return Object.hasOwn(BUILT_IN, name)
     ? BUILT_IN[name](config, options.data)
     : userDataset(name, config, options.data, folder)

@@ -19,23 +19,34 @@ export type Bytes = Database<Buffer, Buffer>
 
 export interface EnvironmentOptions {
   /**
-   * true (the default): `write` returns when the disk has the commit, and nobody sees it earlier, so what was read from
-   * one environment and written to another survives power loss in that order. false: commits survive the death of any
-   * process, but power loss may lose or damage the environment; for what can be rebuilt.
+   * true (the default): `write` returns when the disk has the commit, and nobody sees the commit earlier. So data that
+   * were read from one environment and written to another survive power loss in that order.
+   *
+   * false: commits survive the death of any process, but power loss may lose or damage the environment. For data that
+   * can be rebuilt.
    */
   sync?: boolean
 }
 
-/** One LMDB environment: a folder with `data.mdb` and `lock.mdb`, shared by any number of processes, one of which writes at a time. */
+/**
+ * One LMDB environment: a folder with `data.mdb` and `lock.mdb`. Any number of processes may share it; one writes at a
+ * time.
+ */
 export interface Environment {
   folder: string
   /** `FOLDER/data.mdb`. */
   file: string
-  /** Opens a named database, making it if missing. Never call it inside `write`: an abort would leave a handle to nothing. */
+  /**
+   * Opens a named database and makes it when missing. Never call it inside `write`: an abort would leave a handle to a
+   * database that does not exist.
+   */
   database(name: string): Bytes
-  /** Runs `action` in one write transaction and commits. When it throws, or the disk is full, nothing is written. Synchronous: `action` must not await. */
+  /**
+   * Runs `action` in one write transaction and commits. When it throws, or the disk is full, nothing is written.
+   * `action` is synchronous: it must not await.
+   */
   write<T>(action: () => T): T
-  /** Runs `action` on the newest snapshot; the errors of LMDB name the file. Buffers of `getBinaryFast` are reused by the next get. */
+  /** Runs `action` on the newest snapshot. The next get reuses the buffer of an earlier `getBinaryFast`. */
   read<T>(action: () => T): T
   close(): Promise<void>
 }
@@ -43,18 +54,21 @@ export interface Environment {
 /** `TransactionFlags.ABORTABLE | SYNCHRONOUS_COMMIT` */
 const COMMIT_NOW: number = 3
 const MOST_DATABASES = 256
-/** Room for more readers than LMDB asks for by default (126 slots of 64 bytes and a header). */
+/** More room than LMDB's default number of readers takes (126 slots of 64 bytes and a header). */
 const LOCK_FILE_BYTES = 16_384
 const META_BYTES = 160
 const LMDB_MAGIC = 0xbeefc0de
 const PAGE_SIZES = new Set([4096, 8192, 16_384, 32_768, 65_536])
-/** The most zeros appended to a short file; a sound one is never shorter by so much, its transactions being small. */
+/**
+ * The most zeros appended to a short file. A sound one is never shorter by so much, because our transactions are small.
+ */
 const MOST_MISSING_BYTES = 64 * 1024 * 1024
 
 /**
- * Opens the environment in `folder`, making both when missing.
+ * Opens the environment in `folder` and makes both when missing.
  *
- * @throws UserError when `data.mdb` is not an LMDB file or is damaged, or the disk is full, or the folder is not ours to write; the file is named.
+ * @throws UserError naming the file when `data.mdb` is damaged or not an LMDB file, the disk is full, or the folder
+ * cannot be written. `database`, `write` and `read` throw the same.
  */
 export function openEnvironment(folder: string, options: EnvironmentOptions = {}): Environment {
   const file = join(folder, 'data.mdb')
@@ -97,55 +111,67 @@ function guarded<T>(file: string, action: () => T): T {
   }
 }
 
-/** What an error of LMDB or of the file system at `file` means to the user; a UserError or a bug of ours passes as it is. */
+/**
+ * A fault that LMDB or the file system tells of: by the system's code or in the message. The first that fits counts.
+ */
+interface Fault {
+  codes: readonly string[]
+  message?: RegExp
+  explain: (file: string, message: string) => string
+}
+
+const FAULTS: readonly Fault[] = [
+  {
+    codes: ['ENOSPC', 'EDQUOT'],
+    // When a full disk cuts a write short, LMDB calls it an input/output error.
+    message: /MDB_MAP_FULL|No space left|quota exceeded|Input\/output error/i,
+    explain: (file, message) =>
+      `The disk is full: ${file} cannot grow (${message}). Nothing that was written is lost. ` +
+      'Free some space (df -h) and run the command again.',
+  },
+  {
+    codes: [],
+    message: /MDB_(INVALID|CORRUPTED|PAGE_NOTFOUND|VERSION_MISMATCH|PANIC|INCOMPATIBLE|BAD_TXN)/,
+    explain: damage,
+  },
+  {
+    codes: ['EACCES', 'EPERM', 'EROFS'],
+    message: /Permission denied|Read-only file system/,
+    explain: (file) => `No permission to write ${file}. Change its owner, or set FD_HOME to a folder of yours.`,
+  },
+  {
+    codes: ['ENOTDIR', 'EEXIST'],
+    explain: (file) => `${file} cannot be made: a part of the path is a file. Set FD_HOME to another folder.`,
+  },
+]
+
+/**
+ * What an error of LMDB or of the file system at `file` means to the user. A UserError or a bug of ours passes as it
+ * is.
+ */
 export function explained(error: unknown, file: string): unknown {
   if (error instanceof UserError) return error
   const message = errorMessage(error)
-  const code = errorCode(error)
-  // LMDB calls a write that a full disk cut short an input/output error.
-  if (
-    code === 'ENOSPC' ||
-    code === 'EDQUOT' ||
-    /MDB_MAP_FULL|No space left|quota exceeded|Input\/output error/i.test(message)
-  ) {
-    return new UserError(
-      `The disk is full: ${file} cannot grow (${message}). Nothing that was written is lost. Free some space (df -h) and run the command again.`,
-      { cause: error },
-    )
-  }
-  if (
-    /MDB_INVALID|MDB_CORRUPTED|MDB_PAGE_NOTFOUND|MDB_VERSION_MISMATCH|MDB_PANIC|MDB_INCOMPATIBLE|MDB_BAD_TXN/.test(
-      message,
-    )
-  )
-    return damaged(file, message, error)
-  if (
-    code === 'EACCES' ||
-    code === 'EPERM' ||
-    code === 'EROFS' ||
-    /Permission denied|Read-only file system/.test(message)
-  ) {
-    return new UserError(`No permission to write ${file}. Change its owner, or set FD_HOME to a folder of yours.`, {
-      cause: error,
-    })
-  }
-  if (code === 'ENOTDIR' || code === 'EEXIST')
-    return new UserError(`${file} cannot be made: a part of the path is a file. Set FD_HOME to another folder.`, {
-      cause: error,
-    })
-  return error
+  const code = errorCode(error) ?? ''
+  const fault = FAULTS.find((known) => known.codes.includes(code) || known.message?.test(message) === true)
+  return fault === undefined ? error : new UserError(fault.explain(file, message), { cause: error })
 }
 
-function damaged(file: string, reason: string, cause?: unknown): UserError {
-  return new UserError(
-    `${file} is damaged (${reason}). Restore it from a copy, or move its folder away and start again, or set FD_HOME to another folder.`,
-    { cause },
+function damaged(file: string, reason: string): UserError {
+  return new UserError(damage(file, reason))
+}
+
+function damage(file: string, reason: string): string {
+  return (
+    `${file} is damaged (${reason}). ` +
+    'Restore it from a copy, or move its folder away and start again, or set FD_HOME to another folder.'
   )
 }
 
 /**
- * LMDB makes `lock.mdb` sparse and writes it through a memory map: on a full disk the process would die of SIGBUS.
- * Written beforehand, a full disk is an ordinary error. The link makes it appear whole, or not at all.
+ * Writes `lock.mdb` before LMDB does. LMDB makes it sparse and writes it through a memory map, so on a full disk the
+ * process would die of SIGBUS. Written here, a full disk is an ordinary error. The link makes the file appear whole or
+ * not at all.
  */
 function reserveLockFile(folder: string): void {
   const lock = join(folder, 'lock.mdb')
@@ -162,11 +188,13 @@ function reserveLockFile(folder: string): void {
 }
 
 /**
- * liblmdb as lmdb-js builds it dies of a segmentation fault when asked to open something else: the first look is ours.
+ * Checks `data.mdb` before LMDB opens it, because liblmdb as lmdb-js builds it dies of a segmentation fault on a file
+ * of something else.
  *
- * A file that was cut short would kill the process (SIGBUS) at the first read of a missing page. Lengthened with zeros,
- * LMDB and the checksums of the values find the hole and raise an error. A sound file may also be a little short (its last
- * pages free). Appending never overwrites what another process writes at this moment; truncating to a length could.
+ * A file that was cut short would kill the process (SIGBUS) at the first read of a missing page. This function
+ * lengthens it with zeros, so that LMDB and the checksums of the values find the hole and raise an error. A sound file
+ * may also be a little short, when its last pages are free. Appending never overwrites what another process writes at
+ * this moment, which truncating to a length could.
  */
 function checkFile(file: string): void {
   if (!existsSync(file)) return
@@ -190,12 +218,17 @@ function neededLength(descriptor: number, file: string): number {
   return (newest.lastPage + 1) * first.pageSize
 }
 
-/** Fields of a meta page as liblmdb lays them out on 64-bit little-endian machines: magic at 24, page size 48, last page 144, transaction 152. */
-function readMeta(
-  descriptor: number,
-  position: number,
-  file: string,
-): { pageSize: number; lastPage: number; transaction: bigint } {
+interface MetaPage {
+  pageSize: number
+  lastPage: number
+  transaction: bigint
+}
+
+/**
+ * Reads a meta page as liblmdb lays it out on 64-bit little-endian machines: magic at byte 24, page size at 48, last
+ * page at 144, transaction at 152.
+ */
+function readMeta(descriptor: number, position: number, file: string): MetaPage {
   const meta = Buffer.alloc(META_BYTES)
   const read = readSync(descriptor, meta, 0, META_BYTES, position)
   const pageSize = meta.readUInt32LE(48)

@@ -4,8 +4,8 @@ import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import type { Tell } from '../tell.ts'
-import { errorCode, errorMessage, UserError } from '../user-error.ts'
-import { redisFault } from './redis-fault.ts'
+import { errorMessage, UserError } from '../user-error.ts'
+import { isLoss, redisFault } from './redis-fault.ts'
 
 /** What a `redis://` or `rediss://` URL says. */
 export interface RedisAddress {
@@ -16,7 +16,7 @@ export interface RedisAddress {
   database: number
   /** `rediss://`: TLS, checked against the system's authorities or those in the file that `ca` names. */
   tls?: { servername: string; ca?: Buffer }
-  /** First word of every key, so that several worlds can share one database. */
+  /** First word of every key. With different prefixes several worlds can share one database. */
   prefix: string
   /** Longest wait for a connection to be made, ms. */
   connectMs: number
@@ -31,13 +31,14 @@ export interface RedisAddress {
 const TIMES = { connectMs: 5_000, commandMs: 10_000, outageMs: 60_000 }
 const PARAMETERS = ['prefix', 'ca', ...Object.keys(TIMES)]
 
-/** Longest pause between two attempts to connect again, ms. */
+/** Longest pause between two attempts to connect again. */
 const LONGEST_PAUSE_MS = 500
+/** Pause after a lost connection, before the commands are sent again. */
 const LOSS_PAUSE_MS = 10
 
 /**
- * Reads `redis[s]://[[user]:password@]host[:port][/database][?prefix=fd&connectMs=5000&commandMs=10000&outageMs=60000&ca=FILE]`;
- * the values shown are the defaults, the port's is 6379 and the database's 0.
+ * Reads a URL `redis[s]://[[user]:password@]host[:port][/database][?parameters]`. Default are port 6379 and database 0.
+ * The parameters with their defaults are `prefix=fd&connectMs=5000&commandMs=10000&outageMs=60000`, and `ca=FILE`.
  *
  * @throws UserError naming the part that is wrong, never the password.
  */
@@ -49,15 +50,16 @@ export function redisAddress(text: string): RedisAddress {
     )
   }
   const unknown = [...url.searchParams.keys()].filter((name) => !PARAMETERS.includes(name))
-  if (unknown.length > 0)
+  if (unknown.length > 0) {
     throw new UserError(
       `The Redis URL has an unknown parameter "${unknown.join(', ')}". There are: ${PARAMETERS.join(', ')}`,
     )
+  }
   const database = url.pathname.replace(/^\//, '')
   if (!/^\d*$/.test(database))
     throw new UserError(`The Redis URL names database "${database}"; a database is a number: redis://HOST:PORT/0`)
   const prefix = url.searchParams.get('prefix') ?? 'fd'
-  // Braces would move the hash tag, stars would widen the pattern by which old keys are found.
+  // Braces would move the hash tag, and stars would widen the pattern that finds old keys.
   if (!/^[\w.-]+$/.test(prefix))
     throw new UserError(`The Redis URL has the prefix "${prefix}". Use letters, digits, ".", "_" and "-".`)
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1')
@@ -94,19 +96,23 @@ function authorities(file: string | null): { ca?: Buffer } {
   }
 }
 
-/** Runs whenever the connection is made anew, before anything else is sent on it. */
+/** Runs each time the connection is made again, before anything else is sent on it. */
 export type SessionCheck = (redis: Redis) => Promise<void>
 
 /**
- * One connection that is made again when it is lost. ioredis would send what was unanswered again by itself, on a server
- * that may have come back without its last second; here every attempt is made by `run`, after the session's checks.
+ * One connection that is made again when it is lost. ioredis could itself resend unanswered commands, but the server
+ * may have come back without its last second of writes. So `run` makes every attempt, after the checks of the new
+ * session.
  */
 export class RedisConnection implements AsyncDisposable {
   readonly address: RedisAddress
   readonly #redis: Redis
   readonly #tell: Tell
   readonly #checks = new Set<SessionCheck>()
-  /** Resolves when commands can be sent, rejects when the server has refused us; a settled one is replaced when its connection ends. */
+  /**
+   * Resolves when commands can be sent; rejects when the server has refused us. A settled one is replaced when its
+   * connection ends.
+   */
   #usable = unsettled()
   #sessions = 0
   #lastError: unknown
@@ -126,12 +132,12 @@ export class RedisConnection implements AsyncDisposable {
       connectTimeout: connectMs,
       socketTimeout: commandMs,
       connectionName: 'fd',
-      // With a retry limit of 0 ioredis rejects at once what was unanswered when the connection ended.
       lazyConnect: true,
       enableOfflineQueue: false,
       autoResendUnfulfilledCommands: false,
+      // With a limit of 0, ioredis rejects unanswered commands as soon as the connection ends.
       maxRetriesPerRequest: 0,
-      // Of a socket that is closed already it would wait 2 s for the end, and the process with it.
+      // By default ioredis waits 2 s for a socket that is closed already, and keeps the process alive meanwhile.
       disconnectTimeout: 0,
       retryStrategy: (times) => Math.min(50 * times, LONGEST_PAUSE_MS),
     })
@@ -142,9 +148,10 @@ export class RedisConnection implements AsyncDisposable {
   }
 
   /**
-   * Connects; `tell` hears when the connection is lost later, and when it is back.
+   * Connects. `tell` hears when the connection is lost later, and when it is back.
    *
-   * @throws UserError when the server cannot be reached or refuses the password or database: a first connection is not tried twice.
+   * @throws UserError when the server cannot be reached, or refuses the password or database. A first connection is
+   * tried only once.
    */
   static async open(address: RedisAddress, tell: Tell = () => {}): Promise<RedisConnection> {
     const connection = new RedisConnection(address, tell)
@@ -158,17 +165,21 @@ export class RedisConnection implements AsyncDisposable {
     }
   }
 
-  /** Adds a check that later sessions pass before they are used, until it is disposed of. One that rejects counts as a lost connection. */
+  /**
+   * Adds a check that every later session must pass before it is used, until the check is disposed of. A check that
+   * rejects counts as a lost connection.
+   */
   onReconnect(check: SessionCheck): Disposable {
     this.#checks.add(check)
     return { [Symbol.dispose]: () => void this.#checks.delete(check) }
   }
 
   /**
-   * The result of `attempt`, which sends all its commands at once (so that they share a session) and can be made again
-   * without harm: it is, while the connection is lost or silent, until `outageMs` have passed.
+   * The result of `attempt`. While the connection is lost or silent, the attempt is made again, until `outageMs` have
+   * passed. So an attempt must be harmless to repeat. It must also send all its commands at once, so that they share a
+   * session.
    *
-   * @throws UserError when the server cannot do it, or stays away.
+   * @throws UserError when the server refuses, or stays away.
    */
   async run<T>(attempt: (redis: Redis) => Promise<T>): Promise<T> {
     let patience: AbortSignal | undefined
@@ -190,7 +201,7 @@ export class RedisConnection implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#disposed = true
-    // Between two attempts to connect there is no socket, and ioredis would never say that it has ended.
+    // Between two attempts to connect there is no socket, and so no event that says it has closed.
     const socket: Socket | undefined = this.#redis.stream
     this.#redis.disconnect()
     if (socket === undefined || socket.closed) return
@@ -205,7 +216,7 @@ export class RedisConnection implements AsyncDisposable {
 
   #failed(error: unknown): void {
     this.#lastError = error
-    // The address was right once, so the network may come back; what the server itself refuses is final.
+    // The address was right once, so the network may come back. A refusal by the server itself is final.
     if (isLoss(error)) return
     this.#usable.settled = true
     this.#usable.reject(redisFault(error, this.address.shown))
@@ -214,13 +225,12 @@ export class RedisConnection implements AsyncDisposable {
   #lost(): void {
     if (!this.#usable.settled) return
     this.#usable = unsettled()
-    if (!this.#disposed && this.#sessions > 0)
-      this.#tell(
-        `Lost the connection to Redis at ${this.address.shown}; waiting up to ${this.address.outageMs / 1000} s for it.`,
-        'lost',
-      )
+    if (this.#disposed || this.#sessions === 0) return
+    const { shown, outageMs } = this.address
+    this.#tell(`Lost the connection to Redis at ${shown}; waiting up to ${outageMs / 1000} s for it.`, 'lost')
   }
 
+  /** Makes a new session usable once it has passed the checks. */
   async #ready(): Promise<void> {
     try {
       await Promise.all([...this.#checks].map((check) => check(this.#redis)))
@@ -234,6 +244,7 @@ export class RedisConnection implements AsyncDisposable {
     this.#usable.resolve()
   }
 
+  /** Waits until commands can be sent. @throws UserError when the server refuses, or patience ends. */
   async #back(patience: AbortSignal): Promise<void> {
     const waited = new AbortController()
     const outOfPatience = once(patience, 'abort', { signal: waited.signal }).then(
@@ -246,7 +257,8 @@ export class RedisConnection implements AsyncDisposable {
   #gone(): UserError {
     const { shown, outageMs } = this.address
     return new UserError(
-      `Redis at ${shown} has been away for ${outageMs / 1000} s (${errorMessage(this.#lastError)}). Bring it back and run the command again; what was acknowledged is kept. See: fd doctor`,
+      `Redis at ${shown} has been away for ${outageMs / 1000} s (${errorMessage(this.#lastError)}). ` +
+        'Bring it back and run the command again; what was acknowledged is kept. See: fd doctor',
       { cause: this.#lastError },
     )
   }
@@ -258,27 +270,7 @@ interface Usable extends PromiseWithResolvers<void> {
 
 function unsettled(): Usable {
   const usable = { ...Promise.withResolvers<void>(), settled: false }
-  // Nobody may be waiting when the server refuses us; who comes next is told.
+  // The server may refuse us while nobody waits. Then the next caller gets the error, not the process.
   usable.promise.catch(() => undefined)
   return usable
-}
-
-const NETWORK = new Set([
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'EPIPE',
-  'ETIMEDOUT',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'ENETDOWN',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-])
-
-/** The connection ended or fell silent under a command, which may or may not have been done; or cannot be made at the moment. */
-export function isLoss(error: unknown): boolean {
-  if (NETWORK.has(errorCode(error) ?? '')) return true
-  return /^Connection is closed|^Socket timeout|^Stream isn't writeable|^Command aborted|max retries per request|ETIMEDOUT|^LOADING /.test(
-    errorMessage(error),
-  )
 }

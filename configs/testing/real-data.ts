@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
 import { PROJECT_ROOT } from '../config.ts'
 
-/** Where the published data sets lie that tests and benchmarks use when they are there: beside the project. */
+/** The folder of published data sets beside the project; tests and benchmarks use it when it is there. */
 export const REAL_DATA = resolve(PROJECT_ROOT, '../shared/data')

@@ -6,32 +6,53 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 
-/** Whether this machine can start Redis servers of its own, for tests of what a server does when it is ill. */
+/** Whether this machine can start Redis servers, which tests of an ill server need. */
 export const redisServerOnPath = spawnSync('redis-server', ['--version']).status === 0
 
-/** A Redis server of a test's own, on a free port of 127.0.0.1, in a folder that goes with it. */
-export interface RedisProcess extends AsyncDisposable {
-  port: number
-  folder: string
-  /** URL of the server; `rest` is what follows the port. */
-  url(rest?: string, credentials?: string): string
-  /** Runs one command, as an administrator would. */
-  command(...words: string[]): Promise<unknown>
-  signal(signal: NodeJS.Signals): void
-  /** Ends the server as a crash does. */
-  kill(): Promise<void>
-  /** Starts it again on the same port and folder. */
-  start(): Promise<void>
-}
+/**
+ * A Redis server of a test's own, on a free port of 127.0.0.1. It owns the process and a folder of its own; disposal
+ * ends the one and deletes the other.
+ */
+export class RedisProcess implements AsyncDisposable {
+  readonly port: number
+  readonly folder: string
+  readonly #settings: readonly string[]
+  readonly #password: string | undefined
+  #child: ChildProcess | undefined
 
-/** Starts `redis-server` with `settings` (`['--appendonly', 'yes']`), which has snapshots and append-only file off unless they say otherwise. */
-export async function startRedis(settings: readonly string[] = [], password?: string): Promise<RedisProcess> {
-  const folder = await mkdtemp(join(tmpdir(), 'fd-redis-'))
-  const port = await freePort()
-  let child: ChildProcess
-  const command = async (...words: string[]): Promise<unknown> => {
-    const redis = new Redis({ port, host: '127.0.0.1', password, lazyConnect: true, retryStrategy: () => null })
-    // The reason of a refused connection is in what connect() rejects with.
+  private constructor(port: number, folder: string, settings: readonly string[], password: string | undefined) {
+    this.port = port
+    this.folder = folder
+    this.#settings = settings
+    this.#password = password
+  }
+
+  static async open(settings: readonly string[], password: string | undefined): Promise<RedisProcess> {
+    const folder = await mkdtemp(join(tmpdir(), 'fd-redis-'))
+    const server = new RedisProcess(await freePort(), folder, settings, password)
+    await server.start()
+    return server
+  }
+
+  /** URL of the server; `rest` is what follows the port. */
+  url(rest = '', credentials = this.#credentials()): string {
+    return `redis://${credentials}127.0.0.1:${this.port}${rest}`
+  }
+
+  #credentials(): string {
+    return this.#password === undefined ? '' : `:${encodeURIComponent(this.#password)}@`
+  }
+
+  /** Runs one command, as an administrator would. */
+  async command(...words: string[]): Promise<unknown> {
+    const redis = new Redis({
+      port: this.port,
+      host: '127.0.0.1',
+      password: this.#password,
+      lazyConnect: true,
+      retryStrategy: () => null,
+    })
+    // connect() rejects with the reason of a refused connection; the event would end the process.
     redis.on('error', () => {})
     try {
       await redis.connect()
@@ -40,54 +61,51 @@ export async function startRedis(settings: readonly string[] = [], password?: st
       redis.disconnect()
     }
   }
-  const start = async (): Promise<void> => {
-    child = spawn(
-      'redis-server',
-      [
-        '--port',
-        String(port),
-        '--bind',
-        '127.0.0.1',
-        '--dir',
-        folder,
-        '--save',
-        '',
-        '--loglevel',
-        'warning',
-        ...settings,
-      ],
-      { stdio: 'ignore' },
-    )
-    while (true) {
-      const answer = await command('PING').catch(() => undefined)
-      if (answer === 'PONG') return
-      if (child.exitCode !== null) throw new Error(`redis-server ${settings.join(' ')} ended with ${child.exitCode}`)
-      await new Promise((resolve) => setTimeout(resolve, 20))
-    }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#child?.kill(signal)
   }
-  const kill = async (): Promise<void> => {
-    if (child.exitCode !== null || child.signalCode !== null) return
+
+  /** Ends the server as a crash does. */
+  async kill(): Promise<void> {
+    const child = this.#child
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
     const closed = once(child, 'close')
     child.kill('SIGKILL')
     await closed
   }
-  await start()
-  return {
-    port,
-    folder,
-    command,
-    start,
-    kill,
-    url: (rest = '', credentials = password === undefined ? '' : `:${encodeURIComponent(password)}@`) =>
-      `redis://${credentials}127.0.0.1:${port}${rest}`,
-    signal: (signal) => void child.kill(signal),
-    [Symbol.asyncDispose]: async () => {
-      await kill()
-      await rm(folder, { recursive: true, force: true })
-    },
+
+  /** Starts it again on the same port and folder. */
+  async start(): Promise<void> {
+    const place = ['--port', String(this.port), '--bind', '127.0.0.1', '--dir', this.folder]
+    const quiet = ['--save', '', '--loglevel', 'warning']
+    const child = spawn('redis-server', [...place, ...quiet, ...this.#settings], { stdio: 'ignore' })
+    this.#child = child
+    while (true) {
+      const answer = await this.command('PING').catch(() => undefined)
+      if (answer === 'PONG') return
+      if (child.exitCode !== null) {
+        throw new Error(`redis-server ${this.#settings.join(' ')} ended with ${child.exitCode}`)
+      }
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill()
+    await rm(this.folder, { recursive: true, force: true })
   }
 }
 
+/**
+ * Starts `redis-server` with `settings` (`['--appendonly', 'yes']`). Snapshots and the append-only file are off unless
+ * the settings turn them on.
+ */
+export function startRedis(settings: readonly string[] = [], password?: string): Promise<RedisProcess> {
+  return RedisProcess.open(settings, password)
+}
+
+/** A port of 127.0.0.1 that was free a moment ago. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -8,7 +8,7 @@ function lakePath({ topic, date, partition, offset }: Omit<LakeFile, 'path'>): s
   return `raw/${topic}/date=${date}/partition-${partition}-offset-${offset}.parquet`
 }
 
-/** What a path says, or undefined when it is no file of a lake (one that is being written, for instance). */
+/** The parts of a path; undefined when it is no file of a lake, for instance one that is still being written. */
 export function parseLakePath(path: string): LakeFile | undefined {
   const match = /^raw\/([^/]+)\/date=(\d{4}-\d\d-\d\d)\/partition-(\d+)-offset-(\d+)\.parquet$/.exec(path)
   return match === null
@@ -27,21 +27,20 @@ function compareText(a: string, b: string): number {
   return a < b ? -1 : Number(a > b)
 }
 
-/** Files whose day is within the range, by partition, in the order they have. */
+/** Files whose day is within the range, by partition; each partition's keep their order. */
 export function byPartition(files: readonly LakeFile[], { from, to }: DateRange): Map<number, LakeFile[]> {
   const inRange = files.filter(({ date }) => (from === undefined || date >= from) && (to === undefined || date <= to))
   return Map.groupBy(inRange, (file) => file.partition)
 }
 
-/** The error for a topic of which a lake has no file. @param files all it has. */
+/** The error for a topic of which a lake has no file. @param files all files of the lake. */
 export function nothingOf(topic: string, lake: string, files: readonly LakeFile[]): UserError {
   const topics = [...new Set(files.map((file) => file.topic))]
-  return new UserError(
-    `The lake at ${lake} has nothing of topic "${topic}". ${topics.length === 0 ? 'It is empty.' : `It has: ${topics.join(', ')}.`}`,
-  )
+  const content = topics.length === 0 ? 'It is empty.' : `It has: ${topics.join(', ')}.`
+  return new UserError(`The lake at ${lake} has nothing of topic "${topic}". ${content}`)
 }
 
-/** The files that a batch becomes, with the rows of each. */
+/** The files that a batch becomes, each with its rows of the batch. */
 export function filesOf(batch: RecordBatch): [LakeFile, number[]][] {
   return [...rowsByDate(batch)].map(([date, rows]) => {
     const name = { topic: batch.topic, date, partition: batch.partition, offset: batch.offsets[rows[0]] }
@@ -49,7 +48,10 @@ export function filesOf(batch: RecordBatch): [LakeFile, number[]][] {
   })
 }
 
-/** Rows of the batch by day (UTC) of their timestamps, in order. A timestamp outside of the calendar's years counts as the epoch's day. */
+/**
+ * Rows of the batch by the day (UTC) of their timestamps, in order. A timestamp outside of the years 1 to 9999 counts
+ * to the epoch's day.
+ */
 function rowsByDate(batch: RecordBatch): Map<string, number[]> {
   const days = new Map<string, number[]>()
   for (let row = 0; row < batch.size; row++) {

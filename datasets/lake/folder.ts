@@ -31,10 +31,10 @@ async function writeBatch(writer: RecordWriter, folder: string, batch: RecordBat
   return files.map(([file]) => file)
 }
 
-/** Numbers what is being written by this process, so that two writes of one file do not meet. */
+/** Numbers the partial files of this process, so that two writes of one file do not collide. */
 let writes = 0
 
-/** Nothing stands under the file's name until it is whole and on disk. */
+/** Writes a file under another name and renames it once it is whole and on disk. */
 async function writeFile(
   writer: RecordWriter,
   file: string,
@@ -50,7 +50,8 @@ async function writeFile(
   } catch (error) {
     rmSync(partial, { force: true })
     throw new UserError(
-      `Cannot write ${file}: ${errorMessage(error)}\nFree space on the disk, or set FD_LAKE to another folder; nothing that was written is lost.`,
+      `Cannot write ${file}: ${errorMessage(error)}\n` +
+        'Free space on the disk, or set FD_LAKE to another folder; nothing that was written is lost.',
       { cause: error },
     )
   }
@@ -79,11 +80,7 @@ async function* readTopic(folder: string, topic: string, range: DateRange): Asyn
   const files = listFiles(folder, topic)
   if (files.length === 0) throw nothingOf(topic, folder, listFiles(folder, undefined))
   for (const [partition, parts] of byPartition(files, range)) {
-    yield* readRecords(
-      topic,
-      partition,
-      parts.map((file) => join(folder, file.path)),
-      join(folder, `.sort-${process.pid}`),
-    )
+    const paths = parts.map((file) => join(folder, file.path))
+    yield* readRecords(topic, partition, paths, join(folder, `.sort-${process.pid}`))
   }
 }

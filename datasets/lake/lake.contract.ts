@@ -24,7 +24,7 @@ export function batchFrom(first: number, records: NewRecord[], topic = 't', part
   return joinBatches(parts)
 }
 
-/** Records `from` to `to`, one every six hours, every fifth a day late. */
+/** Records `from` to `to` (excluded), one every six hours; every fifth is a day late. */
 const stretch = (from: number, to: number): NewRecord[] =>
   Array.from({ length: to - from }, (_, i) => ({
     key: (from + i) % 3 === 0 ? undefined : `k${from + i}`,
@@ -42,7 +42,7 @@ async function readAll(
   return seen
 }
 
-/** What every driver of the lake promises; `fresh` gives the URL of an empty one. */
+/** What every driver of the lake promises. `fresh` returns the URL of an empty lake. */
 export function lakeContract(driver: string, fresh: () => string, s3: S3Options = {}): void {
   describe(`lake contract, ${driver}`, () => {
     test('records come back in the order of partition and offset, and lie by topic and day', async () => {

@@ -36,11 +36,11 @@ test('files are plain Parquet to any reader, and none is left half written', asy
   const [file] = await lake.write(batch)
   expect(readdirSync(join(folder, 'raw/t/date=2018-04-01'))).toEqual(['partition-0-offset-0.parquet'])
   await using database = await openDatabase()
-  expect(
-    await database.rows(
-      `SELECT partition, "offset", decode("key") AS "key", epoch_ms("timestamp") AS ms, decode("value") AS "value" FROM ${sqlText(join(folder, file.path))}`,
-    ),
-  ).toEqual([{ partition: 0, offset: 0n, key: 'é', ms: 1522584000123n, value: '{"amount":1}' }])
+  const columns = 'partition, "offset", decode("key") AS "key", epoch_ms("timestamp") AS ms, decode("value") AS "value"'
+  const source = sqlText(join(folder, file.path))
+  expect(await database.rows(`SELECT ${columns} FROM ${source}`)).toEqual([
+    { partition: 0, offset: 0n, key: 'é', ms: 1522584000123n, value: '{"amount":1}' },
+  ])
   writeFileSync(join(folder, 'raw/t/date=2018-04-01/partition-0-offset-1.parquet'), 'not Parquet')
   const reading = async (): Promise<void> => {
     for await (const read of lake.read('t')) expect(read.size).toBe(1)

@@ -1,27 +1,36 @@
 import type { RecordBatch } from '../log/event-log.ts'
 
 /**
- * The lake: topics at rest, as Parquet, kept for ever. A table of a topic has the columns partition, offset, key (NULL:
- * none), timestamp and value, so that batch work folds records in the order in which the stream had them.
+ * The lake: topics at rest, as Parquet, kept for ever. It serves batch work, which folds records in the order of the
+ * stream.
  *
- *     raw/TOPIC/date=YYYY-MM-DD/partition-P-offset-O.parquet
+ * Layout. A file is `raw/TOPIC/date=YYYY-MM-DD/partition-P-offset-O.parquet`. It holds records of one partition and one
+ * day (UTC, by the record's timestamp), from offset O on.
  *
- * A file holds records of one partition of one day (UTC, by the record's timestamp), from offset O on. Key and value are BLOB: bytes
- * as they came, whatever they are; in SQL `decode(value)` is the text. The timestamp is kept to the microsecond; one that no
- * calendar has is NULL, lies under the epoch's day and is read as 0.
+ * Columns: partition, offset, key (NULL: none), timestamp and value. Key and value are BLOB: the bytes as they came,
+ * whatever they are; in SQL `decode(value)` is the text. The timestamp is kept to the microsecond. One that no calendar
+ * has is NULL, lies under the epoch's day and is read as 0.
+ *
+ * Ownership. Whoever opened a lake disposes of it; disposal waits for the writes under way. Several processes may write
+ * to one lake at once.
+ *
+ * Durability. A written file is durable on return, whole or not at all. Writing the same offsets again replaces the
+ * same files, so a writer that was killed goes on from its last committed offset.
+ *
+ * Ordering. `read` gives the records by partition, then offset, each once, even where files overlap.
+ *
+ * Errors. A fault that the user can mend is a UserError that names the file, or the store and the next step.
  */
 export interface Lake extends AsyncDisposable {
-  /**
-   * Writes the records, each file whole or not at all. Writing the same offsets again replaces the same files, so a writer that
-   * was killed writes on from its last committed offset. Durable on return.
-   */
+  /** Writes the records of a batch. Returns the files they became. */
   write(batch: RecordBatch): Promise<LakeFile[]>
-  /** The files of a topic by partition, first offset and date; of all topics, by name, when none is given. */
+  /** The files of a topic by partition, first offset and date. Without a topic: those of all topics, by topic first. */
   list(topic?: string): Promise<LakeFile[]>
   /**
-   * Records of a topic in the order of (partition, offset), each once, in batches of one partition.
+   * Records of a topic in the order of (partition, offset), each once. A batch is of one partition.
    *
-   * @throws UserError when the lake has no file of the topic (lists those it has), or one that cannot be read.
+   * @throws UserError when the lake has no file of the topic (the message lists the topics it has), or a file cannot be
+   * read.
    */
   read(topic: string, range?: DateRange): AsyncIterable<RecordBatch>
 }
@@ -38,6 +47,6 @@ export interface LakeFile {
   topic: string
   date: string
   partition: number
-  /** Of the first record. */
+  /** Offset of the first record. */
   offset: number
 }

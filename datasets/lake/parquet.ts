@@ -5,21 +5,24 @@ import { openDatabase, sqlText, type Database } from '../table/duckdb.ts'
 
 /** Rows of a DuckDB data chunk. */
 const CHUNK_ROWS = 2048
-/** Sorting a topic takes no more memory than this; the rest waits on disk. */
+/** Most memory for sorting a topic; the rest waits on disk. */
 const MEMORY_LIMIT = '400MB'
-/** EpochMs as TIMESTAMP, to the microsecond; NULL for what no calendar has, so that one odd record stops nothing. */
+/**
+ * EpochMs as TIMESTAMP, to the microsecond. An instant that no calendar has is NULL, so that one odd record stops
+ * nothing.
+ */
 const TIMESTAMP = 'CASE WHEN abs("timestamp") <= 8.64e15 THEN make_timestamp(CAST("timestamp" * 1000 AS BIGINT)) END'
 
-/** Writes records of a batch as a Parquet file of the lake. */
+/** Writes records as Parquet files of the lake. */
 export interface RecordWriter extends AsyncDisposable {
   /**
-   * Writes the rows to `file`, whose folder exists. A failure leaves what it leaves: the caller puts the file in place. Calls may overlap; their
-   * files are made one after another.
+   * Writes rows of a batch to `file`, whose folder exists. A failure may leave a partial file, so the caller writes
+   * under another name and puts the file in place. Calls may overlap; their files are made one after another.
    */
   write(file: string, batch: RecordBatch, rows: readonly number[]): Promise<void>
 }
 
-/** Opens a writer; its table waits in memory. */
+/** Opens a writer. It collects the rows of a file in a table in memory. */
 export async function openRecordWriter(): Promise<RecordWriter> {
   const database = await openDatabase()
   await database.run(
@@ -28,7 +31,7 @@ export async function openRecordWriter(): Promise<RecordWriter> {
   let turn: Promise<unknown> = Promise.resolve()
   return {
     write(file, batch, rows) {
-      // One table serves every file, so they wait for each other; the failure of one is its caller's to see.
+      // All files share the table, so they wait for each other. A failure goes to its own caller, not to the next one.
       const written = turn.then(() => writeRecords(database, file, batch, rows))
       turn = written.catch(() => undefined)
       return written
@@ -48,9 +51,8 @@ async function writeRecords(
 ): Promise<void> {
   await database.run('TRUNCATE records')
   await appendRows(database, batch, rows)
-  await database.run(
-    `COPY (SELECT partition, "offset", "key", ${TIMESTAMP} AS "timestamp", "value" FROM records) TO ${sqlText(file)} (FORMAT parquet, COMPRESSION zstd)`,
-  )
+  const columns = `partition, "offset", "key", ${TIMESTAMP} AS "timestamp", "value"`
+  await database.run(`COPY (SELECT ${columns} FROM records) TO ${sqlText(file)} (FORMAT parquet, COMPRESSION zstd)`)
 }
 
 async function appendRows(database: Database, batch: RecordBatch, rows: readonly number[]): Promise<void> {
@@ -60,31 +62,22 @@ async function appendRows(database: Database, batch: RecordBatch, rows: readonly
     const part = rows.slice(first, first + CHUNK_ROWS)
     chunk.reset()
     chunk.rowCount = part.length
-    chunk.setColumnValues(
-      0,
+    const columns = [
       part.map(() => batch.partition),
-    )
-    chunk.setColumnValues(
-      1,
       part.map((row) => BigInt(batch.offsets[row])),
-    )
-    chunk.setColumnValues(
-      2,
-      part.map((row) =>
-        batch.keyStart[row] === batch.valueStart[row] ? null : blob(batch, batch.keyStart[row], batch.valueStart[row]),
-      ),
-    )
-    chunk.setColumnValues(
-      3,
+      part.map((row) => keyOf(batch, row)),
       part.map((row) => batch.timestamps[row]),
-    )
-    chunk.setColumnValues(
-      4,
       part.map((row) => blob(batch, batch.valueStart[row], batch.valueEnd[row])),
-    )
+    ]
+    for (const [index, values] of columns.entries()) chunk.setColumnValues(index, values)
     appender.appendDataChunk(chunk)
   }
   appender.closeSync()
+}
+
+function keyOf(batch: RecordBatch, row: number): DuckDBBlobValue | null {
+  const [start, end] = [batch.keyStart[row], batch.valueStart[row]]
+  return start === end ? null : blob(batch, start, end)
 }
 
 function blob(batch: RecordBatch, start: number, end: number): DuckDBBlobValue {
@@ -92,9 +85,9 @@ function blob(batch: RecordBatch, start: number, end: number): DuckDBBlobValue {
 }
 
 /**
- * Records of one partition, by offset and each once, from files of this machine in any order.
+ * Records of one partition by offset, each once, from local files in any order.
  *
- * @param spill folder for what does not fit in memory; made when needed, and removed.
+ * @param spill folder for rows that do not fit in memory; it is made when needed, and removed.
  * @throws UserError naming the file that cannot be read.
  */
 export async function* readRecords(
@@ -104,7 +97,9 @@ export async function* readRecords(
   spill: string,
 ): AsyncGenerator<RecordBatch> {
   await using database = await openDatabase(':memory:', { memory_limit: MEMORY_LIMIT, temp_directory: spill })
-  const sql = `SELECT CAST("offset" AS DOUBLE), "key", coalesce(epoch_us("timestamp") / 1000, 0), "value" FROM read_parquet([${files.map(sqlText).join(', ')}], hive_partitioning = false) ORDER BY "offset"`
+  const columns = 'CAST("offset" AS DOUBLE), "key", coalesce(epoch_us("timestamp") / 1000, 0), "value"'
+  const source = `read_parquet([${files.map(sqlText).join(', ')}], hive_partitioning = false)`
+  const sql = `SELECT ${columns} FROM ${source} ORDER BY "offset"`
   let next = 0
   try {
     const result = await database.connection.stream(sql)
@@ -118,13 +113,17 @@ export async function* readRecords(
     }
   } catch (error) {
     throw new UserError(
-      `Cannot read topic "${topic}" in the lake: ${errorMessage(error)}\nRestore the file from a copy, or remove it and read without it.`,
+      `Cannot read topic "${topic}" in the lake: ${errorMessage(error)}\n` +
+        'Restore the file from a copy, or remove it and read without it.',
       { cause: error },
     )
   }
 }
 
-/** The chunk's records from offset `next` on: two writers may have archived the same stretch in files of different extents. */
+/**
+ * The chunk's records from offset `next` on, each once: two writers may have archived the same stretch in files of
+ * different extents.
+ */
 function batchOf(topic: string, partition: number, chunk: DuckDBDataChunk, next: number): RecordBatch {
   const [offsets, keys, timestamps, contents] = [0, 1, 2, 3].map((column) => chunk.getColumnValues(column))
   const rows: number[] = []

@@ -4,7 +4,10 @@ import type { Tell } from '../../configs/tell.ts'
 import { errorCode, errorMessage, UserError } from '../../configs/user-error.ts'
 import { SECOND, type DurationMs } from '../table/transaction.ts'
 
-/** What `configs/` read of the store. Keys and region in a URL's query come first, except the secret, which has no place in a URL. */
+/**
+ * Keys and place of the store, as `configs/` read them. Endpoint and region in the URL's query come first; keys have no
+ * place in a URL.
+ */
 export interface S3Options {
   accessKeyId?: string
   secretAccessKey?: string
@@ -12,7 +15,10 @@ export interface S3Options {
   /** URL of a store that is not Amazon's. */
   endpoint?: string
   region?: string
-  /** How long a store is waited for that answered before and does not now. Default: what the URL says, else a minute, as for Kafka and Redis. */
+  /**
+   * How long to wait for a store that has answered before and does not now. Default: as the URL says, else a minute, as
+   * for Kafka and Redis.
+   */
   patience?: DurationMs
 }
 
@@ -25,16 +31,22 @@ export interface Bucket {
   /** For messages: bucket, prefix and endpoint. */
   place: string
   /**
-   * The result of `work`, which is done again from its start while the store is away, as long as patience lasts; what is waited for is told.
+   * The result of `work`. While the store is away and patience lasts, the work is done again from its start, and the
+   * wait is told.
    *
-   * @throws UserError that says what of the store is wrong, and what to do: it was never there, is away for too long, or refuses.
+   * @param what completes the message "Cannot … of PLACE".
+   * @throws UserError that says what is wrong with the store and what to do, when it never answered, is away for too
+   * long, or refuses.
    */
   guard<T>(what: string, work: () => Promise<T>): Promise<T>
 }
 
-/** The region of stores that have none; also Amazon's own default. */
+/** The region for stores that have none; also Amazon's own default. */
 const REGION = 'us-east-1'
-/** Of a request by the client itself, within a fraction of a second: what a network loses. Longer absences are `guard`'s. */
+/**
+ * Attempts of the client itself at one request, within a fraction of a second, for what a network loses. `guard`
+ * bridges longer absences.
+ */
 const ATTEMPTS = 3
 const PATIENCE: DurationMs = 60 * SECOND
 const FIRST_PAUSE: DurationMs = 50
@@ -43,8 +55,8 @@ const CONNECT_WITHIN_MS = 5_000
 const ANSWER_WITHIN_MS = 60_000
 
 /**
- * Opens what `s3://BUCKET[/PREFIX][?endpoint=URL&region=NAME&patience=SECONDS]` names; nothing is sent yet. Without keys, the client
- * looks where Amazon's tools look: a role of the machine, or the user's profile.
+ * Opens the bucket of `s3://BUCKET[/PREFIX][?endpoint=URL&region=NAME&patience=SECONDS]`; sends nothing yet. Without
+ * keys, the client looks for them where Amazon's tools do: a role of the machine, or the user's profile.
  *
  * @throws UserError for a URL without a bucket, with an unknown parameter, or one key of two.
  */
@@ -63,7 +75,8 @@ export function openBucket(url: string, options: S3Options, tell: Tell = () => {
   const client = new S3Client({
     region,
     ...(endpoint === undefined ? {} : { endpoint }),
-    // A bucket's name in the path, not in the host: a store on an address or in a network of one's own has no such hosts.
+    // The bucket's name goes into the path, not the host: a store at an IP address or in a private network has no host
+    // names by bucket.
     forcePathStyle: true,
     maxAttempts: ATTEMPTS,
     requestHandler: {
@@ -88,19 +101,20 @@ export function openBucket(url: string, options: S3Options, tell: Tell = () => {
   return { client, name, prefix, place, guard: (what, work) => patiently(presence, what, work) }
 }
 
-/** A store, and whether it is there. */
+/** A store, and whether it has answered so far. */
 interface Presence {
   place: string
   name: string
   endpoint: string | undefined
   tell: Tell
   patience: DurationMs
-  /** It has answered, be it with a refusal: one that never has is not waited for, since its URL may be wrong. */
+  /** It has answered, even with a refusal. A store that never has is not waited for, since its URL may be wrong. */
   reached: boolean
-  /** Several calls wait for the same store; it is said once. */
+  /** The wait was told. Several calls may wait for the same store, and one says so. */
   told: boolean
 }
 
+/** Does `work`, again and again with longer pauses while the store is away and patience lasts. */
 async function patiently<T>(store: Presence, what: string, work: () => Promise<T>): Promise<T> {
   let patience: AbortSignal | undefined
   for (let pause = FIRST_PAUSE; ; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
@@ -114,33 +128,42 @@ async function patiently<T>(store: Presence, what: string, work: () => Promise<T
       if (!isAway(error)) throw faultOf(error, what, store)
       patience ??= AbortSignal.timeout(store.patience)
       if (!store.reached || store.patience === 0 || patience.aborted) throw faultOf(error, what, store)
-      if (!store.told)
-        store.tell(
-          `The store of ${store.place} does not answer (${reasonOf(error)}): waiting up to ${store.patience / SECOND} s.`,
-          'lost',
-        )
-      store.told = true
+      tellOnce(store, error)
       await sleep(pause)
     }
   }
 }
 
-function parseUrl(url: string): {
+function tellOnce(store: Presence, error: unknown): void {
+  if (store.told) return
+  store.tell(
+    `The store of ${store.place} does not answer (${reasonOf(error)}): waiting up to ${store.patience / SECOND} s.`,
+    'lost',
+  )
+  store.told = true
+}
+
+/** The parts of an S3 URL. */
+interface BucketUrl {
   name: string
   prefix: string
   endpoint?: string
   region?: string
   patience?: DurationMs
-} {
+}
+
+function parseUrl(url: string): BucketUrl {
   const match = /^s3:\/\/([^/?#]+)\/?([^?#]*)(?:\?([^#]*))?$/.exec(url)
   if (match === null) throw new UserError(`"${url}" names no bucket. Use s3://BUCKET/PREFIX?endpoint=http://HOST:PORT`)
   const [, name, path, query = ''] = match
   const { endpoint, region, patience, ...others } = Object.fromEntries(new URLSearchParams(query))
   const [unknown] = Object.keys(others)
-  if (unknown !== undefined)
+  if (unknown !== undefined) {
     throw new UserError(
-      `"${unknown}" in the URL of s3://${name} is not known. Use endpoint, region and patience; keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.`,
+      `"${unknown}" in the URL of s3://${name} is not known. Use endpoint, region and patience; ` +
+        'keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.',
     )
+  }
   if (endpoint !== undefined && !/^https?:\/\//.test(endpoint))
     throw new UserError(`"${endpoint}" is no endpoint. Use for example s3://${name}?endpoint=http://127.0.0.1:9000`)
   if (patience !== undefined && !(Number(patience) > 0 && Number(patience) <= 86_400))
@@ -158,24 +181,29 @@ function parseUrl(url: string): {
 const unknownKey = (): string =>
   'The access key is not known. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to those of the store.'
 
-/** What S3 calls its refusals, and what mends them. */
+/** S3's name of a refusal → what is wrong, and what mends it. */
 const REFUSALS: Record<string, (bucket: string) => string> = {
   NoSuchBucket: (bucket) =>
     `There is no bucket "${bucket}". Make it: aws s3 mb s3://${bucket}, or set FD_LAKE to another one.`,
   InvalidAccessKeyId: unknownKey,
-  // What versitygw says for it.
+  // The name that versitygw gives to the same fault.
   XAdminUserNotFound: unknownKey,
   SignatureDoesNotMatch: () =>
     'The secret key is wrong. Set AWS_SECRET_ACCESS_KEY to the one that belongs to AWS_ACCESS_KEY_ID.',
   AccessDenied: (bucket) =>
-    `These keys may not do that. Give them s3:ListBucket, s3:GetObject and s3:PutObject (for fd doctor's trial s3:DeleteObject) on "${bucket}".`,
+    'These keys may not do that. Give them s3:ListBucket, s3:GetObject and s3:PutObject ' +
+    `(for fd doctor's trial s3:DeleteObject) on "${bucket}".`,
   RequestTimeTooSkewed: () =>
-    "This machine's clock and the store's differ by more than the store allows. Set both by the network: timedatectl set-ntp true",
+    "This machine's clock and the store's differ by more than the store allows. " +
+    'Set both by the network: timedatectl set-ntp true',
   CredentialsProviderError: () => 'There are no keys. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.',
   PermanentRedirect: (bucket) => `"${bucket}" is in another region. Add ?region=NAME to FD_LAKE.`,
 }
 
-/** Codes of the system and of streams for a connection that was not made, or broke, and the client's own name for silence. */
+/**
+ * Codes of the system and of streams for a connection that was not made or broke, and the client's own name for
+ * silence.
+ */
 const GONE = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
@@ -189,7 +217,7 @@ const GONE = new Set([
   'TimeoutError',
 ])
 
-/** True for faults of the moment: no answer, one that broke off, or a server that says it cannot now (5xx). */
+/** True for a fault of the moment: no answer, an answer that broke off, or a server that says it cannot now (5xx). */
 function isAway(error: unknown): boolean {
   return GONE.has(reasonOf(error)) || (statusOf(error) ?? 0) >= 500
 }
@@ -208,13 +236,14 @@ function faultOf(error: unknown, what: string, { place, name, endpoint, reached,
   const kind = error instanceof Error ? error.name : ''
   const head = `Cannot ${what} of ${place}`
   if (Object.hasOwn(REFUSALS, kind)) return new UserError(`${head}: ${REFUSALS[kind](name)}`, { cause: error })
-  if (!isAway(error) || statusOf(error) !== undefined)
-    return new UserError(`${head}: ${kind} ${errorMessage(error)}. Look at the store's log, then run: fd doctor`, {
-      cause: error,
-    })
-  const reason = `the store ${reached && patience > 0 ? `has been away for ${patience / SECOND} s` : 'cannot be reached'} (${reasonOf(error)})`
+  if (!isAway(error) || statusOf(error) !== undefined) {
+    const answer = `${kind} ${errorMessage(error)}`
+    return new UserError(`${head}: ${answer}. Look at the store's log, then run: fd doctor`, { cause: error })
+  }
+  const absence = reached && patience > 0 ? `has been away for ${patience / SECOND} s` : 'cannot be reached'
   return new UserError(
-    `${head}: ${reason}. Start it, or set AWS_ENDPOINT_URL to another one instead of ${endpoint ?? "Amazon's"}, then run: fd doctor`,
+    `${head}: the store ${absence} (${reasonOf(error)}). ` +
+      `Start it, or set AWS_ENDPOINT_URL to another one instead of ${endpoint ?? "Amazon's"}, then run: fd doctor`,
     { cause: error },
   )
 }

@@ -12,11 +12,11 @@ import { UserError } from '../../configs/user-error.ts'
 import { openBucket, type Bucket, type S3Options } from './s3-bucket.ts'
 
 /**
- * Looks at a bucket as the lake will use it: whether it is there and how fast it answers, whether these keys may write, read, list
- * and delete, tried on an object below the lake's prefix, which is removed; and the store's clock.
+ * Looks at a bucket as the lake will use it: whether it exists, how fast it answers, and the store's clock. It also
+ * tries whether these keys may write, read, list and delete, on an object below the lake's prefix, which it removes.
  */
 export async function inspectS3(url: string, options: S3Options, { now, id }: Inspection): Promise<Finding[]> {
-  // Faults are told, not waited out.
+  // A fault is reported at once instead of waited out.
   const bucket = openBucket(url, { ...options, patience: 0 })
   try {
     const last = lastHeaders(bucket)
@@ -49,7 +49,7 @@ export async function inspectS3(url: string, options: S3Options, { now, id }: In
 
 const withHeaders = z.object({ headers: z.record(z.string(), z.string()) })
 
-/** The headers of the newest answer: the client keeps them to itself. */
+/** The headers of the newest answer, which the client itself does not give out. */
 function lastHeaders(bucket: Bucket): () => Record<string, string> {
   let headers: Record<string, string> = {}
   bucket.client.middlewareStack.add(
@@ -70,10 +70,11 @@ async function tryBucket(bucket: Bucket, key: string): Promise<string> {
   try {
     const { Body } = await bucket.guard(`read ${trial}`, () => bucket.client.send(new GetObjectCommand(object)))
     const read = await Body?.transformToString()
-    if (read !== key)
+    if (read !== key) {
       throw new UserError(
         `${bucket.place} gave back ${JSON.stringify(read)} for what was just written. Look at the store's log.`,
       )
+    }
   } finally {
     await bucket.guard(`delete ${trial}`, () => bucket.client.send(new DeleteObjectCommand(object)))
   }

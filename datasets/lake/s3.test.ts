@@ -71,7 +71,7 @@ describe.runIf(store !== undefined)('with an S3 store (FD_TEST_S3_URL)', () => {
 
   test('a file of several parts arrives whole', async () => {
     await using lake = await openLake(urlOf('large'), keys)
-    // Digits of a seeded Lehmer generator do not compress to nothing: 18 MB of text are two parts of zstd.
+    // Digits of a seeded Lehmer generator hardly compress: 18 MB of text become two parts of zstd.
     let state = 7
     const values = Array.from({ length: 3000 }, () =>
       Array.from({ length: 1000 }, () => (state = (state * 48_271) % 2_147_483_647).toString(36)).join(''),
@@ -80,9 +80,11 @@ describe.runIf(store !== undefined)('with an S3 store (FD_TEST_S3_URL)', () => {
     const listed = await client.send(new ListObjectsV2Command({ Bucket: bucket, Prefix: `${run}/large/` }))
     expect(Math.max(...(listed.Contents ?? []).map(({ Size = 0 }) => Size))).toBeGreaterThan(8 * 1024 * 1024)
     const read: string[] = []
-    for await (const batch of lake.read('t'))
-      for (let row = 0; row < batch.size; row++)
+    for await (const batch of lake.read('t')) {
+      for (let row = 0; row < batch.size; row++) {
         read.push(Buffer.from(batch.bytes.subarray(batch.valueStart[row], batch.valueEnd[row])).toString())
+      }
+    }
     expect(read).toEqual(values)
   })
 
@@ -161,7 +163,10 @@ interface Front extends AsyncDisposable {
   cuts: () => number
 }
 
-/** A server in front of the store that cuts the connections for which `cut` says so: uploads unheard, downloads in the middle. */
+/**
+ * A server in front of the store that cuts the connections for which `cut` says so: uploads before it passes them on,
+ * downloads in the middle.
+ */
 async function forwarding(target: string, cut: (path: string) => boolean): Promise<Front> {
   let cuts = 0
   const server: Server = createServer((request, response) => {
@@ -171,7 +176,7 @@ async function forwarding(target: string, cut: (path: string) => boolean): Promi
       request.socket.destroy()
       return
     }
-    // The host stays the one that was asked: it is part of what the client signed.
+    // The request keeps its host header, because the client signed it.
     const { hostname, port } = new URL(target)
     const onward = httpRequest(
       { hostname, port, path: request.url, method: request.method, headers: request.headers },

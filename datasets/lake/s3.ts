@@ -15,14 +15,15 @@ import { openBucket, type Bucket, type S3Options } from './s3-bucket.ts'
 
 /** Bytes of one part of a larger upload; S3 takes no less than 5 MiB. A file of one part is one PUT. */
 const PART_BYTES = 8 * 1024 * 1024
-/** Downloads under way at once: enough to hide the store's latency on files of a few megabytes. */
+/** Downloads at a time: enough to hide the store's latency on files of a few megabytes. */
 const DOWNLOADS = 4
 
 /**
- * The lake in an S3 bucket, laid out as in a folder. An object appears whole or not at all, and writing it again replaces it, so S3's own rules
- * are the port's. Parquet passes through a scratch folder of this machine, which holds one partition of the topic that is read.
+ * The lake in an S3 bucket, laid out as in a folder. S3 itself keeps the port's promises: an object appears whole or
+ * not at all, and writing it again replaces it. Parquet passes through a scratch folder of this machine, which holds
+ * one partition of the topic that is read.
  *
- * A writer killed within a multipart upload leaves parts that no reader sees; a lifecycle rule of the bucket
+ * A writer that is killed within a multipart upload leaves parts that no reader sees. A lifecycle rule of the bucket
  * (AbortIncompleteMultipartUpload) removes them.
  */
 export async function openS3Lake(url: string, options: S3Options, tell: Tell): Promise<Lake> {
@@ -47,7 +48,7 @@ export async function openS3Lake(url: string, options: S3Options, tell: Tell): P
   }
 }
 
-/** Numbers the files of the scratch folder: two writes of one name may overlap. */
+/** Numbers the files of the scratch folder, because two writes of one name may overlap. */
 let scratchFiles = 0
 
 async function writeBatch(
@@ -85,7 +86,7 @@ async function listFiles(bucket: Bucket, topic: string | undefined): Promise<Lak
   const files: LakeFile[] = []
   let token: string | undefined
   do {
-    // Each page by itself, so that a long listing goes on where it was.
+    // Each page has its own guard, so that a long listing continues at the page that failed.
     const page = await bucket.guard(`list ${root}`, () =>
       bucket.client.send(
         new ListObjectsV2Command({ Bucket: bucket.name, Prefix: bucket.prefix + root, ContinuationToken: token }),

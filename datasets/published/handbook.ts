@@ -5,7 +5,10 @@ import type { Dataset, DatasetSchema } from '../table/dataset.ts'
 import { fileDataset, locateFile } from '../table/file-dataset.ts'
 import { DAY } from '../table/transaction.ts'
 
-/** The columns of the Fraud Detection Handbook's transactions; further ones are not read. Frauds become known after 7 days. */
+/**
+ * The columns of the Fraud Detection Handbook's transactions; other columns are not read. Frauds become known after 7
+ * days.
+ */
 const SCHEMA: DatasetSchema = {
   id: { column: 'TRANSACTION_ID', type: 'integer' },
   time: { column: 'TX_DATETIME', unit: 'timestamp' },
@@ -22,13 +25,15 @@ const SCHEMA: DatasetSchema = {
 /**
  * The transactions published with the Fraud Detection Handbook, split as in its baseline (chapter 3).
  *
- * @throws UserError when no file was named, or it is not there.
+ * @throws UserError when no file was named, or the named file does not exist.
  */
 export function handbook(config: Config, data?: string): Dataset {
   const file = locateFile('handbook', config, data)
   if (file === undefined) {
     throw new UserError(
-      'The dataset handbook needs its file: the transactions of the Fraud Detection Handbook as Parquet or CSV.\nGive --data FILE, or set datasets.handbook.path in the configuration. To work without it: fd datasets simulate, then --dataset simulated.',
+      'The dataset handbook needs its file: the transactions of the Fraud Detection Handbook as Parquet or CSV.\n' +
+        'Give --data FILE, or set datasets.handbook.path in the configuration. ' +
+        'To work without it: fd datasets simulate, then --dataset simulated.',
     )
   }
   return fileDataset(
@@ -51,17 +56,18 @@ export function handbook(config: Config, data?: string): Dataset {
 }
 
 /**
- * What `fd datasets simulate` made.
+ * The transactions that `fd datasets simulate` made.
  *
- * @throws UserError when nothing was simulated yet, or the named file is not there.
+ * @throws UserError when nothing was simulated yet, or the named file does not exist.
  */
 export function simulated(config: Config, data?: string): Dataset {
   const usual = simulatedFile(config)
   const file = locateFile('simulated', config, data, usual)
-  if (file === undefined)
+  if (file === undefined) {
     throw new UserError(
       `Nothing is simulated yet: there is no ${usual}.\nRun: fd datasets simulate. Or give --data FILE.`,
     )
+  }
   return fileDataset(
     {
       name: 'simulated',

@@ -6,19 +6,20 @@ import type { Dataset } from '../table/dataset.ts'
 import { fileDataset, locateFile } from '../table/file-dataset.ts'
 import { COMPONENTS, KAGGLE_CC_ROWS, KAGGLE_CC_SCHEMA } from './kaggle-cc.ts'
 
-/** Standard deviations of V1 … V28 among genuine transactions: components in order of their variance. */
+/** Standard deviations of V1 … V28 among genuine transactions. Principal components come in order of their variance. */
 const GENUINE_SPREAD = [
   1.89, 1.64, 1.43, 1.4, 1.35, 1.32, 1.17, 1.18, 1.09, 1.04, 1.01, 0.97, 1.01, 0.89, 0.92, 0.84, 0.75, 0.82, 0.81, 0.77,
   0.73, 0.71, 0.57, 0.61, 0.5, 0.49, 0.39, 0.31,
 ]
-/** Where the frauds lie on average: far out in V14, V17, V3, V12, V10, V7, V4, V11 … */
+/** Mean of V1 … V28 among frauds: far out in V14, V17, V3, V12, V10, V7, V4, V11 … */
 const FRAUD_SHIFT = [
   -4.5, 3.41, -6.73, 4.47, -2.96, -1.43, -5.18, 0.95, -2.52, -5.45, 3.72, -6.1, -0.09, -6.84, -0.07, -4, -6.46, -2.16,
   0.67, 0.41, 0.47, 0.09, -0.1, -0.11, 0.04, 0.05, 0.21, 0.08,
 ]
 
-/** Frauds that nothing betrays, and genuine transactions that look like frauds: what keeps a model from being perfect. */
+/** Share of frauds that nothing betrays. It keeps a model from being perfect, as the next share does. */
 const HIDDEN_FRAUDS = 0.12
+/** Share of genuine transactions that look like frauds. */
 const LOOK_ALIKES = 0.0005
 
 const SECONDS_A_DAY = 86_400
@@ -30,8 +31,9 @@ const BATCH_ROWS = 16_384
 const COLUMNS = ['Time', ...COMPONENTS, 'Amount'].map((name) => ({ name, type: 'DOUBLE' as const }))
 
 /**
- * A stand-in for `kaggle-cc` with its columns, size and number of frauds, for machines that cannot reach Kaggle and for
- * benchmarks. It is made once, on first reading, always the same. It is not that data: figures measured on it say nothing about real cards.
+ * A stand-in for `kaggle-cc` with its columns, size and number of frauds, for benchmarks and for machines that cannot
+ * reach Kaggle. The first reading makes the file, always the same one. It is not Kaggle's data: figures measured on it
+ * say nothing about real cards.
  */
 export function kaggleCcSynthetic(config: Config, data?: string): Dataset {
   const usual = join(config.home, 'datasets', 'kaggle-cc-synthetic.parquet')
@@ -74,10 +76,13 @@ export async function writeKaggleCcSynthetic(file: string, rows = KAGGLE_CC_ROWS
   await writer.close()
 }
 
-function eventTimes(
-  random: Random,
-  rows: { transactions: number; frauds: number },
-): { second: number; fraud: boolean }[] {
+interface Moment {
+  second: number
+  fraud: boolean
+}
+
+/** Class and second of every transaction, in order of time. */
+function eventTimes(random: Random, rows: typeof KAGGLE_CC_ROWS): Moment[] {
   const moments = Array.from({ length: rows.transactions }, (_, row) => {
     const fraud = row < rows.frauds
     return { second: fraud ? random.integer(LAST_SECOND + 1) : drawSecond(random), fraud }
@@ -85,7 +90,7 @@ function eventTimes(
   return moments.toSorted((a, b) => a.second - b.second)
 }
 
-/** By day as by night frauds are as many; genuine transactions are fewest at 4 in the morning. */
+/** The second of a genuine transaction: fewest happen at 4 in the morning. Frauds are as many by night as by day. */
 function drawSecond(random: Random): number {
   for (;;) {
     const second = random.integer(LAST_SECOND + 1)
@@ -94,7 +99,9 @@ function drawSecond(random: Random): number {
   }
 }
 
-/** Components are uncorrelated among the genuine; a fraud's are drawn out together, by a severity all of them share. */
+/**
+ * Components are uncorrelated among genuine transactions. In a fraud one severity, common to all, pulls them outwards.
+ */
 function drawComponents(random: Random, fraud: boolean, write: (component: number, value: number) => void): void {
   const severity = drawSeverity(random, fraud)
   // Heavier tails than a normal: some transactions are unusual in everything.
@@ -109,7 +116,7 @@ function drawSeverity(random: Random, fraud: boolean): number {
   return random.uniform() < LOOK_ALIKES ? random.uniform() * 0.7 : 0
 }
 
-/** Lognormal, in whole cents: medians of 22 and 10, frauds the wider. */
+/** Lognormal, in whole cents: a median of 22 for genuine transactions; for frauds 10, with a wider spread. */
 function drawAmount(random: Random, fraud: boolean): number {
   const amount = Math.exp(fraud ? random.normal(2.3, 2.3) : random.normal(3.1, 1.65))
   return Math.round(Math.min(amount, fraud ? LARGEST.fraud : LARGEST.genuine) * 100) / 100

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
-import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -24,20 +24,17 @@ function configOf(extra: Record<string, string> = { KAGGLE_USERNAME: 'ann', KAGG
 
 const EXPECTED = { transactions: 2000, frauds: 5 }
 const HEADER = ['Time', ...COMPONENTS, 'Amount', 'Class'].map((name) => `"${name}"`).join(',')
-const CSV = Buffer.from(
-  [
-    HEADER,
-    ...Array.from(
-      { length: EXPECTED.transactions },
-      (_, row) =>
-        `${row},${COMPONENTS.map((_name, index) => (row * 31 + index) / 1000).join(',')},${row % 100}.5,"${row < EXPECTED.frauds ? 1 : 0}"`,
-    ),
-    '',
-  ].join('\n'),
-)
+const ROWS = Array.from({ length: EXPECTED.transactions }, (_, row) => {
+  const components = COMPONENTS.map((_name, index) => (row * 31 + index) / 1000).join(',')
+  return `${row},${components},${row % 100}.5,"${row < EXPECTED.frauds ? 1 : 0}"`
+})
+const CSV = Buffer.from([HEADER, ...ROWS, ''].join('\n'))
 const SHA = createHash('sha256').update(CSV).digest('hex')
 
-/** Serves `content` with ranges; `cuts` says after how many bytes each answer in turn is cut off, once they have been reported. */
+/**
+ * Serves `content` with ranges. `cuts` says after how many bytes each answer in turn is cut off, once the client has
+ * reported them.
+ */
 async function serving<T>(
   content: Buffer,
   cuts: number[],
@@ -46,7 +43,7 @@ async function serving<T>(
   const requests: IncomingMessage[] = []
   const received = { bytes: 0 }
   const cutOff = async (response: ServerResponse, at: number): Promise<void> => {
-    // What a busy client has not read yet when the connection breaks is lost to it.
+    // A busy client loses the bytes that it has not read yet when the connection breaks.
     while (received.bytes < at) await sleep(5)
     response.destroy()
   }
@@ -69,7 +66,7 @@ async function listening<T>(
   listener: (request: IncomingMessage, response: ServerResponse) => unknown,
   use: (baseUrl: string) => Promise<T>,
 ): Promise<T> {
-  const server = createServer(listener as RequestListener)
+  const server = createServer(listener)
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
   const address = server.address()
   try {
@@ -120,7 +117,7 @@ test('a download cut off twice continues where it stopped, asks with the user’
   expect(reports.every(([bytes], index) => index === 0 || bytes > reports[index - 1][0])).toBe(true)
   expect(readdirSync(join(config.home, 'datasets'))).toEqual(['creditcard.csv'])
   expect(kaggleCc(config).file).toBe(join(config.home, 'datasets', 'creditcard.csv'))
-  // No server any more: it is there already.
+  // No server answers any more: the file is there already.
   expect((await fetchKaggleCc(config, () => undefined, { baseUrl: 'http://127.0.0.1:1' })).sha256).toBe(SHA)
 })
 
@@ -235,15 +232,10 @@ test.runIf(existsSync(real))('genuine rows in the original’s form (runs where 
   let [rows, frauds] = [0, 0]
   let first: unknown
   for await (const batch of readTable(real, dataset.schema)) {
-    if (rows === 0)
-      first = [
-        batch.ids[0],
-        batch.time[0],
-        batch.amount[0],
-        batch.numeric[0][0],
-        batch.numeric[27][0],
-        batch.knownAt[0],
-      ]
+    if (rows === 0) {
+      const attributes = [batch.numeric[0][0], batch.numeric[27][0]]
+      first = [batch.ids[0], batch.time[0], batch.amount[0], ...attributes, batch.knownAt[0]]
+    }
     frauds += batch.label.subarray(0, batch.size).reduce((sum, label) => sum + label, 0)
     rows += batch.size
   }

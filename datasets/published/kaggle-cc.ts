@@ -7,10 +7,13 @@ import { fileDataset, locateFile, sha256 } from '../table/file-dataset.ts'
 import { readTable } from '../table/table.ts'
 import { downloadFromKaggle } from './kaggle-download.ts'
 
-/** V1 … V28: principal components of what the bank knew. */
+/** V1 … V28: principal components of the bank's own attributes. */
 export const COMPONENTS = Array.from({ length: 28 }, (_, index) => `V${index + 1}`)
 
-/** The columns of `creditcard.csv`. Time counts seconds from the first of two days in September 2013; the label is known at once. */
+/**
+ * The columns of `creditcard.csv`. Time counts seconds from the first of two days in September 2013; labels are known
+ * at once.
+ */
 export const KAGGLE_CC_SCHEMA: DatasetSchema = {
   time: { column: 'Time', unit: 's', origin: Date.UTC(2013, 8, 1) },
   amount: { column: 'Amount', minorUnits: 2 },
@@ -20,13 +23,13 @@ export const KAGGLE_CC_SCHEMA: DatasetSchema = {
   categorical: [],
 }
 
-/** What the published file holds. Its sha256 was never published. */
+/** Row counts of the published file, by which a download is checked: its sha256 was never published. */
 export const KAGGLE_CC_ROWS = { transactions: 284_807, frauds: 492 }
 
 /**
  * Credit card fraud of the ULB machine learning group, as published on Kaggle (`mlg-ulb/creditcardfraud`).
  *
- * @throws UserError when there is no file; it says the ways to get one.
+ * @throws UserError when there is no file; the message lists the ways to get one.
  */
 export function kaggleCc(config: Config, data?: string): Dataset {
   const usual = kaggleCcFile(config)
@@ -55,12 +58,14 @@ export function kaggleCc(config: Config, data?: string): Dataset {
 }
 
 /**
- * Downloads `creditcard.csv` to where `kaggleCc` looks; continues where an earlier download was cut off. The file takes its
- * name only after all of it was read and its rows and frauds counted. When it is there already nothing is downloaded.
+ * Downloads `creditcard.csv` to where `kaggleCc` looks, and continues where an earlier download was cut off. The file
+ * gets its name only after all of it was read and its rows and frauds were counted. An existing file is not downloaded
+ * again.
  *
- * @param report bytes so far, and in all (undefined: the server did not say).
+ * @param report receives the bytes so far, and in all (undefined: the server did not say).
  * @param options another server and other counts.
- * @throws UserError without credentials, when Kaggle refuses, when the connection makes no progress, or when the content is not that file.
+ * @throws UserError without credentials, when Kaggle refuses, when the connection makes no progress, or when the
+ * content is not that file.
  */
 export async function fetchKaggleCc(
   config: Config,
@@ -72,7 +77,8 @@ export async function fetchKaggleCc(
     const { username, key } = config.kaggle
     if (username === undefined || key === undefined) {
       throw new UserError(
-        'Kaggle asks who you are. Make a key at https://www.kaggle.com/settings (API), set KAGGLE_USERNAME and KAGGLE_KEY, and run again: fd datasets fetch kaggle-cc',
+        'Kaggle asks who you are. Make a key at https://www.kaggle.com/settings (API), ' +
+          'set KAGGLE_USERNAME and KAGGLE_KEY, and run again: fd datasets fetch kaggle-cc',
       )
     }
     const path = 'mlg-ulb/creditcardfraud/creditcard.csv'
@@ -101,7 +107,8 @@ async function checkContent(file: string, expected: { transactions: number; frau
   }
   if (transactions !== expected.transactions || frauds !== expected.frauds) {
     throw new UserError(
-      `What Kaggle sent has ${transactions} rows and ${frauds} frauds, not ${expected.transactions} and ${expected.frauds}.`,
+      `What Kaggle sent has ${transactions} rows and ${frauds} frauds, ` +
+        `not ${expected.transactions} and ${expected.frauds}.`,
     )
   }
 }

@@ -10,20 +10,21 @@ export interface KaggleDownload {
   url: string
   username: string
   key: string
-  /** Where it goes, once complete and checked. */
+  /** Where the file goes, once complete and checked. */
   file: string
   report: (bytes: number, total: number | undefined) => void
-  /** Throws a UserError when the content is not what was asked for. */
+  /** @throws UserError when the content is not what was asked for. */
   check: (candidate: string) => Promise<void>
 }
 
 const ZIP_MAGIC = [...Buffer.from('PK\x03\x04')]
 
 /**
- * Downloads, continuing what an earlier call left in `FILE.partial`; unzips when Kaggle sends a zip; checks; then renames.
- * A cut connection is taken up again at once for as long as each attempt brings bytes.
+ * Downloads a file: continues what an earlier call left in `FILE.partial`, unzips it when Kaggle sends a zip, checks
+ * it, and renames it. When the connection is cut, it asks again at once, as long as each attempt brings bytes.
  *
- * @throws UserError when Kaggle refuses, an attempt brings nothing, the disk is full, or the check fails (what was downloaded is deleted then).
+ * @throws UserError when Kaggle refuses, an attempt brings nothing, the disk is full, or the check fails. A download
+ * that fails the check is deleted.
  */
 export async function downloadFromKaggle(download: KaggleDownload): Promise<void> {
   const partial = `${download.file}.partial`
@@ -49,20 +50,34 @@ export async function downloadFromKaggle(download: KaggleDownload): Promise<void
   }
 }
 
-/** One request for the bytes that are missing. True: all are here; false: cut off, but with progress. */
-async function attempt({ url, username, key, report }: KaggleDownload, partial: string): Promise<boolean> {
+/** One request for the missing bytes. True: all are here; false: cut off, but with progress. */
+async function attempt(download: KaggleDownload, partial: string): Promise<boolean> {
   const have = sizeOf(partial)
+  const response = await request(download, have)
+  if (response.status === 416) return isComplete(response, have, partial)
+  if (!response.ok || response.body === null) throw refusal(response, download.url)
+  return receive(download, response, have, partial)
+}
+
+/** Asks for the bytes from `have` on. */
+async function request({ url, username, key }: KaggleDownload, have: number): Promise<Response> {
   const authorization = `Basic ${Buffer.from(`${username}:${key}`).toString('base64')}`
-  // `identity`: a range counts the bytes that are sent, so they must be the file's own.
+  // `identity`: a range counts the bytes as sent, so they must be those of the file.
   const headers = { authorization, 'accept-encoding': 'identity', ...(have > 0 ? { range: `bytes=${have}-` } : {}) }
-  let response: Response
   try {
-    response = await fetch(url, { headers })
+    return await fetch(url, { headers })
   } catch (error) {
     throw unreachable(url, have, error)
   }
-  if (response.status === 416) return isComplete(response, have, partial)
-  if (!response.ok || response.body === null) throw refusal(response, url)
+}
+
+/** Appends the answer to the partial file, or begins it anew when Kaggle sends the whole file. Returns as `attempt`. */
+async function receive(
+  { url, report }: KaggleDownload,
+  response: Response,
+  have: number,
+  partial: string,
+): Promise<boolean> {
   const continued = response.status === 206
   const length = Number(response.headers.get('content-length') ?? NaN)
   const total = Number.isNaN(length) ? undefined : length + (continued ? have : 0)
@@ -84,7 +99,7 @@ async function attempt({ url, username, key, report }: KaggleDownload, partial: 
   throw unreachable(url, have, cut.error)
 }
 
-/** What came of a body before it broke off, all of which is kept; why it did is left in `cut`. */
+/** The bytes of a body until it breaks off, which are all kept; the reason goes into `cut`. */
 async function* upToCut(body: Response['body'], cut: { error?: unknown }): AsyncGenerator<Uint8Array> {
   try {
     if (body !== null) yield* body
@@ -93,7 +108,9 @@ async function* upToCut(body: Response['body'], cut: { error?: unknown }): Async
   }
 }
 
-/** Kaggle has nothing beyond what is here: complete, if the lengths agree; else what is here is of another file. */
+/**
+ * Kaggle has no further bytes. When the lengths agree the file is complete; else the partial file is of another one.
+ */
 function isComplete(response: Response, have: number, partial: string): boolean {
   const total = /\/(\d+)$/.exec(response.headers.get('content-range') ?? '')?.[1]
   if (total !== undefined && Number(total) === have) return true
@@ -108,23 +125,29 @@ function sizeOf(file: string): number {
 function unreachable(url: string, have: number, error: unknown): UserError {
   const cause = error instanceof Error && error.cause !== undefined ? error.cause : error
   return new UserError(
-    `The download from ${new URL(url).host} stopped after ${have} bytes: ${errorMessage(cause)}\nRun again to continue there: fd datasets fetch kaggle-cc`,
+    `The download from ${new URL(url).host} stopped after ${have} bytes: ${errorMessage(cause)}\n` +
+      'Run again to continue there: fd datasets fetch kaggle-cc',
     { cause: error },
   )
 }
 
 function refusal(response: Response, url: string): UserError {
   const who = new URL(url).host
-  if (response.status === 401)
+  if (response.status === 401) {
     return new UserError(
-      `${who} does not accept KAGGLE_USERNAME and KAGGLE_KEY (401). Make a new key at https://www.kaggle.com/settings and run again: fd datasets fetch kaggle-cc`,
+      `${who} does not accept KAGGLE_USERNAME and KAGGLE_KEY (401). ` +
+        'Make a new key at https://www.kaggle.com/settings and run again: fd datasets fetch kaggle-cc',
     )
+  }
   if (response.status === 403) {
     return new UserError(
-      `${who} does not let this user download (403). Accept the terms at https://www.kaggle.com/datasets/mlg-ulb/creditcardfraud and run again: fd datasets fetch kaggle-cc`,
+      `${who} does not let this user download (403). ` +
+        'Accept the terms at https://www.kaggle.com/datasets/mlg-ulb/creditcardfraud ' +
+        'and run again: fd datasets fetch kaggle-cc',
     )
   }
   return new UserError(
-    `${who} answered ${response.status} ${response.statusText}. Run again later: fd datasets fetch kaggle-cc. Or give the file: --data creditcard.csv`,
+    `${who} answered ${response.status} ${response.statusText}. ` +
+      'Run again later: fd datasets fetch kaggle-cc. Or give the file: --data creditcard.csv',
   )
 }

@@ -12,7 +12,8 @@ const STORED = 0
 const DEFLATED = 8
 
 /**
- * Unpacks the first file of a zip archive to `target` (APPNOTE.TXT, sections 4.3.7 to 4.3.16; without zip64 and encryption).
+ * Unpacks the first file of a zip archive to `target`: APPNOTE.TXT, sections 4.3.7 to 4.3.16, without zip64 and
+ * encryption.
  *
  * @throws UserError when the archive is damaged or packed in another way.
  */
@@ -28,7 +29,7 @@ async function firstEntry(archive: string): Promise<{ method: number; start: num
   const handle = await open(archive)
   try {
     const { size: length } = await handle.stat()
-    // The end record is last, behind it only a comment of at most 64 KB.
+    // The end record comes last; only a comment of at most 64 KB may follow it.
     const tail = await readAt(handle, Math.max(0, length - END_SIZE - 0xffff), Math.min(length, END_SIZE + 0xffff))
     let end = tail.length - END_SIZE
     while (end >= 0 && tail.readUInt32LE(end) !== END_OF_DIRECTORY) end--
@@ -36,7 +37,7 @@ async function firstEntry(archive: string): Promise<{ method: number; start: num
     const entry = await readAt(handle, tail.readUInt32LE(end + 16), 46)
     if (entry.length < 46 || entry.readUInt32LE(0) !== ENTRY) throw damaged(archive, 'its directory is empty')
     const local = entry.readUInt32LE(42)
-    // The name and the extra field before the data may differ in length from those in the directory.
+    // The name and the extra field before the data may have other lengths than those in the directory.
     const header = await readAt(handle, local, 30)
     if (header.length < 30) throw damaged(archive, 'its file is missing')
     return {

@@ -35,19 +35,24 @@ async function keys(environment: Record<string, string>): Promise<string[]> {
     folder,
   })
   const read: string[] = []
-  for await (const batch of dataset.batches())
+  for await (const batch of dataset.batches()) {
     read.push(...Array.from({ length: batch.size }, (_, row) => String(batch.entities[0][row])))
+  }
   return read
 }
 
-test('card numbers are tokens as soon as they are read: one card, one token, and another under another secret', async () => {
-  const tokens = await keys({ FD_TOKEN_KEY: secret })
-  expect(tokens[0]).toBe(tokens[2])
-  expect(new Set(tokens).size).toBe(2)
-  for (const token of tokens) expect(token).toMatch(/^[\w-]{22}$/)
-  expect(await keys({ FD_TOKEN_KEY: secret })).toEqual(tokens)
-  expect((await keys({ FD_TOKEN_KEY: `${secret}!` }))[0]).not.toBe(tokens[0])
-})
+test(
+  // Whatever reads a batch may store or log it.
+  'card numbers are tokens as soon as they are read: one card, one token, and another under another secret',
+  async () => {
+    const tokens = await keys({ FD_TOKEN_KEY: secret })
+    expect(tokens[0]).toBe(tokens[2])
+    expect(new Set(tokens).size).toBe(2)
+    for (const token of tokens) expect(token).toMatch(/^[\w-]{22}$/)
+    expect(await keys({ FD_TOKEN_KEY: secret })).toEqual(tokens)
+    expect((await keys({ FD_TOKEN_KEY: `${secret}!` }))[0]).not.toBe(tokens[0])
+  },
+)
 
 test.each([[{}], [{ FD_TOKEN_KEY: 'short' }]])(
   'without a secret, or with a short one, no card is read (%j)',

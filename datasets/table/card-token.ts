@@ -6,15 +6,15 @@ import type { EventBatch } from './transaction.ts'
 /** Characters of a token: 132 bits of the digest, so that two cards never share one. */
 const LENGTH = 22
 
-/** Shortest secret that is accepted: a short one could be found by trying all cards. */
+/** Shortest secret that is accepted: a short one can be guessed by trying secrets against a known card. */
 const SHORTEST_SECRET = 16
 
 /**
  * Replaces the keys of entities marked `token` by keyed tokens, before anything is stored or logged: HMAC-SHA256 of the
- * key's text under `secret`, base64url, cut to 22 characters. The same card gives the same token under one secret; without
- * the secret nobody can tell a card's token. Batches are changed in place.
+ * key's text under `secret`, base64url, cut to 22 characters. Under one secret a card always gives the same token;
+ * without the secret nobody can compute a card's token. Batches are changed in place.
  *
- * @throws UserError when an entity is marked and there is no secret, or a short one.
+ * @throws UserError when an entity is marked and there is no secret, or one that is too short.
  */
 export function tokenizer(schema: DatasetSchema, secret: string | undefined): (batch: EventBatch) => EventBatch {
   const marked = schema.entities.flatMap((entity, e) => (entity.token === true ? [e] : []))
@@ -22,7 +22,9 @@ export function tokenizer(schema: DatasetSchema, secret: string | undefined): (b
   if (secret === undefined || secret.length < SHORTEST_SECRET) {
     const names = marked.map((e) => schema.entities[e].column).join(', ')
     throw new UserError(
-      `Column ${names} holds card numbers (token: true), which are kept as keyed tokens only. Set FD_TOKEN_KEY to a secret of at least ${SHORTEST_SECRET} characters, the same wherever these cards are read.`,
+      `Column ${names} holds card numbers (token: true), which are kept as keyed tokens only. ` +
+        `Set FD_TOKEN_KEY to a secret of at least ${SHORTEST_SECRET} characters, ` +
+        `the same wherever these cards are read.`,
     )
   }
   const known = new Map<string, string>()

@@ -3,14 +3,17 @@ import type { DatasetSchema, KeyRole } from './dataset.ts'
 import type { ColumnChunk } from './duckdb.ts'
 import { sqlName } from './duckdb.ts'
 import type { TableSource } from './source.ts'
-import type { EventBatch, KeyColumn } from './transaction.ts'
+import type { EpochMs, EventBatch, KeyColumn } from './transaction.ts'
 
-/** The first cell of a chunk that is not what its role asks. */
+/** The problem of a cell that is no time. */
+const NO_TIME = 'is not a time from 1970 on'
+
+/** The first cell of a chunk that does not fit its role. */
 export interface BadCell {
   /** Row of the chunk. */
   row: number
   column: string
-  /** `is not a number` … : follows the cell's text. */
+  /** Follows the cell's text in the message: `is not a number`. */
   problem: string
 }
 
@@ -19,7 +22,7 @@ export interface TableColumn {
   column: string
   /** Select expression. It never yields NULL for numbers: see `requiredNumber` and `optionalNumber`. */
   sql: string
-  /** Converts the chunk's column `index` into rows `at` … of the batch. Stops at the first bad cell. */
+  /** Converts the chunk's column `index` into the batch, from row `at` on. Stops at the first bad cell. */
   fill(batch: EventBatch, at: number, chunk: ColumnChunk, index: number): BadCell | undefined
 }
 
@@ -36,24 +39,34 @@ export function tableColumns(schema: DatasetSchema, source: TableSource): TableC
   ]
 }
 
-/** NULL and what is no number become NaN: a number that must be there. */
+/** A number that must be there: NULL and text that is no number become NaN. */
 function requiredNumber(column: string): string {
   return `coalesce(try_cast(${sqlName(column)} AS DOUBLE), 'nan'::DOUBLE)`
 }
 
-/** NULL and '' become NaN, missing; what is no number becomes infinity, an error. The two stay apart without a validity mask. */
+/**
+ * A number that may be missing: NULL and '' become NaN, text that is no number becomes infinity, which is an error. So
+ * the two stay apart without a validity mask.
+ */
 function optionalNumber(column: string): string {
+  return `coalesce(try_cast(${sqlName(column)} AS DOUBLE), ${whenEmpty(column, 'nan', 'inf')})`
+}
+
+/** The DOUBLE that stands for an empty cell (NULL or blank), or else for one that could not be read. */
+function whenEmpty(column: string, empty: 'nan' | 'inf', unreadable: 'nan' | 'inf'): string {
   const name = sqlName(column)
-  return `coalesce(try_cast(${name} AS DOUBLE), CASE WHEN ${name} IS NULL OR trim(${name}::VARCHAR) = '' THEN 'nan'::DOUBLE ELSE 'inf'::DOUBLE END)`
+  const isEmpty = `${name} IS NULL OR trim(${name}::VARCHAR) = ''`
+  return `CASE WHEN ${isEmpty} THEN '${empty}'::DOUBLE ELSE '${unreadable}'::DOUBLE END`
 }
 
 function keyColumn({ column, type }: KeyRole, target: (batch: EventBatch) => KeyColumn): TableColumn {
-  if (type === 'string')
+  if (type === 'string') {
     return {
       column,
       sql: `${sqlName(column)}::VARCHAR`,
       fill: (batch, at, chunk, index) => fillText(column, target(batch), at, chunk.strings(index)),
     }
+  }
   return {
     column,
     sql: requiredNumber(column),
@@ -86,37 +99,26 @@ function fillWhole(column: string, target: KeyColumn, at: number, cells: Float64
 
 function timeColumn({ time }: DatasetSchema, source: TableSource): TableColumn {
   const { column, unit, origin = 0 } = time
-  if (unit === 'timestamp')
-    return {
-      column,
-      sql: `coalesce(${epochMs(column, source)}, 'nan'::DOUBLE)`,
-      fill: (batch, at, chunk, index) => fillTime(column, batch, at, chunk.doubles(index), 1, 0),
+  if (unit === 'timestamp') {
+    return { column, sql: `coalesce(${epochMs(column, source)}, 'nan'::DOUBLE)`, fill: timeFill(column, 1, 0) }
+  }
+  return { column, sql: requiredNumber(column), fill: timeFill(column, unit === 's' ? 1000 : 1, origin) }
+}
+
+/** Fills the batch's times from cells that count units of `scale` ms from `origin`. */
+function timeFill(column: string, scale: number, origin: EpochMs): TableColumn['fill'] {
+  return (batch, at, chunk, index) => {
+    const cells = chunk.doubles(index)
+    for (let row = 0; row < cells.length; row++) {
+      const time = Math.round(cells[row] * scale) + origin
+      if (!(time >= 0 && time <= Number.MAX_SAFE_INTEGER)) return { row, column, problem: NO_TIME }
+      batch.time[at + row] = time
     }
-  const scale = unit === 's' ? 1000 : 1
-  return {
-    column,
-    sql: requiredNumber(column),
-    fill: (batch, at, chunk, index) => fillTime(column, batch, at, chunk.doubles(index), scale, origin),
+    return undefined
   }
 }
 
-function fillTime(
-  column: string,
-  batch: EventBatch,
-  at: number,
-  cells: Float64Array,
-  scale: number,
-  origin: number,
-): BadCell | undefined {
-  for (let row = 0; row < cells.length; row++) {
-    const time = Math.round(cells[row] * scale) + origin
-    if (!(time >= 0 && time <= Number.MAX_SAFE_INTEGER)) return { row, column, problem: 'is not a time from 1970 on' }
-    batch.time[at + row] = time
-  }
-  return undefined
-}
-
-/** EpochMs as DOUBLE; NULL for what is no time. Text without an offset is UTC. */
+/** EpochMs as DOUBLE; NULL for text that is no time. Text without an offset is UTC. */
 function epochMs(column: string, source: TableSource): string {
   const type = source.types.get(column)
   const name = sqlName(column)
@@ -124,7 +126,8 @@ function epochMs(column: string, source: TableSource): string {
   if (type === 'TIMESTAMP WITH TIME ZONE') return `epoch_ms(${name})::DOUBLE`
   if (type !== undefined && /^(TIMESTAMP|DATE)/.test(type)) return `epoch_ms(${name}::TIMESTAMP)::DOUBLE`
   throw new UserError(
-    `${source.file}: the column ${column} is ${type ?? 'missing'}, not a timestamp. For a number of seconds or milliseconds set \`unit: s\` or \`unit: ms\` in the dataset's schema.`,
+    `${source.file}: the column ${column} is ${type ?? 'missing'}, not a timestamp. ` +
+      `For a number of seconds or milliseconds set \`unit: s\` or \`unit: ms\` in the dataset's schema.`,
   )
 }
 
@@ -137,20 +140,21 @@ function amountColumn({ amount: { column, minorUnits } }: DatasetSchema): TableC
       const minor = Math.round(scaled)
       if (!(cells[row] >= 0 && minor <= Number.MAX_SAFE_INTEGER))
         return { row, column, problem: 'is not an amount: a number from 0 on' }
-      // A decimal fraction is off by its last bit, more so the larger it is; a real further decimal is off by a tenth at least.
+      // A decimal fraction is off by its last bit, and more so the larger it is. A decimal too many is off by at least
+      // a tenth, so the two cannot be confused.
       if (Math.abs(scaled - minor) > 1e-4 + scaled * 2 ** -50) {
-        return {
-          row,
-          column,
-          problem: `has more than ${minorUnits} decimals; set \`minorUnits\` of the amount to the decimals of the currency`,
-        }
+        return { row, column, problem: tooManyDecimals(minorUnits) }
       }
-      // + 0 makes −0 a plain 0.
+      // Adding 0 turns −0 into 0.
       batch.amount[at + row] = minor + 0
     }
     return undefined
   }
   return { column, sql: requiredNumber(column), fill }
+}
+
+function tooManyDecimals(minorUnits: number): string {
+  return `has more than ${minorUnits} decimals; set \`minorUnits\` of the amount to the decimals of the currency`
 }
 
 function labelColumns({ label }: DatasetSchema, source: TableSource): TableColumn[] {
@@ -170,16 +174,15 @@ function labelColumns({ label }: DatasetSchema, source: TableSource): TableColum
   return knownAt === undefined ? [labels] : [labels, knownAtColumn(knownAt, source)]
 }
 
-/** An empty cell: not known yet, Infinity. */
+/** When the label became known. An empty cell means not known yet, which is Infinity. */
 function knownAtColumn(column: string, source: TableSource): TableColumn {
-  const name = sqlName(column)
   return {
     column,
-    sql: `coalesce(${epochMs(column, source)}, CASE WHEN ${name} IS NULL OR trim(${name}::VARCHAR) = '' THEN 'inf'::DOUBLE ELSE 'nan'::DOUBLE END)`,
+    sql: `coalesce(${epochMs(column, source)}, ${whenEmpty(column, 'inf', 'nan')})`,
     fill: (batch, at, chunk, index) => {
       const cells = chunk.doubles(index)
       const row = cells.findIndex((cell) => !(cell >= 0))
-      if (row >= 0) return { row, column, problem: 'is not a time from 1970 on' }
+      if (row >= 0) return { row, column, problem: NO_TIME }
       batch.knownAt.set(cells, at)
       return undefined
     },

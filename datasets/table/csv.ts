@@ -15,8 +15,8 @@ export interface CsvHeader {
 }
 
 /**
- * Reads the header: names, quoted or not, and the delimiter, which is whichever of `,` `;` tab `|` stands there most often.
- * Nothing else is guessed: cells are text until a schema says what they are.
+ * Reads the header: the names, quoted or not, and the delimiter, which is the one of `,` `;` tab `|` that occurs there
+ * most often. Nothing else is guessed: cells are text until a schema says what they are.
  *
  * @throws UserError when the file is empty or its first line has no end within 1 MB.
  */
@@ -41,8 +41,8 @@ export function startsWith(file: string, magic: number[]): boolean {
 }
 
 /**
- * The line of the file, from 1, on which a record begins; record 0 is the first after the header. Blank lines are no records, and a quoted
- * cell may hold line ends, so only reading tells. For error messages: it reads the file from its start.
+ * The line of the file, from 1, on which a record begins; record 0 is the first after the header. Blank lines are not
+ * records, and a quoted cell may hold line ends, so the file is read from its start. For error messages only.
  */
 export async function lineOfRecord(
   file: string,
@@ -78,10 +78,11 @@ async function firstLine(file: string, compression: CsvHeader['compression']): P
   const line = text.replace(BYTE_ORDER_MARK, '').replace(/\r$/, '')
   if (line.trim() === '')
     throw new UserError(`${file} is empty: its first line must name the columns. Give another file with --data FILE.`)
-  if (line.length > 1_000_000)
+  if (line.length > 1_000_000) {
     throw new UserError(
       `${file} is neither Parquet nor CSV: its first line has no end. Give another file with --data FILE.`,
     )
+  }
   return line
 }
 

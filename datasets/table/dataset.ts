@@ -1,4 +1,4 @@
-import type { DurationMs, EpochMs, EventBatch } from './transaction.ts'
+import type { BatchShape, DurationMs, EpochMs, EventBatch } from './transaction.ts'
 
 /** A column with an identity: whole numbers or text. */
 export interface KeyRole {
@@ -9,7 +9,10 @@ export interface KeyRole {
 /** Whose history features are about: a customer, a card, a terminal. */
 export interface EntityRole extends KeyRole {
   name: string
-  /** The column holds card numbers: they become keyed tokens as the file is read (`card-token.ts`). The type is then `string`. */
+  /**
+   * The column holds card numbers, which become keyed tokens as the file is read (`card-token.ts`). The type is then
+   * `string`.
+   */
   token?: boolean
 }
 
@@ -36,18 +39,38 @@ export interface DatasetSchema {
     /** … or at the timestamp in this column. One of the two; neither: known at once. */
     knownAt?: string
   }
-  /** In a fixed order; `name` is the noun (`customer`), `column` its join key (`CUSTOMER_ID`). */
+  /** In a fixed order. `name` is the noun (`customer`), `column` its join key (`CUSTOMER_ID`). */
   entities: EntityRole[]
   numeric: string[]
   categorical: string[]
 }
 
+/** The columns that a batch of this schema has. */
+export function batchShape({ id, entities, numeric, categorical }: DatasetSchema): BatchShape {
+  return { id: id?.type ?? 'integer', entities, numeric: numeric.length, categorical: categorical.length }
+}
+
 /** How a training set is split when the command does not say. */
-export type SplitRule =
-  /** The first `trainShare` of the rows by time train, the rest test. */
-  | { kind: 'ordered'; trainShare: number }
-  /** The Handbook's protocol: train days, a gap in which labels are not known yet, test days; known cards leave the test. */
-  | { kind: 'delayed'; trainFrom: EpochMs; trainDays: number; delayDays: number; testDays: number; cardEntity: string }
+export type SplitRule = OrderedSplit | DelayedSplit
+
+/** By time, the first `trainShare` of the rows are for training, the rest for testing. */
+interface OrderedSplit {
+  kind: 'ordered'
+  trainShare: number
+}
+
+/**
+ * The Handbook's protocol: days for training, a gap in which labels are not known yet, and days for testing. Cards with
+ * a known fraud leave the test.
+ */
+interface DelayedSplit {
+  kind: 'delayed'
+  trainFrom: EpochMs
+  trainDays: number
+  delayDays: number
+  testDays: number
+  cardEntity: string
+}
 
 export interface Dataset {
   name: string
@@ -65,6 +88,7 @@ export interface Dataset {
   /**
    * Transactions only, in file order, which must be the order of time.
    *
+   * @param options.sort sorts by time a file that is in another order.
    * @throws UserError for a missing file or column, a cell that is not of its type (file, line, column, value),
    * time that goes back, or a duplicate id.
    */

@@ -3,17 +3,19 @@ import type { DuckDBConnection, DuckDBDataChunk } from '@duckdb/node-api'
 /** A DuckDB database with one connection. Time zone UTC, results in the order of their source. */
 export interface Database extends AsyncDisposable {
   connection: DuckDBConnection
-  /** Runs statements whose result nobody reads. */
+  /** Runs statements and drops their result. */
   run(sql: string): Promise<void>
   /** A small result as objects by column name; whole 64-bit numbers are bigint, timestamps Date. */
   rows(sql: string): Promise<Record<string, unknown>[]>
-  /** A result of any size, at most 2,048 rows at a time, in order. The query runs on while a chunk is used. */
+  /** A result of any size, at most 2,048 rows at a time, in order. The query goes on while a chunk is used. */
   stream(sql: string): AsyncIterable<ColumnChunk>
 }
 
 /**
- * A stretch of a streamed result as columns. The arrays are views of DuckDB's memory: they hold until the next chunk is
- * asked for. The query casts each column to the type it is read as; another type is a bug and throws.
+ * A stretch of a streamed result as columns. The arrays are views of DuckDB's memory and valid until the next chunk is
+ * asked for. The query must cast each column to the type it is read as.
+ *
+ * @throws TypeError for a column of another type, which is a bug of ours.
  */
 export interface ColumnChunk {
   rows: number
@@ -31,12 +33,12 @@ export interface ColumnChunk {
  * @param options DuckDB's settings, such as `memory_limit: '1GB'`, `threads: '1'`, `temp_directory`.
  */
 export async function openDatabase(file = ':memory:', options: Record<string, string> = {}): Promise<Database> {
-  // Loaded when first needed: a command that lists or describes what there is starts without it.
+  // Loaded when first needed: commands that only list or describe datasets start without it.
   const { DuckDBInstance } = await import('@duckdb/node-api')
   const instance = await DuckDBInstance.create(file, options)
   const connection = await instance.connect()
   await connection.run("SET TimeZone = 'UTC'")
-  // Closing under a running query crashes the process (seen), so disposal waits for what was asked and not awaited.
+  // Closing under a running query crashes the process (seen), so disposal waits for calls that nobody awaited.
   const running = new Set<Promise<unknown>>()
   const track = async <T>(work: Promise<T>): Promise<T> => {
     running.add(work)
@@ -97,11 +99,11 @@ function numbers<T extends Float64Array | Float32Array>(
 ): T {
   const vector = chunk.getColumnVector(column)
   const items = vectorItems(vector)
-  if (!(items instanceof type))
-    throw new TypeError(
-      `Column ${column} of the query is ${String(vector.type)}, not ${type.name}: cast it in the query`,
-    )
-  // The validity mask is absent in the common case; only its presence makes a look at every row necessary.
+  if (!(items instanceof type)) {
+    const found = String(vector.type)
+    throw new TypeError(`Column ${column} of the query is ${found}, not ${type.name}: cast it in the query`)
+  }
+  // Most chunks hold no NULL and have no validity mask; only with one does each row need a look.
   const validity: unknown = Reflect.get(vector, 'validity')
   if (typeof validity === 'object' && validity !== null && Reflect.get(validity, 'data') !== null) {
     for (let row = 0; row < items.length; row++) if (vector.getItem(row) === null) items[row] = NaN
@@ -110,8 +112,8 @@ function numbers<T extends Float64Array | Float32Array>(
 }
 
 /**
- * The typed array behind a vector. DuckDB's client declares it private and offers single values only, which
- * costs ten times the read; the array itself is what its own accessors use.
+ * The typed array behind a vector. DuckDB's client declares it private and offers only single values, which makes
+ * reading ten times as slow. Its own accessors use this array.
  */
 export function vectorItems(vector: object): unknown {
   return Reflect.get(vector, 'items')

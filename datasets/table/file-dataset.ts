@@ -14,7 +14,7 @@ export type DatasetDescription = Pick<Dataset, 'name' | 'description' | 'schema'
 /**
  * A dataset over one table file.
  *
- * @param options.make called before the first reading of a file that does not exist, to make it.
+ * @param options.make makes the file; called before a reading when the file does not exist.
  * @param options.tokenKey the secret under which card numbers become tokens.
  */
 export function fileDataset(
@@ -46,8 +46,8 @@ export function fileDataset(
 }
 
 /**
- * The dataset's file where the user put it: `data` (the flag), else the configured path, else `usual` when it exists; absolute.
- * Undefined: none of the three.
+ * Finds the dataset's file: `data` (the flag), else the configured path, else `usual` when it exists; undefined when
+ * there is none of the three. The path is absolute.
  *
  * @throws UserError when a file was named and is not there.
  */

@@ -26,7 +26,7 @@ interface Row {
 }
 
 function batchOf(rows: Row[], schema: DatasetSchema): EventBatch {
-  // One entry more than rows: `size` counts, not the arrays' length.
+  // One entry more than there are rows: `size` decides, not the length of the arrays.
   const batch = emptyBatch({ id: 'integer', entities: schema.entities, numeric: 1, categorical: 1 }, rows.length + 1)
   for (const [row, { id, time, label, knownAt }] of rows.entries()) {
     batch.ids[row] = id
@@ -50,15 +50,17 @@ async function collect(batches: AsyncIterable<EventBatch>): Promise<string[]> {
   const seen: string[] = []
   for await (const batch of batches) {
     for (let row = 0; row < batch.size; row++) {
-      const place = `${logTime(batch, row)} ${batch.time[row]} ${batch.ids[row]} ${batch.entities[0][row]} ${batch.entities[1][row]}`
-      const values = `${batch.amount[row]} ${batch.numeric[0][row]} ${batch.categorical[0][row]} ${batch.label[row]} ${batch.knownAt[row]}`
+      const keys = [batch.ids, ...batch.entities].map((column) => column[row])
+      const place = [logTime(batch, row), batch.time[row], ...keys].join(' ')
+      const attributes = [batch.amount[row], batch.numeric[0][row], batch.categorical[0][row]]
+      const values = [...attributes, batch.label[row], batch.knownAt[row]].join(' ')
       seen.push(batch.kind[row] === FRAUD_LABEL ? `label ${place}` : `tx ${place} ${values}`)
     }
   }
   return seen
 }
 
-/** All rows of the history, sorted by the definition; then cut. */
+/** The naive twin: sorts all rows of the history by the definition, then cuts. */
 function naive(rows: Row[], from = -Infinity, until = Infinity): string[] {
   const events = rows.flatMap((row, index) => {
     const place = `${row.time} ${row.id} card ${row.id % 7} ${row.id % 5}`
@@ -69,7 +71,7 @@ function naive(rows: Row[], from = -Infinity, until = Infinity): string[] {
     }
     if (row.label !== 1 || row.knownAt === Infinity) return [transaction]
     const at = Math.max(row.knownAt, row.time)
-    // Known at once: right after its own row; later: before the transactions of its instant, by row.
+    // A label known at once stands right after its own row; a later one before the transactions of its instant, by row.
     const order = row.knownAt <= row.time ? [row.time, 1, index, 1] : [at, 0, index, 0]
     return [transaction, { at, order, text: `label ${at} ${place}` }]
   })

@@ -1,27 +1,34 @@
-import type { DatasetSchema } from './dataset.ts'
+import { batchShape, type DatasetSchema } from './dataset.ts'
 import type { PendingLabel, PendingLabels } from './pending-labels.ts'
 import { labelHeap, labelQueue } from './pending-labels.ts'
 import { emptyBatch, FRAUD_LABEL } from './transaction.ts'
 import type { EpochMs, EventBatch, KeyColumn } from './transaction.ts'
 
-/** Rows of the merged batch, in order: a run of the input's rows, or one label. */
+/** A piece of the merged batch, in order: a run of the input's rows, or one label. */
 type Piece = { from: number; to: number } | { label: PendingLabel }
 
+/** Keeps rows with `from ≤ logTime < until`; absent: no bound. */
+export interface LogStretch {
+  from?: EpochMs
+  until?: EpochMs
+}
+
 /**
- * Interleaves fraud labels among the transactions, each where it became known, so that the order of rows says what may be
- * known when. Input: transactions in order of time.
+ * Log order: places each fraud label among the transactions where it became known, so that the order of rows says what
+ * may be known when. Input: transactions in order of time.
  *
  * - Rows are in order of `logTime`; at an equal instant labels stand before transactions.
  * - A label known no later than its transaction's own time stands right after it, with that time as `knownAt`.
- * - Labels that become known after the last transaction are left out, because nobody lived to see them; with `until` they are there if known before it.
- * - `from` and `until` keep rows with `from ≤ logTime < until`. Labels in that stretch are kept whenever their transaction was.
+ * - Labels that become known after the last transaction are left out, because no transaction could have used them. With
+ *   `until` they are there if known before it.
+ * - A label within `from` and `until` is kept even when its transaction is outside.
  *
  * A batch into which no label falls is passed on as it is, not copied.
  */
 export async function* inLogOrder(
   batches: AsyncIterable<EventBatch>,
   schema: DatasetSchema,
-  { from = -Infinity, until = Infinity }: { from?: EpochMs; until?: EpochMs } = {},
+  { from = -Infinity, until = Infinity }: LogStretch = {},
 ): AsyncGenerator<EventBatch> {
   // After a constant delay labels become known in the order of their transactions.
   const pending = schema.label?.knownAt === undefined ? labelQueue() : labelHeap()
@@ -87,15 +94,7 @@ function isWhole(pieces: Piece[], batch: EventBatch): boolean {
 
 function assemble(source: EventBatch | undefined, schema: DatasetSchema, pieces: Piece[]): EventBatch {
   const size = pieces.reduce((rows, piece) => rows + ('label' in piece ? 1 : piece.to - piece.from), 0)
-  const target = emptyBatch(
-    {
-      id: schema.id?.type ?? 'integer',
-      entities: schema.entities,
-      numeric: schema.numeric.length,
-      categorical: schema.categorical.length,
-    },
-    size,
-  )
+  const target = emptyBatch(batchShape(schema), size)
   let at = 0
   for (const piece of pieces) {
     if ('label' in piece) writeLabel(target, at++, piece.label)

@@ -18,16 +18,23 @@ export interface ParquetColumn {
 export type ColumnValues = Float64Array | Float32Array | Int32Array | Uint8Array | readonly string[]
 
 /**
- * Writes one Parquet file (zstd). Nothing stands under the file's name until `close` is done; disposing of a writer
+ * Writes one Parquet file (zstd). Nothing stands under the file's name until `close` is done. Disposing of a writer
  * that was not closed removes all it wrote.
  */
 export interface ParquetWriter extends AsyncDisposable {
   /**
-   * Appends the first `rows` entries of each column, in the order of the columns the writer was opened with. The arrays may be reused at once.
-   * In BIGINT and TIMESTAMP columns numbers are whole and exact to 2^53, and what is not finite becomes NULL; NaN stays NaN in DOUBLE and FLOAT.
+   * Appends the first `rows` entries of each column, in the order of the columns the writer was opened with. The arrays
+   * may be reused at once. In BIGINT and TIMESTAMP columns numbers are whole and exact to 2^53, and numbers that are
+   * not finite become NULL. In DOUBLE and FLOAT columns NaN stays NaN.
+   *
+   * @throws TypeError or RangeError for columns that do not fit, which is a bug of ours.
    */
   append(columns: readonly ColumnValues[], rows: number): void
-  /** Completes the file and puts it in place of an older one. @throws UserError when the disk is full or the folder cannot be written. */
+  /**
+   * Completes the file and puts it in place of an older one.
+   *
+   * @throws UserError when the disk is full or the folder cannot be written.
+   */
   close(): Promise<void>
 }
 
@@ -39,8 +46,8 @@ const MEMORY_LIMIT = '400MB'
 /**
  * Opens a writer of `file`; missing folders are made.
  *
- * The rows wait uncompressed in DuckDB, in bounded memory, because one `COPY` then compresses them on all cores, which is
- * faster than row group after row group on one.
+ * The rows wait uncompressed in DuckDB, in bounded memory. One `COPY` then compresses them on all cores, which is
+ * faster than compressing row group after row group on one.
  *
  * @throws UserError when the folder cannot be written.
  */
@@ -84,6 +91,9 @@ async function complete(database: Database, appender: DuckDBAppender, partial: s
   }
 }
 
+/**
+ * Makes the folder and an empty partial file, so that a folder that cannot be written is found before the rows come.
+ */
 function claim(file: string, partial: string): void {
   guard(file, () => {
     mkdirSync(dirname(file), { recursive: true })
@@ -91,6 +101,7 @@ function claim(file: string, partial: string): void {
   })
 }
 
+/** Runs `write`; TypeError and RangeError are bugs and pass, any other error is one of the disk. */
 function guard(file: string, write: () => void): void {
   try {
     write()
@@ -102,7 +113,8 @@ function guard(file: string, write: () => void): void {
 
 function writeError(file: string, error: unknown): UserError {
   return new UserError(
-    `Cannot write ${file}: ${errorMessage(error)}\nFree space on the disk or choose another file, then run the command again.`,
+    `Cannot write ${file}: ${errorMessage(error)}\n` +
+      'Free space on the disk or choose another file, then run the command again.',
     { cause: error },
   )
 }
@@ -144,18 +156,30 @@ function fill(
     return
   }
   const items = vectorItems(vector)
-  if (items instanceof BigInt64Array) fillInt64(vector, items, values, from, size, type === 'TIMESTAMP' ? 1000 : 1)
-  else if (
+  if (items instanceof BigInt64Array) {
+    fillInt64(vector, items, values, from, size, type === 'TIMESTAMP' ? 1000 : 1)
+  } else if (isNumeric(items)) {
+    items.set(values.subarray(from, from + size))
+  } else {
+    throw new TypeError(`Numbers cannot fill a ${type} column`)
+  }
+}
+
+type NumericItems = Float64Array | Float32Array | Int32Array | Uint8Array
+
+function isNumeric(items: unknown): items is NumericItems {
+  return (
     items instanceof Float64Array ||
     items instanceof Float32Array ||
     items instanceof Int32Array ||
     items instanceof Uint8Array
-  ) {
-    items.set(values.subarray(from, from + size))
-  } else throw new TypeError(`Numbers cannot fill a ${type} column`)
+  )
 }
 
-/** Two 32-bit halves a value (little endian, as DuckDB keeps them): a BigInt a value would cost twenty times as much. */
+/**
+ * Writes each value as two 32-bit halves, little endian as DuckDB keeps them. A BigInt for each value would cost twenty
+ * times as much.
+ */
 function fillInt64(
   vector: DuckDBVector,
   items: BigInt64Array,

@@ -4,18 +4,18 @@ import type { EpochMs } from './transaction.ts'
 export interface PendingLabel {
   /** When it takes its place in the log: when it became known, but not before its transaction. */
   at: EpochMs
-  /** Of its transaction, as are the keys. */
+  /** Of its transaction, as are the time and the keys. */
   id: number | string
   time: EpochMs
   entities: (number | string)[]
 }
 
-/** Labels in the order in which they become known; equal instants in the order of adding. */
+/** Labels in the order in which they become known; at equal instants, in the order in which they were added. */
 export interface PendingLabels {
-  /** When the first becomes known; Infinity: there is none. */
+  /** When the first label becomes known; Infinity when there is none. */
   readonly next: EpochMs
   add(label: PendingLabel): void
-  /** Removes the first; there must be one. */
+  /** Removes and returns the first; there must be one. */
   take(): PendingLabel
 }
 
@@ -32,7 +32,7 @@ export function labelQueue(): PendingLabels {
     },
     take: () => {
       const label = labels[head++]
-      // Cutting off only once half is used up keeps each take O(1) on average.
+      // Dropping the used part only once it is half of the array keeps each take O(1) on average.
       if (head > 1024 && head * 2 > labels.length) [labels, head] = [labels.slice(head), 0]
       return label
     },

@@ -1,19 +1,19 @@
 /** The most entries a JavaScript Set can hold. */
 const SET_CAPACITY = 2 ** 24 - 1
 
-/** Bits granted in advance: ids up to 64 times the number of rows, and this many more, get a bit each. */
+/** Ids below this plus 64 times the number of ids seen get a bit each. */
 const BITS_AHEAD = 65_536
 
 /**
- * Ids that were seen, to find the one that comes twice. Whole numbers that count up, the common case, take a bit each;
- * numbers far beyond the rows seen, and text, are kept in sets.
+ * Ids that were seen, to find one that comes twice. Whole numbers that count up, the common case, take a bit each.
+ * Text, and numbers far beyond the number of ids seen, are kept in sets.
  */
 export interface SeenIds {
   /** True when the id is new. Numbers are whole, from 0 to 2^53 − 1. */
   add(id: number | string): boolean
 }
 
-/** Starts with none seen; `setCapacity` is smaller than V8's limit in tests only. */
+/** Starts with none seen. `setCapacity` is V8's limit; only tests make it smaller. */
 export function seenIds(setCapacity = SET_CAPACITY): SeenIds {
   let bits = new Uint32Array(BITS_AHEAD / 32)
   let added = 0
@@ -28,7 +28,7 @@ export function seenIds(setCapacity = SET_CAPACITY): SeenIds {
     const word = Math.floor(id / 32)
     if (word >= bits.length) bits = grown(bits, word)
     const mask = 1 << (id % 32)
-    // An id may have come to the sets while it was still far ahead of the rows.
+    // An id that was still far ahead when it came the first time is in the sets.
     if ((bits[word] & mask) !== 0 || (sets[0].size > 0 && sets.some((set) => set.has(id)))) return false
     bits[word] |= mask
     return true

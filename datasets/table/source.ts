@@ -8,7 +8,7 @@ import { sqlName, sqlText } from './duckdb.ts'
 /** A table file as DuckDB reads it. */
 export interface TableSource {
   file: string
-  /** What stands behind FROM. */
+  /** The expression that follows FROM. */
   sql: string
   /** DuckDB's type by column; every column of a CSV is VARCHAR. */
   types: Map<string, string>
@@ -19,8 +19,8 @@ export interface TableSource {
 const PARQUET_MAGIC = [...Buffer.from('PAR1')]
 
 /**
- * Looks at a file's first bytes and names its columns. A file is what its bytes say (Parquet, gzipped CSV, CSV),
- * whatever its name ends in.
+ * Looks at a file's first bytes and names its columns. The bytes say what a file is: Parquet, gzipped CSV or CSV. A
+ * file whose name ends as Parquet's is read as Parquet in any case.
  *
  * @throws UserError for a missing, empty or unreadable file, or one that names a column twice.
  */
@@ -28,7 +28,7 @@ export async function openTableSource(database: Database, file: string): Promise
   if (!existsSync(file) || !statSync(file).isFile())
     throw new UserError(`There is no file ${file}. Give an existing CSV or Parquet file with --data FILE.`)
   if (statSync(file).size === 0) throw new UserError(`${file} is empty. Give another file with --data FILE.`)
-  // Square brackets, * and ? in a path are patterns to DuckDB.
+  // DuckDB reads square brackets, * and ? in a path as patterns.
   const path = sqlText(file.replaceAll(/[[*?]/g, '[$&]'))
   try {
     return startsWith(file, PARQUET_MAGIC) || /\.(parquet|pq)$/i.test(file)
@@ -39,26 +39,38 @@ export async function openTableSource(database: Database, file: string): Promise
   }
 }
 
-/** What went wrong between DuckDB and a file, as an error the user can mend: the line where it is known, without DuckDB's own advice. */
+/** The problems of a CSV that DuckDB names together with the line and its text. */
+const CSV_PROBLEMS = [
+  'Expected Number of Columns',
+  'Invalid unicode',
+  'Value with unterminated quote',
+  'Maximum line size',
+].join('|')
+const CSV_ERROR = new RegExp(`CSV Error on Line: (\\d+)\\s+Original Line: (.*)[^]*?((?:${CSV_PROBLEMS}).*)`)
+
+/**
+ * What went wrong between DuckDB and a file, as an error the user can mend. It gives the line where that is known, and
+ * leaves out DuckDB's own advice.
+ */
 export function readError(file: string, error: unknown): UserError {
   if (error instanceof UserError) return error
   const message = errorMessage(error)
-  const csv =
-    /CSV Error on Line: (\d+)\s+Original Line: (.*)[^]*?((?:Expected Number of Columns|Invalid unicode|Value with unterminated quote|Maximum line size).*)/.exec(
-      message,
-    )
+  const csv = CSV_ERROR.exec(message)
   const problem =
     csv === null ? ` cannot be read: ${message.split('\n')[0]}` : `, line ${csv[1]}: ${csv[3].trim()}\n  ${csv[2]}`
   return new UserError(`${file}${problem}\nMend the file or give another with --data FILE.`, { cause: error })
 }
 
-/** Where the row (from 0, in file order) stands, for a message: `FILE, line 17` of a CSV, `FILE, row 15` (from 0) of Parquet. */
+/**
+ * Where a row (from 0, in file order) stands, for a message: `FILE, line 17` in a CSV, `FILE, row 15` (from 0) in
+ * Parquet.
+ */
 export async function placeOf(source: TableSource, row: number): Promise<string> {
   if (source.csv === undefined) return `${source.file}, row ${row}`
   return `${source.file}, line ${await lineOfRecord(source.file, source.csv.compression, row)}`
 }
 
-/** A cell as it is written in the file; '' when there is nothing. */
+/** A cell as it is written in the file; '' when it is empty. */
 export async function cellText(database: Database, source: TableSource, column: string, row: number): Promise<string> {
   const [found] = await database.rows(
     `SELECT ${sqlName(column)}::VARCHAR AS cell FROM ${source.sql} LIMIT 1 OFFSET ${row}`,
@@ -82,7 +94,14 @@ async function csvSource(file: string, path: string): Promise<TableSource> {
   if (twice !== undefined)
     throw new UserError(`${file}, line 1: the column "${twice}" is named twice. Rename one of the two.`)
   const columns = csv.names.map((name) => `${sqlText(name)}: 'VARCHAR'`).join(', ')
-  const options = `auto_detect = false, header = true, delim = ${sqlText(csv.delimiter)}, quote = '"', escape = '"', compression = '${csv.compression}'`
+  const options = [
+    'auto_detect = false',
+    'header = true',
+    `delim = ${sqlText(csv.delimiter)}`,
+    `quote = '"'`,
+    `escape = '"'`,
+    `compression = '${csv.compression}'`,
+  ].join(', ')
   return {
     file,
     sql: `read_csv(${path}, ${options}, columns = {${columns}})`,

@@ -1,7 +1,7 @@
 import { UserError } from '../../configs/user-error.ts'
 import type { BadCell, TableColumn } from './column.ts'
 import { tableColumns } from './column.ts'
-import type { DatasetSchema } from './dataset.ts'
+import { batchShape, type DatasetSchema } from './dataset.ts'
 import type { ColumnChunk, Database } from './duckdb.ts'
 import { openDatabase } from './duckdb.ts'
 import type { SeenIds } from './seen-ids.ts'
@@ -11,10 +11,10 @@ import { cellText, openTableSource, placeOf, readError } from './source.ts'
 import { emptyBatch } from './transaction.ts'
 import type { EpochMs, EventBatch } from './transaction.ts'
 
-/** Rows of a full batch: long enough to spread its cost, short enough for the cache. */
+/** Rows of a full batch: enough to spread the cost of a batch, few enough for the cache. */
 const BATCH_ROWS = 16_384
 
-/** A table being read: what has to be remembered from one chunk to the next. */
+/** A table being read, and what is remembered from one chunk to the next. */
 interface Reading {
   database: Database
   source: TableSource
@@ -22,17 +22,18 @@ interface Reading {
   columns: TableColumn[]
   sort: boolean
   seen: SeenIds
+  /** Rows read so far. */
   rows: number
   lastTime: EpochMs
 }
 
 /**
- * Reads a CSV (also gzipped) or Parquet file as batches of transactions, in file order, or, with `sort`, by time and file
- * order. Only the columns that have a role are read. Times are UTC; amounts become whole minor units; a row without an id
- * column has its number in the file, from 0, as id.
+ * Reads a CSV (also gzipped) or Parquet file as batches of transactions. They come in file order, or with `sort` by
+ * time and file order. Only the columns that have a role are read. Times are UTC and amounts become whole minor units.
+ * Without an id column a row's id is its number in the file, from 0.
  *
- * @throws UserError for a missing or unreadable file, a missing column, a cell that does not fit its role, time that goes
- * back (without `sort`), a duplicate id, or a file without rows; each with line, column and value.
+ * @throws UserError for a missing or unreadable file, a missing column, a cell that does not fit its role, time that
+ * goes back (without `sort`), a duplicate id, or a file without rows; each with line, column and value.
  */
 export async function* readTable(
   file: string,
@@ -40,29 +41,8 @@ export async function* readTable(
   options: { sort?: boolean } = {},
 ): AsyncGenerator<EventBatch> {
   await using database = await openDatabase()
-  const source = await openTableSource(database, file)
-  requireColumns(source, schema)
-  const columns = tableColumns(schema, source)
-  const reading: Reading = {
-    database,
-    source,
-    schema,
-    columns,
-    sort: options.sort ?? false,
-    seen: seenIds(),
-    rows: 0,
-    lastTime: -Infinity,
-  }
-  const newBatch = (): EventBatch =>
-    emptyBatch(
-      {
-        id: schema.id?.type ?? 'integer',
-        entities: schema.entities,
-        numeric: schema.numeric.length,
-        categorical: schema.categorical.length,
-      },
-      BATCH_ROWS,
-    )
+  const reading = await openReading(database, file, schema, options.sort ?? false)
+  const newBatch = (): EventBatch => emptyBatch(batchShape(schema), BATCH_ROWS)
   let batch = newBatch()
   let size = 0
   for await (const chunk of chunksOf(reading)) {
@@ -78,6 +58,13 @@ export async function* readTable(
   if (reading.rows === 0) throw new UserError(`${file} has columns but no rows. Give another file with --data FILE.`)
 }
 
+async function openReading(database: Database, file: string, schema: DatasetSchema, sort: boolean): Promise<Reading> {
+  const source = await openTableSource(database, file)
+  requireColumns(source, schema)
+  const columns = tableColumns(schema, source)
+  return { database, source, schema, columns, sort, seen: seenIds(), rows: 0, lastTime: -Infinity }
+}
+
 /** Rows in the file. @throws UserError as `readTable` for the file as a whole. */
 export async function countRows(file: string): Promise<number> {
   await using database = await openDatabase()
@@ -91,13 +78,7 @@ export async function countRows(file: string): Promise<number> {
 }
 
 async function* chunksOf(reading: Reading): AsyncGenerator<ColumnChunk> {
-  const selected = reading.columns.map((column) => column.sql).join(', ')
-  const timeIndex = reading.schema.id === undefined ? 1 : 2
-  // Sorting needs each row's place in the file, as id, as tie-break and for messages; it is selected last.
-  const query = reading.sort
-    ? `SELECT ${selected}, (row_number() OVER () - 1)::DOUBLE AS file_row FROM ${reading.source.sql} ORDER BY ${timeIndex}, file_row`
-    : `SELECT ${selected} FROM ${reading.source.sql}`
-  const chunks = reading.database.stream(query)[Symbol.asyncIterator]()
+  const chunks = reading.database.stream(queryOf(reading))[Symbol.asyncIterator]()
   for (;;) {
     const next = await chunks.next().catch((error: unknown) => {
       throw readError(reading.source.file, error)
@@ -107,6 +88,15 @@ async function* chunksOf(reading: Reading): AsyncGenerator<ColumnChunk> {
   }
 }
 
+function queryOf({ columns, schema, sort, source }: Reading): string {
+  const selected = columns.map((column) => column.sql).join(', ')
+  if (!sort) return `SELECT ${selected} FROM ${source.sql}`
+  // A sorted row needs its place in the file: as id, to break ties, and for messages. It is selected last.
+  const fileRow = '(row_number() OVER () - 1)::DOUBLE AS file_row'
+  const timeIndex = schema.id === undefined ? 1 : 2
+  return `SELECT ${selected}, ${fileRow} FROM ${source.sql} ORDER BY ${timeIndex}, file_row`
+}
+
 async function fillBatch(reading: Reading, batch: EventBatch, at: number, chunk: ColumnChunk): Promise<void> {
   const fileRow = fileRows(reading, chunk)
   let worst: BadCell | undefined
@@ -114,12 +104,14 @@ async function fillBatch(reading: Reading, batch: EventBatch, at: number, chunk:
     const bad = column.fill(batch, at, chunk, index)
     if (bad !== undefined && (worst === undefined || bad.row < worst.row)) worst = bad
   }
-  // Cells before the first bad one are sound, so their order and ids are judged first: the first mistake of the file is named.
+  // The error must name the first mistake of the file. The rows before the first bad cell are sound, so their order and
+  // ids are checked before that cell is reported.
   await checkOrder(reading, batch, at, worst?.row ?? chunk.rows, fileRow)
   if (worst !== undefined) throw await cellError(reading, worst, fileRow(worst.row))
   reading.rows += chunk.rows
 }
 
+/** Maps a row of the chunk to its row in the file. */
 function fileRows(reading: Reading, chunk: ColumnChunk): (row: number) => number {
   if (!reading.sort) return (row) => reading.rows + row
   const rows = chunk.doubles(reading.columns.length)
@@ -139,9 +131,11 @@ async function checkOrder(
     const time = batch.time[at + row]
     if (time < lastTime) throw await orderError(reading, fileRow(row), time, lastTime)
     lastTime = time
-    if (schema.id === undefined) batch.ids[at + row] = fileRow(row)
-    else if (!seen.add(batch.ids[at + row]))
+    if (schema.id === undefined) {
+      batch.ids[at + row] = fileRow(row)
+    } else if (!seen.add(batch.ids[at + row])) {
       throw await duplicateError(reading, schema.id.column, fileRow(row), batch.ids[at + row])
+    }
   }
   reading.lastTime = lastTime
 }
@@ -150,7 +144,8 @@ async function cellError({ database, source }: Reading, bad: BadCell, fileRow: n
   const text = await cellText(database, source, bad.column, fileRow)
   const place = await placeOf(source, fileRow)
   return new UserError(
-    `${place}, column ${bad.column}: "${text}" ${bad.problem}.\nMend the cell, or the column's role in the dataset's schema, and run the command again.`,
+    `${place}, column ${bad.column}: "${text}" ${bad.problem}.\n` +
+      `Mend the cell, or the column's role in the dataset's schema, and run the command again.`,
   )
 }
 
@@ -162,7 +157,8 @@ async function orderError(
 ): Promise<UserError> {
   const [from, to] = [new Date(last).toISOString(), new Date(time).toISOString()]
   return new UserError(
-    `${await placeOf(source, fileRow)}, column ${schema.time.column}: time goes back from ${from} to ${to}.\nAdd --sort to read the file in the order of time.`,
+    `${await placeOf(source, fileRow)}, column ${schema.time.column}: time goes back from ${from} to ${to}.\n` +
+      'Add --sort to read the file in the order of time.',
   )
 }
 
@@ -173,7 +169,8 @@ async function duplicateError(
   id: number | string,
 ): Promise<UserError> {
   return new UserError(
-    `${await placeOf(source, fileRow)}, column ${column}: the id ${id} stands in an earlier row already.\nRemove the duplicate, or name a column whose values are unique as id.`,
+    `${await placeOf(source, fileRow)}, column ${column}: the id ${id} stands in an earlier row already.\n` +
+      'Remove the duplicate, or name a column whose values are unique as id.',
   )
 }
 
@@ -193,6 +190,7 @@ function requireColumns(source: TableSource, schema: DatasetSchema): void {
   if (missing.length === 0) return
   const found = [...source.types.keys()].join(', ')
   throw new UserError(
-    `${source.file} has no column ${missing.join(', ')}. It has: ${found}.\nGive another file with --data FILE, or describe this one in configs/datasets/NAME.yaml (see example.yaml).`,
+    `${source.file} has no column ${missing.join(', ')}. It has: ${found}.\n` +
+      'Give another file with --data FILE, or describe this one in configs/datasets/NAME.yaml (see example.yaml).',
   )
 }

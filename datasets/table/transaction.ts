@@ -10,7 +10,7 @@ export const DAY: DurationMs = 86_400_000
 /** Ids or entity keys of a batch: whole numbers as float64 (exact below 2^53), anything else as text. */
 export type KeyColumn = Float64Array | string[]
 
-/** What a row of a batch is. A label row says that an earlier transaction became known as fraud. */
+/** The kinds of rows in a batch. A label row says that an earlier transaction became known as fraud. */
 export const TRANSACTION = 0
 export const FRAUD_LABEL = 1
 
@@ -18,27 +18,27 @@ export const FRAUD_LABEL = 1
 export const UNLABELLED = 255
 
 /**
- * Events in log order, as columns; every column has at least `size` entries. The one shape that both drivers of the
- * fold use: backfill fills it from Parquet or CSV, the scorer from the event log.
+ * Events in log order, as columns; every column has at least `size` entries. Both drivers of the fold use this one
+ * shape: backfill fills it from Parquet or CSV, the scorer from the event log.
  *
- * Transactions and fraud labels share the sequence, because what a feature may know is decided by order alone.
- * A label row repeats the id, event time and entity keys of the transaction it is about and carries `knownAt`; its
- * amount and attributes are meaningless. Genuine transactions get no label row: a view counts frauds that are known.
+ * Transactions and fraud labels share one sequence, because order alone decides what a feature may know. A label row
+ * repeats the id, event time and entity keys of its transaction and carries `knownAt`; its amount and attributes are
+ * meaningless. Genuine transactions get no label row: a view counts only frauds that are known.
  */
 export interface EventBatch {
   size: number
-  /** TRANSACTION or FRAUD_LABEL, a row. */
+  /** By row: TRANSACTION or FRAUD_LABEL. */
   kind: Uint8Array
   ids: KeyColumn
   /** Event time of the transaction, EpochMs. */
   time: Float64Array
   /** Minor units (cents), whole numbers. */
   amount: Float64Array
-  /** One column an entity, in the order of `schema.entities`. */
+  /** A column for each entity, in the order of `schema.entities`. */
   entities: KeyColumn[]
-  /** One column a numeric attribute, in the order of `schema.numeric`. NaN: missing. */
+  /** A column for each numeric attribute, in the order of `schema.numeric`. NaN: missing. */
   numeric: Float64Array[]
-  /** One column a categorical attribute, in the order of `schema.categorical`. '' : missing. */
+  /** A column for each categorical attribute, in the order of `schema.categorical`. '' : missing. */
   categorical: string[][]
   /** Transactions: 0 genuine, 1 fraud, UNLABELLED; the truth in hindsight, never visible to a fold. */
   label: Uint8Array
@@ -46,12 +46,19 @@ export interface EventBatch {
   knownAt: Float64Array
 }
 
-/** A batch of `size` rows with the columns `schema` needs, to be filled. */
-export function emptyBatch(
-  shape: { entities: { type: 'integer' | 'string' }[]; numeric: number; categorical: number; id: 'integer' | 'string' },
-  size: number,
-): EventBatch {
-  const keys = (type: 'integer' | 'string'): KeyColumn =>
+type KeyType = 'integer' | 'string'
+
+/** Which columns a batch has: the types of its keys, and how many attributes. */
+export interface BatchShape {
+  id: KeyType
+  entities: { type: KeyType }[]
+  numeric: number
+  categorical: number
+}
+
+/** A batch of `size` rows with the columns of `shape`, to be filled. */
+export function emptyBatch(shape: BatchShape, size: number): EventBatch {
+  const keys = (type: KeyType): KeyColumn =>
     type === 'integer' ? new Float64Array(size) : new Array<string>(size).fill('')
   return {
     size,

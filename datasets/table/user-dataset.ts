@@ -9,7 +9,7 @@ import type { Dataset, DatasetSchema, SplitRule } from './dataset.ts'
 import { fileDataset, locateFile } from './file-dataset.ts'
 import { DAY, HOUR, SECOND } from './transaction.ts'
 
-/** Where the user describes tables of their own, a YAML file each; `example.yaml` shows the form and is no dataset. */
+/** Where users describe their own tables, each in a YAML file. `example.yaml` shows the form and is no dataset. */
 export const DATASET_FOLDER = join(PROJECT_ROOT, 'configs', 'datasets')
 const EXAMPLE = 'example'
 
@@ -21,15 +21,17 @@ const duration = z
   .regex(/^\d+(\.\d+)?(ms|s|m|h|d)$/, 'give a length of time such as 7d, 12h, 30m')
   .transform((text) => Math.round(parseFloat(text) * UNITS[text.replace(/^[\d.]+/, '')]))
 
-/** ISO 8601; without an offset UTC. */
+/** ISO 8601 → EpochMs; UTC without an offset. */
 const instant = z
   .string()
-  .transform((text) =>
-    Date.parse(
-      /^\d{4}-\d\d-\d\d([T ][\d:.]+)?$/.test(text) ? `${text.replace(' ', 'T')}${text.length > 10 ? 'Z' : ''}` : text,
-    ),
-  )
+  .transform((text) => Date.parse(withOffset(text)))
   .refine((time) => !Number.isNaN(time), 'give a date such as 2018-07-25 or 2018-07-25T00:00:00Z')
+
+/** A date with a time but no offset gets UTC's; a date alone is UTC to `Date.parse` already. */
+function withOffset(text: string): string {
+  if (!/^\d{4}-\d\d-\d\d([T ][\d:.]+)?$/.test(text)) return text
+  return `${text.replace(' ', 'T')}${text.length > 10 ? 'Z' : ''}`
+}
 
 const key = { column: z.string(), type: z.enum(['integer', 'string']) }
 const days = z.number().int().positive()
@@ -80,7 +82,7 @@ const datasetYaml = z
     },
   )
 
-/** What a YAML file in the folder says. */
+/** The content of one YAML file in the folder. */
 export interface UserDataset {
   description: string
   path?: string
@@ -89,7 +91,7 @@ export interface UserDataset {
   schema: DatasetSchema
 }
 
-/** Names of the user's datasets: the YAML files of the folder but `example.yaml`, by name. */
+/** Names of the user's datasets, sorted: the YAML files of the folder except `example.yaml`. */
 export function userDatasetNames(folder: string): string[] {
   return readdirSync(folder)
     .filter((file) => file.endsWith('.yaml'))
@@ -99,7 +101,8 @@ export function userDatasetNames(folder: string): string[] {
 }
 
 /**
- * A dataset by its YAML file. Its table is `data`, else the configured path, else the YAML's `path`, relative to the project.
+ * A dataset by its YAML file. Its table is `data`, else the configured path, else the YAML's `path`, which is relative
+ * to the project.
  *
  * @throws UserError when the YAML is not valid (key and value given), or there is no table.
  */
@@ -108,10 +111,10 @@ export function userDataset(name: string, config: Config, data: string | undefin
   const { path, ...description } = readUserDataset(yaml)
   const usual = path === undefined ? undefined : resolve(PROJECT_ROOT, path)
   const file = locateFile(name, config, data, usual)
-  if (file === undefined)
-    throw new UserError(
-      `The dataset ${name} has no file${usual === undefined ? '' : `: there is no ${usual}`}. Give --data FILE, or set \`path\` in ${yaml}.`,
-    )
+  if (file === undefined) {
+    const problem = usual === undefined ? '' : `: there is no ${usual}`
+    throw new UserError(`The dataset ${name} has no file${problem}. Give --data FILE, or set \`path\` in ${yaml}.`)
+  }
   return fileDataset({ name, ...description }, file, config.tokenKey === undefined ? {} : { tokenKey: config.tokenKey })
 }
 
@@ -124,9 +127,11 @@ export function readUserDataset(yaml: string): UserDataset {
     throw new UserError(`${yaml} is not YAML: ${errorMessage(error)}`, { cause: error })
   }
   const result = datasetYaml.safeParse(content)
-  if (!result.success)
+  if (!result.success) {
     throw new UserError(
-      `${yaml} does not describe a dataset:\n${z.prettifyError(result.error)}\nMend it by the comments of configs/datasets/example.yaml.`,
+      `${yaml} does not describe a dataset:\n${z.prettifyError(result.error)}\n` +
+        'Mend it by the comments of configs/datasets/example.yaml.',
     )
+  }
   return result.data
 }

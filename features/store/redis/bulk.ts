@@ -2,8 +2,8 @@ import { once } from 'node:events'
 import { connect as connectTcp, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect as connectTls } from 'node:tls'
-import { redisFault } from '../../../configs/connections/redis-fault.ts'
-import { isLoss, type RedisAddress } from '../../../configs/connections/redis.ts'
+import { isLoss, redisFault } from '../../../configs/connections/redis-fault.ts'
+import type { RedisAddress } from '../../../configs/connections/redis.ts'
 import { UserError } from '../../../configs/user-error.ts'
 
 export interface Entry {

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ConnectionOptions } from 'bullmq'
-import { isLoss, RedisConnection, type RedisAddress } from '../../../configs/connections/redis.ts'
+import { isLoss } from '../../../configs/connections/redis-fault.ts'
+import { RedisConnection, type RedisAddress } from '../../../configs/connections/redis.ts'
 
 /** Name of the one queue of a prefix: its keys are `{PREFIX}:jobs:…`. */
 export const QUEUE = 'jobs'
