@@ -1,22 +1,7 @@
 import type { Worker } from 'node:worker_threads'
 import type { Crew } from '../kernel/crew.ts'
 import type { Trees } from '../trees/tree.ts'
-import { type ForestTask, forestGrower } from './forest-tree.ts'
-
-/** The job of a worker: the trees of a forest that no other thread grows. */
-export interface ForestMember {
-  task: ForestTask
-  /** `next[0]` is the number of the next tree that no thread has taken yet; shared by all threads. */
-  next: Int32Array
-  /** Number of the last tree. */
-  last: number
-}
-
-/** What a worker posts for each tree. */
-export interface GrownTree {
-  tree: number
-  trees: Trees
-}
+import { forestGrower, type ForestMember, type ForestTask, type GrownTree } from './forest-tree.ts'
 
 /**
  * Yields trees `first` to `last` of a forest, in order. There is one task for each thread. The calling thread grows

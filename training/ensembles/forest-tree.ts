@@ -44,6 +44,21 @@ export interface ForestTask extends BootstrapArrays {
   column: Int32Array
 }
 
+/** The job of a worker: the trees of a forest that no other thread grows. */
+export interface ForestMember {
+  task: ForestTask
+  /** `next[0]` is the number of the next tree that no thread has taken yet; shared by all threads. */
+  next: Int32Array
+  /** Number of the last tree. */
+  last: number
+}
+
+/** What a worker posts for each tree. */
+export interface GrownTree {
+  tree: number
+  trees: Trees
+}
+
 /** The arrays of a task that are one thread's own. */
 export type ForestBuffers = Pick<ForestTask, 'pairs' | 'state' | 'bits' | 'lists' | 'histograms' | 'column'>
 

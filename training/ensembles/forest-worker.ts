@@ -1,6 +1,5 @@
 import { parentPort } from 'node:worker_threads'
-import type { ForestMember, GrownTree } from './forest-crew.ts'
-import { forestGrower } from './forest-tree.ts'
+import { forestGrower, type ForestMember, type GrownTree } from './forest-tree.ts'
 
 /**
  * What a worker of a crew does for a forest (see `Crew.turnTo`): it grows the next tree that no thread has taken yet

@@ -4,7 +4,7 @@
  */
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { awaitLoop, takeParts } from './crew-board.ts'
-import type { CrewEntry, CrewMember, CrewTurn } from './crew-thread.ts'
+import type { CrewEntry, CrewMember, CrewTurn } from './crew-member.ts'
 import { openKernel } from './module.ts'
 
 const { module, memory, board, thread } = workerData as CrewMember
