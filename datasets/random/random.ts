@@ -18,7 +18,7 @@ export interface Random {
    * them.
    */
   state(): number[]
-  /** Continues from such a state. */
+  /** Continues from such a state: the first four words of it, since memory of the kernel is longer than asked for. */
   resume(state: ArrayLike<number>): void
 }
 
@@ -46,7 +46,7 @@ export function randomStream(seed: number, ...counters: number[]): Random {
     restart,
     state: () => [...words],
     resume: (state) => {
-      words.set(state)
+      for (let word = 0; word < words.length; word++) words[word] = state[word]
       normals.forget()
     },
   }
