@@ -8,15 +8,10 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { readConfig, PROJECT_ROOT, type Config, type ServiceName } from '../../configs/config.ts'
 import { credentialsFile } from '../../configs/credentials.ts'
 import { runFd, startFd, type Ended } from '../console/fd-process.ts'
+import { configuredServices } from './configured-services.ts'
+import { serviceFolder, startService, stopService } from './lifecycle.ts'
 import { freePort, runningProcess, startOf, startProcess, stopProcess } from './process.ts'
-import {
-  configuredServices,
-  serviceFolder,
-  startService,
-  stopService,
-  type Service,
-  type ServiceStatus,
-} from './service.ts'
+import type { Service, ServiceStatus } from './service.ts'
 
 const home = mkdtempSync(join(tmpdir(), 'fd-services-test-'))
 const file = join(home, 'services.yaml')

@@ -4,8 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PROJECT_ROOT, readConfig, type ServiceName } from '../../configs/config.ts'
+import { configuredServices } from '../services/configured-services.ts'
+import { serviceFolder, startService, stopService } from '../services/lifecycle.ts'
 import { freePort, portIsFree, runningProcess, startOf } from '../services/process.ts'
-import { configuredServices, serviceFolder, startService, stopService, type Service } from '../services/service.ts'
+import type { Service } from '../services/service.ts'
 
 /** Servers of a test's own, which it may stop, kill and start again without harm to others. */
 export interface OwnServices extends AsyncDisposable {

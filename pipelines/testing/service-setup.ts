@@ -4,8 +4,10 @@ import { join } from 'node:path'
 import type { TestProject } from 'vitest/node'
 import { environmentWith, PROJECT_ROOT, readConfig, type Config, type ServiceName } from '../../configs/config.ts'
 import { errorMessage } from '../../configs/user-error.ts'
+import { configuredServices } from '../services/configured-services.ts'
+import { serviceFolder, startService, stopService } from '../services/lifecycle.ts'
 import { freePort, killProcess } from '../services/process.ts'
-import { configuredServices, serviceFolder, startService, stopService, type Service } from '../services/service.ts'
+import type { Service } from '../services/service.ts'
 
 /** Where the tests of a driver find its server; unset, they are not run. With s3 come AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. */
 const VARIABLES: Record<ServiceName, string> = {
