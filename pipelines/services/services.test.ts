@@ -86,7 +86,8 @@ test.each<[string, object, RegExp]>([
 })
 
 test(
-  'logs of all services without a name, with names before the lines; ' + 'of none that ever ran, an error that says so',
+  'logs of all services without a name, with names before the lines; of none that ever ran, an error that says so',
+  { timeout: 60_000 },
   async () => {
     const elsewhere = mkdtempSync(join(home, 'logs-'))
     const logs = (...args: string[]): Promise<Ended> =>
@@ -179,7 +180,8 @@ describe.runIf(service('redis').missing() === undefined)('Redis (redis-server on
   })
 
   test(
-    'up twice, also at once, is one server; status, logs and env tell of it; ' + 'down ends it and keeps the data',
+    'up twice, also at once, is one server; status, logs and env tell of it; down ends it and keeps the data',
+    { timeout: 60_000 },
     async () => {
       const ups = await Promise.all([fd('up', 'redis'), fd('up', 'redis')])
       expect(ups.map(({ code }) => code)).toEqual([0, 0])
