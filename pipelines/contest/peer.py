@@ -91,7 +91,7 @@ def lightgbm(p, threads):
 def scikit_boosting(p, threads):
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    # It has neither a smallest sum of hessians nor row sampling. The smallest number of rows in a leaf keeps its default.
+    # It has neither a smallest sum of hessians nor row sampling. Its smallest number of rows in a leaf is the default.
     model = HistGradientBoostingClassifier(
         max_iter=p["trees"], learning_rate=p["learningRate"], max_depth=p["depth"], max_leaf_nodes=2 ** p["depth"],
         l2_regularization=p["l2"], max_features=float(p["colsample"]), max_bins=255, early_stopping=False,
