@@ -61,7 +61,7 @@ export async function ownServices(...names: ServiceName[]): Promise<OwnServices>
       await Promise.all(started.map((name) => startService(get(name), home)))
     },
     stop: async (name) => void (await stopService(get(name), home)),
-    kill: (name) => crash(get(name), folder(name)),
+    kill: async (name) => crash(get(name), folder(name)),
     [Symbol.asyncDispose]: async () => {
       await Promise.all(services.map((service) => stopService(service, home)))
       guard.kill()
