@@ -43,7 +43,7 @@ function configuration(folder: string, port: number, password: string): string {
     `dir ${JSON.stringify(folder)}`,
     'appendonly yes',
     'appendfsync everysec',
-    // The append-only file is the only copy. Snapshots beside it would double the writes, and fork the process.
+    // The append-only file is the only copy. Snapshots beside it would double the writes, and their fork the memory.
     'save ""',
     // A full Redis must refuse writes: features that it evicted in silence would change scores.
     'maxmemory-policy noeviction',

@@ -341,7 +341,7 @@ describe.each([11, 12, 13, 14])('a chain of three stages over three partitions, 
 })
 
 describe('what verify finds in a chain', () => {
-  /** A chain over 100 events whose last stage does what `spoil` makes of its work. */
+  /** Runs a chain over 100 events, in which `spoil` may change what the last stage writes, and verifies it. */
   async function spoilt(
     world: World,
     spoil: (written: WrittenBatch, folded: FoldedBatch) => void,
