@@ -4,13 +4,13 @@ import { joinBatches } from '../datasets/log/record-batch.ts'
 
 export interface ArchiveOptions {
   topic: string
-  /** Consumer group, so that the archive goes on where it stopped. */
+  /** Consumer group. Its committed offsets say where the archive goes on after it stopped. */
   group: string
-  /** A file is written when so many records have come … */
+  /** A file is written when this many records are waiting … */
   maxRecords: number
   /** … or when the first of them has waited this long. */
   everyMs: number
-  /** Asked when all of the topic is in the lake: whether to end, instead of waiting for more. */
+  /** Asked when a poll found nothing: whether to end once the whole topic is read, instead of waiting for more. */
   endWhenIdle: () => boolean
   signal: AbortSignal
   now: () => number
@@ -20,15 +20,17 @@ export interface ArchiveOptions {
 const POLL_MS = 200
 
 /**
- * Copies a topic into the lake as it grows, partition and offset kept, every record once: files first, then the offset. After
- * a kill the records since the committed offset are written again, under the same names.
+ * Copies a topic into the lake as it grows. Every record arrives once, with its partition and offset.
+ *
+ * Order of writes: the file first, then the offset after its last record. A kill between the two leaves a file above
+ * the committed offset; the records from that offset on are then written again, into files of the same names.
  */
 export async function archive(parts: { log: EventLog; lake: Lake }, options: ArchiveOptions): Promise<void> {
   await parts.log.createTopic(options.topic)
   const waiting = new Map<number, { batches: RecordBatch[]; records: number; since: number }>()
   await using member = await parts.log.join(options.group, options.topic, {
     async onRevoked(partitions, lost) {
-      // What another has taken over it writes itself, from the committed offset.
+      // The new owner of a lost partition reads it from the committed offset, so ours must not write it too.
       if (lost) for (const partition of partitions) waiting.delete(partition)
       else await writeDue((partition) => partitions.includes(partition))
     },

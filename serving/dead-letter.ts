@@ -2,11 +2,11 @@ import type { Rejection } from '../datasets/log/event-json.ts'
 import type { NewRecord } from '../datasets/log/event-log.ts'
 import type { StageInput } from '../features/chain/stage-record.ts'
 
-/** The value of a record of `transactions.dlq`: what was wrong, and everything needed to mend it and send it again. */
+/** The value of a record in `transactions.dlq`: what was wrong, and all that is needed to mend it and send it again. */
 export interface DeadLetter {
   reason: string
   input: { partition: number; offset: number }
-  /** The record's value as it came, base64. */
+  /** The value of the record exactly as it came, in base64. */
   bytes: string
   /** The same as text, with replacement characters where it is not UTF-8. */
   text: string

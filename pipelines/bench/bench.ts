@@ -1,6 +1,7 @@
 /**
- * `npm run bench [name …] [-- --flag …]`: runs the benchmarks beside the code, each in a process of its own, one after the
- * other, with the flags. Each prints JSON. Without names all run, but those that only run when named.
+ * `npm run bench [name …] [-- --flag …]`: runs the benchmarks that lie beside the code, one after the other, each in a
+ * process of its own and with the given flags. Each prints JSON. Without names, all run except those that only run when
+ * named.
  */
 import { spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
@@ -20,19 +21,19 @@ if (unknown.length > 0) {
   process.stderr.write(`No benchmark "${unknown.join(', ')}". There are: ${benches.map(name).join(', ')}\n`)
   process.exit(2)
 }
-/** `trees` installs its peers and takes half an hour. */
+/** `trees` installs its peers and takes half an hour, so it has to be named. */
 const ONLY_WHEN_NAMED = new Set(['trees'])
 const chosen = benches.filter((file) =>
   wanted.length === 0 ? !ONLY_WHEN_NAMED.has(name(file)) : wanted.includes(name(file)),
 )
+const NODE_FLAGS = ['--disable-warning=ExperimentalWarning', '--expose-gc']
 let failed = 0
 for (const file of chosen) {
   process.stderr.write(`${name(file)} …\n`)
-  const { status } = spawnSync(
-    process.execPath,
-    ['--disable-warning=ExperimentalWarning', '--expose-gc', file, ...flags],
-    { cwd: PROJECT_ROOT, stdio: 'inherit' },
-  )
+  const { status } = spawnSync(process.execPath, [...NODE_FLAGS, file, ...flags], {
+    cwd: PROJECT_ROOT,
+    stdio: 'inherit',
+  })
   if (status !== 0) failed++
 }
 process.exitCode = failed === 0 ? 0 : 2

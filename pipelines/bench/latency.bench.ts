@@ -1,6 +1,6 @@
 /**
- * Open loop: another process appends transactions at a fixed rate, whatever the scorer does; latency is from the append's
- * timestamp to the moment the prediction is durable. Prints JSON.
+ * Latency in an open loop: another process appends transactions at a fixed rate, however fast the scorer is. Latency is
+ * the time from the timestamp of the append to the moment when the prediction is durable. Prints JSON.
  */
 import { openEventLog } from '../../datasets/open.ts'
 import { openOnlineStore } from '../../features/open.ts'
@@ -39,20 +39,9 @@ async function measure(rate: number): Promise<Record<string, number>> {
       },
     },
   )
-  const producer = startFd(config.home, [
-    'produce',
-    '--json',
-    '--dataset',
-    world.dataset.name,
-    '--data',
-    world.dataset.file,
-    '--from',
-    '2018-07-25',
-    '--limit',
-    String(rate * SECONDS),
-    '--rate',
-    String(rate),
-  ])
+  const { name, file } = world.dataset
+  const stretch = ['--from', '2018-07-25', '--limit', String(rate * SECONDS), '--rate', String(rate)]
+  const producer = startFd(config.home, ['produce', '--json', '--dataset', name, '--data', file, ...stretch])
   const { code, stderr } = await producer.ended
   if (code !== 0) throw new Error(`the producer ended with ${code}: ${stderr}`)
   sending = false
@@ -69,10 +58,6 @@ async function measure(rate: number): Promise<Record<string, number>> {
 
 const results: Record<string, number>[] = []
 for (const rate of RATES) results.push(await measure(rate))
-console.log(
-  JSON.stringify(
-    { benchmark: 'latency', machine: world.machine, dataset: world.dataset.name, seconds: SECONDS, results },
-    null,
-    2,
-  ),
-)
+const { machine, dataset } = world
+const report = { benchmark: 'latency', machine, dataset: dataset.name, seconds: SECONDS, results }
+console.log(JSON.stringify(report, null, 2))

@@ -1,6 +1,6 @@
 /**
- * A backlog of transactions from log to log through one scorer process, and the same rows in the same batches through ONNX
- * Runtime alone; runs are interleaved. Prints JSON.
+ * Throughput: a backlog of transactions from log to log through one scorer process, beside the same rows in the same
+ * batches through ONNX Runtime alone. The runs are interleaved. Prints JSON.
  */
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import { eventDecoder } from '../../datasets/log/event-json.ts'
@@ -19,6 +19,7 @@ import { makeBenchWorld, median } from './world.ts'
 const TRANSACTIONS_SENT = 300_000
 const RUNS = 3
 
+/** Transactions a second. */
 async function scoreBacklog(parts: ScorerParts, group: string, maxBatch: number): Promise<number> {
   let scored = 0
   let first = 0
@@ -39,13 +40,19 @@ async function scoreBacklog(parts: ScorerParts, group: string, maxBatch: number)
   return scored / ((performance.now() - first) / 1000)
 }
 
-/** Model inputs of the whole log, in the batches in which the scorer reads it. */
-async function modelInputs(parts: ScorerParts, maxBatch: number): Promise<{ input: Float32Array; rows: number }[]> {
+interface ModelInput {
+  /** Row-major. */
+  input: Float32Array
+  rows: number
+}
+
+/** The model's inputs of the whole log, in the batches in which the scorer reads it. */
+async function modelInputs(parts: ScorerParts, maxBatch: number): Promise<ModelInput[]> {
   await using champion = await loadVersion(parts.registry, 'card-fraud', 1)
   const { schema } = champion.card.dataset
   const fold = new ServiceFold(champion.service, schema)
   const decode = eventDecoder(schema)
-  const inputs: { input: Float32Array; rows: number }[] = []
+  const inputs: ModelInput[] = []
   for await (const records of parts.log.read(TRANSACTIONS, 0, { maxRecords: maxBatch })) {
     const { rows, values } = fold.fold(decode(records).events)
     const input = new Float32Array(rows * fold.names.length)
@@ -55,12 +62,8 @@ async function modelInputs(parts: ScorerParts, maxBatch: number): Promise<{ inpu
   return inputs
 }
 
-/** The graph in a session as the scorer's, in this thread, with nothing else to do. */
-async function onnxAlone(
-  graph: Uint8Array,
-  width: number,
-  inputs: { input: Float32Array; rows: number }[],
-): Promise<number> {
+/** Rows a second through the graph, in a session with the scorer's settings, with nothing else to do. */
+async function onnxAlone(graph: Uint8Array, width: number, inputs: ModelInput[]): Promise<number> {
   const session = await InferenceSession.create(graph, { intraOpNumThreads: 1, interOpNumThreads: 1 })
   const started = performance.now()
   let rows = 0
@@ -93,19 +96,14 @@ for (let run = 0; run < RUNS; run++) {
   ours.push(await scoreBacklog(parts, `run-${run}`, config.scorer.maxBatch))
   alone.push(await onnxAlone(graph, width, inputs))
 }
-console.log(
-  JSON.stringify(
-    {
-      benchmark: 'score',
-      machine: world.machine,
-      dataset: world.dataset.name,
-      transactions: TRANSACTIONS_SENT,
-      maxBatch: config.scorer.maxBatch,
-      scorer: { transactionsPerSecond: Math.round(median(ours)), runs: ours.map(Math.round) },
-      onnxRuntimeAlone: { rowsPerSecond: Math.round(median(alone)), runs: alone.map(Math.round) },
-      ratio: median(ours) / median(alone),
-    },
-    null,
-    2,
-  ),
-)
+const report = {
+  benchmark: 'score',
+  machine: world.machine,
+  dataset: world.dataset.name,
+  transactions: TRANSACTIONS_SENT,
+  maxBatch: config.scorer.maxBatch,
+  scorer: { transactionsPerSecond: Math.round(median(ours)), runs: ours.map(Math.round) },
+  onnxRuntimeAlone: { rowsPerSecond: Math.round(median(alone)), runs: alone.map(Math.round) },
+  ratio: median(ours) / median(alone),
+}
+console.log(JSON.stringify(report, null, 2))

@@ -1,9 +1,11 @@
 /**
- * A backlog of transactions from Kafka to Kafka through one `fd score`, its state in Redis. The aim is half the rate at which
- * @platformatic/kafka's own Producer, alone, sends to the same broker what the scorer writes: its predictions, in batches as
- * large as the scorer's, without transactions. Beside them the same producer with the transactions that the scorer reads, which
- * are smaller, and the same backlog on the embedded log and store, which tells what the servers cost. Runs are interleaved.
- * Prints JSON.
+ * Throughput on real servers: a backlog of transactions from Kafka to Kafka through one `fd score`, its state in Redis.
+ *
+ * Aim: half the rate at which @platformatic/kafka's own Producer, alone, sends to the same broker what the scorer
+ * writes, that is, its predictions, in batches as large as the scorer's, without transactions.
+ *
+ * Beside them run the same producer with the transactions that the scorer reads, which are smaller, and the same
+ * backlog on the embedded log and store, which shows what the servers cost. The runs are interleaved. Prints JSON.
  */
 import { ProduceAcks, Producer } from '@platformatic/kafka'
 import type { Config } from '../../configs/config.ts'
@@ -25,7 +27,7 @@ interface Message {
   value: Buffer
 }
 
-/** What a topic holds, in batches as large as the scorer's. */
+/** All messages of a topic, in batches as large as the scorer's. */
 async function messagesOf(log: EventLog, topic: string, maxRecords: number): Promise<Message[][]> {
   const batches: Message[][] = []
   for await (const { size, bytes, keyStart, valueStart, valueEnd } of log.read(topic, 0, { maxRecords })) {
@@ -39,7 +41,9 @@ async function messagesOf(log: EventLog, topic: string, maxRecords: number): Pro
   return batches
 }
 
-/** Messages a second that the client's own producer has acknowledged, one batch after the other. */
+/**
+ * Messages a second that the broker acknowledges to the client's own producer, which sends one batch after the other.
+ */
 async function produced(broker: string, topic: string, batches: Message[][]): Promise<number> {
   const producer = new Producer({
     clientId: 'bench',
@@ -55,14 +59,11 @@ async function produced(broker: string, topic: string, batches: Message[][]): Pr
   return batches.reduce((sum, { length }) => sum + length, 0) / seconds
 }
 
-/** Transactions a second of a scorer's own process, from its first batch to its last. */
+/** Transactions a second of a scorer in a process of its own, from its first batch to its last. */
 async function scored(config: Config, group: string): Promise<number> {
   const environment = { FD_EVENT_LOG: config.eventLog, FD_ONLINE_STORE: config.onlineStore }
-  const { code, stdout, stderr } = await runFd(
-    config.home,
-    ['score', '--group', group, '--until-idle', '--json'],
-    environment,
-  )
+  const score = ['score', '--group', group, '--until-idle', '--json']
+  const { code, stdout, stderr } = await runFd(config.home, score, environment)
   if (code !== 0) throw new Error(`fd score ended with ${code}: ${stderr}`)
   const totals = JSON.parse(stdout) as ScoreTotals
   if (totals.scored !== TRANSACTIONS_SENT) throw new Error(`${totals.scored} were scored, ${TRANSACTIONS_SENT} sent`)
@@ -106,34 +107,22 @@ const shown = (name: keyof typeof rates): { perSecond: number; runs: number[] } 
   perSecond: Math.round(median(rates[name])),
   runs: rates[name].map(Math.round),
 })
+/** The scorer's rate over another's. */
+const ratioTo = (name: keyof typeof rates): number => Number((median(rates.scorer) / median(rates[name])).toFixed(3))
 const producer = (name: keyof typeof peers): object => {
   const messages = peers[name].flat()
-  const bytes = Math.round(
-    messages.reduce((sum, { key, value }) => sum + key.length + value.length, 0) / messages.length,
-  )
-  return {
-    bytesOfAMessage: bytes,
-    ...shown(name),
-    ratio: Number((median(rates.scorer) / median(rates[name])).toFixed(3)),
-  }
+  const bytes = messages.reduce((sum, { key, value }) => sum + key.length + value.length, 0)
+  return { bytesOfAMessage: Math.round(bytes / messages.length), ...shown(name), ratio: ratioTo(name) }
 }
-console.log(
-  JSON.stringify(
-    {
-      benchmark: 'services-score',
-      machine: world.machine,
-      dataset: world.dataset.name,
-      transactions: TRANSACTIONS_SENT,
-      maxBatch: config.scorer.maxBatch,
-      scorer: shown('scorer'),
-      producerOfPredictions: { ...producer('predictions'), aimOfTheRatio: 0.5 },
-      producerOfTransactions: producer('transactions'),
-      embeddedScorer: {
-        ...shown('embedded'),
-        ratio: Number((median(rates.scorer) / median(rates.embedded)).toFixed(3)),
-      },
-    },
-    null,
-    2,
-  ),
-)
+const report = {
+  benchmark: 'services-score',
+  machine: world.machine,
+  dataset: world.dataset.name,
+  transactions: TRANSACTIONS_SENT,
+  maxBatch: config.scorer.maxBatch,
+  scorer: shown('scorer'),
+  producerOfPredictions: { ...producer('predictions'), aimOfTheRatio: 0.5 },
+  producerOfTransactions: producer('transactions'),
+  embeddedScorer: { ...shown('embedded'), ratio: ratioTo('embedded') },
+}
+console.log(JSON.stringify(report, null, 2))

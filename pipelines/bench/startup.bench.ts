@@ -1,4 +1,7 @@
-/** How long a command takes that needs no service and no data, from its start to its exit, beside an empty program of the same Node. Prints JSON. */
+/**
+ * The time from start to exit of commands that need no service and no data, beside an empty program of the same Node.
+ * Prints JSON.
+ */
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { environmentWithHome } from '../../configs/config.ts'

@@ -13,7 +13,7 @@ import { train } from '../commands/train.ts'
 import type { Context } from '../console/command.ts'
 import { openOutput } from '../console/output.ts'
 
-/** What a benchmark of the scorer stands on: a home with a champion, and the transactions to send. */
+/** What a benchmark of the scorer needs: a home with a champion, and the transactions to send. */
 export interface BenchWorld extends AsyncDisposable {
   config: Config
   dataset: Dataset
@@ -21,8 +21,8 @@ export interface BenchWorld extends AsyncDisposable {
 }
 
 /**
- * The Handbook's transactions where they are, else a simulation of their size; the default boosting model, trained on them.
- * Everything is embedded but what `places` says.
+ * Makes a home with the default boosting model, trained on the Handbook's transactions if they are here, else on a
+ * simulation of the same size. Everything is embedded except what `places` names.
  */
 export async function makeBenchWorld(
   places: Partial<Pick<Config, 'eventLog' | 'onlineStore'>> = {},

@@ -15,8 +15,9 @@ import { openLake } from '../../datasets/open.ts'
 import { openRegistry } from '../../registry/open.ts'
 import { runFd } from '../console/fd-process.ts'
 import { kafkaService } from '../services/kafka.ts'
+import { startService, stopService } from '../services/lifecycle.ts'
 import { freePort } from '../services/process.ts'
-import { startService, stopService, type Service } from '../services/service.ts'
+import type { Service } from '../services/service.ts'
 
 const run = `fd-test-${randomUUID().slice(0, 8)}`
 const home = mkdtempSync(join(tmpdir(), 'fd-doctor-'))

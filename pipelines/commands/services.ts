@@ -80,7 +80,7 @@ function action<Options>(
     const options = (given.at(-1) as Command).optsWithGlobals<Options & GivenOptions>()
     const names = given[0] as string[]
     const [{ configuredServices }, { hasDockerEngine }] = await Promise.all([
-      import('../services/service.ts'),
+      import('../services/configured-services.ts'),
       import('../services/compose.ts'),
     ])
     const config = readConfig(options.config ?? join(PROJECT_ROOT, 'configs', 'services.yaml'))
@@ -127,7 +127,7 @@ async function up(
     const { compose } = await import('../services/compose.ts')
     return compose(config.home, ['up', '--detach', '--wait', ...names], { says: 'progress' })
   }
-  const { startService } = await import('../services/service.ts')
+  const { startService } = await import('../services/lifecycle.ts')
   const faults: string[] = []
   const results: { name: string; result: string; seconds: number }[] = []
   for (const service of services) {
@@ -159,7 +159,7 @@ function secondsSince(started: number): number {
 }
 
 async function down({ config, output, services, names, docker }: ServicesContext): Promise<void> {
-  const { stopService } = await import('../services/service.ts')
+  const { stopService } = await import('../services/lifecycle.ts')
   const results: { name: string; result: string }[] = []
   // Processes of ours first, engine or not: the engine may be newer than they are. Last started, first stopped.
   for (const service of services.toReversed())
@@ -178,7 +178,7 @@ async function status({ config, output, services, names, docker }: ServicesConte
       says: 'result',
     })
   }
-  const { serviceStatus } = await import('../services/service.ts')
+  const { serviceStatus } = await import('../services/lifecycle.ts')
   const found = await Promise.all(services.map((service) => serviceStatus(service, config.home)))
   output.result(found, () =>
     table(
@@ -207,7 +207,7 @@ async function logs(
     })
   }
   const [{ serviceFolder }, { followLog, hasLog, lastLogLines }] = await Promise.all([
-    import('../services/service.ts'),
+    import('../services/lifecycle.ts'),
     import('../services/process.ts'),
   ])
   const print = (name: string) => (line: string) =>

@@ -2,21 +2,24 @@ import { differenceInterval } from '../../training/metrics/paired-bootstrap.ts'
 import { median } from '../bench/world.ts'
 import type { Found } from './search.ts'
 
-/** The same resamples whenever a set is judged. */
+/** Fixed, so that a set is always judged on the same resamples. */
 const SEED = 2026
 
-/** Our best model of a set beside the best of the peers', by the median over seeds, and how sure the difference is. */
+/** Our best model on a set beside the peers' best, by the median over seeds, and how certain the difference is. */
 export interface Advantage {
   set: string
   ours: Found
   peer: Found
   difference: number
-  /** Between these lies the difference in 95 % of resamples of the test rows. */
+  /** In 95 % of resamples of the test rows, the difference lies between `low` and `high`. */
   low: number
   high: number
 }
 
-/** `found` of one set, and the labels of its test rows. */
+/**
+ * @param found models of one set.
+ * @param y labels of the set's test rows.
+ */
 export function advantageOf(found: Found[], y: Uint8Array): Advantage {
   const best = (some: Found[]): Found =>
     some.reduce((one, other) => (median(other.test) > median(one.test) ? other : one))

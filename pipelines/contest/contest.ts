@@ -3,8 +3,11 @@ import { join } from 'node:path'
 import { z } from 'zod'
 
 /**
- * A contest of trainers: every fit is a job that a process of its own reads from a file and answers on stdout, so that no
- * library warms or crowds another and the peak of memory is its own. `contest-own.ts` runs ours, `contest-peer.py` the others.
+ * A contest of trainers: our trees beside libraries from PyPI.
+ *
+ * Every fit is a job for a process of its own, which reads the job from a file and prints the outcome. So no library
+ * warms up or crowds out another, and the peak of memory is its own. `own.ts` runs our jobs, `peer.py` those of the
+ * others.
  */
 export interface Job {
   task: Task
@@ -12,56 +15,61 @@ export interface Job {
   /** Folder with parts `NAME.x` (row-major float32) and `NAME.y` (a byte a row). */
   folder: string
   features: number
-  /** Part to fit on, and part to score. */
+  /** The part to fit on. */
   fit: string
+  /** The part to score. */
   score: string
   params: ContestParams
-  /** The process may use so many processors and no more. */
+  /** The number of processors that the process may use. */
   threads: number
-  /** Where the scores go, float32. */
+  /** The file for the scores, float32. */
   scores: string
 }
 
 export type Task = 'boosting' | 'forest' | 'isolation'
 
-/** Parameters in no library's own words; each runner translates. Those that a task does not know are not read. */
+/** Parameters in neutral names, which each runner translates. A task does not read those that it does not know. */
 export interface ContestParams {
   trees: number
   depth: number
   learningRate: number
   l2: number
-  /** Least hessian sum of a leaf (boosting). */
+  /** The smallest sum of hessians in a leaf (boosting). */
   minChildWeight: number
-  /** Least rows of a leaf (forest). */
+  /** The smallest number of rows in a leaf (forest). */
   minSamplesLeaf: number
   subsample: number
-  /** Share of the features drawn: for a tree (boosting), at a split (forest). */
+  /** Share of the features that is drawn for a tree (boosting) or at a split (forest). */
   colsample: number
-  /** Rows a tree (isolation). */
+  /** Rows that each tree is given (isolation). */
   sampleSize: number
   seed: number
 }
 
-/** Who takes part in what. */
+/** The contestants of each task; `fd` is ours. */
 export const CONTESTANTS: Record<Task, string[]> = {
   boosting: ['fd', 'xgboost', 'lightgbm', 'scikit-learn'],
   forest: ['fd', 'scikit-learn'],
   isolation: ['fd', 'scikit-learn'],
 }
 
-/** What a job took. Fitting includes binning and whatever the library does to take the matrix; reading the file is outside. */
+/**
+ * What a job took. Fitting includes binning and whatever the library does to take in the matrix. Reading the file is
+ * not counted.
+ */
 export const outcomeSchema = z.object({
   fitSeconds: z.number(),
   fitCpuSeconds: z.number(),
   scoreSeconds: z.number(),
   scoreCpuSeconds: z.number(),
-  /** Peak resident memory of the process, and of that what was added after the data had been read. */
+  /** Peak of the resident memory of the process. */
   peakMb: z.number(),
+  /** The part of the peak that was added after the data had been read. */
   addedMb: z.number(),
 })
 export type Outcome = z.infer<typeof outcomeSchema>
 
-/** A part as a job finds it. */
+/** Reads a part of a set. */
 export function readPart(folder: string, part: string): { x: Float32Array; y: Uint8Array } {
   const x = readFileSync(join(folder, `${part}.x`))
   return { x: new Float32Array(x.buffer, x.byteOffset, x.byteLength / 4), y: readLabels(folder, part) }

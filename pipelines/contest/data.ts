@@ -12,8 +12,9 @@ import { buildTrainingSet } from '../commands/train.ts'
 import { openOutput } from '../console/output.ts'
 
 /**
- * A set written for the contest: parts `train` and `test`, in time; `all` of both where time is measured; and where models are searched
- * for `early` and `valid`, into which `train` falls.
+ * A set written for the contest, in parts. Every set has `train` and the later rows `test`. A set for measuring time
+ * also has `all`, both together. A set for the search of models also has `early` and `valid`, the two pieces of
+ * `train`.
  */
 export interface ContestSet {
   name: string
@@ -23,24 +24,21 @@ export interface ContestSet {
   parts: Record<string, { rows: number; frauds: number }>
 }
 
-/** Shape of kaggle-cc, made up: time and memory do not depend on whose cards they are. */
+/** Made-up rows in the shape of kaggle-cc: time and memory do not depend on whose cards they are. */
 const FULL = { rows: 284_807, features: 30, frauds: 492 }
 const QUICK = { rows: 20_000, features: 30, frauds: 200 }
 const TRAIN_SHARE = 0.7
-/** Latest share of the training rows on which parameters are chosen. */
+/** The latest share of the training rows, on which parameters are chosen. */
 const VALIDATION_SHARE = 0.2
 
-/** Sets to measure time and memory on: the planted one, and the Handbook's features where its transactions are. */
+/** Sets to measure time and memory on: the planted one, and the Handbook's features if its transactions are here. */
 export function* speedSets(folder: string, quick: boolean, handbook: TrainingSet | undefined): Generator<ContestSet> {
-  yield ordered(
-    join(folder, 'planted'),
-    `planted ${quick ? 'quick' : 'kaggle-cc'} shape`,
-    plantedSet(quick ? QUICK : FULL, 1),
-  )
+  const name = `planted ${quick ? 'quick' : 'kaggle-cc'} shape`
+  yield ordered(join(folder, 'planted'), name, plantedSet(quick ? QUICK : FULL, 1))
   if (handbook !== undefined) yield ordered(join(folder, 'handbook'), 'Handbook, all transactions', handbook)
 }
 
-/** Sets to judge models on: real cards split by time, and the Handbook's protocol. */
+/** Sets to judge models on: real cards split by time, and the Handbook with its own protocol. */
 export function* accuracySets(
   folder: string,
   kaggle: TrainingSet | undefined,
@@ -51,18 +49,13 @@ export function* accuracySets(
     yield searched(join(folder, 'kaggle-cc-real'), 'kaggle-cc-real, 70/30 by time', kaggle, split.train, split.test)
   }
   if (handbook !== undefined) {
-    const split = splitRows(handbook.set, handbook.dataset.split)
-    yield searched(
-      join(folder, 'handbook-protocol'),
-      "Handbook's week, gap, week",
-      handbook.set,
-      split.train,
-      split.test,
-    )
+    const { set, dataset } = handbook
+    const split = splitRows(set, dataset.split)
+    yield searched(join(folder, 'handbook-protocol'), "Handbook's week, gap, week", set, split.train, split.test)
   }
 }
 
-/** Features of a dataset in ../shared/data, or undefined where that is not. */
+/** Features of a dataset from `file` among the real data, or undefined where the file is missing. */
 export async function sharedSet(
   config: Config,
   name: string,

@@ -1,11 +1,11 @@
-/** Runs one job of the contest with our estimators. Argument: the job's file. Prints the outcome as JSON. */
+/** A program: runs one job of the contest with our estimators. Argument: the job's file. Prints the outcome as JSON. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import type { TrainingSet } from '../../features/backfill/training-set.ts'
 import { findEstimator } from '../../training/catalog.ts'
 import { modelScores } from '../../training/fit/fitted-model.ts'
 import { type ContestParams, type Job, type Outcome, readPart, type Task } from './contest.ts'
 
-/** Our names of the parameters. */
+/** Translates the parameters into our names. */
 const OWN: Record<Task, (params: ContestParams, features: number) => Record<string, number>> = {
   boosting: ({ trees, depth, learningRate, l2, minChildWeight, subsample, colsample }) => ({
     rounds: trees,
@@ -45,14 +45,14 @@ const outcome: Outcome = {
 }
 process.stdout.write(JSON.stringify(outcome))
 
-/** Not `maxRSS`: that of a child begins with what its parent held when it forked. */
+/** Not `maxRSS`, because a child's begins with the memory its parent held when it forked. */
 function peakBytes(): number {
   return 1024 * Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1])
 }
 
 function trainingSet({ features, folder, fit: part }: Job): TrainingSet {
   const { x: rows, y } = readPart(folder, part)
-  // Neither time nor identity of a row is looked at.
+  // The estimators look neither at the time nor at the identity of a row.
   const order = new Float64Array(y.length)
   return {
     names: Array.from({ length: features }, (_, feature) => `v${feature}`),

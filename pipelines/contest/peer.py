@@ -11,7 +11,7 @@ import numpy as np
 
 def main() -> None:
     job = json.loads(Path(sys.argv[1]).read_text())
-    # Importing is neither fitting nor memory that fitting takes.
+    # The import happens here, so that neither its time nor its memory counts as fitting.
     fit = RUNNERS[job["task"], job["contestant"]](job["params"], job["threads"])
     x, y = read_part(job, job["fit"])
     later, _ = read_part(job, job["score"])
@@ -39,7 +39,7 @@ def resident_mb() -> float:
 
 
 def peak_mb() -> float:
-    # Not ru_maxrss: that of a child begins with what its parent held when it forked.
+    # Not ru_maxrss, because a child's begins with the memory its parent held when it forked.
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(status["VmHWM"].split()[0]) / 1024
 
@@ -56,10 +56,12 @@ def xgboost(p, threads):
     def fit(x, y):
         data = xgb.QuantileDMatrix(x, y, max_bin=256, nthread=threads)
         model = xgb.train({
-            "objective": "binary:logistic", "tree_method": "hist", "max_bin": 256, "nthread": threads, "seed": p["seed"],
-            # Started from the share of frauds, as is its default, it finds clearly fewer of them in as many rounds.
+            "objective": "binary:logistic", "tree_method": "hist", "max_bin": 256,
+            "nthread": threads, "seed": p["seed"],
+            # By default it starts from the share of frauds, and then finds clearly fewer of them in as many rounds.
             "base_score": 0.5,
-            "eta": p["learningRate"], "max_depth": p["depth"], "lambda": p["l2"], "min_child_weight": p["minChildWeight"],
+            "eta": p["learningRate"], "max_depth": p["depth"],
+            "lambda": p["l2"], "min_child_weight": p["minChildWeight"],
             "subsample": p["subsample"], "colsample_bytree": p["colsample"],
         }, data, num_boost_round=p["trees"])
         return model.inplace_predict
@@ -78,7 +80,8 @@ def lightgbm(p, threads):
             "boost_from_average": False,
             "learning_rate": p["learningRate"], "max_depth": p["depth"], "num_leaves": 2 ** p["depth"],
             "lambda_l2": p["l2"], "min_sum_hessian_in_leaf": p["minChildWeight"], "min_data_in_leaf": 1,
-            "bagging_fraction": p["subsample"], "bagging_freq": 1 if p["subsample"] < 1 else 0, "feature_fraction": p["colsample"],
+            "bagging_fraction": p["subsample"], "bagging_freq": 1 if p["subsample"] < 1 else 0,
+            "feature_fraction": p["colsample"],
         }, data, num_boost_round=p["trees"])
         return model.predict
 
@@ -88,10 +91,11 @@ def lightgbm(p, threads):
 def scikit_boosting(p, threads):
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    # It has no least hessian sum and no row sampling; its least number of rows stays at its default.
+    # It has neither a smallest sum of hessians nor row sampling. Its smallest number of rows in a leaf is the default.
     model = HistGradientBoostingClassifier(
         max_iter=p["trees"], learning_rate=p["learningRate"], max_depth=p["depth"], max_leaf_nodes=2 ** p["depth"],
-        l2_regularization=p["l2"], max_features=float(p["colsample"]), max_bins=255, early_stopping=False, random_state=p["seed"],
+        l2_regularization=p["l2"], max_features=float(p["colsample"]), max_bins=255, early_stopping=False,
+        random_state=p["seed"],
     )
     return lambda x, y: fraud_probability(model.fit(x, y))
 
@@ -113,7 +117,9 @@ def fraud_probability(model):
 def scikit_isolation(p, threads):
     from sklearn.ensemble import IsolationForest
 
-    model = IsolationForest(n_estimators=p["trees"], max_samples=p["sampleSize"], n_jobs=threads, random_state=p["seed"])
+    model = IsolationForest(
+        n_estimators=p["trees"], max_samples=p["sampleSize"], n_jobs=threads, random_state=p["seed"],
+    )
 
     def fit(x, y):
         model.fit(x)

@@ -1,7 +1,7 @@
 import { randomStream } from '../../datasets/random/random.ts'
 import { CONTESTANTS, type ContestParams, type Task } from './contest.ts'
 import type { ContestSet } from './data.ts'
-import { runJob } from './run.ts'
+import { runJob, type Result } from './run.ts'
 
 /** Parameters of the time measurements: plain ones that every library has. */
 export const PLAIN: ContestParams = {
@@ -17,20 +17,23 @@ export const PLAIN: ContestParams = {
   seed: 1,
 }
 
-/** A contestant's best draw by average precision on the validation rows, fitted anew on all training rows and judged on the test rows. */
+/**
+ * A contestant's best draw, by average precision on the validation rows. It was then fitted again on all training rows
+ * and judged on the test rows.
+ */
 export interface Found {
   set: string
   task: Task
   contestant: string
   validation: number
-  /** Average precision on the test rows, a seed each, of the chosen parameters. */
+  /** Average precision on the test rows with the chosen parameters, one value for each seed. */
   test: number[]
   /** Scores of the test rows with the first seed. */
   scores: Float32Array
   params: ContestParams
 }
 
-/** The same draws for all contestants of a task: draw `n` is the same whoever asks. */
+/** Draw number `draw` of a task, the same for all its contestants. */
 export function drawParams(task: Task, draw: number): ContestParams {
   const random = randomStream(2026, draw)
   const between = (low: number, high: number): number => low + (high - low) * random.uniform()
@@ -51,34 +54,28 @@ export function drawParams(task: Task, draw: number): ContestParams {
   return { ...PLAIN, ...own }
 }
 
-/** Searches for every contestant of boosting and forest with the same budget of `draws`, and judges with `seeds` seeds. */
-export function* search(set: ContestSet, python: string, draws: number, seeds: number): Generator<Found> {
+/** How much is tried for each contestant: parameter draws, then seeds for the best of them. */
+export interface Budget {
+  draws: number
+  seeds: number
+}
+
+/** Searches for every contestant of boosting and forest, all with the same budget. */
+export function* search(set: ContestSet, python: string, budget: Budget): Generator<Found> {
   for (const task of ['boosting', 'forest'] as const) {
-    const base = { task, folder: set.folder, features: set.features, threads: 1 }
-    for (const contestant of CONTESTANTS[task]) {
-      const tried = Array.from({ length: draws }, (_, draw) => {
-        const params = drawParams(task, draw)
-        return {
-          params,
-          validation: runJob({ ...base, contestant, params, fit: 'early', score: 'valid' }, python).averagePrecision,
-        }
-      })
-      const best = tried.reduce((one, other) => (other.validation > one.validation ? other : one))
-      const judged = Array.from({ length: seeds }, (_, seed) =>
-        runJob(
-          { ...base, contestant, params: { ...best.params, seed: seed + 1 }, fit: 'train', score: 'test' },
-          python,
-        ),
-      )
-      const [{ scores }] = judged
-      yield {
-        set: set.name,
-        task,
-        contestant,
-        ...best,
-        test: judged.map(({ averagePrecision }) => averagePrecision),
-        scores,
-      }
-    }
+    for (const contestant of CONTESTANTS[task]) yield searchOne(set, task, contestant, python, budget)
   }
+}
+
+function searchOne(set: ContestSet, task: Task, contestant: string, python: string, { draws, seeds }: Budget): Found {
+  const run = (params: ContestParams, fit: string, score: string): Result =>
+    runJob({ task, contestant, folder: set.folder, features: set.features, threads: 1, params, fit, score }, python)
+  const tried = Array.from({ length: draws }, (_, draw) => {
+    const params = drawParams(task, draw)
+    return { params, validation: run(params, 'early', 'valid').averagePrecision }
+  })
+  const best = tried.reduce((one, other) => (other.validation > one.validation ? other : one))
+  const judged = Array.from({ length: seeds }, (_, seed) => run({ ...best.params, seed: seed + 1 }, 'train', 'test'))
+  const test = judged.map(({ averagePrecision }) => averagePrecision)
+  return { set: set.name, task, contestant, ...best, test, scores: judged[0].scores }
 }

@@ -1,6 +1,7 @@
 /**
- * Our trees beside xgboost, LightGBM and scikit-learn from PyPI, in a virtual environment made here: the same data, bins,
- * depth, rounds and threads. Writes pipelines/contest/trees.md and prints JSON. `--quick` runs a small set once and writes nothing.
+ * Our trees beside xgboost, LightGBM and scikit-learn, with the same data, bins, depth, rounds and threads. The peers
+ * are installed from PyPI into a virtual environment. Writes pipelines/contest/trees.md and prints JSON. `--quick` runs
+ * a small set once and writes nothing.
  */
 import { writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -9,14 +10,15 @@ import { join } from 'node:path'
 import { loadConfig, withHome } from '../../configs/config.ts'
 import { installPython } from '../services/python-environment.ts'
 import { advantageOf } from './advantage.ts'
-import { CONTESTANTS, type ContestParams, readLabels, type Task } from './contest.ts'
+import { CONTESTANTS, type ContestParams, type Job, readLabels, type Task } from './contest.ts'
 import { accuracySets, type ContestSet, sharedSet, speedSets } from './data.ts'
 import { aimsOf, reportOf, type Timing } from './report.ts'
 import { PEERS, peersFolder, runJob } from './run.ts'
 import { type Found, PLAIN, search } from './search.ts'
 
 const quick = process.argv.includes('--quick')
-const [runs, draws, seeds] = quick ? [1, 1, 1] : [5, 8, 3]
+const runs = quick ? 1 : 5
+const budget = quick ? { draws: 1, seeds: 1 } : { draws: 8, seeds: 3 }
 const THREADS = [1, 2].filter((threads) => threads <= cpus().length)
 const SPEED_PARAMS: Record<Task, ContestParams> = {
   boosting: PLAIN,
@@ -36,20 +38,16 @@ try {
   const judged = [...accuracySets(folder, kaggle?.set, handbook)]
   const timings = timed.flatMap(measure)
   const found = judged.flatMap(judge)
-  const advantages = judged.map((set) =>
-    advantageOf(
-      found.filter((one) => one.set === set.name),
-      readLabels(set.folder, 'test'),
-    ),
-  )
+  const advantages = judged.map(({ name, folder }) => {
+    const ofSet = found.filter(({ set }) => set === name)
+    return advantageOf(ofSet, readLabels(folder, 'test'))
+  })
   const machine = `${cpus().length} × ${cpus()[0].model}, ${Math.round(totalmem() / 2 ** 30)} GB, Linux ${release()}`
   const versions = [`Node ${process.version}`, ...PEERS.slice(0, 4).map((peer) => peer.replace('==', ' '))]
   const sets = [...timed, ...judged]
   const report = reportOf({ machine, versions, command: 'npm run bench trees' }, sets, timings, found, advantages)
   if (quick) note(report)
-  else {
-    writeFileSync(join(import.meta.dirname, 'trees.md'), `${report}\n`)
-  }
+  else writeFileSync(join(import.meta.dirname, 'trees.md'), `${report}\n`)
   const shapes = sets.map(({ name, features, parts }) => ({ name, features, parts }))
   const document = {
     bench: 'trees',
@@ -71,7 +69,10 @@ try {
   await rm(folder, { recursive: true, force: true })
 }
 
-/** Contestants take turns, so that a slow minute of the machine falls on all of them. scikit-learn's forest, minutes long, runs once. */
+/**
+ * Contestants take turns, so that a slow minute of the machine falls on all of them. Only scikit-learn's forest, which
+ * takes minutes, runs once.
+ */
 function measure(set: ContestSet): Timing[] {
   return (Object.keys(CONTESTANTS) as Task[]).flatMap((task) =>
     THREADS.flatMap((threads) => {
@@ -86,16 +87,7 @@ function measure(set: ContestSet): Timing[] {
         for (const { contestant, runs: own } of timings) {
           if (task === 'forest' && contestant !== 'fd' && run > 0) continue
           note(`${set.name}: ${task}, ${contestant}, ${threads} threads, run ${run + 1} of ${runs}`)
-          const job = {
-            task,
-            contestant,
-            folder: set.folder,
-            features: set.features,
-            ...partsOf(task),
-            params: speedParams(task, set),
-            threads,
-          }
-          own.push(withoutScores(runJob(job, python)))
+          own.push(withoutScores(runJob(speedJob(set, task, contestant, threads), python)))
         }
       }
       return timings
@@ -103,7 +95,15 @@ function measure(set: ContestSet): Timing[] {
   )
 }
 
-/** A forest's time is in proportion to its trees, and a hundred of scikit-learn's on the Handbook's rows take half an hour. */
+function speedJob(set: ContestSet, task: Task, contestant: string, threads: number): Omit<Job, 'scores'> {
+  const { folder, features } = set
+  return { task, contestant, folder, features, ...partsOf(task), params: speedParams(task, set), threads }
+}
+
+/**
+ * On the Handbook's rows a hundred of scikit-learn's forest trees take half an hour. A forest's time is in proportion
+ * to its trees, so fewer of them tell as much.
+ */
 function speedParams(task: Task, set: ContestSet): ContestParams {
   return task === 'forest' && set.parts.all.rows > 1e6 ? { ...SPEED_PARAMS.forest, trees: 20 } : SPEED_PARAMS[task]
 }
@@ -113,14 +113,14 @@ function withoutScores<T extends { scores: Float32Array }>(result: T): Omit<T, '
   return Object.fromEntries(Object.entries(result).filter(([name]) => name !== 'scores')) as Omit<T, 'scores'>
 }
 
-/** An isolation forest is asked how odd the rows are that it was fitted on. */
+/** An isolation forest scores the very rows it was fitted on. */
 function partsOf(task: Task): { fit: string; score: string } {
   return task === 'isolation' ? { fit: 'all', score: 'all' } : { fit: 'train', score: 'test' }
 }
 
 function judge(set: ContestSet): Found[] {
   const found: Found[] = []
-  for (const one of search(set, python, draws, seeds)) {
+  for (const one of search(set, python, budget)) {
     note(`${set.name}: ${one.task}, ${one.contestant}: ${one.test.map((value) => value.toFixed(4)).join(' ')}`)
     found.push(one)
   }

@@ -7,7 +7,8 @@ import { z } from 'zod'
 import { PROJECT_ROOT, readConfig } from '../../configs/config.ts'
 import { isInstalled, markInstalled, onPath, run } from './install.ts'
 
-// What this project allows itself of the specification, which is checked further down: pinned images, 127.0.0.1, health checks.
+// The part of the specification that this project allows itself: pinned images, 127.0.0.1, health checks. Further down
+// the specification's own checker reads the file.
 const service = z.strictObject({
   image: z.string().regex(/^[a-z0-9./-]+:[\w.-]*\d[\w.-]*$/, 'a tag with a version'),
   build: z.literal('.').optional(),
@@ -104,8 +105,8 @@ test('the image is built in stages, holds every folder that fd runs from, and do
 })
 
 /**
- * The compose specification's own checker: compose-go, which Docker's compose is built on, with the specification's JSON schema in
- * it. npm has no copy of the schema younger than 2021.
+ * The compose specification's own checker: compose-go, which Docker's compose is built on. It contains the
+ * specification's JSON schema, of which npm has no copy younger than 2021.
  */
 const CHECKER = 'github.com/compose-spec/compose-go/v2/cmd@v2.16.2'
 

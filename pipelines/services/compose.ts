@@ -6,7 +6,7 @@ import { UserError } from '../../configs/user-error.ts'
 
 const ENGINE_ANSWER_MS = 10_000
 
-/** Whether a Docker engine answers, with compose. The client alone, without an engine, is not one. */
+/** Whether a Docker engine answers and has compose. A client without an engine does not count. */
 export function hasDockerEngine(): boolean {
   return dockerAnswers('info') && dockerAnswers('compose', 'version')
 }
@@ -16,38 +16,32 @@ function dockerAnswers(...args: string[]): boolean {
 }
 
 /**
- * Runs `docker compose` on the project's file with the home's credentials. What it says goes to stderr, or to stdout where
- * it is the result. Ends early when `signal` is aborted.
+ * Runs `docker compose` on the project's file with the home's credentials. Its output goes to stderr, or to stdout
+ * where it is the command's result. Ends early when `signal` is aborted.
  *
- * @throws UserError when it fails; it has said why.
+ * @throws UserError when it fails; by then it has printed the reason itself.
  */
 export function compose(
   home: string,
   args: readonly string[],
   options: { says: 'progress' | 'result'; signal?: AbortSignal },
 ): Promise<void> {
-  const given = [
-    'compose',
-    '--file',
-    join(PROJECT_ROOT, 'docker-compose.yml'),
-    '--env-file',
-    credentialsFile(home),
-    '--profile',
-    'infra',
-    ...args,
-  ]
+  const files = ['--file', join(PROJECT_ROOT, 'docker-compose.yml'), '--env-file', credentialsFile(home)]
+  const given = ['compose', ...files, '--profile', 'infra', ...args]
   return new Promise((resolve, reject) => {
     const child = spawn('docker', given, { stdio: ['ignore', options.says === 'result' ? 'inherit' : 2, 'inherit'] })
     options.signal?.addEventListener('abort', () => child.kill(), { once: true })
     child.once('error', reject)
     child.once('close', (code) => {
       if (code === 0 || options.signal?.aborted === true) resolve()
-      else
-        reject(
-          new UserError(
-            `docker compose ${args[0]} ended with ${code}; its message is above. To do without Docker, run: fd services ${args[0]} --native`,
-          ),
-        )
+      else reject(composeFailed(args[0], code))
     })
   })
+}
+
+function composeFailed(word: string, code: number | null): UserError {
+  return new UserError(
+    `docker compose ${word} ended with ${code}; its message is above. ` +
+      `To do without Docker, run: fd services ${word} --native`,
+  )
 }

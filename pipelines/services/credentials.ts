@@ -10,8 +10,9 @@ const NAMES = ['REDIS_PASSWORD', 'S3_ACCESS_KEY_ID', 'S3_SECRET_ACCESS_KEY', 'GR
 export type Credentials = Record<(typeof NAMES)[number], string>
 
 /**
- * The secrets of a home, drawn at the first call and kept: a server's data outlives its process, and Redis's and MinIO's
- * passwords with it. Readable by their owner only. Hexadecimal, so that no URL, shell or file format needs to quote them.
+ * The secrets of a home, drawn at the first call and kept. They must be kept, because a server's data outlives its
+ * process, and the passwords of Redis and MinIO belong to that data. Only their owner can read them. They are
+ * hexadecimal, so that no URL, shell or file format needs to quote them.
  */
 export function makeCredentials(home: string): Credentials {
   const file = credentialsFile(home)
@@ -29,7 +30,7 @@ export function makeCredentials(home: string): Credentials {
     return credentials
   } catch (error) {
     if (errorCode(error) !== 'EEXIST') throw error
-    // Another `fd` was quicker: its secrets are the secrets.
+    // Another `fd` was quicker: its secrets count.
     return makeCredentials(home)
   } finally {
     rmSync(draft)

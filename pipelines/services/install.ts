@@ -7,7 +7,7 @@ import { UserError } from '../../configs/user-error.ts'
 
 const MOST_OUTPUT = 4000
 
-/** The absolute path of a program of PATH, or undefined. */
+/** The absolute path of a program on PATH, or undefined. */
 export function onPath(program: string): string | undefined {
   const folders = (environmentWith({})['PATH'] ?? '').split(delimiter)
   return folders.map((folder) => join(folder, program)).find(isProgram)
@@ -19,9 +19,9 @@ function isProgram(file: string): boolean {
 }
 
 /**
- * Runs a program to its end and resolves to what it printed (stdout and stderr).
+ * Runs a program to its end and resolves to the last 4,000 characters it printed (stdout and stderr).
  *
- * @throws UserError with the end of its output when it fails, or with `otherwise` when there is no such program.
+ * @throws UserError with the end of its output when it fails, or with `otherwise` when it cannot be started.
  */
 export function run(
   command: string,
@@ -47,18 +47,19 @@ export function run(
   })
 }
 
-/** Whether packages of the distribution can be installed by us: Debian's apt-get, as root. */
+/** Whether we can install packages of the distribution: with Debian's apt-get, as root. */
 export function canInstallPackages(): boolean {
   return process.getuid?.() === 0 && onPath('apt-get') !== undefined
 }
 
-/** Installs packages of the distribution, without starting the servers in them: ours run under a home, not under systemd. */
+/** Installs packages of the distribution without starting their servers: ours run in a home, not under systemd. */
 export async function installPackages(...names: string[]): Promise<void> {
   const command = `apt-get install -y ${names.join(' ')}`
-  if (!canInstallPackages())
+  if (!canInstallPackages()) {
     throw new UserError(`${names.join(' and ')} must be installed by root. Run: sudo ${command}`)
+  }
   const env = { DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' }
-  // An image's package lists may be old or empty, so that the first try finds nothing to download.
+  // The package lists of an image may be old or empty. Then the first try finds nothing to download.
   await run('apt-get', ['install', '-y', '--no-install-recommends', ...names], { env }).catch(async () => {
     await run('apt-get', ['update'], { env })
     await run('apt-get', ['install', '-y', '--no-install-recommends', ...names], { env })
@@ -67,7 +68,7 @@ export async function installPackages(...names: string[]): Promise<void> {
 
 const MARKER = '.complete'
 
-/** Whether an installation in `folder` went through to its end. */
+/** Whether an installation in `folder` was completed. */
 export function isInstalled(folder: string): boolean {
   return existsSync(join(folder, MARKER))
 }

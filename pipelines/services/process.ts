@@ -23,21 +23,21 @@ import { errorCode } from '../../configs/user-error.ts'
 export interface Launch {
   command: string
   args: string[]
-  /** Variables on top of ours: where secrets go, since arguments are seen by every user of the machine. */
+  /** Variables on top of ours. Secrets go here, because every user of the machine can see arguments. */
   env?: Variables
 }
 
-/** A process that is alive and the one it was: a pid alone is handed to somebody else after a restart of the machine. */
+/** Identifies a process beyond its pid, which the system may give to another program later. */
 export interface ProcessIdentity {
   pid: number
-  /** When it started, in the words of the system; compared for equality only. */
+  /** When it started, as the system writes it; compared for equality only. */
   started: string
 }
 
 /** Two lines: the pid, and when it started. */
 const PID_FILE = 'pid'
 const LOG_FILE = 'log'
-/** A log longer than this is put aside (`log.1`) at the next start. */
+/** A log longer than this is renamed to `log.1` at the next start. */
 const MOST_LOG_BYTES = 16 * 1024 * 1024
 const STOP_POLL_MS = 50
 const LOCK_POLL_MS = 200
@@ -61,7 +61,10 @@ export function lastLogLines(folder: string, lines: number): string[] {
   return text === '' ? [] : text.split('\n').slice(-lines)
 }
 
-/** Hands over the whole lines that are added to a server's log from now on, until `signal` is aborted. A log put aside is begun anew. */
+/**
+ * Calls `print` with each whole line that is added to a server's log from now on, until `signal` is aborted. When the
+ * log was renamed meanwhile, it goes on at the start of the new one.
+ */
 export async function followLog(folder: string, print: (line: string) => void, signal: AbortSignal): Promise<void> {
   const file = logFile(folder)
   let position = statSync(file, { throwIfNoEntry: false })?.size ?? 0
@@ -74,11 +77,8 @@ export async function followLog(folder: string, print: (line: string) => void, s
       position = size
       const end = bytes.lastIndexOf(0x0a) + 1
       rest = bytes.subarray(end)
-      if (end > 0)
-        bytes
-          .toString('utf8', 0, end - 1)
-          .split('\n')
-          .forEach(print)
+      const lines = end > 0 ? bytes.toString('utf8', 0, end - 1).split('\n') : []
+      for (const line of lines) print(line)
     }
     await sleep(LOG_POLL_MS)
   }
@@ -112,14 +112,15 @@ function readIdentity(file: string): ProcessIdentity | undefined {
   }
 }
 
-/** When a process started, or undefined when there is none of this pid, or only its remains wait for their parent. */
+/** When a process started; undefined when no process has this pid, or it is a zombie. */
 export function startOf(pid: number): string | undefined {
   if (process.platform !== 'linux') {
     const found = spawnSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8' })
     return found.status === 0 ? found.stdout.trim() : undefined
   }
   try {
-    // The name of the program, in parentheses, may hold spaces: fields are counted behind the last one.
+    // The second field is the program's name in parentheses, which may contain spaces and parentheses. So fields are
+    // counted from behind the last closing one.
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
     return fields[0] === 'Z' ? undefined : fields[19]
@@ -130,8 +131,8 @@ export function startOf(pid: number): string | undefined {
 }
 
 /**
- * Runs `action` while no other `fd` starts or stops the server in `folder`: of two `fd services up` at once, the second waits
- * for the first, whose own waits are bounded, and finds the server running.
+ * Runs `action` while no other `fd` starts or stops the server in `folder`. Of two `fd services up` at once, the second
+ * waits for the first and then finds the server running. It does not wait forever: every wait of the first is bounded.
  */
 export async function exclusively<T>(folder: string, action: () => Promise<T>): Promise<T> {
   mkdirSync(folder, { recursive: true, mode: 0o700 })
@@ -144,7 +145,7 @@ export async function exclusively<T>(folder: string, action: () => Promise<T>): 
   }
 }
 
-/** False while a living process holds the lock; that of a dead one is removed. */
+/** False while a living process holds the lock. The lock of a dead process is removed, for the next try. */
 function takeLock(lock: string): boolean {
   const draft = `${lock}.${process.pid}`
   writeFileSync(draft, `${process.pid}\n${startOf(process.pid)}`)
@@ -162,7 +163,7 @@ function takeLock(lock: string): boolean {
   return false
 }
 
-/** Starts a server that outlives us, in a process group of its own, writing to the log of `folder`. */
+/** Starts a server that outlives us, in a process group of its own. Its output goes to the log of `folder`. */
 export async function startProcess(folder: string, launch: Launch): Promise<ProcessIdentity> {
   const log = logFile(folder)
   if (existsSync(log) && statSync(log).size > MOST_LOG_BYTES) renameSync(log, `${log}.1`)
@@ -200,13 +201,13 @@ export async function stopProcess(folder: string, patienceMs: number): Promise<'
     }
     await sleep(STOP_POLL_MS)
   }
-  // A parent may have ended before its workers; none shall hold the port against the next start.
+  // A parent may end before its workers. No worker may keep the port from the next start.
   signalGroup(identity.pid, 'SIGKILL')
   rmSync(join(folder, PID_FILE), { force: true })
   return ending
 }
 
-/** Ends the server in `folder` at once, without asking or waiting: for the moment in which we end ourselves. */
+/** Kills the server in `folder` at once, without asking or waiting: for use while our own process exits. */
 export function killProcess(folder: string): void {
   const identity = runningProcess(folder)
   if (identity !== undefined) signalGroup(identity.pid, 'SIGKILL')
@@ -229,13 +230,18 @@ export function portIsFree(port: number): Promise<boolean> {
   })
 }
 
-/** Below the ports that systems give to outgoing connections (Linux from 32,768, others from 49,152), above the usual servers. */
+/**
+ * Above the ports of the usual servers, and below those that systems give to outgoing connections (Linux from 32,768,
+ * others from 49,152).
+ */
 const FREE_PORTS = { first: 20_000, last: 32_000 }
 
 /**
- * A port of 127.0.0.1 that nothing listens on: for tests, since another program may take it before it is used. Not one that an
- * outgoing connection can have: while a server is away, a client that keeps trying would once be given the server's own port,
- * be connected to itself, and hold the port against the server's return.
+ * A port of 127.0.0.1 that nothing listens on. For tests only: another program may take it before it is used.
+ *
+ * It is never a port that the system gives to outgoing connections. Otherwise a client that keeps trying while its
+ * server is away would sooner or later be given the server's own port, connect to itself, and keep the server from
+ * returning.
  */
 export async function freePort(): Promise<number> {
   for (;;) {

@@ -8,11 +8,11 @@ export function pythonOf(folder: string): string {
 }
 
 /**
- * A virtual environment in `folder` with `requirements` (`name==version`) from PyPI. What was left of an installation that did
- * not end is removed first; one that did is kept as it is.
+ * Makes a virtual environment in `folder` with `requirements` (`name==version`) from PyPI. The remains of an
+ * interrupted installation are removed first; a complete one is kept as it is.
  *
- * @param options.exact installs these packages and none that they ask for.
- * @throws UserError without Python, or with pip's last words.
+ * @param options.exact installs these packages and none of their dependencies.
+ * @throws UserError when there is no Python, or with the end of pip's output.
  */
 export async function installPython(
   folder: string,
@@ -30,12 +30,8 @@ export async function installPython(
     await installPackages('python3-venv')
     await run('python3', ['-m', 'venv', '--clear', folder])
   }
-  const quietly = [
-    '--quiet',
-    '--no-input',
-    '--disable-pip-version-check',
-    ...(options.exact === true ? ['--no-deps'] : []),
-  ]
-  await run(pythonOf(folder), ['-m', 'pip', 'install', ...quietly, ...requirements])
+  const quietly = ['--quiet', '--no-input', '--disable-pip-version-check']
+  const alone = options.exact === true ? ['--no-deps'] : []
+  await run(pythonOf(folder), ['-m', 'pip', 'install', ...quietly, ...alone, ...requirements])
   markInstalled(folder)
 }

@@ -7,7 +7,7 @@ import type { Service } from './service.ts'
 
 const ANSWER_MS = 2000
 
-/** Redis, as the system has it, with its append-only file on: every write is on disk within a second. */
+/** The system's own Redis, with its append-only file on: every write is on disk within a second. */
 export function redisService({ port }: { port: number }, { REDIS_PASSWORD: password }: Credentials): Service {
   const url = `redis://:${password}@127.0.0.1:${port}`
   return {
@@ -15,12 +15,7 @@ export function redisService({ port }: { port: number }, { REDIS_PASSWORD: passw
     port,
     url,
     environment: { REDIS_URL: url },
-    missing: () =>
-      onPath('redis-server') !== undefined
-        ? undefined
-        : canInstallPackages()
-          ? 'redis-server is not installed. Run: fd services up redis --install'
-          : 'redis-server is not installed. Run: sudo apt-get install -y redis-server (or brew install redis)',
+    missing,
     install: () => installPackages('redis-server'),
     prepare: async (folder) => {
       writeFileSync(join(folder, 'redis.conf'), configuration(folder, port, password), { mode: 0o600 })
@@ -29,6 +24,13 @@ export function redisService({ port }: { port: number }, { REDIS_PASSWORD: passw
     check: () => ask(port, password),
     patience: { startMs: 60_000, stopMs: 20_000 },
   }
+}
+
+function missing(): string | undefined {
+  if (onPath('redis-server') !== undefined) return undefined
+  return canInstallPackages()
+    ? 'redis-server is not installed. Run: fd services up redis --install'
+    : 'redis-server is not installed. Run: sudo apt-get install -y redis-server (or brew install redis)'
 }
 
 function configuration(folder: string, port: number, password: string): string {
@@ -41,17 +43,18 @@ function configuration(folder: string, port: number, password: string): string {
     `dir ${JSON.stringify(folder)}`,
     'appendonly yes',
     'appendfsync everysec',
-    // The append-only file is the one copy: snapshots beside it would double the writing and the memory of a fork.
+    // The append-only file is the only copy. Snapshots beside it would double the writes, and their fork the memory.
     'save ""',
-    // Features that are evicted in silence would change scores: a full Redis refuses writes.
+    // A full Redis must refuse writes: features that it evicted in silence would change scores.
     'maxmemory-policy noeviction',
     '',
   ].join('\n')
 }
 
 /**
- * Asks for the version in Redis's inline protocol, by a socket of our own: a client with its reconnecting would hide what
- * this wants to know. While Redis reads its file at start it answers LOADING, which is not healthy yet.
+ * Asks for the version in Redis's inline protocol, over a socket of our own. A client library reconnects by itself, and
+ * would hide the very failure that this looks for. While Redis reads its file at the start it answers LOADING; that
+ * counts as not healthy yet.
  */
 function ask(port: number, password: string): Promise<string> {
   return new Promise((resolve, reject) => {
@@ -68,8 +71,9 @@ function ask(port: number, password: string): Promise<string> {
     socket
       .setEncoding('utf8')
       .on('data', (text: string) => (said += text))
-      .once('end', () =>
-        end(/^-(.*)/m.test(said) ? new Error(`Redis answered ${/^-(.*)/m.exec(said)?.[1]}`) : undefined),
-      )
+      .once('end', () => {
+        const refusal = /^-(.*)/m.exec(said)
+        end(refusal === null ? undefined : new Error(`Redis answered ${refusal[1]}`))
+      })
   })
 }

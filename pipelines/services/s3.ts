@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { UserError } from '../../configs/user-error.ts'
 import type { Credentials } from './credentials.ts'
 import { isInstalled, markInstalled, onPath, run } from './install.ts'
+import type { Launch } from './process.ts'
 import type { Service } from './service.ts'
 
 const MODULE = 'github.com/versity/versitygw/cmd/versitygw'
@@ -10,8 +11,9 @@ const REGION = 'us-east-1'
 const ANSWER_MS = 5000
 
 /**
- * An S3 server without Docker: versitygw, built from the Go module proxy. Objects are plain files, so that data survives any
- * version of it, and multipart uploads are complete. The bucket is there when the start is done.
+ * An S3 server without Docker: versitygw, built from the Go module proxy. It keeps objects as plain files, so the data
+ * survives a change of its version, and it supports multipart uploads in full. The bucket exists when the start is
+ * done.
  */
 export function s3Service(
   { port, version, bucket }: { port: number; version: string; bucket: string },
@@ -20,53 +22,58 @@ export function s3Service(
 ): Service {
   const installed = join(cache, `versitygw-${version}`)
   const endpoint = `http://127.0.0.1:${port}`
-  const { S3_ACCESS_KEY_ID: key, S3_SECRET_ACCESS_KEY: secret } = credentials
+  const url = `s3://${bucket}?endpoint=${endpoint}`
+  const keys = { key: credentials.S3_ACCESS_KEY_ID, secret: credentials.S3_SECRET_ACCESS_KEY }
   return {
     name: 's3',
     port,
-    url: `s3://${bucket}?endpoint=${endpoint}`,
+    url,
     environment: {
-      FD_LAKE: `s3://${bucket}?endpoint=${endpoint}`,
+      FD_LAKE: url,
       AWS_ENDPOINT_URL: endpoint,
-      AWS_ACCESS_KEY_ID: key,
-      AWS_SECRET_ACCESS_KEY: secret,
+      AWS_ACCESS_KEY_ID: keys.key,
+      AWS_SECRET_ACCESS_KEY: keys.secret,
       AWS_REGION: REGION,
     },
-    missing: () =>
-      isInstalled(installed)
-        ? undefined
-        : onPath('go') === undefined
-          ? 'The S3 server versitygw is built with Go 1.25 or later, which is not installed. Get it from https://go.dev/dl, then run: fd services up s3 --install'
-          : `The S3 server versitygw ${version} is not installed (built from Go modules, one to two minutes). Run: fd services up s3 --install`,
+    missing: () => missing(installed, version),
     install: () => install(installed, version),
-    prepare: async (folder) => {
-      for (const name of ['data', 'metadata']) mkdirSync(join(folder, name), { recursive: true })
-      return {
-        command: join(installed, 'versitygw'),
-        // Metadata beside the data, since not every file system (tmpfs, overlay) has extended attributes.
-        args: [
-          '--port',
-          `127.0.0.1:${port}`,
-          '--region',
-          REGION,
-          '--health',
-          '/health',
-          '--quiet',
-          'posix',
-          '--sidecar',
-          join(folder, 'metadata'),
-          join(folder, 'data'),
-        ],
-        env: { ROOT_ACCESS_KEY_ID: key, ROOT_SECRET_ACCESS_KEY: secret },
-      }
-    },
+    prepare: async (folder) => prepare(installed, folder, port, keys),
     check: async () => {
       const health = await fetch(`${endpoint}/health`, { signal: AbortSignal.timeout(ANSWER_MS) })
       if (!health.ok) throw new Error(`GET ${endpoint}/health answered ${health.status}`)
       return version
     },
-    finish: () => makeBucket(endpoint, bucket, key, secret),
+    finish: () => makeBucket(endpoint, bucket, keys),
     patience: { startMs: 60_000, stopMs: 15_000 },
+  }
+}
+
+interface Keys {
+  key: string
+  secret: string
+}
+
+const GET_GO = 'Get it from https://go.dev/dl, then run: fd services up s3 --install'
+
+function missing(installed: string, version: string): string | undefined {
+  if (isInstalled(installed)) return undefined
+  if (onPath('go') === undefined)
+    return `The S3 server versitygw is built with Go 1.25 or later, which is not installed. ${GET_GO}`
+  return (
+    `The S3 server versitygw ${version} is not installed (built from Go modules, one to two minutes). ` +
+    'Run: fd services up s3 --install'
+  )
+}
+
+function prepare(installed: string, folder: string, port: number, { key, secret }: Keys): Launch {
+  const [data, metadata] = [join(folder, 'data'), join(folder, 'metadata')]
+  for (const part of [data, metadata]) mkdirSync(part, { recursive: true })
+  const server = ['--port', `127.0.0.1:${port}`, '--region', REGION, '--health', '/health', '--quiet']
+  return {
+    command: join(installed, 'versitygw'),
+    // Metadata lies beside the data, since not every file system (tmpfs, overlay) has extended attributes.
+    args: [...server, 'posix', '--sidecar', metadata, data],
+    env: { ROOT_ACCESS_KEY_ID: key, ROOT_SECRET_ACCESS_KEY: secret },
   }
 }
 
@@ -74,33 +81,29 @@ async function install(folder: string, version: string): Promise<void> {
   mkdirSync(folder, { recursive: true })
   await run('go', ['install', '-trimpath', '-ldflags', '-s -w', `${MODULE}@${version}`], {
     env: { GOBIN: folder, GOFLAGS: '-modcacherw' },
-    otherwise: 'Go is not installed. Get it from https://go.dev/dl, then run: fd services up s3 --install',
+    otherwise: `Go is not installed. ${GET_GO}`,
   })
   markInstalled(folder)
 }
 
-async function makeBucket(
-  endpoint: string,
-  bucket: string,
-  accessKeyId: string,
-  secretAccessKey: string,
-): Promise<void> {
+async function makeBucket(endpoint: string, bucket: string, { key, secret }: Keys): Promise<void> {
   const { CreateBucketCommand, S3Client } = await import('@aws-sdk/client-s3')
   const client = new S3Client({
     endpoint,
     region: REGION,
     forcePathStyle: true,
-    credentials: { accessKeyId, secretAccessKey },
+    credentials: { accessKeyId: key, secretAccessKey: secret },
   })
   try {
     await client.send(new CreateBucketCommand({ Bucket: bucket }))
   } catch (error) {
     const name = error instanceof Error ? error.name : ''
-    if (name === 'InvalidAccessKeyId' || name === 'SignatureDoesNotMatch')
+    if (name === 'InvalidAccessKeyId' || name === 'SignatureDoesNotMatch') {
       throw new UserError(
         'The S3 server does not know the credentials of this home. Run: fd services down s3, then fd services up s3',
         { cause: error },
       )
+    }
     if (name !== 'BucketAlreadyOwnedByYou' && name !== 'BucketAlreadyExists') throw error
   } finally {
     client.destroy()

@@ -8,15 +8,10 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { readConfig, PROJECT_ROOT, type Config, type ServiceName } from '../../configs/config.ts'
 import { credentialsFile } from '../../configs/credentials.ts'
 import { runFd, startFd, type Ended } from '../console/fd-process.ts'
+import { configuredServices } from './configured-services.ts'
+import { serviceFolder, startService, stopService } from './lifecycle.ts'
 import { freePort, runningProcess, startOf, startProcess, stopProcess } from './process.ts'
-import {
-  configuredServices,
-  serviceFolder,
-  startService,
-  stopService,
-  type Service,
-  type ServiceStatus,
-} from './service.ts'
+import type { Service, ServiceStatus } from './service.ts'
 
 const home = mkdtempSync(join(tmpdir(), 'fd-services-test-'))
 const file = join(home, 'services.yaml')
@@ -27,7 +22,7 @@ afterAll(async () => {
   rmSync(home, { recursive: true, force: true })
 })
 
-/** The servers of configs/services.yaml, on ports and in a home of this test. */
+/** The servers of configs/services.yaml, on ports of this test and in its home. */
 async function ownConfig(): Promise<Config> {
   const { redis, kafka, mlflow, s3 } = readConfig(join(PROJECT_ROOT, 'configs', 'services.yaml')).services
   const ports = {
@@ -46,7 +41,7 @@ function service(name: ServiceName): Service {
   return found
 }
 
-/** The process of a service that must be running. */
+/** The pid of a service that must be running. */
 function pidOf(name: ServiceName): number {
   const running = runningProcess(serviceFolder(home, name))
   if (running === undefined) throw new Error(`${name} is not running`)
@@ -55,7 +50,7 @@ function pidOf(name: ServiceName): number {
 
 const fd = (...args: string[]): Promise<Ended> => runFd(home, ['services', ...args, '--config', file, '--native'])
 
-/** A server that is no service: it ignores SIGTERM when `stubborn`. */
+/** A process that stands for a server. It ignores SIGTERM when `stubborn`. */
 const idle = (stubborn: boolean): { command: string; args: string[] } => ({
   command: process.execPath,
   args: [
@@ -90,29 +85,33 @@ test.each<[string, object, RegExp]>([
   }
 })
 
-test('logs of all services without a name, with names before the lines; of none that ever ran, an error that says so', async () => {
-  const elsewhere = mkdtempSync(join(home, 'logs-'))
-  const logs = (...args: string[]): Promise<Ended> =>
-    runFd(elsewhere, ['services', 'logs', ...args, '--config', file, '--native'])
-  expect(await logs()).toMatchObject({
-    code: 2,
-    stdout: '',
-    stderr: `Never started in ${elsewhere}, so without a log: redis, s3, kafka, mlflow. Run: fd services up\n`,
-  })
-  expect(await logs('s3')).toMatchObject({
-    code: 2,
-    stderr: `Never started in ${elsewhere}, so without a log: s3. Run: fd services up s3\n`,
-  })
-  for (const name of ['redis', 'kafka'] as const) {
-    mkdirSync(serviceFolder(elsewhere, name), { recursive: true })
-    writeFileSync(join(serviceFolder(elsewhere, name), 'log'), `${name} 1\n${name} 2\n${name} 3\n`)
-  }
-  const all = await logs('--lines', '2')
-  expect(all).toMatchObject({ code: 0, stdout: 'redis  redis 2\nredis  redis 3\nkafka  kafka 2\nkafka  kafka 3\n' })
-  expect(all.stderr).toContain('without a log: s3, mlflow.')
-  expect((await logs('redis')).stdout).toBe('redis 1\nredis 2\nredis 3\n')
-  expect((await logs('--lines', '0')).stdout).toBe('')
-})
+test(
+  'logs of all services without a name, with names before the lines; of none that ever ran, an error that says so',
+  { timeout: 60_000 },
+  async () => {
+    const elsewhere = mkdtempSync(join(home, 'logs-'))
+    const logs = (...args: string[]): Promise<Ended> =>
+      runFd(elsewhere, ['services', 'logs', ...args, '--config', file, '--native'])
+    expect(await logs()).toMatchObject({
+      code: 2,
+      stdout: '',
+      stderr: `Never started in ${elsewhere}, so without a log: redis, s3, kafka, mlflow. Run: fd services up\n`,
+    })
+    expect(await logs('s3')).toMatchObject({
+      code: 2,
+      stderr: `Never started in ${elsewhere}, so without a log: s3. Run: fd services up s3\n`,
+    })
+    for (const name of ['redis', 'kafka'] as const) {
+      mkdirSync(serviceFolder(elsewhere, name), { recursive: true })
+      writeFileSync(join(serviceFolder(elsewhere, name), 'log'), `${name} 1\n${name} 2\n${name} 3\n`)
+    }
+    const all = await logs('--lines', '2')
+    expect(all).toMatchObject({ code: 0, stdout: 'redis  redis 2\nredis  redis 3\nkafka  kafka 2\nkafka  kafka 3\n' })
+    expect(all.stderr).toContain('without a log: s3, mlflow.')
+    expect((await logs('redis')).stdout).toBe('redis 1\nredis 2\nredis 3\n')
+    expect((await logs('--lines', '0')).stdout).toBe('')
+  },
+)
 
 test('what is not installed is said with the command that gets it, and nothing is started', async () => {
   const absent = join(home, 'absent.yaml')
@@ -180,42 +179,38 @@ describe.runIf(service('redis').missing() === undefined)('Redis (redis-server on
     )
   })
 
-  test('up twice, also at once, is one server; status, logs and env tell of it; down ends it and keeps the data', async () => {
-    const ups = await Promise.all([fd('up', 'redis'), fd('up', 'redis')])
-    expect(ups.map(({ code }) => code)).toEqual([0, 0])
-    expect(ups.map(({ stderr }) => stderr.includes('already running')).toSorted()).toEqual([false, true])
-    const pid = pidOf('redis')
-    expect((await fd('up', 'redis')).stderr).toContain('redis: already running')
-    const [status] = JSON.parse((await fd('status', 'redis', '--json')).stdout) as ServiceStatus[]
-    expect(status).toMatchObject({ name: 'redis', state: 'running', pid, detail: 'answers' })
-    expect((await fd('env', 'redis')).stdout).toBe(`export REDIS_URL='${service('redis').url}'\n`)
-    expect((await fd('logs', 'redis', '--lines', '3')).stdout).toContain('Ready to accept connections')
+  test(
+    'up twice, also at once, is one server; status, logs and env tell of it; down ends it and keeps the data',
+    { timeout: 60_000 },
+    async () => {
+      const ups = await Promise.all([fd('up', 'redis'), fd('up', 'redis')])
+      expect(ups.map(({ code }) => code)).toEqual([0, 0])
+      const already = ups.map(({ stderr }) => stderr.includes('already running'))
+      expect(already.toSorted((a, b) => Number(a) - Number(b))).toEqual([false, true])
+      const pid = pidOf('redis')
+      expect((await fd('up', 'redis')).stderr).toContain('redis: already running')
+      const [status] = JSON.parse((await fd('status', 'redis', '--json')).stdout) as ServiceStatus[]
+      expect(status).toMatchObject({ name: 'redis', state: 'running', pid, detail: 'answers' })
+      expect((await fd('env', 'redis')).stdout).toBe(`export REDIS_URL='${service('redis').url}'\n`)
+      expect((await fd('logs', 'redis', '--lines', '3')).stdout).toContain('Ready to accept connections')
 
-    await withRedis(async (redis) => expect(await redis.set('kept', 'yes')).toBe('OK'))
-    expect((await fd('down', 'redis')).stdout).toBe('redis: stopped\n')
-    expect((await fd('down', 'redis')).stdout).toBe('redis: not running\n')
-    await startService(service('redis'), home)
-    await withRedis(async (redis) =>
-      expect([await redis.get('kept'), await redis.config('GET', 'appendonly')]).toEqual([
-        'yes',
-        ['appendonly', 'yes'],
-      ]),
-    )
-  })
+      await withRedis(async (redis) => expect(await redis.set('kept', 'yes')).toBe('OK'))
+      expect((await fd('down', 'redis')).stdout).toBe('redis: stopped\n')
+      expect((await fd('down', 'redis')).stdout).toBe('redis: not running\n')
+      await startService(service('redis'), home)
+      await withRedis(async (redis) =>
+        expect([await redis.get('kept'), await redis.config('GET', 'appendonly')]).toEqual([
+          'yes',
+          ['appendonly', 'yes'],
+        ]),
+      )
+    },
+  )
 
   test('a server killed from outside is started again by up; logs --follow goes on through it', async () => {
     await startService(service('redis'), home)
-    const follower = startFd(home, [
-      'services',
-      'logs',
-      'redis',
-      '--follow',
-      '--lines',
-      '1',
-      '--native',
-      '--config',
-      file,
-    ])
+    const logs = ['services', 'logs', 'redis', '--follow', '--lines', '1']
+    const follower = startFd(home, [...logs, '--native', '--config', file])
     let followed = ''
     follower.child.stdout?.on('data', (text: string) => (followed += text))
     await expect.poll(() => followed, { timeout: 10_000 }).not.toBe('')
@@ -229,7 +224,7 @@ describe.runIf(service('redis').missing() === undefined)('Redis (redis-server on
   })
 })
 
-// The global setup has installed what it may: what is missing here is told in the closing lines of the run.
+// The global setup has installed what it may. The closing lines of the run name what is still missing here.
 describe.each([
   ['s3', 60_000],
   ['kafka', 240_000],

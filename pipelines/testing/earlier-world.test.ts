@@ -8,9 +8,9 @@ import { openLake } from '../../datasets/open.ts'
 import { runFd } from '../console/fd-process.ts'
 
 /**
- * A home that fd 0.1.0 left half-way (commit dc52b18): 60 customers and 120 terminals over 60 days, a base, a champion that has
- * scored the first 409 of 777 records, and the log archived. `answers.json` is what that version printed once it had scored
- * the rest. A later version must read the same files and print the same.
+ * A home that fd 0.1.0 (commit dc52b18) left half-way: 60 customers and 120 terminals over 60 days, a base, a champion
+ * that has scored the first 409 of 777 records, and the log archived. `answers.json` holds what that version printed
+ * once it had scored the rest. A later version must read the same files and print the same.
  */
 const KEPT = join(import.meta.dirname, 'earlier-world')
 const { answers, topics } = JSON.parse(readFileSync(join(KEPT, 'answers.json'), 'utf8')) as {
@@ -27,7 +27,7 @@ async function fd(...args: string[]): Promise<string> {
   return stdout
 }
 
-/** Records without the time of their append, which a scorer takes from the clock. */
+/** The digest of records without the time of their append, which a scorer takes from the clock. */
 function digestOf(records: { timestamp?: number }[]): { records: number; sha256: string } {
   const lines = records.map((record) => JSON.stringify({ ...record, timestamp: undefined }))
   return { records: lines.length, sha256: createHash('sha256').update(lines.join('\n')).digest('hex') }
@@ -55,11 +55,9 @@ test('the lake holds the records of the log, in their order', async () => {
   const records: object[] = []
   for await (const { size, partition, offsets, bytes, keyStart, valueStart, valueEnd } of lake.read('transactions')) {
     for (let i = 0; i < size; i++) {
-      const [key, value] = [
-        bytes.toString('utf8', keyStart[i], valueStart[i]),
-        bytes.toString('utf8', valueStart[i], valueEnd[i]),
-      ]
-      records.push({ partition, offset: offsets[i], key, value: JSON.parse(value) as unknown })
+      const key = bytes.toString('utf8', keyStart[i], valueStart[i])
+      const value = JSON.parse(bytes.toString('utf8', valueStart[i], valueEnd[i])) as unknown
+      records.push({ partition, offset: offsets[i], key, value })
     }
   }
   expect(digestOf(records)).toEqual(topics['transactions'])

@@ -16,14 +16,16 @@ const HEADER = ['Time', ...Array.from({ length: 28 }, (_, i) => `V${i + 1}`), 'A
 const row = (change: Record<string, string | number>): string =>
   HEADER.map((name) => change[name] ?? (name === 'Class' ? '"0"' : 1)).join(',')
 
-/** A file of Kaggle's columns, with these rows. */
+/** Writes a file with Kaggle's columns and the given rows. */
 async function kaggleFile(name: string, rows: string[], header = HEADER): Promise<string> {
   const file = join(folder, name)
   await writeFile(file, `${[header.map((column) => `"${column}"`).join(','), ...rows].join('\n')}\n`)
   return file
 }
 
-/** A wrong input ends with code 2, says what was wrong and what to type next, shows no stack, and leaves stdout empty. */
+/**
+ * Wrong input ends with code 2. Stderr says what was wrong and what to type next, without a stack; stdout stays empty.
+ */
 function expectRefusal(ended: Ended, reason: RegExp): void {
   expect(ended.stderr).toMatch(reason)
   expect(ended.stderr).not.toMatch(/^ {4}at /m)
@@ -62,16 +64,18 @@ describe('files', () => {
     const ended = await runFd(folder, ['train', '--dataset', 'kaggle-cc', '--data', file, '--until', '2000-01-01'])
     expectRefusal(
       ended,
-      /No transaction of .*known-later\.csv has a label that was known by 2000-01-01 00:00:00, so there is nothing to train on\. Give a later instant: --until DATE/,
+      new RegExp(
+        String.raw`No transaction of .*known-later\.csv has a label that was known by 2000-01-01 00:00:00, ` +
+          String.raw`so there is nothing to train on\. Give a later instant: --until DATE`,
+      ),
     )
   })
 
   test('duplicate ids', async () => {
     const file = join(folder, 'ids.csv')
-    await writeFile(
-      file,
-      'TRANSACTION_ID,TX_DATETIME,CUSTOMER_ID,TERMINAL_ID,TX_AMOUNT,TX_FRAUD\n1,2018-04-01 00:00:00,1,1,5.00,0\n1,2018-04-01 00:00:01,1,1,5.00,0\n',
-    )
+    const header = 'TRANSACTION_ID,TX_DATETIME,CUSTOMER_ID,TERMINAL_ID,TX_AMOUNT,TX_FRAUD'
+    const rows = ['1,2018-04-01 00:00:00,1,1,5.00,0', '1,2018-04-01 00:00:01,1,1,5.00,0']
+    await writeFile(file, [header, ...rows, ''].join('\n'))
     expectRefusal(
       await runFd(folder, ['train', '--dataset', 'handbook', '--data', file]),
       /line 3, column TRANSACTION_ID: .*1.*(twice|already|again|duplicate)/i,
@@ -83,18 +87,10 @@ describe('files', () => {
       await runFd(folder, ['train', '--dataset', 'kaggle-cc', '--data', join(folder, 'none.csv')]),
       /There is no file .*none\.csv/,
     )
-    await writeFile(join(folder, 'junk.parquet'), 'hello')
+    const [junk, out] = [join(folder, 'junk.parquet'), join(folder, 'x.parquet')]
+    await writeFile(junk, 'hello')
     expectRefusal(
-      await runFd(folder, [
-        'features',
-        'backfill',
-        '--dataset',
-        'handbook',
-        '--data',
-        join(folder, 'junk.parquet'),
-        '--out',
-        join(folder, 'x.parquet'),
-      ]),
+      await runFd(folder, ['features', 'backfill', '--dataset', 'handbook', '--data', junk, '--out', out]),
       /junk\.parquet cannot be read/,
     )
   })
@@ -200,7 +196,7 @@ test.each([['log/shared/data.mdb'], ['online/data.mdb'], ['registry/registry.db'
   },
 )
 
-/** Mounting takes root and Linux; elsewhere a disk cannot be made to fill up. */
+/** Only root on Linux can mount a small disk. Elsewhere no disk can be made to fill up. */
 function canMount(): boolean {
   try {
     const probe = execFileSync('mktemp', ['-d'], { encoding: 'utf8' }).trim()

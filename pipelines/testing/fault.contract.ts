@@ -4,21 +4,21 @@ import { expectAsInPeace } from './kill.contract.ts'
 import { startStream } from './stream.contract.ts'
 import type { World } from './world.ts'
 
-/** A scorer that is started again when it ends for want of a server, as a supervisor would start it. */
+/** A scorer that is started again whenever it ends because a server is away, as a supervisor would do it. */
 export interface KeptScorer {
-  /** What all of them have said on stderr so far. */
+  /** The stderr of all its processes so far. */
   said(): string
   /** Resolves when stderr has shown `text` at least `times`. */
   says(text: string, times?: number): Promise<void>
-  /** Ends it with −9; it is started again. */
+  /** Kills it with −9; it is then started again. */
   kill(): void
-  /** Ends it for good, in order. Rejects when one of them has ended for another reason than a server's absence. */
+  /** Ends it for good, by SIGTERM. Rejects when one of its processes ended for a reason other than an absent server. */
   stop(): Promise<void>
 }
 
-/** The only ends of a scorer that a fault of a server may cause: a start without one, and state that a server has lost. */
+/** The only reasons for which a server's fault may end a scorer: no server at the start, and state that it has lost. */
 const EXCUSED = /No Redis answers at|No Kafka broker answers at|came back without state/
-/** In the line of progress that a scorer writes once it has scored for a while. */
+/** Part of the line of progress that a scorer writes once it has scored for a while. */
 export const UNDER_WAY = ' alerts'
 const RESTART_PAUSE_MS = 200
 const SAYS_WITHIN_MS = 60_000
@@ -40,7 +40,7 @@ export function keepScoring(world: World, group: string): KeptScorer {
     }
   }
   const running = run()
-  // Looked at by stop(); a rejection before that must not end the test's process.
+  // stop() awaits it. A rejection before that must not end the test's process.
   running.catch(() => undefined)
   return {
     said: () => said,
@@ -61,7 +61,9 @@ export function keepScoring(world: World, group: string): KeptScorer {
   }
 }
 
-/** How a scorer ends by itself. One that does not within a minute is killed, so that the test fails with what it said. */
+/**
+ * Resolves when a scorer has ended by itself. After a minute it is killed, so that the test fails and shows its stderr.
+ */
 export async function endOf(scorer: FdProcess): Promise<Ended> {
   const patience = setTimeout(() => scorer.child.kill('SIGKILL'), SAYS_WITHIN_MS)
   try {
@@ -71,15 +73,20 @@ export async function endOf(scorer: FdProcess): Promise<Ended> {
   }
 }
 
+interface FaultyStream {
+  /** Transactions a second. */
+  rate: number
+  /** Whether all live transactions are sent, or only those that pass while the faults happen. */
+  whole: boolean
+}
+
 /**
- * Lets `faults` happen while transactions stream through a scorer, and expects them to leave no trace: the producer and the
- * scorer outlive them, and each transaction has one prediction, that of an undisturbed group.
- *
- * @param stream transactions a second, and whether all live ones are sent or only what goes by while the faults happen
+ * Lets `faults` happen while transactions stream through a scorer, and expects that they leave no trace: the producer
+ * and the scorer survive them, and each transaction has one prediction, equal to that of an undisturbed group.
  */
 export async function expectNoTraceOf(
   world: World,
-  stream: { rate: number; whole: boolean },
+  stream: FaultyStream,
   faults: (scorer: KeptScorer) => Promise<void>,
 ): Promise<{ transactions: number; said: string }> {
   const scorer = keepScoring(world, 'harmed')
@@ -87,7 +94,7 @@ export async function expectNoTraceOf(
   const sent = startStream(world, stream.rate)
   await scorer.says(UNDER_WAY)
   await faults(scorer)
-  // What follows the last fault is part of the stream.
+  // Let some of the stream pass after the last fault, too.
   await wait(1000)
   const transactions = await sent.end(stream.whole)
   await scorer.stop()

@@ -1,44 +1,35 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { expect } from 'vitest'
-import { startStream } from './stream.contract.ts'
+import { startProducer, startStream } from './stream.contract.ts'
 import type { World } from './world.ts'
 
-/** Seeded, so that the moments can be tried again; what the machine does in them is its own. */
+/** Seeded, so that a run can repeat the moments, though not what the machine does in them. */
 export function random(seed: number): () => number {
   let state = seed
   return () => (state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fffffff) / 0x80000000
 }
 
 /**
- * Kills the scorer with −9 at random moments of a stream. Whatever the log and the store are, each transaction must have one
- * prediction, and its features must be what batch computes. In one partition, where the order is the stream's, the same log is
- * scored once more in peace as another group, and both must say the same bit for bit; in several, each group's stages
- * see the partitions in an order of their own.
+ * Kills the scorer with −9 at random moments of a stream. On every log and store, each transaction must have one
+ * prediction, and its features must be what batch computes.
+ *
+ * With one partition there is one order of events. There the same log is scored once more without disturbance, as
+ * another group, and both groups must agree bit for bit. With several partitions the groups cannot be compared, because
+ * the stages of each see the partitions in an order of their own.
  */
 export async function expectNothingLostOrDoubled(
   world: World,
   options: { kills: number; rate: number; longestLifeMs: number },
 ): Promise<{ transactions: number }> {
   const next = random(7)
-  const producer = world.start(
-    'produce',
-    '--dataset',
-    'simulated',
-    '--data',
-    world.file,
-    '--from',
-    world.cut,
-    '--rate',
-    String(options.rate),
-    '--json',
-  )
+  const producer = startProducer(world, options.rate)
   for (let kills = 0; kills < options.kills || producer.child.exitCode === null; kills++) {
     const scorer = world.start('score', '--group', 'killed')
     await scorer.says('Scoring with')
     await wait(next() * options.longestLifeMs)
     scorer.child.kill('SIGKILL')
     const { signal, stderr } = await scorer.ended
-    // One that ended by itself says why in the message of the failure.
+    // If it ended by itself, the failure shows its stderr.
     expect(signal, stderr).toBe('SIGKILL')
   }
   const { transactions } = JSON.parse((await producer.ended).stdout) as { transactions: number }
@@ -46,12 +37,13 @@ export async function expectNothingLostOrDoubled(
   return { transactions }
 }
 
+/** The features of each transaction must be what batch computes: 15 values, in exactly one prediction. */
 async function expectParity(world: World, group: string, transactions: number): Promise<void> {
   const parity = JSON.parse(await world.fd('features', 'verify', '--group', group, '--json')) as Record<string, number>
   expect(parity).toMatchObject({ transactions, values: transactions * 15, differences: 0, duplicates: 0, missing: 0 })
 }
 
-/** The partitions of "transactions" that a scorer has, by what it said. */
+/** The partitions of "transactions" that a scorer has, according to its stderr. */
 function shareOf(stderr: string): Set<number> {
   const share = new Set<number>()
   for (const [, numbers, change] of stderr.matchAll(/^Partitions? ([\d, ]+) of transactions: (folding|gone)/gm)) {
@@ -64,9 +56,9 @@ function shareOf(stderr: string): Set<number> {
 }
 
 /**
- * Scores what `group` has not, and, where one partition makes the order of events one, the whole log in peace as group
- * `unharmed`: each transaction must have one prediction of either, equal bit for bit, and its features must be what
- * batch computes.
+ * Scores what `group` has not scored yet. Then each transaction must have one prediction of it, and its features must
+ * be what batch computes. With one partition the whole log is also scored without disturbance, as group `unharmed`, and
+ * the predictions of both groups must be equal bit for bit.
  */
 export async function expectAsInPeace(world: World, group: string, transactions: number): Promise<void> {
   const groups = world.partitions > 1 ? [group] : [group, 'unharmed']
@@ -76,16 +68,17 @@ export async function expectAsInPeace(world: World, group: string, transactions:
   expect(harmed.length).toBe(transactions)
   expect(new Set(harmed.map(({ transaction_id }) => transaction_id)).size).toBe(transactions)
   if (groups.length > 1) expect(harmed.map((prediction) => ({ ...prediction, group: 'unharmed' }))).toEqual(unharmed)
-  // What was served is part of a prediction: parity of one group is parity of its equal.
+  // A prediction contains the features that were served. So the parity of one group is also that of its equal.
   await expectParity(world, group, transactions)
 }
 
 /**
- * Two scorers of one group, the second started while the stream runs: it takes its share of the partitions, or stands by when
- * there is but one. Killed with −9, the first is followed by the second in all of them, and together they predict each
- * transaction once.
+ * Two scorers of one group. The second is started while the stream runs: it takes its share of the partitions, or
+ * stands by when there is only one. Then the first is killed with −9. The second must take over all its partitions, and
+ * together they must predict each transaction once.
  *
- * @param rate transactions a second, so few that the live ones of this world last until then
+ * @param rate transactions a second, so few that the live ones of this world last until then.
+ * @returns the seconds from the kill to the takeover.
  */
 export async function expectTakeover(world: World, rate: number): Promise<{ seconds: number }> {
   const all = world.partitions
@@ -99,7 +92,7 @@ export async function expectTakeover(world: World, rate: number): Promise<{ seco
   const killed = performance.now()
   await second.says((stderr) => shareOf(stderr).size === all)
   const seconds = (performance.now() - killed) / 1000
-  // What follows the takeover is part of the stream.
+  // Let some of the stream pass after the takeover, too.
   await wait(1000)
   const transactions = await stream.end()
   second.child.kill('SIGTERM')
@@ -110,11 +103,13 @@ export async function expectTakeover(world: World, rate: number): Promise<{ seco
 }
 
 /**
- * A scorer that is stopped for longer than its session, replaced in all its partitions, and goes on later: it must neither write
- * what the other has written, nor states under the other's fold, nor end. One that was stopped in a write transaction of the
- * embedded log keeps all writers out, so after `patienceMs` without a takeover it is stopped at another moment.
+ * A scorer is stopped (SIGSTOP) for longer than its session, replaced in all its partitions, and goes on later. It must
+ * neither write what the other has written, nor put states under the other's fold, nor end.
  *
- * @param rate as with `expectTakeover`
+ * A scorer that is stopped inside a write transaction of the embedded log keeps all writers out. So after `patienceMs`
+ * without a takeover it is stopped again at another moment.
+ *
+ * @param rate as with `expectTakeover`.
  */
 export async function expectStoppedScorerHarmless(
   world: World,
@@ -135,7 +130,7 @@ export async function expectStoppedScorerHarmless(
   }
   await wait(1000)
   stopped.child.kill('SIGCONT')
-  // It hears that it has lost them, and is given its share again.
+  // It learns that it has lost its partitions, and is given its share again.
   await other.says((stderr) => shareOf(stderr).size < all)
   await wait(1000)
   const transactions = await stream.end()

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { expectNothingLostOrDoubled, expectStoppedScorerHarmless, expectTakeover } from './kill.contract.ts'
 import { makeWorld, type World } from './world.ts'
 
-// At a desk, where a minute is long, the same stream goes by faster and meets fewer kills.
+// Outside CI, where a minute is long, the same stream passes faster and there are fewer kills.
 const [kills, rate] = process.env.CI === undefined ? [8, 1200] : [20, 500]
 
 let home: World
@@ -13,7 +13,10 @@ beforeAll(async () => {
 })
 afterAll(() => home[Symbol.asyncDispose]())
 
-/** The home with a log and a store of a test's own. Small batches and frequent checkpoints: more moments at which a kill can hit. */
+/**
+ * The home with a log and a store for one test. Small batches and frequent checkpoints make more moments at which a
+ * kill can hit.
+ */
 async function freshWorld(partitions: number, logParameters = ''): Promise<World> {
   const folder = join(home.home, randomUUID())
   const places = {

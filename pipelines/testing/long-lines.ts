@@ -1,6 +1,6 @@
 /**
- * Part of `npm run check`: names every line of code that is longer than 120 characters, comments and AssemblyScript
- * included, which the linter does not read. Ends with 1 when there is one.
+ * Part of `npm run check`: lists every line of code that is longer than 120 characters. That includes comments and
+ * AssemblyScript, which the linter does not read. Exits with 1 when there is such a line.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'

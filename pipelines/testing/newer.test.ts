@@ -15,7 +15,11 @@ beforeAll(async () => {
 })
 afterAll(() => world[Symbol.asyncDispose]())
 
-/** Changes the bytes of every record of an LMDB database whose key holds `part`. @returns what puts them back. */
+/**
+ * Changes the bytes of every record of an LMDB database whose key contains `part`.
+ *
+ * @returns a function that puts the old bytes back.
+ */
 async function tamper(
   folder: string,
   database: string,
@@ -25,12 +29,10 @@ async function tamper(
   const write = async (next: (key: Buffer, bytes: Buffer) => Buffer): Promise<Map<string, Buffer>> => {
     const environment = openEnvironment(join(world.home, folder))
     const records = environment.database(database)
-    const before = new Map(
-      Array.from(
-        records.getKeys(),
-        (key) => [key.toString('latin1'), Buffer.from(records.get(key) ?? '')] as const,
-      ).filter(([key]) => key.includes(part)),
-    )
+    const all = Array.from(records.getKeys(), (key) => {
+      return [key.toString('latin1'), Buffer.from(records.get(key) ?? '')] as const
+    })
+    const before = new Map(all.filter(([key]) => key.includes(part)))
     environment.write(() => {
       for (const [key, bytes] of before)
         records.putSync(Buffer.from(key, 'latin1'), next(Buffer.from(key, 'latin1'), bytes))
@@ -43,12 +45,13 @@ async function tamper(
   return async () => void (await write((key, bytes) => before.get(key.toString('latin1')) ?? bytes))
 }
 
+/** A change that makes a JSON record one of another form. */
 const ofForm =
   (form: number) =>
   (bytes: Buffer): Buffer =>
     Buffer.from(JSON.stringify({ ...(JSON.parse(bytes.toString()) as object), form }))
 
-/** Refused with code 2 and these words, and by doctor with code 1; nothing is written. */
+/** The command must be refused with code 2 and these words, without output; doctor must end with code 1. */
 async function expectRefused(command: string[], reason: RegExp, byDoctor = true): Promise<void> {
   const { code, stderr, stdout } = await world.try(...command)
   expect({ code, stdout }, stderr).toEqual({ code: 2, stdout: '' })
@@ -151,31 +154,33 @@ test('a model card, and a registry, of a newer fd', async () => {
   await world.fd('score', '--until-idle')
 })
 
-test('records of a newer schema: what is only more passes, what says so or lacks a field goes to transactions.dlq with the reason', async () => {
-  const known = { TX_DATETIME: Date.UTC(2018, 8, 1), CUSTOMER_ID: 1, TERMINAL_ID: 1, TX_AMOUNT: 12.5 }
-  const records = [
-    { TRANSACTION_ID: 9_000_001, ...known, WALLET: { kind: 'new' }, schema_version: 1 },
-    { TRANSACTION_ID: 9_000_002, ...known, schema_version: 2 },
-    { TRANSACTION_ID: 9_000_003, ...known, TX_AMOUNT: undefined, AMOUNT_MINOR: 1250 },
-  ]
-  {
-    await using log = await openEventLog(`lmdb:${join(world.home, 'log')}`)
-    await log.append(
-      'transactions',
-      records.map((value) => ({ value: JSON.stringify(value), timestamp: 0 })),
-    )
-  }
-  await world.fd('score', '--until-idle')
-  expect((await world.predictions('scorer')).at(-1)?.transaction_id).toBe(9_000_001)
-  const letters = (await world.fd('topics', 'read', 'transactions.dlq'))
-    .trim()
-    .split('\n')
-    .map((line) => (JSON.parse(line) as { value: DeadLetter }).value)
-  expect(letters.map(({ reason }) => reason)).toEqual([
-    expect.stringMatching(/^schema_version: expected 1, found 2: .*newer/),
-    expect.stringMatching(/^TX_AMOUNT: expected a number, found nothing/),
-  ])
-  expect(letters.map(({ text }) => (JSON.parse(text) as { TRANSACTION_ID: number }).TRANSACTION_ID)).toEqual([
-    9_000_002, 9_000_003,
-  ])
-})
+test(
+  'records of a newer schema: what is only more passes, ' +
+    'what says so or lacks a field goes to transactions.dlq with the reason',
+  async () => {
+    const known = { TX_DATETIME: Date.UTC(2018, 8, 1), CUSTOMER_ID: 1, TERMINAL_ID: 1, TX_AMOUNT: 12.5 }
+    const records = [
+      { TRANSACTION_ID: 9_000_001, ...known, WALLET: { kind: 'new' }, schema_version: 1 },
+      { TRANSACTION_ID: 9_000_002, ...known, schema_version: 2 },
+      { TRANSACTION_ID: 9_000_003, ...known, TX_AMOUNT: undefined, AMOUNT_MINOR: 1250 },
+    ]
+    {
+      await using log = await openEventLog(`lmdb:${join(world.home, 'log')}`)
+      const written = records.map((value) => ({ value: JSON.stringify(value), timestamp: 0 }))
+      await log.append('transactions', written)
+    }
+    await world.fd('score', '--until-idle')
+    expect((await world.predictions('scorer')).at(-1)?.transaction_id).toBe(9_000_001)
+    const letters = (await world.fd('topics', 'read', 'transactions.dlq'))
+      .trim()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { value: DeadLetter }).value)
+    expect(letters.map(({ reason }) => reason)).toEqual([
+      expect.stringMatching(/^schema_version: expected 1, found 2: .*newer/),
+      expect.stringMatching(/^TX_AMOUNT: expected a number, found nothing/),
+    ])
+    expect(letters.map(({ text }) => (JSON.parse(text) as { TRANSACTION_ID: number }).TRANSACTION_ID)).toEqual([
+      9_000_002, 9_000_003,
+    ])
+  },
+)

@@ -14,7 +14,7 @@ afterAll(() => rmSync(empty, { recursive: true, force: true }))
 
 const { FD_TEST_KAFKA_URL: kafka, FD_TEST_S3_URL: s3 } = process.env
 
-/** Ends with 2, says why and what to do, shows no stack, no secret, and gives no result. */
+/** `fd` must end with 2 and say why and what to do. It must show no stack and no secret, and print no result. */
 async function expectRefusal(
   home: string,
   args: string[],
@@ -137,7 +137,7 @@ describe('every command that opens a service says which one it cannot reach, as 
         { FD_LAKE: `s3://b?endpoint=http://${nowhere}` },
         /store cannot be reached \(E\w+\).*AWS_ENDPOINT_URL/,
       )
-      // What could not be written is not taken for written.
+      // The archive must not take for written what it could not write.
       expect(JSON.parse(await world.fd('archive', '--until-idle', '--json'))).toMatchObject({
         records: sent.transactions + sent.labels,
       })
@@ -155,7 +155,10 @@ test('a topic with fewer partitions than the configuration wants is refused, on 
       empty,
       [...command, '--config', config],
       {},
-      /Topic "transactions" has 1 partition, the configuration wants 3 \(scorer\.partitions\)\. Set scorer\.partitions: 1/,
+      new RegExp(
+        String.raw`Topic "transactions" has 1 partition, the configuration wants 3 \(scorer\.partitions\)\. ` +
+          String.raw`Set scorer\.partitions: 1`,
+      ),
     )
   }
   const other = { FD_EVENT_LOG: `lmdb:${join(empty, 'other')}` }
@@ -189,11 +192,16 @@ describe.runIf(kafka !== undefined)('settings of topics on Kafka', () => {
         },
       ],
     })
-  /** The limit that a refusal says to set. */
+  /** A pattern: how records that are too large for a topic are refused. */
+  const overLimit = (topic: string, bytes: number): string =>
+    String.raw`\d+ records sent together, \d{5,} bytes, are over the limit of topic "${topic}", ` +
+    `which takes ${bytes} bytes at once`
+  /** The limit that the refusal tells the user to set. */
   const advised = (stderr: string): number => Number(/--add-config max\.message\.bytes=(\d+)$/m.exec(stderr)?.[1])
 
   test(
-    'fd produce and the scorer name topic, size, limit and the command; after it the stream goes on, nothing lost or doubled',
+    'fd produce and the scorer name topic, size, limit and the command; ' +
+      'after it the stream goes on, nothing lost or doubled',
     { timeout: 180_000 },
     async () => {
       const onKafka = world.with({ FD_EVENT_LOG: `${kafka}?prefix=${prefix}` })
@@ -202,32 +210,24 @@ describe.runIf(kafka !== undefined)('settings of topics on Kafka', () => {
       await limit('transactions', 5000)
       const refused = await onKafka.try(...produce, '--limit', '500')
       expect(refused.code).toBe(2)
-      expect(refused.stderr).toMatch(
-        /^\d+ records sent together, \d{5,} bytes, are over the limit of topic "transactions", which takes 5000 bytes at once \(max\.message\.bytes\); nothing of it was written/m,
-      )
+      const nothing = String.raw`\(max\.message\.bytes\); nothing of it was written`
+      expect(refused.stderr).toMatch(new RegExp(`^${overLimit('transactions', 5000)} ${nothing}`, 'm'))
       expect(refused.stderr).toContain(
         `kafka-configs.sh --bootstrap-server ${bootstrap} --alter --topic ${prefix}transactions --add-config`,
       )
       await limit('transactions', advised(refused.stderr))
-      // From the second day of the stream on: an event is in the log once.
-      const rest = JSON.parse(
-        await onKafka.fd(
-          ...produce,
-          '--from',
-          new Date(Date.parse(world.cut) + 86_400_000).toISOString(),
-          '--limit',
-          '500',
-        ),
-      ) as { transactions: number }
+      // The rest starts at the second day of the stream, so that each event is in the log once.
+      const secondDay = new Date(Date.parse(world.cut) + 86_400_000).toISOString()
+      const rest = JSON.parse(await onKafka.fd(...produce, '--from', secondDay, '--limit', '500')) as {
+        transactions: number
+      }
       const sent = 20 + rest.transactions
 
       await onKafka.fd('score', '--until-idle', '--group', 'makes-the-topics')
       await limit('predictions', 3000)
       const stuck = await onKafka.try('score', '--until-idle')
       expect(stuck.code).toBe(2)
-      expect(stuck.stderr).toMatch(
-        /\d+ records sent together, \d{5,} bytes, are over the limit of topic "predictions", which takes 3000 bytes at once/,
-      )
+      expect(stuck.stderr).toMatch(new RegExp(overLimit('predictions', 3000)))
       expect(await onKafka.predictions('scorer')).toEqual([])
       await limit('predictions', advised(stuck.stderr))
       await onKafka.fd('score', '--until-idle')

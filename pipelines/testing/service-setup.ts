@@ -4,10 +4,15 @@ import { join } from 'node:path'
 import type { TestProject } from 'vitest/node'
 import { environmentWith, PROJECT_ROOT, readConfig, type Config, type ServiceName } from '../../configs/config.ts'
 import { errorMessage } from '../../configs/user-error.ts'
+import { configuredServices } from '../services/configured-services.ts'
+import { serviceFolder, startService, stopService } from '../services/lifecycle.ts'
 import { freePort, killProcess } from '../services/process.ts'
-import { configuredServices, serviceFolder, startService, stopService, type Service } from '../services/service.ts'
+import type { Service } from '../services/service.ts'
 
-/** Where the tests of a driver find its server; unset, they are not run. With s3 come AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. */
+/**
+ * The variables by which the tests of a driver find its server. Where one is not set, those tests are not run. With the
+ * one of s3 come AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+ */
 const VARIABLES: Record<ServiceName, string> = {
   redis: 'FD_TEST_REDIS_URL',
   s3: 'FD_TEST_S3_URL',
@@ -15,31 +20,51 @@ const VARIABLES: Record<ServiceName, string> = {
   mlflow: 'FD_TEST_MLFLOW_URL',
 }
 
-/** What became of a service: its variable was set already, it was started, or why it was not. */
+/** What became of a service: its variable was set already, it was started, or it was not, and why. */
 type Outcome = { name: ServiceName } & (
   | { state: 'given' | 'started'; seconds: number }
   | { state: 'not run'; reason: string }
 )
 
 /**
- * Vitest's global setup: starts the servers of configs/services.yaml that are installed, in a home of their own and on free
- * ports, for the length of the run. A server whose variable is set already is used as it is. When CI is set, what is
- * not installed is installed, and a server that cannot be had fails the run, after its tests. `FD_TEST_SERVICES` names
- * those to start, with commas, for a developer who needs fewer (`none` for none).
+ * Vitest's global setup: starts servers for the length of the run.
+ *
+ * These are the servers of configs/services.yaml that are installed. They run in a home of their own, on free ports. A
+ * server whose variable is set already is used as it is. `FD_TEST_SERVICES` names those to start, separated by commas,
+ * for a developer who needs fewer (`none` for none). When CI is set, servers that are not installed are installed, and
+ * one that still cannot be started fails the run, after its tests.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const environment = environmentWith({})
   const ci = environment['CI'] !== undefined && environment['CI'] !== '' && environment['CI'] !== 'false'
-  const wanted = environment['FD_TEST_SERVICES']?.split(',')
   const home = mkdtempSync(join(tmpdir(), 'fd-services-'))
   const services = await configuredServices(await testConfig(home))
   const abandon = (): void => {
     for (const { name } of services) killProcess(serviceFolder(home, name))
     rmSync(home, { recursive: true, force: true, maxRetries: 5 })
   }
-  // Servers outlive their starter by design; these must not, however the run ends.
+  // By design servers outlive the process that started them. These must not, however the run ends.
   process.once('exit', abandon)
 
+  const outcomes = await startAll(services, environment, ci, (service) => started(service, home, project))
+  tellStarted(outcomes)
+
+  return async () => {
+    await Promise.all(services.map((service) => stopService(service, home)))
+    process.off('exit', abandon)
+    rmSync(home, { recursive: true, force: true })
+    closingLines(outcomes, ci)
+  }
+}
+
+/** Installs what may and must be installed, one service after the other, since packagers lock. Starts side by side. */
+async function startAll(
+  services: readonly Service[],
+  environment: Record<string, string | undefined>,
+  mayInstall: boolean,
+  start: (service: Service) => Promise<Outcome>,
+): Promise<Outcome[]> {
+  const wanted = environment['FD_TEST_SERVICES']?.split(',')
   const outcomes: Outcome[] = []
   const starting: Promise<void>[] = []
   for (const service of services) {
@@ -48,26 +73,20 @@ export default async function setup(project: TestProject): Promise<() => Promise
     else if (wanted !== undefined && !wanted.includes(name))
       outcomes.push({ name, state: 'not run', reason: 'FD_TEST_SERVICES does not name it' })
     else {
-      // Installed one after another, since packagers lock; started side by side.
-      const fault = await installed(service, ci)
-      if (fault === undefined)
-        starting.push(started(service, home, project).then((outcome) => void outcomes.push(outcome)))
+      const fault = await installed(service, mayInstall)
+      if (fault === undefined) starting.push(start(service).then((outcome) => void outcomes.push(outcome)))
       else outcomes.push({ name, state: 'not run', reason: fault })
     }
   }
   await Promise.all(starting)
-  const running = outcomes.filter(({ state }) => state === 'started') as { name: string; seconds: number }[]
-  if (running.length > 0)
-    say(
-      `Servers for the tests: ${running.map(({ name, seconds }) => `${name} in ${seconds.toFixed(1)} s`).join(', ')}.`,
-    )
+  return outcomes
+}
 
-  return async () => {
-    await Promise.all(services.map((service) => stopService(service, home)))
-    process.off('exit', abandon)
-    rmSync(home, { recursive: true, force: true })
-    closingLines(outcomes, ci)
-  }
+function tellStarted(outcomes: readonly Outcome[]): void {
+  const running = outcomes.flatMap((outcome) =>
+    outcome.state === 'started' ? [`${outcome.name} in ${outcome.seconds.toFixed(1)} s`] : [],
+  )
+  if (running.length > 0) say(`Servers for the tests: ${running.join(', ')}.`)
 }
 
 /** The servers of configs/services.yaml on ports that nothing listens on. */
@@ -86,7 +105,7 @@ async function testConfig(home: string): Promise<Config> {
   }
 }
 
-/** Why a service cannot be started, after installing it where that is allowed; undefined when it can. */
+/** Installs a service where that is allowed. Resolves to the reason why it cannot be started; undefined when it can. */
 async function installed(service: Service, mayInstall: boolean): Promise<string | undefined> {
   const missing = service.missing()
   if (missing === undefined || !mayInstall) return missing
@@ -104,7 +123,7 @@ async function started(service: Service, home: string, project: TestProject): Pr
   const begun = performance.now()
   try {
     await twice(async () => {
-      // What a first try left is ended before the second.
+      // End whatever a failed first try has left running.
       await stopService(service, home)
       await startService(service, home)
     })
@@ -120,7 +139,7 @@ async function started(service: Service, home: string, project: TestProject): Pr
   return { name, state: 'started', seconds: (performance.now() - begun) / 1000 }
 }
 
-/** A shared machine or a registry may falter once. */
+/** Tries a second time after a failure: a shared machine or a package registry may falter once. */
 async function twice(attempt: () => Promise<void>): Promise<void> {
   try {
     await attempt()
@@ -133,9 +152,8 @@ async function twice(attempt: () => Promise<void>): Promise<void> {
 function closingLines(outcomes: readonly Outcome[], ci: boolean): void {
   const absent = outcomes.filter((outcome) => outcome.state === 'not run')
   if (absent.length === 0) return
-  say(
-    `\nNot run, for want of a server:\n${absent.map(({ name, reason }) => `  the tests of ${name}: ${reason}`).join('\n')}`,
-  )
+  const reasons = absent.map(({ name, reason }) => `  the tests of ${name}: ${reason}`)
+  say(`\nNot run, for want of a server:\n${reasons.join('\n')}`)
   if (!ci) return
   say('CI is set, so this fails the run.')
   process.exitCode = 1

@@ -13,16 +13,33 @@ import { makeWorld, type World } from './world.ts'
 
 const { CI } = process.env
 const inCi = CI !== undefined
-/** Transactions a second where not their number but the time matters: the stream must outlast outages on a slow machine. */
+/** Transactions a second where time matters and not their number: the stream must outlast outages on a slow machine. */
 const SLOW = 150
-// In CI as many transactions as in services-kill.test.ts, and outages as long as the promise; at a desk, where a minute is
-// long, less of it, and without the tests that wait most.
+// In CI there are as many transactions as in services-kill.test.ts, and outages are as long as promised. Elsewhere,
+// where a minute is long, all is smaller and the tests that wait longest are left out.
 const [customers, liveDays, rate, rounds, awaySeconds, least] = inCi
   ? [1900, 30, 1250, 2, 30, 100_000]
   : [150, 60, SLOW, 1, 2, 0]
 
+/** The last words of a scorer whose server stays away for longer than 2 s. */
+const AWAY = {
+  kafka: new RegExp(
+    String.raw`\nKafka at \S+ did not answer for 2 s \(.*ECONNREFUSED.*\)\. ` +
+      String.raw`Nothing that was said to be written is lost\. Look at it with: fd services status kafka\n$`,
+  ),
+  redis: new RegExp(
+    String.raw`\nRedis at \S+ has been away for 2 s \(.*ECONNREFUSED.*\)\. ` +
+      String.raw`Bring it back and run the command again; what was acknowledged is kept\. See: fd doctor\n$`,
+  ),
+}
+/** The last words of a scorer whose Redis has no memory left. */
+const OUT_OF_MEMORY = new RegExp(
+  String.raw`\nRedis at \S+ is out of memory; nothing was written\. Raise its limit ` +
+    String.raw`\(redis-cli CONFIG SET maxmemory …\) or remove other data, then run the command again\..*\n$`,
+)
+
 const next = random(11)
-/** Some time in the stream's life, so that a fault meets any step of a commit or checkpoint. */
+/** Lets the stream run for a random time, so that a fault may hit any step of a commit or checkpoint. */
 const awhile = (): Promise<void> => wait(300 + next() * 900)
 
 const servers = await ownServices('redis', 'kafka', 's3', 'mlflow')
@@ -46,7 +63,7 @@ describe.runIf(lacking === undefined)('Kafka and Redis that fail while transacti
   }, 180_000)
   afterAll(() => home[Symbol.asyncDispose]())
 
-  /** The home with topics and keys of a test's own on the same servers. */
+  /** The home with topics and keys for one test, on the same servers. */
   async function freshWorld(): Promise<World & { name: string }> {
     const name = randomUUID().slice(0, 8)
     const world = home.with(places(servers, name))
@@ -130,11 +147,7 @@ describe.runIf(lacking === undefined)('Kafka and Redis that fail while transacti
         await servers.stop(name)
         const { code, stderr } = await endOf(scorer)
         expect(code, stderr).toBe(2)
-        expect(stderr).toMatch(
-          name === 'kafka'
-            ? /\nKafka at \S+ did not answer for 2 s \(.*ECONNREFUSED.*\)\. Nothing that was said to be written is lost\. Look at it with: fd services status kafka\n$/
-            : /\nRedis at \S+ has been away for 2 s \(.*ECONNREFUSED.*\)\. Bring it back and run the command again; what was acknowledged is kept\. See: fd doctor\n$/,
-        )
+        expect(stderr).toMatch(AWAY[name])
         await servers.start(name)
       }
       await expectAsInPeace(world, 'harmed', await stream.end())
@@ -153,9 +166,7 @@ describe.runIf(lacking === undefined)('Kafka and Redis that fail while transacti
       const { code, stderr } = await endOf(scorer)
       await redis('CONFIG', 'SET', 'maxmemory', '0')
       expect(code, stderr).toBe(2)
-      expect(stderr).toMatch(
-        /\nRedis at \S+ is out of memory; nothing was written\. Raise its limit \(redis-cli CONFIG SET maxmemory …\) or remove other data, then run the command again\..*\n$/,
-      )
+      expect(stderr).toMatch(OUT_OF_MEMORY)
       await expectAsInPeace(world, 'harmed', await stream.end())
     },
   )
@@ -250,10 +261,7 @@ describe.runIf(lacking === undefined)('Kafka and Redis that fail while transacti
       const { code, stderr } = await scorer.ended
       expect(code, stderr).toBe(0)
       await world.fd('score', '--group', 'harmed', '--until-idle')
-      const parity = JSON.parse(await world.fd('features', 'verify', '--group', 'harmed', '--json')) as Record<
-        string,
-        number
-      >
+      const parity: unknown = JSON.parse(await world.fd('features', 'verify', '--group', 'harmed', '--json'))
       expect(parity).toMatchObject({ transactions, differences: 0, duplicates: 0, missing: 0 })
       expect(new Set((await world.predictions('harmed')).map(({ model }) => model.version)).size).toBe(2)
     },
@@ -261,20 +269,8 @@ describe.runIf(lacking === undefined)('Kafka and Redis that fail while transacti
 
   /** Trains a model and makes it the champion. */
   async function promoted(world: World): Promise<number> {
-    const trained = await world.fd(
-      'train',
-      '--dataset',
-      'simulated',
-      '--data',
-      world.file,
-      '--until',
-      world.cut,
-      '--param',
-      'rounds=20',
-      '--register',
-      'card-fraud',
-      '--json',
-    )
+    const history = ['--dataset', 'simulated', '--data', world.file, '--until', world.cut]
+    const trained = await world.fd('train', ...history, '--param', 'rounds=20', '--register', 'card-fraud', '--json')
     const { version } = JSON.parse(trained) as { version: number }
     await world.fd('models', 'promote', 'card-fraud', String(version), '--force', '--reason', 'a champion of this test')
     return version
@@ -285,7 +281,7 @@ describe.runIf(lacking === undefined)('Kafka and Redis that fail while transacti
     return lines.map((line) => (JSON.parse(line) as { offset: number }).offset)
   }
 
-  /** A world with a part of the bucket of its own, and the offsets of the transactions that lie there. */
+  /** A world with its own part of the bucket, and a function that reads the offsets of the transactions there. */
   async function lakeWorld(): Promise<{ world: World; lakeOffsets: () => Promise<number[]> }> {
     const fresh = await freshWorld()
     const { environment } = servers.get('s3')
@@ -313,7 +309,7 @@ describe.runIf(lacking === undefined)('Kafka and Redis that fail while transacti
   }
 })
 
-/** Variables that lead a world to the servers, under names that no other has there. */
+/** Variables that point a world to the servers, under a name of its own. */
 function places(
   own: OwnServices,
   name: string,

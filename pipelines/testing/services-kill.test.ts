@@ -13,7 +13,7 @@ interface Run {
   least: number
 }
 
-// Twenty kills while 100,000 transactions stream in CI; at a desk, where a minute is long, a few.
+// In CI twenty kills while 100,000 transactions stream. Elsewhere, where a minute is long, only a few.
 const ONE: Run = inCi
   ? { kills: 20, customers: 1900, rate: 2500, least: 100_000 }
   : { kills: 4, customers: 200, rate: 1200, least: 10_000 }
@@ -23,12 +23,12 @@ const THREE: Run = inCi
 
 const SCORER = { maxBatch: 256, checkpointEveryMs: 100 }
 
-/** A URL with one more parameter, so that a test has names of its own on a server it shares. */
+/** A URL with one more parameter. */
 function withParameter(url: string, name: string, value: string): string {
   return `${url}${url.includes('?') ? '&' : '?'}${name}=${value}`
 }
 
-/** Names of a test's own on the servers that all tests share. */
+/** Places on the servers that all tests share, under names for one test alone. */
 function freshPlaces(): Record<string, string> {
   const id = `fd-test-${randomUUID().slice(0, 8)}`
   return {
@@ -38,7 +38,7 @@ function freshPlaces(): Record<string, string> {
   }
 }
 
-/** A world with 30 days of live transactions of so many customers. */
+/** A world with 30 days of live transactions. */
 function makeServiceWorld(customers: number): Promise<World> {
   return makeWorld({
     customers,
@@ -57,7 +57,7 @@ describe.runIf(kafka !== undefined && redis !== undefined)('on Kafka and Redis',
   }, 180_000)
   afterAll(() => home[Symbol.asyncDispose]())
 
-  /** The home with topics and keys of a test's own. */
+  /** The home with topics and keys for one test. */
   async function freshWorld(partitions: number): Promise<World> {
     const world = home.with(freshPlaces(), { ...SCORER, partitions })
     await world.backfill()
@@ -65,7 +65,8 @@ describe.runIf(kafka !== undefined && redis !== undefined)('on Kafka and Redis',
   }
 
   test(
-    `kill -9 at ${ONE.kills} random moments of a stream: each prediction once among the committed, equal to an uninterrupted run's`,
+    `kill -9 at ${ONE.kills} random moments of a stream: each prediction once among the committed, ` +
+      "equal to an uninterrupted run's",
     { timeout: 900_000 },
     async () => {
       await using large = ONE.customers === THREE.customers ? undefined : await makeServiceWorld(ONE.customers)
@@ -88,7 +89,7 @@ describe.runIf(kafka !== undefined && redis !== undefined)('on Kafka and Redis',
     { timeout: 180_000 },
     async (partitions) => {
       const { seconds } = await expectTakeover(await freshWorld(partitions), 200)
-      // No matter of speed: a session of 6 s bounds it, whatever the machine.
+      // Not a question of speed: on any machine the session of 6 s bounds it.
       expect(seconds).toBeLessThan(15)
     },
   )

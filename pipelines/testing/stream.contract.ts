@@ -1,26 +1,19 @@
 import { expect } from 'vitest'
+import type { FdProcess } from '../console/fd-process.ts'
 import type { World } from './world.ts'
 
 /** Live transactions of a world on their way into the log. */
 export interface Stream {
-  /** Lets it end by itself when it is to be `whole`, else ends it, which must not have ended before; resolves to how many were sent. */
+  /**
+   * Ends the stream, or waits for its own end when it is to be `whole`. Resolves to how many transactions were sent.
+   * Fails when the stream had ended before the call: then it was too short for the test.
+   */
   end(whole?: boolean): Promise<number>
 }
 
-/** @param rate transactions a second */
+/** @param rate transactions a second. */
 export function startStream(world: World, rate: number): Stream {
-  const producer = world.start(
-    'produce',
-    '--dataset',
-    'simulated',
-    '--data',
-    world.file,
-    '--from',
-    world.cut,
-    '--rate',
-    String(rate),
-    '--json',
-  )
+  const producer = startProducer(world, rate)
   return {
     end: async (whole = false) => {
       const early = producer.child.exitCode !== null
@@ -31,4 +24,10 @@ export function startStream(world: World, rate: number): Stream {
       return (JSON.parse(stdout) as { transactions: number }).transactions
     },
   }
+}
+
+/** Starts `fd produce` with all live transactions of a world, `rate` a second. */
+export function startProducer(world: World, rate: number): FdProcess {
+  const stretch = ['--from', world.cut, '--rate', String(rate)]
+  return world.start('produce', '--dataset', 'simulated', '--data', world.file, ...stretch, '--json')
 }

@@ -2,8 +2,7 @@ import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { RecordBatch } from '../../datasets/log/event-log.ts'
-import { openEventLog } from '../../datasets/open.ts'
-import { openLake } from '../../datasets/open.ts'
+import { openEventLog, openLake } from '../../datasets/open.ts'
 import type { DeadLetter } from '../../serving/dead-letter.ts'
 import type { Prediction } from '../../serving/prediction.ts'
 import type { FdProcess } from '../console/fd-process.ts'
@@ -16,31 +15,19 @@ beforeAll(async () => {
 })
 afterAll(() => world[Symbol.asyncDispose]())
 
-/** What a topic holds, as `fd topics read` prints it. */
+/** The values of a topic, as `fd topics read` prints them. */
 async function values<T>(topic: string): Promise<T[]> {
   const lines = (await world.fd('topics', 'read', topic)).split('\n').filter((line) => line !== '')
   return lines.map((line) => (JSON.parse(line) as { value: T }).value)
 }
 
 test(
-  'three terminals: produce, score, and read the alerts as they come; a promotion at 5,000 a second loses and doubles nothing',
+  'three terminals: produce, score, and read the alerts as they come; ' +
+    'a promotion at 5,000 a second loses and doubles nothing',
   { timeout: 120_000 },
   async () => {
-    await world.fd(
-      'train',
-      '--dataset',
-      'simulated',
-      '--data',
-      world.file,
-      '--until',
-      world.cut,
-      '--model',
-      'forest',
-      '--param',
-      'trees=20',
-      '--register',
-      'card-fraud',
-    )
+    const history = ['--dataset', 'simulated', '--data', world.file, '--until', world.cut]
+    await world.fd('train', ...history, '--model', 'forest', '--param', 'trees=20', '--register', 'card-fraud')
     const scorer = world.start('score', '--json')
     await scorer.says('Scoring with card-fraud version 1')
     const reader = world.start('topics', 'read', 'fraud_alerts', '--follow')
@@ -50,7 +37,8 @@ test(
       world.start('produce', '--dataset', 'simulated', '--data', world.file, ...range, '--rate', '5000', '--json')
     const sentBy = async ({ ended }: FdProcess): Promise<number> =>
       (JSON.parse((await ended).stdout) as { transactions: number }).transactions
-    // Two thirds of the stream, in which the promotion falls, or after which on a slow machine; then the rest.
+    // First two thirds of the stream. The promotion comes while they are sent, or on a slow machine after them. Then
+    // the rest.
     const later = new Date(Date.parse(world.cut) + 20 * 86_400_000).toISOString()
     const first = produce('--from', world.cut, '--until', later)
     await scorer.says(UNDER_WAY)
@@ -123,15 +111,19 @@ test('malformed records go to transactions.dlq with reason and bytes, and the sc
   await world.fd('features', 'verify')
 })
 
-test('a second scorer of the group stands by while the first has the one partition, and goes on when it is gone', async () => {
-  const first = world.start('score')
-  await first.says('Partition 0 of transactions: folding from offset')
-  const second = world.start('score', '--until-idle')
-  await second.says('Standing by: other scorers have all partitions of transactions')
-  first.child.kill('SIGKILL')
-  await second.says('Partition 0 of transactions: folding from offset')
-  expect((await second.ended).code).toBe(0)
-})
+test(
+  'a second scorer of the group stands by while the first has the one partition, and goes on when it is gone',
+  { timeout: 60_000 },
+  async () => {
+    const first = world.start('score')
+    await first.says('Partition 0 of transactions: folding from offset')
+    const second = world.start('score', '--until-idle')
+    await second.says('Standing by: other scorers have all partitions of transactions')
+    first.child.kill('SIGKILL')
+    await second.says('Partition 0 of transactions: folding from offset')
+    expect((await second.ended).code).toBe(0)
+  },
+)
 
 test('served features that were tampered with are found: verify ends with 1 and names them', async () => {
   const [prediction] = await world.predictions('scorer')
@@ -169,16 +161,8 @@ test.each<[string[], RegExp]>([
 })
 
 test('a stretch without events is sent, and said to be empty', async () => {
-  const { code, stderr, stdout } = await world.try(
-    'produce',
-    '--dataset',
-    'simulated',
-    '--data',
-    world.file,
-    '--from',
-    '2030-01-01',
-    '--json',
-  )
+  const produce = ['produce', '--dataset', 'simulated', '--data', world.file]
+  const { code, stderr, stdout } = await world.try(...produce, '--from', '2030-01-01', '--json')
   expect(JSON.parse(stdout)).toMatchObject({ transactions: 0, labels: 0 })
   expect(stderr).toMatch(
     /transactions\.parquet has no event in this time\. Change --from and --until, or leave them out\./,
@@ -186,19 +170,23 @@ test('a stretch without events is sent, and said to be empty', async () => {
   expect(code).toBe(0)
 })
 
-test('the archive holds every record of the topic once, with partition and offset, also after it was killed', async () => {
-  const archiver = world.start('archive', '--records', '500', '--every', '0')
-  await wait(700)
-  archiver.child.kill('SIGKILL')
-  await archiver.ended
-  await world.fd('archive', '--records', '500', '--until-idle')
-  await using log = await openEventLog(`lmdb:${join(world.home, 'log')}`)
-  await using lake = await openLake(`file:${join(world.home, 'lake')}`)
-  expect(await gather(lake.read('transactions'))).toEqual(await gather(log.read('transactions', 0)))
-  expect((await lake.list('transactions')).length).toBeGreaterThan(1)
-})
+test(
+  'the archive holds every record of the topic once, with partition and offset, also after it was killed',
+  { timeout: 60_000 },
+  async () => {
+    const archiver = world.start('archive', '--records', '500', '--every', '0')
+    await wait(700)
+    archiver.child.kill('SIGKILL')
+    await archiver.ended
+    await world.fd('archive', '--records', '500', '--until-idle')
+    await using log = await openEventLog(`lmdb:${join(world.home, 'log')}`)
+    await using lake = await openLake(`file:${join(world.home, 'lake')}`)
+    expect(await gather(lake.read('transactions'))).toEqual(await gather(log.read('transactions', 0)))
+    expect((await lake.list('transactions')).length).toBeGreaterThan(1)
+  },
+)
 
-/** Offsets, keys and values of what is read. */
+/** The offset, key and value of every record. */
 async function gather(batches: AsyncIterable<RecordBatch>): Promise<[number, string, string][]> {
   const records: [number, string, string][] = []
   for await (const batch of batches) {

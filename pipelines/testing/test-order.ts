@@ -2,7 +2,7 @@ import { relative } from 'node:path'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 import { PROJECT_ROOT } from '../../configs/config.ts'
 
-/** Files that take more than ten seconds, the longest first. */
+/** Test files that take more than ten seconds, the longest first. */
 const LONG = [
   'pipelines/testing/services-fault.test.ts',
   'pipelines/testing/services-kill.test.ts',
@@ -18,8 +18,9 @@ const LONG = [
 ]
 
 /**
- * The order of test files: long ones first, so that none runs alone at the end. Vitest knows how long each took the last time; this
- * is for a fresh checkout, and for a file that has failed and would begin the next run though it is short.
+ * The order of test files: long ones first, so that no long one runs alone at the end. Vitest remembers how long each
+ * file took the last time. This order serves a fresh checkout, and keeps a short file that failed from coming first in
+ * the next run.
  */
 export class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {

@@ -6,18 +6,18 @@ import { join } from 'node:path'
 import type { Prediction } from '../../serving/prediction.ts'
 import { startFd, type Ended, type FdProcess } from '../console/fd-process.ts'
 
-/** A home in which history is backfilled and a model decides, made by the commands a user would type. */
+/** A home with backfilled history and a deciding model, made by the commands that a user would type. */
 export interface World extends AsyncDisposable {
   home: string
   /** The simulated transactions. */
   file: string
   /** Where history ends and the live stream begins, for `--from` and `--until`. */
   cut: string
-  /** Of the topic `transactions`. */
+  /** Number of partitions of the topic `transactions`. */
   partitions: number
   /** Runs `fd` here and expects it to succeed; resolves to what it printed. */
   fd(...args: string[]): Promise<string>
-  /** Runs `fd` here, however it ends. */
+  /** Runs `fd` here and resolves however it ends. */
   try(...args: string[]): Promise<Ended>
   /** Starts `fd` here and leaves it running. */
   start(...args: string[]): FdProcess
@@ -25,11 +25,14 @@ export interface World extends AsyncDisposable {
   predictions(group?: string): Promise<Prediction[]>
   /** Brings history into the online store. */
   backfill(): Promise<void>
-  /** This home, with its file and models, and other places of some parts or another scorer; it is gone when this one is. */
+  /**
+   * The same home, file and models, with other places for some parts and other settings of the scorer. It ends with
+   * this world.
+   */
   with(environment: Record<string, string>, scorer?: ScorerSettings): World
 }
 
-/** Of the configuration file. */
+/** The part `scorer` of a configuration file. */
 export type ScorerSettings = Record<string, number>
 
 export interface WorldSize {
@@ -38,7 +41,7 @@ export interface WorldSize {
   days: number
   liveDays: number
   scorer?: ScorerSettings
-  /** Where its parts are, when not in the home: FD_EVENT_LOG, FD_ONLINE_STORE … */
+  /** Places of parts that are not in the home: FD_EVENT_LOG, FD_ONLINE_STORE … */
   environment?: Record<string, string>
 }
 
@@ -49,45 +52,26 @@ export async function makeWorld(size: WorldSize): Promise<World> {
   const cut = new Date(FIRST_DAY + (size.days - size.liveDays) * 86_400_000).toISOString()
   const world = worldIn({ home, cut, scorer: size.scorer ?? {}, environment: size.environment ?? {} })
   const { fd, file } = world
-  await fd(
-    'datasets',
-    'simulate',
-    '--customers',
-    String(size.customers),
-    '--terminals',
-    String(size.terminals),
-    '--days',
-    String(size.days),
-    '--seed',
-    '3',
-    '--out',
-    file,
-  )
+  const people = ['--customers', String(size.customers), '--terminals', String(size.terminals)]
+  await fd('datasets', 'simulate', ...people, '--days', String(size.days), '--seed', '3', '--out', file)
   await world.backfill()
-  const trained = await fd(
-    'train',
-    '--dataset',
-    'simulated',
-    '--data',
-    file,
-    '--until',
-    cut,
-    '--param',
-    'rounds=20',
-    '--register',
-    'card-fraud',
-    '--json',
-  )
-  // A registry that is shared may have versions of others; whoever holds the alias there must not matter.
+  const history = ['--dataset', 'simulated', '--data', file, '--until', cut]
+  const trained = await fd('train', ...history, '--param', 'rounds=20', '--register', 'card-fraud', '--json')
+  // A shared registry may hold versions of other tests. It must not matter which version has the alias there, hence
+  // --force.
   const { version } = JSON.parse(trained) as { version: number }
   await fd('models', 'promote', 'card-fraud', String(version), '--force', '--reason', 'the model of this test')
   return world
 }
 
-function worldIn(
-  place: Pick<World, 'home' | 'cut'> & { scorer: ScorerSettings; environment: Record<string, string> },
-): World {
-  const { home, cut, scorer, environment } = place
+interface Place {
+  home: string
+  cut: string
+  scorer: ScorerSettings
+  environment: Record<string, string>
+}
+
+function worldIn({ home, cut, scorer, environment }: Place): World {
   const file = join(home, 'transactions.parquet')
   const config = join(home, `${randomUUID()}.yaml`)
   writeFileSync(config, JSON.stringify({ scorer }))
@@ -95,8 +79,9 @@ function worldIn(
   const attempt = (...args: string[]): Promise<Ended> => start(...args).ended
   const fd = async (...args: string[]): Promise<string> => {
     const ended = await attempt(...args)
-    if (ended.code !== 0)
+    if (ended.code !== 0) {
       throw new Error(`fd ${args.join(' ')} ended with ${ended.code ?? ended.signal}: ${ended.stderr}`)
+    }
     return ended.stdout
   }
   return {

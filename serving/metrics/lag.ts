@@ -4,29 +4,26 @@ import type { Lag } from './metrics.ts'
 export interface LagOptions {
   topic: string
   everyMs: number
-  /** The partitions of this process and the next offset of each; empty while it has none. */
+  /** The partitions of this process and the next offset to read of each; empty while it has none. */
   positions: () => ReadonlyMap<number, number>
   report: (lag: Lag) => void
 }
 
 /**
- * Compares every now and then where a topic ends with where its reader is. While the log cannot be asked, the lag is NaN: unknown.
- * On Kafka the markers of transactions count as records; `transactions` has none.
+ * Compares the end of a topic with its reader's position, every `everyMs` milliseconds. While the log does not answer,
+ * the lag is NaN: unknown. On Kafka the markers of transactions would count as records, but `transactions` has none.
  */
 export function watchLag(log: EventLog, { topic, everyMs, positions, report }: LagOptions): Disposable {
   const look = async (): Promise<void> => {
     try {
       const { offsets } = await log.topic(topic)
-      report(
-        new Map(
-          [...positions()].map(([partition, next]) => [
-            partition,
-            Math.max(0, offsets[partition].end - Math.max(next, offsets[partition].start)),
-          ]),
-        ),
-      )
+      const behind = (partition: number, next: number): number => {
+        const { start, end } = offsets[partition]
+        return Math.max(0, end - Math.max(next, start))
+      }
+      report(new Map([...positions()].map(([partition, next]) => [partition, behind(partition, next)])))
     } catch {
-      // Why the log does not answer is told by its driver.
+      // The log's driver reports why it does not answer.
       report(new Map([...positions().keys()].map((partition) => [partition, Number.NaN])))
     }
   }
@@ -38,7 +35,8 @@ export function watchLag(log: EventLog, { topic, everyMs, positions, report }: L
   }
   void lookAgain()
   return {
-    // Not waited for: a look under way at a log that is away would hold the end up, and ends with the log.
+    // Does not wait for a look that is under way. When the log is away that would delay the end, and the look ends with
+    // the log anyway.
     [Symbol.dispose]: () => {
       ended = true
       clearTimeout(timer)

@@ -1,12 +1,12 @@
-/** Buckets a doubling of latency: a quantile is off by at most 1/32 of itself, about 3 %. */
+/** Buckets for each doubling of the latency. A quantile is off by at most about 3 %, 1/32 of itself. */
 const PER_DOUBLING = 32
 const SMALLEST_MS = 2 ** -10
 const BUCKETS = 32 * PER_DOUBLING
 
-/** A histogram of latencies from 1 µs to over an hour, of fixed size. */
+/** A histogram of fixed size for latencies from 1 µs to over an hour. */
 export interface LatencyHistogram {
   add(milliseconds: number): void
-  /** The latency that a share `q` of the samples does not exceed, ms; NaN without samples. */
+  /** The latency in ms that a share `q` of the samples does not exceed; NaN without samples. */
   quantile(q: number): number
   count(): number
 }

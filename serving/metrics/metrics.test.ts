@@ -28,7 +28,7 @@ const batch = (change: Partial<ScoredBatch>): ScoredBatch => ({
   ...change,
 })
 
-/** Samples by `name{labels}`, as a scrape has them. */
+/** The samples of a scrape, by `name{labels}`. */
 async function samples(metrics: { text(): Promise<string> }): Promise<Record<string, number>> {
   const lines = (await metrics.text()).split('\n').filter((line) => line !== '' && !line.startsWith('#'))
   return Object.fromEntries(
@@ -195,36 +195,38 @@ const dashboard = z.object({
   ),
 })
 
-test('every metric and label the dashboard asks for is one we give; every metric of ours but two is on it', async () => {
-  const text = readFileSync(
-    join(PROJECT_ROOT, 'configs', 'grafana', 'provisioning', 'dashboards', 'scorer.json'),
-    'utf8',
-  )
-  const expressions = dashboard.parse(JSON.parse(text)).panels.flatMap(({ targets }) => targets)
-  const given = new Set(
-    (await scorerMetrics(() => 0).text()).split('\n').flatMap((line) => /^# TYPE (\S+)/.exec(line)?.[1] ?? []),
-  )
-  const asked = new Set(
-    expressions
-      .flatMap(({ expr }) => expr.match(/\b(fd|process|nodejs)_\w+/g) ?? [])
-      .map((name) => name.replace(/_(bucket|count|sum)$/, '')),
-  )
-  expect([...asked].filter((name) => !given.has(name))).toEqual([])
-  expect(
-    Object.values(SCORER_METRICS)
-      .map(({ name }) => name as string)
-      .filter((name) => !asked.has(name)),
-  ).toEqual(['fd_labels_total', 'fd_batches_total'])
-  const labels = new Set([
-    'instance',
-    'le',
-    ...Object.values(SCORER_METRICS).flatMap((metric) => ('labels' in metric ? metric.labels : [])),
-  ])
-  const used = expressions.flatMap(({ expr, legendFormat }) =>
-    [...legendFormat.matchAll(/\{\{(\w+)\}\}/g), ...expr.matchAll(/by \((\w+)\)/g)].map((match) => match[1]),
-  )
-  expect(used.filter((label) => !labels.has(label))).toEqual([])
-})
+test(
+  'every metric and label the dashboard asks for is one we give; every metric of ours but two is on it',
+  { timeout: 60_000 },
+  async () => {
+    const dashboards = join(PROJECT_ROOT, 'configs', 'grafana', 'provisioning', 'dashboards')
+    const text = readFileSync(join(dashboards, 'scorer.json'), 'utf8')
+    const expressions = dashboard.parse(JSON.parse(text)).panels.flatMap(({ targets }) => targets)
+    const given = new Set(
+      (await scorerMetrics(() => 0).text()).split('\n').flatMap((line) => /^# TYPE (\S+)/.exec(line)?.[1] ?? []),
+    )
+    const asked = new Set(
+      expressions
+        .flatMap(({ expr }) => expr.match(/\b(fd|process|nodejs)_\w+/g) ?? [])
+        .map((name) => name.replace(/_(bucket|count|sum)$/, '')),
+    )
+    expect([...asked].filter((name) => !given.has(name))).toEqual([])
+    expect(
+      Object.values(SCORER_METRICS)
+        .map(({ name }) => name as string)
+        .filter((name) => !asked.has(name)),
+    ).toEqual(['fd_labels_total', 'fd_batches_total'])
+    const labels = new Set([
+      'instance',
+      'le',
+      ...Object.values(SCORER_METRICS).flatMap((metric) => ('labels' in metric ? metric.labels : [])),
+    ])
+    const used = expressions.flatMap(({ expr, legendFormat }) =>
+      [...legendFormat.matchAll(/\{\{(\w+)\}\}/g), ...expr.matchAll(/by \((\w+)\)/g)].map((match) => match[1]),
+    )
+    expect(used.filter((label) => !labels.has(label))).toEqual([])
+  },
+)
 
 test('README tells of every metric, and of no other', () => {
   const readme = readFileSync(join(PROJECT_ROOT, 'README.md'), 'utf8')

@@ -4,13 +4,14 @@ import { REJECTION_KINDS, type RejectionKind } from '../../datasets/log/event-js
 import type { Champion } from '../model/champion.ts'
 import type { ScoredBatch } from '../scorer/batch.ts'
 
-/** From append to durable prediction: a millisecond on an idle machine, minutes behind a backlog. */
+/** Seconds from append to durable prediction: a millisecond on an idle machine, minutes behind a backlog. */
 const LATENCY_BUCKETS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300]
 const CHECKPOINT_BUCKETS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30]
 
 /**
- * Every metric of the scorer, beside prom-client's own of the process (`process_…`, `nodejs_…`). Counters count since the process
- * started; a `rate()` over them survives a restart. Units are Prometheus's base units: seconds, records.
+ * Every metric of the scorer. prom-client adds its own of the process (`process_…`, `nodejs_…`). Counters count from
+ * the start of the process; a `rate()` over them survives a restart. Units are Prometheus's base units: seconds,
+ * records.
  */
 export const SCORER_METRICS = {
   scored: {
@@ -87,24 +88,24 @@ export const SCORER_METRICS = {
   },
 } as const
 
-/** A part of the scorer that can be lost. */
+/** A service that the scorer depends on and can lose. */
 export type MeteredService = 'event_log' | 'online_store'
 
-/** The records that wait in each partition of this process. */
+/** The number of records that wait in each partition of this process. */
 export type Lag = ReadonlyMap<number, number>
 
-/** What the scorer tells, as Prometheus reads it. */
+/** The scorer's events go in; the text that Prometheus reads comes out. */
 export interface ScorerMetrics {
   onStart(champion: Champion): void
   onSwap(champion: Champion): void
   onRefused(): void
   onBatch(batch: ScoredBatch): void
   onCheckpoint(milliseconds: number): void
-  /** Replaces what was known: a partition that is another's now is no longer reported. NaN: unknown. */
+  /** Replaces the lag reported before: partitions that went to another process disappear. NaN: unknown. */
   onLag(lag: Lag): void
-  /** What a service's driver tells goes here. */
+  /** The listener for the news of a service's driver. */
   hear(service: MeteredService): Tell
-  /** Services that are waited for at the moment. */
+  /** Services that the scorer is waiting for at the moment. */
   lost(): MeteredService[]
   /** The exposition format. */
   text(): Promise<string>
@@ -117,47 +118,13 @@ const SERVICES: MeteredService[] = ['event_log', 'online_store']
 export function scorerMetrics(now: () => number): ScorerMetrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
-  const counter = (key: keyof typeof SCORER_METRICS): Counter =>
-    new Counter({ ...definition(key), registers: [registry] })
-  const gauge = (key: keyof typeof SCORER_METRICS): Gauge => new Gauge({ ...definition(key), registers: [registry] })
-  const [scored, alerts, rejected, late, labels, replayed, batches] = [
-    counter('scored'),
-    counter('alerts'),
-    counter('rejected'),
-    counter('late'),
-    counter('labels'),
-    counter('replayed'),
-    counter('batches'),
-  ]
-  // A series that begins at 1 has not risen: the first fault of a kind would not be seen.
-  for (const kind of REJECTION_KINDS) rejected.inc({ kind }, 0)
-  const [owned, lagging] = [gauge('owned'), gauge('lag')]
-  const latency = new Histogram({ ...definition('latency'), buckets: LATENCY_BUCKETS, registers: [registry] })
-  const checkpoints = new Histogram({
-    ...definition('checkpoints'),
-    buckets: CHECKPOINT_BUCKETS,
-    registers: [registry],
-  })
-  const outages = outageMeter({ outages: counter('outages'), seconds: counter('outageSeconds'), up: gauge('up') }, now)
+  const instruments = makeInstruments(registry)
+  const outages = outageMeter(instruments, now)
   return {
-    ...championMeter(gauge('champion'), counter('swaps'), counter('refusals')),
-    onBatch: (batch) => {
-      scored.inc(batch.scored)
-      alerts.inc(batch.alerts)
-      late.inc(batch.late)
-      labels.inc(batch.labels)
-      replayed.inc(batch.replayed)
-      batches.inc()
-      for (const [kind, count] of Object.entries(batch.rejections) as [RejectionKind, number][])
-        rejected.inc({ kind }, count)
-      for (const timestamp of batch.timestamps) latency.observe((batch.done - timestamp) / 1000)
-    },
-    onCheckpoint: (milliseconds) => checkpoints.observe(milliseconds / 1000),
-    onLag: (lag) => {
-      lagging.reset()
-      for (const [partition, records] of lag) lagging.set({ partition: String(partition) }, records)
-      owned.set(lag.size)
-    },
+    ...championMeter(instruments),
+    ...lagMeter(instruments),
+    onBatch: batchMeter(instruments),
+    onCheckpoint: (milliseconds) => instruments.checkpoints.observe(milliseconds / 1000),
     hear: outages.hear,
     lost: outages.lost,
     text: () => {
@@ -168,17 +135,74 @@ export function scorerMetrics(now: () => number): ScorerMetrics {
   }
 }
 
+type Instruments = ReturnType<typeof makeInstruments>
+
+/** The registry prints its metrics in the order in which they are made here. */
+function makeInstruments(registry: Registry) {
+  const registers = [registry]
+  const counter = (key: keyof typeof SCORER_METRICS): Counter => new Counter({ ...definition(key), registers })
+  const gauge = (key: keyof typeof SCORER_METRICS): Gauge => new Gauge({ ...definition(key), registers })
+  const histogram = (key: keyof typeof SCORER_METRICS, buckets: number[]): Histogram =>
+    new Histogram({ ...definition(key), buckets, registers })
+  return {
+    scored: counter('scored'),
+    alerts: counter('alerts'),
+    rejected: counter('rejected'),
+    late: counter('late'),
+    labels: counter('labels'),
+    replayed: counter('replayed'),
+    batches: counter('batches'),
+    owned: gauge('owned'),
+    lag: gauge('lag'),
+    latency: histogram('latency', LATENCY_BUCKETS),
+    checkpoints: histogram('checkpoints', CHECKPOINT_BUCKETS),
+    outages: counter('outages'),
+    outageSeconds: counter('outageSeconds'),
+    up: gauge('up'),
+    champion: gauge('champion'),
+    swaps: counter('swaps'),
+    refusals: counter('refusals'),
+  }
+}
+
 function definition(key: keyof typeof SCORER_METRICS): { name: string; help: string; labelNames: string[] } {
   const metric = SCORER_METRICS[key]
   return { name: metric.name, help: metric.help, labelNames: 'labels' in metric ? [...metric.labels] : [] }
 }
 
-/** One series stands at a time: that of the version which decides. */
-function championMeter(
-  champion: Gauge,
-  swaps: Counter,
-  refusals: Counter,
-): Pick<ScorerMetrics, 'onStart' | 'onSwap' | 'onRefused'> {
+function batchMeter(instruments: Instruments): ScorerMetrics['onBatch'] {
+  const { scored, alerts, rejected, late, labels, replayed, batches, latency } = instruments
+  // Prometheus sees no rise in a series that begins at 1, so the first fault of a kind would go unnoticed.
+  for (const kind of REJECTION_KINDS) rejected.inc({ kind }, 0)
+  return (batch) => {
+    scored.inc(batch.scored)
+    alerts.inc(batch.alerts)
+    late.inc(batch.late)
+    labels.inc(batch.labels)
+    replayed.inc(batch.replayed)
+    batches.inc()
+    for (const [kind, count] of Object.entries(batch.rejections) as [RejectionKind, number][])
+      rejected.inc({ kind }, count)
+    for (const timestamp of batch.timestamps) latency.observe((batch.done - timestamp) / 1000)
+  }
+}
+
+function lagMeter(instruments: Instruments): Pick<ScorerMetrics, 'onLag'> {
+  return {
+    onLag: (lag) => {
+      instruments.lag.reset()
+      for (const [partition, records] of lag) instruments.lag.set({ partition: String(partition) }, records)
+      instruments.owned.set(lag.size)
+    },
+  }
+}
+
+/** Keeps one series at a time: that of the version which decides. */
+function championMeter({
+  champion,
+  swaps,
+  refusals,
+}: Instruments): Pick<ScorerMetrics, 'onStart' | 'onSwap' | 'onRefused'> {
   const decide = ({ name, version }: Champion): void => {
     champion.reset()
     champion.set({ model: name, version: String(version) }, 1)
@@ -193,24 +217,24 @@ function championMeter(
   }
 }
 
-/** Turns `lost` and `back` into counts and seconds. A service that is lost twice without being back is lost once. */
+/** Turns `lost` and `back` into counts and seconds. A service that is lost again before it is back counts once. */
 function outageMeter(
-  { outages, seconds, up }: { outages: Counter; seconds: Counter; up: Gauge },
+  { outages, outageSeconds, up }: Instruments,
   now: () => number,
 ): Pick<ScorerMetrics, 'hear' | 'lost'> & { settle(): void } {
-  /** When the wait began, or was last counted. */
+  /** When the wait for a service began, or was last added to the counter. */
   const since = new Map<MeteredService, number>()
   const settle = (): void => {
     for (const [service, begun] of since) {
       const until = now()
-      seconds.inc({ service }, Math.max(0, until - begun) / 1000)
+      outageSeconds.inc({ service }, Math.max(0, until - begun) / 1000)
       since.set(service, until)
     }
   }
   for (const service of SERVICES) {
     up.set({ service }, 1)
     outages.inc({ service }, 0)
-    seconds.inc({ service }, 0)
+    outageSeconds.inc({ service }, 0)
   }
   return {
     settle,

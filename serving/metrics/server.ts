@@ -3,7 +3,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { errorCode, UserError } from '../../configs/user-error.ts'
 
-/** What a page answers. */
+/** The answer of a page. */
 export interface Page {
   status: number
   type: string
@@ -16,10 +16,11 @@ export interface MetricsServer extends AsyncDisposable {
 }
 
 /**
- * Serves pages by path over HTTP, for Prometheus and health checks: GET alone, no TLS, no users, so it belongs on 127.0.0.1
- * or a network of one's own. Port 0 takes a free one.
+ * Serves pages by path over HTTP, for Prometheus and health checks. It answers GET only and knows neither TLS nor
+ * users, so it belongs on 127.0.0.1 or a private network. Port 0 takes a free port.
  *
- * @throws UserError when the port is taken or not ours to open, or the host is none of this machine's.
+ * @throws UserError when the port is taken or may not be opened by this user, or the host is not an address of this
+ * machine.
  */
 export async function serveMetrics(
   { host, port }: { host: string; port: number },
@@ -29,19 +30,17 @@ export async function serveMetrics(
     const path = (request.url ?? '/').split('?')[0]
     const answer = ({ status, type, text }: Page): void =>
       void response.writeHead(status, { 'content-type': type }).end(text)
-    if (request.method !== 'GET') return answer({ status: 405, type: 'text/plain', text: 'GET only\n' })
-    if (!Object.hasOwn(pages, path))
-      return answer({ status: 404, type: 'text/plain', text: `There is ${Object.keys(pages).join(', ')}\n` })
-    pages[path]().then(answer, (error: unknown) =>
-      answer({ status: 500, type: 'text/plain', text: `${String(error)}\n` }),
-    )
+    const fault = (status: number, text: string): void => answer({ status, type: 'text/plain', text: `${text}\n` })
+    if (request.method !== 'GET') return fault(405, 'GET only')
+    if (!Object.hasOwn(pages, path)) return fault(404, `There is ${Object.keys(pages).join(', ')}`)
+    pages[path]().then(answer, (error: unknown) => fault(500, String(error)))
   })
   try {
     await once(server.listen(port, host), 'listening')
   } catch (error) {
     throw explained(error, host, port)
   }
-  // The scorer ends when it has scored, whoever may still be connected.
+  // An open connection must not keep the scorer from ending.
   server.unref()
   return {
     url: `http://${host.includes(':') ? `[${host}]` : host}:${(server.address() as AddressInfo).port}`,
@@ -54,19 +53,23 @@ export async function serveMetrics(
 }
 
 function explained(error: unknown, host: string, port: number): unknown {
-  const code = errorCode(error)
-  if (code === 'EADDRINUSE')
-    return new UserError(`Port ${port} of ${host}, for the metrics, is taken. Use another: --metrics PORT`, {
-      cause: error,
-    })
-  if (code === 'EACCES')
-    return new UserError(`Port ${port}, for the metrics, is not ours to open. Use one from 1024: --metrics PORT`, {
-      cause: error,
-    })
-  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND')
-    return new UserError(
-      `"${host}", for the metrics, is no address of this machine. Set metrics.host (FD_METRICS_HOST) to one, or leave it out for 127.0.0.1.`,
-      { cause: error },
-    )
-  return error
+  switch (errorCode(error)) {
+    case 'EADDRINUSE':
+      return new UserError(`Port ${port} of ${host}, for the metrics, is taken. Use another: --metrics PORT`, {
+        cause: error,
+      })
+    case 'EACCES':
+      return new UserError(`Port ${port}, for the metrics, is not ours to open. Use one from 1024: --metrics PORT`, {
+        cause: error,
+      })
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return new UserError(
+        `"${host}", for the metrics, is no address of this machine. ` +
+          'Set metrics.host (FD_METRICS_HOST) to one, or leave it out for 127.0.0.1.',
+        { cause: error },
+      )
+    default:
+      return error
+  }
 }

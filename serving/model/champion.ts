@@ -6,7 +6,7 @@ import { readModelCard, type ModelCard } from '../../registry/model-card.ts'
 import type { Registry } from '../../registry/registry.ts'
 import { openOnnxModel, type OnnxModel } from './onnx-model.ts'
 
-/** Name of the graph in a version's folder, as MLflow's onnx flavor names it. */
+/** File name of the graph among a version's artifacts. MLflow's onnx flavor uses the same name. */
 const GRAPH = 'model.onnx'
 
 /** A registered version, loaded and checked. */
@@ -19,28 +19,35 @@ export interface Champion extends AsyncDisposable {
 }
 
 /**
- * Loads a version and checks that this code computes what it was trained on.
+ * Loads a version and checks that this code computes the features it was trained on.
  *
- * @throws UserError when the version, its card or its graph is missing or damaged, or its features are not those of the service.
+ * @throws UserError when the version, its card or its graph is missing or damaged, or when its features are not those
+ * of the service.
  */
 export async function loadVersion(registry: Registry, name: string, version: number): Promise<Champion> {
   const card = readModelCard(await registry.getModelVersion(name, version))
   const service = featureService(card.service.name, card.dataset.schema)
   const computed = featureNames(service)
-  if (card.signature.features.join('\n') !== computed.join('\n') || card.service.digest !== serviceDigest(service)) {
-    throw new UserError(
-      `Version ${version} of "${name}" was trained on another definition of service "${service.name}" than this fd computes ` +
-        `(its features: ${card.signature.features.join(', ')}). Train it again: fd train --dataset ${card.dataset.name} --register ${name}`,
-    )
+  const { features, input, outputs } = card.signature
+  if (features.join('\n') !== computed.join('\n') || card.service.digest !== serviceDigest(service)) {
+    throw otherDefinition(name, version, card, service)
   }
   const graph = await registry.downloadModelArtifact(name, version, GRAPH)
-  const spec = { input: card.signature.input.name, output: card.signature.outputs[0].name, width: computed.length }
+  const spec = { input: input.name, output: outputs[0].name, width: computed.length }
   const model = await openOnnxModel(graph, `Version ${version} of "${name}"`, spec)
   return { name, version, card, service, model, [Symbol.asyncDispose]: () => model[Symbol.asyncDispose]() }
 }
 
+function otherDefinition(name: string, version: number, card: ModelCard, service: FeatureService): UserError {
+  return new UserError(
+    `Version ${version} of "${name}" was trained on another definition of service "${service.name}" ` +
+      `than this fd computes (its features: ${card.signature.features.join(', ')}). ` +
+      `Train it again: fd train --dataset ${card.dataset.name} --register ${name}`,
+  )
+}
+
 export interface ChampionWatch extends AsyncDisposable {
-  /** The newest champion that could be loaded; taken at the start of each batch, so a batch has one judge. */
+  /** The newest champion that could be loaded. Ask once for each batch, so that the batch has one judge. */
   current(): Champion
 }
 
@@ -48,15 +55,16 @@ export interface ChampionWatchOptions {
   name: string
   alias: string
   everyMs: number
-  /** A new champion is in place, from the next batch on. */
+  /** A new champion decides from the next batch on. */
   onSwap: (champion: Champion) => void
-  /** A new champion was refused, or the registry cannot be asked; the old one goes on. Told once a cause. */
+  /** A new champion was refused, or the registry does not answer; the old one goes on. Called once for each cause. */
   onRefused: (error: unknown) => void
 }
 
 /**
- * Loads the alias's version and keeps asking whether it has moved. A new version is loaded beside the old one and replaces
- * it between two batches. A version of another service, or a broken one, is refused: the old one goes on scoring.
+ * Loads the version that the alias points to, and keeps asking whether the alias has moved. A new version is loaded
+ * beside the old one and replaces it between two batches. A version of another service, or a broken one, is refused:
+ * the old one goes on scoring.
  *
  * @throws UserError when there is no champion at the start.
  */
@@ -71,11 +79,9 @@ export async function watchChampion(registry: Registry, options: ChampionWatchOp
     const next = await loadVersion(registry, options.name, version)
     if (next.card.service.digest !== current.card.service.digest) {
       await next[Symbol.asyncDispose]()
-      throw new UserError(
-        `Version ${version} of "${options.name}" reads service "${next.service.name}", this scorer computes "${current.service.name}". Start another scorer for it: fd score --group NAME`,
-      )
+      throw otherService(next, current)
     }
-    // A batch in flight may still hold the old one, so it is released at the end, not now.
+    // A batch in flight may still use the old one, so it is released at the end and not now.
     retired.push(current)
     current = next
     options.onSwap(next)
@@ -91,7 +97,14 @@ export async function watchChampion(registry: Registry, options: ChampionWatchOp
   }
 }
 
-/** A version that was refused is tried again, but not at every look: loading a graph costs more than asking for a number. */
+function otherService(next: Champion, current: Champion): UserError {
+  return new UserError(
+    `Version ${next.version} of "${next.name}" reads service "${next.service.name}", ` +
+      `this scorer computes "${current.service.name}". Start another scorer for it: fd score --group NAME`,
+  )
+}
+
+/** A refused version is tried again, but not at every look: loading a graph costs more than asking for a number. */
 const LOOKS_AFTER_REFUSAL = 20
 
 async function watch(look: () => Promise<void>, options: ChampionWatchOptions, signal: AbortSignal): Promise<void> {

@@ -1,27 +1,37 @@
 import type { GroupMember, RecordBatch } from '../../datasets/log/event-log.ts'
 import { sliceBatch } from '../../datasets/log/record-batch.ts'
 
-/** The least that is taken of a full batch, as a share of it: a commit for every few records would take longer than the order is worth. */
+/**
+ * The least that is taken of a full batch, as a share of it. A commit for every few records would cost more time than
+ * the exact order is worth.
+ */
 const SMALLEST_SHARE = 1 / 4
 
-/** Batches of a partition that wait at most: one to compare, one behind it. */
+/** The most batches of a partition that wait: one to compare with others, and one behind it. */
 const DEPTH = 2
 
-/** A member's records, those that were put into the log first before others. */
+/** A member's records, in about the order in which they were put into the log, across its partitions. */
 export interface Backlog {
   /** As `GroupMember.poll`. */
   next(options: { timeoutMs: number; signal: AbortSignal }): Promise<RecordBatch | undefined>
-  /** Polls once without waiting, which tells the listener what has come and gone; what is found is kept for `next`. */
+  /**
+   * Polls once without waiting, so that the listener learns which partitions came and went. Records are kept for
+   * `next`.
+   */
   look(): Promise<void>
-  /** Drops what waits of partitions that have gone. */
+  /** Drops the waiting records of partitions that have gone. */
   forget(partitions: readonly number[]): void
 }
 
 /**
- * A member gives its partitions turns. In a backlog, one that has fewer records a day would run days ahead of the others, and
- * the stage behind would find their events too late. So when batches are full, one of each partition is waited for, and
- * the oldest by its timestamps goes first, up to where another's begins; a partition that has enough waiting is put back.
- * Small batches, the live stream, pass as they are.
+ * Orders the records of a member's partitions by their timestamps while there is a backlog.
+ *
+ * A member polls its partitions in turn. In a backlog, a partition with fewer records a day than the others would run
+ * days ahead of them, and the next stage would see the events of the others too late.
+ *
+ * So when batches are full, one batch of each partition is awaited. The one that begins with the oldest timestamp goes
+ * first, up to the point where another partition's batch begins. A partition that already has enough waiting is put
+ * back by `seek`. Small batches, as the live stream has them, pass unchanged.
  */
 export function openBacklog(member: GroupMember, partitions: () => number, maxRecords: number): Backlog {
   let waiting: RecordBatch[] = []
@@ -50,14 +60,17 @@ export function openBacklog(member: GroupMember, partitions: () => number, maxRe
   }
 }
 
-/** Splits off the oldest records: those of one partition, at least `least`, up to the first that is younger than another partition's oldest. */
+/**
+ * Splits off the oldest records. They are all of one partition and end before the first record that is younger than the
+ * oldest of another partition, but there are at least `least` of them, or the whole batch.
+ */
 function oldest(
   waiting: readonly RecordBatch[],
   least: number,
 ): { first: RecordBatch | undefined; rest: RecordBatch[] } {
-  const heads = [...new Map(waiting.toReversed().map((batch) => [batch.partition, batch])).values()].sort(
-    (a, b) => a.timestamps[0] - b.timestamps[0],
-  )
+  // Reversed, so that of two batches of a partition the map keeps the earlier.
+  const byPartition = new Map(waiting.toReversed().map((batch) => [batch.partition, batch]))
+  const heads = [...byPartition.values()].sort((a, b) => a.timestamps[0] - b.timestamps[0])
   const head = heads.at(0)
   const bound = heads.at(1)?.timestamps[0] ?? Infinity
   if (head === undefined) return { first: undefined, rest: [] }

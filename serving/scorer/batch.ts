@@ -6,31 +6,42 @@ import { deadLetter } from '../dead-letter.ts'
 import { decide, predictionWriter, type Judge } from '../prediction.ts'
 import { DEAD_LETTERS, FRAUD_ALERTS, PREDICTIONS } from '../topics.ts'
 
+/** Records to write, by topic. */
 export type Outputs = Map<string, NewRecord[]>
 
-/** What became of one batch of one stage: rejected and labels are counted in the first, scored, alerts and late in the last. */
+/**
+ * The counts of one batch of one stage. The first stage of a chain counts `rejected` and `labels`; the last one counts
+ * `scored`, `alerts` and `late`.
+ */
 export interface ScoredBatch {
   scored: number
   alerts: number
   rejected: number
-  /** The same by kind of fault. */
+  /** `rejected` by kind of fault. */
   rejections: Partial<Record<RejectionKind, number>>
   labels: number
   late: number
-  /** Records folded again after a restart, whose outputs had been written before. */
+  /** Records that were folded again after a restart; their outputs had been written before. */
   replayed: number
-  /** When each scored record was put into the log, EpochMs, and when the batch's predictions were durable. */
+  /** When each scored record was put into the log, EpochMs. */
   timestamps: Float64Array
+  /** When the batch's predictions were durable, EpochMs; 0 until they are. */
   done: number
 }
 
 export interface WrittenBatch {
   batch: ScoredBatch
-  /** By topic, for one commit. */
+  /** To be written in one commit. */
   outputs: Outputs
 }
 
-/** Writes what is to be said of a batch: a prediction a fresh transaction, an alert where it is one, a dead letter a record that is no event. */
+/**
+ * The outputs of a batch in the last stage: a prediction for each fresh transaction, an alert for each at or above the
+ * threshold, and a dead letter for each record that is not a valid event.
+ *
+ * @param scores one for each row of `folded.fresh`.
+ * @param names of the features, in the order of the columns of `folded.features`.
+ */
 export function writeOutputs(
   folded: FoldedBatch,
   scores: Float32Array,
@@ -72,7 +83,10 @@ export function writeOutputs(
   }
 }
 
-/** Passes a batch on to the next stage: its fresh events with the features so far, and dead letters as above. */
+/**
+ * The outputs of a batch in a stage before the last: its fresh events with the features so far, for the next stage, and
+ * dead letters as above.
+ */
 export function passOn(folded: FoldedBatch, width: number, next: StageTarget & { topic: string }): WrittenBatch {
   const letters = deadLetters(folded)
   const events = stageRecords(folded.input, folded.features, width, next, folded.replayed)
@@ -85,7 +99,7 @@ export function passOn(folded: FoldedBatch, width: number, next: StageTarget & {
   }
 }
 
-/** Records that are no events, and were not written before. */
+/** Records that are not valid events and whose dead letters were not written before. */
 function rejections({ input, replayed }: FoldedBatch): Rejection[] {
   return input.decoded.rejected.filter(({ index }) => index >= replayed)
 }
@@ -94,7 +108,10 @@ function deadLetters(folded: FoldedBatch): NewRecord[] {
   return rejections(folded).map((rejection) => deadLetter(folded.input, rejection))
 }
 
-/** What of a batch was no transaction. A later stage has heard of it from the first. */
+/**
+ * Counts what is not a transaction. Labels count in the first stage only, where `input.earlier` is undefined: later
+ * stages see the same labels again.
+ */
 function intake(folded: FoldedBatch): Pick<ScoredBatch, 'rejected' | 'rejections' | 'labels' | 'replayed'> {
   const { input, replayed, fresh } = folded
   const rejected = rejections(folded)

@@ -47,7 +47,7 @@ const view = (entity: string, includesCurrent: boolean, features: AggregateFeatu
   features,
 })
 
-// The stages' columns lie between each other's, and a request feature behind them.
+// The columns of the stages are interleaved, and a request feature comes last.
 const service: FeatureService = {
   name: 'chained',
   description: '',
@@ -79,7 +79,10 @@ interface Event {
   label: boolean
 }
 
-/** Events out of order, with frauds that become known later; all within the hour that may be late, whatever order the stages see them in. */
+/**
+ * Events out of order, with frauds that become known later. In whatever order the stages see them, none is later than
+ * the allowed hour.
+ */
 function makeEvents(seed: number, size: number): Event[] {
   const { uniform } = randomStream(seed)
   const events: Event[] = []
@@ -117,7 +120,7 @@ function toBatch(events: readonly Event[]): EventBatch {
   return batch
 }
 
-/** What the quadratic loop finds over the order in which a stage saw its events: id → value by feature. */
+/** The features by the quadratic loop over the events in the order in which a stage saw them: id → values. */
 function naive(view: AggregateView, order: readonly Event[]): Map<number, number[]> {
   return naiveFeatures(view, order, (event) => event[view.entity as 'card' | 'terminal' | 'shop'])
 }
@@ -143,7 +146,7 @@ async function freshWorld(): Promise<World> {
   }
 }
 
-/** Predictions as the scorer writes them, with a score of 0: what decides is of no interest here. */
+/** Predictions as the scorer writes them, with a score of 0: the decision does not matter here. */
 const finish = async (folded: FoldedBatch): Promise<WrittenBatch> =>
   writeOutputs(folded, new Float32Array(folded.fresh.length), names, {
     name: 'none',
@@ -187,7 +190,7 @@ async function predictions(log: EventLog): Promise<{ prediction: Prediction; key
   return found
 }
 
-/** The events of a stage's topic as its partitions hold them; `header` bytes stand before each. */
+/** The events of a stage's topic in the order of each partition. `header` bytes stand before each event. */
 async function orders(log: EventLog, topic: string, header: number): Promise<Event[][]> {
   const { partitions } = await log.topic(topic)
   const decode = eventDecoder(schema)
@@ -219,70 +222,78 @@ function verify({ log }: World): Promise<ParityReport> {
   return verifyParity({ log, input: TRANSACTIONS, served: PREDICTIONS, group: 'g', service, schema })
 }
 
-test('state that was written over three partitions is not gone on from over five: keys would have left their history behind', async () => {
-  await using world = await freshWorld()
-  await append(world.log, makeEvents(1, 60), 3)
-  await chain(world)
-  await using grown = await freshWorld()
-  await append(grown.log, makeEvents(1, 60), 5)
-  const inHome = { log: grown.log, store: world.store, partitions: 5 }
-  await expect(chain(world, inHome)).rejects.toThrow(
-    'Topic "transactions" has 5 partitions, and had 3 when this group wrote its state: keys have moved',
-  )
-  await chain(world, { ...inHome, group: 'another' })
-})
+test(
+  'state that was written over three partitions is not gone on from over five: ' +
+    'keys would have left their history behind',
+  async () => {
+    await using world = await freshWorld()
+    await append(world.log, makeEvents(1, 60), 3)
+    await chain(world)
+    await using grown = await freshWorld()
+    await append(grown.log, makeEvents(1, 60), 5)
+    const inHome = { log: grown.log, store: world.store, partitions: 5 }
+    await expect(chain(world, inHome)).rejects.toThrow(
+      'Topic "transactions" has 5 partitions, and had 3 when this group wrote its state: keys have moved',
+    )
+    await chain(world, { ...inHome, group: 'another' })
+  },
+)
 
 describe.each([11, 12, 13, 14])('a chain of three stages over three partitions, seed %i', (seed) => {
-  test('serves what the quadratic loop finds in the order of each stage, however often it fails and starts again', async () => {
-    await using world = await freshWorld()
-    const { uniform } = randomStream(seed)
-    const events = makeEvents(seed, 400)
-    for (let from = 0; from < events.length; from += 80) {
-      await append(world.log, events.slice(from, from + 80), 3)
-      // Ends in the midst of a batch, with commits beside it and states behind it.
-      let left = 1 + Math.floor(uniform() * 12)
-      const failing = async (folded: FoldedBatch): Promise<WrittenBatch> =>
-        left-- > 0 ? finish(folded) : Promise.reject(new Error('in the midst'))
-      const end = await chain(world, { maxBatch: 1 + Math.floor(uniform() * 20), finish: failing }).then(
-        () => 'all folded',
-        errorMessage,
-      )
-      expect(['all folded', 'in the midst']).toContain(end)
-    }
-    await chain(world)
-
-    const stages = planChain(service, schema, { name: TRANSACTIONS, partitions: 3 }, 'g')
-    expect(stages.map(({ entity }) => entity)).toEqual([undefined, 'terminal', 'shop'])
-    const served = new Map(
-      (await predictions(world.log)).map(({ prediction }) => [prediction.transaction_id, prediction.features]),
-    )
-    for (const stage of stages) {
-      const byPartition = await orders(world.log, stage.topic, stage.entity === undefined ? 0 : 16 + 8 * names.length)
-      expect(
-        byPartition
-          .flat()
-          .map(({ id, label }) => `${id} ${label}`)
-          .sort(),
-      ).toEqual(events.map(({ id, label }) => `${id} ${label}`).sort())
-      for (const view of stage.views) {
-        const expected =
-          view.kind === 'aggregate'
-            ? new Map(byPartition.flatMap((order) => [...naive(view, order)]))
-            : new Map(events.map(({ id, amount }) => [id, [amount / 100]]))
-        for (const [id, values] of expected)
-          expect([id, view.features.map(({ name }) => served.get(id)?.[name])]).toEqual([id, values])
+  test(
+    'serves what the quadratic loop finds in the order of each stage, however often it fails and starts again',
+    { timeout: 60_000 },
+    async () => {
+      await using world = await freshWorld()
+      const { uniform } = randomStream(seed)
+      const events = makeEvents(seed, 400)
+      for (let from = 0; from < events.length; from += 80) {
+        await append(world.log, events.slice(from, from + 80), 3)
+        // Fails in the middle of a batch, while commits are under way and the written states are older.
+        let left = 1 + Math.floor(uniform() * 12)
+        const failing = async (folded: FoldedBatch): Promise<WrittenBatch> =>
+          left-- > 0 ? finish(folded) : Promise.reject(new Error('in the midst'))
+        const end = await chain(world, { maxBatch: 1 + Math.floor(uniform() * 20), finish: failing }).then(
+          () => 'all folded',
+          errorMessage,
+        )
+        expect(['all folded', 'in the midst']).toContain(end)
       }
-    }
-    const transactions = events.filter(({ label }) => !label).length
-    expect(await verify(world)).toEqual({
-      transactions,
-      values: transactions * names.length,
-      differences: 0,
-      firstDifferences: [],
-      duplicates: 0,
-      missing: 0,
-    })
-  })
+      await chain(world)
+
+      const stages = planChain(service, schema, { name: TRANSACTIONS, partitions: 3 }, 'g')
+      expect(stages.map(({ entity }) => entity)).toEqual([undefined, 'terminal', 'shop'])
+      const served = new Map(
+        (await predictions(world.log)).map(({ prediction }) => [prediction.transaction_id, prediction.features]),
+      )
+      for (const stage of stages) {
+        const byPartition = await orders(world.log, stage.topic, stage.entity === undefined ? 0 : 16 + 8 * names.length)
+        expect(
+          byPartition
+            .flat()
+            .map(({ id, label }) => `${id} ${label}`)
+            .sort(),
+        ).toEqual(events.map(({ id, label }) => `${id} ${label}`).sort())
+        for (const view of stage.views) {
+          const expected =
+            view.kind === 'aggregate'
+              ? new Map(byPartition.flatMap((order) => [...naive(view, order)]))
+              : new Map(events.map(({ id, amount }) => [id, [amount / 100]]))
+          for (const [id, values] of expected)
+            expect([id, view.features.map(({ name }) => served.get(id)?.[name])]).toEqual([id, values])
+        }
+      }
+      const transactions = events.filter(({ label }) => !label).length
+      expect(await verify(world)).toEqual({
+        transactions,
+        values: transactions * names.length,
+        differences: 0,
+        firstDifferences: [],
+        duplicates: 0,
+        missing: 0,
+      })
+    },
+  )
 
   test('predictions have the key, the place and the timestamp of the transaction', async () => {
     await using world = await freshWorld()
@@ -330,7 +341,7 @@ describe.each([11, 12, 13, 14])('a chain of three stages over three partitions, 
 })
 
 describe('what verify finds in a chain', () => {
-  /** A chain over 100 events whose last stage does what `spoil` makes of its work. */
+  /** Runs a chain over 100 events, in which `spoil` may change what the last stage writes, and verifies it. */
   async function spoilt(
     world: World,
     spoil: (written: WrittenBatch, folded: FoldedBatch) => void,
@@ -391,7 +402,7 @@ describe('what verify finds in a chain', () => {
 
 test('a long backlog is folded oldest first, so that no event comes too late to a later stage', async () => {
   await using world = await freshWorld()
-  // Hours in which one card, in a partition of its own, has four events of five.
+  // In these hours one card, in a partition of its own, has four of every five events.
   const start = Date.UTC(2018, 3, 1)
   const events: Event[] = Array.from({ length: 1000 }, (_, id) => ({
     id,
@@ -425,7 +436,7 @@ test.each([1, 3])(
     for (const entity of ['card', 'terminal', 'shop'] as const) {
       for (const key of new Set(events.map((event) => String(event[entity])))) {
         const state = await world.store.group(service.name, statePlace(topics, TRANSACTIONS, 'g', service, entity, key))
-        // There is no history: a key without state of the group is refused.
+        // There is no history, so a key without state of the group would be refused.
         expect(String((await onlineFeatures(state, service, entity, key)).key)).toBe(key)
       }
     }

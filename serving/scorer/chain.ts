@@ -7,18 +7,21 @@ import { passOn } from './batch.ts'
 import { openStage, type OpenStage, type StageOptions } from './stage.ts'
 
 export interface ChainOptions extends Omit<StageOptions, 'stage' | 'emit'> {
-  /** Partitions of `transactions` when it is made. */
+  /** Number of partitions with which `transactions` is created when it is missing. */
   partitions: number
-  /** Outputs of a batch that has all features. */
+  /** The outputs of a batch in the last stage, where all features are known. */
   finish: StageOptions['emit']
   /** All stages have joined. */
   onStart?: () => void
 }
 
 /**
- * Runs all stages of a service over `transactions`, side by side in this process, each with a share of its own of its topic's
- * partitions (`planChain` says which stages there are). A failure in one ends all. With `endWhenIdle` a stage ends only
- * after the one before it.
+ * Runs all stages of a service over `transactions`, side by side in this process. `planChain` says which stages there
+ * are. Each stage is a member of a group of its own topic and has its share of that topic's partitions. A failure in
+ * one stage ends all. With `endWhenIdle` a stage ends only after the one before it.
+ *
+ * @throws UserError as `openStage` does, and when the topics between stages are missing though the group has already
+ * read `transactions`.
  */
 export async function runChain(options: ChainOptions): Promise<void> {
   const { log, service, schema, group } = options
@@ -43,7 +46,7 @@ export async function runChain(options: ChainOptions): Promise<void> {
     try {
       await stage.run()
       ended.add(stage)
-      // The stages behind may go on for long: meanwhile the partitions of this one are of use to others.
+      // The stages behind may go on for long. Meanwhile other processes can take this stage's partitions.
       await stage[Symbol.asyncDispose]()
     } catch (error) {
       if (!failed.signal.aborted) failed.abort(error)
@@ -53,7 +56,10 @@ export async function runChain(options: ChainOptions): Promise<void> {
   if (failed.signal.aborted) throw failed.signal.reason
 }
 
-/** Passes batches on to the next stage. Its topic keeps the partitions it was made with, whatever `transactions` is given later. */
+/**
+ * Passes batches on to the next stage. The topic between keeps the number of partitions it was created with, even when
+ * partitions are added to `transactions` later.
+ */
 function passer({ log, service, schema }: ChainOptions, { topic, entity }: Stage): StageOptions['emit'] {
   const width = featureNames(service).length
   const column = schema.entities.findIndex(({ name }) => name === entity)
@@ -71,8 +77,10 @@ async function missingTopics(log: EventLog, stages: readonly Stage[]): Promise<S
 }
 
 /**
- * Makes the topics between stages. A group that has read `transactions` before they were there has scored by another
- * definition of the service, or when there was one partition: events that it has committed would never come to them.
+ * Creates the missing topics between stages.
+ *
+ * @throws UserError when the group has already read `transactions` without them, by another definition of the service
+ * or when there was one partition: the events it has committed would never reach the new topics.
  */
 async function makeTopics(
   { log, group, service }: ChainOptions,
@@ -82,8 +90,10 @@ async function makeTopics(
 ): Promise<void> {
   const begun = [...member.committed].find(([, offset]) => offset > 0)
   if (missing.length > 0 && begun !== undefined) {
+    const [partition, offset] = begun
     throw new UserError(
-      `Group "${group}" has read "${TRANSACTIONS}" (partition ${begun[0]} up to offset ${begun[1]}) for another definition of service "${service.name}", or when there was one partition; ` +
+      `Group "${group}" has read "${TRANSACTIONS}" (partition ${partition} up to offset ${offset}) ` +
+        `for another definition of service "${service.name}", or when there was one partition; ` +
         'its stages would lack those events. Score as another group: fd score --group NAME',
     )
   }

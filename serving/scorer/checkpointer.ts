@@ -1,34 +1,77 @@
+/**
+ * Checkpoints: the second of the two writes of a partition (`stage.ts` shows both).
+ *
+ * **What is written.** The states of all keys that have changed since the last checkpoint, and with them the offset up
+ * to which the fold has come, in one atomic write of the online store. After a crash both are there or neither.
+ *
+ * **Order.** The states are encoded at once, between two batches, while they still belong to that offset. Their write
+ * begins only after the commits of all batches folded into them are durable. So the stored offset is never above the
+ * committed one: state is never ahead of outputs.
+ *
+ * **Who waits.** The batches wait while the states are encoded, and, when a checkpoint is due while the one before is
+ * still being written, for that write. They do not wait for the write that begins now.
+ *
+ * **Errors.** When a commit fails, the states that wait for it are not written. When the write itself fails, the store
+ * keeps the checkpoint before. Either failure is thrown by the next `write` or `written`. The changed keys are not
+ * offered again, so the partition must be given up and opened anew from its stored checkpoint.
+ */
 import type { EventBatch } from '../../datasets/table/transaction.ts'
 import { encodeState } from '../../features/fold/entity-state.ts'
 import type { ServiceFold } from '../../features/fold/service-fold.ts'
 import type { EntityState, OwnedState } from '../../features/store/online-store.ts'
 
-/** Encoding a checkpoint holds the batches up; it may take at most this share of the time, so one that took long makes the next one wait. */
+/**
+ * The largest share of the time that may go into encoding, since it holds the batches up. A checkpoint that took long
+ * to encode puts the next one off.
+ */
 const LARGEST_SHARE = 0.05
 
-/** A checkpoint is written early when so many keys have changed: many small ones hold a batch up for less than a large one does. */
+/**
+ * With this many changed keys a checkpoint is written early: each of many small ones holds the batches up for less time
+ * than a large one.
+ */
 const MANY_KEYS = 1000
 
-/** Writes the changed state of one partition's fold, with the offset it has reached, every now and then. */
+/** Writes the changed state of one partition's fold, with the offset it has reached, from time to time. */
 export interface Checkpointer {
-  /** A batch has been folded; `next` is the offset after it. */
+  /** Call when a batch has been folded; `next` is the offset after it. */
   folded(next: number, events: EventBatch): void
-  /** Whether it is time to write: early when much has changed, though not while a write is under way. */
+  /** Whether it is time to write. Early when much has changed, but not early while a write is under way. */
   due(): boolean
-  /** Takes the state as it stands and begins to write it once `committed` has resolved; waits for the one before. Nothing when nothing was folded since. */
+  /**
+   * Encodes the changed states as they are now, and begins to write them once `committed` has resolved. Resolves when
+   * they are encoded. Before that it waits for the write before. Does nothing when nothing was folded since.
+   *
+   * @param committed resolves when the commits of all folded batches are durable.
+   * @throws the failure of the write before, or of the commits it waited for.
+   */
   write(committed: Promise<void>): Promise<void>
-  /** Resolves when all that was begun is durable. @throws what that has failed with. */
+  /**
+   * Resolves when the write that was begun is durable.
+   *
+   * @throws the failure of that write, or of the commits it waited for.
+   */
   written(): Promise<void>
+}
+
+interface CheckpointOptions {
+  /** Decimal places of the amounts in the state. */
+  minorUnits: number
+  /** Number of partitions of the topic. */
+  partitions: number
+  everyMs: number
+  /** Wall clock, ms. */
+  now: () => number
 }
 
 export function checkpointer(
   fold: ServiceFold,
   state: OwnedState,
-  options: { minorUnits: number; partitions: number; everyMs: number; now: () => number },
+  { minorUnits, partitions, everyMs, now }: CheckpointOptions,
 ): Checkpointer {
   let offset = state.checkpoint?.offset ?? 0
   let watermark = state.checkpoint?.watermark ?? state.base.watermark
-  let [dueAt, notBefore] = [options.now() + options.everyMs, 0]
+  let [dueAt, notBefore] = [now() + everyMs, 0]
   let [changed, busy] = [false, false]
   let writing: Promise<{ error: unknown } | undefined> = Promise.resolve(undefined)
   const written = async (): Promise<void> => {
@@ -43,25 +86,27 @@ export function checkpointer(
       for (let row = 0; row < events.size; row++) if (events.time[row] > watermark) watermark = events.time[row]
     },
     due: () => {
-      const now = options.now()
-      return changed && now >= notBefore && (now >= dueAt || (!busy && fold.changedKeys >= MANY_KEYS))
+      const time = now()
+      return changed && time >= notBefore && (time >= dueAt || (!busy && fold.changedKeys >= MANY_KEYS))
     },
     write: async (committed) => {
       await written()
       if (!changed) return
-      const started = options.now()
+      const started = now()
       const states = [...changedStates(fold)]
-      const checkpoint = { offset, watermark, minorUnits: options.minorUnits, partitions: options.partitions }
+      const checkpoint = { offset, watermark, minorUnits, partitions }
       ;[changed, busy] = [false, true]
       writing = settled(committed.then(() => state.write(states, checkpoint))).finally(() => (busy = false))
-      const now = options.now()
-      notBefore = now + (now - started) / LARGEST_SHARE
-      dueAt = Math.max(notBefore, now + options.everyMs)
+      const encoded = now()
+      notBefore = encoded + (encoded - started) / LARGEST_SHARE
+      dueAt = Math.max(notBefore, encoded + everyMs)
     },
   }
 }
 
-/** The outcome of work that is looked at later, as a value: a rejection that nobody awaits yet would end the process. */
+/**
+ * The outcome of `work` as a value, to be looked at later. A rejection that nobody awaits yet would end the process.
+ */
 function settled(work: Promise<void>): Promise<{ error: unknown } | undefined> {
   return work.then(
     () => undefined,

@@ -19,7 +19,10 @@ async function opened(): Promise<AsyncDisposable & { log: EventLog; member: Grou
   return { log, member: await log.join('g', 'in'), [Symbol.asyncDispose]: async () => log[Symbol.asyncDispose]() }
 }
 
-/** The member with commits that take as long as a server's: done when `wait` is over. `sizes` gets how many predictions each had. */
+/**
+ * The member with commits that are slow as a server's would be: each is durable when `wait` is over. The number of
+ * predictions of each is added to `sizes`.
+ */
 function slow(member: GroupMember, sizes: number[], wait: () => Promise<unknown>): GroupMember {
   return {
     ...member,
@@ -31,7 +34,7 @@ function slow(member: GroupMember, sizes: number[], wait: () => Promise<unknown>
   }
 }
 
-/** Batch `n`, of records that say so; `scored` tells it in what the committer reports. */
+/** Batch `n`. Its records contain the number, and so does `scored`, by which the reports can be told apart. */
 function batchOf(n: number, counts: Record<string, number>, bytes = 4): WrittenBatch {
   const records = (count: number): NewRecord[] =>
     Array.from({ length: count }, (_, i) => ({ value: `${n}.${i}`.padEnd(bytes), timestamp: n }))
@@ -115,7 +118,7 @@ test('a lone batch is committed at once; what waits for it has a bound', async (
         if (n === 0) await sleep(1)
       }
     })()
-    // The first is under way; of those that wait, the last has not been let go, and is not.
+    // The first commit is under way. The `add` of the batch that fills the next one must wait for it.
     await vi.waitFor(() => expect([sizes, added.length]).toEqual([[1], room]), { timeout: 10_000 })
     await sleep(20)
     expect([sizes, added.length]).toEqual([[1], room])

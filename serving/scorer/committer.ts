@@ -1,42 +1,62 @@
+/**
+ * Commits: the first of the two writes of a partition (`stage.ts` shows both).
+ *
+ * **What is written.** The outputs of one or more batches and the offset after the last of them, in one transaction of
+ * the log. After a crash both are there or neither.
+ *
+ * **Order.** Batches are committed in the order in which they were added, one commit at a time. A commit begins only
+ * when the one before is durable.
+ *
+ * **Who waits.** While a commit is under way, the next batches are folded and added; they share the commit after it. So
+ * the longer a commit takes, the more the next one carries, and a lone batch is committed at once. The batches that
+ * wait are held in memory. When there are many of them, `add` waits for the commit under way.
+ *
+ * **Errors.** After a failed commit no later one begins, so there is never a gap in the outputs. Batches that were
+ * added but not committed are gone from memory. Their records are in the log, above the committed offset: whoever has
+ * the partition next folds them again.
+ */
 import type { GroupMember } from '../../datasets/log/event-log.ts'
 import type { Outputs, ScoredBatch, WrittenBatch } from './batch.ts'
 
-/** So much waits for the commit under way, and not a batch more: it is held in memory, and becomes one transaction. */
+/** A commit carries at most this many batches, and no further one once its outputs have reached this size. */
 const MOST_BATCHES = 8
 const MOST_BYTES = 4 << 20
 
-/**
- * Commits one partition's batches in order, one commit at a time, beside the folding of the next. A batch that comes while
- * none is under way is committed at once. Those that come meanwhile wait and share the next: the longer a commit takes, the
- * more the one after it carries.
- */
+/** Commits one partition's batches in order, beside the folding of the next. */
 export interface Committer {
   /**
-   * Takes a batch, with the offset after it; without one nothing of it is to be committed, because all of it had been.
-   * Resolves when there is room for another.
+   * Takes a batch. Resolves when there is room for another.
    *
-   * @throws what a commit has failed with: then and from then on nothing is committed.
+   * @param next the offset after the batch; undefined when all of it had been committed before, so that nothing of it
+   * is to be committed now.
+   * @throws the failure of an earlier commit, if there was one.
    */
   add(written: WrittenBatch, next: number | undefined): Promise<void>
-  /** @throws what a commit has failed with. */
+  /** @throws the failure of an earlier commit, if there was one. */
   check(): void
-  /** Resolves when all that has been taken is durable; rejects with what a commit has failed with, seen or not. */
+  /**
+   * Resolves when all batches added so far are durable.
+   *
+   * @throws the failure of a commit, also when `add` or `check` has thrown it before.
+   */
   durable(): Promise<void>
 }
 
 /** Batches that share a commit. */
 interface Waiting {
+  /** The offset to commit; undefined while all their records had been committed before. */
   next: number | undefined
   outputs: Outputs
   batches: ScoredBatch[]
-  /** About so many, in outputs. */
+  /** About the size of the outputs. */
   bytes: number
 }
 
-/** Commits to a partition of the member's; `onDurable` hears of every batch, in order. */
+/** Commits to one of the member's partitions. `onDurable` is called with every batch, in order, once it is durable. */
 export function committer(member: GroupMember, partition: number, onDurable: (batch: ScoredBatch) => void): Committer {
   let waiting: Waiting | undefined
-  /** The last commit that will be, and what has to end before it begins. A failure passes along: none begins after it. */
+  // The last commit planned so far, and the one before it. A rejection passes along this chain of promises, so that no
+  // commit begins after a failed one.
   let [last, before] = [Promise.resolve(), Promise.resolve()]
   let failed: { error: unknown } | undefined
   const commit = async ({ next, outputs, batches }: Waiting): Promise<void> => {

@@ -28,20 +28,22 @@ export interface ScorerOptions extends Pick<
   | 'onStandby'
   | 'onBatch'
 > {
-  /** Registered model whose `alias` decides. */
+  /** The registered model. The version that its `alias` points to decides. */
   model: string
   alias: string
   championEveryMs: number
-  /** All is ready; `base` is the newest backfill. */
+  /** Called when everything is ready; `base` is the newest backfill. */
   onStart?: (champion: Champion, base: Base | undefined) => void
   onSwap?: (champion: Champion) => void
   onRefused?: (error: unknown) => void
 }
 
 /**
- * Scores `transactions` until `signal` aborts: per batch it decodes, folds, makes one ONNX call, and commits predictions,
- * alerts, dead letters and the next offset in one transaction. A batch is whatever has arrived. Several processes may
- * score for one group; each has a share of the partitions.
+ * Scores `transactions` until `signal` aborts.
+ *
+ * A batch is whatever has arrived. For each batch it decodes, folds, makes one ONNX call, and commits predictions,
+ * alerts, dead letters and the next offset in one transaction (`stage.ts` says what is written when). Several processes
+ * may score for one group; each has a share of the partitions.
  *
  * @throws UserError when there is no champion, or the stored state is of another definition of the service.
  */
@@ -68,7 +70,7 @@ export async function score(parts: ScorerParts, options: ScorerOptions): Promise
   })
 }
 
-/** Scores a batch with the champion of this moment, which judges all of it. */
+/** Scores a whole batch with the champion of this moment. */
 async function judge(
   champions: ChampionWatch,
   folded: FoldedBatch,

@@ -1,18 +1,54 @@
-import { UserError } from '../../configs/user-error.ts'
+/**
+ * A stage of the scorer, and where delivery is guaranteed: each record has its effect on outputs and features exactly
+ * once, through kill -9, restarts, and partitions that move from process to process.
+ *
+ * **Order of writes**, for each batch of a partition:
+ *
+ * 1. Fold, in memory. Keys that are new to the fold are first read from the online store.
+ * 2. Score, or prepare for the next stage (`emit`): the outputs are built in memory.
+ * 3. Commit (`committer.ts`): outputs and the offset after the batch, in one transaction of the log.
+ * 4. Checkpoint (`checkpointer.ts`), only from time to time: the changed states and the offset up to which they have
+ *    folded, in one atomic write of the online store.
+ *
+ * Outputs first, state second: the offset of the checkpoint is never above the committed one.
+ *
+ * **Who waits for whom.** Batches are folded one after the other. A commit goes on beside the next batches, and a
+ * commit waits for the one before it. The write of a checkpoint waits for the commits of all it has folded. Batches
+ * wait for a commit only when many of them wait to be committed, and for a checkpoint only while it is encoded, or when
+ * the next one is due before it is written. When partitions are handed over, and at the end, the stage waits for all
+ * commits and for a last checkpoint; the next owner waits for that.
+ *
+ * **What a crash leaves behind.**
+ *
+ * - Before 3 is durable: nothing of the batch. The next owner folds and scores it for the first time.
+ * - After 3, before 4: the outputs, and an older state. The next owner starts from the checkpoint, or without one from
+ *   the log's oldest record, and folds the log from there on. Records below the committed offset are *replayed*: they
+ *   change the state and give no output. Those above it are *fresh*.
+ * - After 4: outputs and a state that has folded them. Only what came later is replayed.
+ *
+ * The fold is deterministic, so a replay ends in the state that was lost, and all that follows is what would have
+ * followed. Were the state ahead of the outputs, the records between the two would never be scored: hence the order.
+ *
+ * **One owner.** The log refuses a commit to a partition that another member has taken over (`PartitionLost`). The
+ * store refuses a checkpoint once another process has taken the state: under a fold that is still replaying, newer
+ * states would count their events twice. A scorer that was stopped for longer than its session can therefore go on
+ * without harm: what it tries to write is refused, it learns that its partitions are gone, and drops them.
+ */
 import type { EventLog, GroupMember, RecordBatch } from '../../datasets/log/event-log.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import type { Stage } from '../../features/chain/chain.ts'
 import { foldBatch, type FoldedBatch } from '../../features/chain/folded-batch.ts'
 import { stageReader, type StageInput } from '../../features/chain/stage-record.ts'
 import { ServiceFold } from '../../features/fold/service-fold.ts'
-import type { GroupState, OnlineStore, OwnedState } from '../../features/store/online-store.ts'
-import { serviceDigest, type FeatureService } from '../../features/view/view.ts'
+import type { OnlineStore, OwnedState } from '../../features/store/online-store.ts'
+import type { FeatureService } from '../../features/view/view.ts'
 import { openBacklog, type Backlog } from './backlog.ts'
 import type { ScoredBatch, WrittenBatch } from './batch.ts'
 import { checkpointer, type Checkpointer } from './checkpointer.ts'
 import { committer, type Committer } from './committer.ts'
+import { checkDefinition, checkPartitions, resumeAt } from './resume.ts'
 
-/** Longest wait for records before the loop looks around: at the signal, at idleness, at a checkpoint that is due. */
+/** The longest wait for records before the loop looks at the signal, at whether it is idle, and at due checkpoints. */
 const POLL_MS = 200
 
 export interface StageOptions {
@@ -22,34 +58,36 @@ export interface StageOptions {
   stage: Stage
   service: FeatureService
   schema: DatasetSchema
-  /** Most records in one batch. */
+  /** The most records in one batch. */
   maxBatch: number
   checkpointEveryMs: number
-  /** Outputs of a folded batch, for a commit with its offset. */
+  /** Builds the outputs of a folded batch, to be committed with its offset. */
   emit: (folded: FoldedBatch) => Promise<WrittenBatch>
-  /** Asked when all of the stage's share has been folded: whether to end, instead of waiting for more. */
+  /** Asked when a poll found nothing: whether to end once the whole share is folded, instead of waiting for more. */
   endWhenIdle: () => boolean
   signal: AbortSignal
   /** Wall clock, EpochMs with fractions. */
   now: () => number
-  /** Partitions that are this process's now, and the offsets from which it folds them. */
+  /** Called with the partitions that this process was given, and the offsets from which it folds them. */
   onAssigned?: (topic: string, from: ReadonlyMap<number, number>) => void
-  /** There are none for this process: others have them. */
+  /** Called when there is no partition for this process because others have them all. */
   onStandby?: (topic: string) => void
-  /** Partitions that have gone to another process; `left` are still here. */
+  /** Called with partitions that went to another process; `left` is how many this one still has. */
   onRevoked?: (topic: string, partitions: readonly number[], left: number) => void
-  /** After every batch. */
+  /** Called for every batch once its outputs are durable. */
   onBatch?: (batch: ScoredBatch) => void
 }
 
 /** A stage whose member has joined. */
 export interface OpenStage extends AsyncDisposable {
   member: GroupMember
-  /** Folds what comes, until the signal aborts, or all is folded and `endWhenIdle` says so; then all state is durable. */
+  /**
+   * Folds until the signal aborts, or until all is folded and `endWhenIdle` agrees. When it resolves, all is durable.
+   */
   run(): Promise<void>
 }
 
-/** What moves with a partition. */
+/** What this process holds for one of its partitions, from the moment it is given it until it gives it up. */
 interface Holding {
   state: OwnedState
   fold: ServiceFold
@@ -59,11 +97,11 @@ interface Holding {
 
 interface Loop {
   options: StageOptions
-  /** Undefined while it joins. */
+  /** Undefined while it is still joining the group. */
   joined: Joined | undefined
   held: Map<number, Holding>
   read: (records: RecordBatch) => StageInput
-  /** Whether there ever was a partition: one that stands by has not come to the end of anything. */
+  /** Whether there ever was a partition. A stage that stands by must not take its lack of records for the end. */
   begun: boolean
 }
 
@@ -75,12 +113,8 @@ interface Joined {
 /**
  * Joins the group of a stage's topic and opens the state of the partitions it is given.
  *
- * Exactly-once effects: outputs and offset are committed first, the fold's state with its own offset later. Whoever has a
- * partition next goes back to its checkpoint and folds the log from there again; records below the committed offset give no
- * output a second time. The fold is deterministic, so what follows is what would have followed.
- *
- * @throws UserError when the stored state is of another definition of the service or another number of partitions, or the log has
- * lost what follows it.
+ * @throws UserError when the stored state is of another definition of the service or of another number of partitions,
+ * or when the log no longer has the records that follow it.
  */
 export async function openStage(options: StageOptions): Promise<OpenStage> {
   const { log, group, stage, service, schema } = options
@@ -101,7 +135,7 @@ export async function openStage(options: StageOptions): Promise<OpenStage> {
     [Symbol.asyncDispose]: async () => {
       if (!open) return
       open = false
-      // A stage that fails may have commits under way: they are good, and none may be left to a log that is about to close.
+      // A stage that fails may have commits under way. They are valid, and must end before the log is closed.
       await Promise.allSettled([...loop.held.values()].map(({ commits }) => commits.durable()))
       for (const { state } of loop.held.values()) state[Symbol.dispose]()
       await member[Symbol.asyncDispose]()
@@ -112,25 +146,17 @@ export async function openStage(options: StageOptions): Promise<OpenStage> {
 async function assigned(loop: Loop, partitions: readonly number[], member: GroupMember): Promise<void> {
   if (partitions.length === 0) return
   const { options, held } = loop
-  const { log, store, group, stage, service, schema } = options
+  const { log, store, group, stage, service } = options
   const from = new Map<number, number>()
   const { offsets, partitions: count } = await log.topic(stage.topic)
-  // An added partition has no state yet, but the first one was there from the start.
+  // A partition that was added has no state to compare the number with. Partition 0 was there from the start.
   checkPartitions(stage.topic, await store.group(service.name, { group, topic: stage.topic, partition: 0 }), count)
   for (const partition of partitions) {
     const state = await store.take(service.name, { group, topic: stage.topic, partition })
     checkDefinition(state, service)
     checkPartitions(stage.topic, state, count)
-    const fold = new ServiceFold(service, schema, { views: stage.views })
-    const checkpoints = checkpointer(fold, state, {
-      minorUnits: schema.amount.minorUnits,
-      partitions: count,
-      everyMs: options.checkpointEveryMs,
-      now: options.now,
-    })
     const resume = resumeAt(stage.topic, partition, state, offsets[partition].start)
-    const commits = committer(member, partition, (batch) => options.onBatch?.({ ...batch, done: options.now() }))
-    held.set(partition, { state, fold, checkpoints, commits })
+    held.set(partition, hold(options, member, partition, state, count))
     member.seek(partition, resume)
     from.set(partition, resume)
   }
@@ -138,38 +164,37 @@ async function assigned(loop: Loop, partitions: readonly number[], member: Group
   options.onAssigned?.(stage.topic, from)
 }
 
-function checkDefinition({ base }: OwnedState, service: FeatureService): void {
-  if (base.version === 0 || base.serviceDigest === serviceDigest(service)) return
-  throw new UserError(
-    `The online features of "${service.name}" were backfilled with another definition of it. Run: fd features backfill --dataset ${base.history?.dataset ?? 'NAME'} --online`,
-  )
+/** @param count partitions of the stage's topic. */
+function hold(
+  options: StageOptions,
+  member: GroupMember,
+  partition: number,
+  state: OwnedState,
+  count: number,
+): Holding {
+  const { stage, service, schema, now } = options
+  const fold = new ServiceFold(service, schema, { views: stage.views })
+  const checkpoints = checkpointer(fold, state, {
+    minorUnits: schema.amount.minorUnits,
+    partitions: count,
+    everyMs: options.checkpointEveryMs,
+    now,
+  })
+  const commits = committer(member, partition, (batch) => options.onBatch?.({ ...batch, done: now() }))
+  return { state, fold, checkpoints, commits }
 }
 
-/** Partitions that are added move keys to others, where their history is not: every customer that moves would look new. */
-function checkPartitions(topic: string, { checkpoint }: GroupState, count: number): void {
-  if (checkpoint?.partitions === undefined || checkpoint.partitions === count) return
-  throw new UserError(
-    `Topic "${topic}" has ${count} partitions, and had ${checkpoint.partitions} when this group wrote its state: keys have moved to partitions that lack their history. ` +
-      'Begin another log (FD_HOME, or ?prefix=NAME in the Kafka URL) with that many from the start (scorer.partitions), and backfill what was: fd features backfill --online',
-  )
-}
-
-/** The checkpoint's offset; without one the log's oldest. */
-function resumeAt(topic: string, partition: number, { checkpoint }: OwnedState, start: number): number {
-  const offset = checkpoint?.offset ?? start
-  if (offset >= start) return offset
-  throw new UserError(
-    `The state of this group has folded partition ${partition} of "${topic}" up to offset ${offset}, but the log now begins at ${start}: what lies between is lost to it. ` +
-      'Backfill the history that covers it, then start the scorer again: fd features backfill --online',
-  )
-}
-
-/** Hands partitions over: what was folded is committed, and the state that belongs to it written, before another may go on from it. */
+/**
+ * Gives partitions up. Before another process may go on from them, all that was folded is committed and its state is
+ * written.
+ *
+ * @param lost they belong to another process already.
+ */
 async function revoked({ joined, held, options }: Loop, partitions: readonly number[], lost: boolean): Promise<void> {
   joined?.backlog.forget(partitions)
   for (const partition of partitions) {
     const holding = held.get(partition)
-    // Of a partition that is another's already, commits are refused: the other goes on from the last that was not.
+    // Nothing can be committed to a lost partition. Its new owner goes on from the last commit that was accepted.
     if (!lost && holding !== undefined) await writeOut(holding)
     holding?.state[Symbol.dispose]()
     held.delete(partition)
@@ -177,16 +202,14 @@ async function revoked({ joined, held, options }: Loop, partitions: readonly num
   options.onRevoked?.(options.stage.topic, partitions, held.size)
 }
 
+/** Makes durable all that was folded: first the commits, then the state. */
 async function writeOut({ commits, checkpoints }: Holding): Promise<void> {
   await commits.durable()
   await checkpoints.write(commits.durable())
   await checkpoints.written()
 }
 
-/**
- * Batches in sequence, commits and checkpoints beside them: while the log makes a batch durable, the next are decoded, folded
- * and scored. A checkpoint is written only when what it has folded is durable, because state must never be ahead of outputs.
- */
+/** Handles batches one after the other. Commits and checkpoints go on beside them. */
 async function run(loop: Loop, joined: Joined): Promise<void> {
   const { held, options } = loop
   while (!options.signal.aborted) {
@@ -198,12 +221,13 @@ async function run(loop: Loop, joined: Joined): Promise<void> {
   for (const [partition, holding] of held) await unlessLost(loop, joined, partition, () => writeOut(holding))
 }
 
+/** Looks for a failed commit, and begins the checkpoint if one is due. */
 async function lookAfter({ commits, checkpoints }: Holding): Promise<void> {
   commits.check()
   if (checkpoints.due()) await checkpoints.write(commits.durable())
 }
 
-/** Folds a batch and hands it to be committed. */
+/** Folds a batch, builds its outputs, and hands both to the committer. */
 async function handle(loop: Loop, joined: Joined, records: RecordBatch): Promise<void> {
   const { options, held } = loop
   const { partition } = records
@@ -216,15 +240,18 @@ async function handle(loop: Loop, joined: Joined, records: RecordBatch): Promise
   const next = nextOffset(records)
   checkpoints.folded(next, input.decoded.events)
   const written = await options.emit(folded)
-  // Of a batch that was all replayed the outputs are there, and the committed offset must not go back.
+  // When the whole batch was replayed its outputs are there already, and the committed offset must not go back.
   await unlessLost(loop, joined, partition, () =>
     commits.add(written, folded.replayed < records.size ? next : undefined),
   )
 }
 
 /**
- * Does what belongs to a partition. When it fails, the log is asked first whether the partition is this member's still: the
- * failure of one that was stopped for longer than its session is the other's success, and the rest goes on.
+ * Does work on a partition. When it fails, the log is asked first whether the partition still belongs to this member.
+ * If not, the failure is no fault: this process was stopped for longer than its session, and another one has taken
+ * over. Then the work on other partitions goes on.
+ *
+ * @throws the failure, when the partition is still this member's.
  */
 async function unlessLost(
   loop: Loop,

@@ -1,0 +1,42 @@
+import { UserError } from '../../configs/user-error.ts'
+import type { GroupState, OwnedState } from '../../features/store/online-store.ts'
+import { serviceDigest, type FeatureService } from '../../features/view/view.ts'
+
+/** @throws UserError when the state was backfilled with another definition of the service. */
+export function checkDefinition({ base }: OwnedState, service: FeatureService): void {
+  if (base.version === 0 || base.serviceDigest === serviceDigest(service)) return
+  throw new UserError(
+    `The online features of "${service.name}" were backfilled with another definition of it. ` +
+      `Run: fd features backfill --dataset ${base.history?.dataset ?? 'NAME'} --online`,
+  )
+}
+
+/**
+ * Adding partitions moves keys to partitions that lack their history: every customer that moved would look new.
+ *
+ * @throws UserError when the topic has another number of partitions than when the state was written.
+ */
+export function checkPartitions(topic: string, { checkpoint }: GroupState, count: number): void {
+  if (checkpoint?.partitions === undefined || checkpoint.partitions === count) return
+  throw new UserError(
+    `Topic "${topic}" has ${count} partitions, and had ${checkpoint.partitions} when this group wrote its state: ` +
+      'keys have moved to partitions that lack their history. ' +
+      'Begin another log (FD_HOME, or ?prefix=NAME in the Kafka URL) with that many from the start ' +
+      '(scorer.partitions), and backfill what was: fd features backfill --online',
+  )
+}
+
+/**
+ * The offset at which to go on: that of the checkpoint, or without one the oldest of the log.
+ *
+ * @throws UserError when the log no longer has the records after the checkpoint.
+ */
+export function resumeAt(topic: string, partition: number, { checkpoint }: OwnedState, start: number): number {
+  const offset = checkpoint?.offset ?? start
+  if (offset >= start) return offset
+  throw new UserError(
+    `The state of this group has folded partition ${partition} of "${topic}" up to offset ${offset}, ` +
+      `but the log now begins at ${start}: what lies between is lost to it. ` +
+      'Backfill the history that covers it, then start the scorer again: fd features backfill --online',
+  )
+}
