@@ -3,7 +3,6 @@ import { codeVersion } from '../configs/config.ts'
 import { UserError } from '../configs/user-error.ts'
 import { archiveCommand } from './commands/archive.ts'
 import { datasetsCommand } from './commands/datasets.ts'
-import { demoCommand } from './commands/demo.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { estimatorsCommand } from './commands/estimators.ts'
 import { featuresCommand } from './commands/features.ts'
@@ -15,6 +14,7 @@ import { topicsCommand } from './commands/topics.ts'
 import { trainCommand } from './commands/train.ts'
 import { jobProcessCommand, workerCommand } from './commands/worker.ts'
 import { lastLine } from './console/output.ts'
+import { demoCommand } from './demo/demo.ts'
 
 /** The whole command line. Commands load what they need when they run, so that `--help` needs nothing. */
 export function program(): Command {

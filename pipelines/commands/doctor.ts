@@ -4,8 +4,8 @@ import type { Finding, Inspection } from '../../configs/finding.ts'
 import { errorMessage, UserError } from '../../configs/user-error.ts'
 import { action, example, wallClock, type Context } from '../console/command.ts'
 import { table } from '../console/output.ts'
-import { MACHINE } from './doctor-machine.ts'
-import { SERVICES } from './doctor-services.ts'
+import { MACHINE } from '../doctor/machine.ts'
+import { SERVICES } from '../doctor/services.ts'
 
 /** Looks at one thing that must work. What it throws is a finding too: it is broken. */
 export type Check = (context: Context, inspection: Inspection) => Promise<Finding[]>

@@ -110,7 +110,7 @@ export function jobProcessCommand(): Command {
     action(async (context) => {
       const [{ serveJobs }, { jobHandlers }] = await Promise.all([
         import('../../training/queue/job-process.ts'),
-        import('../jobs/jobs.ts'),
+        import('../jobs/kinds.ts'),
       ])
       if (process.send === undefined) throw new UserError('fd job-process is started by a worker. Run: fd worker')
       serveJobs(jobHandlers(context))

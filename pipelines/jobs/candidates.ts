@@ -7,7 +7,7 @@ import type { RunSubject } from '../../training/run.ts'
 import { buildTrainingSet, importanceTable, trainingSubject, type TrainOptions } from '../commands/train.ts'
 import { stopSignal, type Context } from '../console/command.ts'
 import { figure, pairs, table } from '../console/output.ts'
-import { referenceTo, resolveReferences, trainCandidateKind, type TrainCandidate } from './jobs.ts'
+import { referenceTo, resolveReferences, trainCandidateKind, type TrainCandidate } from './kinds.ts'
 import { openQueue, runJobs } from './run.ts'
 
 /** What is tried: an estimator, its own parameters, a seed. */

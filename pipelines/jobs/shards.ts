@@ -10,7 +10,7 @@ import type { ShardFolder } from '../../features/backfill/shard-part.ts'
 import type { FeatureService } from '../../features/view/view.ts'
 import { publishBase, type BackfillOptions } from '../commands/features.ts'
 import { stopSignal, type Context } from '../console/command.ts'
-import { backfillShardKind, referenceTo, resolveReferences, type BackfillShard, type ShardResult } from './jobs.ts'
+import { backfillShardKind, referenceTo, resolveReferences, type BackfillShard, type ShardResult } from './kinds.ts'
 import { allOf, openQueue, runJobs } from './run.ts'
 
 /** Each shard reads the whole file, and joining holds a file open for each view of each shard. */

@@ -1,5 +1,5 @@
+import type { ScoreTotals } from '../commands/score.ts'
 import { count, figure } from '../console/output.ts'
-import type { ScoreTotals } from './score.ts'
 
 export interface LiveView {
   update(totals: ScoreTotals): void

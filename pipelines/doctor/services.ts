@@ -2,9 +2,9 @@ import { find, type Finding, type Judgement } from '../../configs/finding.ts'
 import { withoutPassword } from '../../configs/url.ts'
 import type { LogNeeds } from '../../datasets/log/event-log.ts'
 import type { Registry } from '../../registry/registry.ts'
+import type { Check } from '../commands/doctor.ts'
 import type { Context } from '../console/command.ts'
 import { openLake, openLog, openStore } from '../console/parts.ts'
-import type { Check } from './doctor.ts'
 
 /** The parts behind the URLs of the configuration: what the service looks like, then what fd has in it. */
 export const SERVICES: Record<string, Check> = {

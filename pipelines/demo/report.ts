@@ -1,9 +1,9 @@
 import type { Dataset } from '../../datasets/table/dataset.ts'
 import type { ParityReport } from '../../features/parity/parity.ts'
+import type { ScoreTotals } from '../commands/score.ts'
 import type { Context } from '../console/command.ts'
 import { count, figure, pairs } from '../console/output.ts'
 import { openLog } from '../console/parts.ts'
-import type { ScoreTotals } from './score.ts'
 
 /** How the alerts of the live stream compare with what turned out to be fraud. */
 export interface AlertTruth {

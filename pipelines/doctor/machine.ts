@@ -2,7 +2,7 @@ import { mkdir, rm, statfs, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { find } from '../../configs/finding.ts'
 import { UserError } from '../../configs/user-error.ts'
-import type { Check } from './doctor.ts'
+import type { Check } from '../commands/doctor.ts'
 
 /** What must work of this machine, whatever is configured. */
 export const MACHINE: Record<string, Check> = {
