@@ -8,8 +8,8 @@ import { subset, type TrainingSet } from '../../features/backfill/training-set.t
 import { featureService } from '../../features/catalog.ts'
 import { splitRows } from '../../training/metrics/holdout.ts'
 import { plantedSet } from '../../training/testing/planted-set.ts'
-import { buildTrainingSet } from '../commands/train.ts'
 import { openOutput } from '../console/output.ts'
+import { buildTrainingSet } from '../jobs/training-set.ts'
 
 /**
  * A set written for the contest: parts `train` and `test`, in time; `all` of both where time is measured; and where models are searched
@@ -72,10 +72,8 @@ export async function sharedSet(
   if (!existsSync(data)) return undefined
   const dataset = await openDataset(name, config, { data })
   const service = featureService(dataset.service, dataset.schema)
-  return {
-    dataset,
-    set: await buildTrainingSet({ config, output: openOutput(true) }, dataset, service, dataset.split, {}),
-  }
+  const history = { dataset, service }
+  return { dataset, set: await buildTrainingSet(history, { split: dataset.split }, openOutput(true).progress) }
 }
 
 function ordered(folder: string, name: string, set: TrainingSet): ContestSet {

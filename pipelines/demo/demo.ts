@@ -1,12 +1,12 @@
 import { rm } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { Command } from 'commander'
-import { withHome } from '../../configs/config.ts'
+import { withHome, type Config } from '../../configs/config.ts'
 import { UserError } from '../../configs/user-error.ts'
 import type { Dataset } from '../../datasets/table/dataset.ts'
 import type { ParityReport } from '../../features/parity/parity.ts'
 import type { Registry } from '../../registry/registry.ts'
-import { runBackfill } from '../commands/features.ts'
+import type { ScorerParts } from '../../serving/scorer/scorer.ts'
 import { runPromote } from '../commands/models.ts'
 import { replay } from '../commands/produce.ts'
 import { scoreTotals, type ScoreTotals } from '../commands/score.ts'
@@ -15,9 +15,10 @@ import { runVerify } from '../commands/verify.ts'
 import { action, example, positiveWholeNumber, wallClock, wholeNumber, type Context } from '../console/command.ts'
 import { runFd } from '../console/fd-process.ts'
 import { readyInput } from '../console/input-topic.ts'
-import { count, figure, instant } from '../console/output.ts'
-import { openLog, openStore } from '../console/parts.ts'
-import { alertsAgainstTruth, closing } from './report.ts'
+import { count, figure, instant, type Output } from '../console/output.ts'
+import { openLog, openRegistry, openStore } from '../console/parts.ts'
+import { runBackfill } from '../jobs/backfill-run.ts'
+import { alertsAgainstTruth, closing, type AlertTruth, type DemoResult } from './report.ts'
 import { openLiveView, type LiveView } from './view.ts'
 
 const MODEL = 'card-fraud'
@@ -37,7 +38,8 @@ export function demoCommand(): Command {
   return example(
     new Command('demo')
       .description(
-        'the whole job in under a minute, with no server: simulate, backfill, train, promote, score a live stream, verify',
+        'the whole job in under a minute, with no server: ' +
+          'simulate, backfill, train, promote, score a live stream, verify',
       )
       .option('--customers <n>', 'customers', positiveWholeNumber, 2000)
       .option('--terminals <n>', 'terminals', positiveWholeNumber, 4000)
@@ -50,43 +52,50 @@ export function demoCommand(): Command {
   ).action(action(demo))
 }
 
-async function demo(context: Context, options: DemoOptions): Promise<void> {
-  if (options.liveDays + 30 > options.days)
-    throw new UserError(
-      `${options.days} days leave too little history for ${options.liveDays} live days: give --days at least ${options.liveDays + 30}.`,
-    )
-  const home = join(context.config.home, 'demo')
-  await rm(home, { recursive: true, force: true })
-  const inDemo: Context = { ...context, config: withHome(context.config, home) }
-  const [{ openRegistry }, { openDataset }] = await Promise.all([
-    import('../../registry/open.ts'),
-    import('../../datasets/catalog.ts'),
-  ])
-  const started = performance.now()
-  await simulateHistory(inDemo, options, join(home, 'transactions.parquet'))
-  const dataset = await openDataset('simulated', inDemo.config, { data: join(home, 'transactions.parquet') })
-  const cut = FIRST_DAY + (options.days - options.liveDays) * DAY
-  await using registry = await openRegistry(inDemo.config.registry, {
-    now: Date.now,
-    credentials: inDemo.config.mlflow,
-  })
-  const history = await backfillHistory(inDemo, dataset, cut)
-  const trained = await trainAndPromote(inDemo, registry, dataset, cut, options.seed)
-  const live = await scoreLive(inDemo, registry, dataset, cut, options)
-  const parity = await verify(inDemo, registry)
-  const caught = await alertsAgainstTruth(inDemo, dataset, cut)
-  const seconds = (performance.now() - started) / 1000
-  const result = { seconds, history, metrics: trained.candidate.metrics, live, parity, alerts: caught }
-  context.output.result(result, () => closing(result, relative(process.cwd(), home)))
+/** What the steps of the demo share. */
+interface DemoWorld {
+  /** The configuration, with the demo's own home. */
+  config: Config
+  output: Output
+  registry: Registry
+  dataset: Dataset
+  /** EpochMs: what is earlier is history, what is later arrives live. */
+  cut: number
 }
 
-async function simulateHistory({ output }: Context, options: DemoOptions, file: string): Promise<void> {
+async function demo({ config, output }: Context, options: DemoOptions): Promise<void> {
+  if (options.liveDays + 30 > options.days) {
+    throw new UserError(
+      `${options.days} days leave too little history for ${options.liveDays} live days: ` +
+        `give --days at least ${options.liveDays + 30}.`,
+    )
+  }
+  const home = join(config.home, 'demo')
+  await rm(home, { recursive: true, force: true })
+  const inDemo = withHome(config, home)
+  const { openDataset } = await import('../../datasets/catalog.ts')
+  const started = performance.now()
+  const data = join(home, 'transactions.parquet')
+  await simulateHistory(output, options, data)
+  const dataset = await openDataset('simulated', inDemo, { data })
+  const cut = FIRST_DAY + (options.days - options.liveDays) * DAY
+  await using registry = await openRegistry(inDemo)
+  const world: DemoWorld = { config: inDemo, output, registry, dataset, cut }
+  const history = await backfillHistory(world)
+  const trained = await trainAndPromote(world, options.seed)
+  const live = await scoreLive(world, options)
+  const parity = await verify(world)
+  const alerts = await truthOfAlerts(world)
+  const seconds = (performance.now() - started) / 1000
+  const result = { seconds, history, metrics: trained.candidate.metrics, live, parity, alerts }
+  output.result(result, () => closing(result, relative(process.cwd(), home)))
+}
+
+async function simulateHistory(output: Output, options: DemoOptions, file: string): Promise<void> {
   const { simulateToParquet } = await import('../../datasets/simulator/simulator.ts')
-  output.note(
-    `1/6  Simulating ${count(options.customers)} customers and ${count(options.terminals)} terminals over ${options.days} days`,
-  )
-  const progress = output.progress('     simulate', options.days)
   const { customers, terminals, days, seed } = options
+  output.note(`1/6  Simulating ${count(customers)} customers and ${count(terminals)} terminals over ${days} days`)
+  const progress = output.progress('     simulate', days)
   const made = await simulateToParquet({ customers, terminals, days, seed, start: FIRST_DAY }, file, (day) =>
     progress.update(day),
   )
@@ -94,32 +103,24 @@ async function simulateHistory({ output }: Context, options: DemoOptions, file: 
   output.note(`     ${count(made.transactions)} transactions, ${count(made.frauds)} frauds`)
 }
 
-async function backfillHistory(
-  context: Context,
-  dataset: Dataset,
-  cut: number,
-): Promise<{ transactions: number; keys: number; features: number }> {
+async function backfillHistory({ config, output, dataset, cut }: DemoWorld): Promise<DemoResult['history']> {
   const { cardFraud } = await import('../../features/view/card-fraud.ts')
   const { featureNames } = await import('../../features/view/view.ts')
-  context.output.note(
-    `2/6  Backfilling features of the history before ${instant(cut).slice(0, 10)} into the online store`,
+  output.note(`2/6  Backfilling features of the history before ${instant(cut).slice(0, 10)} into the online store`)
+  const { transactions, keys } = await runBackfill(
+    { dataset, service: cardFraud },
+    [],
+    { until: cut, openStore: () => openStore(config, output.note) },
+    output.progress,
   )
-  const { transactions, keys } = await runBackfill(context, dataset, cardFraud, [], { online: true, until: cut })
-  context.output.note(
-    `     ${count(transactions)} transactions folded, ${count(keys)} customers and terminals in the store`,
-  )
+  output.note(`     ${count(transactions)} transactions folded, ${count(keys)} customers and terminals in the store`)
   return { transactions, keys, features: featureNames(cardFraud).length }
 }
 
-async function trainAndPromote(
-  context: Context,
-  registry: Registry,
-  dataset: Dataset,
-  cut: number,
-  seed: number,
-): Promise<Trained> {
-  context.output.note('3/6  Training on what was known by then, and judging on the later 30 %')
-  const trained = await train(context, registry, {
+async function trainAndPromote({ config, output, registry, dataset, cut }: DemoWorld, seed: number): Promise<Trained> {
+  const parts = { registry, config, openProgress: output.progress }
+  output.note('3/6  Training on what was known by then, and judging on the later 30 %')
+  const trained = await train(parts, {
     dataset: 'simulated',
     data: dataset.file,
     model: 'boosting',
@@ -129,48 +130,49 @@ async function trainAndPromote(
     alertsPerDay: 40,
   })
   const { average_precision: precision, roc_auc: auc } = trained.candidate.metrics
-  context.output.note(`     average precision ${figure(precision)}, ROC AUC ${figure(auc)}`)
-  context.output.note('4/6  Promoting it: the gates judge, then the alias "champion" moves')
-  const verdict = await runPromote(context, registry, MODEL, trained.version ?? 0, { alias: 'champion', margin: 0.002 })
-  for (const check of verdict.checks)
-    context.output.note(`     ${check.passed ? 'passed ' : 'REFUSED'} ${check.gate}: ${check.detail}`)
-  if (!verdict.passed)
+  output.note(`     average precision ${figure(precision)}, ROC AUC ${figure(auc)}`)
+  output.note('4/6  Promoting it: the gates judge, then the alias "champion" moves')
+  const verdict = await runPromote(parts, MODEL, trained.version ?? 0, { alias: 'champion', margin: 0.002 })
+  for (const check of verdict.checks) {
+    output.note(`     ${check.passed ? 'passed ' : 'REFUSED'} ${check.gate}: ${check.detail}`)
+  }
+  if (!verdict.passed) {
     throw new UserError('The gates refused the model, so there is nothing to score with. Try another --seed.')
+  }
   return trained
 }
 
-/** First a backlog at full speed, for the throughput; then the rest from another process at a steady rate, for the latency. */
+/**
+ * Scores the live stream: first a backlog at full speed, for the throughput, then the rest from another process at a steady
+ * rate, for the latency.
+ */
 async function scoreLive(
-  context: Context,
-  registry: Registry,
-  dataset: Dataset,
-  cut: number,
-  options: DemoOptions,
-): Promise<{ backlog: ScoreTotals; paced: ScoreTotals }> {
-  const { config, output } = context
-  await using log = await openLog(context)
-  await readyInput(log, config)
-  await using store = await openStore(context)
-  const middle = cut + Math.floor(options.liveDays / 2) * DAY
+  { config, output, registry, dataset, cut }: DemoWorld,
+  { liveDays, rate }: DemoOptions,
+): Promise<DemoResult['live']> {
+  await using log = await openLog(config, output.note)
+  await readyInput(log, config.scorer)
+  await using store = await openStore(config, output.note)
+  const backlogDays = Math.floor(liveDays / 2)
+  const middle = cut + backlogDays * DAY
   output.note(
-    `5/6  Scoring the live stream: a backlog of ${Math.floor(options.liveDays / 2)} days, then ${count(options.rate)} events a second from another process`,
+    `5/6  Scoring the live stream: a backlog of ${backlogDays} days, ` +
+      `then ${count(rate)} events a second from another process`,
   )
   await replay(log, dataset, { from: cut, until: middle, signal: new AbortController().signal })
   const view = openLiveView(output.json)
   const run = (running: Promise<unknown>): Promise<ScoreTotals> =>
-    scoreUntil({ log, store, registry }, context, running, view)
+    scoreUntil({ log, store, registry }, config.scorer, running, view)
   const backlog = await run(Promise.resolve())
-  const paced = await run(produceElsewhere(config.home, dataset.file, middle, options.rate))
+  const paced = await run(produceElsewhere(config.home, dataset.file, middle, rate))
   view.end()
   return { backlog, paced }
 }
 
-type Parts = Parameters<(typeof import('../../serving/scorer/scorer.ts'))['score']>[0]
-
 /** Runs the scorer until `running` has ended and the log is scored to its end. */
 async function scoreUntil(
-  parts: Parts,
-  { config }: Context,
+  parts: ScorerParts,
+  scorer: Config['scorer'],
   running: Promise<unknown>,
   view: LiveView,
 ): Promise<ScoreTotals> {
@@ -180,7 +182,7 @@ async function scoreUntil(
   const scoring = score(parts, {
     model: MODEL,
     alias: 'champion',
-    ...config.scorer,
+    ...scorer,
     now: wallClock,
     signal: new AbortController().signal,
     endWhenIdle: () => ended,
@@ -195,7 +197,7 @@ async function scoreUntil(
   return totals.value()
 }
 
-/** `fd produce` in a process of its own, as a payment system would be. */
+/** Runs `fd produce` in a process of its own, as a payment system would be. */
 async function produceElsewhere(home: string, file: string, from: number, rate: number): Promise<void> {
   const { code, stderr } = await runFd(home, [
     'produce',
@@ -212,8 +214,17 @@ async function produceElsewhere(home: string, file: string, from: number, rate: 
   if (code !== 0) throw new UserError(`fd produce ended with ${code}: ${stderr}`)
 }
 
-async function verify(context: Context, registry: Registry): Promise<ParityReport> {
+async function verify({ config, output, registry }: DemoWorld): Promise<ParityReport> {
   const { readModelCard } = await import('../../registry/model-card.ts')
-  context.output.note('6/6  Recomputing every served feature in batch, from the raw history and the raw log')
-  return runVerify(context, readModelCard(await registry.getModelVersionByAlias(MODEL, 'champion')), {})
+  output.note('6/6  Recomputing every served feature in batch, from the raw history and the raw log')
+  const card = readModelCard(await registry.getModelVersionByAlias(MODEL, 'champion'))
+  await using log = await openLog(config, output.note)
+  await using store = await openStore(config, output.note)
+  const parts = { log, store, config, openProgress: output.progress }
+  return await runVerify(parts, card, { group: config.scorer.group })
+}
+
+async function truthOfAlerts({ config, output, dataset, cut }: DemoWorld): Promise<AlertTruth> {
+  await using log = await openLog(config, output.note)
+  return await alertsAgainstTruth(log, dataset, cut)
 }

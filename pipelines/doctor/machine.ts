@@ -2,29 +2,31 @@ import { mkdir, rm, statfs, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { find } from '../../configs/finding.ts'
 import { UserError } from '../../configs/user-error.ts'
-import type { Check } from '../commands/doctor.ts'
+import type { Check } from './check.ts'
 
-/** What must work of this machine, whatever is configured. */
+/** What must work on this machine, whatever the configuration. */
 export const MACHINE: Record<string, Check> = {
-  'Node.js': async () => [
-    await find('', async () => {
-      const major = Number(process.versions.node.split('.')[0])
-      if (major < 24)
-        throw new UserError(
-          `${process.version} is too old for fd. Run it as npx fd or npm run fd, which use the Node.js 24 in node_modules.`,
-        )
-      return process.version
-    }),
-  ],
-  home: async ({ config }) => [await find('', () => checkHome(config.home))],
-  DuckDB: async () => [
-    await find('', async () => {
-      const { openDatabase } = await import('../../datasets/table/duckdb.ts')
-      await using database = await openDatabase()
-      await database.run('SELECT 1')
-      return 'reads and writes tables'
-    }),
-  ],
+  'Node.js': async () => [await find('', checkNode)],
+  home: async ({ home }) => [await find('', () => checkHome(home))],
+  DuckDB: async () => [await find('', checkDuckDb)],
+}
+
+async function checkNode(): Promise<string> {
+  const major = Number(process.versions.node.split('.')[0])
+  if (major < 24) {
+    throw new UserError(
+      `${process.version} is too old for fd. ` +
+        'Run it as npx fd or npm run fd, which use the Node.js 24 in node_modules.',
+    )
+  }
+  return process.version
+}
+
+async function checkDuckDb(): Promise<string> {
+  const { openDatabase } = await import('../../datasets/table/duckdb.ts')
+  await using database = await openDatabase()
+  await database.run('SELECT 1')
+  return 'reads and writes tables'
 }
 
 async function checkHome(home: string): Promise<string> {
@@ -34,7 +36,8 @@ async function checkHome(home: string): Promise<string> {
   await rm(probe)
   const { bavail, bsize } = await statfs(home)
   const free = (bavail * bsize) / 2 ** 30
-  if (free < 1)
+  if (free < 1) {
     throw new UserError(`${home}: only ${free.toFixed(2)} GiB free. Free some space, or set FD_HOME to another disk.`)
+  }
   return `${home}, ${free.toFixed(0)} GiB free`
 }

@@ -1,39 +1,38 @@
+import type { Config } from '../../configs/config.ts'
 import { find, type Finding, type Judgement } from '../../configs/finding.ts'
+import type { Tell } from '../../configs/tell.ts'
 import { withoutPassword } from '../../configs/url.ts'
 import type { LogNeeds } from '../../datasets/log/event-log.ts'
-import type { Registry } from '../../registry/registry.ts'
-import type { Check } from '../commands/doctor.ts'
-import type { Context } from '../console/command.ts'
-import { openLake, openLog, openStore } from '../console/parts.ts'
+import { openLake, openLog, openRegistry, openStore } from '../console/parts.ts'
+import type { Check } from './check.ts'
 
-/** The parts behind the URLs of the configuration: what the service looks like, then what fd has in it. */
+/** The parts behind the URLs of the configuration: first what the service looks like, then what fd has in it. */
 export const SERVICES: Record<string, Check> = {
-  'event log': async (context, inspection) => {
+  'event log': async (config, inspection) => {
     const { inspectEventLog } = await import('../../datasets/open.ts')
-    return withContents(await inspectEventLog(context.config.eventLog, inspection, await logNeeds(context)), () =>
-      topicsOf(context),
-    )
+    const findings = await inspectEventLog(config.eventLog, inspection, await logNeeds(config.scorer))
+    return withContents(findings, () => topicsOf(config, inspection.tell))
   },
-  'online store': async (context, inspection) => {
+  'online store': async (config, inspection) => {
     const { inspectOnlineStore } = await import('../../features/open.ts')
-    return withContents(await inspectOnlineStore(context.config.onlineStore, inspection), () => basesOf(context))
+    const findings = await inspectOnlineStore(config.onlineStore, inspection)
+    return withContents(findings, () => basesOf(config, inspection.tell))
   },
-  'job queue': async (context) => [await find('server', () => workersOf(context))],
-  registry: async (context, inspection) => {
+  'job queue': async ({ jobQueue }, { tell }) => [await find('server', () => workersOf(jobQueue, tell))],
+  registry: async (config, inspection) => {
     const { inspectRegistry } = await import('../../registry/open.ts')
-    const found = await withContents(
-      await inspectRegistry(context.config.registry, context.config.mlflow, inspection),
-      () => modelsOf(context),
-    )
-    return isDown(found) ? found : [...found, await find('champions', () => championsOf(context))]
+    const findings = await inspectRegistry(config.registry, config.mlflow, inspection)
+    const found = await withContents(findings, () => modelsOf(config))
+    return isDown(found) ? found : [...found, await find('champions', () => championsOf(config))]
   },
-  lake: async (context, inspection) => {
+  lake: async (config, inspection) => {
     const { inspectLake } = await import('../../datasets/open.ts')
-    return withContents(await inspectLake(context.config.lake, context.config.s3, inspection), () => filesOf(context))
+    const findings = await inspectLake(config.lake, config.s3, inspection)
+    return withContents(findings, () => filesOf(config, inspection.tell))
   },
 }
 
-/** A server that does not answer is asked for nothing more. */
+/** A server that does not answer is not asked anything else. */
 function isDown(findings: readonly Finding[]): boolean {
   return findings.some(({ aspect, state }) => aspect === 'server' && state === 'broken')
 }
@@ -44,7 +43,7 @@ async function withContents(findings: Finding[], contents: () => Promise<string 
 
 const missing = (detail: string): Judgement => ({ state: 'missing', detail })
 
-async function logNeeds({ config }: Context): Promise<LogNeeds> {
+async function logNeeds({ group, partitions }: Config['scorer']): Promise<LogNeeds> {
   const [topics, { featureServices }, { longestReach }] = await Promise.all([
     import('../../serving/topics.ts'),
     import('../../features/catalog.ts'),
@@ -52,57 +51,64 @@ async function logNeeds({ config }: Context): Promise<LogNeeds> {
   ])
   const retention = Math.max(...featureServices.map(longestReach))
   return {
-    group: config.scorer.group,
-    input: { topic: topics.TRANSACTIONS, partitions: config.scorer.partitions, retention },
+    group,
+    input: { topic: topics.TRANSACTIONS, partitions, retention },
     outputs: [topics.PREDICTIONS, topics.FRAUD_ALERTS, topics.DEAD_LETTERS],
   }
 }
 
-async function topicsOf(context: Context): Promise<string | Judgement> {
-  await using log = await openLog(context)
+async function topicsOf(config: Pick<Config, 'eventLog'>, tell: Tell): Promise<string | Judgement> {
+  await using log = await openLog(config, tell)
   const topics = await log.topics()
-  const place = withoutPassword(context.config.eventLog)
+  const place = withoutPassword(config.eventLog)
   if (topics.length === 0) return missing(`${place}: no topics yet. Run: fd produce --dataset simulated`)
-  return `${place}: ${topics.map(({ name, offsets }) => `${name} ${offsets.reduce((sum, { start, end }) => sum + end - start, 0)}`).join(', ')}`
+  const counts = topics.map(
+    ({ name, offsets }) => `${name} ${offsets.reduce((sum, { start, end }) => sum + end - start, 0)}`,
+  )
+  return `${place}: ${counts.join(', ')}`
 }
 
-async function basesOf(context: Context): Promise<string | Judgement> {
+async function basesOf(config: Pick<Config, 'onlineStore'>, tell: Tell): Promise<string | Judgement> {
   const { featureServices } = await import('../../features/catalog.ts')
-  await using store = await openStore(context)
+  await using store = await openStore(config, tell)
   const bases = (await Promise.all(featureServices.map(({ name }) => store.base(name)))).filter(
     (base) => base !== undefined,
   )
-  const place = withoutPassword(context.config.onlineStore)
-  if (bases.length === 0)
+  const place = withoutPassword(config.onlineStore)
+  if (bases.length === 0) {
     return missing(`${place}: no features yet. Run: fd features backfill --dataset simulated --online`)
+  }
   return `${place}: ${bases.map(({ service, version }) => `${service} version ${version}`).join(', ')}`
 }
 
-/** Being told of its workers is a round trip through what a command needs to put jobs into it. */
-async function workersOf({ config, output }: Context): Promise<string> {
+/** Counting the workers is a round trip through everything that a command needs to put jobs into the queue. */
+async function workersOf(url: string, tell: Tell): Promise<string> {
   const { openJobQueue } = await import('../../training/open.ts')
-  await using queue = await openJobQueue(config.jobQueue, output.note)
-  if (config.jobQueue === 'local:') return 'local: jobs are done by the command that has them'
-  return `${withoutPassword(config.jobQueue)}: ${await queue.workers()} at work besides those that a command starts (more: fd worker)`
+  await using queue = await openJobQueue(url, tell)
+  if (url === 'local:') return 'local: jobs are done by the command that has them'
+  const others = `${await queue.workers()} at work besides those that a command starts`
+  return `${withoutPassword(url)}: ${others} (more: fd worker)`
 }
 
-async function openModels({ config }: Context): Promise<Registry> {
-  const { openRegistry } = await import('../../registry/open.ts')
-  return openRegistry(config.registry, { now: Date.now, credentials: config.mlflow })
-}
+type RegistryPlace = Pick<Config, 'registry' | 'mlflow'>
 
-async function modelsOf(context: Context): Promise<string | Judgement> {
-  await using registry = await openModels(context)
+async function modelsOf(config: RegistryPlace): Promise<string | Judgement> {
+  await using registry = await openRegistry(config)
   const models = await registry.searchRegisteredModels()
-  const place = withoutPassword(context.config.registry)
-  if (models.length === 0)
+  const place = withoutPassword(config.registry)
+  if (models.length === 0) {
     return missing(`${place}: no models yet. Run: fd train --dataset simulated --register card-fraud`)
-  return `${place}: ${models.map(({ name, aliases }) => `${name} (${aliases['champion'] === undefined ? 'no champion' : `champion ${aliases['champion']}`})`).join(', ')}`
+  }
+  const standings = models.map(({ name, aliases }) => {
+    const champion = aliases['champion']
+    return `${name} (${champion === undefined ? 'no champion' : `champion ${champion}`})`
+  })
+  return `${place}: ${standings.join(', ')}`
 }
 
-async function championsOf(context: Context): Promise<string | Judgement> {
+async function championsOf(config: RegistryPlace): Promise<string | Judgement> {
   const { loadVersion } = await import('../../serving/model/champion.ts')
-  await using registry = await openModels(context)
+  await using registry = await openRegistry(config)
   const found = (await registry.searchRegisteredModels()).flatMap(({ name, aliases }) =>
     aliases['champion'] === undefined ? [] : [{ name, version: aliases['champion'] }],
   )
@@ -112,7 +118,7 @@ async function championsOf(context: Context): Promise<string | Judgement> {
       await (await loadVersion(registry, name, version))[Symbol.asyncDispose]()
     } catch (error) {
       if ((await registry.aliasVersion(name, 'champion')) === version) throw error
-      // Replaced or deleted since it was listed, which is no fault.
+      // It was replaced or deleted since it was listed, which is no fault.
       changed++
     }
   }
@@ -122,7 +128,8 @@ async function championsOf(context: Context): Promise<string | Judgement> {
     : `${standing} of ${standing} load and score a row`
 }
 
-async function filesOf(context: Context): Promise<string> {
-  await using lake = await openLake(context)
-  return `${withoutPassword(context.config.lake)}: ${(await lake.list('transactions')).length} files of raw transactions`
+async function filesOf(config: Pick<Config, 'lake' | 's3'>, tell: Tell): Promise<string> {
+  await using lake = await openLake(config, tell)
+  const files = await lake.list('transactions')
+  return `${withoutPassword(config.lake)}: ${files.length} files of raw transactions`
 }
