@@ -50,8 +50,8 @@ export function program(): Command {
 }
 
 /**
- * Runs the command line. Exit codes: 0 done, 1 a legitimate no, 2 an error. A UserError prints its message; any other error
- * is a bug and prints its stack.
+ * Runs the command line. Exit codes: 0 done, 1 a legitimate no, 2 an error. A UserError prints its message; any other
+ * error is a bug and prints its stack.
  */
 export async function main(): Promise<void> {
   // A reader that has seen enough (`| head`) closes the pipe. That ends the command and is no error.
@@ -77,8 +77,8 @@ export async function main(): Promise<void> {
 }
 
 /**
- * Makes a command exit with 2 for a wrong argument. Commander would exit with 1, which means "no" here. Every command also
- * says where its help is.
+ * Makes a command exit with 2 for a wrong argument. Commander would exit with 1, which means "no" here. Every command
+ * also says where its help is.
  */
 function exitWithTwo(command: Command): void {
   command.showHelpAfterError('(add --help for what it takes)')

@@ -87,8 +87,8 @@ export interface Replay {
 }
 
 /**
- * Appends a dataset's events to the topic "transactions". With a rate it is an open loop: each event is sent at its time,
- * whether or not readers keep up.
+ * Appends a dataset's events to the topic "transactions". With a rate it is an open loop: each event is sent at its
+ * time, whether or not readers keep up.
  */
 export async function replay(
   log: EventLog,

@@ -57,8 +57,8 @@ function subcommand(name: string, description: string): Command {
 }
 
 /**
- * As `action` of command.ts, but with configs/services.yaml as the default configuration. It is read without its secrets,
- * which need not exist yet.
+ * As `action` of command.ts, but with configs/services.yaml as the default configuration. It is read without its
+ * secrets, which need not exist yet.
  */
 function action<Options>(
   run: (context: ServicesContext, options: Options) => Promise<void>,
@@ -162,8 +162,8 @@ function secondsSince(started: number): number {
 async function down({ config, output, services, names, docker }: ServicesContext): Promise<void> {
   const { stopService } = await import('../services/service.ts')
   const results: { name: string; result: string }[] = []
-  // Our own processes are stopped first, with a Docker engine or without: they may have been started before there was one.
-  // The last one started is the first one stopped.
+  // Our own processes are stopped first, with a Docker engine or without: they may have been started before there was
+  // one. The last one started is the first one stopped.
   for (const service of services.toReversed())
     results.push({ name: service.name, result: await stopService(service, config.home) })
   if (docker) {

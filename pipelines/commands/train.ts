@@ -70,8 +70,8 @@ export interface Trained {
 }
 
 /**
- * Builds the training set, fits and judges a model, and keeps it as a run. When `register` names a model, it also becomes a
- * version of that model.
+ * Builds the training set, fits and judges a model, and keeps it as a run. When `register` names a model, it also
+ * becomes a version of that model.
  *
  * @param listen is called when the run is about to begin, for the signal that ends it as KILLED. Default: no signal.
  */
@@ -117,7 +117,10 @@ function candidateRequest(
   return { estimator: model, params: param, seed, alertsPerDay, importance, split, calibration }
 }
 
-/** A bar of the fit and, after it, one of the shuffles, where there are any. Both end the run when the signal is aborted. */
+/**
+ * A bar of the fit and, after it, one of the shuffles, where there are any. Both end the run when the signal is
+ * aborted.
+ */
 interface TrainingBars {
   fit: Report
   shuffle: (done: number, total: number) => boolean

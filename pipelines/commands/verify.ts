@@ -69,8 +69,8 @@ export interface Stretch {
 }
 
 /**
- * Recomputes the features of a stretch of the log in batch, with the service and schema of a model's card, and compares them
- * with what was served.
+ * Recomputes the features of a stretch of the log in batch, with the service and schema of a model's card, and
+ * compares them with what was served.
  *
  * @throws UserError when there is nothing to compare, or when the file that was backfilled has changed.
  */

@@ -14,8 +14,9 @@ export function workerCommand(): Command {
   return example(
     new Command('worker')
       .description(
-        'do the jobs of fd train --workers and fd features backfill --shards that wait in the job queue (a Redis URL), ' +
-          'until Ctrl-C;\nany number of them on any machine that has the same registry, files and FD_HOME',
+        'do the jobs of fd train --workers and fd features backfill --shards ' +
+          'that wait in the job queue (a Redis URL), until Ctrl-C;\n' +
+          'any number of them on any machine that has the same registry, files and FD_HOME',
       )
       .option('--concurrency <n>', 'jobs at one time, each in a process of its own', positiveWholeNumber, 1),
     'FD_JOB_QUEUE=redis://127.0.0.1:6379 fd worker --concurrency 2',

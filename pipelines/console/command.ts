@@ -3,8 +3,8 @@ import { loadConfig, type Config } from '../../configs/config.ts'
 import { openOutput, type Output } from './output.ts'
 
 /**
- * What the action of a command is given. It stays with the action: a function below takes the part it needs, such as a URL
- * or an `Output`.
+ * What the action of a command is given. It stays with the action: a function below takes the part it needs, such as
+ * a URL or an `Output`.
  */
 export interface Context {
   config: Config
@@ -89,8 +89,8 @@ export function keyValue(text: string, gathered: Record<string, string> = {}): R
 }
 
 /**
- * A signal that aborts at the first Ctrl-C or SIGTERM, so that a command can finish the work in hand. The second one kills
- * the process as usual.
+ * A signal that aborts at the first Ctrl-C or SIGTERM, so that a command can finish the work in hand. The second one
+ * kills the process as usual.
  */
 export function stopSignal(): AbortSignal {
   const controller = new AbortController()

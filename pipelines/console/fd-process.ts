@@ -15,7 +15,8 @@ export interface FdProcess {
   /** Resolves at the end of the process, however it ended. */
   ended: Promise<Ended>
   /**
-   * Resolves when stderr contains `text`, or when the given function accepts stderr. Rejects when the process ends first.
+   * Resolves when stderr contains `text`, or when the given function accepts stderr. Rejects when the process ends
+   * first.
    */
   says(text: string | ((stderr: string) => boolean)): Promise<void>
 }

@@ -7,8 +7,8 @@ export interface Progress {
 }
 
 /**
- * What a command prints. Its result goes to stdout, as text or, with `--json`, as one JSON document. Everything else goes to
- * stderr, so that stdout can be piped.
+ * What a command prints. Its result goes to stdout, as text or, with `--json`, as one JSON document. Everything else
+ * goes to stderr, so that stdout can be piped.
  */
 export interface Output {
   json: boolean
@@ -23,7 +23,10 @@ export interface Output {
 /** Opens a progress bar. A function that only shows how far it is takes this rather than an `Output`. */
 export type OpenProgress = Output['progress']
 
-/** Shows nothing. A job reports through its queue: bars of several processes on one terminal would draw over each other. */
+/**
+ * Shows nothing. A job reports through its queue: bars of several processes on one terminal would draw over each
+ * other.
+ */
 export const noProgress: OpenProgress = () => ({ update: () => {}, end: () => {} })
 
 /** Nothing is drawn for work that takes less than this. */

@@ -16,8 +16,8 @@ export interface ModelParts {
 }
 
 /**
- * Opens the event log of the configuration. `tell` hears what a call waits for while a service is away; a command passes
- * its `output.note`, so that the user sees why it stands still.
+ * Opens the event log of the configuration. `tell` hears what a call waits for while a service is away; a command
+ * passes its `output.note`, so that the user sees why it stands still.
  */
 export async function openLog({ eventLog }: Pick<Config, 'eventLog'>, tell: Tell): Promise<EventLog> {
   const { openEventLog } = await import('../../datasets/open.ts')

@@ -143,8 +143,8 @@ async function trainAndPromote({ config, output, registry, dataset, cut }: DemoW
 }
 
 /**
- * Scores the live stream: first a backlog at full speed, for the throughput, then the rest from another process at a steady
- * rate, for the latency.
+ * Scores the live stream: first a backlog at full speed, for the throughput, then the rest from another process at a
+ * steady rate, for the latency.
  */
 async function scoreLive(
   { config, output, registry, dataset, cut }: DemoWorld,

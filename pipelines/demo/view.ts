@@ -11,8 +11,8 @@ const HISTORY = 40
 const BARS = '▁▂▃▄▅▆▇█'
 
 /**
- * A line that redraws itself on a terminal while the stream is scored: how many are scored, the latency, and the rate of the
- * last seconds as a sparkline. `quiet` shows nothing.
+ * A line that redraws itself on a terminal while the stream is scored: how many are scored, the latency, and the rate
+ * of the last seconds as a sparkline. `quiet` shows nothing.
  */
 export function openLiveView(quiet: boolean): LiveView {
   const terminal = process.stderr.isTTY && !quiet

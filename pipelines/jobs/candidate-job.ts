@@ -42,8 +42,8 @@ export async function trainCandidateJob(
 }
 
 /**
- * The training set that this process made last. It is kept so that a worker that trains several candidates of one command
- * folds the history once.
+ * The training set that this process made last. It is kept so that a worker that trains several candidates of one
+ * command folds the history once.
  */
 let lastSet: { key: string; set: Promise<TrainingSet> } | undefined
 
@@ -69,7 +69,10 @@ function candidateRequest(data: TrainCandidate): CandidateRequest {
   }
 }
 
-/** Reports of the fit and of the shuffles as shares of the job. A job that also shuffles counts the fit as its first half. */
+/**
+ * Reports of the fit and of the shuffles as shares of the job. A job that also shuffles counts the fit as its first
+ * half.
+ */
 function shareReports(
   { importance }: TrainCandidate,
   report: (share: number) => void,

@@ -32,9 +32,10 @@ export interface CandidateOptions {
 }
 
 /**
- * The candidates that options ask for: each model with each seed, models first. A parameter `MODEL.NAME` is for that model
- * and takes precedence over one for all models. A name may contain a dot of its own (`monotone.tx_amount`). When several
- * candidates train at one time on this machine, and no number of threads is given, each takes its share of the cores.
+ * The candidates that options ask for: each model with each seed, models first. A parameter `MODEL.NAME` is for that
+ * model and takes precedence over one for all models. A name may contain a dot of its own (`monotone.tx_amount`).
+ * When several candidates train at one time on this machine, and no number of threads is given, each takes its share
+ * of the cores.
  *
  * @param features names of the features that will be fitted on, where they are known.
  * @throws UserError for an unknown estimator or parameter, before anything is computed.
@@ -91,8 +92,8 @@ export interface TrainedCandidates {
 }
 
 /**
- * Trains the candidates as jobs, each a run under one parent run. The parent ends as FINISHED, KILLED when the signal was
- * aborted, or else FAILED.
+ * Trains the candidates as jobs, each a run under one parent run. The parent ends as FINISHED, KILLED when the signal
+ * was aborted, or else FAILED.
  *
  * @throws UserError when no candidate was trained, or when the signal was aborted.
  */

@@ -6,8 +6,8 @@ import { splitSchema } from './kinds.ts'
 import { buildTrainingSet } from './training-set.ts'
 
 /**
- * Average precision of the champion on the candidate's holdout. The holdout is made again from the file and the split that
- * the candidate's run recorded.
+ * Average precision of the champion on the candidate's holdout. The holdout is made again from the file and the split
+ * that the candidate's run recorded.
  *
  * @throws UserError, which the gate counts as a refusal, when the file is gone or has changed.
  */

@@ -48,7 +48,8 @@ export async function openQueue({ url, workers }: QueueUse, note: Output['note']
 }
 
 /**
- * Puts the jobs into the queue and waits until each is done or has failed for good. Results stand in the order of the jobs.
+ * Puts the jobs into the queue and waits until each is done or has failed for good. Results stand in the order of the
+ * jobs.
  *
  * @throws UserError when the signal of the plan was aborted.
  */

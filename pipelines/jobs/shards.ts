@@ -28,8 +28,8 @@ export interface ShardedBackfillOptions extends BackfillRunOptions {
 }
 
 /**
- * A backfill in shards. Each job reads the whole file and folds its share of the keys. The parts are then joined into what
- * `runBackfill` gives, to the bit, and published as one base.
+ * A backfill in shards. Each job reads the whole file and folds its share of the keys. The parts are then joined into
+ * what `runBackfill` gives, to the bit, and published as one base.
  *
  * @throws UserError for too many shards, a shard that cannot be folded, a file that changed meanwhile, or Ctrl-C.
  */
@@ -122,7 +122,11 @@ async function shardJobs(
   }))
 }
 
-/** The totals of the history. Every shard reads all of it, so all must report the same. @throws UserError when they differ. */
+/**
+ * The totals of the history. Every shard reads all of it, so all must report the same.
+ *
+ * @throws UserError when they differ.
+ */
 function commonReport(results: ShardResult[], dataset: Dataset): BackfillReport {
   const [{ keys: _, ...first }, ...others] = results
   const totals = ['transactions', 'frauds', 'labels', 'watermark'] as const

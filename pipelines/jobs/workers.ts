@@ -18,8 +18,8 @@ export interface WorkersOptions {
 }
 
 /**
- * Starts workers on a queue. Their jobs run in processes of `fd job-process`, which see the same configuration. Disposing ends
- * the workers and the jobs in hand at once.
+ * Starts workers on a queue. Their jobs run in processes of `fd job-process`, which see the same configuration.
+ * Disposing ends the workers and the jobs in hand at once.
  */
 export async function startWorkers(queue: JobQueue, options: WorkersOptions): Promise<Workers> {
   const { concurrency, configFile, tell, signal = new AbortController().signal } = options
