@@ -138,8 +138,11 @@ async function backfillCommand({ config, output }: Context, options: BackfillOpt
   const started = performance.now()
   const history = { dataset, service }
   const sinks = sink === undefined ? [] : [sink]
-  const run: BackfillRunOptions = { until: options.until, sort: options.sort }
-  if (options.online === true) run.openStore = () => openStore(config, output.note)
+  const run: BackfillRunOptions = {
+    until: options.until,
+    sort: options.sort,
+    openStore: options.online === true ? () => openStore(config, output.note) : undefined,
+  }
   let report: BackfillResult
   if (shards === undefined) {
     report = await runBackfill(history, sinks, run, output.progress)

@@ -90,7 +90,7 @@ export async function train(
   const subject = await trainingSubject(config, options)
   // A wrong parameter is reported before minutes of data are read.
   estimator.params(options.param ?? {}, featureNames(subject.service))
-  const set = await buildTrainingSet(subject, subject, openProgress)
+  const set = await buildTrainingSet(subject, openProgress)
   const signal = listen()
   const bars = trainingBars(openProgress, options.model, signal)
   try {

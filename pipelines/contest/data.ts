@@ -72,8 +72,8 @@ export async function sharedSet(
   if (!existsSync(data)) return undefined
   const dataset = await openDataset(name, config, { data })
   const service = featureService(dataset.service, dataset.schema)
-  const history = { dataset, service }
-  return { dataset, set: await buildTrainingSet(history, { split: dataset.split }, openOutput(true).progress) }
+  const request = { dataset, service, split: dataset.split }
+  return { dataset, set: await buildTrainingSet(request, openOutput(true).progress) }
 }
 
 function ordered(folder: string, name: string, set: TrainingSet): ContestSet {

@@ -37,7 +37,7 @@ export async function runBackfill(
   const { backfill, statesOf } = await import('../../features/backfill/backfill.ts')
   const progress = openProgress('backfill', await dataset.count())
   const { report, fold } = await backfill(dataset, service, sinks, {
-    ...(until === undefined ? {} : { until }),
+    until,
     sort,
     report: (done) => progress.update(done),
   })

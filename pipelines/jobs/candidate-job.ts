@@ -51,22 +51,14 @@ function trainingSetOf(history: History, data: TrainCandidate): Promise<Training
   const { split, until, sort } = data
   const key = JSON.stringify([data.dataset, data.service, split, until, sort])
   if (lastSet?.key !== key) {
-    lastSet = { key, set: buildTrainingSet(history, { split, until, sort }, noProgress) }
+    lastSet = { key, set: buildTrainingSet({ ...history, split, until, sort }, noProgress) }
   }
   return lastSet.set
 }
 
 function candidateRequest(data: TrainCandidate): CandidateRequest {
   const { estimator, params, split, seed, alertsPerDay, calibration, importance } = data
-  return {
-    estimator,
-    params,
-    split,
-    seed,
-    alertsPerDay,
-    ...(calibration && { calibration }),
-    ...(importance === undefined ? {} : { importance }),
-  }
+  return { estimator, params, split, seed, alertsPerDay, calibration, importance }
 }
 
 /**

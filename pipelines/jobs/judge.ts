@@ -37,11 +37,15 @@ export async function judgeAgain(
         `Train again: fd train --dataset ${dataset.name} --register ${name}`,
     )
   }
-  const service = featureService(candidate.card.service.name, dataset.schema)
   const until = params[RUN_PARAMS.until]
   const set = await buildTrainingSet(
-    { dataset, service },
-    { split, until: until === undefined ? undefined : Number(until), sort: params[RUN_PARAMS.sort] === 'true' },
+    {
+      dataset,
+      service: featureService(candidate.card.service.name, dataset.schema),
+      split,
+      until: until === undefined ? undefined : Number(until),
+      sort: params[RUN_PARAMS.sort] === 'true',
+    },
     openProgress,
   )
   const graph = await registry.downloadModelArtifact(champion.version.name, champion.version.version, 'model.onnx')

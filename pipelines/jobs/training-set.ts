@@ -5,8 +5,8 @@ import type { TrainingSet } from '../../features/backfill/training-set.ts'
 import { instant, type OpenProgress } from '../console/output.ts'
 import { runBackfill, type History } from './backfill-run.ts'
 
-/** How a training set is made of a history. The same values make the same set again. */
-export interface TrainingSetOptions {
+/** What a training set is made of, and how. The same values make the same set again. */
+export interface TrainingSetRequest extends History {
   split: SplitRule
   /** Use only what was known before this instant. Default: everything. */
   until?: EpochMs
@@ -16,17 +16,15 @@ export interface TrainingSetOptions {
 
 /** Folds a dataset into the features, in memory, as a model reads them. @throws UserError when no label is known. */
 export async function buildTrainingSet(
-  history: History,
-  { split, until, sort = false }: TrainingSetOptions,
+  { dataset, service, split, until, sort }: TrainingSetRequest,
   openProgress: OpenProgress,
 ): Promise<TrainingSet> {
   const { trainingSetSink } = await import('../../features/backfill/training-set.ts')
-  const { dataset, service } = history
   const sink = trainingSetSink(service, dataset.schema, {
-    ...(split.kind === 'delayed' ? { cardEntity: split.cardEntity } : {}),
-    ...(until === undefined ? {} : { knownBy: until }),
+    cardEntity: split.kind === 'delayed' ? split.cardEntity : undefined,
+    knownBy: until,
   })
-  await runBackfill(history, [sink], { until, sort }, openProgress)
+  await runBackfill({ dataset, service }, [sink], { until, sort }, openProgress)
   const set = sink.set()
   if (set.rows > 0) return set
   throw new UserError(
