@@ -1,27 +1,41 @@
 import { UserError } from '../../configs/user-error.ts'
 import type { SplitRule } from '../../datasets/table/dataset.ts'
+import type { TrainingSet } from '../../features/backfill/training-set.ts'
 import type { Candidate, Champion } from '../../registry/promotion/gate.ts'
 import type { ModelParts } from '../console/parts.ts'
 import { splitSchema } from './kinds.ts'
 import { buildTrainingSet } from './training-set.ts'
 
 /**
- * Average precision of the champion on the candidate's holdout. The holdout is made again from the file and the split
- * that the candidate's run recorded.
+ * Average precision of the champion on the candidate's holdout.
  *
- * @throws UserError, which the gate counts as a refusal, when the file is gone or has changed.
+ * @throws UserError, which the gate counts as a refusal, when the holdout cannot be made again.
  */
-export async function judgeAgain(
+export async function judgeAgain(parts: ModelParts, champion: Champion, candidate: Candidate): Promise<number> {
+  const [{ judge }, { splitRows }] = await Promise.all([
+    import('../../training/candidate.ts'),
+    import('../../training/metrics/holdout.ts'),
+  ])
+  const { set, split } = await trainingSetAgain(parts, candidate)
+  const { name, version } = champion.version
+  const graph = await parts.registry.downloadModelArtifact(name, version, 'model.onnx')
+  const metrics = await judge(graph, set, splitRows(set, split).test)
+  return metrics['average_precision']
+}
+
+/**
+ * Makes a candidate's training set again, from the file and the split that its run recorded.
+ *
+ * @throws UserError when the run does not say how, or when the file is gone or has changed.
+ */
+async function trainingSetAgain(
   { registry, config, openProgress }: ModelParts,
-  champion: Champion,
   candidate: Candidate,
-): Promise<number> {
-  const [{ openDataset }, { featureService }, { judge }, { RUN_PARAMS }, { splitRows }] = await Promise.all([
+): Promise<{ set: TrainingSet; split: SplitRule }> {
+  const [{ openDataset }, { featureService }, { RUN_PARAMS }] = await Promise.all([
     import('../../datasets/catalog.ts'),
     import('../../features/catalog.ts'),
-    import('../../training/candidate.ts'),
     import('../../training/run.ts'),
-    import('../../training/metrics/holdout.ts'),
   ])
   const { name, version, runId } = candidate.version
   if (runId === undefined) {
@@ -37,20 +51,10 @@ export async function judgeAgain(
         `Train again: fd train --dataset ${dataset.name} --register ${name}`,
     )
   }
-  const until = params[RUN_PARAMS.until]
-  const set = await buildTrainingSet(
-    {
-      dataset,
-      service: featureService(candidate.card.service.name, dataset.schema),
-      split,
-      until: until === undefined ? undefined : Number(until),
-      sort: params[RUN_PARAMS.sort] === 'true',
-    },
-    openProgress,
-  )
-  const graph = await registry.downloadModelArtifact(champion.version.name, champion.version.version, 'model.onnx')
-  const metrics = await judge(graph, set, splitRows(set, split).test)
-  return metrics['average_precision']
+  const service = featureService(candidate.card.service.name, dataset.schema)
+  const until = params[RUN_PARAMS.until] === undefined ? undefined : Number(params[RUN_PARAMS.until])
+  const sort = params[RUN_PARAMS.sort] === 'true'
+  return { set: await buildTrainingSet({ dataset, service, split, until, sort }, openProgress), split }
 }
 
 function parseSplit(text: string | undefined, name: string, version: number): SplitRule {
