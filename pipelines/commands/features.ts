@@ -11,9 +11,9 @@ export function featuresCommand(): Command {
   return new Command('features')
     .description('feature services: what models read')
     .addCommand(listCommand())
-    .addCommand(describeSubcommand())
-    .addCommand(backfillSubcommand())
-    .addCommand(getSubcommand())
+    .addCommand(describeCommand())
+    .addCommand(backfillCommand())
+    .addCommand(getCommand())
     .addCommand(verifyCommand())
 }
 
@@ -36,7 +36,7 @@ async function list({ output }: Context): Promise<void> {
   output.result(featureServices, () => table(['service', 'features', 'description'], rows))
 }
 
-function describeSubcommand(): Command {
+function describeCommand(): Command {
   return example(
     new Command('describe').description('views, windows and features of a service').argument('<service>'),
     'fd features describe card-fraud',
@@ -94,8 +94,8 @@ interface BackfillOptions {
   config?: string
 }
 
-function backfillSubcommand(): Command {
-  const backfill = new Command('backfill')
+function backfillCommand(): Command {
+  const command = new Command('backfill')
     .description('compute the features of a dataset, to Parquet (--out) and into the online store (--online)')
     .requiredOption('--dataset <name>', 'dataset whose history is folded')
     .option('--data <file>', 'its file, when not the configured one')
@@ -117,14 +117,14 @@ function backfillSubcommand(): Command {
       wholeNumber,
     )
   return example(
-    backfill,
+    command,
     'fd features backfill --dataset simulated --until 2018-06-01 --online',
     'fd features backfill --dataset handbook --data transactions.parquet --out features.parquet',
     'fd features backfill --dataset handbook --data transactions.parquet --online --shards 4',
-  ).action(action(backfillCommand))
+  ).action(action(backfill))
 }
 
-async function backfillCommand({ config, output }: Context, options: BackfillOptions): Promise<void> {
+async function backfill({ config, output }: Context, options: BackfillOptions): Promise<void> {
   checkBackfill(options)
   const [{ openDataset }, { featureService }, { parquetSink }] = await Promise.all([
     import('../../datasets/catalog.ts'),
@@ -195,7 +195,7 @@ interface GetOptions {
   at?: number
 }
 
-function getSubcommand(): Command {
+function getCommand(): Command {
   return example(
     new Command('get')
       .description("an entity's features in the online store")

@@ -13,10 +13,10 @@ export function modelsCommand(): Command {
   return new Command('models')
     .description('registered models, their versions, and who decides')
     .addCommand(listCommand())
-    .addCommand(describeSubcommand())
-    .addCommand(promoteSubcommand())
-    .addCommand(rollbackSubcommand())
-    .addCommand(historySubcommand())
+    .addCommand(describeCommand())
+    .addCommand(promoteCommand())
+    .addCommand(rollbackCommand())
+    .addCommand(historyCommand())
 }
 
 function listCommand(): Command {
@@ -47,7 +47,7 @@ function metric(tags: Record<string, string>, name: string): string {
   return value === undefined ? '' : figure(Number(value))
 }
 
-function describeSubcommand(): Command {
+function describeCommand(): Command {
   return example(
     new Command('describe')
       .description('a version: what it was trained on, how good it is')
@@ -100,7 +100,7 @@ async function describe({ config, output }: Context, _: object, reference: strin
   )
 }
 
-function promoteSubcommand(): Command {
+function promoteCommand(): Command {
   return example(
     new Command('promote')
       .description('ask the gates and, when they pass, move the alias; exit 1 when one refuses')
@@ -184,7 +184,7 @@ function describeVerdict(name: string, verdict: Verdict): string {
   return rows.length === 0 ? outcome : `${table(['', 'gate', 'detail'], rows)}\n\n${outcome}`
 }
 
-function rollbackSubcommand(): Command {
+function rollbackCommand(): Command {
   return example(
     new Command('rollback')
       .description('give the alias back to the version that held it before')
@@ -206,7 +206,7 @@ async function rollback(
   output.result({ name, alias, ...moved }, () => `${alias} of ${name}: version ${moved.from ?? 'none'} → ${moved.to}.`)
 }
 
-function historySubcommand(): Command {
+function historyCommand(): Command {
   return example(
     new Command('history').description('who moved what, when and why').argument('<name>'),
     'fd models history card-fraud',

@@ -128,7 +128,7 @@ function pacer(rate: number): () => Promise<number> {
   let allowed = 0
   return async () => {
     if (!Number.isFinite(rate)) return BATCH
-    // Time counts from the first event on. Reading up to it may take a while, which must not be caught up with.
+    // Time counts from the first event on: the time spent reading up to it is not made up for.
     started ??= performance.now()
     for (;;) {
       const due = Math.floor(((performance.now() - started) / 1000) * rate) - allowed
