@@ -3,7 +3,6 @@ import { codeVersion } from '../configs/config.ts'
 import { UserError } from '../configs/user-error.ts'
 import { archiveCommand } from './commands/archive.ts'
 import { datasetsCommand } from './commands/datasets.ts'
-import { demoCommand } from './commands/demo.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { estimatorsCommand } from './commands/estimators.ts'
 import { featuresCommand } from './commands/features.ts'
@@ -15,12 +14,14 @@ import { topicsCommand } from './commands/topics.ts'
 import { trainCommand } from './commands/train.ts'
 import { jobProcessCommand, workerCommand } from './commands/worker.ts'
 import { lastLine } from './console/output.ts'
+import { demoCommand } from './demo/demo.ts'
 
-/** The whole command line. Commands load what they need when they run, so that `--help` needs nothing. */
+/** The whole command line. Commands load what they need when they run, so that `--help` stays fast. */
 export function program(): Command {
   const fd = new Command('fd')
     .description(
-      'From a history of card transactions to a live decision: features, training, registry, scoring.\nThe value trained on is the value served.',
+      'From a history of card transactions to a live decision: features, training, registry, scoring.\n' +
+        'The value trained on is the value served.',
     )
     .option('--json', 'print the result as one JSON document on stdout; all else goes to stderr')
     .option('--config <file>', 'configuration file (default: configs/local.yaml when it exists)')
@@ -48,9 +49,12 @@ export function program(): Command {
   return fd
 }
 
-/** Exit codes: 0 done, 1 a legitimate no, 2 an error. A UserError prints its message; anything else is a bug and prints its stack. */
+/**
+ * Runs the command line. Exit codes: 0 done, 1 a legitimate no, 2 an error. A UserError prints its message; any other
+ * error is a bug and prints its stack.
+ */
 export async function main(): Promise<void> {
-  // A reader that has seen enough (`| head`) closes the pipe: that ends the command, it is no error.
+  // A reader that has seen enough (`| head`) closes the pipe. That ends the command and is no error.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error
     process.exit(0)
@@ -72,12 +76,15 @@ export async function main(): Promise<void> {
   }
 }
 
-/** Commander exits with 1 for a wrong argument; 1 means "no" here, so errors are 2. And every command says where its help is. */
+/**
+ * Makes a command exit with 2 for a wrong argument. Commander would exit with 1, which means "no" here. Every command
+ * also says where its help is.
+ */
 function exitWithTwo(command: Command): void {
   command.showHelpAfterError('(add --help for what it takes)')
   command.exitOverride((error) => {
     error.exitCode = error.exitCode === 0 ? 0 : 2
     throw error
   })
-  command.commands.forEach((sub) => exitWithTwo(sub as Command))
+  command.commands.forEach((sub) => exitWithTwo(sub))
 }

@@ -10,7 +10,6 @@ import type { Dataset } from '../../datasets/table/dataset.ts'
 import { openRegistry } from '../../registry/open.ts'
 import { runPromote } from '../commands/models.ts'
 import { train } from '../commands/train.ts'
-import type { Context } from '../console/command.ts'
 import { openOutput } from '../console/output.ts'
 
 /** What a benchmark of the scorer needs: a home with a champion, and the transactions to send. */
@@ -39,9 +38,9 @@ export async function makeBenchWorld(
       () => {},
     )
   const data = name === 'handbook' ? handbook : simulated
-  const context: Context = { config, output: openOutput(true) }
   await using registry = await openRegistry(config.registry, { now: Date.now, credentials: config.mlflow })
-  const { version } = await train(context, registry, {
+  const parts = { registry, config, openProgress: openOutput(true).progress }
+  const { version } = await train(parts, {
     dataset: name,
     data,
     model: 'boosting',
@@ -51,7 +50,7 @@ export async function makeBenchWorld(
     split: 'delayed',
     trainFrom: Date.UTC(2018, 6, 25),
   })
-  await runPromote(context, registry, 'card-fraud', version ?? 0, { alias: 'champion', margin: 0 })
+  await runPromote(parts, 'card-fraud', version ?? 0, { alias: 'champion', margin: 0 })
   return {
     config,
     dataset: await openDataset(name, config, { data }),

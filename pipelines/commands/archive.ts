@@ -31,33 +31,32 @@ export function archiveCommand(): Command {
   ).action(action(run))
 }
 
-async function run(context: Context, options: ArchiveCommandOptions): Promise<void> {
-  const { config, output } = context
+async function run({ config, output }: Context, options: ArchiveCommandOptions): Promise<void> {
+  const { topic, untilIdle = false } = options
   const { archive } = await import('../../serving/archive.ts')
-  await using log = await openLog(context)
-  await using lake = await openLake(context)
-  if (options.topic === 'transactions') await readyInput(log, config)
-  else await log.topic(options.topic)
+  await using log = await openLog(config, output.note)
+  await using lake = await openLake(config, output.note)
+  if (topic === 'transactions') await readyInput(log, config.scorer)
+  else await log.topic(topic)
   const progress = output.progress('archived')
   let records = 0
   await archive(
     { log, lake },
     {
-      topic: options.topic,
+      topic,
       group: 'archive',
       maxRecords: options.records,
       everyMs: options.every * 1000,
-      endWhenIdle: () => options.untilIdle ?? false,
+      endWhenIdle: () => untilIdle,
       signal: stopSignal(),
       now: wallClock,
       onWritten: (written) => progress.update((records += written)),
     },
   )
   progress.end()
-  const files = await lake.list(options.topic)
+  const files = (await lake.list(topic)).length
   output.result(
-    { topic: options.topic, records, files: files.length, lake: config.lake },
-    () =>
-      `${count(records)} records of "${options.topic}" archived; ${count(files.length)} files under ${config.lake}.`,
+    { topic, records, files, lake: config.lake },
+    () => `${count(records)} records of "${topic}" archived; ${count(files)} files under ${config.lake}.`,
   )
 }

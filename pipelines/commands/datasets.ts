@@ -1,56 +1,37 @@
 import { resolve } from 'node:path'
 import { Command, Option } from 'commander'
 import { UserError } from '../../configs/user-error.ts'
+import type { Dataset, SplitRule } from '../../datasets/table/dataset.ts'
 import { action, dateTime, example, wholeNumber, type Context } from '../console/command.ts'
 import { count, pairs, table } from '../console/output.ts'
 
 export function datasetsCommand(): Command {
-  const datasets = new Command('datasets').description('histories of transactions')
-  datasets.addCommand(
-    example(new Command('list').description('datasets, and whether their file is there'), 'fd datasets list').action(
-      action(list),
-    ),
-  )
-  datasets.addCommand(
-    example(
-      new Command('describe')
-        .description('roles of the columns, rows, digest')
-        .argument('<name>')
-        .option('--data <file>', 'its file, when not the configured one'),
-      'fd datasets describe kaggle-cc --data creditcard.csv',
-    ).action(action(describe)),
-  )
-  datasets.addCommand(
-    example(
-      new Command('simulate')
-        .description('simulate card transactions with three kinds of fraud, after the Fraud Detection Handbook')
-        .option('--customers <n>', 'customers', wholeNumber, 5000)
-        .option('--terminals <n>', 'terminals', wholeNumber, 10000)
-        .option('--days <n>', 'days', wholeNumber, 183)
-        .option('--seed <n>', 'the same seed gives the same transactions', wholeNumber, 0)
-        .addOption(
-          new Option('--start <date>', 'first day').argParser(dateTime).default(Date.UTC(2018, 3, 1), '2018-04-01'),
-        )
-        .option('--out <file>', 'Parquet file (default: where --dataset simulated looks)'),
-      'fd datasets simulate --customers 1000 --terminals 2000 --days 90 --seed 7 --out transactions.parquet',
-    ).action(action(simulate)),
-  )
-  datasets.addCommand(
-    example(
-      new Command('fetch')
-        .description(
-          "download a dataset from Kaggle's API (KAGGLE_USERNAME, KAGGLE_KEY); continues where it was cut off",
-        )
-        .argument('<name>'),
-      'fd datasets fetch kaggle-cc',
-    ).action(action(fetchDataset)),
-  )
-  return datasets
+  return new Command('datasets')
+    .description('histories of transactions')
+    .addCommand(listCommand())
+    .addCommand(describeCommand())
+    .addCommand(simulateCommand())
+    .addCommand(fetchCommand())
+}
+
+function listCommand(): Command {
+  return example(
+    new Command('list').description('datasets, and whether their file is there'),
+    'fd datasets list',
+  ).action(action(list))
+}
+
+interface Entry {
+  name: string
+  description: string
+  file: string | null
+  /** Why the file is not there. */
+  missing: string | null
 }
 
 async function list({ config, output }: Context): Promise<void> {
   const { datasetNames, openDataset } = await import('../../datasets/catalog.ts')
-  const found: { name: string; description: string; file: string | null; missing: string | null }[] = []
+  const found: Entry[] = []
   for (const name of datasetNames(config)) found.push(await entry(name, () => openDataset(name, config)))
   output.result(found, () =>
     table(
@@ -60,10 +41,7 @@ async function list({ config, output }: Context): Promise<void> {
   )
 }
 
-async function entry(
-  name: string,
-  open: () => Promise<{ description: string; file: string }>,
-): Promise<{ name: string; description: string; file: string | null; missing: string | null }> {
+async function entry(name: string, open: () => Promise<Dataset>): Promise<Entry> {
   try {
     const { description, file } = await open()
     return { name, description, file, missing: null }
@@ -73,40 +51,54 @@ async function entry(
   }
 }
 
+function describeCommand(): Command {
+  return example(
+    new Command('describe')
+      .description('roles of the columns, rows, digest')
+      .argument('<name>')
+      .option('--data <file>', 'its file, when not the configured one'),
+    'fd datasets describe kaggle-cc --data creditcard.csv',
+  ).action(action(describe))
+}
+
 async function describe({ config, output }: Context, options: { data?: string }, name: string): Promise<void> {
   const { openDataset } = await import('../../datasets/catalog.ts')
-  const dataset = await openDataset(name, config, options.data === undefined ? {} : { data: options.data })
+  const dataset = await openDataset(name, config, { data: options.data })
   const { description, schema, service, split, file } = dataset
   const [rows, digest] = [await dataset.count(), await dataset.digest()]
   output.result({ name, description, file, rows, digest, service, split, schema }, () =>
-    pairs(
-      [
-        ['description', description],
-        ['file', file],
-        ['rows', rows],
-        ['sha256', digest],
-        ['id', schema.id?.column ?? 'the row number'],
-        ['event time', `${schema.time.column} (${schema.time.unit})`],
-        ['amount', `${schema.amount.column} (${schema.amount.minorUnits} decimals)`],
-        ['label', schema.label === undefined ? 'none' : `${schema.label.column}, known ${known(schema.label)}`],
-        ['entities', schema.entities.map((entity) => `${entity.name} (${entity.column})`).join(', ')],
-        ['numeric', schema.numeric.join(', ')],
-        ['categorical', schema.categorical.join(', ')],
-        ['feature service', service],
-        [
-          'split',
-          split.kind === 'ordered'
-            ? `first ${split.trainShare * 100} % by time trains`
-            : `${split.trainDays} days, ${split.delayDays} days of delay, ${split.testDays} days`,
-        ],
-      ].filter(([, value]) => value !== '') as [string, string | number][],
-    ),
+    descriptionText(dataset, rows, digest),
   )
+}
+
+function descriptionText({ description, schema, service, split, file }: Dataset, rows: number, digest: string): string {
+  const entries: [string, string | number][] = [
+    ['description', description],
+    ['file', file],
+    ['rows', rows],
+    ['sha256', digest],
+    ['id', schema.id?.column ?? 'the row number'],
+    ['event time', `${schema.time.column} (${schema.time.unit})`],
+    ['amount', `${schema.amount.column} (${schema.amount.minorUnits} decimals)`],
+    ['label', schema.label === undefined ? 'none' : `${schema.label.column}, known ${known(schema.label)}`],
+    ['entities', schema.entities.map((entity) => `${entity.name} (${entity.column})`).join(', ')],
+    ['numeric', schema.numeric.join(', ')],
+    ['categorical', schema.categorical.join(', ')],
+    ['feature service', service],
+    ['split', splitText(split)],
+  ]
+  return pairs(entries.filter(([, value]) => value !== ''))
 }
 
 function known(label: { delay?: number; knownAt?: string }): string {
   if (label.knownAt !== undefined) return `at ${label.knownAt}`
   return label.delay === undefined || label.delay === 0 ? 'at once' : `after ${label.delay / 86_400_000} days`
+}
+
+function splitText(split: SplitRule): string {
+  return split.kind === 'ordered'
+    ? `first ${split.trainShare * 100} % by time trains`
+    : `${split.trainDays} days, ${split.delayDays} days of delay, ${split.testDays} days`
 }
 
 interface SimulateOptions {
@@ -118,6 +110,22 @@ interface SimulateOptions {
   out?: string
 }
 
+function simulateCommand(): Command {
+  return example(
+    new Command('simulate')
+      .description('simulate card transactions with three kinds of fraud, after the Fraud Detection Handbook')
+      .option('--customers <n>', 'customers', wholeNumber, 5000)
+      .option('--terminals <n>', 'terminals', wholeNumber, 10000)
+      .option('--days <n>', 'days', wholeNumber, 183)
+      .option('--seed <n>', 'the same seed gives the same transactions', wholeNumber, 0)
+      .addOption(
+        new Option('--start <date>', 'first day').argParser(dateTime).default(Date.UTC(2018, 3, 1), '2018-04-01'),
+      )
+      .option('--out <file>', 'Parquet file (default: where --dataset simulated looks)'),
+    'fd datasets simulate --customers 1000 --terminals 2000 --days 90 --seed 7 --out transactions.parquet',
+  ).action(action(simulate))
+}
+
 async function simulate({ config, output }: Context, options: SimulateOptions): Promise<void> {
   const { simulateToParquet, simulatedFile } = await import('../../datasets/simulator/simulator.ts')
   const file = resolve(options.out ?? simulatedFile(config))
@@ -126,18 +134,27 @@ async function simulate({ config, output }: Context, options: SimulateOptions): 
   const report = await simulateToParquet(options, file, (day) => progress.update(day))
   progress.end()
   const seconds = (performance.now() - started) / 1000
-  output.result(
-    { file, ...report, seconds },
-    () =>
-      `${count(report.transactions)} transactions with ${count(report.frauds)} frauds in ${seconds.toFixed(1)} s: ${file}`,
-  )
+  output.result({ file, ...report, seconds }, () => {
+    const what = `${count(report.transactions)} transactions with ${count(report.frauds)} frauds`
+    return `${what} in ${seconds.toFixed(1)} s: ${file}`
+  })
+}
+
+function fetchCommand(): Command {
+  return example(
+    new Command('fetch')
+      .description("download a dataset from Kaggle's API (KAGGLE_USERNAME, KAGGLE_KEY); continues where it was cut off")
+      .argument('<name>'),
+    'fd datasets fetch kaggle-cc',
+  ).action(action(fetchDataset))
 }
 
 async function fetchDataset({ config, output }: Context, _: object, name: string): Promise<void> {
-  if (name !== 'kaggle-cc')
+  if (name !== 'kaggle-cc') {
     throw new UserError(
       `"${name}" cannot be fetched; kaggle-cc can. Others are made (fd datasets simulate) or given (--data FILE).`,
     )
+  }
   const { fetchKaggleCc } = await import('../../datasets/published/kaggle-cc.ts')
   const progress = output.progress('fetch')
   const { file, sha256 } = await fetchKaggleCc(config, (done) => progress.update(done))

@@ -48,7 +48,7 @@ test('the help of fd train names every estimator', () => {
 
 test('a default is shown as one would type it, an instant as a date', () => {
   const help = (command: Command): string =>
-    [command.helpInformation(), ...command.commands.map((sub) => help(sub as Command))].join('\n')
+    [command.helpInformation(), ...command.commands.map((sub) => help(sub))].join('\n')
   expect(help(program())).toContain('first day (default: 2018-04-01)')
   expect(help(program())).not.toMatch(/default: \d{13}/)
 })

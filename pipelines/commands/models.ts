@@ -6,61 +6,25 @@ import type { Verdict } from '../../registry/promotion/promotion.ts'
 import type { Registry } from '../../registry/registry.ts'
 import { action, example, share, wholeNumber, type Context } from '../console/command.ts'
 import { figure, instant, pairs, table } from '../console/output.ts'
+import { openRegistry, type ModelParts } from '../console/parts.ts'
 import { judgeAgain } from '../jobs/judge.ts'
 
 export function modelsCommand(): Command {
-  const models = new Command('models').description('registered models, their versions, and who decides')
-  models.addCommand(
-    example(new Command('list').description('models, versions and aliases'), 'fd models list').action(action(list)),
-  )
-  models.addCommand(
-    example(
-      new Command('describe')
-        .description('a version: what it was trained on, how good it is')
-        .argument('<name[@alias|/version]>'),
-      'fd models describe card-fraud@champion',
-      'fd models describe card-fraud/3',
-    ).action(action(describe)),
-  )
-  models.addCommand(
-    example(
-      new Command('promote')
-        .description('ask the gates and, when they pass, move the alias; exit 1 when one refuses')
-        .argument('<name>')
-        .argument('<version>', 'version', wholeNumber)
-        .option('--alias <alias>', 'alias to move', 'champion')
-        .option('--margin <ap>', 'average precision the version must be ahead of the holder by', share, 0.002)
-        .option('--force', 'move it although a gate refuses; takes --reason')
-        .option('--reason <text>', 'why; kept in the history'),
-      'fd models promote card-fraud 3',
-    ).action(action(promoteCommand)),
-  )
-  models.addCommand(
-    example(
-      new Command('rollback')
-        .description('give the alias back to the version that held it before')
-        .argument('<name>')
-        .option('--alias <alias>', 'alias', 'champion')
-        .option('--reason <text>', 'why'),
-      'fd models rollback card-fraud --reason "alerts doubled"',
-    ).action(action(rollbackCommand)),
-  )
-  models.addCommand(
-    example(
-      new Command('history').description('who moved what, when and why').argument('<name>'),
-      'fd models history card-fraud',
-    ).action(action(historyCommand)),
-  )
-  return models
+  return new Command('models')
+    .description('registered models, their versions, and who decides')
+    .addCommand(listCommand())
+    .addCommand(describeCommand())
+    .addCommand(promoteCommand())
+    .addCommand(rollbackCommand())
+    .addCommand(historyCommand())
 }
 
-async function open({ config }: Context): Promise<Registry> {
-  const { openRegistry } = await import('../../registry/open.ts')
-  return openRegistry(config.registry, { now: Date.now, credentials: config.mlflow })
+function listCommand(): Command {
+  return example(new Command('list').description('models, versions and aliases'), 'fd models list').action(action(list))
 }
 
-async function list(context: Context): Promise<void> {
-  await using registry = await open(context)
+async function list({ config, output }: Context): Promise<void> {
+  await using registry = await openRegistry(config)
   const models = await registry.searchRegisteredModels()
   const versions = (await Promise.all(models.map(({ name }) => registry.searchModelVersions({ name })))).flat()
   const rows = versions.map((version) => [
@@ -71,7 +35,7 @@ async function list(context: Context): Promise<void> {
     metric(version.tags, 'average_precision'),
     instant(version.creationTime),
   ])
-  context.output.result(versions, () =>
+  output.result(versions, () =>
     versions.length === 0
       ? 'No models yet. Run: fd train --dataset simulated --register card-fraud'
       : table(['model', 'version', 'aliases', 'dataset', 'average precision', 'registered'], rows),
@@ -83,30 +47,42 @@ function metric(tags: Record<string, string>, name: string): string {
   return value === undefined ? '' : figure(Number(value))
 }
 
-/** `name`, `name@alias` or `name/version`; a name alone is its champion, or else its newest version. */
+function describeCommand(): Command {
+  return example(
+    new Command('describe')
+      .description('a version: what it was trained on, how good it is')
+      .argument('<name[@alias|/version]>'),
+    'fd models describe card-fraud@champion',
+    'fd models describe card-fraud/3',
+  ).action(action(describe))
+}
+
+/** Reads `name`, `name@alias` or `name/version`. A name alone is its champion, or else its newest version. */
 async function findVersion(registry: Registry, reference: string): Promise<{ name: string; version: number }> {
   const [, name, alias, number] = /^([^@/]+)(?:@(.+)|\/(\d+))?$/.exec(reference) ?? []
-  if (name === undefined)
+  if (name === undefined) {
     throw new UserError(
       `"${reference}" is not NAME, NAME@ALIAS or NAME/VERSION. For example: fd models describe card-fraud@champion`,
     )
+  }
   if (number !== undefined) return { name, version: Number(number) }
   if (alias !== undefined) return { name, version: (await registry.getModelVersionByAlias(name, alias)).version }
   const model = await registry.getRegisteredModel(name)
   const version = model.aliases['champion'] ?? model.latestVersion
-  if (version === undefined)
+  if (version === undefined) {
     throw new UserError(`"${name}" has no versions. Run: fd train --dataset NAME --register ${name}`)
+  }
   return { name, version }
 }
 
-async function describe(context: Context, _: object, reference: string): Promise<void> {
-  await using registry = await open(context)
+async function describe({ config, output }: Context, _: object, reference: string): Promise<void> {
+  await using registry = await openRegistry(config)
   const { readModelCard } = await import('../../registry/model-card.ts')
   const { name, version: number } = await findVersion(registry, reference)
   const version = await registry.getModelVersion(name, number)
   const card = readModelCard(version)
   const run = version.runId === undefined ? undefined : await registry.getRun(version.runId)
-  context.output.result({ ...version, card, params: run?.params }, () =>
+  output.result({ ...version, card, params: run?.params }, () =>
     [
       pairs([
         ['model', `${name} version ${number}`],
@@ -124,6 +100,20 @@ async function describe(context: Context, _: object, reference: string): Promise
   )
 }
 
+function promoteCommand(): Command {
+  return example(
+    new Command('promote')
+      .description('ask the gates and, when they pass, move the alias; exit 1 when one refuses')
+      .argument('<name>')
+      .argument('<version>', 'version', wholeNumber)
+      .option('--alias <alias>', 'alias to move', 'champion')
+      .option('--margin <ap>', 'average precision the version must be ahead of the holder by', share, 0.002)
+      .option('--force', 'move it although a gate refuses; takes --reason')
+      .option('--reason <text>', 'why; kept in the history'),
+    'fd models promote card-fraud 3',
+  ).action(action(promote))
+}
+
 interface PromoteOptions {
   alias: string
   margin: number
@@ -131,10 +121,15 @@ interface PromoteOptions {
   reason?: string
 }
 
-async function promoteCommand(context: Context, options: PromoteOptions, name: string, version: number): Promise<void> {
-  await using registry = await open(context)
-  const verdict = await runPromote(context, registry, name, version, options)
-  context.output.result(verdict, () => describeVerdict(name, verdict))
+async function promote(
+  { config, output }: Context,
+  options: PromoteOptions,
+  name: string,
+  version: number,
+): Promise<void> {
+  await using registry = await openRegistry(config)
+  const verdict = await runPromote({ registry, config, openProgress: output.progress }, name, version, options)
+  output.result(verdict, () => describeVerdict(name, verdict))
   if (verdict.outcome === 'refused') {
     throw new UserError(`Not promoted. To overrule: fd models promote ${name} ${version} --force --reason TEXT`, {
       exitCode: 1,
@@ -144,23 +139,22 @@ async function promoteCommand(context: Context, options: PromoteOptions, name: s
 
 /** Asks the gates of a promotion and moves the alias when they pass. */
 export async function runPromote(
-  context: Context,
-  registry: Registry,
+  parts: ModelParts,
   name: string,
   version: number,
   options: PromoteOptions,
 ): Promise<Verdict> {
-  const [{ promote }, gates, { readModelCard }, { featureService }, { featureNames, serviceDigest }] =
-    await Promise.all([
-      import('../../registry/promotion/promotion.ts'),
-      import('../../registry/promotion/gate.ts'),
-      import('../../registry/model-card.ts'),
-      import('../../features/catalog.ts'),
-      import('../../features/view/view.ts'),
-    ])
+  const [promotion, gates, { readModelCard }, { featureService }, { featureNames, serviceDigest }] = await Promise.all([
+    import('../../registry/promotion/promotion.ts'),
+    import('../../registry/promotion/gate.ts'),
+    import('../../registry/model-card.ts'),
+    import('../../features/catalog.ts'),
+    import('../../features/view/view.ts'),
+  ])
+  const { registry } = parts
   const card = readModelCard(await registry.getModelVersion(name, version))
   const service = featureService(card.service.name, card.dataset.schema)
-  return promote(registry, {
+  return promotion.promote(registry, {
     name,
     version,
     alias: options.alias,
@@ -169,13 +163,13 @@ export async function runPromote(
       gates.parityGate(),
       gates.averagePrecisionGate({
         margin: options.margin,
-        judgeChampion: (champion, candidate) => judgeAgain(context, registry, champion, candidate),
+        judgeChampion: (champion, candidate) => judgeAgain(parts, champion, candidate),
       }),
     ],
     force: options.force ?? false,
     by: userInfo().username,
     now: Date.now(),
-    ...(options.reason === undefined ? {} : { reason: options.reason }),
+    reason: options.reason,
   })
 }
 
@@ -190,30 +184,39 @@ function describeVerdict(name: string, verdict: Verdict): string {
   return rows.length === 0 ? outcome : `${table(['', 'gate', 'detail'], rows)}\n\n${outcome}`
 }
 
-async function rollbackCommand(
-  context: Context,
-  options: { alias: string; reason?: string },
-  name: string,
-): Promise<void> {
-  await using registry = await open(context)
-  const { rollback } = await import('../../registry/promotion/promotion.ts')
-  const moved = await rollback(registry, {
-    name,
-    alias: options.alias,
-    by: userInfo().username,
-    now: Date.now(),
-    ...(options.reason === undefined ? {} : { reason: options.reason }),
-  })
-  context.output.result(
-    { name, alias: options.alias, ...moved },
-    () => `${options.alias} of ${name}: version ${moved.from ?? 'none'} → ${moved.to}.`,
-  )
+function rollbackCommand(): Command {
+  return example(
+    new Command('rollback')
+      .description('give the alias back to the version that held it before')
+      .argument('<name>')
+      .option('--alias <alias>', 'alias', 'champion')
+      .option('--reason <text>', 'why'),
+    'fd models rollback card-fraud --reason "alerts doubled"',
+  ).action(action(rollback))
 }
 
-async function historyCommand(context: Context, _: object, name: string): Promise<void> {
-  await using registry = await open(context)
-  const { history } = await import('../../registry/promotion/history.ts')
-  const record = await history(registry, name)
+async function rollback(
+  { config, output }: Context,
+  { alias, reason }: { alias: string; reason?: string },
+  name: string,
+): Promise<void> {
+  await using registry = await openRegistry(config)
+  const promotion = await import('../../registry/promotion/promotion.ts')
+  const moved = await promotion.rollback(registry, { name, alias, by: userInfo().username, now: Date.now(), reason })
+  output.result({ name, alias, ...moved }, () => `${alias} of ${name}: version ${moved.from ?? 'none'} → ${moved.to}.`)
+}
+
+function historyCommand(): Command {
+  return example(
+    new Command('history').description('who moved what, when and why').argument('<name>'),
+    'fd models history card-fraud',
+  ).action(action(history))
+}
+
+async function history({ config, output }: Context, _: object, name: string): Promise<void> {
+  await using registry = await openRegistry(config)
+  const promotions = await import('../../registry/promotion/history.ts')
+  const record = await promotions.history(registry, name)
   const rows = record.entries.map((entry) => [
     entry.sequence,
     instant(entry.at),
@@ -223,9 +226,10 @@ async function historyCommand(context: Context, _: object, name: string): Promis
   ])
   const stray = record.unrecorded.map(
     (alias) =>
-      `${alias.alias} stands at ${alias.actual ?? 'nothing'}, the record says ${alias.recorded ?? 'nothing'}: another tool moved it.`,
+      `${alias.alias} stands at ${alias.actual ?? 'nothing'}, the record says ${alias.recorded ?? 'nothing'}: ` +
+      'another tool moved it.',
   )
-  context.output.result(record, () => [table(['', 'when', 'who', 'what', 'why'], rows), ...stray].join('\n'))
+  output.result(record, () => [table(['', 'when', 'who', 'what', 'why'], rows), ...stray].join('\n'))
 }
 
 function what(entry: HistoryEvent): string {

@@ -30,7 +30,8 @@ export function produceCommand(): Command {
   return example(
     new Command('produce')
       .description(
-        'replay a dataset into the topic "transactions", in log order, with fraud labels at the moment they became known',
+        'replay a dataset into the topic "transactions", in log order, ' +
+          'with fraud labels at the moment they became known',
       )
       .requiredOption('--dataset <name>', 'dataset to replay')
       .option('--data <file>', 'its file, when not the configured one')
@@ -47,40 +48,48 @@ export function produceCommand(): Command {
   ).action(action(produce))
 }
 
-async function produce(context: Context, options: ProduceOptions): Promise<void> {
-  const { config, output } = context
+async function produce({ config, output }: Context, options: ProduceOptions): Promise<void> {
   const { openDataset } = await import('../../datasets/catalog.ts')
-  const dataset = await openDataset(options.dataset, config, options.data === undefined ? {} : { data: options.data })
-  await using log = await openLog(context)
-  await readyInput(log, config)
+  const dataset = await openDataset(options.dataset, config, { data: options.data })
+  await using log = await openLog(config, output.note)
+  await readyInput(log, config.scorer)
   const progress = output.progress('produce', options.limit)
   const started = performance.now()
   const sent = await replay(log, dataset, { ...options, signal: stopSignal(), onSent: (done) => progress.update(done) })
   progress.end()
-  if (sent.transactions + sent.labels === 0 && options.limit !== 0)
+  if (sent.transactions + sent.labels === 0 && options.limit !== 0) {
     output.note(`${dataset.file} has no event in this time. Change --from and --until, or leave them out.`)
+  }
   const seconds = (performance.now() - started) / 1000
-  output.result(
-    { ...sent, seconds },
-    () =>
-      `${count(sent.transactions)} transactions and ${count(sent.labels)} fraud labels sent to "transactions" in ${seconds.toFixed(1)} s.`,
-  )
+  output.result({ ...sent, seconds }, () => {
+    const what = `${count(sent.transactions)} transactions and ${count(sent.labels)} fraud labels`
+    return `${what} sent to "transactions" in ${seconds.toFixed(1)} s.`
+  })
 }
 
-/** Most events in one append: a block of the log. */
+/** Most events in one append, which is a block of the log. */
 const BATCH = 1024
 
 export interface Replay {
+  /** Start at this instant: later transactions, and labels that became known later. */
   from?: number
+  /** Stop before this instant. */
   until?: number
+  /** Most transactions. */
   limit?: number
+  /** Events a second. Default: as fast as possible. */
   rate?: number
+  /** Order the file by time first. */
   sort?: boolean
+  /** Ends the replay after the events that are being appended. */
   signal: AbortSignal
   onSent?: (transactions: number) => void
 }
 
-/** Appends a dataset's events to the topic "transactions"; with a rate, each at its time by an open loop that does not wait for readers. */
+/**
+ * Appends a dataset's events to the topic "transactions". With a rate it is an open loop: each event is sent at its
+ * time, whether or not readers keep up.
+ */
 export async function replay(
   log: EventLog,
   dataset: Dataset,
@@ -113,13 +122,13 @@ export async function replay(
   return sent
 }
 
-/** Resolves to how many events may go now, at least one, after waiting until it is so. */
+/** Waits until at least one event may be sent, and resolves to how many may be sent now. */
 function pacer(rate: number): () => Promise<number> {
   let started: number | undefined
   let allowed = 0
   return async () => {
     if (!Number.isFinite(rate)) return BATCH
-    // From the first event on: reading up to it may take a while, and is no debt.
+    // Time counts from the first event on: the time spent reading up to it is not made up for.
     started ??= performance.now()
     for (;;) {
       const due = Math.floor(((performance.now() - started) / 1000) * rate) - allowed

@@ -6,7 +6,7 @@ import { redisServerOnPath, startRedis, type RedisProcess } from '../../configs/
 import { runFd, type FdProcess } from '../console/fd-process.ts'
 import { makeWorld, type World } from '../testing/world.ts'
 
-/** The address a scorer says it serves its metrics on. */
+/** The address at which a scorer says that it serves its metrics. */
 async function addressOf(scorer: FdProcess): Promise<string> {
   let said = ''
   scorer.child.stderr?.on('data', (text: string) => (said += text))
@@ -14,7 +14,7 @@ async function addressOf(scorer: FdProcess): Promise<string> {
   return /Metrics: (\S+)\/metrics/.exec(said)?.[1] ?? ''
 }
 
-/** The value of one series, NaN when it is not there. */
+/** The value of one series; NaN when there is no such series. */
 async function sample(url: string, series: string): Promise<number> {
   const text = await (await fetch(`${url}/metrics`)).text()
   return Number(
@@ -49,53 +49,57 @@ describe.runIf(redisServerOnPath)('a scorer on Redis, watched', () => {
     await redis[Symbol.asyncDispose]()
   })
 
-  test('what it scores, owns and waits for is told while it happens, on 127.0.0.1; its own count at the end is the same', async () => {
-    const scorer = world.start('score', '--metrics', '0', '--json')
-    const url = await addressOf(scorer)
-    expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
-    await scorer.says('Scoring with')
-    expect(await health(url)).toEqual({ status: 200, body: { state: 'scoring', lost: [] } })
-    const produced = world.start(
-      'produce',
-      '--json',
-      '--dataset',
-      'simulated',
-      '--data',
-      world.file,
-      '--from',
-      world.cut,
-      '--rate',
-      '500',
-    )
-    await expect.poll(() => sample(url, 'fd_transactions_scored_total'), { timeout: 20_000 }).toBeGreaterThan(100)
-    await expect.poll(() => sample(url, 'fd_checkpoint_seconds_count'), { timeout: 20_000 }).toBeGreaterThan(0)
-    await expect
-      .poll(() => sample(url, 'fd_consumer_lag_records{partition="0"}'), { timeout: 20_000 })
-      .toBeGreaterThanOrEqual(0)
-    expect(await sample(url, 'fd_partitions_owned')).toBe(1)
-    expect(await sample(url, 'fd_champion_info{model="card-fraud",version="1"}')).toBe(1)
-    expect(await sample(url, 'process_resident_memory_bytes')).toBeGreaterThan(0)
+  test(
+    'what it scores, owns and waits for is told while it happens, on 127.0.0.1; ' +
+      'its own count at the end is the same',
+    async () => {
+      const scorer = world.start('score', '--metrics', '0', '--json')
+      const url = await addressOf(scorer)
+      expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
+      await scorer.says('Scoring with')
+      expect(await health(url)).toEqual({ status: 200, body: { state: 'scoring', lost: [] } })
+      const produced = world.start(
+        'produce',
+        '--json',
+        '--dataset',
+        'simulated',
+        '--data',
+        world.file,
+        '--from',
+        world.cut,
+        '--rate',
+        '500',
+      )
+      await expect.poll(() => sample(url, 'fd_transactions_scored_total'), { timeout: 20_000 }).toBeGreaterThan(100)
+      await expect.poll(() => sample(url, 'fd_checkpoint_seconds_count'), { timeout: 20_000 }).toBeGreaterThan(0)
+      await expect
+        .poll(() => sample(url, 'fd_consumer_lag_records{partition="0"}'), { timeout: 20_000 })
+        .toBeGreaterThanOrEqual(0)
+      expect(await sample(url, 'fd_partitions_owned')).toBe(1)
+      expect(await sample(url, 'fd_champion_info{model="card-fraud",version="1"}')).toBe(1)
+      expect(await sample(url, 'process_resident_memory_bytes')).toBeGreaterThan(0)
 
-    await redis.kill()
-    await expect.poll(() => sample(url, 'fd_service_up{service="online_store"}'), { timeout: 20_000 }).toBe(0)
-    expect(await health(url)).toEqual({ status: 503, body: { state: 'scoring', lost: ['online_store'] } })
-    await redis.start()
-    await expect.poll(() => sample(url, 'fd_service_up{service="online_store"}'), { timeout: 20_000 }).toBe(1)
-    expect(await sample(url, 'fd_outages_total{service="online_store"}')).toBe(1)
-    expect(await sample(url, 'fd_outage_seconds_total{service="online_store"}')).toBeGreaterThan(0)
+      await redis.kill()
+      await expect.poll(() => sample(url, 'fd_service_up{service="online_store"}'), { timeout: 20_000 }).toBe(0)
+      expect(await health(url)).toEqual({ status: 503, body: { state: 'scoring', lost: ['online_store'] } })
+      await redis.start()
+      await expect.poll(() => sample(url, 'fd_service_up{service="online_store"}'), { timeout: 20_000 }).toBe(1)
+      expect(await sample(url, 'fd_outages_total{service="online_store"}')).toBe(1)
+      expect(await sample(url, 'fd_outage_seconds_total{service="online_store"}')).toBeGreaterThan(0)
 
-    const { transactions } = JSON.parse((await produced.ended).stdout) as { transactions: number }
-    await expect.poll(() => sample(url, 'fd_transactions_scored_total'), { timeout: 30_000 }).toBe(transactions)
-    const observed = await sample(url, 'fd_prediction_latency_seconds_count')
-    scorer.child.kill('SIGTERM')
-    const { code, stdout, stderr } = await scorer.ended
-    expect({ code, observed, scored: (JSON.parse(stdout) as { scored: number }).scored }).toEqual({
-      code: 0,
-      observed: transactions,
-      scored: transactions,
-    })
-    expect(stderr).toMatch(/Lost the connection to Redis[^]*Redis at \S+ is back\./)
-  })
+      const { transactions } = JSON.parse((await produced.ended).stdout) as { transactions: number }
+      await expect.poll(() => sample(url, 'fd_transactions_scored_total'), { timeout: 30_000 }).toBe(transactions)
+      const observed = await sample(url, 'fd_prediction_latency_seconds_count')
+      scorer.child.kill('SIGTERM')
+      const { code, stdout, stderr } = await scorer.ended
+      expect({ code, observed, scored: (JSON.parse(stdout) as { scored: number }).scored }).toEqual({
+        code: 0,
+        observed: transactions,
+        scored: transactions,
+      })
+      expect(stderr).toMatch(/Lost the connection to Redis[^]*Redis at \S+ is back\./)
+    },
+  )
 })
 
 test('a port that is none is refused, from the command line and from the environment', async () => {

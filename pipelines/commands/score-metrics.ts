@@ -1,3 +1,4 @@
+import type { Config } from '../../configs/config.ts'
 import type { Tell } from '../../configs/tell.ts'
 import type { GroupMember } from '../../datasets/log/event-log.ts'
 import type { OnlineStore } from '../../features/store/online-store.ts'
@@ -5,28 +6,31 @@ import { watchLag } from '../../serving/metrics/lag.ts'
 import type { MeteredService, ScorerMetrics } from '../../serving/metrics/metrics.ts'
 import type { ScorerOptions, ScorerParts } from '../../serving/scorer/scorer.ts'
 import { TRANSACTIONS } from '../../serving/topics.ts'
-import { wallClock, type Context } from '../console/command.ts'
+import { wallClock } from '../console/command.ts'
 
-/** Listens to a scorer for its metrics, without the scorer's knowing. */
+/** Measures a scorer from outside: it wraps the parts and options of the scorer, which does not know of it. */
 export interface Meter extends AsyncDisposable {
+  /** Counts the outages of a service, as told by the driver of that service. */
   hear(service: MeteredService): Tell
-  /** The parts, with checkpoints timed and the lag watched, until disposed, which must be before the log is. */
+  /** The parts, with checkpoints timed and the lag watched until they are disposed. Dispose them before the log. */
   parts(parts: ScorerParts): ScorerParts & Disposable
-  /** The options, with their callbacks heard. */
+  /** The options, with callbacks that also update the metrics. */
   options(options: ScorerOptions): ScorerOptions
 }
 
 const LAG_EVERY_MS = 2000
 
-/** Serves /metrics and /healthz on `port`, else on the configured one; without either a meter that does nothing. */
-export async function openMeter({ config, output }: Context, port = config.metrics.port): Promise<Meter> {
-  if (port === undefined)
-    return {
-      hear: () => () => {},
-      parts: (parts) => ({ ...parts, [Symbol.dispose]: () => {} }),
-      options: (options) => options,
-      [Symbol.asyncDispose]: async () => {},
-    }
+/** Hears nothing and changes nothing. */
+const NO_METER: Meter = {
+  hear: () => () => {},
+  parts: (parts) => ({ ...parts, [Symbol.dispose]: () => {} }),
+  options: (options) => options,
+  [Symbol.asyncDispose]: async () => {},
+}
+
+/** Serves /metrics and /healthz on the given port, and notes where. Without a port it is a meter that does nothing. */
+export async function openMeter({ host, port }: Config['metrics'], note: (line: string) => void): Promise<Meter> {
+  if (port === undefined) return NO_METER
   const [{ scorerMetrics }, { serveMetrics }] = await Promise.all([
     import('../../serving/metrics/metrics.ts'),
     import('../../serving/metrics/server.ts'),
@@ -35,10 +39,10 @@ export async function openMeter({ config, output }: Context, port = config.metri
   let state: 'starting' | 'standing by' | 'scoring' = 'starting'
   const health = (): { state: string; lost: string[] } => ({ state, lost: metrics.lost() })
   const server = await serveMetrics(
-    { host: config.metrics.host, port },
+    { host, port },
     {
       '/metrics': async () => ({ status: 200, type: metrics.contentType, text: await metrics.text() }),
-      // Whether work is being done, for a person or a load balancer; a scorer that waits for a broker needs no restart.
+      // Tells a person or a load balancer whether work is done. A scorer that waits for a broker needs no restart.
       '/healthz': async () => ({
         status: state === 'starting' || health().lost.length > 0 ? 503 : 200,
         type: 'application/json',
@@ -46,7 +50,7 @@ export async function openMeter({ config, output }: Context, port = config.metri
       }),
     },
   )
-  output.note(`Metrics: ${server.url}/metrics`)
+  note(`Metrics: ${server.url}/metrics`)
   return {
     hear: metrics.hear,
     parts: (parts) => meteredParts(parts, metrics),
@@ -76,7 +80,7 @@ function meteredParts({ log, store, registry }: ScorerParts, metrics: ScorerMetr
   }
 }
 
-/** The store, telling how long each checkpoint took to be written. */
+/** The store, with the time that each checkpoint takes to be written. */
 function timed(store: OnlineStore, metrics: ScorerMetrics): OnlineStore {
   return {
     ...store,

@@ -1,10 +1,12 @@
 import { Command } from 'commander'
+import type { Tell } from '../../configs/tell.ts'
 import { errorMessage } from '../../configs/user-error.ts'
 import type { ScoredBatch } from '../../serving/scorer/batch.ts'
+import type { ScorerOptions } from '../../serving/scorer/scorer.ts'
 import { action, example, portNumber, stopSignal, wallClock, type Context } from '../console/command.ts'
 import { readyInput } from '../console/input-topic.ts'
 import { count, pairs } from '../console/output.ts'
-import { openLog, openStore } from '../console/parts.ts'
+import { openLog, openRegistry, openStore } from '../console/parts.ts'
 
 interface ScoreOptions {
   model: string
@@ -23,7 +25,8 @@ export function scoreCommand(): Command {
       .option('--group <group>', 'consumer group: offsets and state are its own; its scorers share the partitions')
       .option(
         '--metrics <port>',
-        'serve /metrics, for Prometheus, and /healthz on this port (default: metrics.port of the configuration, else not at all)',
+        'serve /metrics, for Prometheus, and /healthz on this port ' +
+          '(default: metrics.port of the configuration, else not at all)',
         portNumber,
       )
       .option('--until-idle', 'end when everything in the log is scored'),
@@ -31,7 +34,7 @@ export function scoreCommand(): Command {
   ).action(action(run))
 }
 
-/** What a run of the scorer came to: the sums of its batches. */
+/** The totals of a run of the scorer, over all its batches. */
 export interface ScoreTotals extends Omit<ScoredBatch, 'timestamps' | 'done' | 'rejections'> {
   /** From the first to the last batch that had something to score. */
   seconds: number
@@ -39,18 +42,17 @@ export interface ScoreTotals extends Omit<ScoredBatch, 'timestamps' | 'done' | '
   p99Ms: number
 }
 
-async function run(context: Context, options: ScoreOptions): Promise<void> {
-  const { config, output } = context
-  const [{ openRegistry }, { score }, { openMeter }] = await Promise.all([
-    import('../../registry/open.ts'),
+async function run({ config, output }: Context, options: ScoreOptions): Promise<void> {
+  const { note } = output
+  const [{ score }, { openMeter }] = await Promise.all([
     import('../../serving/scorer/scorer.ts'),
     import('./score-metrics.ts'),
   ])
-  await using registry = await openRegistry(config.registry, { now: Date.now, credentials: config.mlflow })
-  await using meter = await openMeter(context, options.metrics)
-  await using log = await openLog(context, meter.hear('event_log'))
-  await readyInput(log, config)
-  await using store = await openStore(context, meter.hear('online_store'))
+  await using registry = await openRegistry(config)
+  await using meter = await openMeter({ ...config.metrics, port: options.metrics ?? config.metrics.port }, note)
+  await using log = await openLog(config, both(note, meter.hear('event_log')))
+  await readyInput(log, config.scorer)
+  await using store = await openStore(config, both(note, meter.hear('online_store')))
   using parts = meter.parts({ log, store, registry })
   const group = options.group ?? config.scorer.group
   const totals = await scoreTotals()
@@ -58,25 +60,14 @@ async function run(context: Context, options: ScoreOptions): Promise<void> {
   await score(
     parts,
     meter.options({
+      ...config.scorer,
       model: options.model,
       alias: options.alias,
       group,
-      partitions: config.scorer.partitions,
-      maxBatch: config.scorer.maxBatch,
-      checkpointEveryMs: config.scorer.checkpointEveryMs,
-      championEveryMs: config.scorer.championEveryMs,
       endWhenIdle: () => options.untilIdle ?? false,
       signal: stopSignal(),
       now: wallClock,
-      onAssigned: (topic, from) => output.note(assignedLine(topic, from)),
-      onStandby: (topic) => output.note(standbyLine(topic)),
-      onRevoked: (topic, gone, left) => output.note(revokedLine(topic, gone, left)),
-      onStart: (champion, base) =>
-        output.note(
-          `Scoring with ${champion.name} version ${champion.version}, group ${group}, ${historyLine(base?.history?.transactions)}.`,
-        ),
-      onSwap: (champion) => output.note(`New champion: ${champion.name} version ${champion.version}.`),
-      onRefused: (error) => output.note(`The new champion was refused, the old one goes on: ${errorMessage(error)}`),
+      ...changeNotes(note, group),
       onBatch: (batch) => {
         totals.add(batch)
         progress.update(totals.value().scored, `${count(totals.value().alerts)} alerts`)
@@ -88,8 +79,32 @@ async function run(context: Context, options: ScoreOptions): Promise<void> {
   output.result(value, () => describe(value))
 }
 
+function both(note: Tell, hear: Tell): Tell {
+  return (line, outage) => {
+    note(line)
+    hear(line, outage)
+  }
+}
+
+/** Notes each change of the champion, and of the partitions that this scorer has. */
+function changeNotes(
+  note: (line: string) => void,
+  group: string,
+): Pick<ScorerOptions, 'onAssigned' | 'onStandby' | 'onRevoked' | 'onStart' | 'onSwap' | 'onRefused'> {
+  return {
+    onAssigned: (topic, from) => note(assignedLine(topic, from)),
+    onStandby: (topic) => note(standbyLine(topic)),
+    onRevoked: (topic, gone, left) => note(revokedLine(topic, gone, left)),
+    onStart: ({ name, version }, base) =>
+      note(`Scoring with ${name} version ${version}, group ${group}, ${historyLine(base?.history?.transactions)}.`),
+    onSwap: ({ name, version }) => note(`New champion: ${name} version ${version}.`),
+    onRefused: (error) => note(`The new champion was refused, the old one goes on: ${errorMessage(error)}`),
+  }
+}
+
 function assignedLine(topic: string, from: ReadonlyMap<number, number>): string {
-  return `${partitionsOf(topic, [...from.keys()])}: folding from ${from.size === 1 ? 'offset' : 'offsets'} ${[...from.values()].join(', ')}.`
+  const offsets = `${from.size === 1 ? 'offset' : 'offsets'} ${[...from.values()].join(', ')}`
+  return `${partitionsOf(topic, [...from.keys()])}: folding from ${offsets}.`
 }
 
 function revokedLine(topic: string, gone: readonly number[], left: number): string {
@@ -110,7 +125,7 @@ function historyLine(transactions: number | undefined): string {
     : `on a history of ${count(transactions)} transactions`
 }
 
-/** Adds up batches; latency is from a record's append to its prediction on disk. */
+/** Adds up batches. Latency is measured from a record's append to its prediction on disk. */
 export async function scoreTotals(): Promise<{ add(batch: ScoredBatch): void; value(): ScoreTotals }> {
   const { latencyHistogram } = await import('../../serving/metrics/latency.ts')
   const latency = latencyHistogram()

@@ -6,12 +6,13 @@ import { example, stopSignal, wholeNumber } from '../console/command.ts'
 import { openOutput, table, type Output } from '../console/output.ts'
 import type { Service } from '../services/service.ts'
 
-/** What each subcommand is given. */
+/** What the action of each subcommand is given. */
 interface ServicesContext {
   config: Config
   output: Output
-  /** Those named on the command line, or all of the configuration. */
+  /** The services named on the command line, or all of the configuration. */
   services: Service[]
+  /** The names on the command line; none stands for all. */
   names: string[]
   /** Docker compose rather than processes of this machine. */
   docker: boolean
@@ -24,45 +25,28 @@ interface GivenOptions {
 }
 
 export function servicesCommand(): Command {
-  const services = new Command('services').description(
-    'the servers behind the service drivers: Kafka, Redis, MLflow, S3; with a Docker engine by compose, without as processes under FD_HOME/services',
-  )
-  services.addCommand(
-    example(
-      subcommand('up', 'start what configs/services.yaml names, and wait until it answers')
-        .option('--install', 'download what is missing')
-        .action(action(up)),
-      'fd services up --install',
-      'fd services up kafka redis',
-    ),
-  )
-  services.addCommand(
-    example(subcommand('down', 'stop them; their data stays').action(action(down)), 'fd services down'),
-  )
-  services.addCommand(
-    example(
-      subcommand('status', 'what runs, where, and whether it answers').action(action(status)),
-      'fd services status',
-    ),
-  )
-  services.addCommand(
-    example(
-      subcommand('logs', 'the end of their logs')
-        .option('--follow', 'wait for more')
-        .option('--lines <n>', 'how many lines of each', wholeNumber, 50)
-        .action(action(logs)),
-      'fd services logs kafka --follow',
-    ),
-  )
-  services.addCommand(
-    example(
-      subcommand('env', 'the variables that lead fd, or any program, to them; secrets included').action(
-        action(environment),
+  return new Command('services')
+    .description(
+      'the servers behind the service drivers: Kafka, Redis, MLflow, S3; ' +
+        'with a Docker engine by compose, without as processes under FD_HOME/services',
+    )
+    .addCommand(upCommand())
+    .addCommand(example(subcommand('down', 'stop them; their data stays').action(action(down)), 'fd services down'))
+    .addCommand(
+      example(
+        subcommand('status', 'what runs, where, and whether it answers').action(action(status)),
+        'fd services status',
       ),
-      'eval "$(fd services env)"',
-    ),
-  )
-  return services
+    )
+    .addCommand(logsCommand())
+    .addCommand(
+      example(
+        subcommand('env', 'the variables that lead fd, or any program, to them; secrets included').action(
+          action(environment),
+        ),
+        'eval "$(fd services env)"',
+      ),
+    )
 }
 
 function subcommand(name: string, description: string): Command {
@@ -72,7 +56,10 @@ function subcommand(name: string, description: string): Command {
     .option('--native', 'without Docker, though there is an engine')
 }
 
-/** As `action` of command.ts, but from configs/services.yaml unless told otherwise, and before there are secrets. */
+/**
+ * As `action` of command.ts, but with configs/services.yaml as the default configuration. It is read without its
+ * secrets, which need not exist yet.
+ */
 function action<Options>(
   run: (context: ServicesContext, options: Options) => Promise<void>,
 ): (...given: unknown[]) => Promise<void> {
@@ -86,37 +73,49 @@ function action<Options>(
     const config = readConfig(options.config ?? join(PROJECT_ROOT, 'configs', 'services.yaml'))
     const all = await configuredServices(config)
     checkServices(all)
-    const unknown = names.filter((name) => all.every((service) => service.name !== name))
-    if (unknown.length > 0)
-      throw new UserError(
-        `No service "${unknown.join('", "')}" in the configuration; it has ${all.map(({ name }) => name).join(', ')}. Run: fd services status`,
-      )
-    const services = names.length === 0 ? all : all.filter(({ name }) => names.includes(name))
-    await run(
-      {
-        config,
-        services,
-        names,
-        output: openOutput(options.json ?? false),
-        docker: options.native !== true && hasDockerEngine(),
-      },
-      options,
+    const services = namedServices(all, names)
+    const docker = options.native !== true && hasDockerEngine()
+    await run({ config, services, names, output: openOutput(options.json ?? false), docker }, options)
+  }
+}
+
+/** The services of those names, or all when none is given. @throws UserError for a name that is not configured. */
+function namedServices(all: Service[], names: readonly string[]): Service[] {
+  const unknown = names.filter((name) => all.every((service) => service.name !== name))
+  if (unknown.length > 0) {
+    throw new UserError(
+      `No service "${unknown.join('", "')}" in the configuration; ` +
+        `it has ${all.map(({ name }) => name).join(', ')}. Run: fd services status`,
+    )
+  }
+  return names.length === 0 ? all : all.filter(({ name }) => names.includes(name))
+}
+
+/** @throws UserError when the configuration names no service, or when two would have one port. */
+function checkServices(all: readonly Service[]): void {
+  if (all.length === 0) {
+    throw new UserError(
+      'The configuration names no services. ' +
+        'Leave out --config to use configs/services.yaml, or name them in its part "services".',
+    )
+  }
+  for (const [port, rivals] of Map.groupBy(all, ({ port }) => port)) {
+    if (rivals.length === 1) continue
+    throw new UserError(
+      `${rivals.map(({ name }) => name).join(' and ')} cannot both have port ${port}. ` +
+        'Give each its own, as services.NAME.port in the configuration.',
     )
   }
 }
 
-/** @throws UserError when there is nothing to speak of, or two servers would want one port. */
-function checkServices(all: readonly Service[]): void {
-  if (all.length === 0)
-    throw new UserError(
-      'The configuration names no services. Leave out --config to use configs/services.yaml, or name them in its part "services".',
-    )
-  for (const [port, rivals] of Map.groupBy(all, ({ port }) => port)) {
-    if (rivals.length > 1)
-      throw new UserError(
-        `${rivals.map(({ name }) => name).join(' and ')} cannot both have port ${port}. Give each its own, as services.NAME.port in the configuration.`,
-      )
-  }
+function upCommand(): Command {
+  return example(
+    subcommand('up', 'start what configs/services.yaml names, and wait until it answers')
+      .option('--install', 'download what is missing')
+      .action(action(up)),
+    'fd services up --install',
+    'fd services up kafka redis',
+  )
 }
 
 async function up(
@@ -133,18 +132,12 @@ async function up(
   for (const service of services) {
     const { name } = service
     try {
-      if (install && service.missing() !== undefined) {
-        output.note(`${name}: installing …`)
-        const started = performance.now()
-        await service.install()
-        output.note(`${name}: installed in ${secondsSince(started)} s`)
-      }
+      if (install && service.missing() !== undefined) await installService(service, output)
       const started = performance.now()
       const result = await startService(service, config.home)
       results.push({ name, result, seconds: secondsSince(started) })
-      output.note(
-        `${name}: ${result} on 127.0.0.1:${service.port}${result === 'started' ? ` in ${secondsSince(started)} s` : ''}`,
-      )
+      const took = result === 'started' ? ` in ${secondsSince(started)} s` : ''
+      output.note(`${name}: ${result} on 127.0.0.1:${service.port}${took}`)
     } catch (error) {
       if (!(error instanceof UserError)) throw error
       faults.push(`${name}: ${error.message}`)
@@ -154,6 +147,14 @@ async function up(
   output.result(results, () => 'Use them with --config configs/services.yaml, or: eval "$(fd services env)"')
 }
 
+async function installService(service: Service, { note }: Output): Promise<void> {
+  note(`${service.name}: installing …`)
+  const started = performance.now()
+  await service.install()
+  note(`${service.name}: installed in ${secondsSince(started)} s`)
+}
+
+/** Seconds to one decimal. */
 function secondsSince(started: number): number {
   return Math.round((performance.now() - started) / 100) / 10
 }
@@ -161,7 +162,8 @@ function secondsSince(started: number): number {
 async function down({ config, output, services, names, docker }: ServicesContext): Promise<void> {
   const { stopService } = await import('../services/lifecycle.ts')
   const results: { name: string; result: string }[] = []
-  // Processes of ours first, engine or not: the engine may be newer than they are. Last started, first stopped.
+  // Our own processes are stopped first, with a Docker engine or without: they may have been started before there was
+  // one. The last one started is the first one stopped.
   for (const service of services.toReversed())
     results.push({ name: service.name, result: await stopService(service, config.home) })
   if (docker) {
@@ -195,6 +197,16 @@ async function status({ config, output, services, names, docker }: ServicesConte
   )
 }
 
+function logsCommand(): Command {
+  return example(
+    subcommand('logs', 'the end of their logs')
+      .option('--follow', 'wait for more')
+      .option('--lines <n>', 'how many lines of each', wholeNumber, 50)
+      .action(action(logs)),
+    'fd services logs kafka --follow',
+  )
+}
+
 async function logs(
   { config, output, services, names, docker }: ServicesContext,
   { follow = false, lines }: { follow?: boolean; lines: number },
@@ -214,8 +226,8 @@ async function logs(
     void process.stdout.write(services.length > 1 ? `${name}  ${line}\n` : `${line}\n`)
   const folders = services.map(({ name }) => ({ name, folder: serviceFolder(config.home, name) }))
   const silent = folders.filter(({ folder }) => !hasLog(folder)).map(({ name }) => name)
-  const never =
-    `Never started in ${config.home}, so without a log: ${silent.join(', ')}. Run: fd services up ${names.join(' ')}`.trimEnd()
+  const start = `fd services up ${names.join(' ')}`.trimEnd()
+  const never = `Never started in ${config.home}, so without a log: ${silent.join(', ')}. Run: ${start}`
   if (silent.length === folders.length && !follow) throw new UserError(never)
   if (silent.length > 0) output.note(never)
   for (const { name, folder } of folders) lastLogLines(folder, lines).forEach(print(name))

@@ -9,21 +9,7 @@ export function topicsCommand(): Command {
   const topics = new Command('topics').description('what is in the event log')
   topics.addCommand(
     example(new Command('list').description('topics with their partitions and offsets'), 'fd topics list').action(
-      action(async (context) => {
-        const { output } = context
-        await using log = await openLog(context)
-        const found = await log.topics()
-        const rows = found.map((topic) => [
-          topic.name,
-          topic.partitions,
-          topic.offsets.reduce((sum, { start, end }) => sum + end - start, 0),
-        ])
-        output.result(found, () =>
-          found.length === 0
-            ? 'No topics yet. Run: fd produce --dataset simulated'
-            : table(['topic', 'partitions', 'records'], rows),
-        )
-      }),
+      action(list),
     ),
   )
   topics.addCommand(
@@ -40,36 +26,49 @@ export function topicsCommand(): Command {
   return topics
 }
 
-async function read(
-  context: Context,
-  options: { from?: number; limit?: number; follow?: boolean },
-  name: string,
-): Promise<void> {
-  const { output } = context
-  await using log = await openLog(context)
+async function list({ config, output }: Context): Promise<void> {
+  await using log = await openLog(config, output.note)
+  const found = await log.topics()
+  const rows = found.map((topic) => [
+    topic.name,
+    topic.partitions,
+    topic.offsets.reduce((sum, { start, end }) => sum + end - start, 0),
+  ])
+  output.result(found, () =>
+    found.length === 0
+      ? 'No topics yet. Run: fd produce --dataset simulated'
+      : table(['topic', 'partitions', 'records'], rows),
+  )
+}
+
+interface ReadOptions {
+  from?: number
+  limit?: number
+  follow?: boolean
+}
+
+async function read({ config, output }: Context, options: ReadOptions, name: string): Promise<void> {
+  const { from = 0, limit, follow = false } = options
+  await using log = await openLog(config, output.note)
   const topic = await log.topic(name)
   const stop = new AbortController()
   const signal = AbortSignal.any([stop.signal, stopSignal()])
-  let left = options.limit ?? Infinity
+  let left = limit ?? Infinity
   const print = async (partition: number): Promise<void> => {
-    for await (const batch of log.read(name, partition, {
-      from: options.from ?? 0,
-      follow: options.follow ?? false,
-      signal,
-    })) {
+    for await (const batch of log.read(name, partition, { from, follow, signal })) {
       const lines = [...recordLines(batch)].slice(0, Number.isFinite(left) ? left : undefined)
       left -= lines.length
-      if (lines.length > 0 && !process.stdout.write(lines.join('')))
+      if (lines.length > 0 && !process.stdout.write(lines.join(''))) {
         await new Promise<void>((resolve) => process.stdout.once('drain', resolve))
+      }
       if (left <= 0) return stop.abort()
     }
   }
   if (left > 0) {
-    if (options.follow === true) await Promise.all(topic.offsets.map((_, partition) => print(partition)))
+    if (follow) await Promise.all(topic.offsets.map((_, partition) => print(partition)))
     else for (const partition of topic.offsets.keys()) if (left > 0) await print(partition)
   }
-  if (options.limit !== undefined && left > 0 && options.follow !== true)
-    output.note(`${count(options.limit - left)} records, the topic has no more.`)
+  if (limit !== undefined && left > 0 && !follow) output.note(`${count(limit - left)} records, the topic has no more.`)
 }
 
 const utf8 = new TextDecoder()
@@ -87,7 +86,7 @@ function* recordLines(batch: RecordBatch): Generator<string> {
   }
 }
 
-/** The value as the JSON it is, or as text when it is none. */
+/** The value that the text is the JSON of, or the text itself when it is not JSON. */
 function asJson(text: string): unknown {
   try {
     return JSON.parse(text)

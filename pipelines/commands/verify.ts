@@ -1,11 +1,13 @@
 import { Command } from 'commander'
+import type { Config } from '../../configs/config.ts'
 import { UserError } from '../../configs/user-error.ts'
 import type { EventLog } from '../../datasets/log/event-log.ts'
-import type { ParityReport } from '../../features/parity/parity.ts'
+import type { ParityReport, ParityRequest } from '../../features/parity/parity.ts'
+import type { OnlineStore } from '../../features/store/online-store.ts'
 import type { ModelCard } from '../../registry/model-card.ts'
 import { action, example, wholeNumber, type Context } from '../console/command.ts'
-import { count, pairs, table } from '../console/output.ts'
-import { openLog, openStore } from '../console/parts.ts'
+import { count, pairs, table, type OpenProgress } from '../console/output.ts'
+import { openLog, openRegistry, openStore } from '../console/parts.ts'
 
 interface VerifyOptions {
   model: string
@@ -19,7 +21,8 @@ export function verifyCommand(): Command {
   return example(
     new Command('verify')
       .description(
-        'recompute served features in batch, from raw history and raw log, and compare them bit by bit; exit 1 when any differs',
+        'recompute served features in batch, from raw history and raw log, and compare them bit by bit; ' +
+          'exit 1 when any differs',
       )
       .option('--model <name>', 'registered model whose predictions are checked', 'card-fraud')
       .option('--alias <alias>', 'version whose service and schema are used', 'champion')
@@ -31,78 +34,100 @@ export function verifyCommand(): Command {
 }
 
 async function verify({ config, output }: Context, options: VerifyOptions): Promise<void> {
-  const [{ openRegistry }, { readModelCard }] = await Promise.all([
-    import('../../registry/open.ts'),
-    import('../../registry/model-card.ts'),
-  ])
-  await using registry = await openRegistry(config.registry, { now: Date.now, credentials: config.mlflow })
+  const { readModelCard } = await import('../../registry/model-card.ts')
+  await using registry = await openRegistry(config)
   const card = readModelCard(await registry.getModelVersionByAlias(options.model, options.alias))
-  const report = await runVerify({ config, output }, card, options)
+  const { group = config.scorer.group, from, to } = options
+  await using log = await openLog(config, output.note)
+  await using store = await openStore(config, output.note)
+  const parts = { log, store, config, openProgress: output.progress }
+  const report = await runVerify(parts, card, { group, from, to })
   const wrong = report.differences + report.duplicates + report.missing
   output.result(report, () => describe(report))
-  if (wrong > 0)
+  if (wrong > 0) {
     throw new UserError(`${count(wrong)} faults: what was served is not what batch computes.`, { exitCode: 1 })
+  }
 }
 
-/** Recomputes a stretch of the log as `verify` does, with the service and schema of a model's card. @throws UserError when there is nothing to compare. */
-export async function runVerify(
-  context: Context,
-  card: ModelCard,
-  options: { group?: string; from?: number; to?: number },
-): Promise<ParityReport> {
-  const { config, output } = context
-  const [{ openDataset }, { featureService }, { verifyParity }, topics] = await Promise.all([
-    import('../../datasets/catalog.ts'),
+/** What a recomputation reads. */
+export interface VerifyParts {
+  log: EventLog
+  store: OnlineStore
+  /** Says where the datasets are. */
+  config: Config
+  openProgress: OpenProgress
+}
+
+/** Which predictions are compared. */
+export interface Stretch {
+  /** Scorer group that made the predictions. */
+  group: string
+  /** First input offset, in every partition. Default: all from the first. */
+  from?: number
+  /** Input offset to stop before. Default: all to the last. */
+  to?: number
+}
+
+/**
+ * Recomputes the features of a stretch of the log in batch, with the service and schema of a model's card, and
+ * compares them with what was served.
+ *
+ * @throws UserError when there is nothing to compare, or when the file that was backfilled has changed.
+ */
+export async function runVerify(parts: VerifyParts, card: ModelCard, stretch: Stretch): Promise<ParityReport> {
+  const [{ featureService }, { verifyParity }, topics] = await Promise.all([
     import('../../features/catalog.ts'),
     import('../../features/parity/parity.ts'),
     import('../../serving/topics.ts'),
   ])
+  const { log, openProgress } = parts
   const service = featureService(card.service.name, card.dataset.schema)
-  await using log = await openLog(context)
-  await using store = await openStore(context)
-  const history = (await store.base(service.name))?.history
-  const dataset = history === undefined ? undefined : await openDataset(history.dataset, config, { data: history.file })
-  if (history !== undefined && (await dataset?.digest()) !== history.fileDigest) {
-    throw new UserError(
-      `${history.file} has changed since it was backfilled, so what was served cannot be recomputed from it. Put the old file back, or backfill and score again.`,
-    )
-  }
-  const progress = output.progress('verify')
+  const history = await backfilledHistory(parts, service.name)
+  const progress = openProgress('verify')
   const report = await verifyParity({
+    ...stretch,
     log,
     service,
     input: topics.TRANSACTIONS,
     served: topics.PREDICTIONS,
-    group: options.group ?? config.scorer.group,
     schema: card.dataset.schema,
-    ...(dataset === undefined
-      ? {}
-      : { history: { dataset, ...(history?.until === undefined ? {} : { until: history.until }) } }),
-    ...(options.from === undefined ? {} : { from: options.from }),
-    ...(options.to === undefined ? {} : { to: options.to }),
+    history,
     report: (done) => progress.update(done),
   })
   progress.end()
-  if (report.transactions + report.duplicates + report.missing === 0)
-    throw await nothingCompared(log, options.group ?? config.scorer.group, options)
+  if (report.transactions + report.duplicates + report.missing === 0) throw await nothingCompared(log, stretch)
   return report
 }
 
-/** A proof of nothing is none, however few differences it has. */
-async function nothingCompared(
-  log: EventLog,
-  group: string,
-  { from = 0, to }: { from?: number; to?: number },
-): Promise<UserError> {
+/** The history that was backfilled before the log began, if any. @throws UserError when its file has changed since. */
+async function backfilledHistory({ store, config }: VerifyParts, service: string): Promise<ParityRequest['history']> {
+  const { openDataset } = await import('../../datasets/catalog.ts')
+  const history = (await store.base(service))?.history
+  if (history === undefined) return undefined
+  const dataset = await openDataset(history.dataset, config, { data: history.file })
+  if ((await dataset.digest()) !== history.fileDigest) {
+    throw new UserError(
+      `${history.file} has changed since it was backfilled, so what was served cannot be recomputed from it. ` +
+        'Put the old file back, or backfill and score again.',
+    )
+  }
+  return { dataset, until: history.until }
+}
+
+/** The error when nothing was compared, which proves nothing, although it shows no difference either. */
+async function nothingCompared(log: EventLog, { group, from = 0, to }: Stretch): Promise<UserError> {
   const [{ servedGroups }, { PREDICTIONS }] = await Promise.all([
     import('../../features/parity/served.ts'),
     import('../../serving/topics.ts'),
   ])
   const groups = await servedGroups(log, PREDICTIONS)
-  if (groups.includes(group))
+  if (groups.includes(group)) {
+    const offsets = `from ${from}${to === undefined ? '' : ` to before ${to}`}`
     return new UserError(
-      `Nothing to compare: no prediction of group "${group}" is of an input offset from ${from}${to === undefined ? '' : ` to before ${to}`}. Change --from and --to, or leave them out.`,
+      `Nothing to compare: no prediction of group "${group}" is of an input offset ${offsets}. ` +
+        'Change --from and --to, or leave them out.',
     )
+  }
   const others =
     groups.length === 0
       ? 'It is empty; fill it with: fd score'

@@ -1,9 +1,9 @@
-import { join } from 'node:path'
 import { Command } from 'commander'
 import { withoutPassword } from '../../configs/url.ts'
 import { UserError } from '../../configs/user-error.ts'
-import type { JobEvent, JobQueue } from '../../training/queue/job-queue.ts'
+import type { JobEvent } from '../../training/queue/job-queue.ts'
 import { action, example, positiveWholeNumber, stopSignal, type Context } from '../console/command.ts'
+import { startWorkers } from '../jobs/workers.ts'
 
 interface WorkerOptions {
   concurrency: number
@@ -14,7 +14,9 @@ export function workerCommand(): Command {
   return example(
     new Command('worker')
       .description(
-        'do the jobs of fd train --workers and fd features backfill --shards that wait in the job queue (a Redis URL), until Ctrl-C;\nany number of them on any machine that has the same registry, files and FD_HOME',
+        'do the jobs of fd train --workers and fd features backfill --shards ' +
+          'that wait in the job queue (a Redis URL), until Ctrl-C;\n' +
+          'any number of them on any machine that has the same registry, files and FD_HOME',
       )
       .option('--concurrency <n>', 'jobs at one time, each in a process of its own', positiveWholeNumber, 1),
     'FD_JOB_QUEUE=redis://127.0.0.1:6379 fd worker --concurrency 2',
@@ -25,7 +27,8 @@ export function workerCommand(): Command {
 async function work({ config, output }: Context, options: WorkerOptions): Promise<void> {
   if (config.jobQueue === 'local:') {
     throw new UserError(
-      'The job queue is local: each command starts its own workers, and there is nothing to serve. To share one, give its URL to all: FD_JOB_QUEUE=redis://HOST:PORT fd worker',
+      'The job queue is local: each command starts its own workers, and there is nothing to serve. ' +
+        'To share one, give its URL to all: FD_JOB_QUEUE=redis://HOST:PORT fd worker',
     )
   }
   const { openJobQueue } = await import('../../training/open.ts')
@@ -34,24 +37,24 @@ async function work({ config, output }: Context, options: WorkerOptions): Promis
   const done = { done: 0, failed: 0, cancelled: 0 }
   const describe = jobLines()
   output.note(
-    `Serving the job queue ${withoutPassword(config.jobQueue)}, ${options.concurrency} at a time. Ctrl-C ends it after the jobs in hand; once more ends it at once, and others do them.`,
+    `Serving the job queue ${withoutPassword(config.jobQueue)}, ${options.concurrency} at a time. ` +
+      'Ctrl-C ends it after the jobs in hand; once more ends it at once, and others do them.',
   )
   signal.addEventListener('abort', () => output.note('Ending after the jobs in hand.'), { once: true })
-  await using workers = await startWorkers(
-    queue,
-    options.concurrency,
-    options.config,
-    (event) => {
+  await using workers = await startWorkers(queue, {
+    concurrency: options.concurrency,
+    configFile: options.config,
+    tell: (event) => {
       if (event.state !== 'started' && !(event.state === 'failed' && event.again)) done[event.state]++
       output.note(describe(event))
     },
     signal,
-  )
+  })
   await workers.ended
   output.result(done, () => `${done.done} jobs done, ${done.failed} failed, ${done.cancelled} taken back`)
 }
 
-/** A line an event, with the time a job took. */
+/** Describes an event of a job in a line, with the time that the job took. */
 function jobLines(): (event: JobEvent) => string {
   const begun = new Map<string, number>()
   return (event) => {
@@ -63,8 +66,10 @@ function jobLines(): (event: JobEvent) => string {
     switch (event.state) {
       case 'started':
         return `${what}: started`
-      case 'failed':
-        return `${what}: failed after ${seconds} s${event.again ? ', will be tried again' : ' for good'}: ${event.reason}`
+      case 'failed': {
+        const next = event.again ? ', will be tried again' : ' for good'
+        return `${what}: failed after ${seconds} s${next}: ${event.reason}`
+      }
       case 'cancelled':
         return `${what}: taken back after ${seconds} s`
       case 'done':
@@ -73,47 +78,16 @@ function jobLines(): (event: JobEvent) => string {
   }
 }
 
-export interface Workers extends AsyncDisposable {
-  /** Settles when the work has ended. */
-  ended: Promise<void>
-}
-
-/** Starts workers on a queue; their jobs run in processes of `fd job-process`, which see the same configuration. Disposing ends them, and what they do, at once. */
-export async function startWorkers(
-  queue: JobQueue,
-  concurrency: number,
-  configFile: string | undefined,
-  tell: (event: JobEvent) => void,
-  signal: AbortSignal = new AbortController().signal,
-): Promise<Workers> {
-  const { jobProcesses } = await import('../../training/queue/job-process.ts')
-  const processes = jobProcesses(join(import.meta.dirname, '../fd.ts'), [
-    'job-process',
-    ...(configFile === undefined ? [] : ['--config', configFile]),
-  ])
-  const over = new AbortController()
-  const ended = queue.work({ concurrency, run: processes.run, signal: AbortSignal.any([signal, over.signal]), tell })
-  return {
-    ended,
-    async [Symbol.asyncDispose]() {
-      over.abort()
-      await processes[Symbol.asyncDispose]()
-      // Why a queue is gone is told to those who wait for its jobs.
-      await Promise.allSettled([ended])
-    },
-  }
-}
-
-/** The process of one job at a time, started by a worker: not for people, so not in the help. */
+/** The process of one job at a time. A worker starts it, people do not, so it is not in the help. */
 export function jobProcessCommand(): Command {
   return new Command('job-process').description('the process in which a worker does its jobs').action(
-    action(async (context) => {
+    action(async ({ config }) => {
       const [{ serveJobs }, { jobHandlers }] = await Promise.all([
         import('../../training/queue/job-process.ts'),
-        import('../jobs/jobs.ts'),
+        import('../jobs/handlers.ts'),
       ])
       if (process.send === undefined) throw new UserError('fd job-process is started by a worker. Run: fd worker')
-      serveJobs(jobHandlers(context))
+      serveJobs(jobHandlers(config))
     }),
   )
 }

@@ -34,7 +34,7 @@ beforeAll(async () => {
   if (made.code !== 0) throw new Error(made.stderr)
 })
 afterAll(async () => {
-  // A worker serves until it is told to end, also when the test that started it has failed.
+  // A worker serves until it is told to end, even when the test that started it has failed.
   for (const { child } of started) child.kill('SIGKILL')
   await rm(folder, { recursive: true, force: true })
 })
@@ -46,10 +46,10 @@ function start(...args: Parameters<typeof startFd>): FdProcess {
   return fd
 }
 
-/** Each starts several processes, on a machine that may be busy. */
+/** Each test starts several processes, on a machine that may be busy. */
 const PATIENT = { timeout: 180_000 }
 const ARGS = ['train', '--dataset', 'simulated']
-/** Long enough to be killed in the middle. */
+/** Training that takes long enough to be killed in the middle. */
 const SLOW = ['--model', 'forest', '--param', 'trees=400']
 
 interface Told {
@@ -76,7 +76,11 @@ function registryOf(home: string): Promise<Registry> {
   return openRegistry(`sqlite:${join(home, 'registry')}`, { now: Date.now })
 }
 
-/** The runs of an experiment, once `enough` says so. */
+function sortedIds(runs: { runId?: string }[]): string[] {
+  return runs.map(({ runId }) => runId ?? '').toSorted((a, b) => a.localeCompare(b))
+}
+
+/** The runs of the experiment, as soon as `enough` accepts them. */
 async function runsOnce(registry: Registry, enough: (runs: Run[]) => boolean): Promise<Run[]> {
   for (;;) {
     const experiment = await registry.getExperimentByName('card-fraud')
@@ -259,7 +263,8 @@ test.each([
 })
 
 test(
-  'a candidate that cannot be trained is told with its reason, and the others go on; when none can be, that is an error',
+  'a candidate that cannot be trained is told with its reason, and the others go on; ' +
+    'when none can be, that is an error',
   PATIENT,
   async () => {
     const home = join(folder, 'failed')
@@ -326,7 +331,7 @@ test.runIf(mlflow !== undefined)(
     const children = await registry.searchRuns(parent.experimentId, {
       filter: { tags: { 'mlflow.parentRunId': parent.runId } },
     })
-    expect(children.map(({ runId }) => runId).sort()).toEqual(result.candidates.map(({ runId }) => runId).sort())
+    expect(sortedIds(children)).toEqual(sortedIds(result.candidates))
     expect([parent, ...children].map(({ status }) => status)).toEqual(['FINISHED', 'FINISHED', 'FINISHED'])
     expect(await registry.getModelVersion(name, result.version ?? 0)).toMatchObject({ runId: result.best })
     expect(result.importance).toEqual(await readImportance(registry, result.best))
@@ -348,7 +353,8 @@ describe.runIf(redis !== undefined)('through a shared queue', () => {
   })
 
   test(
-    'others do the jobs: the command says that nobody does, workers come, one is killed with -9, and each candidate is counted once',
+    'others do the jobs: the command says that nobody does, workers come, one is killed with -9, ' +
+      'and each candidate is counted once',
     PATIENT,
     async () => {
       const home = join(folder, 'shared')

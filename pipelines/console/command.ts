@@ -2,13 +2,16 @@ import { Command, InvalidArgumentError } from 'commander'
 import { loadConfig, type Config } from '../../configs/config.ts'
 import { openOutput, type Output } from './output.ts'
 
-/** What every command is given: the configuration, and how to speak. */
+/**
+ * What the action of a command is given. It stays with the action: a function below takes the part it needs, such as
+ * a URL or an `Output`.
+ */
 export interface Context {
   config: Config
   output: Output
 }
 
-/** Runs a command's action with its context; options are the command's own with the global ones. */
+/** The action of a command, with its context. `options` holds the command's own options and the global ones. */
 export function action<Arguments extends unknown[], Options>(
   run: (context: Context, options: Options, ...args: Arguments) => Promise<void>,
 ): (...given: unknown[]) => Promise<void> {
@@ -20,30 +23,33 @@ export function action<Arguments extends unknown[], Options>(
   }
 }
 
-/** An example under a command's help. */
+/** Adds examples under a command's help. */
 export function example(command: Command, ...lines: string[]): Command {
   return command.addHelpText('after', `\nExample:\n${lines.map((line) => `  $ ${line}`).join('\n')}`)
 }
 
 export function wholeNumber(text: string): number {
   const value = exact(Number(text))
-  if (!Number.isInteger(value) || value < 0 || text.trim() === '')
+  if (!Number.isInteger(value) || value < 0 || text.trim() === '') {
     throw new InvalidArgumentError('Expected a whole number, 0 or more.')
+  }
   return value
 }
 
-/** Beyond 2^53 whole numbers are rounded: two that differ would be one, as seeds too. */
+/** Whole numbers beyond 2^53 are rounded, so two different seeds could become the same one. */
 function exact(value: number): number {
-  if (Math.abs(value) > Number.MAX_SAFE_INTEGER)
+  if (Math.abs(value) > Number.MAX_SAFE_INTEGER) {
     throw new InvalidArgumentError(`Expected a whole number, at most ${Number.MAX_SAFE_INTEGER}.`)
+  }
   return value
 }
 
-/** A TCP port; 0 stands for a free one. */
+/** A TCP port; 0 asks the system for a free one. */
 export function portNumber(text: string): number {
   const value = Number(text)
-  if (!Number.isInteger(value) || value < 0 || value > 65_535 || text.trim() === '')
+  if (!Number.isInteger(value) || value < 0 || value > 65_535 || text.trim() === '') {
     throw new InvalidArgumentError('Expected a port, 0 to 65535.')
+  }
   return value
 }
 
@@ -61,12 +67,13 @@ export function positiveNumber(text: string): number {
 
 export function share(text: string): number {
   const value = Number(text)
-  if (!(value >= 0 && value <= 1) || text.trim() === '')
+  if (!(value >= 0 && value <= 1) || text.trim() === '') {
     throw new InvalidArgumentError('Expected a number from 0 to 1.')
+  }
   return value
 }
 
-/** `2018-07-25` or any ISO 8601 instant, read as UTC when it names no zone. */
+/** EpochMs of `2018-07-25` or any ISO 8601 instant, read as UTC when it names no zone. */
 export function dateTime(text: string): number {
   const zoned = /[zZ]$|[+-]\d\d:?\d\d$/.test(text) || /^\d{4}-\d\d-\d\d$/.test(text)
   const value = Date.parse(zoned ? text : `${text}Z`)
@@ -81,14 +88,17 @@ export function keyValue(text: string, gathered: Record<string, string> = {}): R
   return { ...gathered, [text.slice(0, equals)]: text.slice(equals + 1) }
 }
 
-/** A signal that aborts at the first Ctrl-C or SIGTERM, so that a command can finish what it holds; the second kills as usual. */
+/**
+ * A signal that aborts at the first Ctrl-C or SIGTERM, so that a command can finish the work in hand. The second one
+ * kills the process as usual.
+ */
 export function stopSignal(): AbortSignal {
   const controller = new AbortController()
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => controller.abort())
   return controller.signal
 }
 
-/** Wall clock, EpochMs with microseconds: what stamps records and measures latency across processes. */
+/** Wall clock, EpochMs with microseconds. It stamps records and measures latency across processes. */
 export function wallClock(): number {
   return Math.round((performance.timeOrigin + performance.now()) * 1000) / 1000
 }

@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { join } from 'node:path'
 import { environmentWithHome } from '../../configs/config.ts'
 
-/** What an ended `fd` said. */
+/** How an `fd` process ended, and what it printed. */
 export interface Ended {
   code: number | null
   signal: NodeJS.Signals | null
@@ -14,11 +14,14 @@ export interface FdProcess {
   child: ChildProcess
   /** Resolves at the end of the process, however it ended. */
   ended: Promise<Ended>
-  /** Resolves when stderr has shown `text`, or what the function looks for; rejects when the process ends first. */
+  /**
+   * Resolves when stderr contains `text`, or when the given function accepts stderr. Rejects when the process ends
+   * first.
+   */
   says(text: string | ((stderr: string) => boolean)): Promise<void>
 }
 
-/** Starts `fd` as a process of its own, in a home of its own: as a user's second terminal would. */
+/** Starts `fd` as a process of its own, in a home of its own, as a user's second terminal would. */
 export function startFd(home: string, args: readonly string[], environment: Record<string, string> = {}): FdProcess {
   const entry = join(import.meta.dirname, '../fd.ts')
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', entry, ...args], {
@@ -38,13 +41,10 @@ export function startFd(home: string, args: readonly string[], environment: Reco
       const look = (): void => void (shown(said.stderr) && resolve())
       look()
       child.stderr.on('data', look)
-      child.on('close', () =>
-        reject(
-          new Error(
-            `fd ${args.join(' ')} ended before it said ${typeof text === 'string' ? `"${text}"` : 'what was waited for'}: ${said.stderr}`,
-          ),
-        ),
-      )
+      child.on('close', () => {
+        const expected = typeof text === 'string' ? `"${text}"` : 'what was waited for'
+        reject(new Error(`fd ${args.join(' ')} ended before it said ${expected}: ${said.stderr}`))
+      })
     })
   return { child, ended, says }
 }

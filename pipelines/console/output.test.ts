@@ -2,7 +2,7 @@ import { Writable } from 'node:stream'
 import { expect, test } from 'vitest'
 import { lastLine, openOutput, table } from './output.ts'
 
-/** A stream that keeps what was written, a terminal or not. */
+/** A stream that keeps what was written, as a terminal or not. */
 function screen(isTTY: boolean): Writable & { isTTY: boolean; shown: string } {
   const stream = Object.assign(
     new Writable({ write: (chunk, _encoding, done) => ((stream.shown += String(chunk)), done()) }),
@@ -11,11 +11,11 @@ function screen(isTTY: boolean): Writable & { isTTY: boolean; shown: string } {
   return stream
 }
 
-/** What a terminal shows in the end: a line that is begun anew is overwritten. */
+/** What a terminal shows in the end. A line that is cleared is overwritten. */
 const seen = (text: string): string[] =>
   text.split('\n').map((line) => line.slice(line.lastIndexOf('\x1b[K') + 1).replace('[K', ''))
 
-/** Draws a bar past its patience. */
+/** Updates a bar until it is drawn. */
 async function drawBar(
   stderr: Writable & { isTTY: boolean; shown: string },
 ): Promise<ReturnType<ReturnType<typeof openOutput>['progress']>> {

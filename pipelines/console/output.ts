@@ -1,36 +1,45 @@
 import type { Writable } from 'node:stream'
 
-/** Progress of something with a known, or unknown, number of steps. */
+/** Progress of work whose number of steps is known or unknown. */
 export interface Progress {
   update(done: number, detail?: string): void
   end(detail?: string): void
 }
 
 /**
- * How a command speaks: results to stdout, as text or, with `--json`, as one JSON document; everything else to stderr, so
- * that stdout can be piped.
+ * What a command prints. Its result goes to stdout, as text or, with `--json`, as one JSON document. Everything else
+ * goes to stderr, so that stdout can be piped.
  */
 export interface Output {
   json: boolean
-  /** The result of the command. `text` is asked for only when people read. */
+  /** Prints the result of the command. `text` is called only without `--json`. */
   result(document: unknown, text: () => string): void
-  /** A line on the way. */
+  /** Prints a line about what is going on. */
   note(line: string): void
-  /** A bar that redraws itself on a terminal, and a line now and then elsewhere. Nothing is shown in the first second. */
+  /** Opens a bar that redraws itself on a terminal. Elsewhere it is a line now and then. Short work shows nothing. */
   progress(label: string, total?: number): Progress
 }
 
-/** Nothing is drawn for what takes less than this. */
+/** Opens a progress bar. A function that only shows how far it is takes this rather than an `Output`. */
+export type OpenProgress = Output['progress']
+
+/**
+ * Shows nothing. A job reports through its queue: bars of several processes on one terminal would draw over each
+ * other.
+ */
+export const noProgress: OpenProgress = () => ({ update: () => {}, end: () => {} })
+
+/** Nothing is drawn for work that takes less than this. */
 const PATIENCE_MS = 500
 const REDRAW_MS = 100
 const LINE_EVERY_MS = 10_000
 const BAR_CELLS = 24
 
-/** Terminals whose last line is a bar that was not ended. */
+/** Streams whose last line is a bar that has not ended. */
 const barred = new WeakSet<Writable>()
 const CLEAR_LINE = '\r\x1b[K'
 
-/** Writes a line that is to stay: below a bar that will not go on. */
+/** Writes a line that stays, below a bar that will not be updated any more. */
 export function lastLine(line: string, stderr: Writable = process.stderr): void {
   stderr.write(`${barred.has(stderr) ? '\n' : ''}${line}\n`)
 }
@@ -43,7 +52,7 @@ export function openOutput(
   return {
     json,
     result: (document, text) => void stdout.write(json ? `${JSON.stringify(document, null, 2)}\n` : `${text()}\n`),
-    // In the place of a bar, which draws itself again below.
+    // The note takes the place of a bar, which draws itself again below.
     note: (line) => void stderr.write(`${barred.has(stderr) ? CLEAR_LINE : ''}${line}\n`),
     progress: (label, total) => openProgress(stderr, label, total),
   }
@@ -82,7 +91,9 @@ function progressLine(label: string, done: number, total: number | undefined, se
   const share = Math.min(1, done / total)
   const cells = Math.round(share * BAR_CELLS)
   const left = share > 0 ? `${Math.ceil((seconds / share) * (1 - share))} s left` : ''
-  return `${label} ${'█'.repeat(cells)}${'░'.repeat(BAR_CELLS - cells)} ${Math.floor(share * 100)} % ${count(done)} of ${count(total)} ${rate} ${left} ${detail}`.trimEnd()
+  const bar = '█'.repeat(cells) + '░'.repeat(BAR_CELLS - cells)
+  const reached = `${Math.floor(share * 100)} % ${count(done)} of ${count(total)}`
+  return `${label} ${bar} ${reached} ${rate} ${left} ${detail}`.trimEnd()
 }
 
 /** 1234567 → 1,234,567. */
@@ -102,7 +113,7 @@ export function figure(value: number): string {
   return Math.abs(value) >= 1000 ? count(Math.round(value)) : String(Number(value.toPrecision(4)))
 }
 
-/** Columns aligned, numbers to the right, under a heading. */
+/** Aligned columns under a heading; columns of numbers are aligned to the right. */
 export function table(heading: string[], rows: (string | number)[][]): string {
   const cells = [heading, ...rows.map((row) => row.map((cell) => (typeof cell === 'number' ? figure(cell) : cell)))]
   const widths = heading.map((_, c) => Math.max(...cells.map((row) => (row[c] ?? '').length)))
@@ -115,7 +126,7 @@ export function table(heading: string[], rows: (string | number)[][]): string {
   return [line(cells[0]), widths.map((width) => '─'.repeat(width)).join('  '), ...cells.slice(1).map(line)].join('\n')
 }
 
-/** Two columns, a name and what it is. */
+/** Two columns: names and values. */
 export function pairs(entries: [string, string | number][]): string {
   const width = Math.max(...entries.map(([name]) => name.length))
   return entries

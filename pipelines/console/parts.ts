@@ -1,33 +1,43 @@
+import type { Config } from '../../configs/config.ts'
 import type { Tell } from '../../configs/tell.ts'
 import type { Lake } from '../../datasets/lake/lake.ts'
 import type { EventLog } from '../../datasets/log/event-log.ts'
 import type { OnlineStore } from '../../features/store/online-store.ts'
-import type { Context } from './command.ts'
+import type { Registry } from '../../registry/registry.ts'
+import type { OpenProgress } from './output.ts'
+
+/** What a function needs that trains or judges a model. */
+export interface ModelParts {
+  registry: Registry
+  /** Says where the datasets are. */
+  config: Config
+  /** For the bars of long steps, such as folding the history. */
+  openProgress: OpenProgress
+}
 
 /**
- * Opens the event log of the configuration. That it waits for a service is a line on stderr: a command that stands still says
- * why. `hear` is told, too.
+ * Opens the event log of the configuration. `tell` hears what a call waits for while a service is away; a command
+ * passes its `output.note`, so that the user sees why it stands still.
  */
-export async function openLog({ config, output }: Context, hear?: Tell): Promise<EventLog> {
+export async function openLog({ eventLog }: Pick<Config, 'eventLog'>, tell: Tell): Promise<EventLog> {
   const { openEventLog } = await import('../../datasets/open.ts')
-  return openEventLog(config.eventLog, both(output.note, hear))
+  return openEventLog(eventLog, tell)
 }
 
-/** Opens the online store of the configuration, as `openLog` the log. */
-export async function openStore({ config, output }: Context, hear?: Tell): Promise<OnlineStore> {
+/** Opens the online store of the configuration. `tell` as for `openLog`. */
+export async function openStore({ onlineStore }: Pick<Config, 'onlineStore'>, tell: Tell): Promise<OnlineStore> {
   const { openOnlineStore } = await import('../../features/open.ts')
-  return openOnlineStore(config.onlineStore, both(output.note, hear))
+  return openOnlineStore(onlineStore, tell)
 }
 
-/** Opens the lake of the configuration, as `openLog` the log. */
-export async function openLake({ config, output }: Context): Promise<Lake> {
+/** Opens the lake of the configuration. `tell` as for `openLog`. */
+export async function openLake({ lake, s3 }: Pick<Config, 'lake' | 's3'>, tell: Tell): Promise<Lake> {
   const lakes = await import('../../datasets/open.ts')
-  return lakes.openLake(config.lake, config.s3, output.note)
+  return lakes.openLake(lake, s3, tell)
 }
 
-function both(note: (line: string) => void, hear: Tell | undefined): Tell {
-  return (line, outage) => {
-    note(line)
-    hear?.(line, outage)
-  }
+/** Opens the registry of the configuration. An MLflow server is first asked at the first call. */
+export async function openRegistry({ registry, mlflow }: Pick<Config, 'registry' | 'mlflow'>): Promise<Registry> {
+  const registries = await import('../../registry/open.ts')
+  return registries.openRegistry(registry, { now: Date.now, credentials: mlflow })
 }

@@ -8,8 +8,8 @@ import { subset, type TrainingSet } from '../../features/backfill/training-set.t
 import { featureService } from '../../features/catalog.ts'
 import { splitRows } from '../../training/metrics/holdout.ts'
 import { plantedSet } from '../../training/testing/planted-set.ts'
-import { buildTrainingSet } from '../commands/train.ts'
 import { openOutput } from '../console/output.ts'
+import { buildTrainingSet } from '../jobs/training-set.ts'
 
 /**
  * A set written for the contest, in parts. Every set has `train` and the later rows `test`. A set for measuring time
@@ -65,10 +65,8 @@ export async function sharedSet(
   if (!existsSync(data)) return undefined
   const dataset = await openDataset(name, config, { data })
   const service = featureService(dataset.service, dataset.schema)
-  return {
-    dataset,
-    set: await buildTrainingSet({ config, output: openOutput(true) }, dataset, service, dataset.split, {}),
-  }
+  const request = { dataset, service, split: dataset.split }
+  return { dataset, set: await buildTrainingSet(request, openOutput(true).progress) }
 }
 
 function ordered(folder: string, name: string, set: TrainingSet): ContestSet {

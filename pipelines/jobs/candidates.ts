@@ -1,16 +1,14 @@
 import { availableParallelism } from 'node:os'
 import { UserError, errorMessage } from '../../configs/user-error.ts'
-import type { TrainingSet } from '../../features/backfill/training-set.ts'
 import type { Run } from '../../registry/model.ts'
 import type { Registry } from '../../registry/registry.ts'
+import type { JobQueue } from '../../training/queue/job-queue.ts'
 import type { RunSubject } from '../../training/run.ts'
-import { buildTrainingSet, importanceTable, trainingSubject, type TrainOptions } from '../commands/train.ts'
-import { stopSignal, type Context } from '../console/command.ts'
-import { figure, pairs, table } from '../console/output.ts'
-import { referenceTo, resolveReferences, trainCandidateKind, type TrainCandidate } from './jobs.ts'
-import { openQueue, runJobs } from './run.ts'
+import type { Output } from '../console/output.ts'
+import { referenceTo, trainCandidateKind, type TrainCandidate } from './kinds.ts'
+import { runJobs, type QueueUse } from './run.ts'
 
-/** What is tried: an estimator, its own parameters, a seed. */
+/** One candidate: an estimator, its own parameters, a seed. */
 export interface CandidatePlan {
   estimator: string
   params: Record<string, string>
@@ -18,24 +16,32 @@ export interface CandidatePlan {
 }
 
 /** How a candidate ended. */
-type Outcome = CandidatePlan & ({ state: 'complete'; run: Run } | { state: 'fail'; error: string })
+export type Outcome = CandidatePlan & ({ state: 'complete'; run: Run } | { state: 'fail'; error: string })
+
+/** Options of `fd train` that say which candidates there are. */
+export interface CandidateOptions {
+  /** Estimators, separated by commas. */
+  model: string
+  param?: Record<string, string>
+  /** The first seed. */
+  seed: number
+  /** Seeds of each model. Default: 1. */
+  seeds?: number
+  /** Candidates trained at one time on this machine. Default: 1. */
+  workers?: number
+}
 
 /**
- * The candidates that options ask for: each model with each seed, models first. A parameter `MODEL.NAME` is for that model and stands above
- * one for all; a name may have a dot of its own (`monotone.tx_amount`). Where several train at a time here, and no number of threads is
- * named, each takes its share of the machine's.
+ * The candidates that options ask for: each model with each seed, models first. A parameter `MODEL.NAME` is for that
+ * model and takes precedence over one for all models. A name may contain a dot of its own (`monotone.tx_amount`).
+ * When several candidates train at one time on this machine, and no number of threads is given, each takes its share
+ * of the cores.
  *
- * @param features names of those that will be fitted on, where they are known.
+ * @param features names of the features that will be fitted on, where they are known.
  * @throws UserError for an unknown estimator or parameter, before anything is computed.
  */
 export async function candidatePlans(
-  {
-    model,
-    param = {},
-    seed,
-    seeds = 1,
-    workers = 1,
-  }: Pick<TrainOptions, 'model' | 'param' | 'seed' | 'seeds' | 'workers'>,
+  { model, param = {}, seed, seeds = 1, workers = 1 }: CandidateOptions,
   features?: readonly string[],
 ): Promise<CandidatePlan[]> {
   const { estimatorNames, findEstimator } = await import('../../training/catalog.ts')
@@ -43,10 +49,11 @@ export async function candidatePlans(
     estimatorNames().find((estimator) => name.startsWith(`${estimator}.`))
   const models = [...new Set(model.split(',').map((name) => name.trim()))]
   const stray = Object.keys(param).find((name) => !models.includes(modelOf(name) ?? models[0]))
-  if (stray !== undefined)
+  if (stray !== undefined) {
     throw new UserError(
       `--param ${stray}=${param[stray]} is for a model that is not trained. Models: ${models.join(', ')}`,
     )
+  }
   const atOnce = Math.min(workers, models.length * seeds)
   return models.flatMap((estimator) => {
     const forAll = Object.entries(param).filter(([name]) => modelOf(name) === undefined)
@@ -64,52 +71,66 @@ export async function candidatePlans(
   })
 }
 
-/** Trains the candidates as jobs, each a run under one parent run, and registers the best where a name is given. */
-export async function trainCandidates(context: Context, options: TrainOptions): Promise<void> {
-  const [{ openRegistry }, { closeParentRun, openParentRun }] = await Promise.all([
-    import('../../registry/open.ts'),
-    import('../../training/parent-run.ts'),
-  ])
-  const subject = await trainingSubject(context, options)
-  const { featureNames } = await import('../../features/view/view.ts')
-  const plans = await candidatePlans(options, featureNames(subject.service))
-  const workers = options.workers ?? 1
-  await using queue = await openQueue(context, workers)
-  const signal = stopSignal()
-  await using registry = await openRegistry(context.config.registry, {
-    now: Date.now,
-    credentials: context.config.mlflow,
-  })
+/** What candidates are trained on, and how each is judged. */
+export interface CandidatesRequest {
+  subject: RunSubject
+  plans: CandidatePlan[]
+  alertsPerDay: number
+  /** Shuffles of each feature that measure its importance. Default: it is not measured. */
+  importance?: number
+  /** Takes back the candidates that are not trained yet. */
+  signal: AbortSignal
+}
+
+/** Runs of trained candidates under the run of their command. */
+export interface TrainedCandidates {
+  parent: Run
+  /** One for each plan, in the order of the plans. */
+  outcomes: Outcome[]
+  /** The run of highest average precision. */
+  best: Run
+}
+
+/**
+ * Trains the candidates as jobs, each a run under one parent run. The parent ends as FINISHED, KILLED when the signal
+ * was aborted, or else FAILED.
+ *
+ * @throws UserError when no candidate was trained, or when the signal was aborted.
+ */
+export async function trainCandidates(
+  registry: Registry,
+  { queue, use }: { queue: JobQueue; use: QueueUse },
+  request: CandidatesRequest,
+  output: Output,
+): Promise<TrainedCandidates> {
+  const { closeParentRun, openParentRun } = await import('../../training/parent-run.ts')
+  const { subject, plans, signal } = request
   const parent = await openParentRun(registry, subject, {
     estimator: [...new Set(plans.map(({ estimator }) => estimator))].join(','),
     candidates: String(plans.length),
   })
-  let trained: { outcomes: Outcome[]; best: Run }
   try {
-    const settled = await runJobs(context, queue, {
+    const plan = {
       kind: trainCandidateKind,
-      jobs: await candidateJobs(plans, subject, parent, options),
-      workers,
-      configFile: options.config,
+      jobs: await candidateJobs(request, parent),
       label: `train ${plans.length} ${plans.length === 1 ? 'candidate' : 'candidates'}`,
       steps: 100,
       together: false,
       signal,
-    })
-    trained = await outcomesOf(registry, plans, settled)
+    }
+    const settled = await runJobs(queue, use, plan, output)
+    const trained = await outcomesOf(registry, plans, settled)
     await closeParentRun(registry, parent, 'FINISHED', trained.best)
+    return { parent, ...trained }
   } catch (error) {
     await closeParentRun(registry, parent, signal.aborted ? 'KILLED' : 'FAILED')
     throw error
   }
-  await report(context, registry, options, { ...trained, parent, by: subject.by })
 }
 
 async function candidateJobs(
-  plans: CandidatePlan[],
-  subject: RunSubject,
+  { subject, plans, alertsPerDay, importance }: CandidatesRequest,
   parent: Run,
-  { alertsPerDay, importance }: TrainOptions,
 ): Promise<{ id: string; data: TrainCandidate }[]> {
   const { experiment, split, sort, until, calibration, codeVersion, by } = subject
   const references = await referenceTo(subject.dataset, subject.service)
@@ -132,7 +153,7 @@ async function candidateJobs(
   }))
 }
 
-/** @throws UserError with all reasons when no candidate was trained. */
+/** What became of each plan. @throws UserError with the reasons of all when no candidate was trained. */
 async function outcomesOf(
   registry: Registry,
   plans: CandidatePlan[],
@@ -149,138 +170,6 @@ async function outcomesOf(
   )
   const best = bestRun(outcomes.flatMap((outcome) => (outcome.state === 'complete' ? [outcome.run] : [])))
   if (best !== undefined) return { outcomes, best }
-  throw new UserError(
-    `None of the ${plans.length} candidates was trained:\n${outcomes.flatMap((outcome) => (outcome.state === 'fail' ? [outcome.error] : [])).join('\n')}`,
-  )
-}
-
-async function report(
-  { output }: Context,
-  registry: Registry,
-  options: TrainOptions,
-  { parent, outcomes, best, by }: { parent: Run; outcomes: Outcome[]; best: Run; by: string },
-): Promise<void> {
-  const { readImportance, registerRun } = await import('../../training/run.ts')
-  const version =
-    options.register === undefined
-      ? undefined
-      : (await registerRun(registry, best.runId, { name: options.register, by, now: Date.now() })).version
-  const importance = options.importance === undefined ? undefined : await readImportance(registry, best.runId)
-  const value = (outcome: Outcome): number =>
-    outcome.state === 'complete' ? (outcome.run.metrics['average_precision'] ?? Number.NaN) : -Infinity
-  const ranked = outcomes.toSorted((a, b) => value(b) - value(a))
-  const rows = ranked.map((outcome) => {
-    const { estimator, seed } = outcome
-    return outcome.state === 'complete'
-      ? { model: estimator, seed, state: outcome.state, runId: outcome.run.runId, metrics: outcome.run.metrics }
-      : { model: estimator, seed, state: outcome.state, error: outcome.error }
-  })
-  output.result(
-    { parentRunId: parent.runId, candidates: rows, best: best.runId, importance, model: options.register, version },
-    () =>
-      [
-        table(
-          ['model', 'seed', 'average precision', 'ROC AUC', 'run'],
-          rows.map((row) =>
-            row.state === 'complete'
-              ? [
-                  row.model,
-                  String(row.seed),
-                  figure(row.metrics['average_precision']),
-                  figure(row.metrics['roc_auc']),
-                  row.runId,
-                ]
-              : [row.model, String(row.seed), 'failed', '', row.error],
-          ),
-        ),
-        pairs([
-          ['parent run', parent.runId],
-          ['best', best.runId],
-          ...(version === undefined
-            ? []
-            : [['registered', `${options.register} version ${version}`] as [string, string]]),
-        ]),
-        ...(importance === undefined ? [] : [importanceTable(importance)]),
-        version === undefined
-          ? 'To use the best, register it: add --register NAME'
-          : `To let it decide: fd models promote ${options.register} ${version}`,
-      ].join('\n\n'),
-  )
-}
-
-/** The last training set of this process: a worker that trains several candidates of one command folds its history once. */
-let lastSet: { key: string; set: Promise<TrainingSet> } | undefined
-
-/** The job of one candidate. Run again, it finds what it finished, or starts anew as another run. */
-export async function trainCandidateJob(
-  context: Context,
-  data: TrainCandidate,
-  report: (share: number) => void,
-): Promise<{ runId: string }> {
-  const [{ openRegistry }, { trainCandidate }, { trainRun }, { finishedRun }] = await Promise.all([
-    import('../../registry/open.ts'),
-    import('../../training/candidate.ts'),
-    import('../../training/run.ts'),
-    import('../../training/parent-run.ts'),
-  ])
-  await using registry = await openRegistry(context.config.registry, {
-    now: Date.now,
-    credentials: context.config.mlflow,
-  })
-  const place = { parentRunId: data.parentRunId, candidate: data.candidate }
-  const finished = await finishedRun(registry, (await parentOf(registry, data)).experimentId, place)
-  if (finished !== undefined) return { runId: finished }
-  const { dataset, service } = await resolveReferences(context, data)
-  const { split, seed, estimator, params, alertsPerDay, until, calibration, importance, sort } = data
-  // Of the bar of a job that also shuffles, the fit is the first half.
-  const half = importance === undefined ? 1 : 0.5
-  return await trainRun(registry, {
-    ...data,
-    dataset,
-    service,
-    until,
-    calibration,
-    parent: place,
-    now: Date.now,
-    train: async () => {
-      const key = JSON.stringify([data.dataset, data.service, split, until, sort])
-      if (lastSet?.key !== key)
-        lastSet = {
-          key,
-          set: buildTrainingSet(context, dataset, service, split, { sort, ...(until === undefined ? {} : { until }) }),
-        }
-      const request = {
-        estimator,
-        params,
-        split,
-        seed,
-        alertsPerDay,
-        ...(calibration && { calibration }),
-        ...(importance === undefined ? {} : { importance }),
-      }
-      return trainCandidate(
-        await lastSet.set,
-        request,
-        (round, _value, rounds) => {
-          report((half * round) / rounds)
-          return true
-        },
-        (done, total) => {
-          report(half + (half * done) / total)
-          return true
-        },
-      )
-    },
-  })
-}
-
-async function parentOf(registry: Registry, { parentRunId }: TrainCandidate): Promise<Run> {
-  try {
-    return await registry.getRun(parentRunId)
-  } catch (error) {
-    throw new UserError(
-      `This worker's registry does not have the run of the command, ${parentRunId}: ${errorMessage(error)} Give both the same one (MLFLOW_TRACKING_URI).`,
-      { cause: error },
-    )
-  }
+  const reasons = outcomes.flatMap((outcome) => (outcome.state === 'fail' ? [outcome.error] : []))
+  throw new UserError(`None of the ${plans.length} candidates was trained:\n${reasons.join('\n')}`)
 }

@@ -1,19 +1,26 @@
 import { withoutPassword } from '../../configs/url.ts'
 import { UserError } from '../../configs/user-error.ts'
 import type { JobEvent, JobKind, JobQueue } from '../../training/queue/job-queue.ts'
-import { startWorkers } from '../commands/worker.ts'
-import type { Context } from '../console/command.ts'
+import type { OpenProgress, Output } from '../console/output.ts'
+import { startWorkers } from './workers.ts'
 
-/** Jobs of one command, and who does them. */
+/** A job queue as one command uses it: workers of its own, and every `fd worker` of the same URL. */
+export interface QueueUse {
+  /** `local:`, or the URL of a queue that others can share. */
+  url: string
+  /** Workers that the command starts. */
+  workers: number
+  /** The `--config` of the command, for its workers. */
+  configFile: string | undefined
+}
+
+/** Jobs of one command. */
 export interface JobPlan<Data, Result> {
   kind: JobKind<Data, Result>
   jobs: { id: string; data: Data }[]
-  /** Workers that this command starts; those of other `fd worker` help, where the queue has a URL. */
-  workers: number
-  /** The `--config` of this command, for its workers. */
-  configFile: string | undefined
-  /** What the progress counts: this many steps a job. */
+  /** Label of the progress. */
   label: string
+  /** Steps that the progress counts for each job. */
   steps: number
   /** The first failure takes all other jobs back. */
   together: boolean
@@ -21,50 +28,48 @@ export interface JobPlan<Data, Result> {
   signal: AbortSignal
 }
 
+/** After this long, a command whose jobs have no worker says so. */
 const PATIENCE_MS = 5_000
 
 /**
- * Opens the configured queue for a command that starts `workers` of its own.
+ * Opens the configured queue for a command.
  *
- * @throws UserError when the queue cannot be used, or nobody could do its jobs.
+ * @throws UserError when the queue cannot be used, or when nobody could do its jobs.
  */
-export async function openQueue({ config, output }: Context, workers: number): Promise<JobQueue> {
-  if (workers === 0 && config.jobQueue === 'local:') {
+export async function openQueue({ url, workers }: QueueUse, note: Output['note']): Promise<JobQueue> {
+  if (workers === 0 && url === 'local:') {
     throw new UserError(
-      '--workers 0 leaves the jobs to others, and the job queue is local: there are none. Give --workers 1 or more, or share a queue: FD_JOB_QUEUE=redis://HOST:PORT',
+      '--workers 0 leaves the jobs to others, and the job queue is local: there are none. ' +
+        'Give --workers 1 or more, or share a queue: FD_JOB_QUEUE=redis://HOST:PORT',
     )
   }
   const { openJobQueue } = await import('../../training/open.ts')
-  return openJobQueue(config.jobQueue, output.note)
+  return openJobQueue(url, note)
 }
 
-/** Puts the jobs into the queue and waits until each is done or has failed for good. @throws UserError when `signal` was aborted. */
+/**
+ * Puts the jobs into the queue and waits until each is done or has failed for good. Results stand in the order of the
+ * jobs.
+ *
+ * @throws UserError when the signal of the plan was aborted.
+ */
 export async function runJobs<Data, Result>(
-  { config, output }: Context,
   queue: JobQueue,
+  { url, workers, configFile }: QueueUse,
   plan: JobPlan<Data, Result>,
+  { note, progress: openProgress }: Output,
 ): Promise<PromiseSettledResult<Result>[]> {
   await using _workers =
-    plan.workers === 0
+    workers === 0
       ? undefined
-      : await startWorkers(queue, plan.workers, plan.configFile, (event) => noteFailure(output.note, event))
+      : await startWorkers(queue, { concurrency: workers, configFile, tell: (event) => noteFailure(note, event) })
   const enough = new AbortController()
   const signal = AbortSignal.any([plan.signal, enough.signal])
-  const shares = plan.jobs.map(() => 0)
-  let done = 0
-  const progress = output.progress(plan.label, plan.jobs.length * plan.steps)
-  const update = (at: number, share: number): void => {
-    shares[at] = share
-    progress.update(
-      Math.round(shares.reduce((sum, each) => sum + each, 0) * plan.steps),
-      `${done} of ${plan.jobs.length} jobs done`,
-    )
-  }
+  const progress = jobsProgress(plan, openProgress)
   const one = async (job: { id: string; data: Data }, at: number): Promise<Result> => {
     try {
-      const result = await queue.submit(plan.kind, job, { signal, report: (share) => update(at, share) })
-      done++
-      update(at, 1)
+      const result = await queue.submit(plan.kind, job, { signal, report: (share) => progress.update(at, share) })
+      progress.done(at)
       return result
     } catch (error) {
       if (plan.together) enough.abort()
@@ -72,7 +77,7 @@ export async function runJobs<Data, Result>(
     }
   }
   const jobs = Promise.allSettled(plan.jobs.map(one))
-  const patience = setTimeout(() => void noteAbsence(queue, config.jobQueue, output.note), PATIENCE_MS)
+  const patience = setTimeout(() => void noteAbsence(queue, url, note), PATIENCE_MS)
   const settled = await jobs
   clearTimeout(patience)
   progress.end()
@@ -80,26 +85,56 @@ export async function runJobs<Data, Result>(
   return settled
 }
 
-function noteFailure(note: (line: string) => void, event: JobEvent): void {
-  if (event.state === 'failed' && event.again)
-    note(`Job ${event.job.id} failed and will be tried again: ${event.reason}`)
-}
-
-async function noteAbsence(queue: JobQueue, url: string, note: (line: string) => void): Promise<void> {
-  // That a queue is gone is told to those who wait for its jobs.
-  const [workers] = await Promise.allSettled([queue.workers()])
-  if (workers.status === 'fulfilled' && workers.value === 0)
-    note(
-      `Nobody serves the job queue ${withoutPassword(url)} yet; the jobs wait. Start a worker, here or elsewhere, with the same queue: fd worker`,
+/** One bar for all jobs of a plan. Jobs are named by their place in it. */
+function jobsProgress(
+  { label, jobs, steps }: JobPlan<unknown, unknown>,
+  openProgress: OpenProgress,
+): { update(job: number, share: number): void; done(job: number): void; end(): void } {
+  const shares = jobs.map(() => 0)
+  let done = 0
+  const progress = openProgress(label, jobs.length * steps)
+  const update = (job: number, share: number): void => {
+    shares[job] = share
+    progress.update(
+      Math.round(shares.reduce((sum, each) => sum + each, 0) * steps),
+      `${done} of ${jobs.length} jobs done`,
     )
+  }
+  return {
+    update,
+    done: (job) => {
+      done++
+      update(job, 1)
+    },
+    end: () => progress.end(),
+  }
 }
 
-/** What all jobs came to. @throws the first failure that is not the consequence of another. */
+function noteFailure(note: Output['note'], event: JobEvent): void {
+  if (event.state !== 'failed' || !event.again) return
+  note(`Job ${event.job.id} failed and will be tried again: ${event.reason}`)
+}
+
+async function noteAbsence(queue: JobQueue, url: string, note: Output['note']): Promise<void> {
+  // When the queue itself has failed, the jobs that were submitted to it reject with the reason.
+  const [workers] = await Promise.allSettled([queue.workers()])
+  if (workers.status === 'rejected' || workers.value > 0) return
+  note(
+    `Nobody serves the job queue ${withoutPassword(url)} yet; the jobs wait. ` +
+      'Start a worker, here or elsewhere, with the same queue: fd worker',
+  )
+}
+
+/** The results of all jobs. @throws the first failure that is not merely the consequence of another. */
 export function allOf<Result>(settled: PromiseSettledResult<Result>[]): Result[] {
   const failures = settled.flatMap((each) => (each.status === 'rejected' ? [each.reason as unknown] : []))
-  if (failures.length > 0)
-    throw (
-      failures.find((reason) => !(reason instanceof Error && / was taken back /.test(reason.message))) ?? failures[0]
-    )
+  if (failures.length > 0) {
+    throw failures.find((reason) => !wasTakenBack(reason)) ?? failures[0]
+  }
   return settled.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
+}
+
+/** Whether a job failed because another one did, so that its own failure says nothing. */
+function wasTakenBack(reason: unknown): boolean {
+  return reason instanceof Error && / was taken back /.test(reason.message)
 }

@@ -50,7 +50,7 @@ const backfill = (out: string, ...more: string[]): string[] => [
   ...more,
 ]
 
-/** Version, watermark and history of the store in a home, and the bytes of every key's state. */
+/** The base of the store in a home (version, watermark, history), and the bytes of every key's state. */
 async function contents(
   home: string,
 ): Promise<{ base: Base; customers: (string | undefined)[]; terminals: (string | undefined)[] }> {
@@ -71,7 +71,8 @@ async function contents(
 }
 
 test(
-  'fd features backfill --shards gives the file and the store of one without, to the byte, though a worker is killed in the middle',
+  'fd features backfill --shards gives the file and the store of one without, to the byte, ' +
+    'though a worker is killed in the middle',
   { timeout: 180_000 },
   async () => {
     const [alone, sharded] = [join(folder, 'alone'), join(folder, 'sharded')]
@@ -115,7 +116,9 @@ test(
     const bad = join(folder, 'bad.csv')
     await writeFile(
       bad,
-      'TRANSACTION_ID,TX_DATETIME,CUSTOMER_ID,TERMINAL_ID,TX_AMOUNT,TX_FRAUD\n1,2018-04-02 00:00:00,1,1,5.00,0\n2,2018-04-01 00:00:01,1,1,5.00,0\n',
+      'TRANSACTION_ID,TX_DATETIME,CUSTOMER_ID,TERMINAL_ID,TX_AMOUNT,TX_FRAUD\n' +
+        '1,2018-04-02 00:00:00,1,1,5.00,0\n' +
+        '2,2018-04-01 00:00:01,1,1,5.00,0\n',
     )
     const ended = await runFd(home, [
       'features',

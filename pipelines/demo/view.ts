@@ -1,5 +1,5 @@
+import type { ScoreTotals } from '../commands/score.ts'
 import { count, figure } from '../console/output.ts'
-import type { ScoreTotals } from './score.ts'
 
 export interface LiveView {
   update(totals: ScoreTotals): void
@@ -10,9 +10,12 @@ const REDRAW_MS = 100
 const HISTORY = 40
 const BARS = '▁▂▃▄▅▆▇█'
 
-/** A line that redraws itself while the stream is scored: how many, how fast, how late, and the pace of the last seconds. */
+/**
+ * A line that redraws itself on a terminal while the stream is scored: how many are scored, the latency, and the rate
+ * of the last seconds as a sparkline. `quiet` shows nothing.
+ */
 export function openLiveView(quiet: boolean): LiveView {
-  const terminal = process.stderr.isTTY === true && !quiet
+  const terminal = process.stderr.isTTY && !quiet
   const rates: number[] = []
   let drawn = performance.now()
   let before = 0
@@ -24,12 +27,16 @@ export function openLiveView(quiet: boolean): LiveView {
       if (rates.length > HISTORY) rates.shift()
       before = totals.scored
       drawn = now
-      process.stderr.write(
-        `\r\x1b[K     ${count(totals.scored)} scored  ${count(totals.alerts)} alerts  p50 ${figure(totals.p50Ms)} ms  p99 ${figure(totals.p99Ms)} ms  ${sparkline(rates)} ${count(Math.round(rates.at(-1) ?? 0))}/s`,
-      )
+      process.stderr.write(`\r\x1b[K     ${liveLine(totals, rates)}`)
     },
     end: () => void (terminal && process.stderr.write('\n')),
   }
+}
+
+function liveLine({ scored, alerts, p50Ms, p99Ms }: ScoreTotals, rates: number[]): string {
+  const latency = `p50 ${figure(p50Ms)} ms  p99 ${figure(p99Ms)} ms`
+  const rate = `${sparkline(rates)} ${count(Math.round(rates.at(-1) ?? 0))}/s`
+  return `${count(scored)} scored  ${count(alerts)} alerts  ${latency}  ${rate}`
 }
 
 function sparkline(values: number[]): string {

@@ -1,18 +1,34 @@
 import { hostname } from 'node:os'
 import { z } from 'zod'
+import type { Config } from '../../configs/config.ts'
 import { UserError } from '../../configs/user-error.ts'
-import type { Dataset } from '../../datasets/table/dataset.ts'
+import type { Dataset, SplitRule } from '../../datasets/table/dataset.ts'
 import type { FeatureService } from '../../features/view/view.ts'
-import { jobHandler, type JobHandler } from '../../training/queue/job-process.ts'
 import type { JobKind } from '../../training/queue/job-queue.ts'
-import type { Context } from '../console/command.ts'
-import type { Output } from '../console/output.ts'
-import { splitSchema } from './judge.ts'
 
-/** Which file, by name, place and content. */
+/** Names a dataset's file by name, place and content. */
 const datasetReference = z.object({ name: z.string(), file: z.string(), digest: z.string() })
-/** Which features, by name and definition. */
+/** Names a feature service by name and definition. */
 const serviceReference = z.object({ name: z.string(), digest: z.string() })
+
+/** What a job reads, without the data themselves: these stay in files that every worker has. */
+export interface References {
+  dataset: z.infer<typeof datasetReference>
+  service: z.infer<typeof serviceReference>
+}
+
+/** A split as a run or a job stores it. */
+export const splitSchema: z.ZodType<SplitRule> = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('ordered'), trainShare: z.number() }),
+  z.object({
+    kind: z.literal('delayed'),
+    trainFrom: z.number(),
+    trainDays: z.number(),
+    delayDays: z.number(),
+    testDays: z.number(),
+    cardEntity: z.string(),
+  }),
+])
 
 const candidate = z.object({
   parentRunId: z.string(),
@@ -32,7 +48,7 @@ const candidate = z.object({
   codeVersion: z.string(),
   by: z.string(),
 })
-/** Trains one candidate as a run of the registry; the run is the result. */
+/** The job that trains one candidate as a run of the registry. Its result is the id of the run. */
 export type TrainCandidate = z.infer<typeof candidate>
 export const trainCandidateKind: JobKind<TrainCandidate, { runId: string }> = {
   name: 'train-candidate',
@@ -43,7 +59,7 @@ export const trainCandidateKind: JobKind<TrainCandidate, { runId: string }> = {
 const shard = z.object({
   dataset: datasetReference,
   service: serviceReference,
-  /** Of the parts, on a disk that worker and command share. */
+  /** Folder of the parts, on a disk that worker and command share. */
   folder: z.string(),
   count: z.number(),
   shard: z.number(),
@@ -59,7 +75,7 @@ const shardResult = z.object({
   watermark: z.number().nullable(),
   keys: z.number(),
 })
-/** Folds a share of the keys of a history, and leaves the parts in a folder. */
+/** The job that folds a share of a history's keys and leaves the parts in a folder. */
 export type BackfillShard = z.infer<typeof shard>
 export type ShardResult = z.infer<typeof shardResult>
 export const backfillShardKind: JobKind<BackfillShard, ShardResult> = {
@@ -68,31 +84,8 @@ export const backfillShardKind: JobKind<BackfillShard, ShardResult> = {
   result: shardResult,
 }
 
-/** What a worker can do: the name of a job, and the function that does it. */
-export function jobHandlers(context: Context): JobHandler[] {
-  const quiet = { ...context, output: SILENCE }
-  return [
-    jobHandler(trainCandidateKind, async (data, report) =>
-      (await import('./candidates.ts')).trainCandidateJob(quiet, data, report),
-    ),
-    jobHandler(backfillShardKind, async (data, report) =>
-      (await import('./shards.ts')).backfillShardJob(quiet, data, report),
-    ),
-  ]
-}
-
-/** How a job speaks: by its progress and its result. Bars of several processes on one terminal would draw over each other. */
-const SILENCE: Output = {
-  json: true,
-  result: () => {},
-  note: () => {},
-  progress: () => ({ update: () => {}, end: () => {} }),
-}
-
-export async function referenceTo(
-  dataset: Dataset,
-  service: FeatureService,
-): Promise<{ dataset: z.infer<typeof datasetReference>; service: z.infer<typeof serviceReference> }> {
+/** The references that a job carries to whoever does it. */
+export async function referenceTo(dataset: Dataset, service: FeatureService): Promise<References> {
   const { serviceDigest } = await import('../../features/view/view.ts')
   return {
     dataset: { name: dataset.name, file: dataset.file, digest: await dataset.digest() },
@@ -100,26 +93,32 @@ export async function referenceTo(
   }
 }
 
-/** What a job's references stand for here. @throws UserError when this worker's file or version of fd is not that of the command. */
+/**
+ * What a job's references stand for on this machine.
+ *
+ * @throws UserError when this worker's file differs from that of the command, or its version of fd does.
+ */
 export async function resolveReferences(
-  context: Context,
-  wanted: Awaited<ReturnType<typeof referenceTo>>,
+  config: Config,
+  wanted: References,
 ): Promise<{ dataset: Dataset; service: FeatureService }> {
   const [{ openDataset }, { featureService }, { serviceDigest }] = await Promise.all([
     import('../../datasets/catalog.ts'),
     import('../../features/catalog.ts'),
     import('../../features/view/view.ts'),
   ])
-  const dataset = await openDataset(wanted.dataset.name, context.config, { data: wanted.dataset.file })
+  const dataset = await openDataset(wanted.dataset.name, config, { data: wanted.dataset.file })
   if ((await dataset.digest()) !== wanted.dataset.digest) {
     throw new UserError(
-      `${dataset.file} on the worker at ${hostname()} is not the file that the command read. Workers need the same files at the same place.`,
+      `${dataset.file} on the worker at ${hostname()} is not the file that the command read. ` +
+        'Workers need the same files at the same place.',
     )
   }
   const service = featureService(wanted.service.name, dataset.schema)
   if (serviceDigest(service) !== wanted.service.digest) {
     throw new UserError(
-      `The worker at ${hostname()} defines the feature service "${service.name}" differently. Start it from the same version of fd: fd worker`,
+      `The worker at ${hostname()} defines the feature service "${service.name}" differently. ` +
+        'Start it from the same version of fd: fd worker',
     )
   }
   return { dataset, service }

@@ -1,0 +1,96 @@
+import type { Config } from '../../configs/config.ts'
+import { UserError, errorMessage } from '../../configs/user-error.ts'
+import type { TrainingSet } from '../../features/backfill/training-set.ts'
+import type { Run } from '../../registry/model.ts'
+import type { Registry } from '../../registry/registry.ts'
+import type { CandidateRequest } from '../../training/candidate.ts'
+import type { Report } from '../../training/fit/report.ts'
+import { noProgress } from '../console/output.ts'
+import { openRegistry } from '../console/parts.ts'
+import type { History } from './backfill-run.ts'
+import { resolveReferences, type TrainCandidate } from './kinds.ts'
+import { buildTrainingSet } from './training-set.ts'
+
+/** The job of one candidate. Run again, it finds the run that it finished, or starts anew as another run. */
+export async function trainCandidateJob(
+  config: Config,
+  data: TrainCandidate,
+  report: (share: number) => void,
+): Promise<{ runId: string }> {
+  const [{ trainCandidate }, { trainRun }, { finishedRun }] = await Promise.all([
+    import('../../training/candidate.ts'),
+    import('../../training/run.ts'),
+    import('../../training/parent-run.ts'),
+  ])
+  await using registry = await openRegistry(config)
+  const place = { parentRunId: data.parentRunId, candidate: data.candidate }
+  const finished = await finishedRun(registry, (await parentOf(registry, data)).experimentId, place)
+  if (finished !== undefined) return { runId: finished }
+  const history = await resolveReferences(config, data)
+  const { until, calibration } = data
+  const bars = shareReports(data, report)
+  return await trainRun(registry, {
+    ...data,
+    ...history,
+    until,
+    calibration,
+    parent: place,
+    now: Date.now,
+    train: async () =>
+      trainCandidate(await trainingSetOf(history, data), candidateRequest(data), bars.fit, bars.shuffle),
+  })
+}
+
+/**
+ * The training set that this process made last. It is kept so that a worker that trains several candidates of one
+ * command folds the history once.
+ */
+let lastSet: { key: string; set: Promise<TrainingSet> } | undefined
+
+function trainingSetOf(history: History, data: TrainCandidate): Promise<TrainingSet> {
+  const { split, until, sort } = data
+  const key = JSON.stringify([data.dataset, data.service, split, until, sort])
+  if (lastSet?.key !== key) {
+    lastSet = { key, set: buildTrainingSet({ ...history, split, until, sort }, noProgress) }
+  }
+  return lastSet.set
+}
+
+function candidateRequest(data: TrainCandidate): CandidateRequest {
+  const { estimator, params, split, seed, alertsPerDay, calibration, importance } = data
+  return { estimator, params, split, seed, alertsPerDay, calibration, importance }
+}
+
+/**
+ * Reports of the fit and of the shuffles as shares of the job. A job that also shuffles counts the fit as its first
+ * half.
+ */
+function shareReports(
+  { importance }: TrainCandidate,
+  report: (share: number) => void,
+): { fit: Report; shuffle: (done: number, total: number) => boolean } {
+  const half = importance === undefined ? 1 : 0.5
+  return {
+    fit: (round, _value, rounds) => {
+      report((half * round) / rounds)
+      return true
+    },
+    shuffle: (done, total) => {
+      report(half + (half * done) / total)
+      return true
+    },
+  }
+}
+
+/** The run of the command. @throws UserError when this worker's registry is another one. */
+async function parentOf(registry: Registry, { parentRunId }: TrainCandidate): Promise<Run> {
+  try {
+    return await registry.getRun(parentRunId)
+  } catch (error) {
+    throw new UserError(
+      `This worker's registry does not have the run of the command, ${parentRunId}: ${errorMessage(error)} ` +
+        'Give both the same one (MLFLOW_TRACKING_URI).',
+      { cause: error },
+    )
+  }
+}
