@@ -4,7 +4,10 @@ import { expect, test } from 'vitest'
 
 const root = resolve(import.meta.dirname, '..')
 
-/** The floors of the house. A folder imports itself and strictly lower floors; folders on one floor do not know each other. */
+/**
+ * The floors of the house. A folder imports itself and strictly lower floors. Folders on one floor do not know each
+ * other.
+ */
 const FLOORS: Record<string, number> = {
   configs: 0,
   datasets: 1,
@@ -17,8 +20,9 @@ const FLOORS: Record<string, number> = {
 }
 
 /**
- * The floors inside each folder, from the ground up. A room imports itself and strictly lower floors of its folder; rooms in
- * one row do not know each other. `.` stands for the files that lie in no room; a file that is named has a floor of its own.
+ * The floors inside each folder, from the ground up. A room imports itself and strictly lower floors of its folder.
+ * Rooms in one row do not know each other. `.` stands for the files that lie in no room. A file that is named has a
+ * floor of its own.
  */
 const ROOMS: Record<string, string[][]> = {
   configs: [['.'], ['connections', 'process'], ['testing']],
@@ -107,6 +111,14 @@ const MOST_LINES_OF_A_README = 30
 /** A folder of more rooms has a README that says what they are for. */
 const ROOMS_WITHOUT_README = 3
 
+/** What stands behind `import` and `export … from`, types included, and the modules that threads are started with. */
+const IMPORTS = [
+  /(?:^|\n)\s*(?:import|export)\s[^'";]*?from\s+'([^']+)'/g,
+  /(?:^|\n)import\s+'([^']+)'/g,
+  /import\(\s*'([^']+)'\s*\)/g,
+  /new URL\(\s*'(\.[^']+\.ts)'/g,
+]
+
 const files = Object.keys(FLOORS).flatMap((folder) =>
   readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map((file) => join(folder, file)),
 )
@@ -116,12 +128,11 @@ const code = sources.filter((file) => !/\.(test|contract|bench)\.ts$/.test(file)
 const texts = new Map(sources.map((file) => [file, readFileSync(join(root, file), 'utf8')]))
 const imports = new Map(sources.map((file) => [file, importsOf(file)]))
 
-/** Names of packages and modules, and project files by their path, types included. */
+/** Names of packages, and files of the project by their path. */
 function importsOf(file: string): string[] {
-  const pattern =
-    /(?:^|\n)\s*(?:import|export)\s[^'";]*?from\s+'([^']+)'|import\(\s*'([^']+)'\s*\)|(?:^|\n)import\s+'([^']+)'|new URL\(\s*'(\.[^']+\.ts)'/g
-  return [...(texts.get(file) ?? '').matchAll(pattern)]
-    .map((match) => match[1] ?? match[2] ?? match[3] ?? match[4])
+  const text = texts.get(file) ?? ''
+  return IMPORTS.flatMap((form) => [...text.matchAll(form)])
+    .map((match) => match[1])
     .map((target) => (target.startsWith('.') ? relative(root, resolve(root, dirname(file), target)) : target))
 }
 
@@ -205,7 +216,9 @@ test('a port imports none of its drivers; its door knows them all', () => {
 
 test('a library with a home is imported at home only', () => {
   const strays = code.flatMap((file) =>
-    (imports.get(file) ?? []).filter((name) => HOMES[name] && !HOMES[name].test(file)).map((name) => `${file} -> ${name}`),
+    (imports.get(file) ?? [])
+      .filter((name) => HOMES[name] && !HOMES[name].test(file))
+      .map((name) => `${file} -> ${name}`),
   )
   expect(strays).toEqual([])
 })
@@ -233,6 +246,9 @@ test('a folder of more than three rooms says in a README of at most 30 lines wha
     expect(existsSync(path), path).toBe(true)
     const readme = readFileSync(path, 'utf8')
     expect(readme.trimEnd().split('\n').length, path).toBeLessThanOrEqual(MOST_LINES_OF_A_README)
-    expect(rooms.filter((room) => !readme.includes(`\`${room}`)), path).toEqual([])
+    expect(
+      rooms.filter((room) => !readme.includes(`\`${room}`)),
+      path,
+    ).toEqual([])
   }
 })
