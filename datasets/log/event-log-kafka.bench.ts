@@ -1,6 +1,6 @@
 /**
- * What the event log on Kafka costs: `FD_TEST_KAFKA_URL=kafka://HOST:PORT node datasets/event-log-kafka.bench.ts`, one JSON
- * document on stdout, with the client's own Producer and Consumer on the same broker beside it.
+ * What the event log on Kafka costs: `FD_TEST_KAFKA_URL=kafka://HOST:PORT node datasets/event-log-kafka.bench.ts`, one
+ * JSON document on stdout, with the client's own Producer and Consumer on the same broker beside it.
  *
  * append and read: events of 250 bytes with a key, one partition. commit: offset, n predictions, one alert in ten.
  * Rates are the median of 3 rounds, each of which does all of it once, so that drift of the machine meets both alike.

@@ -17,11 +17,16 @@ export interface LogHarness {
   fresh(): string
   /** The same, with the shortest session a member can have. */
   freshWithShortSession(): string
-  /** Makes the owner of the group's topic look dead to others, so that the next to join replaces it while it still runs. */
+  /**
+   * Makes the owner of the group's topic look dead to others, so that the next to join replaces it while it still runs.
+   */
   buryOwner(url: string, group: string, topic: string): Promise<void>
   /** Timestamps may have fractions, as the embedded log keeps them; Kafka has whole milliseconds. */
   fractionalTime: boolean
-  /** What is kept is counted from the newest record, as the embedded log does; a Kafka broker goes by its clock, a segment at a time. */
+  /**
+   * What is kept is counted from the newest record, as the embedded log does; a Kafka broker goes by its clock, a
+   * segment at a time.
+   */
   retentionByRecordTime: boolean
 }
 
@@ -512,7 +517,10 @@ const echo = (batch: RecordBatch): Map<string, NewRecord[]> =>
     ],
   ])
 
-/** The same as a process of its own, which leaves the group on SIGTERM. On SIGUSR2 it stops, and when it is continued commits as if nothing had been. */
+/**
+ * The same as a process of its own, which leaves the group on SIGTERM. On SIGUSR2 it stops, and when it is continued
+ * commits as if nothing had been.
+ */
 const CONSUMER_PROCESS = `
   const say = (line) => process.stdout.write(line + '\\n')
   const member = await log.join('${GROUP}', '${TOPIC}', {

@@ -19,7 +19,7 @@ import type { EventLog } from '../event-log.ts'
 import { pidNamespace, thisProcess } from '../living-process.ts'
 import { partitionOf } from '../murmur2.ts'
 import { KafkaCluster } from './cluster.ts'
-import { groupId, leave, showOutTheDead } from './group.ts'
+import { evictEndedMembers, groupId, leaveGroup } from './group.ts'
 import { parseKafkaUrl } from './location.ts'
 import { kafkaTopics } from './topics.ts'
 
@@ -345,7 +345,7 @@ function memberTests(): void {
   test('a dead process of this pid namespace is shown out; one that cannot be seen from here is left to its session', async () => {
     const url = fresh()
     const cluster = new KafkaCluster(parseKafkaUrl(url), () => {})
-    const seat = { cluster, topics: kafkaTopics(cluster), group: 'g', topic: 'in', lane: 'test' }
+    const groupTopic = { cluster, topics: kafkaTopics(cluster), group: 'g', topic: 'in', lane: 'test' }
     for (const [name, expected] of [
       [`fd ${hostname()} ${process.pid} 1 ${pidNamespace()}`, true],
       [`fd ${hostname()} ${process.pid} ${thisProcess().started} ${pidNamespace()}`, false],
@@ -354,9 +354,9 @@ function memberTests(): void {
       ['kafkajs', false],
     ] as const) {
       await using connection = await connected(name)
-      const place = await joinedBy(connection.to, groupId(seat))
-      expect([name, await showOutTheDead(seat)]).toEqual([name, expected])
-      await leave(seat, place)
+      const memberId = await joinedBy(connection.to, groupId(groupTopic))
+      expect([name, await evictEndedMembers(groupTopic)]).toEqual([name, expected])
+      await leaveGroup(groupTopic, memberId)
     }
     await cluster[Symbol.asyncDispose]()
   })
@@ -474,8 +474,8 @@ function faultTests(): void {
 }
 
 /**
- * A port behind which the broker is, until it is cut: then every connection breaks, and for some milliseconds none is made.
- * In what the broker says of its own address, the port is replaced by this one, or the client would go around it.
+ * A port behind which the broker is, until it is cut: then every connection breaks, and for some milliseconds none is
+ * made. In what the broker says of its own address, the port is replaced by this one, or the client would go around it.
  */
 async function cuttableWire(to: string): Promise<AsyncDisposable & { port: number; cut(milliseconds: number): void }> {
   const [host, port] = to.split(':')

@@ -4,7 +4,8 @@ import { randomStream } from '../../random/random.ts'
 import { DAY } from '../../table/transaction.ts'
 import { recordsOf } from '../event-log.contract.ts'
 import type { NewRecord } from '../event-log.ts'
-import { batchLength, decodeBatches, encodeBatch } from './records.ts'
+import { decodeBatches } from './record-decoder.ts'
+import { batchLength, encodeBatch } from './records.ts'
 
 const WEEK = 7 * DAY
 const chance = randomStream(5).uniform
