@@ -68,8 +68,7 @@ export class PartitionLost extends UserError {}
 export interface ShareListener {
   /**
    * These partitions belong to this member from now on. Called before any of their records arrive. `committed` is set,
-   * positions start there, and `seek` is allowed. `member` is the member that is polling, or that `join` is about to
-   * return.
+   * positions start there, and `seek` is allowed. `member` is the one that polls, or that `join` is about to return.
    */
   onAssigned?(partitions: readonly number[], member: GroupMember): Promise<void>
   /**

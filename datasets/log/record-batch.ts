@@ -14,10 +14,7 @@ export function sliceBatch(batch: RecordBatch, from: number, to: number): Record
   }
 }
 
-/**
- * Joins batches of one partition, given in order, into one batch. A single batch is returned as it is; there must be
- * one.
- */
+/** Joins batches of one partition, at least one, in order, into one batch. A single batch is returned as it is. */
 export function joinBatches(batches: RecordBatch[]): RecordBatch {
   const [first] = batches
   if (batches.length === 1) return first

@@ -14,8 +14,7 @@ export function kafkaErrors(error: unknown): string[] {
 }
 
 /**
- * Whether an error passes by itself, so that the request may be sent again. Follows the client library, with one
- * exception.
+ * Whether an error passes by itself, so that the request may be sent again. The client library decides, except below.
  */
 export function isTransient(error: unknown): boolean {
   if (error instanceof UserError) return false

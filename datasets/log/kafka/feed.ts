@@ -98,7 +98,7 @@ export class PartitionFeed {
   }
 
   /**
-   * Resolves when a fetch is answered, or on abort. The broker holds back an empty answer for `wait`, or at most 0.5 s.
+   * Resolves when a fetch is answered, or on abort. The broker holds back an empty answer for `wait`, 0.5 s at most.
    */
   async fill(wait: DurationMs, signal?: AbortSignal): Promise<void> {
     const { promise: aborted, resolve } = Promise.withResolvers<void>()

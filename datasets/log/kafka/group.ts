@@ -140,8 +140,7 @@ export async function heartbeat(groupTopic: GroupTopic, { memberId, generation }
 }
 
 /**
- * Evicts members of this host whose process has ended. Kafka itself notices a killed process only when its session
- * ends.
+ * Evicts members of this host whose process has ended. Kafka itself notices a killed process when its session ends.
  *
  * @returns whether there was one.
  */

@@ -8,19 +8,13 @@ export interface KafkaLocation {
   /** The URL without its password, for messages. */
   shown: string
   brokers: BrokerAddress[]
-  /**
-   * Precedes the name of every topic and group in the cluster, so that several logs can share it. fd's users never see
-   * it.
-   */
+  /** Precedes the name of every topic and group, so that several logs can share a cluster. The log hides it again. */
   prefix: string
   tls?: ConnectionOptions['tls']
   sasl?: ConnectionOptions['sasl']
   /** How long a call waits for a cluster that answered before but no longer does. */
   patience: DurationMs
-  /**
-   * How long a group's member may be silent before its partitions go to others. By default, brokers allow 6 s to 30
-   * min.
-   */
+  /** How long a group's member may be silent before it loses its partitions. Brokers allow 6 s to 30 min by default. */
   session: DurationMs
 }
 

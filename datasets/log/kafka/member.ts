@@ -94,8 +94,7 @@ async function poll(
   const timeout = AbortSignal.timeout(Math.max(0, timeoutMs))
   let either: AbortSignal | undefined
   const until = (): AbortSignal => (either ??= signal === undefined ? timeout : AbortSignal.any([timeout, signal]))
-  // A fetch that was already under way may come back empty only because it was sent too early. So one more is always
-  // sent.
+  // A fetch that is already under way may come back empty because it was sent too early. So one more is always sent.
   let asked = false
   while (!aborted(signal)) {
     if (!(await settle(state, member, until))) return undefined

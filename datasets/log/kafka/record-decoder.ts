@@ -142,10 +142,7 @@ function readRecords(
   return size
 }
 
-/**
- * Our batches have the key right before the value, but Kafka puts the value's length between. So the key is moved over
- * it.
- */
+/** A batch has the key right before the value. In Kafka the value's length lies between, so the key moves over it. */
 function readKeyAndValue(
   cursor: Cursor,
   keyStart: Uint32Array,

@@ -103,10 +103,7 @@ async function judgeGroup(cluster: KafkaCluster, { group, input }: LogNeeds): Pr
   }
 }
 
-/**
- * The operations of `wanted` that `set` lacks. `set` has the bits of AclOperation, or is −2^31 when a broker does not
- * say.
- */
+/** The operations of `wanted` that are not in `set`: bits of AclOperation, or −2^31 when a broker does not say. */
 function refusedOperations(set: number, wanted: (keyof typeof AclOperations)[]): string[] {
   return set === -(2 ** 31) ? [] : wanted.filter((operation) => (set & (1 << AclOperations[operation])) === 0)
 }

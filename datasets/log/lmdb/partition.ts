@@ -7,8 +7,8 @@ import { blockHeader, decodeBlock, stampOffset, type RecordBlock } from './block
 
 /**
  * One partition of a topic in an LMDB database. The key of a block is [partition, last offset of the block]. So the
- * block that holds offset o is the first key ≥ o, and the last key tells where the partition ends. No counter can go
- * wrong.
+ * block that holds offset o is the first key ≥ o, and the last key tells where the partition ends. There is no
+ * counter that could go wrong.
  */
 export interface Partition {
   /** Blocks of all partitions of the topic. */
@@ -47,8 +47,7 @@ function keysFrom(partition: Partition, from: number): { start: Buffer; end: Buf
  * The offset the next record will get. Call this, and every function below, within a read or write of the environment.
  */
 export function endOffset({ blocks, number }: Partition): number {
-  // The last key up to the greatest that the partition can have. It belongs to an earlier partition if this one is
-  // empty.
+  // The last key up to the greatest possible one. If this partition is empty, that key belongs to an earlier partition.
   for (const key of blocks.getKeys({ start: blockKey(number, LAST_OFFSET), reverse: true, limit: 1 })) {
     if (key.readUInt32BE(0) === number) return lastOffsetOf(key) + 1
   }
