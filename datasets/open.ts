@@ -39,8 +39,8 @@ function warn(message: string): void {
 
 /**
  * Opens the lake that `url` names: `file:FOLDER`, or
- * `s3://BUCKET[/PREFIX][?endpoint=URL&region=NAME&patience=SECONDS]`. The first call to an S3
- * lake is the first to contact its store.
+ * `s3://BUCKET[/PREFIX][?endpoint=URL&region=NAME&patience=SECONDS]`, whose store is not contacted before the first
+ * call.
  *
  * @param s3 keys and endpoint of the store, for an S3 lake.
  * @param tell receives a sentence when a call waits for the store.
@@ -56,8 +56,8 @@ export async function openLake(url: string, s3: S3Options = {}, tell: Tell = () 
 
 /**
  * Inspects the store behind `url` from the point of view of a user who is about to use it: bucket, latency,
- * permissions, clock. Creates a trial object and deletes it. Finds nothing for a folder, because opening
- * one already inspects it.
+ * permissions, clock. Creates a trial object and deletes it. Finds nothing for a folder, because opening one already
+ * inspects it.
  *
  * @throws UserError for an invalid URL or invalid keys.
  */

@@ -17,9 +17,10 @@ import type { DurationMs, EpochMs } from '../table/transaction.ts'
  * partitions. They also take over the partitions of a member that was stopped for longer than its session.
  *
  * **Waking readers.** Readers in every process see a record as soon as its `append` is done, or the `commit` that
- * carries it, and never before. That record wakes them; they do not poll in a busy loop.
+ * carries it, and never before. A reader that waits is woken by it, without a busy loop.
  *
- * **Errors.** What the user can mend is a `UserError`. `PartitionLost` is one that a member may catch and survive.
+ * **Errors.** Each method states the `UserError`s that it throws. `PartitionLost` is one that a member may catch: it
+ * can continue with its other partitions.
  */
 export interface EventLog extends AsyncDisposable {
   /** Makes the topic if it is missing. An existing topic keeps its settings. */

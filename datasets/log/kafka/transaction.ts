@@ -11,8 +11,8 @@ export interface Transactions {
   /**
    * Begins one. Resolves when the transaction is under way; `durable` resolves when it is done.
    *
-   * @throws PartitionLost, from the call or from `durable`, when another member owns the partition; nothing was
-   * written then.
+   * @throws PartitionLost, from the call or from `durable`, when another member owns the partition. Then
+   * nothing was written.
    */
   begin(nextOffset: number, outputs: Outputs): Promise<CommitUnderWay>
 }
