@@ -6,10 +6,13 @@ import type { S3Options } from './lake/s3-bucket.ts'
 import type { EventLog, LogNeeds } from './log/event-log.ts'
 
 /**
- * Opens the log that `url` names: `lmdb:FOLDER[?…]` for the embedded one (parameters in `event-log-lmdb.ts`), or
- * `kafka://HOST:PORT[,HOST:PORT…][?…]` for Apache Kafka (parameters in `kafka-location.ts`).
+ * Opens the log that `url` names: `lmdb:FOLDER[?…]` for the embedded one (parameters in `log/lmdb/log.ts`), or
+ * `kafka://HOST:PORT[,HOST:PORT…][?…]` for Apache Kafka (parameters in `log/kafka/location.ts`).
  *
- * `tell` hears in a sentence what a call waits for, such as a broker that is gone; without it Node prints it as a warning.
+ * `tell` receives a sentence about what a call waits for, such as a broker that is gone. Without it, Node prints that
+ * sentence as a warning.
+ *
+ * @throws UserError for a URL that no driver knows.
  */
 export async function openEventLog(url: string, tell: Tell = warn): Promise<EventLog> {
   if (url.startsWith('lmdb:')) return (await import('./log/lmdb/log.ts')).openLmdbEventLog(url.slice('lmdb:'.length))
@@ -18,8 +21,9 @@ export async function openEventLog(url: string, tell: Tell = warn): Promise<Even
 }
 
 /**
- * What the service behind `url` looks like to one who will use it: server, latency, permissions, topics, clock. None for an
- * embedded log, which is inspected by opening it. Makes a topic for a trial, and removes it.
+ * Inspects the service behind `url` from the point of view of a user who is about to use it: server, latency,
+ * permissions, topics, clock. Creates a trial topic and removes it. Finds nothing for an embedded log: opening one
+ * already inspects it.
  *
  * @throws UserError for a URL that cannot be read.
  */
@@ -34,23 +38,28 @@ function warn(message: string): void {
 }
 
 /**
- * Opens the lake that `url` names: `file:FOLDER`, or `s3://BUCKET[/PREFIX][?endpoint=URL&region=NAME&patience=SECONDS]`, which is not asked before
- * the first call.
+ * Opens the lake that `url` names: `file:FOLDER`, or
+ * `s3://BUCKET[/PREFIX][?endpoint=URL&region=NAME&patience=SECONDS]`, whose store is not contacted before the first
+ * call.
  *
- * @param s3 keys and endpoint of the store, for an S3 lake. @param tell hears that a store is waited for.
+ * @param s3 keys and endpoint of the store, for an S3 lake.
+ * @param tell receives a sentence when a call waits for the store.
+ * @throws UserError for a URL that no driver knows.
  */
 export async function openLake(url: string, s3: S3Options = {}, tell: Tell = () => {}): Promise<Lake> {
-  if (url.startsWith('file:') && url.length > 'file:'.length)
+  if (url.startsWith('file:') && url.length > 'file:'.length) {
     return (await import('./lake/folder.ts')).openFolderLake(url.slice('file:'.length))
+  }
   if (url.startsWith('s3:')) return (await import('./lake/s3.ts')).openS3Lake(url, s3, tell)
   throw new UserError(`No lake driver for "${url}". Use file:FOLDER or s3://BUCKET.`)
 }
 
 /**
- * What the store behind `url` looks like to one who will use it: bucket, latency, permissions, clock. None for a folder, which is
- * inspected by opening it. Makes an object for a trial, and deletes it.
+ * Inspects the store behind `url` from the point of view of a user who is about to use it: bucket, latency,
+ * permissions, clock. Creates a trial object and deletes it. Finds nothing for a folder, because opening one already
+ * inspects it.
  *
- * @throws UserError for a URL or keys that cannot be.
+ * @throws UserError for an invalid URL or invalid keys.
  */
 export async function inspectLake(url: string, s3: S3Options, inspection: Inspection): Promise<Finding[]> {
   return url.startsWith('s3:') ? (await import('./lake/s3-inspection.ts')).inspectS3(url, s3, inspection) : []

@@ -1,13 +1,13 @@
-/** A member of a group, and the partitions it says it has. */
+/** A member of a group, and the partitions that it claims to own. */
 export interface Holder {
   id: string
   holds: readonly number[]
 }
 
 /**
- * Divides partitions 0 … `partitions` − 1 among the members: every partition has one, shares differ by at most one, and as
- * many partitions as that allows stay where they are. Whoever computes it from the same members gets the same, in
- * whatever order they come. A partition that two members say they have counts as nobody's. Shares are in ascending order.
+ * Divides partitions 0 … `partitions` − 1 among the members. Every partition has one owner, and shares differ by at
+ * most one. Within that, as many partitions as possible stay where they are. The result does not depend on the order of
+ * the members. A partition that two members claim counts as unowned. Each share is in ascending order.
  */
 export function stickyAssignment(members: readonly Holder[], partitions: number): Map<string, number[]> {
   const claims = claimsOn(members)
@@ -15,10 +15,8 @@ export function stickyAssignment(members: readonly Holder[], partitions: number)
     id,
     holds: [...new Set(holds)].filter((number) => number < partitions && claims.get(number) === 1).toSorted(ascending),
   }))
-  // The larger shares go to those who have most: every other choice takes more away.
-  const ranked = held.toSorted((a, b) =>
-    a.holds.length === b.holds.length ? (a.id < b.id ? -1 : 1) : b.holds.length - a.holds.length,
-  )
+  // The larger shares go to the members that own most: every other choice moves more partitions.
+  const ranked = held.toSorted((a, b) => b.holds.length - a.holds.length || (a.id < b.id ? -1 : 1))
   const least = Math.floor(partitions / members.length)
   const larger = partitions % members.length
   const shares = ranked.map(({ id, holds }, rank) => {
@@ -32,25 +30,27 @@ export function stickyAssignment(members: readonly Holder[], partitions: number)
 }
 
 /**
- * One round towards the sticky assignment in which nobody gets a partition that another still has: who has too much is
- * given less, gives it up, and the round after hands it over (cooperative rebalancing, KIP-429).
+ * One round of cooperative rebalancing (KIP-429) towards the sticky assignment. No member gets a partition that another
+ * still owns. A member that owns too many is assigned fewer and revokes the rest; the next round assigns those.
  */
 export function cooperativeAssignment(members: readonly Holder[], partitions: number): Map<string, number[]> {
   const claims = claimsOn(members)
   const target = stickyAssignment(members, partitions)
   return new Map(
-    members.map(({ id, holds }) => [
-      id,
-      (target.get(id) ?? []).filter((number) => (claims.get(number) ?? 0) === (holds.includes(number) ? 1 : 0)),
-    ]),
+    members.map(({ id, holds }) => {
+      const claimedByOthers = (number: number): boolean =>
+        (claims.get(number) ?? 0) !== (holds.includes(number) ? 1 : 0)
+      return [id, (target.get(id) ?? []).filter((number) => !claimedByOthers(number))]
+    }),
   )
 }
 
-/** How many members say that they have a partition. */
+/** How many members claim each partition. */
 function claimsOn(members: readonly Holder[]): Map<number, number> {
   const claims = new Map<number, number>()
-  for (const { holds } of members)
+  for (const { holds } of members) {
     for (const number of new Set(holds)) claims.set(number, (claims.get(number) ?? 0) + 1)
+  }
   return claims
 }
 

@@ -17,7 +17,7 @@ const schema: DatasetSchema = {
   categorical: ['COUNTRY'],
 }
 
-/** Records with these values, as a log would serve them. */
+/** A batch of records with these values, as a log would return it. */
 function records(values: (string | Uint8Array)[]): RecordBatch {
   const bytes = values.map((value) => Buffer.from(value))
   const starts = bytes.map((_, i) => bytes.slice(0, i).reduce((sum, { length }) => sum + length, 0))
@@ -34,19 +34,19 @@ function records(values: (string | Uint8Array)[]): RecordBatch {
   }
 }
 
-function batchOf(
-  rows: {
-    kind: number
-    id: number
-    time: number
-    amount: number
-    card: string
-    terminal: number
-    v1: number
-    country: string
-    knownAt: number
-  }[],
-): EventBatch {
+interface Row {
+  kind: number
+  id: number
+  time: number
+  amount: number
+  card: string
+  terminal: number
+  v1: number
+  country: string
+  knownAt: number
+}
+
+function batchOf(rows: Row[]): EventBatch {
   const batch = emptyBatch({ id: 'integer', entities: schema.entities, numeric: 1, categorical: 1 }, rows.length)
   rows.forEach((row, i) => {
     batch.kind[i] = row.kind
@@ -92,7 +92,7 @@ test('what is encoded is decoded to the same bits, for transactions and labels',
   expect(events.kind).toEqual(batch.kind)
   for (const column of ['ids', 'time', 'amount', 'knownAt'] as const) expect(events[column]).toEqual(batch[column])
   expect(events.entities).toEqual(batch.entities)
-  // A label carries no attributes, so its row keeps whatever stood there.
+  // A label carries no attributes, so its row keeps whatever the column held before.
   expect(events.numeric[0].subarray(0, 9)).toEqual(batch.numeric[0].subarray(0, 9))
   expect(events.categorical[0].slice(0, 9)).toEqual(batch.categorical[0].slice(0, 9))
   expect(encoded[0].key).toBe(transaction.card)
@@ -101,9 +101,8 @@ test('what is encoded is decoded to the same bits, for transactions and labels',
 test('times may be ISO 8601, and seconds from an origin where the schema says so', () => {
   const value = (time: unknown): string =>
     JSON.stringify({ ID: 1, AT: time, AMOUNT: 1, CARD: 'c', TERMINAL: 1, V1: 0, COUNTRY: null })
-  const decoded = eventDecoder(schema)(
-    records([value('2018-04-01T12:00:00Z'), value(at), value('2018-04-01T14:00:00+02:00')]),
-  )
+  const instants = [value('2018-04-01T12:00:00Z'), value(at), value('2018-04-01T14:00:00+02:00')]
+  const decoded = eventDecoder(schema)(records(instants))
   expect([...decoded.events.time.subarray(0, 3)]).toEqual([at, at, at])
   const seconds = eventDecoder({ ...schema, time: { column: 'AT', unit: 's', origin: at } })(records([value(90)]))
   expect(seconds.events.time[0]).toBe(at + 90_000)
@@ -166,14 +165,18 @@ test.each<[string, string | Uint8Array, RegExp, RejectionKind]>([
   expect([...index.subarray(0, events.size)]).toEqual([0, 2])
 })
 
-test('fields of a later time pass, a version that says what we know passes, and a column may have the name of the version', () => {
-  const { events, rejected } = eventDecoder(schema)(
-    records([text({ ID: 1, brand_new: { deep: [1] }, schema_version: 1 }), text({ ID: 2, FIELD: null })]),
-  )
-  expect([rejected, events.size]).toEqual([[], 2])
-  const own = eventDecoder({ ...schema, numeric: ['V1', 'schema_version'] })(records([text({ schema_version: 2 })]))
-  expect([own.rejected, own.events.numeric[1][0]]).toEqual([[], 2])
-})
+test(
+  'fields of a later time pass, a version that says what we know passes, ' +
+    'and a column may have the name of the version',
+  () => {
+    const { events, rejected } = eventDecoder(schema)(
+      records([text({ ID: 1, brand_new: { deep: [1] }, schema_version: 1 }), text({ ID: 2, FIELD: null })]),
+    )
+    expect([rejected, events.size]).toEqual([[], 2])
+    const own = eventDecoder({ ...schema, numeric: ['V1', 'schema_version'] })(records([text({ schema_version: 2 })]))
+    expect([own.rejected, own.events.numeric[1][0]]).toEqual([[], 2])
+  },
+)
 
 test('the columns are reused without a trace of the batch before', () => {
   const decode = eventDecoder(schema)

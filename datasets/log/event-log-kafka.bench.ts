@@ -1,9 +1,9 @@
 /**
- * What the event log on Kafka costs: `FD_TEST_KAFKA_URL=kafka://HOST:PORT node datasets/event-log-kafka.bench.ts`, one JSON
- * document on stdout, with the client's own Producer and Consumer on the same broker beside it.
+ * What the event log on Kafka costs, next to the client library's own Producer and Consumer on the same broker:
+ * `FD_TEST_KAFKA_URL=kafka://HOST:PORT node datasets/log/event-log-kafka.bench.ts`. Prints one JSON document on stdout.
  *
  * append and read: events of 250 bytes with a key, one partition. commit: offset, n predictions, one alert in ten.
- * Rates are the median of 3 rounds, each of which does all of it once, so that drift of the machine meets both alike.
+ * Rates are the median of 3 rounds. Each round does all of it once, so that drift of the machine affects both alike.
  */
 import { randomUUID } from 'node:crypto'
 import { Consumer, deleteTopicsV6, Connection, MessagesStreamModes, ProduceAcks, Producer } from '@platformatic/kafka'
@@ -51,17 +51,17 @@ async function clientRates(
   brokers: string[],
 ): Promise<{ produce: number; consume: number }> {
   await log.createTopic(topic)
-  const producer = new Producer({
-    clientId: 'bench',
-    bootstrapBrokers: brokers,
-    idempotent: true,
-    acks: ProduceAcks.ALL,
-  })
+  const produce = await produceRate(prefix + topic, brokers)
+  return { produce, consume: await consumeRate(prefix + topic, `${prefix}client-${topic}`, brokers) }
+}
+
+async function produceRate(topic: string, bootstrapBrokers: string[]): Promise<number> {
+  const producer = new Producer({ clientId: 'bench', bootstrapBrokers, idempotent: true, acks: ProduceAcks.ALL })
   const batch = records(BATCH)
-  let start = performance.now()
+  const start = performance.now()
   for (let i = 0; i < EVENTS; i += BATCH) {
     const messages = batch.map(({ key, value, timestamp }) => ({
-      topic: prefix + topic,
+      topic,
       partition: 0,
       key: Buffer.from(String(key)),
       value: Buffer.from(String(value)),
@@ -71,10 +71,14 @@ async function clientRates(
   }
   const produce = perSecond(EVENTS, start)
   await producer.close()
-  const consumer = new Consumer({ clientId: 'bench', bootstrapBrokers: brokers, groupId: `${prefix}client-${topic}` })
-  start = performance.now()
+  return produce
+}
+
+async function consumeRate(topic: string, groupId: string, bootstrapBrokers: string[]): Promise<number> {
+  const consumer = new Consumer({ clientId: 'bench', bootstrapBrokers, groupId })
+  let start = performance.now()
   const stream = await consumer.consume({
-    topics: [prefix + topic],
+    topics: [topic],
     mode: MessagesStreamModes.EARLIEST,
     autocommit: false,
     maxWaitTime: 500,
@@ -87,7 +91,7 @@ async function clientRates(
   }
   const consume = perSecond(seen, start)
   await consumer.close(true)
-  return { produce, consume }
+  return consume
 }
 
 async function commits(log: EventLog, size: number): Promise<{ p50: number; p99: number }> {
@@ -99,9 +103,8 @@ async function commits(log: EventLog, size: number): Promise<{ p50: number; p99:
   const samples: number[] = []
   for (let i = 0; i < 300; i++) {
     const start = performance.now()
-    await (
-      await member.commit(0, i, outputs)
-    ).durable
+    const { durable } = await member.commit(0, i, outputs)
+    await durable
     if (i >= 50) samples.push(performance.now() - start)
   }
   return quantiles(samples)

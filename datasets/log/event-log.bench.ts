@@ -1,8 +1,9 @@
 /**
- * What the embedded event log costs: `node datasets/event-log.bench.ts`, one JSON document on stdout.
+ * What the embedded event log costs: `node datasets/log/event-log.bench.ts`. Prints one JSON document on stdout.
  *
- * append and read: events of 250 bytes, 256 an append. commit: one partition's offset, n predictions, one alert in ten.
- * wake: from just before an append in this process to its arrival in another that waits, 1 record each, once a 5 ms.
+ * append and read: events of 250 bytes, 256 per append. commit: one partition's offset, n predictions, one alert in
+ * ten. wake: from just before an append in this process until the record arrives in another process that waits; one
+ * record every 5 ms.
  */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -56,15 +57,14 @@ async function commits(log: EventLog, size: number): Promise<Record<string, numb
   const begin = performance.now()
   while (performance.now() - begin < 1500) {
     const start = performance.now()
-    await (
-      await member.commit(0, samples.length, outputs)
-    ).durable
+    const { durable } = await member.commit(0, samples.length, outputs)
+    await durable
     samples.push(performance.now() - start)
   }
   return { perSecond: Math.round(samples.length / 1.5), ...quantiles(samples) }
 }
 
-/** In the child: answers every record that arrives with its own arrival time less the record's timestamp. */
+/** Runs in the child. For every record, sends the time from the record's timestamp to its arrival. */
 async function listen(url: string): Promise<void> {
   await using log = await openEventLog(url)
   process.send?.('ready')

@@ -11,17 +11,22 @@ import { randomStream } from '../random/random.ts'
 import { PartitionLost, type EventLog, type GroupMember, type NewRecord, type RecordBatch } from './event-log.ts'
 import { partitionOf } from './murmur2.ts'
 
-/** What a driver lends to the contract. */
+/** What a driver gives the contract to test it with. */
 export interface LogHarness {
-  /** The URL of a log that has nothing in it. */
+  /** The URL of an empty log. */
   fresh(): string
-  /** The same, with the shortest session a member can have. */
+  /** The same, with the shortest session that a member can have. */
   freshWithShortSession(): string
-  /** Makes the owner of the group's topic look dead to others, so that the next to join replaces it while it still runs. */
-  buryOwner(url: string, group: string, topic: string): Promise<void>
-  /** Timestamps may have fractions, as the embedded log keeps them; Kafka has whole milliseconds. */
+  /**
+   * Makes the owner of the group's topic look dead, so that the next member to join replaces it while it still runs.
+   */
+  evictOwner(url: string, group: string, topic: string): Promise<void>
+  /** Whether timestamps may have fractions, as in the embedded log. Kafka has whole milliseconds. */
   fractionalTime: boolean
-  /** What is kept is counted from the newest record, as the embedded log does; a Kafka broker goes by its clock, a segment at a time. */
+  /**
+   * Whether retention counts from the newest record, as in the embedded log. A Kafka broker goes by its own clock, a
+   * segment at a time.
+   */
   retentionByRecordTime: boolean
 }
 
@@ -59,9 +64,11 @@ async function readAll(
   return seen
 }
 
-/** Runs an ES module in a process of its own; `log` is open in it. */
+const DOOR = pathToFileURL(join(import.meta.dirname, '../open.ts')).href
+
+/** Runs an ES module in a process of its own. In it, `log` is open. */
 function child(url: string, body: string): ChildProcess {
-  const program = `import { openEventLog } from ${JSON.stringify(pathToFileURL(join(import.meta.dirname, '../open.ts')).href)}
+  const program = `import { openEventLog } from ${JSON.stringify(DOOR)}
     const log = await openEventLog(${JSON.stringify(url)})
     ${body}
     await log[Symbol.asyncDispose]()`
@@ -91,6 +98,17 @@ const numbered = (count: number, first = 0): NewRecord[] =>
 const values = (records: SeenRecord[]): number[] => records.map((record) => Number(record.value))
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i)
 
+/** Commits, and waits until the transaction is done. A refusal may come from either step; this throws both. */
+export async function commitDurably(
+  member: GroupMember,
+  partition: number,
+  nextOffset: number,
+  outputs: Record<string, NewRecord[]> = {},
+): Promise<void> {
+  const { durable } = await member.commit(partition, nextOffset, new Map(Object.entries(outputs)))
+  await durable
+}
+
 /** What every driver of the event log promises. */
 export function eventLogContract(driver: string, harness: LogHarness): void {
   describe(`event log contract, ${driver}`, () => {
@@ -119,15 +137,13 @@ function recordTests(harness: LogHarness): void {
     for (let round = 0; round < 40; round++) {
       const records = Array.from({ length: Math.floor(chance() ** 4 * 3000) }, () => {
         const value = 'v'.repeat(Math.floor(chance() * 400)) + String(chance())
-        return {
-          key: chance() < 0.5 ? undefined : `k${Math.floor(chance() * 100)}`,
-          value,
-          timestamp: Math.floor(chance() * 1e12),
-        }
+        const key = chance() < 0.5 ? undefined : `k${Math.floor(chance() * 100)}`
+        return { key, value, timestamp: Math.floor(chance() * 1e12) }
       })
       await log.append('t', records)
-      for (const { key, value, timestamp } of records)
+      for (const { key, value, timestamp } of records) {
         model.push({ partition: 0, offset: model.length, key: key ?? '', value, timestamp })
+      }
     }
     expect(await readAll(log, 't')).toEqual(model)
     for (let round = 0; round < 20; round++) {
@@ -181,15 +197,10 @@ function recordTests(harness: LogHarness): void {
       { value: 'last', timestamp: 5 },
     ]
     await log.append('t', records)
-    expect(await readAll(log, 't', 0, 0, 2)).toEqual(
-      records.map(({ key, value, timestamp }, offset) => ({
-        partition: 0,
-        offset,
-        key: latin1(key),
-        value: latin1(value),
-        timestamp,
-      })),
-    )
+    const expected = records.map(({ key, value, timestamp }, offset) => {
+      return { partition: 0, offset, key: latin1(key), value: latin1(value), timestamp }
+    })
+    expect(await readAll(log, 't', 0, 0, 2)).toEqual(expected)
   })
 
   test('topics are listed by name; an unknown one is an error that lists them; settings stay', async () => {
@@ -197,18 +208,14 @@ function recordTests(harness: LogHarness): void {
     await log.createTopic('b', { partitions: 2, retention: 1000 })
     await log.append('a', numbered(3))
     await log.createTopic('b', { partitions: 9 })
-    expect(
-      (await log.topics()).map(({ name, partitions, offsets }) => ({
-        name,
-        partitions,
-        ends: offsets.map((offset) => offset.end),
-      })),
-    ).toEqual([
-      { name: 'a', partitions: 1, ends: [3] },
-      { name: 'b', partitions: 2, ends: [0, 0] },
+    const found = await log.topics()
+    expect(found.map(({ name, partitions, offsets }) => [name, partitions, offsets.map(({ end }) => end)])).toEqual([
+      ['a', 1, [3]],
+      ['b', 2, [0, 0]],
     ])
-    for (const name of ['c', '', 'x'.repeat(5000)])
+    for (const name of ['c', '', 'x'.repeat(5000)]) {
       await expect(log.topic(name)).rejects.toThrow(new RegExp(`No topic "${name}".*a, b`))
+    }
     await expect(readAll(log, 'c')).rejects.toThrow(UserError)
     await expect(readAll(log, 'b', 2)).rejects.toThrow(/no partition 2/)
     expect(await readAll(log, 'b', 1)).toEqual([])
@@ -236,7 +243,10 @@ function processTests(harness: LogHarness): void {
     const appender = (name: string): ChildProcess =>
       child(
         url,
-        `for (let i = 0; i < 300; i++) await log.append('t', Array.from({ length: 1 + i % 5 }, (_, j) => ({ key: '${name}', value: String(i * 10 + j), timestamp: i })))`,
+        `for (let i = 0; i < 300; i++) {
+          const record = (_, j) => ({ key: '${name}', value: String(i * 10 + j), timestamp: i })
+          await log.append('t', Array.from({ length: 1 + i % 5 }, record))
+        }`,
       )
     const exits = ['a', 'b'].map((name) => once(appender(name), 'exit'))
     expect(await Promise.all(exits)).toEqual([
@@ -259,9 +269,12 @@ function processTests(harness: LogHarness): void {
     const stop = new AbortController()
     const producer = child(
       url,
-      `for (let i = 0; i < 400; i++) { await log.append('t', [{ value: String(i), timestamp: i }]); if (i % 40 === 0) await new Promise((done) => setTimeout(done, 10)) }`,
+      `for (let i = 0; i < 400; i++) {
+        await log.append('t', [{ value: String(i), timestamp: i }])
+        if (i % 40 === 0) await new Promise((done) => setTimeout(done, 10))
+      }`,
     )
-    // Listened for from the start: the producer may be gone before the last record is read.
+    // Listen from the start, because the producer may have ended before the last record is read.
     const exited = once(producer, 'exit')
     const seen: SeenRecord[] = []
     for await (const batch of log.read('t', 0, { follow: true, signal: stop.signal })) {
@@ -279,7 +292,7 @@ function processTests(harness: LogHarness): void {
     const over = new AbortController()
     for await (const batch of log.read('t', 0, { follow: true, signal: over.signal })) {
       seen.push(...recordsOf(batch))
-      // It has all there is by then, however long that took, and waits.
+      // By the time of the abort, it has read everything and is waiting.
       if (seen.length === 2) setTimeout(() => over.abort(), 50)
     }
     expect(values(seen)).toEqual([0, 1])
@@ -297,7 +310,9 @@ function processTests(harness: LogHarness): void {
         if (member.committed.get(0) > 0) process.stdout.write('joined\\n')
         for (let next = member.committed.get(0); ; next++) {
           const output = [{ value: String(next), timestamp: next }]
-          await (await member.commit(0, next + 1, new Map([['out', output], ['twice', [...output, ...output]]]))).durable
+          const outputs = new Map([['out', output], ['twice', [...output, ...output]]])
+          const { durable } = await member.commit(0, next + 1, outputs)
+          await durable
           if (next === 0) process.stdout.write('made its topics\\n')
         }`,
       )
@@ -317,7 +332,10 @@ function processTests(harness: LogHarness): void {
     const url = harness.fresh()
     const appender = child(
       url,
-      `for (let i = 0; ; i++) { await log.append('t', Array.from({ length: 7 }, () => ({ value: String(i), timestamp: i }))); process.stdout.write(i + '\\n') }`,
+      `for (let i = 0; ; i++) {
+        await log.append('t', Array.from({ length: 7 }, () => ({ value: String(i), timestamp: i })))
+        process.stdout.write(i + '\\n')
+      }`,
     )
     let said = -1
     if (appender.stdout === null) throw new Error('the child has no output')
@@ -347,9 +365,7 @@ function groupTests(harness: LogHarness): void {
     expect(first.committed.get(0)).toBe(0)
     expect(await first.idle()).toBe(false)
     expect((await first.poll(patient))?.size).toBe(100)
-    await (
-      await first.commit(0, 100, new Map([['out', numbered(100)]]))
-    ).durable
+    await commitDurably(first, 0, 100, { out: numbered(100) })
     expect((await first.poll(patient))?.offsets[0]).toBe(100)
     await first[Symbol.asyncDispose]()
     await using second = await log.join('g', 'in')
@@ -400,8 +416,9 @@ function groupTests(harness: LogHarness): void {
   test('a group of an unknown topic is an error', async () => {
     await using log = await openEventLog(harness.fresh())
     await expect(log.join('g', 'in')).rejects.toThrow(/No topic "in"/)
-    for (const group of ['', 'a/b c', 'x'.repeat(250)])
+    for (const group of ['', 'a/b c', 'x'.repeat(250)]) {
       await expect(log.join(group, 'in')).rejects.toThrow(/cannot be the name of a topic or group/)
+    }
   })
 
   test('an owner that was replaced writes nothing any more', async () => {
@@ -409,21 +426,15 @@ function groupTests(harness: LogHarness): void {
     await using log = await openEventLog(url)
     await log.append('in', numbered(5))
     const old = await log.join('g', 'in')
-    await (
-      await old.commit(0, 1, new Map([['out', numbered(1)]]))
-    ).durable
-    await harness.buryOwner(url, 'g', 'in')
-    await using heir = await log.join('g', 'in')
-    // The refusal may come when the commit begins or, from a server, when it is to be done.
-    const zombie = old.commit(0, 2, new Map([['out', numbered(1, 1)]])).then(({ durable }) => durable)
-    await expect(zombie).rejects.toThrow(/taken over/)
+    await commitDurably(old, 0, 1, { out: numbered(1) })
+    await harness.evictOwner(url, 'g', 'in')
+    await using successor = await log.join('g', 'in')
+    await expect(commitDurably(old, 0, 2, { out: numbered(1, 1) })).rejects.toThrow(/taken over/)
     await old[Symbol.asyncDispose]()
-    await (
-      await heir.commit(0, 3, new Map([['out', numbered(1, 7)]]))
-    ).durable
+    await commitDurably(successor, 0, 3, { out: numbered(1, 7) })
     expect(values(await readAll(log, 'out'))).toEqual([0, 7])
-    await heir[Symbol.asyncDispose]()
-    await expect(heir.commit(0, 4, new Map())).rejects.toThrow(UserError)
+    await successor[Symbol.asyncDispose]()
+    await expect(successor.commit(0, 4, new Map())).rejects.toThrow(UserError)
     await using next = await log.join('g', 'in')
     expect(next.committed.get(0)).toBe(3)
   })
@@ -433,12 +444,8 @@ function groupTests(harness: LogHarness): void {
     await log.append('in', numbered(5))
     await using a = await log.join('a', 'in')
     await using b = await log.join('b', 'in')
-    await (
-      await a.commit(0, 1, new Map([['out', numbered(2)]]))
-    ).durable
-    await (
-      await b.commit(0, 5, new Map([['out', numbered(2, 2)]]))
-    ).durable
+    await commitDurably(a, 0, 1, { out: numbered(2) })
+    await commitDurably(b, 0, 5, { out: numbered(2, 2) })
     await log.append('out', numbered(1, 4))
     expect(values(await readAll(log, 'out'))).toEqual(upTo(5))
     expect([a.committed.get(0), b.committed.get(0)]).toEqual([1, 5])
@@ -450,24 +457,25 @@ function groupTests(harness: LogHarness): void {
     await using member = await log.join('g', 'in')
     for (let round = 0; round < 4; round++) {
       const begun = await Promise.all(
-        [0, 1, 2].map((partition) =>
-          member.commit(partition, 10 * round + partition, new Map([['out', numbered(1, 3 * round + partition)]])),
-        ),
+        [0, 1, 2].map((partition) => {
+          const outputs = new Map([['out', numbered(1, 3 * round + partition)]])
+          return member.commit(partition, 10 * round + partition, outputs)
+        }),
       )
       await Promise.all(begun.map(({ durable }) => durable))
       expect(member.committed).toEqual(new Map([0, 1, 2].map((partition) => [partition, 10 * round + partition])))
     }
-    expect(values(await readAll(log, 'out')).toSorted((a, b) => Number(a) - Number(b))).toEqual(upTo(12))
+    expect(values(await readAll(log, 'out')).toSorted((a, b) => a - b)).toEqual(upTo(12))
   })
 }
 
-/** A member's life as its listener heard it: `+` assigned, `-` revoked, `!` lost. */
+/** What a member's listener was told: `+` assigned, `-` revoked, `!` lost, each with the partitions. */
 type Story = string[]
 
-/** A member that consumes and commits what it is given until it is stopped. */
+/** A member that consumes and commits its partitions until it is stopped. */
 interface Consumer {
   story: Story
-  /** The partitions it has now. */
+  /** The partitions it owns now. */
   share(): number[]
   stop(): Promise<void>
 }
@@ -478,12 +486,12 @@ const GROUP = 'g'
 /** A member in this process, which writes `PARTITION:OFFSET` of each record to the same partition of topic `out`. */
 async function consumer(log: EventLog, story: Story = []): Promise<Consumer> {
   const member = await log.join(GROUP, TOPIC, {
-    onAssigned: async (partitions) => void story.push(`+${partitions}`),
-    onRevoked: async (partitions, lost) => void story.push(`${lost ? '!' : '-'}${partitions}`),
+    onAssigned: async (partitions) => void story.push(`+${partitions.join()}`),
+    onRevoked: async (partitions, lost) => void story.push(`${lost ? '!' : '-'}${partitions.join()}`),
   })
   const stop = new AbortController()
   const consuming = consume(member, stop.signal)
-  // Looked at when it is stopped.
+  // `stop` awaits the outcome. Until then, a failure must not count as unhandled.
   void Promise.allSettled([consuming])
   return {
     story,
@@ -499,20 +507,19 @@ async function consumer(log: EventLog, story: Story = []): Promise<Consumer> {
 async function consume(member: GroupMember, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     const batch = await member.poll({ maxRecords: 9, timeoutMs: 200, signal })
-    if (batch !== undefined) await (await member.commit(batch.partition, nextOffset(batch), echo(batch))).durable
+    if (batch !== undefined) await commitDurably(member, batch.partition, nextOffset(batch), echo(batch))
   }
 }
 
 const nextOffset = (batch: RecordBatch): number => batch.offsets[batch.size - 1] + 1
-const echo = (batch: RecordBatch): Map<string, NewRecord[]> =>
-  new Map([
-    [
-      'out',
-      recordsOf(batch).map(({ partition, offset }) => ({ value: `${partition}:${offset}`, timestamp: 0, partition })),
-    ],
-  ])
+const echo = (batch: RecordBatch): { out: NewRecord[] } => ({
+  out: recordsOf(batch).map(({ partition, offset }) => ({ value: `${partition}:${offset}`, timestamp: 0, partition })),
+})
 
-/** The same as a process of its own, which leaves the group on SIGTERM. On SIGUSR2 it stops, and when it is continued commits as if nothing had been. */
+/**
+ * The same consumer as a process of its own. On SIGTERM it leaves the group. On SIGUSR2 it stops itself; when it is
+ * continued, it commits as if nothing had happened.
+ */
 const CONSUMER_PROCESS = `
   const say = (line) => process.stdout.write(line + '\\n')
   const member = await log.join('${GROUP}', '${TOPIC}', {
@@ -536,7 +543,11 @@ const CONSUMER_PROCESS = `
   }
   while (!stop) {
     const batch = await member.poll({ maxRecords: 9, timeoutMs: 200 })
-    if (batch !== undefined) await commit(batch.partition, batch.offsets[batch.size - 1] + 1, Array.from(batch.offsets.subarray(0, batch.size), (offset) => batch.partition + ':' + offset))
+    if (batch !== undefined) {
+      const offsets = Array.from(batch.offsets.subarray(0, batch.size))
+      const values = offsets.map((offset) => batch.partition + ':' + offset)
+      await commit(batch.partition, offsets.at(-1) + 1, values)
+    }
     if (!freeze) continue
     freeze = false
     const own = [...member.committed.keys()]
@@ -572,7 +583,7 @@ async function consumerProcess(url: string): Promise<ConsumerProcess> {
   }
 }
 
-/** What a listener must take for its share. */
+/** The share of a member, as far as its listener was told. */
 function told(story: Story): number[] {
   const share = new Set<number>()
   for (const line of story.filter((text) => /^[-+!]/.test(text))) {
@@ -584,7 +595,7 @@ function told(story: Story): number[] {
   return [...share]
 }
 
-/** What must come, however slow the machine. */
+/** How long to wait for what must come, however slow the machine. */
 const PATIENCE = { timeout: 45_000, interval: 50 }
 
 /** Resolves when every partition has one owner and shares differ by at most one. */
@@ -597,7 +608,7 @@ async function balanced(consumers: Consumer[], partitions: number): Promise<void
   }, PATIENCE)
 }
 
-/** Resolves when all that is in the topic has been consumed; then each record has been, once, in order. */
+/** Waits until every record of the topic has been consumed, then checks that each was consumed once, in order. */
 async function expectEachOnce(log: EventLog): Promise<void> {
   const { offsets } = await log.topic(TOPIC)
   await vi.waitFor(async () => {
@@ -615,7 +626,7 @@ async function topics(log: EventLog, partitions: number): Promise<void> {
   await log.createTopic('out', { partitions })
 }
 
-/** So many records for every partition. */
+/** `count` records for every partition. */
 const forEach = (partitions: number, count: number): NewRecord[] =>
   upTo(partitions).flatMap((partition) => numbered(count).map((record) => ({ ...record, partition })))
 
@@ -636,7 +647,7 @@ function shareTests(harness: LogHarness): void {
       await log.append(TOPIC, forEach(7, 50))
       const stories = [a, b, c].map(({ story }) => story.join())
       expect(stories.join()).not.toContain('!')
-      // Seven to one; then four and three; then three, two and two.
+      // Shares go from 7 to 4 and 3, then to 3, 2 and 2: 3 + 2 partitions move.
       expect(stories.map((story) => moved(story, '-')).reduce((sum, count) => sum + count)).toBe(3 + 2)
       expect(stories.map((story) => moved(story, '+')).reduce((sum, count) => sum + count)).toBe(7 + 3 + 2)
       await b.stop()
@@ -664,9 +675,9 @@ function shareTests(harness: LogHarness): void {
       const resident = await consumer(log)
       const others: ConsumerProcess[] = []
       for (let step = 0; step < 9; step++) {
-        if (others.length < 2 || (others.length === 2 && random.uniform() < 0.3))
+        if (others.length < 2 || (others.length === 2 && random.uniform() < 0.3)) {
           others.push(await consumerProcess(url))
-        else {
+        } else {
           const [leaver] = others.splice(random.integer(others.length), 1)
           await (random.uniform() < 0.6 ? leaver.kill() : leaver.stop())
         }
@@ -702,13 +713,10 @@ function shareTests(harness: LogHarness): void {
       await expectEachOnce(log)
       await owner.kill()
       await log.append(TOPIC, numbered(3))
-      await vi.waitFor(
-        async () =>
-          expect((await spare.poll({ maxRecords: 100, timeoutMs: 1000 }))?.offsets).toEqual(
-            Float64Array.of(20, 21, 22),
-          ),
-        PATIENCE,
-      )
+      await vi.waitFor(async () => {
+        const batch = await spare.poll({ maxRecords: 100, timeoutMs: 1000 })
+        expect(batch?.offsets).toEqual(Float64Array.of(20, 21, 22))
+      }, PATIENCE)
     },
   )
 
@@ -721,9 +729,9 @@ function shareTests(harness: LogHarness): void {
     await vi.waitFor(async () => {
       for (const member of members) {
         const batch = await member.poll({ maxRecords: 7, timeoutMs: 30 })
-        if (batch !== undefined) await (await member.commit(batch.partition, nextOffset(batch), echo(batch))).durable
+        if (batch !== undefined) await commitDurably(member, batch.partition, nextOffset(batch), echo(batch))
       }
-      expect(members.map((member) => member.committed.size).toSorted()).toEqual([1, 2, 2])
+      expect(members.map((member) => member.committed.size).toSorted((a, b) => a - b)).toEqual([1, 2, 2])
       expect(members.flatMap((member) => [...member.committed.values()])).toEqual([30, 30, 30, 30, 30])
     }, PATIENCE)
     await expectEachOnce(log)
@@ -738,18 +746,13 @@ function shareTests(harness: LogHarness): void {
   })
 }
 
-/** How many partitions were assigned, or revoked, in a story. */
+/** How many partitions were assigned (`+`), or revoked (`-`), in a story. */
 function moved(story: string, how: '+' | '-'): number {
-  return (
-    story
-      .split(/(?=[-+!])/)
-      .filter((line) => line.startsWith(how))
-      .join()
-      .match(/\d+/g)?.length ?? 0
-  )
+  const lines = story.split(/(?=[-+!])/).filter((line) => line.startsWith(how))
+  return lines.join().match(/\d+/g)?.length ?? 0
 }
 
-/** Appends small batches to all partitions until it is told to stop. */
+/** Appends small batches to all partitions until `signal` aborts. */
 async function feed(log: EventLog, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     await log.append(TOPIC, forEach(5, 8))
@@ -758,72 +761,68 @@ async function feed(log: EventLog, signal: AbortSignal): Promise<void> {
 }
 
 function handoverTests(harness: LogHarness): void {
-  test('what onRevoked throws, poll throws, and the partition stays; a commit within it counts; the new owner begins there', async () => {
-    await using log = await openEventLog(harness.fresh())
-    await topics(log, 2)
-    await log.append(TOPIC, forEach(2, 10))
-    const order: string[] = []
-    let ready = false
-    let handed = -1
-    const giver = await log.join(GROUP, TOPIC, {
-      async onRevoked([partition, ...others], lost) {
-        order.push('revoked')
-        if (!ready) throw new Error('not ready')
-        expect([others, lost, giver.committed.get(partition)]).toEqual([[], false, 0])
-        await (
-          await giver.commit(partition, 4, new Map([['out', [{ value: 'last words', timestamp: 0, partition }]]]))
-        ).durable
-        await new Promise((resolve) => setTimeout(resolve, 300))
-        handed = partition
-        order.push('handed over')
-      },
-    })
-    const stop = new AbortController()
-    const taking = log.join(GROUP, TOPIC, {
-      onAssigned: async ([partition], member) => {
-        order.push('assigned')
-        expect([...member.committed]).toEqual([[partition, 4]])
-      },
-    })
-    const taken = taking.then(async (taker) => {
-      for (;;) {
-        const batch = await taker.poll({ maxRecords: 100, timeoutMs: 200, signal: stop.signal })
-        if (batch !== undefined) return { taker, batch }
-      }
-    })
-    const refused = vi.waitFor(
-      async () =>
-        expect(
-          await giver.poll({ maxRecords: 1, timeoutMs: 100 }).then(() => 'a poll without a word', String),
-        ).toContain('not ready'),
-      PATIENCE,
-    )
-    await refused
-    expect([giver.committed.size, order]).toEqual([2, ['revoked']])
-    ready = true
-    await vi.waitFor(async () => {
-      await giver.poll({ maxRecords: 1, timeoutMs: 100 })
-      expect(giver.committed.size).toBe(1)
-    }, PATIENCE)
-    const { taker, batch } = await within(taken, [giver])
-    expect(order).toEqual(['revoked', 'revoked', 'handed over', 'assigned'])
-    expect([batch.partition, batch.offsets[0], batch.size]).toEqual([handed, 4, 6])
-    await expect(giver.commit(handed, 9, new Map())).rejects.toThrow(PartitionLost)
-    expect(await readAll(log, 'out', handed)).toHaveLength(1)
-    await taker[Symbol.asyncDispose]()
-    await giver[Symbol.asyncDispose]()
-  })
+  test(
+    'what onRevoked throws, poll throws, and the partition stays; ' +
+      'a commit within it counts; the new owner begins there',
+    async () => {
+      await using log = await openEventLog(harness.fresh())
+      await topics(log, 2)
+      await log.append(TOPIC, forEach(2, 10))
+      const order: string[] = []
+      let ready = false
+      let handed = -1
+      const giver = await log.join(GROUP, TOPIC, {
+        async onRevoked([partition, ...others], lost) {
+          order.push('revoked')
+          if (!ready) throw new Error('not ready')
+          expect([others, lost, giver.committed.get(partition)]).toEqual([[], false, 0])
+          await commitDurably(giver, partition, 4, { out: [{ value: 'last words', timestamp: 0, partition }] })
+          await new Promise((resolve) => setTimeout(resolve, 300))
+          handed = partition
+          order.push('handed over')
+        },
+      })
+      const stop = new AbortController()
+      const taking = log.join(GROUP, TOPIC, {
+        onAssigned: async ([partition], member) => {
+          order.push('assigned')
+          expect([...member.committed]).toEqual([[partition, 4]])
+        },
+      })
+      const taken = taking.then(async (taker) => {
+        for (;;) {
+          const batch = await taker.poll({ maxRecords: 100, timeoutMs: 200, signal: stop.signal })
+          if (batch !== undefined) return { taker, batch }
+        }
+      })
+      await vi.waitFor(async () => {
+        const polled = giver.poll({ maxRecords: 1, timeoutMs: 100 })
+        expect(await polled.then(() => 'a poll without a word', String)).toContain('not ready')
+      }, PATIENCE)
+      expect([giver.committed.size, order]).toEqual([2, ['revoked']])
+      ready = true
+      await vi.waitFor(async () => {
+        await giver.poll({ maxRecords: 1, timeoutMs: 100 })
+        expect(giver.committed.size).toBe(1)
+      }, PATIENCE)
+      const { taker, batch } = await within(taken, [giver])
+      expect(order).toEqual(['revoked', 'revoked', 'handed over', 'assigned'])
+      expect([batch.partition, batch.offsets[0], batch.size]).toEqual([handed, 4, 6])
+      await expect(giver.commit(handed, 9, new Map())).rejects.toThrow(PartitionLost)
+      expect(await readAll(log, 'out', handed)).toHaveLength(1)
+      await taker[Symbol.asyncDispose]()
+      await giver[Symbol.asyncDispose]()
+    },
+  )
 
   test('what onAssigned throws, join throws, and the member is none', async () => {
     await using log = await openEventLog(harness.fresh())
     await topics(log, 2)
     const refusing = log.join(GROUP, TOPIC, { onAssigned: () => Promise.reject(new Error('no room')) })
     await expect(refusing).rejects.toThrow('no room')
-    await using member = await log.join(GROUP, TOPIC, { onAssigned: async (_, self) => void self.seek(1, 7) })
-    await log.append(
-      TOPIC,
-      [...numbered(10)].map((record) => ({ ...record, partition: 1 })),
-    )
+    await using member = await log.join(GROUP, TOPIC, { onAssigned: async (_, self) => self.seek(1, 7) })
+    const records = numbered(10).map((record) => ({ ...record, partition: 1 }))
+    await log.append(TOPIC, records)
     expect((await member.poll({ maxRecords: 100, timeoutMs: 5000 }))?.offsets[0]).toBe(7)
     expect([...member.committed]).toEqual([
       [0, 0],
@@ -832,7 +831,7 @@ function handoverTests(harness: LogHarness): void {
   })
 }
 
-/** The outcome of work that needs other members to be polled meanwhile; what they are given is given again. */
+/** Polls other members until `work` is done, because it needs them. Undoes their polls by `seek`. */
 async function within<T>(work: Promise<T>, others: GroupMember[]): Promise<T> {
   const done = new AbortController()
   const outcome = work.finally(() => done.abort())
@@ -847,32 +846,32 @@ async function within<T>(work: Promise<T>, others: GroupMember[]): Promise<T> {
 
 function takeoverTests(harness: LogHarness): void {
   test(
-    'a member that is stopped for longer than its session loses its partitions, can commit nothing, hears of it, and gets a new share',
+    'a member that is stopped for longer than its session loses its partitions, ' +
+      'can commit nothing, hears of it, and gets a new share',
     { timeout: 120_000 },
     async () => {
       const url = harness.freshWithShortSession()
       await using log = await openEventLog(url)
       await topics(log, 2)
-      const heir = await consumer(log)
+      const successor = await consumer(log)
       const zombie = await consumerProcess(url)
-      await balanced([heir, zombie], 2)
+      await balanced([successor, zombie], 2)
       const [old] = zombie.share()
       zombie.process.kill('SIGUSR2')
       await vi.waitFor(() => expect(zombie.story).toContain('stopped'), PATIENCE)
-      await vi.waitFor(() => expect(heir.share()).toHaveLength(2), PATIENCE)
+      await vi.waitFor(() => expect(successor.share()).toHaveLength(2), PATIENCE)
       await log.append(TOPIC, forEach(2, 30))
       await expectEachOnce(log)
       const before = zombie.story.length
       zombie.process.kill('SIGCONT')
-      await balanced([heir, zombie], 2)
-      await vi.waitFor(
-        () => expect(zombie.story.slice(before).slice(0, 2)).toEqual([`refused ${old}`, `!${old}`]),
-        PATIENCE,
-      )
+      await balanced([successor, zombie], 2)
+      await vi.waitFor(() => {
+        expect(zombie.story.slice(before).slice(0, 2)).toEqual([`refused ${old}`, `!${old}`])
+      }, PATIENCE)
       await log.append(TOPIC, forEach(2, 30))
       await expectEachOnce(log)
       await zombie.stop()
-      await heir.stop()
+      await successor.stop()
     },
   )
 }

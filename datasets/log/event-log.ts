@@ -2,104 +2,142 @@ import { UserError } from '../../configs/user-error.ts'
 import type { DurationMs, EpochMs } from '../table/transaction.ts'
 
 /**
- * A log of events in topics: a topic is a table of all events that came through it. The port both drivers implement;
- * `event-log.contract.ts` says what is promised, and runs against every driver.
+ * A log of events in topics. A topic is a table of all events that came through it. Every driver implements this port;
+ * `event-log.contract.ts` states the promises as tests and runs against each driver.
  *
- * - A topic has partitions; within one, records have offsets 0, 1, 2 … (gaps are allowed) and never change.
- * - A record with a key goes to the partition of the key's hash (murmur2 as Kafka's Java client computes it); one without, to partition 0.
- * - `append` returns when the records are durable: they survive kill -9 of any process.
- * - Readers in any process see a record once its append (or the commit that carries it) is done, never before, and are
- *   woken by it without a busy loop.
- * - A group's partition has one owner. `commit` writes outputs and input offsets atomically, or, when the owner has
- *   been replaced meanwhile, throws and writes nothing (fencing). A member that ends, however it does, is followed by the
- *   others, and so is one that was stopped for longer than its session.
+ * **Order.** A topic has partitions. Within a partition, records have ascending offsets from 0. Gaps are allowed. A
+ * record never changes. A record with a key goes to the partition of the key's hash (murmur2, as Kafka's Java client
+ * computes it). A record without a key goes to partition 0.
+ *
+ * **Durability.** `append` returns when the records are durable: they survive kill -9 of any process. A group member's
+ * `commit` writes its outputs and its input offset atomically.
+ *
+ * **Ownership and fencing.** Each partition of a group has one owner. If another member has replaced the owner, the old
+ * owner's `commit` throws and writes nothing. When a member ends, however it ends, the other members take over its
+ * partitions. They also take over the partitions of a member that was stopped for longer than its session.
+ *
+ * **Waking readers.** Readers in every process see a record as soon as its `append` is done, or the `commit` that
+ * carries it, and never before. A reader that waits is woken by it, without a busy loop.
+ *
+ * **Errors.** Each method states the `UserError`s that it throws. `PartitionLost` is one that a member may catch: it
+ * can continue with its other partitions.
  */
 export interface EventLog extends AsyncDisposable {
-  /** Makes the topic if it is missing; an existing one keeps its settings. */
+  /** Makes the topic if it is missing. An existing topic keeps its settings. */
   createTopic(name: string, settings?: Partial<TopicSettings>): Promise<Topic>
   /** All topics, by name. */
   topics(): Promise<Topic[]>
-  /** @throws UserError when there is no such topic (the message lists those that exist). */
+  /** @throws UserError when there is no such topic; the message lists those that exist. */
   topic(name: string): Promise<Topic>
   /**
-   * Appends in order, a partition's records with consecutive offsets; the topic is made with default settings (one
-   * partition, all kept) when missing. Resolves when they are durable.
+   * Appends records in order; those of one partition get consecutive offsets. Makes a missing topic with the default
+   * settings (one partition, all records kept). Resolves when the records are durable.
    *
-   * @throws UserError when the disk is full (nothing of the call is written, nothing older is lost), the name is no
-   * topic's, or a record names a partition that the topic has not.
+   * @throws UserError when the disk is full (nothing of the call is written, nothing older is lost), when no topic can
+   * have this name, or when a record names a partition that the topic does not have.
    */
   append(topic: string, records: NewRecord[]): Promise<void>
   /**
-   * Records of one partition from `from` (clamped to the oldest kept), in offset order, in batches of at most `maxRecords`.
-   * Ends at the end of the log as it stood at the call, or, with `follow`, when `signal` aborts.
+   * Reads one partition from offset `from` (clamped to the oldest kept record), in offset order, in batches of at most
+   * `maxRecords`. Ends where the log ended at the time of the call or, with `follow`, when `signal` aborts.
    *
-   * @throws UserError when topic or partition do not exist, or a stored block is damaged (topic, partition, offset and file given).
+   * @throws UserError when the topic or partition does not exist, or when a stored block is damaged; the message then
+   * gives topic, partition, offset and file.
    */
   read(topic: string, partition: number, options?: ReadOptions): AsyncIterable<RecordBatch>
   /**
-   * Joins `group`, whose members divide the partitions of `topic` among them. Resolves when this one's first share is
-   * known; it may be empty, when there are more members than partitions, or until others have given up what is due to it.
+   * Joins `group`, whose members divide the partitions of `topic` among themselves. Resolves when the first share of
+   * this member is known. That share may be empty: when the group has more members than the topic has partitions, or
+   * until other members have given up the partitions that are due to this one.
    *
-   * @throws UserError when there is no such topic, or a group cannot have this name.
+   * @throws UserError when there is no such topic, or when no group can have this name.
    */
   join(group: string, topic: string, share?: ShareListener): Promise<GroupMember>
 }
 
-/** Thrown by a commit to a partition that is not the member's, or not any more; nothing of it was written. The member hears of it at its next `poll`, and may go on. */
+/**
+ * Thrown by a commit to a partition that the member does not own, or no longer owns. Nothing of the commit was written.
+ * The member's listener is told in its next `poll`, and the member may continue.
+ */
 export class PartitionLost extends UserError {}
 
 /**
- * Hears which partitions come and go. Called within `join` and `poll` only, one call at a time, so that nothing of a
- * partition is under way but what the listener's owner began itself. What it throws, `join` or `poll` throws.
+ * Is told which partitions are assigned and revoked. Called only within `join` and `poll`, one call at a time. So
+ * nothing else is running on a partition, except what the listener's owner started itself. An error that a listener
+ * throws comes out of that `join` or `poll`.
  */
 export interface ShareListener {
   /**
-   * Partitions that are this member's from now on, `committed` set and positions there; `seek` is allowed. Before any of
-   * their records. `member` is the one that `join` is about to give, or that polls.
+   * These partitions belong to this member from now on. Called before any of their records arrive. `committed` is set,
+   * positions start there, and `seek` is allowed. `member` is the one that polls, or that `join` is about to return.
    */
   onAssigned?(partitions: readonly number[], member: GroupMember): Promise<void>
   /**
-   * Partitions that are about to go to another member, which waits for this to resolve: what must be handed over is
-   * committed and written here. With `lost` they are another's already: nothing can be committed, only forgotten.
+   * These partitions are about to go to another member, which waits until this resolves: commit and write here what
+   * must be handed over. With `lost`, another member already owns them, so nothing can be committed, only forgotten.
    */
   onRevoked?(partitions: readonly number[], lost: boolean): Promise<void>
 }
 
 export interface GroupMember extends AsyncDisposable {
-  /** The partitions of this member, with the next offset to consume as last committed; 0 when never. */
+  /** The partitions of this member, each with the next offset to consume as last committed; 0 if never committed. */
   committed: ReadonlyMap<number, number>
-  /** Where `poll` continues, by partition. Starts at `committed`. */
+  /** Sets where `poll` continues in a partition. Positions start at `committed`. */
   seek(partition: number, offset: number): void
   /**
-   * Whatever has arrived, at most `maxRecords`, from one partition; partitions take turns. Waits while there is nothing,
-   * at most `timeoutMs`, then resolves to undefined; so does an abort. Small appends that piled up come joined. Gives the
-   * event loop a turn at every call.
+   * Returns the records that have arrived, at most `maxRecords`, from one partition. Partitions take turns. Small
+   * appends that piled up come joined into one batch. While there is nothing, waits at most `timeoutMs`, then resolves
+   * to undefined; an abort also resolves to undefined. Every call gives the event loop a turn.
    */
-  poll(options: { maxRecords: number; timeoutMs: number; signal?: AbortSignal }): Promise<RecordBatch | undefined>
-  /** True when every partition of this member has been polled to its current end; those of others are theirs. */
+  poll(options: PollOptions): Promise<RecordBatch | undefined>
+  /** True when this member has polled each of its partitions to the current end. Says nothing about other members. */
   idle(): Promise<boolean>
   /**
-   * Writes all outputs and the next offset to consume of one partition in one transaction. Resolves when the transaction is
-   * on its way, so that the caller can go on with the next batch; `durable` settles when it is done, or has failed with
-   * nothing written. One at a time for a partition: await `durable` before its next commit. Those of others may go beside it.
-   * Topics that are missing are made. With `lmdb:` an output topic must not have been appended to before its first commit
-   * (one LMDB environment has both offsets and outputs); appending to it later is fine.
+   * Writes all outputs and the partition's next offset to consume in one transaction. Makes missing topics. Resolves
+   * when the transaction is under way, so that the caller can start on the next batch. `durable` settles when the
+   * transaction is done, or has failed with nothing written.
    *
-   * @throws PartitionLost, here or from `durable`, when the partition is another's.
+   * A partition has one commit at a time: await `durable` before the next. Commits of different partitions may overlap.
+   *
+   * With `lmdb:`, an output topic must not have been appended to before its first commit, because one LMDB environment
+   * holds both offsets and outputs. Appending to it later is fine.
+   *
+   * @throws PartitionLost, from the call or from `durable`, when another member owns the partition.
    */
-  commit(partition: number, nextOffset: number, outputs: Map<string, NewRecord[]>): Promise<{ durable: Promise<void> }>
+  commit(partition: number, nextOffset: number, outputs: Outputs): Promise<CommitUnderWay>
+}
+
+/** The records that a commit writes, by topic. */
+export type Outputs = Map<string, NewRecord[]>
+
+export interface CommitUnderWay {
+  /** Settles when the transaction is done, or has failed with nothing written. */
+  durable: Promise<void>
+}
+
+export interface PollOptions {
+  maxRecords: number
+  /** Longest wait while there is nothing to return. */
+  timeoutMs: number
+  signal?: AbortSignal
 }
 
 export interface TopicSettings {
   partitions: number
-  /** Records older than this, by their timestamp against the newest record's, may be deleted; undefined keeps all. */
+  /** Records older than this may be deleted, by their timestamp against the newest record's. Undefined keeps all. */
   retention?: DurationMs
 }
 
 export interface Topic extends TopicSettings {
   name: string
-  /** By partition: the oldest kept offset and the offset the next record will get. */
-  offsets: { start: number; end: number }[]
+  /** By partition. */
+  offsets: OffsetRange[]
+}
+
+/** The oldest kept offset of a partition, and the offset that its next record will get. */
+export interface OffsetRange {
+  start: number
+  end: number
 }
 
 export interface ReadOptions {
@@ -118,9 +156,9 @@ export interface NewRecord {
 }
 
 /**
- * Records of one partition as columns over one buffer, so that a hot path makes no object a record.
- * Record i has offset `offsets[i]`; its key is bytes `keyStart[i]` to `valueStart[i]` (empty: no key), its value
- * `valueStart[i]` to `valueEnd[i]`. It stays valid as long as it is held.
+ * Records of one partition as columns over one buffer, so that a hot path makes no object per record. Record i has
+ * offset `offsets[i]`. Its key is bytes `keyStart[i]` to `valueStart[i]` (empty: no key), its value `valueStart[i]` to
+ * `valueEnd[i]`. A batch stays valid as long as it is held.
  */
 export interface RecordBatch {
   topic: string
@@ -134,12 +172,12 @@ export interface RecordBatch {
   valueEnd: Uint32Array
 }
 
-/** What a configuration needs of its log. */
+/** What a configuration needs from its log. */
 export interface LogNeeds {
-  /** The scorer's. */
+  /** The scorer's group. */
   group: string
-  /** The topic it reads: with at least so many partitions, and records kept at least so long. */
+  /** The topic that the scorer reads: the fewest partitions it needs, and how long it needs records to be kept. */
   input: { topic: string; partitions: number; retention: DurationMs }
-  /** The topics it writes. */
+  /** The topics that the scorer writes. */
   outputs: string[]
 }

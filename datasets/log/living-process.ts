@@ -1,28 +1,31 @@
 import { readFileSync, readlinkSync } from 'node:fs'
 import { errorCode } from '../../configs/user-error.ts'
 
-/** A process of this machine, told apart from a later one that was given the same pid. */
+/** Identifies a process of this machine. The start time tells it apart from a later process with the same pid. */
 export interface ProcessMark {
   pid: number
-  /** When it started, as its system counts it; empty where the system has no /proc. */
+  /** When it started, in clock ticks since boot; empty where the system has no /proc. */
   started: string
 }
 
-/** The process that asks. */
+/** The calling process. */
 export function thisProcess(): ProcessMark {
   return { pid: process.pid, started: look(process.pid)?.started ?? '' }
 }
 
-/** What has become of a process. A stopped one (SIGSTOP, Ctrl-Z) does nothing until it is continued. */
+/** The state of a process. A stopped process (SIGSTOP, Ctrl-Z) does nothing until it is continued. */
 export function processState({ pid, started }: ProcessMark): 'running' | 'stopped' | 'ended' {
   const found = look(pid)
-  // Without /proc the pid is all there is to go by; with it, the process has just ended.
+  // Without /proc, only the pid can be checked. With /proc, a missing entry means that the process has ended.
   if (found === undefined) return started === '' && hasPid(pid) ? 'running' : 'ended'
   if (found.started !== started || found.state === 'Z' || found.state === 'X') return 'ended'
   return found.state === 'T' ? 'stopped' : 'running'
 }
 
-/** Number of the pid namespace, outside of which this system's pids mean nothing: containers may share a host's name. Empty where the system has no /proc. */
+/**
+ * Number of this process's pid namespace; empty where the system has no /proc. A pid means nothing outside its
+ * namespace, and the host name does not tell namespaces apart, because containers may share it.
+ */
 export function pidNamespace(): string {
   try {
     return readlinkSync('/proc/self/ns/pid').replace(/\D/g, '')
@@ -41,7 +44,10 @@ function hasPid(pid: number): boolean {
   }
 }
 
-/** State letter and start in clock ticks since boot (`/proc/PID/stat`, fields 3 and 22); undefined when it has ended or the system has no /proc. */
+/**
+ * State letter and start in clock ticks since boot (`/proc/PID/stat`, fields 3 and 22). Undefined when the process has
+ * ended, or where the system has no /proc.
+ */
 function look(pid: number): { state: string; started: string } | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')

@@ -1,24 +1,31 @@
 import { UserError } from '../../configs/user-error.ts'
 
-/** Longest name of a topic on Kafka. The embedded log keeps to it, so that what it holds can move. */
-const MOST = 249
+/**
+ * Longest topic name that Kafka allows. The embedded log keeps the same limit, so that its topics can move to Kafka.
+ */
+const LONGEST_NAME = 249
 const LEGAL = /^[A-Za-z0-9._-]+$/
 
-/** Whether a topic or group of any log can have this name, behind `prefix`. */
+/** Whether a topic or group of any log can have this name after `prefix`. */
 export function isLogName(name: string, prefix = ''): boolean {
   const whole = prefix + name
   return (
     LEGAL.test(name) &&
     LEGAL.test(whole) &&
-    whole.length <= MOST &&
+    whole.length <= LONGEST_NAME &&
     ![name, whole].some((one) => one === '.' || one === '..')
   )
 }
 
-/** @throws UserError unless a topic or group can have this name, behind `prefix`. A group's name is part of those of its topics. */
+/**
+ * Checks the name of a topic or group. One rule serves both, because a group's name is part of the names of its topics.
+ *
+ * @throws UserError unless a topic or group can have this name after `prefix`.
+ */
 export function checkLogName(name: string, prefix = ''): void {
   if (isLogName(name, prefix)) return
   throw new UserError(
-    `"${name}" cannot be the name of a topic or group: use at most ${MOST - prefix.length} letters, digits, dots, underscores and hyphens.`,
+    `"${name}" cannot be the name of a topic or group: ` +
+      `use at most ${LONGEST_NAME - prefix.length} letters, digits, dots, underscores and hyphens.`,
   )
 }

@@ -1,58 +1,64 @@
 import type { GroupMember, ShareListener } from './event-log.ts'
 
-/** The partitions of a group's member, and what its listener has been told of them. */
+/** The partitions assigned to a group's member, and which of them its listener has been told of. */
 export interface MemberShare {
-  /** The next offset to consume, as last committed, of each partition. */
+  /** The assigned partitions, each with the next offset to consume as last committed. */
   readonly committed: Map<number, number>
-  /** Adds partitions, which the listener is still to hear of. */
-  gain(committed: ReadonlyMap<number, number>): void
-  /** Tells the listener what was added since. When it throws, it is told again at the next call. */
+  /** Adds partitions. The next `announce` tells the listener of them. */
+  assign(committed: ReadonlyMap<number, number>): void
+  /**
+   * Tells the listener of the partitions that were added since. If the listener throws, the next call tells it again.
+   */
   announce(member: GroupMember): Promise<void>
-  /** Has the listener hand partitions over; then they are this member's no longer. When it throws they still are. */
-  giveUp(partitions: readonly number[]): Promise<void>
-  /** Partitions that are another's already: forgotten first, then told. */
+  /** Has the listener hand partitions over, then forgets them. If the listener throws, they remain in the share. */
+  revoke(partitions: readonly number[]): Promise<void>
+  /** Forgets partitions that another member already owns, then tells the listener. */
   lose(partitions: readonly number[]): Promise<void>
 }
 
-/** A share that is empty as yet. A partition that the listener never heard of goes as silently as it came. */
+/**
+ * An empty share. The listener is not told that a partition is revoked or lost if it was never told of the assignment.
+ */
 export function memberShare(listener: ShareListener): MemberShare {
   const committed = new Map<number, number>()
-  const untold = new Set<number>()
-  const known = (partitions: readonly number[]): number[] =>
-    partitions.filter((partition) => committed.has(partition) && !untold.has(partition))
-  const tell = async (partitions: number[], lost: boolean): Promise<void> => {
-    if (partitions.length > 0) await listener.onRevoked?.(partitions, lost)
-  }
+  const unannounced = new Set<number>()
+  const announced = (partitions: readonly number[]): number[] =>
+    partitions.filter((partition) => committed.has(partition) && !unannounced.has(partition))
   const forget = (partitions: readonly number[]): void => {
     for (const partition of partitions) {
       committed.delete(partition)
-      untold.delete(partition)
+      unannounced.delete(partition)
     }
   }
   return {
     committed,
-    gain(offsets) {
+    assign(offsets) {
       for (const [partition, offset] of offsets) {
         committed.set(partition, offset)
-        untold.add(partition)
+        unannounced.add(partition)
       }
     },
     async announce(member) {
-      if (untold.size === 0) return
-      await listener.onAssigned?.(
-        [...untold].toSorted((a, b) => a - b),
-        member,
-      )
-      untold.clear()
+      if (unannounced.size === 0) return
+      await listener.onAssigned?.([...unannounced].toSorted(ascending), member)
+      unannounced.clear()
     },
-    async giveUp(partitions) {
-      await tell(known(partitions), false)
+    async revoke(partitions) {
+      await tellRevoked(listener, announced(partitions), false)
       forget(partitions)
     },
     async lose(partitions) {
-      const told = known(partitions)
+      const toTell = announced(partitions)
       forget(partitions)
-      await tell(told, true)
+      await tellRevoked(listener, toTell, true)
     },
   }
+}
+
+async function tellRevoked(listener: ShareListener, partitions: number[], lost: boolean): Promise<void> {
+  if (partitions.length > 0) await listener.onRevoked?.(partitions, lost)
+}
+
+function ascending(a: number, b: number): number {
+  return a - b
 }

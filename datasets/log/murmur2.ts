@@ -3,7 +3,7 @@ const M = 0x5bd1e995
 
 /**
  * MurmurHash2, 32 bit, signed, as Kafka's Java client computes it (`org.apache.kafka.common.utils.Utils.murmur2`), so
- * that a key has the same partition whichever client produced it.
+ * that a key has the same partition whichever client produced the record.
  */
 export function murmur2(bytes: Uint8Array): number {
   const length = bytes.length

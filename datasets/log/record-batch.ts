@@ -14,7 +14,7 @@ export function sliceBatch(batch: RecordBatch, from: number, to: number): Record
   }
 }
 
-/** Batches of one partition, at least one, in order, as one batch over new bytes. */
+/** Joins batches of one partition, at least one, in order, into one batch. A single batch is returned as it is. */
 export function joinBatches(batches: RecordBatch[]): RecordBatch {
   const [first] = batches
   if (batches.length === 1) return first
@@ -40,7 +40,7 @@ export function joinBatches(batches: RecordBatch[]): RecordBatch {
   return joined
 }
 
-/** Bytes that the batch’s keys and values span. Its records stand in order; a driver may leave bytes between them. */
+/** Bytes that the batch's keys and values span. The records lie in order, but a driver may leave bytes between them. */
 export function batchBytes(batch: RecordBatch): number {
   return batch.size === 0 ? 0 : batch.valueEnd[batch.size - 1] - batch.keyStart[0]
 }

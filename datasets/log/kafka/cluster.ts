@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Connection, findCoordinatorV4, metadataV12 } from '@platformatic/kafka'
 import type { Tell } from '../../../configs/tell.ts'
 import { SECOND } from '../../table/transaction.ts'
-import { type Address, KafkaLinks } from './connections.ts'
+import { KafkaLinks } from './connections.ts'
 import {
   brokerGone,
   explained,
@@ -12,24 +12,24 @@ import {
   kafkaErrors,
   reasonOf,
 } from './error.ts'
-import type { KafkaLocation } from './location.ts'
+import type { BrokerAddress, KafkaLocation } from './location.ts'
 
-/** Who answers a request: any broker, the leader of a partition, or the coordinator of a group or transactional id. */
-export type Route =
-  | { to: 'any' }
-  | { to: 'leader'; topic: string; partition: number }
-  | { to: 'group' | 'transaction'; key: string }
+/**
+ * Who must answer a request: any broker, the leader of a partition, or the coordinator of a group or transactional id.
+ */
+export type Route = { to: 'any' } | { to: 'leader'; topic: string; partition: number } | CoordinatorRoute
+type CoordinatorRoute = { to: 'group' | 'transaction'; key: string }
 export type Request<T> = (connection: Connection) => Promise<T>
 
-/** Attempts that pass in silence, about 1.5 s: a leader that moves. */
+/** Attempts before the user is told: about 1.5 s, in which a leader can move. */
 const TOLD_AFTER = 10
 const GROUP_KEY = 0
 const TRANSACTION_KEY = 1
 
 /**
- * Connections to a Kafka cluster, and who leads what in it. Built on the client's connections and codecs, not on its
- * Producer and Consumer: those make several objects a record, hand partitions over by rules of their own, and write
- * timestamps that are 25 days apart wrongly (`kafka-records.test.ts`). Connects when first needed.
+ * Connections to a Kafka cluster, and who leads what in it. Connects when first needed. Built on the client library's
+ * connections and codecs, not on its Producer and Consumer. Those make several objects per record, hand partitions over
+ * by rules of their own, and write timestamps that are 25 days apart wrongly (`records.test.ts`).
  */
 export class KafkaCluster implements AsyncDisposable {
   readonly location: KafkaLocation
@@ -37,11 +37,11 @@ export class KafkaCluster implements AsyncDisposable {
   readonly #links: KafkaLinks
   /** By topic: the id of each partition's leader. */
   readonly #leaders = new Map<string, number[]>()
-  readonly #brokers = new Map<number, Address>()
-  readonly #coordinators = new Map<string, Address>()
+  readonly #brokers = new Map<number, BrokerAddress>()
+  readonly #coordinators = new Map<string, BrokerAddress>()
   readonly #ended = new AbortController()
   #reached = false
-  /** Several calls wait for the same cluster; it is said once. */
+  /** Whether the user was told. Several calls may wait for the same cluster, but the user is told only once. */
   #told = false
   #turn = 0
 
@@ -51,7 +51,10 @@ export class KafkaCluster implements AsyncDisposable {
     this.#links = new KafkaLinks(location)
   }
 
-  /** Sends a request, and again as `retry` says. Requests of one `lane` share a connection, on which a broker answers in turn. */
+  /**
+   * Sends a request, and sends it again as `retry` says. Requests of one `lane` share a connection, on which a broker
+   * answers one after the other.
+   */
   call<T>(route: Route, request: Request<T>, lane?: string): Promise<T> {
     return this.retry(() => this.once(route, request, lane))
   }
@@ -62,17 +65,18 @@ export class KafkaCluster implements AsyncDisposable {
     try {
       return await request(connection)
     } catch (error) {
-      // A connection that broke or went silent has lost its place in the stream of answers.
+      // After a break or a timeout, answers on this connection can no longer be matched to requests.
       if (kafkaErrors(error).length === 0) this.#links.drop(connection)
       throw error
     }
   }
 
   /**
-   * Does `work` again after transient faults (a broker that restarts, a leader that moves), for as long as the URL's
-   * patience; what it waits for is told.
+   * Repeats `work` after transient faults (a broker that restarts, a leader that moves), for as long as the URL's
+   * patience. Tells the user what it waits for.
    *
-   * @throws UserError when patience is over, the cluster could never be reached, or it refuses the user; any other refusal as it came.
+   * @throws UserError when the patience is over, when the cluster was never reached, or when it refuses the user. Any
+   * other refusal is thrown as it came.
    */
   async retry<T>(work: () => Promise<T>): Promise<T> {
     const patience = AbortSignal.timeout(this.location.patience)
@@ -97,27 +101,34 @@ export class KafkaCluster implements AsyncDisposable {
     this.#told = false
   }
 
-  /** Between two attempts: longer and longer, but for a transaction that is being closed, which takes milliseconds and moves no leader. */
+  /**
+   * Waits between two attempts, longer each time. The wait for a transaction that is being closed grows slowly, because
+   * closing takes milliseconds and moves no leader.
+   */
   async #pause(tries: number, error: unknown): Promise<void> {
     const closing = isClosingTransaction(error)
     if (!closing) this.forget()
     if (!this.#told && tries >= (closing ? 10 * TOLD_AFTER : TOLD_AFTER)) {
       this.#told = true
-      this.tell(
-        `Kafka at ${this.location.shown} does not answer (${reasonOf(error)}): waiting up to ${this.location.patience / SECOND} s.`,
-        'lost',
-      )
+      const { shown, patience } = this.location
+      const seconds = patience / SECOND
+      this.tell(`Kafka at ${shown} does not answer (${reasonOf(error)}): waiting up to ${seconds} s.`, 'lost')
     }
     await sleep(Math.min(closing ? tries : 2 ** tries, 500), undefined, { signal: this.#ended.signal })
   }
 
-  /** The broker that leads each of the topic's partitions (name with prefix), or undefined when there is no such topic. Remembered until a fault. */
+  /**
+   * The id of the broker that leads each of the topic's partitions; undefined when there is no such topic. Remembered
+   * until a fault.
+   *
+   * @param topic its name with the log's prefix.
+   */
   async leaders(topic: string): Promise<number[] | undefined> {
-    // The answer itself, not what is remembered of it: `forget` may come between the two.
+    // Returns the answer itself, because `forget` may clear what is remembered before it could be read.
     return this.#leaders.get(topic) ?? (await this.retry(() => this.#refresh(topic)))
   }
 
-  /** Forgets who leads what, because a broker has said that it is otherwise. */
+  /** Forgets who leads what, because an answer has shown that it changed, or may have. */
   forget(): void {
     this.#leaders.clear()
     this.#coordinators.clear()
@@ -132,11 +143,11 @@ export class KafkaCluster implements AsyncDisposable {
     await this.#links.close()
   }
 
-  #bootstrap(): Address {
+  #bootstrap(): BrokerAddress {
     return this.location.brokers[this.#turn++ % this.location.brokers.length]
   }
 
-  /** Asks who leads the topic's partitions, by number; undefined when there is no such topic. */
+  /** Asks who leads each of the topic's partitions, in order; undefined when there is no such topic. */
   async #refresh(topic: string): Promise<number[] | undefined> {
     const connection = await this.#links.get(this.#bootstrap(), 'main')
     try {
@@ -154,21 +165,25 @@ export class KafkaCluster implements AsyncDisposable {
     }
   }
 
-  async #resolve(route: Route): Promise<Address> {
+  async #resolve(route: Route): Promise<BrokerAddress> {
     if (route.to === 'any') return this.#bootstrap()
     if (route.to === 'leader') {
       const leaders = this.#leaders.get(route.topic) ?? (await this.#refresh(route.topic))
       const leader = leaders?.[route.partition]
       return this.#brokers.get(leader ?? -1) ?? this.#bootstrap()
     }
-    const id = `${route.to} ${route.key}`
-    const known = this.#coordinators.get(id)
-    if (known !== undefined) return known
-    const connection = await this.#links.get(this.#bootstrap(), 'main')
-    const found = await findCoordinatorV4.api.async(connection, route.to === 'group' ? GROUP_KEY : TRANSACTION_KEY, [
-      route.key,
-    ])
-    this.#coordinators.set(id, found.coordinators[0])
-    return found.coordinators[0]
+    return this.#coordinators.get(coordinatorKey(route)) ?? this.#findCoordinator(route)
   }
+
+  async #findCoordinator(route: CoordinatorRoute): Promise<BrokerAddress> {
+    const connection = await this.#links.get(this.#bootstrap(), 'main')
+    const keyType = route.to === 'group' ? GROUP_KEY : TRANSACTION_KEY
+    const { coordinators } = await findCoordinatorV4.api.async(connection, keyType, [route.key])
+    this.#coordinators.set(coordinatorKey(route), coordinators[0])
+    return coordinators[0]
+  }
+}
+
+function coordinatorKey({ to, key }: CoordinatorRoute): string {
+  return `${to} ${key}`
 }

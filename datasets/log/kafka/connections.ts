@@ -3,20 +3,21 @@ import { hostname } from 'node:os'
 import { Connection } from '@platformatic/kafka'
 import { SECOND } from '../../table/transaction.ts'
 import { pidNamespace, thisProcess } from '../living-process.ts'
-import type { KafkaLocation } from './location.ts'
+import type { BrokerAddress, KafkaLocation } from './location.ts'
 
-export interface Address {
-  host: string
-  port: number
-}
-
-/** `fd HOST PID START NAMESPACE`, as the group coordinator shows a member: by it another `fd` of the host, or container, knows whether its process still runs. */
+/**
+ * `fd HOST PID START NAMESPACE`, which the group coordinator shows as a member's client id. By it, another `fd` in the
+ * same host or container can tell whether the member's process still runs (`group.ts`).
+ */
 function processName(): string {
   const { pid, started } = thisProcess()
   return `fd ${hostname()} ${pid} ${started} ${pidNamespace()}`
 }
 
-/** Connections by broker and lane, each opened when first needed. A broker answers one connection's requests in turn. */
+/**
+ * Connections by broker and lane, each opened when first needed. A broker answers the requests of one connection in
+ * turn, so whatever must not wait for other requests uses a lane of its own.
+ */
 export class KafkaLinks {
   readonly #location: KafkaLocation
   readonly #open = new Map<string, Promise<Connection>>()
@@ -27,8 +28,8 @@ export class KafkaLinks {
     this.#location = location
   }
 
-  /** @throws Error when all have been closed: one more would keep the process from its end. */
-  async get({ host, port }: Address, lane: string): Promise<Connection> {
+  /** @throws Error when all have been closed: a new connection would keep the process from ending. */
+  async get({ host, port }: BrokerAddress, lane: string): Promise<Connection> {
     if (this.#closed) throw new Error(`The log on Kafka at ${this.#location.shown} has been closed.`)
     const key = `${lane} ${host} ${port}`
     const known = this.#open.get(key)
@@ -36,13 +37,13 @@ export class KafkaLinks {
     const { tls, sasl, session } = this.#location
     const connection = new Connection(processName(), {
       connectTimeout: 5 * SECOND,
-      // Joining a group takes as long as its busiest member needs to poll: at most three sessions (`kafka-group.ts`).
+      // Joining a group lasts until its busiest member polls: at most three sessions (`group.ts`).
       requestTimeout: Math.max(30 * SECOND, 5 * session),
       tls,
       tlsServerName: tls !== undefined && isIP(host) === 0,
       sasl,
     })
-    // Every failure reaches the request that meets it; an event without a listener would end the process.
+    // Every failure reaches the request that it hits. But an error event without a listener would end the process.
     connection.on('error', () => this.drop(connection))
     connection.once('close', () => this.drop(connection))
     const connecting = Promise.resolve(connection.connect(host, port)).then(() => connection)
@@ -52,7 +53,7 @@ export class KafkaLinks {
     return connecting
   }
 
-  /** Forgets a connection that has failed; the next request opens another. */
+  /** Forgets a connection that has failed. The next request opens another. */
   drop(connection: Connection): void {
     const key = this.#keys.get(connection)
     if (key === undefined) return
@@ -61,7 +62,7 @@ export class KafkaLinks {
     connection.close(() => {})
   }
 
-  /** Closes the connections of a lane, or all, for good. */
+  /** Closes the connections of a lane. Without a lane, closes all connections for good. */
   async close(lane?: string): Promise<void> {
     this.#closed ||= lane === undefined
     for (const [key, connecting] of this.#open) {

@@ -2,40 +2,41 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Connection, ProtocolError } from '@platformatic/kafka'
 import { UserError } from '../../../configs/user-error.ts'
 import type { DurationMs } from '../../table/transaction.ts'
-import type { RecordBatch } from '../event-log.ts'
+import type { OffsetRange, RecordBatch } from '../event-log.ts'
 import { joinBatches, sliceBatch } from '../record-batch.ts'
 import type { KafkaCluster } from './cluster.ts'
 import { isTransient } from './error.ts'
 import { fetchPartitions, type FetchedPartition } from './fetch.ts'
-import { decodeBatches } from './records.ts'
+import { decodeBatches } from './record-decoder.ts'
 
-/** A partition with so many records that nobody has taken yet is not fetched further. */
+/** The feed fetches no more of a partition that has this many records waiting to be taken. */
 const ENOUGH_RECORDS = 8192
-/** Longest that a broker keeps an answer that would be empty. A follower asks again. */
+/** Longest that a broker holds back an answer that would be empty. A follower then asks again. */
 const LONGEST_WAIT: DurationMs = 500
 const OFFSET_OUT_OF_RANGE = 1
 
-/** What is to be read, and how the feed learns a partition's bounds. */
+/** What the feed reads, and how it learns a partition's bounds. */
 export interface FeedSource {
   cluster: KafkaCluster
   /** Name without the log's prefix. */
   topic: string
-  offsets(partition: number): Promise<{ start: number; end: number }>
-  /** Names the connections that the feed has to itself: a request that waits at the broker holds up those behind it. */
+  offsets(partition: number): Promise<OffsetRange>
+  /** Names connections of the feed's own: a fetch that waits at the broker blocks requests behind it. */
   lane: string
 }
 
-/** What has been fetched of one partition and not been taken. */
+/** What has been fetched of one partition and not yet been taken. */
 interface Buffered {
   partition: number
-  /** Where to fetch on. */
+  /** The offset to fetch next. */
   next: number
   batches: RecordBatch[]
   records: number
+  /** Whether a fetch is under way. */
   asked: boolean
 }
 
-/** Committed records of some partitions of a topic, fetched ahead and handed out in order. */
+/** Committed records of some partitions of a topic, fetched ahead and returned in order. */
 export class PartitionFeed {
   readonly #source: FeedSource
   readonly #buffers: Buffered[]
@@ -46,32 +47,26 @@ export class PartitionFeed {
 
   constructor(source: FeedSource, positions: Map<number, number>) {
     this.#source = source
-    this.#buffers = [...positions].map(([partition, next]) => ({
-      partition,
-      next,
-      batches: [],
-      records: 0,
-      asked: false,
-    }))
+    this.#buffers = [...positions].map(([partition, next]) => emptyBuffer(partition, next))
   }
 
-  /** Whether there is no partition to read. */
+  /** Whether there is no partition to read. An empty feed never fetches. */
   get empty(): boolean {
     return this.#buffers.length === 0
   }
 
-  /** Reads another partition, too. */
+  /** Adds a partition, to be read from offset `next`. */
   add(partition: number, next: number): void {
-    this.#buffers.push({ partition, next, batches: [], records: 0, asked: false })
+    this.#buffers.push(emptyBuffer(partition, next))
   }
 
-  /** Reads a partition no further; what has been fetched of it is let go. */
+  /** Stops reading a partition and discards what has been fetched of it. */
   drop(partition: number): void {
     const at = this.#buffers.findIndex((buffer) => buffer.partition === partition)
     if (at >= 0) this.#buffers.splice(at, 1)
   }
 
-  /** Behind everything that was taken, markers of transactions included. */
+  /** The offset after everything that was taken, including transaction markers. */
   position(partition: number): number {
     const { batches, next } = this.#buffer(partition)
     return batches.length > 0 ? batches[0].offsets[0] : next
@@ -81,7 +76,7 @@ export class PartitionFeed {
     Object.assign(this.#buffer(partition), { next: offset, batches: [], records: 0 })
   }
 
-  /** At most `maxRecords` of the first partition that has some, beginning with the one whose turn it is. */
+  /** At most `maxRecords` of the first partition that has records, beginning with the one whose turn it is. */
   take(maxRecords: number): RecordBatch | undefined {
     this.#throwIfFailed()
     const count = this.#buffers.length
@@ -90,29 +85,27 @@ export class PartitionFeed {
       if (buffer.batches.length === 0) continue
       this.#turn = (this.#turn + i + 1) % count
       const batch = takeFrom(buffer, maxRecords)
-      // What is needed next comes while this is worked on.
+      // Fetch what is needed next while the caller works on this batch.
       if (buffer.records < ENOUGH_RECORDS) this.#askInBackground()
       return batch
     }
     return undefined
   }
 
-  /** Whether answers are under way: one may have been asked for too early to hold what has arrived since. */
+  /** Whether fetches are under way. Such a fetch may have been sent too early to return what has arrived since. */
   get busy(): boolean {
     return this.#fetches.size > 0
   }
 
-  /** Resolves when an answer has come, or on abort. The broker keeps an empty one for at most `wait`, or half a second. */
+  /**
+   * Resolves when a fetch is answered, or on abort. The broker holds back an empty answer for `wait`, 0.5 s at most.
+   */
   async fill(wait: DurationMs, signal?: AbortSignal): Promise<void> {
     const { promise: aborted, resolve } = Promise.withResolvers<void>()
     const abort = (): void => resolve()
     signal?.addEventListener('abort', abort, { once: true })
     try {
-      // An answer may have come while this asked; a race of none would never end.
-      await Promise.race([
-        this.#ask(wait).then(() => (this.#fetches.size === 0 ? undefined : Promise.race(this.#fetches))),
-        aborted,
-      ])
+      await Promise.race([this.#ask(wait).then(() => this.#nextAnswer()), aborted])
     } finally {
       signal?.removeEventListener('abort', abort)
     }
@@ -125,11 +118,16 @@ export class PartitionFeed {
     await Promise.all(this.#fetches)
   }
 
+  #nextAnswer(): Promise<void> | undefined {
+    // The last answer may have come while others were asked for, and a race of no promises would never end.
+    return this.#fetches.size === 0 ? undefined : Promise.race(this.#fetches)
+  }
+
   #askInBackground(): void {
     this.#ask(0).catch((error: unknown) => (this.#failed ??= { error }))
   }
 
-  /** Asks each leader for its partitions that have not been asked for and have not enough. */
+  /** Sends each leader one fetch, for its partitions that have too few records and no fetch under way. */
   async #ask(wait: DurationMs): Promise<void> {
     const { cluster, topic } = this.#source
     const found = await cluster.leaders(cluster.location.prefix + topic)
@@ -156,11 +154,11 @@ export class PartitionFeed {
     const route = { to: 'leader', topic: name, partition: from[0].partition } as const
     const request = (connection: Connection): Promise<FetchedPartition[]> =>
       fetchPartitions(connection, name, from, Math.ceil(wait))
-    // A closed feed has cut its own connection, which is no fault to get over.
+    // A closed feed has cut its own connection. That is not a fault to retry.
     const answers = await cluster.retry(async () => (this.#closed ? [] : cluster.once(route, request, lane)))
     for (const [i, { offset, partition }] of from.entries()) {
       const answer = answers.find((candidate) => candidate.partition === partition)
-      // Somebody may have sought elsewhere meanwhile.
+      // The position may have changed meanwhile, by `seek`.
       if (answer !== undefined && group[i].next === offset) await this.#absorb(group[i], answer)
     }
   }
@@ -181,7 +179,7 @@ export class PartitionFeed {
     buffer.next = next
   }
 
-  /** Before the oldest kept record the feed goes to it; behind the end it waits for the log to get there. */
+  /** Before the oldest kept record, the feed moves up to it. Beyond the end, it waits until the log gets there. */
   async #comeInRange(buffer: Buffered): Promise<void> {
     const asked = buffer.next
     const { start } = await this.#source.offsets(buffer.partition)
@@ -192,8 +190,9 @@ export class PartitionFeed {
 
   #buffer(partition: number): Buffered {
     const buffer = this.#buffers.find((candidate) => candidate.partition === partition)
-    if (buffer === undefined)
+    if (buffer === undefined) {
       throw new UserError(`Partition ${partition} of topic "${this.#source.topic}" is not read here.`)
+    }
     return buffer
   }
 
@@ -202,7 +201,11 @@ export class PartitionFeed {
   }
 }
 
-/** The first records of the buffer, at most `maxRecords`, joined from as many fetched batches as it takes. */
+function emptyBuffer(partition: number, next: number): Buffered {
+  return { partition, next, batches: [], records: 0, asked: false }
+}
+
+/** The first records of the buffer, at most `maxRecords`, joined from as many fetched batches as needed. */
 function takeFrom(buffer: Buffered, maxRecords: number): RecordBatch {
   const parts: RecordBatch[] = []
   let size = 0

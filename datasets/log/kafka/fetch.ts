@@ -1,29 +1,29 @@
 import { type Connection, type Reader, ResponseError, Writer } from '@platformatic/kafka'
 import type { DurationMs } from '../../table/transaction.ts'
-import type { AbortedTransaction } from './records.ts'
+import type { AbortedTransaction } from './record-decoder.ts'
 
 const FETCH = 1
 const FETCH_VERSION = 12
 const READ_COMMITTED = 1
-/** Most bytes of an answer, and of one partition in it; a batch that is larger comes alone. */
+/** Most bytes of an answer, and of one partition in it. A batch over the limit comes alone. */
 const ANSWER_BYTES = 16 << 20
 const PARTITION_BYTES = 2 << 20
 
-/** What a broker sent of one partition. */
+/** What a broker sent for one partition. */
 export interface FetchedPartition {
   partition: number
   /** Kafka's error code, 0 for none. */
   error: number
   aborted: AbortedTransaction[]
-  /** Record batches one after the other, the last of which may be cut off. */
+  /** Record batches, one after the other. The last one may be cut off. */
   bytes: Buffer
 }
 
 /**
- * Fetch request, version 12 (Kafka protocol guide), of committed records. The client's own makes an object of every record
- * and a BigInt of every offset; this one leaves the batches as they came.
+ * Sends a fetch request, version 12 (Kafka protocol guide), for committed records. The client library's own makes an
+ * object of every record and a BigInt of every offset; this one leaves the batches as they came.
  *
- * @param wait how long the broker keeps an answer that would be empty
+ * @param wait how long the broker holds back an answer that would be empty
  */
 export function fetchPartitions(
   connection: Connection,

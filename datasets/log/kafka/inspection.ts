@@ -1,5 +1,5 @@
 import { apiVersionsV3, metadataV12 } from '@platformatic/kafka'
-import { find, findLatency, type Finding, type Inspection, warning } from '../../../configs/finding.ts'
+import { find, findLatency, type Finding, type Inspection, type Judgement, warning } from '../../../configs/finding.ts'
 import type { LogNeeds } from '../event-log.ts'
 import { KafkaCluster } from './cluster.ts'
 import { parseKafkaUrl } from './location.ts'
@@ -9,7 +9,10 @@ import { tryCluster } from './trial.ts'
 /** The client's name and version, as brokers log them. */
 const CLIENT = ['fd', '1'] as const
 
-/** The first `metadata.version` of each release (MetadataVersion.java of Kafka 4.3). A broker tells it, but not its own version. */
+/**
+ * The first `metadata.version` of each release (MetadataVersion.java of Kafka 4.3). A broker tells its metadata
+ * version, but not its release.
+ */
 const RELEASES: [number, string][] = [
   [1, '3.0'],
   [8, '3.4'],
@@ -26,8 +29,8 @@ const RELEASES: [number, string][] = [
 const OLDEST_TESTED = 22
 
 /**
- * Looks at a cluster as `fd` will use it: who answers and how fast, whether this user may do what fd does (tried on a topic of
- * its own, which is removed), the settings of fd's topics, and the brokers' clocks.
+ * Inspects a cluster as `fd` will use it: who answers and how fast, whether this user may do what fd does (tried on a
+ * topic of its own, which is removed), the settings of fd's topics, and the brokers' clocks.
  */
 export async function inspectKafka(url: string, inspection: Inspection, needs: LogNeeds): Promise<Finding[]> {
   await using cluster = new KafkaCluster(parseKafkaUrl(url), inspection.tell)
@@ -39,7 +42,7 @@ export async function inspectKafka(url: string, inspection: Inspection, needs: L
   return [server, latency, ...(await tryCluster(cluster, inspection)), ...(await inspectTopics(cluster, needs))]
 }
 
-async function describeCluster(cluster: KafkaCluster): ReturnType<Parameters<typeof find>[1]> {
+async function describeCluster(cluster: KafkaCluster): Promise<string | Judgement> {
   const { finalizedFeatures = [] } = await cluster.call({ to: 'any' }, (connection) =>
     apiVersionsV3.api.async(connection, ...CLIENT),
   )
@@ -47,11 +50,19 @@ async function describeCluster(cluster: KafkaCluster): ReturnType<Parameters<typ
     metadataV12.api.async(connection, [], false, false),
   )
   const level = finalizedFeatures.find(({ name }) => name === 'metadata.version')?.maxVersionLevel ?? 0
+  const shown = `${cluster.location.shown}: Kafka ${releaseOf(level)} (metadata.version ${level}), ${count(brokers)}`
+  if (level >= OLDEST_TESTED) return shown
+  const [{ host, port }] = cluster.location.brokers
+  const upgrade = `kafka-features.sh --bootstrap-server ${host}:${port} upgrade --release-version 4.3`
+  return warning(`${shown}; fd is tested on 4.0 and later. When all brokers run a later one, run: ${upgrade}`)
+}
+
+function releaseOf(level: number): string {
+  const [newest] = RELEASES[RELEASES.length - 1]
   const release = RELEASES.findLast(([first]) => first <= level)?.[1] ?? 'before 3.0'
-  const shown = `${cluster.location.shown}: Kafka ${release}${level > RELEASES[RELEASES.length - 1][0] ? ' or later' : ''} (metadata.version ${level}), ${brokers.length} broker${brokers.length === 1 ? '' : 's'}`
-  return level < OLDEST_TESTED
-    ? warning(
-        `${shown}; fd is tested on 4.0 and later. When all brokers run a later one, run: kafka-features.sh --bootstrap-server ${cluster.location.brokers[0].host}:${cluster.location.brokers[0].port} upgrade --release-version 4.3`,
-      )
-    : shown
+  return level > newest ? `${release} or later` : release
+}
+
+function count(brokers: readonly unknown[]): string {
+  return `${brokers.length} broker${brokers.length === 1 ? '' : 's'}`
 }

@@ -3,55 +3,59 @@ import type { ConnectionOptions } from '@platformatic/kafka'
 import { UserError } from '../../../configs/user-error.ts'
 import { SECOND, type DurationMs } from '../../table/transaction.ts'
 
-/** Where a Kafka cluster is and how it is spoken to: what the URL of an event log says. */
+/** Where a Kafka cluster is and how to connect to it, as the URL of an event log says. */
 export interface KafkaLocation {
   /** The URL without its password, for messages. */
   shown: string
-  brokers: { host: string; port: number }[]
-  /** Put before the name of every topic and group, and hidden again: several logs share a cluster. */
+  brokers: BrokerAddress[]
+  /** Precedes the name of every topic and group, so that several logs can share a cluster. The log hides it again. */
   prefix: string
   tls?: ConnectionOptions['tls']
   sasl?: ConnectionOptions['sasl']
-  /** How long a call waits for a cluster that answered before and does not now. */
+  /** How long a call waits for a cluster that answered before but no longer does. */
   patience: DurationMs
-  /** How long a group's member may be silent before its partitions go to others. Brokers allow 6 s to 30 min by default. */
+  /** How long a group's member may be silent before it loses its partitions. Brokers allow 6 s to 30 min by default. */
   session: DurationMs
 }
 
+export interface BrokerAddress {
+  host: string
+  port: number
+}
+
 export const KAFKA_URL_HELP =
-  'kafka://[USER:PASSWORD@]HOST:PORT[,HOST:PORT…][?sasl=plain|scram-sha-256|scram-sha-512&tls=true&ca=FILE&cert=FILE&key=FILE&prefix=NAME&patience=SECONDS&session=SECONDS]'
+  'kafka://[USER:PASSWORD@]HOST:PORT[,HOST:PORT…]' +
+  '[?sasl=plain|scram-sha-256|scram-sha-512&tls=true&ca=FILE&cert=FILE&key=FILE' +
+  '&prefix=NAME&patience=SECONDS&session=SECONDS]'
 
 const MECHANISMS = { plain: 'PLAIN', 'scram-sha-256': 'SCRAM-SHA-256', 'scram-sha-512': 'SCRAM-SHA-512' } as const
 const PARAMETERS = new Set(['sasl', 'tls', 'ca', 'cert', 'key', 'prefix', 'patience', 'session'])
 const URL_PATTERN = /^kafka:\/\/(?:([^@/?:]*):([^@/?]*)@)?([^@/?]+)\/?(?:\?(.*))?$/
 
 /**
- * Reads `kafka://[USER:PASSWORD@]HOST:PORT[,HOST:PORT…][?PARAMETER=VALUE&…]`; user and password are percent-encoded.
+ * Reads `kafka://[USER:PASSWORD@]HOST:PORT[,HOST:PORT…][?PARAMETER=VALUE&…]`. User and password are percent-encoded.
  *
  *     sasl      plain, scram-sha-256 or scram-sha-512 (with a user: scram-sha-512 when not given)
- *     tls       true: the connection is encrypted, the broker's certificate checked against the system's authorities
+ *     tls       true: encrypt the connection, and check the broker's certificate against the system's authorities
  *     ca        a PEM file of authorities to check it against instead; cert and key: PEM files of a client certificate
- *     prefix    put before the name of every topic and group
+ *     prefix    precedes the name of every topic and group
  *     patience  seconds that a call waits for a cluster that has gone (60)
- *     session   seconds after which the partitions of a silent member of a group are divided among the others (10)
+ *     session   seconds after which the partitions of a silent group member are divided among the others (10)
  *
- * @throws UserError for anything else, or a PEM file that cannot be read.
+ * @throws UserError for anything else, and for a PEM file that cannot be read.
  */
 export function parseKafkaUrl(url: string): KafkaLocation {
   const match = URL_PATTERN.exec(url)
-  if (match === null)
-    throw new UserError(`"${withoutPassword(url)}" is not the URL of a Kafka cluster. Use ${KAFKA_URL_HELP}`)
-  const [, user, password, hosts, query = ''] = match
   const shown = withoutPassword(url)
+  if (match === null) throw new UserError(`"${shown}" is not the URL of a Kafka cluster. Use ${KAFKA_URL_HELP}`)
+  const [, user, password, hosts, query = ''] = match
   const parameters = new URLSearchParams(query)
-  for (const name of parameters.keys())
-    if (!PARAMETERS.has(name))
+  for (const name of parameters.keys()) {
+    if (!PARAMETERS.has(name)) {
       throw new UserError(`"${shown}" has an unknown parameter "${name}". Use ${KAFKA_URL_HELP}`)
-  const prefix = parameters.get('prefix') ?? ''
-  if (!/^[A-Za-z0-9._-]{0,100}$/.test(prefix))
-    throw new UserError(
-      `"${prefix}" in ${shown} cannot begin the name of a topic: use at most 100 letters, digits, dots, underscores and hyphens.`,
-    )
+    }
+  }
+  const prefix = parsePrefix(parameters, shown)
   return {
     shown,
     brokers: hosts.split(',').map((broker) => parseBroker(broker, shown)),
@@ -66,14 +70,29 @@ export function parseKafkaUrl(url: string): KafkaLocation {
   }
 }
 
+function parsePrefix(parameters: URLSearchParams, shown: string): string {
+  const prefix = parameters.get('prefix') ?? ''
+  if (/^[A-Za-z0-9._-]{0,100}$/.test(prefix)) return prefix
+  throw new UserError(
+    `"${prefix}" in ${shown} cannot begin the name of a topic: ` +
+      'use at most 100 letters, digits, dots, underscores and hyphens.',
+  )
+}
+
+/** The brokers as Kafka's tools take them after `--bootstrap-server`. */
+export function bootstrapServers({ brokers }: KafkaLocation): string {
+  return brokers.map(({ host, port }) => `${host}:${port}`).join(',')
+}
+
 function withoutPassword(url: string): string {
   return url.replace(/:[^:/@]*@/, ':…@')
 }
 
-function parseBroker(text: string, shown: string): { host: string; port: number } {
+function parseBroker(text: string, shown: string): BrokerAddress {
   const [, host = '', port = ''] = /^(\[[^\]]+\]|[^:]+):(\d+)$/.exec(text) ?? []
-  if (host === '' || Number(port) < 1 || Number(port) > 65_535)
+  if (host === '' || Number(port) < 1 || Number(port) > 65_535) {
     throw new UserError(`"${text}" in ${shown} is not HOST:PORT of a Kafka broker. Use ${KAFKA_URL_HELP}`)
+  }
   return { host: host.replace(/^\[|\]$/g, ''), port: Number(port) }
 }
 
@@ -84,8 +103,9 @@ function parseSasl(
   shown: string,
 ): ConnectionOptions['sasl'] {
   const name = parameters.get('sasl') ?? 'scram-sha-512'
-  if (!(name in MECHANISMS))
+  if (!(name in MECHANISMS)) {
     throw new UserError(`"sasl=${name}" in ${shown} is not known. Use sasl=${Object.keys(MECHANISMS).join(', sasl=')}`)
+  }
   return { mechanism: MECHANISMS[name as keyof typeof MECHANISMS], username, password }
 }
 
@@ -107,7 +127,8 @@ function readPem(file: string, name: string, shown: string): Buffer {
 
 function seconds(parameters: URLSearchParams, name: string, fallback: number, shown: string): DurationMs {
   const value = Number(parameters.get(name) ?? fallback)
-  if (!(value > 0 && value <= 86_400))
+  if (!(value > 0 && value <= 86_400)) {
     throw new UserError(`"${name}=${parameters.get(name)}" in ${shown} must be a number of seconds.`)
+  }
   return value * SECOND
 }

@@ -14,12 +14,12 @@ import { AssignerProtocol, CompressionTypes, Kafka, logLevel, Partitioners } fro
 import { afterAll, describe, expect, test, vi } from 'vitest'
 import { UserError } from '../../../configs/user-error.ts'
 import { openEventLog } from '../../open.ts'
-import { eventLogContract, recordsOf } from '../event-log.contract.ts'
+import { commitDurably, eventLogContract, recordsOf } from '../event-log.contract.ts'
 import type { EventLog } from '../event-log.ts'
 import { pidNamespace, thisProcess } from '../living-process.ts'
 import { partitionOf } from '../murmur2.ts'
 import { KafkaCluster } from './cluster.ts'
-import { groupId, leave, showOutTheDead } from './group.ts'
+import { evictEndedMembers, groupId, leaveGroup } from './group.ts'
 import { parseKafkaUrl } from './location.ts'
 import { kafkaTopics } from './topics.ts'
 
@@ -32,8 +32,8 @@ const peer = new Kafka({ brokers: [broker], clientId: run, logLevel: logLevel.NO
 let logs = 0
 const fresh = (): string => `${server}?prefix=${run}.${logs++}.`
 
-/** Shows the members of a group out, as a broker does when their session has ended. */
-async function buryOwner(url: string, group: string, topic: string): Promise<void> {
+/** Evicts the members of a group, as a broker does when their session has ended. */
+async function evictOwner(url: string, group: string, topic: string): Promise<void> {
   const id = `${new URLSearchParams(url.split('?')[1]).get('prefix')}${group}/${topic}`
   await using connection = await connected()
   const { groups } = await describeGroupsV5.api.async(connection.to, [id], false)
@@ -76,13 +76,16 @@ describe.runIf(server !== undefined)('Kafka (FD_TEST_KAFKA_URL)', () => {
   eventLogContract('kafka', {
     fresh,
     freshWithShortSession: () => `${fresh()}&session=6`,
-    buryOwner,
+    evictOwner,
     fractionalTime: false,
     retentionByRecordTime: false,
   })
 })
 
 const prefixOf = (url: string): string => parseKafkaUrl(url).prefix
+
+/** Text of the bytes that `recordsOf` gives as latin1. */
+const utf8 = (latin1: string): string => Buffer.from(latin1, 'latin1').toString()
 
 async function valuesOf(log: EventLog, topic: string, partition = 0): Promise<string[]> {
   const seen: string[] = []
@@ -97,25 +100,24 @@ function peerTests(): void {
   )
 
   test.each([CompressionTypes.None, CompressionTypes.GZIP])(
-    'reads what it produced (compression %i): same partition for a key, keys, values and times intact, headers passed over',
+    'reads what it produced (compression %i): ' +
+      'same partition for a key, keys, values and times intact, headers passed over',
     async (compression) => {
       const url = fresh()
       await using log = await openEventLog(url)
       await log.createTopic('t', { partitions: 5 })
       const producer = peer.producer({ createPartitioner: Partitioners.DefaultPartitioner })
       await producer.connect()
+      const topic = `${prefixOf(url)}t`
       const messages = keys.map((key, i) => ({
         key,
         value: `value ${i} µ`,
         timestamp: String(1_700_000_000_000 + i),
         headers: { trace: `t${i}`, empty: '' },
       }))
-      await producer.send({ topic: `${prefixOf(url)}t`, messages, compression })
-      await producer.send({
-        topic: `${prefixOf(url)}t`,
-        messages: [{ key: null, value: null, partition: 2, timestamp: '5' }],
-        compression,
-      })
+      await producer.send({ topic, messages, compression })
+      const empty = { key: null, value: null, partition: 2, timestamp: '5' }
+      await producer.send({ topic, messages: [empty], compression })
       await producer.disconnect()
       for (let partition = 0; partition < 5; partition++) {
         const seen = []
@@ -124,50 +126,47 @@ function peerTests(): void {
           .filter(({ key }) => partitionOf(Buffer.from(key), 5) === partition)
           .map(({ key, value, timestamp }) => [key, value, Number(timestamp)])
         if (partition === 2) expected.push(['', '', 5])
-        expect(
-          seen.map(({ key, value, timestamp }) => [
-            Buffer.from(key, 'latin1').toString(),
-            Buffer.from(value, 'latin1').toString(),
-            timestamp,
-          ]),
-        ).toEqual(expected)
+        expect(seen.map(({ key, value, timestamp }) => [utf8(key), utf8(value), timestamp])).toEqual(expected)
       }
     },
   )
 
-  test('reads what we appended and what we committed, in its own partitions, once, and nothing that was not committed', async () => {
-    const url = fresh()
-    await using log = await openEventLog(url)
-    await log.createTopic('t', { partitions: 5 })
-    await log.append(
-      't',
-      keys.map((key, i) => ({ key, value: `v${i}`, timestamp: 1_700_000_000_000 + i })),
-    )
-    await log.append('in', [{ value: '', timestamp: 0 }])
-    await using member = await log.join('g', 'in')
-    await (
-      await member.commit(0, 1, new Map([['t', keys.map((key, i) => ({ key, value: `c${i}`, timestamp: i }))]]))
-    ).durable
-    const consumer = peer.consumer({ groupId: `${prefixOf(url)}peer`, readUncommitted: false })
-    await consumer.connect()
-    await consumer.subscribe({ topic: `${prefixOf(url)}t`, fromBeginning: true })
-    const seen: { key: string; value: string; partition: number; timestamp: string }[] = []
-    const { promise, resolve } = Promise.withResolvers<void>()
-    await consumer.run({
-      eachMessage: async ({ partition, message }) => {
-        seen.push({ key: String(message.key), value: String(message.value), partition, timestamp: message.timestamp })
-        if (seen.length === keys.length * 2) resolve()
-      },
-    })
-    await promise
-    await consumer.disconnect()
-    const expected = keys.flatMap((key, i) => [
-      { key, value: `v${i}`, partition: partitionOf(Buffer.from(key), 5), timestamp: String(1_700_000_000_000 + i) },
-      { key, value: `c${i}`, partition: partitionOf(Buffer.from(key), 5), timestamp: String(i) },
-    ])
-    const byValue = (records: typeof seen): typeof seen => records.toSorted((a, b) => a.value.localeCompare(b.value))
-    expect(byValue(seen)).toEqual(byValue(expected))
-  })
+  test(
+    'reads what we appended and what we committed, ' +
+      'in its own partitions, once, and nothing that was not committed',
+    async () => {
+      const url = fresh()
+      await using log = await openEventLog(url)
+      await log.createTopic('t', { partitions: 5 })
+      const appended = keys.map((key, i) => ({ key, value: `v${i}`, timestamp: 1_700_000_000_000 + i }))
+      await log.append('t', appended)
+      await log.append('in', [{ value: '', timestamp: 0 }])
+      await using member = await log.join('g', 'in')
+      await commitDurably(member, 0, 1, { t: keys.map((key, i) => ({ key, value: `c${i}`, timestamp: i })) })
+      const consumer = peer.consumer({ groupId: `${prefixOf(url)}peer`, readUncommitted: false })
+      await consumer.connect()
+      await consumer.subscribe({ topic: `${prefixOf(url)}t`, fromBeginning: true })
+      const seen: { key: string; value: string; partition: number; timestamp: string }[] = []
+      const { promise, resolve } = Promise.withResolvers<void>()
+      await consumer.run({
+        eachMessage: async ({ partition, message }) => {
+          seen.push({ key: String(message.key), value: String(message.value), partition, timestamp: message.timestamp })
+          if (seen.length === keys.length * 2) resolve()
+        },
+      })
+      await promise
+      await consumer.disconnect()
+      const expected = keys.flatMap((key, i) => {
+        const partition = partitionOf(Buffer.from(key), 5)
+        return [
+          { key, value: `v${i}`, partition, timestamp: String(1_700_000_000_000 + i) },
+          { key, value: `c${i}`, partition, timestamp: String(i) },
+        ]
+      })
+      const byValue = (records: typeof seen): typeof seen => records.toSorted((a, b) => a.value.localeCompare(b.value))
+      expect(byValue(seen)).toEqual(byValue(expected))
+    },
+  )
 
   test('commits and aborts transactions: readers see the committed, past any number of markers', async () => {
     const url = fresh()
@@ -208,71 +207,56 @@ function transactionTests(): void {
     await log.append('in', [{ value: '', timestamp: 0 }])
     await using member = await log.join('g', 'in')
     const small = { value: 'small', timestamp: 1 }
-    const failed = member
-      .commit(
-        0,
-        1,
-        new Map([
-          ['a', [small]],
-          ['b', [small, { value: Buffer.alloc(9 << 20), timestamp: 1 }]],
-        ]),
-      )
-      .then(({ durable }) => durable)
+    const tooLarge = { value: Buffer.alloc(9 << 20), timestamp: 1 }
+    const failed = commitDurably(member, 0, 1, { a: [small], b: [small, tooLarge] })
     await expect(failed).rejects.toThrow(/over the limit of topic "b".*max.message.bytes/)
     expect(member.committed.get(0)).toBe(0)
-    await (
-      await member.commit(
-        0,
-        1,
-        new Map([
-          ['a', [small]],
-          ['b', [small]],
-        ]),
-      )
-    ).durable
+    await commitDurably(member, 0, 1, { a: [small], b: [small] })
     expect([await valuesOf(log, 'a'), await valuesOf(log, 'b')]).toEqual([['small'], ['small']])
   })
 
-  test('the transactional id alone shuts a zombie out: another that takes it aborts what is open, and commits are refused', async () => {
-    const url = fresh()
-    await using log = await openEventLog(url)
-    await log.append('in', [{ value: '', timestamp: 0 }])
-    const zombie = await log.join('g', 'in')
-    await (
-      await zombie.commit(0, 1, new Map([['out', [{ value: 'before', timestamp: 1 }]]]))
-    ).durable
-    await using connection = await connected()
-    // Refused while the broker is still writing the markers of the commit before.
-    await vi.waitFor(() => initProducerIdV4.api.async(connection.to, `${prefixOf(url)}g/in/0`, 60_000, -1n, -1), {
-      timeout: 5000,
-      interval: 20,
-    })
-    const refused = zombie
-      .commit(0, 2, new Map([['out', [{ value: 'zombie', timestamp: 1 }]]]))
-      .then(({ durable }) => durable)
-    await expect(refused).rejects.toThrow(/taken over/)
-    await expect(zombie.commit(0, 2, new Map()).then(({ durable }) => durable)).rejects.toThrow(/taken over/)
-    await zombie[Symbol.asyncDispose]()
-    await using heir = await log.join('g', 'in')
-    expect(heir.committed.get(0)).toBe(1)
-    expect(await valuesOf(log, 'out')).toEqual(['before'])
-  })
+  test(
+    'the transactional id alone shuts a zombie out: ' +
+      'another that takes it aborts what is open, and commits are refused',
+    async () => {
+      const url = fresh()
+      await using log = await openEventLog(url)
+      await log.append('in', [{ value: '', timestamp: 0 }])
+      const zombie = await log.join('g', 'in')
+      await commitDurably(zombie, 0, 1, { out: [{ value: 'before', timestamp: 1 }] })
+      await using connection = await connected()
+      // The broker refuses this while it is still writing the markers of the earlier commit.
+      const id = `${prefixOf(url)}g/in/0`
+      await vi.waitFor(() => initProducerIdV4.api.async(connection.to, id, 60_000, -1n, -1), {
+        timeout: 5000,
+        interval: 20,
+      })
+      const refused = commitDurably(zombie, 0, 2, { out: [{ value: 'zombie', timestamp: 1 }] })
+      await expect(refused).rejects.toThrow(/taken over/)
+      await expect(commitDurably(zombie, 0, 2)).rejects.toThrow(/taken over/)
+      await zombie[Symbol.asyncDispose]()
+      await using successor = await log.join('g', 'in')
+      expect(successor.committed.get(0)).toBe(1)
+      expect(await valuesOf(log, 'out')).toEqual(['before'])
+    },
+  )
 
-  test('the place in the group alone shuts a zombie out: nothing of its commit is seen, and no reader waits for it', async () => {
-    const url = fresh()
-    await using log = await openEventLog(url)
-    await log.append('in', [{ value: '', timestamp: 0 }])
-    await using zombie = await log.join('g', 'in')
-    await (
-      await zombie.commit(0, 1, new Map([['out', [{ value: 'before', timestamp: 1 }]]]))
-    ).durable
-    await buryOwner(url, 'g', 'in')
-    const refused = zombie
-      .commit(0, 2, new Map([['out', [{ value: 'zombie', timestamp: 1 }]]]))
-      .then(({ durable }) => durable)
-    await expect(refused).rejects.toThrow(/taken over/)
-    expect(await valuesOf(log, 'out')).toEqual(['before'])
-  })
+  test(
+    'the place in the group alone shuts a zombie out: ' +
+      'nothing of its commit is seen, ' +
+      'and no reader waits for it',
+    async () => {
+      const url = fresh()
+      await using log = await openEventLog(url)
+      await log.append('in', [{ value: '', timestamp: 0 }])
+      await using zombie = await log.join('g', 'in')
+      await commitDurably(zombie, 0, 1, { out: [{ value: 'before', timestamp: 1 }] })
+      await evictOwner(url, 'g', 'in')
+      const refused = commitDurably(zombie, 0, 2, { out: [{ value: 'zombie', timestamp: 1 }] })
+      await expect(refused).rejects.toThrow(/taken over/)
+      expect(await valuesOf(log, 'out')).toEqual(['before'])
+    },
+  )
 
   test('a member that was shut out hears of it when it polls, and goes on with a new share', async () => {
     const url = `${fresh()}&session=6`
@@ -280,10 +264,10 @@ function transactionTests(): void {
     await log.append('in', [{ value: '', timestamp: 0 }])
     const heard: string[] = []
     await using member = await log.join('g', 'in', {
-      onAssigned: async (partitions) => void heard.push(`+${partitions}`),
-      onRevoked: async (partitions, lost) => void heard.push(`${lost ? '!' : '-'}${partitions}`),
+      onAssigned: async (partitions) => void heard.push(`+${partitions.join()}`),
+      onRevoked: async (partitions, lost) => void heard.push(`${lost ? '!' : '-'}${partitions.join()}`),
     })
-    await buryOwner(url, 'g', 'in')
+    await evictOwner(url, 'g', 'in')
     await vi.waitFor(
       async () => {
         await member.poll({ maxRecords: 1, timeoutMs: 100 })
@@ -291,9 +275,7 @@ function transactionTests(): void {
       },
       { timeout: 20_000 },
     )
-    await (
-      await member.commit(0, 1, new Map([['out', [{ value: 'after', timestamp: 1 }]]]))
-    ).durable
+    await commitDurably(member, 0, 1, { out: [{ value: 'after', timestamp: 1 }] })
     expect(await valuesOf(log, 'out')).toEqual(['after'])
   })
 }
@@ -332,7 +314,8 @@ function memberTests(): void {
     await vi.waitFor(
       async () => {
         for (const member of [first, second]) await member.poll({ maxRecords: 1, timeoutMs: 20 })
-        expect([...first.committed.keys(), ...second.committed.keys()].toSorted()).toEqual([0, 1, 2, 3])
+        const owned = [...first.committed.keys(), ...second.committed.keys()]
+        expect(owned.toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3])
         expect(first.committed.size).toBe(2)
       },
       { timeout: 30_000 },
@@ -342,27 +325,34 @@ function memberTests(): void {
     expect((await owner.poll({ maxRecords: 1, timeoutMs: 5000 }))?.partition).toBe(3)
   })
 
-  test('a dead process of this pid namespace is shown out; one that cannot be seen from here is left to its session', async () => {
-    const url = fresh()
-    const cluster = new KafkaCluster(parseKafkaUrl(url), () => {})
-    const seat = { cluster, topics: kafkaTopics(cluster), group: 'g', topic: 'in', lane: 'test' }
-    for (const [name, expected] of [
-      [`fd ${hostname()} ${process.pid} 1 ${pidNamespace()}`, true],
-      [`fd ${hostname()} ${process.pid} ${thisProcess().started} ${pidNamespace()}`, false],
-      [`fd ${hostname()} ${process.pid} 1 4026539999`, false],
-      [`fd elsewhere ${process.pid} 1 ${pidNamespace()}`, false],
-      ['kafkajs', false],
-    ] as const) {
-      await using connection = await connected(name)
-      const place = await joinedBy(connection.to, groupId(seat))
-      expect([name, await showOutTheDead(seat)]).toEqual([name, expected])
-      await leave(seat, place)
-    }
-    await cluster[Symbol.asyncDispose]()
-  })
+  test(
+    'a dead process of this pid namespace is shown out; ' +
+      'one that cannot be seen from here ' +
+      'is left to its session',
+    async () => {
+      const url = fresh()
+      const cluster = new KafkaCluster(parseKafkaUrl(url), () => {})
+      const groupTopic = { cluster, topics: kafkaTopics(cluster), group: 'g', topic: 'in', lane: 'test' }
+      const { pid, started } = thisProcess()
+      const evicted: [name: string, evicted: boolean][] = [
+        [`fd ${hostname()} ${pid} 1 ${pidNamespace()}`, true],
+        [`fd ${hostname()} ${pid} ${started} ${pidNamespace()}`, false],
+        [`fd ${hostname()} ${pid} 1 4026539999`, false],
+        [`fd elsewhere ${pid} 1 ${pidNamespace()}`, false],
+        ['kafkajs', false],
+      ]
+      for (const [name, expected] of evicted) {
+        await using connection = await connected(name)
+        const memberId = await joinedBy(connection.to, groupId(groupTopic))
+        expect([name, await evictEndedMembers(groupTopic)]).toEqual([name, expected])
+        await leaveGroup(groupTopic, memberId)
+      }
+      await cluster[Symbol.asyncDispose]()
+    },
+  )
 }
 
-/** Joins a group by hand, and gives the member's id. */
+/** Joins a group by hand. @returns the member's id. */
 async function joinedBy(connection: Connection, group: string): Promise<string> {
   const join = (id: string): Promise<{ memberId: string }> =>
     joinGroupV7.api.async(connection, group, 6000, 6000, id, null, 'consumer', [
@@ -416,8 +406,9 @@ function faultTests(): void {
 
   test('names and partitions that cannot be are refused', async () => {
     await using log = await openEventLog(fresh())
-    for (const name of ['', '..', 'a/b', 'x'.repeat(250)])
+    for (const name of ['', '..', 'a/b', 'x'.repeat(250)]) {
       await expect(log.append(name, [])).rejects.toThrow(/cannot be the name of a topic/)
+    }
     await expect(log.createTopic('t', { partitions: 0 })).rejects.toThrow(/cannot have 0 partitions/)
     await expect(log.append('u', [{ value: '', timestamp: 0, partition: 1 }])).rejects.toThrow(/no partition 1/)
   })
@@ -425,57 +416,55 @@ function faultTests(): void {
   test('records that were deleted move the start, and readers and members are clamped to it', async () => {
     const url = fresh()
     await using log = await openEventLog(url)
-    await log.append(
-      't',
-      Array.from({ length: 20 }, (_, i) => ({ value: String(i), timestamp: i })),
-    )
+    const records = Array.from({ length: 20 }, (_, i) => ({ value: String(i), timestamp: i }))
+    await log.append('t', records)
     await using member = await log.join('g', 't')
     await using connection = await connected()
-    await deleteRecordsV2.api.async(
-      connection.to,
-      [{ name: `${prefixOf(url)}t`, partitions: [{ partitionIndex: 0, offset: 15n }] }],
-      5000,
-    )
+    const request = [{ name: `${prefixOf(url)}t`, partitions: [{ partitionIndex: 0, offset: 15n }] }]
+    await deleteRecordsV2.api.async(connection.to, request, 5000)
     expect((await log.topic('t')).offsets).toEqual([{ start: 15, end: 20 }])
     expect(await valuesOf(log, 't')).toEqual(['15', '16', '17', '18', '19'])
     expect((await member.poll({ maxRecords: 100, timeoutMs: 1000 }))?.offsets[0]).toBe(15)
   })
 
-  test('connections that are cut, and a broker that cannot be reached for a while: told, waited for, nothing lost or doubled', async () => {
-    await using wire = await cuttableWire(broker)
-    const told: string[] = []
-    const url = `kafka://127.0.0.1:${wire.port}?prefix=${prefixOf(fresh())}`
-    await using log = await openEventLog(url, (message) => told.push(message))
-    await log.append('in', [{ value: '0', timestamp: 0 }])
-    await using member = await log.join('g', 'in')
-    const count = 60
-    const appending = (async () => {
-      for (let i = 1; i < count; i++) await log.append('in', [{ value: String(i), timestamp: i }])
-    })()
-    for (let next = 0, cuts = 0; next < count;) {
-      if (next >= cuts * 10) {
-        cuts++
-        wire.cut(cuts === 3 ? 4000 : 30)
+  test(
+    'connections that are cut, and a broker that cannot be reached for a while: ' +
+      'told, waited for, nothing lost or doubled',
+    async () => {
+      await using wire = await cuttableWire(broker)
+      const told: string[] = []
+      const url = `kafka://127.0.0.1:${wire.port}?prefix=${prefixOf(fresh())}`
+      await using log = await openEventLog(url, (message) => told.push(message))
+      await log.append('in', [{ value: '0', timestamp: 0 }])
+      await using member = await log.join('g', 'in')
+      const count = 60
+      const appending = (async () => {
+        for (let i = 1; i < count; i++) await log.append('in', [{ value: String(i), timestamp: i }])
+      })()
+      for (let next = 0, cuts = 0; next < count;) {
+        if (next >= cuts * 10) {
+          cuts++
+          wire.cut(cuts === 3 ? 4000 : 30)
+        }
+        const batch = await member.poll({ maxRecords: 4, timeoutMs: 500 })
+        if (batch === undefined) continue
+        const out = recordsOf(batch).map(({ value }) => ({ value, timestamp: 1 }))
+        next += batch.size
+        await commitDurably(member, 0, batch.offsets[batch.size - 1] + 1, { out })
       }
-      const batch = await member.poll({ maxRecords: 4, timeoutMs: 500 })
-      if (batch === undefined) continue
-      const outputs = recordsOf(batch).map(({ value }) => ({ value, timestamp: 1 }))
-      next += batch.size
-      await (
-        await member.commit(0, batch.offsets[batch.size - 1] + 1, new Map([['out', outputs]]))
-      ).durable
-    }
-    await appending
-    const expected = Array.from({ length: count }, (_, i) => String(i))
-    expect(await valuesOf(log, 'in')).toEqual(expected)
-    expect(await valuesOf(log, 'out')).toEqual(expected)
-    expect(told.join('\n')).toMatch(/does not answer .*waiting up to 60 s[^]*answers again/)
-  })
+      await appending
+      const expected = Array.from({ length: count }, (_, i) => String(i))
+      expect(await valuesOf(log, 'in')).toEqual(expected)
+      expect(await valuesOf(log, 'out')).toEqual(expected)
+      expect(told.join('\n')).toMatch(/does not answer .*waiting up to 60 s[^]*answers again/)
+    },
+  )
 }
 
 /**
- * A port behind which the broker is, until it is cut: then every connection breaks, and for some milliseconds none is made.
- * In what the broker says of its own address, the port is replaced by this one, or the client would go around it.
+ * A port that relays to the broker until it is cut. Then every connection breaks, and for some milliseconds no new one
+ * is accepted. The relay replaces the broker's port in what the broker says of its own address; otherwise the client
+ * would go around the relay.
  */
 async function cuttableWire(to: string): Promise<AsyncDisposable & { port: number; cut(milliseconds: number): void }> {
   const [host, port] = to.split(':')

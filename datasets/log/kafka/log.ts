@@ -1,6 +1,6 @@
 import { setImmediate as turnOfTheLoop } from 'node:timers/promises'
 import type { Tell } from '../../../configs/tell.ts'
-import type { EventLog, GroupMember, NewRecord, ReadOptions, RecordBatch } from '../event-log.ts'
+import type { EventLog, GroupMember, NewRecord, OffsetRange, ReadOptions, RecordBatch } from '../event-log.ts'
 import { checkLogName } from '../log-name.ts'
 import { KafkaCluster } from './cluster.ts'
 import { PartitionFeed } from './feed.ts'
@@ -10,16 +10,21 @@ import { newIdentity, partitionRecords, SequencedWriter } from './producer.ts'
 import { checkPartitionNumber, kafkaTopics, type KafkaTopics } from './topics.ts'
 
 /**
- * The event log on Apache Kafka 4. What the port leaves open, here:
+ * The event log on Apache Kafka 4. It settles what the port leaves open as follows.
  *
- * - Offsets have gaps: every transaction leaves a marker. `end` counts records of transactions under way; a reader whose
- *   end is fixed waits for their outcome, at most a minute when their process has died and had no successor.
- * - Timestamps are whole milliseconds. Retention is the broker's: by its clock, a segment at a time.
- * - A rebalance waits for all members of the group. One that lives but does not poll holds the others up for at most three
- *   sessions; then its partitions go to them, and it hears that they are lost.
- * - A topic is a Kafka topic of the same name, a group's topic the Kafka group GROUP/TOPIC, each behind the URL's prefix.
+ * **Order.** Offsets have gaps, because every transaction leaves a marker. `end` includes records of transactions under
+ * way. A reader with a fixed end waits for their outcome: at most a minute, if their process has died without a
+ * successor. Timestamps are whole milliseconds.
  *
- * `tell` hears what a call waits for, and when that is over.
+ * **Retention** is the broker's: by its clock, a segment at a time.
+ *
+ * **Groups.** A rebalance waits for all members of the group. A member that lives but does not poll holds the others up
+ * for at most three sessions. Then its partitions go to them, and its listener is told that they are lost.
+ *
+ * **Names.** A topic is the Kafka topic of the same name. A group of a topic is the Kafka group GROUP/TOPIC. The URL's
+ * prefix precedes both.
+ *
+ * @param tell receives a sentence when a call begins to wait, and when the wait is over.
  */
 export function openKafkaEventLog(url: string, tell: Tell): EventLog {
   const cluster = new KafkaCluster(parseKafkaUrl(url), tell)
@@ -50,7 +55,7 @@ export function openKafkaEventLog(url: string, tell: Tell): EventLog {
   }
 }
 
-/** Appends of this log, one after the other under one identity, so that the broker can tell one that is sent again. */
+/** Appends one call after the other, under one producer identity, so that the broker recognizes a batch sent again. */
 function appender(cluster: KafkaCluster, topics: KafkaTopics): EventLog['append'] {
   let writer: SequencedWriter | undefined
   let last: Promise<void> = Promise.resolve()
@@ -61,7 +66,7 @@ function appender(cluster: KafkaCluster, topics: KafkaTopics): EventLog['append'
     try {
       await writer.write(parts)
     } catch (error) {
-      // What has arrived of it is unknown, and with it the next sequence number.
+      // How much of it has arrived is unknown, and so is the next sequence number.
       writer = undefined
       throw error
     }
@@ -80,13 +85,11 @@ async function* readRecords(
 ): AsyncGenerator<RecordBatch, void, undefined> {
   const { name, partition, lane, from = 0, maxRecords = 1024, follow = false, signal } = what
   checkPartitionNumber(name, await topics.require(name), partition)
-  const offsets = async (): Promise<{ start: number; end: number }> => (await topics.offsets(name, [partition]))[0]
+  const offsets = async (): Promise<OffsetRange> => (await topics.offsets(name, [partition]))[0]
   const bounds = await offsets()
   const end = follow ? Infinity : bounds.end
-  const feed = new PartitionFeed(
-    { cluster, topic: name, offsets, lane },
-    new Map([[partition, Math.max(from, bounds.start)]]),
-  )
+  const positions = new Map([[partition, Math.max(from, bounds.start)]])
+  const feed = new PartitionFeed({ cluster, topic: name, offsets, lane }, positions)
   try {
     while (!aborted(signal) && feed.position(partition) < end) {
       const batch = cut(feed.take(maxRecords), end)
@@ -102,7 +105,7 @@ async function* readRecords(
   }
 }
 
-/** The batch without records from `end` on, which came after the reader did. */
+/** The batch without the records from `end` on, which were appended after the read began. */
 function cut(batch: RecordBatch | undefined, end: number): RecordBatch | undefined {
   if (batch === undefined || batch.offsets[batch.size - 1] < end) return batch
   return { ...batch, size: batch.offsets.subarray(0, batch.size).findIndex((offset) => offset >= end) }

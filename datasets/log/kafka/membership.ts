@@ -2,119 +2,120 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { DurationMs } from '../../table/transaction.ts'
 import { kafkaErrors } from './error.ts'
 import {
+  evictEndedMembers,
   groupId,
+  type GroupTopic,
   heartbeat,
-  type KafkaSeat,
-  leave,
+  leaveGroup,
   leaveRequest,
+  type MemberIdentity,
   rebalance,
-  showOutTheDead,
-  type Standing,
 } from './group.ts'
 
-/** By these the coordinator says that a member is none of its. */
-const EXPELLED = new Set(['UNKNOWN_MEMBER_ID', 'ILLEGAL_GENERATION', 'FENCED_INSTANCE_ID'])
+/** Kafka's errors by which the coordinator says that a member is no longer in the group, or has been fenced. */
+const EVICTED = new Set(['UNKNOWN_MEMBER_ID', 'ILLEGAL_GENERATION', 'FENCED_INSTANCE_ID'])
 
 /**
- * A member's place in a Kafka consumer group, held by heartbeats. They run beside everything else and so only take note of
- * what the coordinator says; the member acts on it when it polls.
+ * A membership in a Kafka consumer group, kept alive by heartbeats. Heartbeats run beside everything else, so they only
+ * note what the coordinator answers. The member acts on it when it polls.
  */
-export class KafkaPlace implements AsyncDisposable {
-  readonly standing: Standing = { memberId: '', generation: -1 }
-  /** Whether to take part in a rebalance: asked for by the coordinator, or because partitions were given up. */
-  due = true
-  /** Whether the place was lost, and with it all partitions; or another has shut this member out. */
+export class Membership implements AsyncDisposable {
+  readonly identity: MemberIdentity = { memberId: '', generation: -1 }
+  /** Whether to take part in a rebalance: the coordinator asked for it, or partitions were revoked. */
+  rejoinNeeded = true
+  /** Whether the membership, and with it every partition, was lost; or another member has fenced this one. */
   lost = false
-  /** Why no place can be held, when none can. */
+  /** Why a membership is impossible, if it is. */
   failed: { error: unknown } | undefined
-  readonly #seat: KafkaSeat
+  readonly #groupTopic: GroupTopic
   readonly #stop = new AbortController()
-  readonly #beating: Promise<void>
-  #entering = false
+  readonly #heartbeats: Promise<void>
+  #joining = false
 
-  constructor(seat: KafkaSeat) {
-    this.#seat = seat
-    this.#beating = this.#beat(seat.cluster.location.session / 10)
+  constructor(groupTopic: GroupTopic) {
+    this.#groupTopic = groupTopic
+    this.#heartbeats = this.#sendHeartbeats(groupTopic.cluster.location.session / 10)
   }
 
   /**
-   * Takes part in rebalances until one is done.
+   * Takes part in rebalances until one completes.
    *
-   * @param owned the partitions this member has
-   * @returns those it is to have, or undefined when the place is lost.
+   * @param owned the partitions that this member owns.
+   * @returns the partitions assigned to it, or undefined when the membership is lost.
    */
-  async enter(owned: readonly number[]): Promise<number[] | undefined> {
-    this.#entering = true
+  async join(owned: readonly number[]): Promise<number[] | undefined> {
+    this.#joining = true
     try {
-      await showOutTheDead(this.#seat)
+      await evictEndedMembers(this.#groupTopic)
       while (!this.#stop.signal.aborted) {
-        this.due = false
-        const share = await this.#tryToEnter(owned)
-        if (share !== undefined) return share
+        this.rejoinNeeded = false
+        const assigned = await this.#tryToJoin(owned)
+        if (assigned !== undefined) return assigned
         if (this.lost) return undefined
       }
       return undefined
     } finally {
-      this.#entering = false
+      this.#joining = false
     }
   }
 
-  /** Leaves what is left of a lost place, so that `enter` takes a new one. */
-  async vacate(): Promise<void> {
-    if (this.standing.memberId !== '') await leave(this.#seat, this.standing.memberId)
-    Object.assign(this.standing, { memberId: '', generation: -1 })
+  /** Leaves what remains of a lost membership, so that `join` starts a new one. */
+  async reset(): Promise<void> {
+    if (this.identity.memberId !== '') await leaveGroup(this.#groupTopic, this.identity.memberId)
+    Object.assign(this.identity, { memberId: '', generation: -1 })
     this.lost = false
-    this.due = true
+    this.rejoinNeeded = true
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#stop.signal.aborted) return
     this.#stop.abort()
-    await this.#beating
-    const { cluster, lane } = this.#seat
-    // Asked once: a place that cannot be given up now is free when its session ends.
-    if (this.standing.memberId !== '')
-      await Promise.allSettled([
-        cluster.once({ to: 'group', key: groupId(this.#seat) }, leaveRequest(this.#seat, this.standing.memberId)),
-      ])
+    await this.#heartbeats
+    const { cluster, lane } = this.#groupTopic
+    const { memberId } = this.identity
+    // Sent once: if it fails, the partitions become free when the session ends.
+    if (memberId !== '') {
+      const route = { to: 'group', key: groupId(this.#groupTopic) } as const
+      await Promise.allSettled([cluster.once(route, leaveRequest(this.#groupTopic, memberId))])
+    }
     await cluster.closeLane(lane)
   }
 
-  async #tryToEnter(owned: readonly number[]): Promise<number[] | undefined> {
+  async #tryToJoin(owned: readonly number[]): Promise<number[] | undefined> {
     try {
-      return await rebalance(this.#seat, this.standing, owned)
+      return await rebalance(this.#groupTopic, this.identity, owned)
     } catch (error) {
       const names = kafkaErrors(error)
-      // The next rebalance began before this one was done.
+      // The next rebalance began before this one was complete.
       if (names.includes('REBALANCE_IN_PROGRESS') || names.includes('ILLEGAL_GENERATION')) return undefined
-      if (!names.some((name) => EXPELLED.has(name))) throw error
+      if (!names.some((name) => EVICTED.has(name))) throw error
       this.lost = true
       return undefined
     }
   }
 
-  async #beat(every: DurationMs): Promise<void> {
+  async #sendHeartbeats(every: DurationMs): Promise<void> {
     const { signal } = this.#stop
     while (!signal.aborted && this.failed === undefined) {
       await Promise.allSettled([sleep(every, undefined, { signal, ref: false })])
       if (signal.aborted) return
-      const { generation } = this.standing
+      const { generation } = this.identity
       try {
-        if (!this.#entering && !this.lost) await heartbeat(this.#seat, this.standing)
-        if (await showOutTheDead(this.#seat)) this.due = true
+        if (!this.#joining && !this.lost) await heartbeat(this.#groupTopic, this.identity)
+        if (await evictEndedMembers(this.#groupTopic)) this.rejoinNeeded = true
       } catch (error) {
         this.#note(error, generation)
       }
     }
   }
 
-  /** What a heartbeat of `generation` was answered; nothing that matters once another generation has begun. */
+  /** Notes the answer to a heartbeat of `generation`. It no longer matters once another generation has begun. */
   #note(error: unknown, generation: number): void {
     const names = kafkaErrors(error)
     if (names.length === 0) this.failed = { error }
-    else if (this.#entering || this.standing.generation !== generation) return
-    else if (names.includes('REBALANCE_IN_PROGRESS')) this.due = true
-    else if (names.some((name) => EXPELLED.has(name))) this.lost = true
+    else if (this.#joining || this.identity.generation !== generation) return
+    else if (names.includes('REBALANCE_IN_PROGRESS')) this.rejoinNeeded = true
+    else if (names.some((name) => EVICTED.has(name))) this.lost = true
     else this.failed = { error }
   }
 }

@@ -5,10 +5,11 @@ import type { NewRecord } from '../event-log.ts'
 import { partitionOf } from '../murmur2.ts'
 import type { KafkaCluster } from './cluster.ts'
 import { kafkaErrors } from './error.ts'
+import { bootstrapServers } from './location.ts'
 import { batchLength, encodeBatch } from './records.ts'
-import { checkPartitionNumber, mostBytes } from './topics.ts'
+import { checkPartitionNumber, configureTopic, mostBytes } from './topics.ts'
 
-/** Who produces, as the broker knows it. A higher epoch of the same id shuts out every lower one. */
+/** A producer as the broker knows it. A higher epoch fences every lower epoch of the same id. */
 export interface ProducerIdentity {
   id: bigint
   epoch: number
@@ -22,13 +23,17 @@ export interface PartitionRecords {
   records: NewRecord[]
 }
 
-/** Longest that the broker waits for its replicas. */
+/** Longest that a broker waits for its replicas. */
 const REPLICATION_MS = 30_000
 const PRODUCE = 0
 const PRODUCE_VERSION = 9
 const ALL_REPLICAS = -1
 
-/** Records by partition: a given one, else the key's hash, else 0. @throws UserError for a partition that the topic has not. */
+/**
+ * Divides records by partition: the one that a record names, else that of its key's hash, else 0.
+ *
+ * @throws UserError for a partition that the topic does not have.
+ */
 export function partitionRecords(
   prefix: string,
   topic: string,
@@ -52,7 +57,10 @@ function bytesOf(key: string | Uint8Array): Uint8Array {
   return typeof key === 'string' ? Buffer.from(key) : key
 }
 
-/** A new identity; for a transactional id, the one after the last that had it, whose open transaction is thereby aborted. */
+/**
+ * A new producer identity. With a transactional id, it succeeds the last identity of that id; this fences the last
+ * identity and aborts its open transaction.
+ */
 export async function newIdentity(
   cluster: KafkaCluster,
   transactionalId: string | null,
@@ -68,8 +76,8 @@ export async function newIdentity(
 }
 
 /**
- * Appends batches under one identity. The broker knows a batch that is sent again by its sequence number, so a request
- * whose answer was lost is repeated without doubling a record. One call at a time.
+ * Appends batches under one identity. The broker recognizes a repeated batch by its sequence number, so a request whose
+ * answer was lost can be sent again without doubling a record. Takes one call at a time.
  */
 export class SequencedWriter {
   readonly #cluster: KafkaCluster
@@ -83,41 +91,41 @@ export class SequencedWriter {
     this.#transactionalId = transactionalId
   }
 
-  /** Goes on under another identity, whose sequences begin anew. */
+  /** Continues under another identity, whose sequence numbers begin at 0. */
   become(identity: ProducerIdentity): void {
     this.identity = identity
     this.#sequences.clear()
   }
 
-  /** Resolves when all replicas in sync have the records. A partition's batches follow each other; partitions go together. */
+  /** Resolves when all in-sync replicas have the records. A partition's batches go one by one, partitions together. */
   async write(parts: PartitionRecords[]): Promise<void> {
     let rest = parts.map((part) => ({ ...part, from: 0 }))
     while (rest.length > 0) {
       const batches = rest.map((part) => this.#encode(part))
       await this.#cluster.retry(() => this.#send(batches))
-      for (const { place, count } of batches) this.#sequences.set(place, (this.#sequence(place) + count) % 2 ** 31)
+      for (const { key, count } of batches) this.#sequences.set(key, (this.#sequence(key) + count) % 2 ** 31)
       rest = rest
         .map((part, i) => ({ ...part, from: part.from + batches[i].count }))
         .filter((part) => part.from < part.records.length)
     }
   }
 
-  #sequence(place: string): number {
-    return this.#sequences.get(place) ?? 0
+  #sequence(key: string): number {
+    return this.#sequences.get(key) ?? 0
   }
 
   #encode({ topic, partition, records, from }: PartitionRecords & { from: number }): Batch {
-    const place = `${topic} ${partition}`
+    const key = `${topic} ${partition}`
     const count = batchLength(records, from)
     const producer = {
       ...this.identity,
-      sequence: this.#sequence(place),
+      sequence: this.#sequence(key),
       transactional: this.#transactionalId !== null,
     }
-    return { topic, partition, place, count, bytes: encodeBatch(records, from, from + count, producer) }
+    return { topic, partition, key, count, bytes: encodeBatch(records, from, from + count, producer) }
   }
 
-  /** One request a leader. When one of them fails, all are sent again: what had arrived is not taken twice. */
+  /** Sends each leader one request. If one fails, the caller sends all again; brokers do not take a batch twice. */
   async #send(batches: Batch[]): Promise<void> {
     const byLeader = new Map<number, Batch[]>()
     for (const batch of batches) {
@@ -144,29 +152,37 @@ export class SequencedWriter {
 interface Batch {
   topic: string
   partition: number
-  place: string
+  /** Names topic and partition. */
+  key: string
+  /** Records in the batch. */
   count: number
   bytes: Buffer
 }
 
-/** Names the batch that is furthest over its topic's limit, and what raises that. */
+/** The error that names the batch that is furthest over its topic's limit, and the command that raises the limit. */
 async function tooLarge(cluster: KafkaCluster, batches: Batch[], cause: unknown): Promise<UserError> {
   const limits = await Promise.all(batches.map(({ topic }) => mostBytes(cluster, topic)))
   const over = batches
     .map((batch, i) => ({ ...batch, limit: limits[i], excess: batch.bytes.length - (limits[i] ?? 0) }))
     .toSorted((a, b) => b.excess - a.excess)
   const { topic, bytes, count, limit } = over[0]
-  const what =
-    count === 1 ? `A record of ${bytes.length} bytes` : `${count} records sent together, ${bytes.length} bytes,`
-  const bootstrap = cluster.location.brokers.map(({ host, port }) => `${host}:${port}`).join(',')
+  const { length } = bytes
+  const what = count === 1 ? `A record of ${length} bytes is` : `${count} records sent together, ${length} bytes, are`
+  const name = topic.slice(cluster.location.prefix.length)
+  const enough = 2 ** Math.ceil(Math.log2(length + 1))
   return new UserError(
-    `${what} ${count === 1 ? 'is' : 'are'} over the limit of topic "${topic.slice(cluster.location.prefix.length)}", which takes ${limit ?? 'fewer'} bytes at once (max.message.bytes); nothing of it was written, what was written before stays. ` +
-      `Raise the limit, then run the command again: kafka-configs.sh --bootstrap-server ${bootstrap} --alter --topic ${topic} --add-config max.message.bytes=${2 ** Math.ceil(Math.log2(bytes.length + 1))}`,
+    `${what} over the limit of topic "${name}", which takes ${limit ?? 'fewer'} bytes at once (max.message.bytes); ` +
+      'nothing of it was written, what was written before stays. ' +
+      'Raise the limit, then run the command again: ' +
+      configureTopic(bootstrapServers(cluster.location), topic, `max.message.bytes=${enough}`),
     { cause },
   )
 }
 
-/** Produce request, version 9 (Kafka protocol guide). The client's own takes messages as objects; this one takes encoded batches. */
+/**
+ * Sends a produce request, version 9 (Kafka protocol guide). The client library's own takes messages as objects; this
+ * one takes encoded batches.
+ */
 function produce(connection: Connection, transactionalId: string | null, batches: Batch[]): Promise<void> {
   const topics = Map.groupBy(batches, (batch) => batch.topic)
   const writer = (): Writer =>

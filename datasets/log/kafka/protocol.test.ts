@@ -6,37 +6,42 @@ const bytes = (...parts: string[]): Buffer => Buffer.from(parts.join('').replace
 const NAME = '0002 696e'
 const NO_DATA = 'ffffffff'
 
-test('subscription and assignment are the bytes of ConsumerProtocolSubscription 1 and ConsumerProtocolAssignment 0', () => {
-  expect(encodeSubscription('in', [0, 258])).toEqual(
-    bytes('0001', '00000001', NAME, NO_DATA, '00000001', NAME, '00000002 00000000 00000102'),
-  )
-  expect(encodeSubscription('in', [])).toEqual(bytes('0001', '00000001', NAME, NO_DATA, '00000000'))
-  expect(encodeAssignment('in', [3])).toEqual(bytes('0000', '00000001', NAME, '00000001 00000003', NO_DATA))
-  expect(encodeAssignment('in', [])).toEqual(bytes('0000', '00000000', NO_DATA))
-})
+test(
+  'subscription and assignment are the bytes of ' +
+    'ConsumerProtocolSubscription 1 ' +
+    'and ConsumerProtocolAssignment 0',
+  () => {
+    expect(encodeSubscription('in', [0, 258])).toEqual(
+      bytes('0001', '00000001', NAME, NO_DATA, '00000001', NAME, '00000002 00000000 00000102'),
+    )
+    expect(encodeSubscription('in', [])).toEqual(bytes('0001', '00000001', NAME, NO_DATA, '00000000'))
+    expect(encodeAssignment('in', [3])).toEqual(bytes('0000', '00000001', NAME, '00000001 00000003', NO_DATA))
+    expect(encodeAssignment('in', [])).toEqual(bytes('0000', '00000000', NO_DATA))
+  },
+)
 
-test('what was written is read, and what consumers of other versions write: 0 without owned partitions, 3 with generation and rack', () => {
-  expect(decodeOwned(encodeSubscription('in', [5, 1]), 'in')).toEqual([5, 1])
-  expect(decodeOwned(bytes('0000', '00000001', NAME, NO_DATA), 'in')).toEqual([])
-  expect(
-    decodeOwned(
-      bytes(
-        '0003',
-        '00000001',
-        NAME,
-        '00000002 abcd',
-        '00000002 0001 78 00000001 00000009',
-        NAME,
-        '00000001 00000007',
-        '00000004',
-        'ffff',
-      ),
-      'in',
-    ),
-  ).toEqual([7])
-  expect(decodeAssignment(encodeAssignment('in', [5, 1]), 'in')).toEqual([5, 1])
-  expect([decodeOwned(Buffer.alloc(0), 'in'), decodeAssignment(Buffer.alloc(0), 'in')]).toEqual([[], []])
-})
+test(
+  'what was written is read, and what consumers of other versions write: ' +
+    '0 without owned partitions, 3 with generation and rack',
+  () => {
+    expect(decodeOwned(encodeSubscription('in', [5, 1]), 'in')).toEqual([5, 1])
+    expect(decodeOwned(bytes('0000', '00000001', NAME, NO_DATA), 'in')).toEqual([])
+    const version3 = bytes(
+      '0003',
+      '00000001',
+      NAME,
+      '00000002 abcd',
+      '00000002 0001 78 00000001 00000009',
+      NAME,
+      '00000001 00000007',
+      '00000004',
+      'ffff',
+    )
+    expect(decodeOwned(version3, 'in')).toEqual([7])
+    expect(decodeAssignment(encodeAssignment('in', [5, 1]), 'in')).toEqual([5, 1])
+    expect([decodeOwned(Buffer.alloc(0), 'in'), decodeAssignment(Buffer.alloc(0), 'in')]).toEqual([[], []])
+  },
+)
 
 test('kafkajs reads both', () => {
   expect(AssignerProtocol.MemberMetadata.decode(encodeSubscription('in', [1]))).toMatchObject({

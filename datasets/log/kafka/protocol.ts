@@ -1,11 +1,12 @@
 import { Reader, Writer } from '@platformatic/kafka'
 
 /**
- * What members of a Kafka consumer group tell each other through the coordinator, in the bytes that Kafka's own consumers
- * and tools write and read: ConsumerProtocolSubscription version 1 and ConsumerProtocolAssignment version 0, of one topic.
+ * What members of a Kafka consumer group tell each other through the coordinator. The bytes are those that Kafka's own
+ * consumers and tools write and read: ConsumerProtocolSubscription version 1 and ConsumerProtocolAssignment version 0,
+ * of one topic.
  */
 
-/** What a member reads, and which of its partitions it has. */
+/** The topic that a member reads, and which of its partitions the member owns. */
 export function encodeSubscription(topic: string, owned: readonly number[]): Buffer {
   return writeTopics(
     Writer.create()
@@ -17,7 +18,7 @@ export function encodeSubscription(topic: string, owned: readonly number[]): Buf
   ).buffer
 }
 
-/** The topic's partitions that the member has; none in version 0, or when the bytes are none. */
+/** The topic's partitions that the member owns; none in version 0, and none in an empty buffer. */
 export function decodeOwned(bytes: Buffer, topic: string): number[] {
   if (bytes.length === 0) return []
   const reader = Reader.from(bytes)
@@ -31,7 +32,7 @@ export function encodeAssignment(topic: string, partitions: readonly number[]): 
   return writeTopics(Writer.create().appendInt16(0), topic, partitions).appendBytes(null, false).buffer
 }
 
-/** The topic's partitions in an assignment; none when the bytes are none. */
+/** The topic's partitions in an assignment; none in an empty buffer. */
 export function decodeAssignment(bytes: Buffer, topic: string): number[] {
   if (bytes.length === 0) return []
   const reader = Reader.from(bytes)

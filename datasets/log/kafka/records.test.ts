@@ -4,11 +4,15 @@ import { randomStream } from '../../random/random.ts'
 import { DAY } from '../../table/transaction.ts'
 import { recordsOf } from '../event-log.contract.ts'
 import type { NewRecord } from '../event-log.ts'
-import { batchLength, decodeBatches, encodeBatch } from './records.ts'
+import { decodeBatches } from './record-decoder.ts'
+import { batchLength, encodeBatch } from './records.ts'
 
 const WEEK = 7 * DAY
 const chance = randomStream(5).uniform
 const PLAIN = { id: -1n, epoch: -1, sequence: -1, transactional: false }
+
+/** Key, value, timestamp and offset of a record. */
+type Seen = [key: string, value: string, timestamp: number, offset: number]
 
 function randomRecords(count: number): (NewRecord & { key?: string; value: string })[] {
   return Array.from({ length: count }, (_, i) => ({
@@ -18,14 +22,11 @@ function randomRecords(count: number): (NewRecord & { key?: string; value: strin
   }))
 }
 
-const seen = (bytes: Buffer, from = 0): [string, string, number, number][] =>
+const seen = (bytes: Buffer, from = 0): Seen[] =>
   decodeBatches(bytes, 't', 0, from, []).batches.flatMap((batch) =>
-    recordsOf(batch).map(({ key, value, timestamp, offset }): [string, string, number, number] => [
-      Buffer.from(key, 'latin1').toString(),
-      value,
-      timestamp,
-      offset,
-    ]),
+    recordsOf(batch).map(({ key, value, timestamp, offset }): Seen => {
+      return [Buffer.from(key, 'latin1').toString(), value, timestamp, offset]
+    }),
   )
 
 test('the client’s own codec reads what we encode, and we read what it encodes', () => {
@@ -48,20 +49,10 @@ test('the client’s own codec reads what we encode, and we read what it encodes
         offsetDelta,
       ]),
     ).toEqual(records.map(({ key, value, timestamp }, i) => [key, value, timestamp, i]))
-    const expected = records.map(({ key, value, timestamp }, i): [string, string, number, number] => [
-      key ?? '',
-      value,
-      timestamp,
-      i,
-    ])
+    const expected = records.map(({ key, value, timestamp }, i): Seen => [key ?? '', value, timestamp, i])
     expect(seen(ours)).toEqual(expected)
-    // Times within a week of each other: the client (2.12.1) writes deltas of more than 2^31 ms wrongly.
-    const near = expected.map(([key, value, timestamp, offset]): [string, string, number, number] => [
-      key,
-      value,
-      timestamp % WEEK,
-      offset,
-    ])
+    // Times within a week of each other: the client library (2.12.1) writes deltas of more than 2^31 ms wrongly.
+    const near = expected.map(([key, value, timestamp, offset]): Seen => [key, value, timestamp % WEEK, offset])
     const messages = near.map(([key, value, timestamp], i) => ({
       topic: 't',
       key: records[i].key === undefined ? undefined : Buffer.from(key),
@@ -69,8 +60,9 @@ test('the client’s own codec reads what we encode, and we read what it encodes
       timestamp: BigInt(timestamp),
       headers: new Map([[Buffer.from('h'), Buffer.from('x')]]),
     }))
-    for (const compression of ['none', 'gzip', 'zstd', 'lz4', 'snappy'] as const)
+    for (const compression of ['none', 'gzip', 'zstd', 'lz4', 'snappy'] as const) {
       expect(seen(createRecordsBatch(messages, { compression }).buffer)).toEqual(near)
+    }
   }
 })
 
@@ -151,21 +143,16 @@ test('a changed byte behind the checksum is found, and said where', () => {
 
 const sized = (...lengths: number[]): NewRecord[] =>
   lengths.map((length) => ({ value: Buffer.alloc(length), timestamp: 0 }))
+const written = (letters: string): NewRecord[] =>
+  Array.from(letters, (letter) => ({ value: letter.repeat(400_000), timestamp: 0 }))
 
 test('a batch stays under the size that every broker takes; a larger record goes alone', () => {
-  expect(batchLength(sized(400_000, 400_000, 400_000), 0)).toBe(2)
-  expect(batchLength(sized(2_000_000, 1), 0)).toBe(1)
-  expect(batchLength(sized(2_000_000, 1), 1)).toBe(1)
-  expect(
-    batchLength(
-      ['a', 'é', 'a'].map((letter) => ({ value: letter.repeat(400_000), timestamp: 0 })),
-      0,
-    ),
-  ).toBe(1)
-  expect(
-    batchLength(
-      ['a', 'b', 'c'].map((letter) => ({ value: letter.repeat(400_000), timestamp: 0 })),
-      0,
-    ),
-  ).toBe(2)
+  const lengths: [records: NewRecord[], from: number, length: number][] = [
+    [sized(400_000, 400_000, 400_000), 0, 2],
+    [sized(2_000_000, 1), 0, 1],
+    [sized(2_000_000, 1), 1, 1],
+    [written('aéa'), 0, 1],
+    [written('abc'), 0, 2],
+  ]
+  for (const [records, from, length] of lengths) expect(batchLength(records, from)).toBe(length)
 })

@@ -1,28 +1,42 @@
-import { compressionsAlgorithmsByBitmask, crc32c } from '@platformatic/kafka'
-import { UserError } from '../../../configs/user-error.ts'
-import type { NewRecord, RecordBatch } from '../event-log.ts'
+import { crc32c } from '@platformatic/kafka'
+import type { NewRecord } from '../event-log.ts'
 
 /**
- * Kafka's record batch, version 2 (Kafka protocol guide, "Record Batch"), written from and read into columns without an
- * object a record:
+ * Kafka's record batch, version 2 (Kafka protocol guide, "Record Batch"). Written from and read into columns, without
+ * an object per record.
  *
- *     0 i64 offset of the first   8 i32 bytes that follow   12 i32 leader epoch   16 i8 version 2   17 u32 CRC-32C from byte 21
- *     21 i16 attributes   23 i32 last offset delta   27 i64 first timestamp   35 i64 newest timestamp
- *     43 i64 producer   51 i16 producer epoch   53 i32 sequence of the first   57 i32 records   61 records
+ *     0   i64  offset of the first record
+ *     8   i32  bytes that follow
+ *     12  i32  leader epoch
+ *     16  i8   version 2
+ *     17  u32  CRC-32C from byte 21
+ *     21  i16  attributes
+ *     23  i32  last offset delta
+ *     27  i64  first timestamp
+ *     35  i64  newest timestamp
+ *     43  i64  producer id
+ *     51  i16  producer epoch
+ *     53  i32  sequence number of the first record
+ *     57  i32  number of records
+ *     61       records
  *
- * A record: length, attributes i8, timestamp delta, offset delta, key, value, headers; lengths and deltas are zigzag varints.
+ * A record is its length, attributes (i8), timestamp delta, offset delta, key, value and headers. Lengths and deltas
+ * are zigzag varints.
  */
-const HEADER = 61
-const VERSION = 2
-const COMPRESSION = 0b111
-const TRANSACTIONAL = 1 << 4
-const CONTROL = 1 << 5
-/** Most bytes of a record beside its key and value: six varints and the attributes. */
+export const HEADER = 61
+export const VERSION = 2
+export const COMPRESSION = 0b111
+export const TRANSACTIONAL = 1 << 4
+export const CONTROL = 1 << 5
+/** Most bytes of a record besides its key and value: six varints and the attributes. */
 const RECORD_FRAME = 32
-/** Sum of a batch's bytes at which another begins: under the 1 MB that a broker takes when it is not told otherwise. Only a record that is larger makes a larger one. */
+/**
+ * Largest batch, in bytes: below the 1 MB that a broker accepts by default. Only a single record over the limit makes a
+ * larger batch.
+ */
 export const LARGEST_BATCH = 900_000
 
-/** Who wrote a batch, so that the broker knows one that is sent again. */
+/** Who wrote a batch. By this the broker recognizes a batch that is sent again. */
 export interface BatchProducer {
   id: bigint
   epoch: number
@@ -30,7 +44,10 @@ export interface BatchProducer {
   transactional: boolean
 }
 
-/** Most bytes that the record takes. Strings are measured: three bytes a character, the bound, would cut a batch of text into three requests. */
+/**
+ * Most bytes that the record takes. Strings are measured, because the bound of three bytes per character would split a
+ * batch of text into three requests.
+ */
 function recordBytes({ key, value }: NewRecord): number {
   return RECORD_FRAME + contentBytes(key) + contentBytes(value)
 }
@@ -40,7 +57,7 @@ function contentBytes(content: string | Uint8Array | undefined): number {
   return typeof content === 'string' ? Buffer.byteLength(content) : content.length
 }
 
-/** How many of the records from `from` go into one batch: at least one. */
+/** How many of the records, from index `from` on, go into one batch; at least one. */
 export function batchLength(records: NewRecord[], from: number): number {
   let bytes = HEADER
   let to = from
@@ -51,7 +68,9 @@ export function batchLength(records: NewRecord[], from: number): number {
   return to - from
 }
 
-/** Records `from` to `to` (excluded) as one batch. Timestamps are whole milliseconds in Kafka: fractions are cut off. */
+/**
+ * Records `from` to `to` (excluded) as one batch. Kafka's timestamps are whole milliseconds, so fractions are cut off.
+ */
 export function encodeBatch(records: NewRecord[], from: number, to: number, producer: BatchProducer): Buffer {
   let most = HEADER
   for (let i = from; i < to; i++) most += recordBytes(records[i])
@@ -80,7 +99,12 @@ export function encodeBatch(records: NewRecord[], from: number, to: number, prod
   return bytes.subarray(0, at)
 }
 
-/** The record's own length stands before it and is known last: five bytes are kept for it, and the record moved up to it. */
+/**
+ * Writes one record. Its length precedes it but is known only at the end. So five bytes are reserved for the length,
+ * and the record is then moved up to it.
+ *
+ * @returns where the record ends.
+ */
 function writeRecord(
   bytes: Buffer,
   start: number,
@@ -112,170 +136,16 @@ function writeContent(bytes: Buffer, at: number, content: string | Uint8Array): 
   return start + length
 }
 
-/** Zigzag varint of a whole number below 2^52, by arithmetic: timestamps are longer than the 32 bits of bit operations. */
+/**
+ * Writes the zigzag varint of a whole number below 2^52. Uses arithmetic, because timestamps do not fit in the 32 bits
+ * of bit operations.
+ *
+ * @returns where the varint ends.
+ */
 function writeVarint(bytes: Buffer, start: number, value: number): number {
   let at = start
   let rest = value < 0 ? -2 * value - 1 : 2 * value
   for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes[at++] = (rest % 0x80) + 0x80
   bytes[at++] = rest
   return at
-}
-
-/** A transaction that was aborted: the records of `producerId` from `firstOffset` to its abort marker never were. */
-export interface AbortedTransaction {
-  producerId: bigint
-  firstOffset: bigint
-}
-
-export interface Decoded {
-  batches: RecordBatch[]
-  /** Where to fetch on: behind the last whole batch, markers included. */
-  next: number
-}
-
-/**
- * The committed records from offset `from` in what a broker sent, whose last batch may be cut off. Batches lie over `bytes`
- * itself, in which keys are moved up to their values: it must not be decoded again.
- *
- * @throws UserError saying what is damaged and where.
- */
-export function decodeBatches(
-  bytes: Buffer,
-  topic: string,
-  partition: number,
-  from: number,
-  aborted: AbortedTransaction[],
-): Decoded {
-  const ends = aborted.toSorted((a, b) => Number(a.firstOffset - b.firstOffset))
-  const dropped = new Set<bigint>()
-  const batches: RecordBatch[] = []
-  let next = from
-  for (let at = 0; at + HEADER <= bytes.length;) {
-    const end = at + 12 + bytes.readInt32BE(at + 8)
-    if (end > bytes.length) break
-    const first = Number(bytes.readBigInt64BE(at))
-    const last = first + bytes.readInt32BE(at + 23)
-    const damage = damageOf(bytes, at, end)
-    if (damage !== undefined) {
-      throw new UserError(
-        `Topic "${topic}", partition ${partition}, batch of offset ${first} is damaged: ${damage}. Read on behind it with: fd topics read ${topic} --from ${last + 1}`,
-      )
-    }
-    while (ends.length > 0 && Number(ends[0].firstOffset) <= last)
-      dropped.add((ends.shift() as AbortedTransaction).producerId)
-    const attributes = bytes.readInt16BE(at + 21)
-    const producer = bytes.readBigInt64BE(at + 43)
-    if ((attributes & CONTROL) !== 0) dropped.delete(producer)
-    else if ((attributes & TRANSACTIONAL) === 0 || !dropped.has(producer)) {
-      const batch = decodeBatch(bytes, at, end, { topic, partition, from, first, attributes })
-      if (batch.size > 0) batches.push(batch)
-    }
-    next = Math.max(next, last + 1)
-    at = end
-  }
-  return { batches, next }
-}
-
-function damageOf(bytes: Buffer, at: number, end: number): string | undefined {
-  if (bytes[at + 16] !== VERSION) return `it has format version ${bytes[at + 16]}, not ${VERSION}`
-  return crc32c(bytes.subarray(at + 21, end)) === bytes.readUInt32BE(at + 17)
-    ? undefined
-    : 'its checksum does not match'
-}
-
-interface BatchPlace {
-  topic: string
-  partition: number
-  from: number
-  first: number
-  attributes: number
-}
-
-function decodeBatch(
-  source: Buffer,
-  start: number,
-  end: number,
-  { topic, partition, from, first, attributes }: BatchPlace,
-): RecordBatch {
-  const algorithm = attributes & COMPRESSION
-  const count = source.readInt32BE(start + 57)
-  const base = Number(source.readBigInt64BE(start + 27))
-  const bytes = algorithm === 0 ? source : decompress(source.subarray(start + HEADER, end), algorithm)
-  const offsets = new Float64Array(count)
-  const timestamps = new Float64Array(count)
-  const keyStart = new Uint32Array(count)
-  const valueStart = new Uint32Array(count)
-  const valueEnd = new Uint32Array(count)
-  const cursor: Cursor = { bytes, at: algorithm === 0 ? start + HEADER : 0 }
-  let size = 0
-  for (let i = 0; i < count; i++) {
-    const length = readVarint(cursor)
-    const recordEnd = cursor.at + length
-    cursor.at += 1
-    const timestamp = base + readVarint(cursor)
-    const offset = first + readVarint(cursor)
-    if (offset >= from) {
-      offsets[size] = offset
-      timestamps[size] = timestamp
-      readKeyAndValue(cursor, keyStart, valueStart, valueEnd, size++)
-    }
-    cursor.at = recordEnd
-  }
-  return {
-    topic,
-    partition,
-    size,
-    offsets: offsets.subarray(0, size),
-    timestamps: timestamps.subarray(0, size),
-    bytes,
-    keyStart,
-    valueStart,
-    valueEnd,
-  }
-}
-
-/** A batch has the key right before the value; in Kafka the value's length stands between. So the key moves over it. */
-function readKeyAndValue(
-  cursor: Cursor,
-  keyStart: Uint32Array,
-  valueStart: Uint32Array,
-  valueEnd: Uint32Array,
-  row: number,
-): void {
-  const keyLength = Math.max(0, readVarint(cursor))
-  const key = cursor.at
-  cursor.at += keyLength
-  const valueLength = Math.max(0, readVarint(cursor))
-  const value = cursor.at
-  if (keyLength > 0) cursor.bytes.copyWithin(value - keyLength, key, key + keyLength)
-  keyStart[row] = value - keyLength
-  valueStart[row] = value
-  valueEnd[row] = value + valueLength
-}
-
-function decompress(bytes: Buffer, algorithm: number): Buffer {
-  const known = compressionsAlgorithmsByBitmask[algorithm as keyof typeof compressionsAlgorithmsByBitmask]
-  if (known === undefined)
-    throw new UserError(
-      `A batch is compressed in a way that is not known (${algorithm}). Use none, gzip, snappy, lz4 or zstd.`,
-    )
-  return known.decompressSync(bytes)
-}
-
-interface Cursor {
-  bytes: Buffer
-  at: number
-}
-
-function readVarint(cursor: Cursor): number {
-  const { bytes } = cursor
-  let at = cursor.at
-  let byte = bytes[at++]
-  let value = byte & 0x7f
-  for (let scale = 0x80; byte >= 0x80; scale *= 0x80) {
-    byte = bytes[at++]
-    value += (byte & 0x7f) * scale
-  }
-  cursor.at = at
-  return value % 2 === 0 ? value / 2 : -(value + 1) / 2
 }

@@ -7,20 +7,23 @@ import {
 } from '@platformatic/kafka'
 import { broken, find, findings, type Finding, type Judgement, warning } from '../../../configs/finding.ts'
 import { UserError } from '../../../configs/user-error.ts'
-import { DAY } from '../../table/transaction.ts'
+import { DAY, type DurationMs } from '../../table/transaction.ts'
 import type { LogNeeds } from '../event-log.ts'
 import type { KafkaCluster } from './cluster.ts'
 import { kafkaErrors } from './error.ts'
 import { groupId } from './group.ts'
+import { bootstrapServers } from './location.ts'
 import { LARGEST_BATCH } from './records.ts'
+import { configureTopic } from './topics.ts'
 
-/** A topic as the cluster has it. */
+/** A topic as the cluster reports it. */
 export interface ClusterTopic {
   /** With the log's prefix, as Kafka's tools name it. */
   name: string
   brokers: number
-  /** Copies of each partition, and how many of them have all records at the moment, the least of any partition. */
+  /** By partition: how many replicas it has. */
   replicas: number[]
+  /** The fewest in-sync replicas (those that have all records now) of any partition. */
   inSync: number
   settings: Record<string, string>
 }
@@ -29,37 +32,36 @@ const SETTINGS = ['retention.ms', 'retention.bytes', 'cleanup.policy', 'max.mess
 
 /** The settings of fd's topics, and what this user may do with each of them and with the scorer's group. */
 export async function inspectTopics(cluster: KafkaCluster, needs: LogNeeds): Promise<Finding[]> {
+  const bootstrap = bootstrapServers(cluster.location)
   const faults: Judgement[] = []
   const names: string[] = []
   for (const { topic, ...need } of [needs.input, ...needs.outputs.map((topic) => ({ topic }))]) {
     const found = await describeTopic(cluster, cluster.location.prefix + topic)
     if (found === undefined) continue
     names.push(topic)
-    faults.push(...(Array.isArray(found) ? found : judgeTopic(found, { bootstrap: bootstrapOf(cluster), ...need })))
+    faults.push(...(Array.isArray(found) ? found : judgeTopic(found, { bootstrap, ...need })))
   }
-  const missing = names.includes(needs.input.topic)
-    ? []
-    : [
-        {
-          state: 'missing',
-          detail: `topic "${needs.input.topic}" is not there yet. Run: fd produce --dataset simulated`,
-        } as const,
-      ]
+  if (!names.includes(needs.input.topic)) {
+    faults.push({
+      state: 'missing',
+      detail: `topic "${needs.input.topic}" is not there yet. Run: fd produce --dataset simulated`,
+    })
+  }
   const group = await find('permissions', () => judgeGroup(cluster, needs))
   return [
     ...(group.state === 'ok' ? [] : [group]),
-    ...findings('topics', [...faults, ...missing], `${names.join(', ')}: settings as they should be`),
+    ...findings('topics', faults, `${names.join(', ')}: settings as they should be`),
   ]
 }
 
-/** The topic, undefined when it is not there, or what keeps us from seeing or using it. */
+/** The topic; undefined when it is not there; or the permissions that this user lacks to see or use it. */
 async function describeTopic(cluster: KafkaCluster, name: string): Promise<ClusterTopic | Judgement[] | undefined> {
   const refused = (operations: string[]): Judgement[] =>
     operations.map((operation) =>
       broken(`this user may not ${operation} topic "${name}". ${grant(cluster, `--topic ${name}`, operation)}`),
     )
   try {
-    // A topic that is not there is an answer here, and not one to wait for.
+    // Checked first, because the metadata request below would wait for a missing topic.
     if ((await cluster.leaders(name)) === undefined) return undefined
     const { topics, brokers } = await cluster.call({ to: 'any' }, (connection) =>
       metadataV12.api.async(connection, [name], false, true),
@@ -80,8 +82,9 @@ async function describeTopic(cluster: KafkaCluster, name: string): Promise<Clust
       settings,
     }
   } catch (error) {
-    if (error instanceof UserError && kafkaErrors(error.cause).includes('TOPIC_AUTHORIZATION_FAILED'))
+    if (error instanceof UserError && kafkaErrors(error.cause).includes('TOPIC_AUTHORIZATION_FAILED')) {
       return refused(['DESCRIBE'])
+    }
     throw error
   }
 }
@@ -100,107 +103,159 @@ async function judgeGroup(cluster: KafkaCluster, { group, input }: LogNeeds): Pr
   }
 }
 
-/** `set`: bits of AclOperation, as brokers send them; −2^31 when they do not say. */
+/** The operations of `wanted` that are not in `set`: bits of AclOperation, or −2^31 when a broker does not say. */
 function refusedOperations(set: number, wanted: (keyof typeof AclOperations)[]): string[] {
   return set === -(2 ** 31) ? [] : wanted.filter((operation) => (set & (1 << AclOperations[operation])) === 0)
 }
 
 function grant(cluster: KafkaCluster, resource: string, operation: string): string {
   const user = cluster.location.sasl?.username
-  return `Run: kafka-acls.sh --bootstrap-server ${bootstrapOf(cluster)} --add --allow-principal User:${typeof user === 'string' ? user : 'NAME'} --operation ${operation} ${resource}`
+  const principal = `User:${typeof user === 'string' ? user : 'NAME'}`
+  const server = bootstrapServers(cluster.location)
+  return (
+    `Run: kafka-acls.sh --bootstrap-server ${server} --add ` +
+    `--allow-principal ${principal} --operation ${operation} ${resource}`
+  )
 }
 
-function bootstrapOf(cluster: KafkaCluster): string {
-  return cluster.location.brokers.map(({ host, port }) => `${host}:${port}`).join(',')
+/** What the configuration needs of a topic, and the brokers to name in commands. */
+interface TopicNeed {
+  bootstrap: string
+  /** Given for the topic that the scorer reads. */
+  partitions?: number
+  retention?: DurationMs
 }
 
-/** What of a topic's settings loses records, refuses them, or is less than was asked for; each with the command that mends it. */
-export function judgeTopic(
-  { name, brokers, replicas, inSync, settings }: ClusterTopic,
-  { bootstrap, partitions, retention }: { bootstrap: string; partitions?: number; retention?: number },
-): Judgement[] {
-  const faults: Judgement[] = []
-  const set = (setting: string): string =>
-    `Run: kafka-configs.sh --bootstrap-server ${bootstrap} --alter --topic ${name} --add-config ${setting}`
-  const {
-    'retention.ms': kept = '-1',
-    'retention.bytes': keptBytes = '-1',
-    'cleanup.policy': policy = 'delete',
-    'max.message.bytes': most = '',
-    'min.insync.replicas': least = '1',
-  } = settings
-  if (partitions !== undefined && replicas.length < partitions) {
-    faults.push(
-      broken(
-        `topic "${name}" has ${replicas.length} partition${replicas.length === 1 ? '' : 's'}, the configuration wants ${partitions}. Set scorer.partitions: ${replicas.length}, or add some before the first record is in it, since keys change their partition: ` +
-          `kafka-topics.sh --bootstrap-server ${bootstrap} --alter --topic ${name} --partitions ${partitions}`,
-      ),
-    )
+/** A topic's settings as the rules below read them. */
+interface JudgedTopic {
+  name: string
+  need: TopicNeed
+  brokers: number
+  partitions: number
+  /** The fewest replicas of any partition. */
+  replicas: number
+  inSync: number
+  /** retention.ms; negative keeps all. */
+  kept: number
+  /** retention.bytes; negative keeps all. */
+  keptBytes: string
+  policy: string
+  /** max.message.bytes. */
+  most: string
+  /** min.insync.replicas. */
+  least: number
+}
+
+interface TopicRule {
+  /** How bad a violation is. */
+  state: typeof broken | typeof warning
+  violatedBy(topic: JudgedTopic): boolean
+  says(topic: JudgedTopic): string
+}
+
+/** Settings that lose records, refuse them, or are less than was asked for; each with the command that mends it. */
+const SETTING_RULES: TopicRule[] = [
+  {
+    state: broken,
+    violatedBy: ({ need, partitions }) => need.partitions !== undefined && partitions < need.partitions,
+    says: ({ name, need, partitions }) =>
+      `topic "${name}" has ${partitions} partition${partitions === 1 ? '' : 's'}, ` +
+      `the configuration wants ${need.partitions}. Set scorer.partitions: ${partitions}, ` +
+      'or add some before the first record is in it, since keys change their partition: ' +
+      `kafka-topics.sh --bootstrap-server ${need.bootstrap} --alter --topic ${name} --partitions ${need.partitions}`,
+  },
+  {
+    state: warning,
+    violatedBy: ({ need, kept }) => need.retention !== undefined && kept >= 0 && kept < need.retention,
+    says: (topic) =>
+      `topic "${topic.name}" keeps records for ${days(topic.kept)} days, ` +
+      `the longest window reaches back ${days(topic.need.retention ?? 0)}: what is older cannot be folded again. ` +
+      `Run: ${configure(topic, 'retention.ms=-1')}`,
+  },
+  {
+    state: warning,
+    violatedBy: ({ need, keptBytes }) => need.partitions !== undefined && Number(keptBytes) >= 0,
+    says: (topic) =>
+      `topic "${topic.name}" forgets what is over ${topic.keptBytes} bytes a partition, whatever its age. ` +
+      `Run: ${configure(topic, 'retention.bytes=-1')}`,
+  },
+  {
+    state: broken,
+    violatedBy: ({ policy }) => policy.includes('compact'),
+    says: (topic) =>
+      `topic "${topic.name}" is compacted (cleanup.policy=${topic.policy}): of a key only the last event stays. ` +
+      `Run: ${configure(topic, 'cleanup.policy=delete')}`,
+  },
+  {
+    state: broken,
+    violatedBy: ({ most }) => Number(most) < LARGEST_BATCH,
+    says: (topic) =>
+      `topic "${topic.name}" takes ${topic.most} bytes at once (max.message.bytes), ` +
+      `fd sends up to ${LARGEST_BATCH}. Run: ${configure(topic, `max.message.bytes=${8 << 20}`)}`,
+  },
+]
+
+/** Settings of replication. The first rule that a topic violates hides those after it. */
+const REPLICA_RULES: TopicRule[] = [
+  {
+    state: broken,
+    violatedBy: ({ inSync, least }) => inSync < least,
+    says: (topic) =>
+      `topic "${topic.name}" has ${topic.inSync} of ${topic.replicas} replicas in sync ` +
+      `and takes no writes below ${topic.least} (min.insync.replicas). ` +
+      `Bring the brokers back, or see: ${configure(topic, `min.insync.replicas=${topic.inSync}`)}`,
+  },
+  {
+    state: warning,
+    violatedBy: ({ brokers, replicas }) => brokers !== 1 && replicas === 1,
+    says: ({ name, brokers }) =>
+      `topic "${name}" has one replica on a cluster of ${brokers} brokers: it is gone with its disk. ` +
+      'Add replicas with kafka-reassign-partitions.sh, and set default.replication.factor on the brokers',
+  },
+  {
+    state: warning,
+    violatedBy: ({ brokers, replicas, least }) => brokers !== 1 && least === replicas,
+    says: (topic) =>
+      `topic "${topic.name}" has ${topic.replicas} replicas and wants all of them for every write: ` +
+      'one broker that restarts stops it. ' +
+      `Run: ${configure(topic, `min.insync.replicas=${topic.replicas - 1}`)}`,
+  },
+  {
+    state: warning,
+    violatedBy: ({ brokers, least }) => brokers !== 1 && least === 1,
+    says: (topic) =>
+      `topic "${topic.name}" takes a record as written when one of ${topic.replicas} replicas has it ` +
+      '(min.insync.replicas=1): it is lost with that broker. ' +
+      `Run: ${configure(topic, 'min.insync.replicas=2')}`,
+  },
+]
+
+/** The faults of a topic's settings, each with what mends it. */
+export function judgeTopic(topic: ClusterTopic, need: TopicNeed): Judgement[] {
+  const { name, brokers, replicas, inSync, settings } = topic
+  const judged: JudgedTopic = {
+    name,
+    need,
+    brokers,
+    partitions: replicas.length,
+    replicas: Math.min(...replicas),
+    inSync,
+    kept: Number(settings['retention.ms'] ?? '-1'),
+    keptBytes: settings['retention.bytes'] ?? '-1',
+    policy: settings['cleanup.policy'] ?? 'delete',
+    most: settings['max.message.bytes'] ?? '',
+    least: Number(settings['min.insync.replicas'] ?? '1'),
   }
-  if (retention !== undefined && Number(kept) >= 0 && Number(kept) < retention) {
-    faults.push(
-      warning(
-        `topic "${name}" keeps records for ${days(Number(kept))} days, the longest window reaches back ${days(retention)}: what is older cannot be folded again. ${set('retention.ms=-1')}`,
-      ),
-    )
-  }
-  if (partitions !== undefined && Number(keptBytes) >= 0)
-    faults.push(
-      warning(
-        `topic "${name}" forgets what is over ${keptBytes} bytes a partition, whatever its age. ${set('retention.bytes=-1')}`,
-      ),
-    )
-  if (policy.includes('compact'))
-    faults.push(
-      broken(
-        `topic "${name}" is compacted (cleanup.policy=${policy}): of a key only the last event stays. ${set('cleanup.policy=delete')}`,
-      ),
-    )
-  if (Number(most) < LARGEST_BATCH)
-    faults.push(
-      broken(
-        `topic "${name}" takes ${most} bytes at once (max.message.bytes), fd sends up to ${LARGEST_BATCH}. ${set(`max.message.bytes=${8 << 20}`)}`,
-      ),
-    )
-  return [
-    ...faults,
-    ...judgeReplicas(name, { brokers, replicas: Math.min(...replicas), inSync, least: Number(least) }, set),
-  ]
+  const replication = REPLICA_RULES.find((rule) => rule.violatedBy(judged))
+  const rules = SETTING_RULES.filter((rule) => rule.violatedBy(judged))
+  if (replication !== undefined) rules.push(replication)
+  return rules.map(({ state, says }) => state(says(judged)))
 }
 
-function judgeReplicas(
-  name: string,
-  { brokers, replicas, inSync, least }: { brokers: number; replicas: number; inSync: number; least: number },
-  set: (setting: string) => string,
-): Judgement[] {
-  if (inSync < least)
-    return [
-      broken(
-        `topic "${name}" has ${inSync} of ${replicas} replicas in sync and takes no writes below ${least} (min.insync.replicas). Bring the brokers back, or see: ${set(`min.insync.replicas=${inSync}`).replace('Run: ', '')}`,
-      ),
-    ]
-  if (brokers === 1) return []
-  if (replicas === 1)
-    return [
-      warning(
-        `topic "${name}" has one replica on a cluster of ${brokers} brokers: it is gone with its disk. Add replicas with kafka-reassign-partitions.sh, and set default.replication.factor on the brokers`,
-      ),
-    ]
-  if (least === replicas)
-    return [
-      warning(
-        `topic "${name}" has ${replicas} replicas and wants all of them for every write: one broker that restarts stops it. ${set(`min.insync.replicas=${replicas - 1}`)}`,
-      ),
-    ]
-  if (least === 1)
-    return [
-      warning(
-        `topic "${name}" takes a record as written when one of ${replicas} replicas has it (min.insync.replicas=1): it is lost with that broker. ${set('min.insync.replicas=2')}`,
-      ),
-    ]
-  return []
+function configure({ name, need }: JudgedTopic, setting: string): string {
+  return configureTopic(need.bootstrap, name, setting)
 }
 
-function days(milliseconds: number): string {
+function days(milliseconds: DurationMs): string {
   return String(Number((milliseconds / DAY).toFixed(2)))
 }

@@ -1,32 +1,32 @@
 import { ConfigResourceTypes, createTopicsV7, describeConfigsV4, listOffsetsV7, metadataV12 } from '@platformatic/kafka'
 import { UserError } from '../../../configs/user-error.ts'
 import { SECOND } from '../../table/transaction.ts'
-import type { Topic, TopicSettings } from '../event-log.ts'
+import type { OffsetRange, Topic, TopicSettings } from '../event-log.ts'
 import { checkLogName, isLogName } from '../log-name.ts'
 import type { KafkaCluster } from './cluster.ts'
 import { kafkaErrors } from './error.ts'
 
-/** Topics of a log on a cluster, by their names without the log's prefix. */
+/** The topics of a log on a cluster. Names are without the log's prefix. */
 export interface KafkaTopics {
-  /** Makes a missing topic. */
+  /** Makes the topic if it is missing. */
   ensure(name: string, settings?: Partial<TopicSettings>): Promise<void>
-  /** Number of partitions. @throws UserError when there is no such topic. */
+  /** The topic's number of partitions. @throws UserError when there is no such topic. */
   require(name: string): Promise<number>
   list(): Promise<Topic[]>
   describe(names: string[]): Promise<Topic[]>
-  /** Oldest kept offset and next offset of each of the partitions. Records of a transaction that is under way count as there. */
-  offsets(name: string, partitions: number[]): Promise<{ start: number; end: number }[]>
+  /** Oldest kept offset and next offset of each of the partitions. The next offset includes transactions under way. */
+  offsets(name: string, partitions: number[]): Promise<OffsetRange[]>
 }
 
 const TOPIC = ConfigResourceTypes.TOPIC
 const OLDEST = -2n
 const NEWEST = -1n
 
-/** What a topic of this log has otherwise than a broker's defaults. */
+/** The settings in which a topic of this log differs from a broker's defaults. */
 const SETTINGS = {
-  // A record of some megabytes is taken, as the embedded log takes it.
+  // Accept records of some megabytes, as the embedded log does.
   'max.message.bytes': String(8 << 20),
-  // Event time is the stream's own: a simulated or replayed one may run ahead of the broker's clock.
+  // Event time belongs to the stream. In a simulated or replayed stream it may run ahead of the broker's clock.
   'message.timestamp.after.max.ms': '9223372036854775807',
 }
 
@@ -41,9 +41,8 @@ export function kafkaTopics(cluster: KafkaCluster): KafkaTopics {
       const found = isLogName(name, prefix) ? await cluster.leaders(prefix + name) : undefined
       if (found !== undefined) return found.length
       const known = (await names(cluster)).join(', ')
-      throw new UserError(
-        `No topic "${name}". ${known === '' ? 'There is none yet; fill one with: fd produce' : `Topics: ${known}`}.`,
-      )
+      const hint = known === '' ? 'There is none yet; fill one with: fd produce' : `Topics: ${known}`
+      throw new UserError(`No topic "${name}". ${hint}.`)
     },
     list: async () => topics.describe(await names(cluster)),
     async describe(wanted) {
@@ -51,10 +50,8 @@ export function kafkaTopics(cluster: KafkaCluster): KafkaTopics {
       const retentions = await retentionOf(cluster, wanted)
       return Promise.all(
         wanted.map(async (name, i) => {
-          const offsets = await topics.offsets(
-            name,
-            Array.from({ length: partitions[i] }, (_, number) => number),
-          )
+          const numbers = Array.from({ length: partitions[i] }, (_, number) => number)
+          const offsets = await topics.offsets(name, numbers)
           return { name, partitions: partitions[i], retention: retentions[i], offsets }
         }),
       )
@@ -73,18 +70,19 @@ async function create(
   topic: string,
   { partitions = 1, retention }: Partial<TopicSettings>,
 ): Promise<void> {
-  if (!Number.isInteger(partitions) || partitions < 1)
+  if (!Number.isInteger(partitions) || partitions < 1) {
     throw new UserError(`Topic "${topic}" cannot have ${partitions} partitions: give a whole number from 1.`)
+  }
   const settings = { ...SETTINGS, 'retention.ms': String(retention ?? -1) }
   const configs = Object.entries(settings).map(([name, value]) => ({ name, value }))
-  // Replication −1: the cluster's own default.
+  // A replication factor of −1 asks for the cluster's own default.
   const request = [{ name: topic, numPartitions: partitions, replicationFactor: -1, assignments: [], configs }]
   try {
     await cluster.call({ to: 'any' }, (connection) => createTopicsV7.api.async(connection, request, 30 * SECOND, false))
   } catch (error) {
     if (!kafkaErrors(error).includes('TOPIC_ALREADY_EXISTS')) throw error
   }
-  // Known to the controller is not yet known to every broker.
+  // The controller knows the topic now, but not yet every broker. This waits until a broker does.
   await cluster.call({ to: 'any' }, (connection) => metadataV12.api.async(connection, [topic], false, false))
 }
 
@@ -116,7 +114,9 @@ async function retentionOf(cluster: KafkaCluster, wanted: string[]): Promise<(nu
   })
 }
 
-/** The largest batch that a topic (name with prefix) takes, in bytes; undefined when this user may not see it. */
+/**
+ * The largest batch that a topic (name with prefix) takes, in bytes. Undefined when this user may not see the setting.
+ */
 export async function mostBytes(cluster: KafkaCluster, topic: string): Promise<number | undefined> {
   const resource = { resourceType: TOPIC, resourceName: topic, configurationKeys: ['max.message.bytes'] }
   try {
@@ -150,4 +150,9 @@ async function listOffsets(
 export function checkPartitionNumber(topic: string, partitions: number, number: number): void {
   if (Number.isInteger(number) && number >= 0 && number < partitions) return
   throw new UserError(`Topic "${topic}" has no partition ${number}: it has ${partitions}, counted from 0.`)
+}
+
+/** The command that changes a setting of a topic (name with prefix). */
+export function configureTopic(bootstrapServers: string, topic: string, setting: string): string {
+  return `kafka-configs.sh --bootstrap-server ${bootstrapServers} --alter --topic ${topic} --add-config ${setting}`
 }

@@ -8,13 +8,13 @@ import { reasonOf } from './error.ts'
 import { fetchPartitions } from './fetch.ts'
 import { newIdentity, SequencedWriter } from './producer.ts'
 
-/** Asks for the newest timestamp of a partition. */
+/** Asks `listOffsets` for the newest timestamp of a partition. */
 const NEWEST_TIMESTAMP = -3n
 const TRIAL = { value: 'fd doctor', timestamp: 0 }
 
 /**
- * Does what `fd` does, on a topic of its own: makes it, writes to it, reads it, deletes it, and takes a transactional id. The
- * records are stamped by the brokers as they come (LogAppendTime), which tells their clocks.
+ * Tries out what `fd` does, on a topic of its own: makes it, writes to it, reads it and deletes it, and takes a
+ * transactional id. The brokers stamp the records as they come (LogAppendTime), which shows their clocks.
  */
 export async function tryCluster(cluster: KafkaCluster, { now, id }: Inspection): Promise<Finding[]> {
   const topic = `${cluster.location.prefix}fd-doctor-${id}`
@@ -25,23 +25,16 @@ export async function tryCluster(cluster: KafkaCluster, { now, id }: Inspection)
     )
     await step(`make topic "${topic}"`, makeTopic(cluster, topic, brokers.length))
     try {
-      await step(
-        `take transactional id "${cluster.location.prefix}fd-doctor"`,
-        newIdentity(cluster, `${cluster.location.prefix}fd-doctor`, 60 * SECOND),
-      )
+      const transactionalId = `${cluster.location.prefix}fd-doctor`
+      await step(`take transactional id "${transactionalId}"`, newIdentity(cluster, transactionalId, 60 * SECOND))
       const leaders = (await cluster.leaders(topic)) ?? []
-      // A partition a broker, where the cluster spreads them so: then every clock is asked.
+      // One partition per broker, if the cluster spreads them like that. Then every broker's clock is checked.
       for (const [broker, partition] of new Map(leaders.map((leader, number) => [leader, number]))) {
         const skew = await step(`write to and read topic "${topic}"`, appendTime(cluster, topic, partition, now))
         clocks.push(await find('clock', async () => judgeClock(skew, `The clock of broker ${broker}`)))
       }
     } finally {
-      await step(
-        `delete topic "${topic}"`,
-        cluster.call({ to: 'any' }, (connection) =>
-          deleteTopicsV6.api.async(connection, [{ name: topic }], 30 * SECOND),
-        ),
-      )
+      await step(`delete topic "${topic}"`, deleteTopic(cluster, topic))
     }
     return 'made, wrote, read and deleted a topic; took a transactional id'
   })
@@ -61,7 +54,13 @@ function makeTopic(cluster: KafkaCluster, name: string, numPartitions: number): 
   return cluster.call({ to: 'any' }, (connection) => createTopicsV7.api.async(connection, request, 30 * SECOND, false))
 }
 
-/** Appends a record, reads it, and compares the stamp of the broker, which came between question and answer. */
+function deleteTopic(cluster: KafkaCluster, name: string): Promise<unknown> {
+  return cluster.call({ to: 'any' }, (connection) => deleteTopicsV6.api.async(connection, [{ name }], 30 * SECOND))
+}
+
+/**
+ * Appends a record, reads it, and compares the broker's time stamp, taken between question and answer, with our clock.
+ */
 async function appendTime(
   cluster: KafkaCluster,
   topic: string,
@@ -77,11 +76,11 @@ async function appendTime(
     fetchPartitions(connection, topic, [{ partition, offset: 0 }], SECOND),
   )
   if (error !== 0) throw new ProtocolError(error)
-  if (bytes.length === 0)
+  if (bytes.length === 0) {
     throw new UserError(`the record that was written to partition ${partition} is not there. Look at the broker's log.`)
-  const request = [
-    { name: topic, partitions: [{ partitionIndex: partition, currentLeaderEpoch: -1, timestamp: NEWEST_TIMESTAMP }] },
-  ]
+  }
+  const asked = { partitionIndex: partition, currentLeaderEpoch: -1, timestamp: NEWEST_TIMESTAMP }
+  const request = [{ name: topic, partitions: [asked] }]
   const { topics } = await cluster.call(leader, (connection) => listOffsetsV7.api.async(connection, -1, 0, request))
   return clockSkew(before, Number(topics[0].partitions[0].timestamp), after, 1)
 }

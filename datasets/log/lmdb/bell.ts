@@ -1,23 +1,29 @@
 import { closeSync, constants, openSync, watch, writeSync, type FSWatcher } from 'node:fs'
 
-/** Wakes the processes that wait for news of a volume: a file of one byte that a writer touches after a commit and readers watch. */
+/**
+ * Wakes the processes that wait for news of a volume. The bell is a file of one byte: a writer touches it after a
+ * commit, and readers watch it.
+ */
 export interface Bell {
-  /** Wakes everyone who waits, in every process. Some 2 µs. */
+  /** Wakes everyone who waits, in every process. Costs some 2 µs. */
   ring(): void
-  /** How often the bell was heard in this process: take it before looking for news, and hand it to `wait`. */
+  /** How often this process has heard the bell. Read it before looking for news, then pass it to `wait`. */
   heard(): number
-  /** Resolves when the bell rings, or has rung since `heard`; after a quarter of a second in any case; or on abort. */
+  /**
+   * Resolves when the bell rings, when it has already rung since `heard` was read, on abort, and in any case after a
+   * quarter of a second.
+   */
   wait(heard: number, signal?: AbortSignal): Promise<void>
   close(): void
 }
 
-/** A ring may be missed (a writer killed between commit and ring): waiting readers look anyway, this often. */
+/** A ring can be missed: a writer may be killed between commit and ring. So waiting readers look anyway, this often. */
 const LOOK_ANYWAY_MS = 250
-/** The same where files cannot be watched (no inotify handles left, some network folders). */
+/** The same interval where files cannot be watched (no inotify handles left, some network folders). */
 const LOOK_UNWATCHED_MS = 10
 const TOUCH = Buffer.from([0])
 
-/** Opens the bell at `file`, making it when missing. */
+/** Opens the bell at `file`, and creates the file if it is missing. */
 export function openBell(file: string): Bell {
   const descriptor = openSync(file, constants.O_RDWR | constants.O_CREAT, 0o644)
   writeSync(descriptor, TOUCH, 0, 1, 0)
@@ -49,7 +55,9 @@ export function openBell(file: string): Bell {
   }
 }
 
-/** The commit that is announced is already durable: no failure here may look like its failure, and readers look anyway. */
+/**
+ * The announced commit is already durable, so a failure here must not look like a failed commit. Readers look anyway.
+ */
 function touch(descriptor: number): boolean {
   try {
     return writeSync(descriptor, TOUCH, 0, 1, 0) === 1
@@ -58,7 +66,7 @@ function touch(descriptor: number): boolean {
   }
 }
 
-/** A watcher that keeps no process alive, or undefined where the system gives none: then readers look more often. */
+/** A watcher that keeps no process alive. Undefined where the system provides none; readers then look more often. */
 function watchFile(file: string, onRing: () => void): FSWatcher | undefined {
   try {
     const watcher = watch(file, { persistent: false }, onRing)

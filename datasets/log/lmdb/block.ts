@@ -3,8 +3,8 @@ import type { EpochMs } from '../../table/transaction.ts'
 import type { NewRecord, RecordBatch } from '../event-log.ts'
 
 /**
- * A block: the records of one append to one partition, in columns, so that a reader serves them as a RecordBatch over
- * the block's own bytes. Little-endian, as every machine Node runs on with LMDB:
+ * A block holds the records of one append to one partition, in columns. So a reader can serve them as a RecordBatch
+ * over the block's own bytes. Numbers are little-endian, as on every machine where Node runs with LMDB:
  *
  *     0  u32   'FDB' and version 1
  *     4  u32   CRC-32 of everything from byte 16
@@ -13,9 +13,9 @@ import type { NewRecord, RecordBatch } from '../event-log.ts'
  *    20  u32   bytes of the block
  *    24  f64   newest timestamp
  *    32  f64   timestamps [n]
- *        u32   where a record's key starts, and at last where the data end [n + 1]
- *        u32   where a record's value starts [n]
- *        keys and values, a record after the other
+ *        u32   where each record's key starts, and finally where the data end [n + 1]
+ *        u32   where each record's value starts [n]
+ *        keys and values, record by record
  */
 export interface RecordBlock {
   count: number
@@ -25,19 +25,22 @@ export interface RecordBlock {
 
 const MAGIC = 0x01_42_44_46
 const HEADER = 32
-/** A record's share of the columns: timestamp, key start, value start. */
+/** Bytes of one record in the columns: timestamp, key start, value start. */
 const COLUMNS = 16
-/** A block ends here at the latest, so that reading one record never decodes much more; a bigger record has a block of its own. */
+/**
+ * Limits of a block, so that reading one record never decodes much more than that. A record over the limit gets a block
+ * of its own.
+ */
 const MOST_RECORDS = 1024
 const MOST_BYTES = 256 * 1024
 
-/** A record's key as bytes; empty when it has none. */
+/** A record's key as bytes; empty when the record has no key. */
 export function keyBytes(record: NewRecord): Uint8Array {
   if (record.key === undefined) return new Uint8Array(0)
   return typeof record.key === 'string' ? Buffer.from(record.key) : record.key
 }
 
-/** Records of one partition, in order, as blocks; their first offsets are still to be stamped. */
+/** Encodes records of one partition, in order, as blocks. Their first offsets must still be stamped. */
 export function encodeBlocks(records: NewRecord[]): RecordBlock[] {
   const blocks: RecordBlock[] = []
   let first = 0
@@ -94,10 +97,14 @@ function write(bytes: Buffer, content: string | Uint8Array, at: number): number 
   return content.length
 }
 
-function columnsOf(
-  bytes: Buffer,
-  count: number,
-): { timestamps: Float64Array; bounds: Uint32Array; valueStart: Uint32Array } {
+interface BlockColumns {
+  timestamps: Float64Array
+  /** Where each record's key starts, and finally where the data end. */
+  bounds: Uint32Array
+  valueStart: Uint32Array
+}
+
+function columnsOf(bytes: Buffer, count: number): BlockColumns {
   const { buffer, byteOffset } = bytes
   const boundsStart = byteOffset + HEADER + count * 8
   return {
@@ -107,19 +114,22 @@ function columnsOf(
   }
 }
 
-/** Writes the offset of the block's first record into it. The checksum leaves it out: the block's key says it too. */
+/**
+ * Writes the offset of the block's first record into it. The checksum omits the offset, because the key states it too.
+ */
 export function stampOffset(block: RecordBlock, offset: number): void {
   block.bytes.writeDoubleLE(offset, 8)
 }
 
-/** The newest timestamp of an encoded block, and its first offset, without looking at its records. */
+/** The newest timestamp and the first offset of an encoded block, without decoding its records. */
 export function blockHeader(bytes: Buffer): { newest: EpochMs; offset: number } {
   return { newest: bytes.readDoubleLE(24), offset: bytes.readDoubleLE(8) }
 }
 
 /**
- * The block's records over its own bytes (copied only when they are not aligned), or what is wrong with it.
- * `lastOffset` is the one its key gives.
+ * The block's records over its own bytes (copied only when they are not aligned), or a description of its damage.
+ *
+ * @param lastOffset the last offset of the block, as its key gives it.
  */
 export function decodeBlock(
   encoded: Buffer,
@@ -151,12 +161,13 @@ export function decodeBlock(
 function damageOf(bytes: Buffer, lastOffset: number): string | undefined {
   if (bytes.length < HEADER) return `${bytes.length} bytes are too few for a block`
   const magic = bytes.readUInt32LE(0)
-  if (magic !== MAGIC)
-    return magic << 8 === MAGIC << 8
-      ? `it has form ${magic >>> 24}, this fd knows form 1; if a newer fd wrote it, update this one: git pull && npm ci`
-      : 'it does not begin as a block'
-  if (bytes.readUInt32LE(20) !== bytes.length)
-    return `it has ${bytes.length} bytes instead of ${bytes.readUInt32LE(20)}`
+  if (magic !== MAGIC && magic << 8 === MAGIC << 8) {
+    const form = `it has form ${magic >>> 24}, this fd knows form 1`
+    return `${form}; if a newer fd wrote it, update this one: git pull && npm ci`
+  }
+  if (magic !== MAGIC) return 'it does not begin as a block'
+  const length = bytes.readUInt32LE(20)
+  if (length !== bytes.length) return `it has ${bytes.length} bytes instead of ${length}`
   if (crc32(bytes.subarray(16)) !== bytes.readUInt32LE(4)) return 'its checksum does not match'
   const end = bytes.readDoubleLE(8) + bytes.readUInt32LE(16) - 1
   return end === lastOffset ? undefined : `it ends with offset ${end}`

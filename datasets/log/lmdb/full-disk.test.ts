@@ -6,10 +6,10 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { UserError } from '../../../configs/user-error.ts'
 import { openEventLog } from '../../open.ts'
 
-// In a file, and so a process, of its own: in one that had used LMDB for a while before, lmdb 3.5.6 now and then damaged
-// the heap when a write failed, and the process ended by SIGSEGV or SIGABRT.
+// This test has a file, and so a process, of its own. In a process that had used LMDB for a while, lmdb 3.5.6 now and
+// then damaged the heap when a write failed, and the process ended by SIGSEGV or SIGABRT.
 const small = mkdtempSync(join(tmpdir(), 'fd-full-disk-'))
-/** A disk of 1 MB needs the right to mount one, which a container or an ordinary user does not have. */
+/** A disk of 1 MB. Mounting it needs a right that containers and ordinary users do not have. */
 const mounted =
   existsSync('/proc/mounts') && spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', small]).status === 0
 

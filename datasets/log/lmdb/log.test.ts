@@ -20,7 +20,7 @@ eventLogContract('lmdb', {
   freshWithShortSession: () => `lmdb:${freshFolder()}?session=1`,
   fractionalTime: true,
   retentionByRecordTime: true,
-  async buryOwner(url, group, topic) {
+  async evictOwner(url, group, topic) {
     const environment = openEnvironment(join(url.slice('lmdb:'.length), 'shared'))
     const groups = environment.database('groups')
     const key = Buffer.from(JSON.stringify(['members', group, topic]))
@@ -43,9 +43,10 @@ test('murmur2 gives what Kafka’s own unit test expects', () => {
   expect(vectors.map(([key]) => [key, murmur2(Buffer.from(key))])).toEqual(vectors)
 })
 
-/** Records in each block that values of these lengths are encoded to. */
+/** How many records each block holds when values of these lengths are encoded. */
 function blockSizes(lengths: number[]): number[] {
-  return encodeBlocks(lengths.map((length) => ({ value: 'x'.repeat(length), timestamp: 0 }))).map((part) => part.count)
+  const records = lengths.map((length) => ({ value: 'x'.repeat(length), timestamp: 0 }))
+  return encodeBlocks(records).map((block) => block.count)
 }
 
 describe('blocks', () => {
@@ -77,10 +78,16 @@ describe('blocks', () => {
   })
 
   test('are split at 1024 records and 256 KB, a bigger record alone', () => {
-    expect(blockSizes(new Array(2500).fill(1))).toEqual([1024, 1024, 452])
-    expect(blockSizes(new Array(6).fill(100_000))).toEqual([2, 2, 2])
-    expect(blockSizes([1, 400_000, 1])).toEqual([1, 1, 1])
-    expect(blockSizes([])).toEqual([])
+    const sizes: [lengths: number[], sizes: number[]][] = [
+      [new Array<number>(2500).fill(1), [1024, 1024, 452]],
+      [new Array<number>(6).fill(100_000), [2, 2, 2]],
+      [
+        [1, 400_000, 1],
+        [1, 1, 1],
+      ],
+      [[], []],
+    ]
+    for (const [lengths, expected] of sizes) expect(blockSizes(lengths)).toEqual(expected)
   })
 })
 
@@ -111,7 +118,8 @@ describe('what can go wrong', () => {
     await environment.close()
     await expect(drain(folder)).rejects.toThrow(UserError)
     await expect(drain(folder)).rejects.toThrow(
-      `Topic "t", partition 0, block that ends with offset 20 in ${file} is damaged: its checksum does not match. Read on behind it with: fd topics read t --from 21`,
+      `Topic "t", partition 0, block that ends with offset 20 in ${file} is damaged: its checksum does not match. ` +
+        'Read on behind it with: fd topics read t --from 21',
     )
   })
 
@@ -140,16 +148,16 @@ describe('what can go wrong', () => {
     await log.append('in', [{ value: '1', timestamp: 1 }])
     await log.append('out', [{ value: '1', timestamp: 1 }])
     await using member = await log.join('g', 'in')
-    await expect(member.commit(0, 1, new Map([['out', [{ value: '2', timestamp: 2 }]]]))).rejects.toThrow(
-      /cannot commit to topic "out"/,
-    )
+    const outputs = new Map([['out', [{ value: '2', timestamp: 2 }]]])
+    await expect(member.commit(0, 1, outputs)).rejects.toThrow(/cannot commit to topic "out"/)
     expect(member.committed.get(0)).toBe(0)
   })
 
   test('names and settings that cannot be are refused', async () => {
     await using log = await openEventLog(`lmdb:${freshFolder()}`)
-    for (const name of ['', '..', 'a/b', 'x'.repeat(250)])
+    for (const name of ['', '..', 'a/b', 'x'.repeat(250)]) {
       await expect(log.append(name, [])).rejects.toThrow(/cannot be the name of a topic/)
+    }
     await expect(log.createTopic('t', { partitions: 0 })).rejects.toThrow(/cannot have 0 partitions/)
     await expect(log.append('t', [{ value: '', timestamp: 0, partition: 1 }])).rejects.toThrow(/no partition 1/)
     await expect(openEventLog('lmdb:')).rejects.toThrow(UserError)

@@ -12,20 +12,23 @@ import { checkPartition, openTopicStore, type TopicStore } from './topic-store.t
 /**
  * The embedded event log: LMDB environments under one folder, shared by any number of processes.
  *
- *     FOLDER/shared/          the catalog of topics, the groups' owners and offsets, and every topic that a commit writes
- *     FOLDER/topics/NAME/     a topic that `append` writes
+ *     FOLDER/shared/       the catalog of topics, the groups' owners and offsets, and every topic that a commit writes
+ *     FOLDER/topics/NAME/  a topic that `append` writes
  *
- * LMDB has one writer at a time in an environment. So a topic that is appended to has one of its own and its producer
- * never waits for the scorer's disk, while all that a commit writes is in one, and a commit is one LMDB transaction. The
- * first writer of a topic decides (`topic-catalog.ts`); reading and appending are the same in either.
+ * **Environments.** An LMDB environment has one writer at a time. So a topic that is appended to has an environment of
+ * its own, and its producer never waits for the scorer's disk. Everything that a commit writes is in one environment,
+ * so that a commit is one LMDB transaction. The first writer of a topic decides (`topic-catalog.ts`). Reading and
+ * appending work the same way in both.
  *
- * Members of a group find each other in the shared environment, and know of each other by their processes: partitions of
- * one that has ended, or has been stopped for a session, go to the others. One that runs but does not poll keeps what it has.
+ * **Groups.** Members of a group find each other in the shared environment and watch each other's processes. If a
+ * process has ended, or has been stopped for a session, its partitions go to the others. A member that runs but does
+ * not poll keeps its partitions.
  *
- * Every commit is on disk when the call returns, and is seen by nobody before, so power loss takes nothing either and
- * two environments agree after it: unsynced, a group's offset might outlive the input that it counts. Overlapping sync
- * does not keep that order and cost as much. What a sync costs, by the size of the commit, `event-log.bench.ts` prints.
- * The scorer commits what has arrived, so a slower disk makes batches larger, not the queue longer.
+ * **Durability.** A commit is on disk when the call returns, and nobody sees it before. So power loss takes nothing
+ * either, and two environments agree after it. Without the sync, a group's offset could outlive the input that it
+ * counts. LMDB's overlapping sync does not keep that order and cost as much. `event-log.bench.ts` prints the cost of a
+ * sync by size of the commit. The scorer commits whatever has arrived, so a slower disk makes batches larger, not the
+ * queue longer.
  */
 export function openLmdbEventLog(url: string): EventLog {
   const { folder, sync, session } = parseLocation(url)
@@ -43,12 +46,8 @@ export function openLmdbEventLog(url: string): EventLog {
     async join(group, topic, share = {}) {
       checkLogName(group)
       const { partitions } = store.require(topic)
-      const member = await joinGroup(
-        store,
-        { groups: store.shared.database('groups'), group, topic, partitions },
-        session,
-        share,
-      )
+      const groupTopic = { groups: store.shared.database('groups'), group, topic, partitions }
+      const member = await joinGroup(store, groupTopic, session, share)
       members.push(member)
       return member
     },
@@ -59,13 +58,21 @@ export function openLmdbEventLog(url: string): EventLog {
   }
 }
 
+interface LmdbLocation {
+  folder: string
+  sync: boolean
+  session: DurationMs
+}
+
 /**
- * `FOLDER`, with `?PARAMETER=VALUE&…`:
+ * Reads `FOLDER[?PARAMETER=VALUE&…]`:
  *
- *     sync     false: commits survive the death of processes, not of the machine. For tests and measurements
+ *     sync     false: commits survive the death of processes, but not of the machine. For tests and measurements
  *     session  seconds for which a group's member may be stopped before the others divide its partitions (10)
+ *
+ * @throws UserError for anything else.
  */
-function parseLocation(location: string): { folder: string; sync: boolean; session: DurationMs } {
+function parseLocation(location: string): LmdbLocation {
   const [folder, query = ''] = location.split('?')
   const { sync = 'true', session = '10', ...others } = Object.fromEntries(new URLSearchParams(query))
   if (folder === '' || !['true', 'false'].includes(sync) || !(Number(session) > 0) || Object.keys(others).length > 0) {
@@ -76,8 +83,9 @@ function parseLocation(location: string): { folder: string; sync: boolean; sessi
 
 function describe(store: TopicStore, entry: CatalogEntry): Topic {
   const { name, partitions, retention } = entry
-  if (entry.home === undefined)
+  if (entry.home === undefined) {
     return { name, partitions, retention, offsets: Array.from({ length: partitions }, () => ({ start: 0, end: 0 })) }
+  }
   const all = Array.from({ length: partitions }, (_, number) => store.partition(entry, number))
   const offsets = store
     .volumeOf(entry)
@@ -108,7 +116,7 @@ async function* readRecords(
     if (batch !== undefined) {
       next = batch.offsets[batch.size - 1] + 1
       yield batch
-      // Signals, timers and sockets of a process that reads a long backlog have their turn.
+      // Signals, timers and sockets get their turn while a process reads a long backlog.
       await turnOfTheLoop()
       continue
     }

@@ -4,17 +4,20 @@ import { endOffset, partitionCursor, type Partition, type PartitionCursor } from
 import type { TopicStore } from './topic-store.ts'
 import type { Volume } from './volume.ts'
 
-/** Reads one partition of a topic, which may have no record and no home yet. */
+/** Reads one partition of a topic. The topic may have no record, and so no home, yet. */
 export interface PartitionReader {
   /** The offset the next record will get. */
   end(): number
-  /** As `PartitionCursor.take`, on the newest snapshot. */
+  /** Does what `PartitionCursor.take` does, on the newest snapshot. */
   take(from: number, maxRecords: number, end: number): RecordBatch | undefined
-  /** The bell that announces news of the partition and how often it was heard. Listen first, then take, then wait: nothing falls between. */
+  /**
+   * The bell that announces news of the partition, and how often it was heard. Listen first, then take, then wait: so
+   * no news is missed between two calls.
+   */
   listen(): { bell: Bell; heard: number }
 }
 
-/** A reader of the partition of an existing topic. */
+/** A reader of one partition of an existing topic. */
 export function partitionReader(store: TopicStore, topic: string, number: number): PartitionReader {
   let found: { volume: Volume; partition: Partition; cursor: PartitionCursor } | undefined
   const find = (): typeof found => {
@@ -27,12 +30,12 @@ export function partitionReader(store: TopicStore, topic: string, number: number
   }
   return {
     end() {
-      const place = find()
-      return place === undefined ? 0 : place.volume.environment.read(() => endOffset(place.partition))
+      const known = find()
+      return known === undefined ? 0 : known.volume.environment.read(() => endOffset(known.partition))
     },
     take(from, maxRecords, end) {
-      const place = find()
-      return place?.volume.environment.read(() => place.cursor.take(from, maxRecords, end))
+      const known = find()
+      return known?.volume.environment.read(() => known.cursor.take(from, maxRecords, end))
     },
     listen() {
       const { bell } = find()?.volume ?? store.shared

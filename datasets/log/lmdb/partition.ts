@@ -6,23 +6,24 @@ import { batchBytes, joinBatches, sliceBatch } from '../record-batch.ts'
 import { blockHeader, decodeBlock, stampOffset, type RecordBlock } from './block.ts'
 
 /**
- * One partition of a topic in an LMDB database. Its blocks stand under [partition, last offset of the block], so that
- * the block with offset o is the first key ≥ o, and the last key says where the partition ends: no counter to keep right.
+ * One partition of a topic in an LMDB database. The key of a block is [partition, last offset of the block]. So the
+ * block that holds offset o is the first key ≥ o, and the last key tells where the partition ends. There is no
+ * counter that could go wrong.
  */
 export interface Partition {
   /** Blocks of all partitions of the topic. */
   blocks: Bytes
   topic: string
   number: number
-  /** The file, for errors. */
+  /** The file, for error messages. */
   file: string
 }
 
-/** 2^53 − 1 is the last offset a number can say, so nothing sorts behind this one. */
+/** The largest offset that a number represents exactly (2^53 − 1), so no offset sorts after it. */
 const LAST_OFFSET = Number.MAX_SAFE_INTEGER
-/** Deleting a few blocks for each that is added keeps up with any stream and stalls no append. */
+/** Blocks that one append may delete. A few for each that is added keep up with any stream and stall no append. */
 const MOST_EXPIRED = 4
-/** A batch made of several blocks stays under this, whatever number of records was asked for. */
+/** A batch joined from several blocks stops here, however many records were asked for. */
 const MOST_BATCH_BYTES = 4 * 1024 * 1024
 
 function blockKey(partition: number, lastOffset: number): Buffer {
@@ -37,28 +38,31 @@ function lastOffsetOf(key: Buffer): number {
   return key.readUInt32BE(4) * 0x1_0000_0000 + key.readUInt32BE(8)
 }
 
-/** Keys of the partition's blocks from the block with offset `from` on. */
+/** Key range of the partition's blocks, beginning with the block that holds offset `from`. */
 function keysFrom(partition: Partition, from: number): { start: Buffer; end: Buffer } {
   return { start: blockKey(partition.number, from), end: blockKey(partition.number + 1, 0) }
 }
 
-/** The offset the next record will get. Call within a read or write of the environment, as everything below. */
+/**
+ * The offset the next record will get. Call this, and every function below, within a read or write of the environment.
+ */
 export function endOffset({ blocks, number }: Partition): number {
-  // The last key up to the partition's greatest; when the partition is empty, one of the partition before.
+  // The last key up to the greatest possible one. If this partition is empty, that key belongs to an earlier partition.
   for (const key of blocks.getKeys({ start: blockKey(number, LAST_OFFSET), reverse: true, limit: 1 })) {
     if (key.readUInt32BE(0) === number) return lastOffsetOf(key) + 1
   }
   return 0
 }
 
-/** The oldest kept offset; the end's when there is no record. */
+/** The oldest kept offset. 0 for an empty partition; its end is then 0, too. */
 export function startOffset(partition: Partition): number {
-  for (const { value } of partition.blocks.getRange({ ...keysFrom(partition, 0), limit: 1 }))
+  for (const { value } of partition.blocks.getRange({ ...keysFrom(partition, 0), limit: 1 })) {
     return blockHeader(value).offset
+  }
   return 0
 }
 
-/** Appends the blocks, in order, inside a write transaction. */
+/** Appends the blocks in order. Call within a write transaction. */
 export function appendBlocks(partition: Partition, blocks: RecordBlock[]): void {
   let next = endOffset(partition)
   for (const block of blocks) {
@@ -69,10 +73,10 @@ export function appendBlocks(partition: Partition, blocks: RecordBlock[]): void 
 }
 
 /**
- * Deletes a few of the oldest blocks in which every record is older than `retention` against `newest`, inside a write
- * transaction. The block that holds `newest` stays, so the end never moves.
+ * Deletes a few of the oldest blocks, those in which every record is older than `newest` − `retention`. Call within a
+ * write transaction. The block that holds `newest` is kept, so the end never moves.
  *
- * @returns the newest timestamp of the oldest block that was kept: nothing more expires before it does.
+ * @returns the newest timestamp of the oldest block that was kept. Nothing more expires before that block does.
  */
 export function expireBlocks(partition: Partition, newest: EpochMs, retention: DurationMs): EpochMs {
   const expired: Buffer[] = []
@@ -86,18 +90,19 @@ export function expireBlocks(partition: Partition, newest: EpochMs, retention: D
   return oldestKept
 }
 
-/** Reads a partition forward, remembering the block it is in, so that small batches decode a block once. */
+/** Reads a partition forward. Remembers its current block, so that small batches decode each block only once. */
 export interface PartitionCursor {
   /**
-   * Records from offset `from`, or the oldest kept if that is later, before `end`; at most `maxRecords`, and at least
-   * one unless there is none. Small blocks are joined, so that a reader that fell behind catches up in full batches.
+   * Records from offset `from`, or from the oldest kept offset if that is later, up to `end` (excluded). Returns at
+   * most `maxRecords`, and at least one unless there is none. Joins small blocks, so that a reader that fell behind
+   * catches up in full batches.
    *
-   * @throws UserError for a damaged block, naming topic, partition, offset and file.
+   * @throws UserError for a damaged block; names topic, partition, offset and file.
    */
   take(from: number, maxRecords: number, end: number): RecordBatch | undefined
 }
 
-/** A cursor over the partition; its `take` must be called within a read of the environment. */
+/** A cursor over the partition. Call its `take` within a read of the environment. */
 export function partitionCursor(partition: Partition): PartitionCursor {
   let block: RecordBatch | undefined
   return {
@@ -135,7 +140,9 @@ function holds(block: RecordBatch, offset: number): boolean {
   return block.offsets[0] <= offset && offset <= block.offsets[block.size - 1]
 }
 
-/** The block's records from `from` on and before `end`, at most `room`. Offsets inside a block have no gaps. */
+/**
+ * The block's records from offset `from` up to `end` (excluded), at most `room`. Offsets inside a block have no gaps.
+ */
 function cut(block: RecordBatch, from: number, room: number, end: number): RecordBatch {
   const base = block.offsets[0]
   const first = Math.max(from - base, 0)
@@ -146,8 +153,9 @@ function cut(block: RecordBatch, from: number, room: number, end: number): Recor
 function decoded({ topic, number, file }: Partition, bytes: Buffer, lastOffset: number): RecordBatch {
   const batch = decodeBlock(bytes, topic, number, lastOffset)
   if (!('damage' in batch)) return batch
-  const where = `Topic "${topic}", partition ${number}, block that ends with offset ${lastOffset} in ${file} is damaged: ${batch.damage}.`
   throw new UserError(
-    `${where} Read on behind it with: fd topics read ${topic} --from ${lastOffset + 1}, or restore the file from a copy.`,
+    `Topic "${topic}", partition ${number}, block that ends with offset ${lastOffset} in ${file} is damaged: ` +
+      `${batch.damage}. Read on behind it with: fd topics read ${topic} --from ${lastOffset + 1}, ` +
+      'or restore the file from a copy.',
   )
 }

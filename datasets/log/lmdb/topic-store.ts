@@ -8,20 +8,22 @@ import { appendBlocks, expireBlocks, type Partition } from './partition.ts'
 import { openCatalog, type Catalog, type CatalogEntry, type Home, type PlacedEntry } from './topic-catalog.ts'
 import { openVolume, type Volume } from './volume.ts'
 
-/** The topics of a log, their volumes opened when first needed. */
+/** The topics of a log. Opens a topic's volume when it is first needed. */
 export interface TopicStore {
   shared: Volume
   catalog: Catalog
-  /** @throws UserError when there is no such topic (lists those that exist). */
+  /** @throws UserError when there is no such topic; the message lists those that exist. */
   require(name: string): CatalogEntry
-  /** The volume of a topic that has a home; of one that has none yet, the shared one, whose bell rings when it gets one. */
+  /** The volume of a topic. For a topic without a home, the shared one: its bell rings when the topic gets a home. */
   volumeOf(entry: CatalogEntry): Volume
   partition(entry: CatalogEntry, number: number): Partition
-  /** The topic for a writer, made when missing and given a home. Remembered: a topic never moves. */
+  /** The topic for a writer. Makes a missing topic and gives it a home. Remembered, because a topic never moves. */
   place(name: string, home: Home): PlacedEntry
-  /** Encoded records by partition, as `write` takes them. Done before the transaction, to hold the writer's lock shortly. */
+  /**
+   * Encodes records by partition, for `write`. Call it before the transaction, to hold the writer's lock only shortly.
+   */
   encode(entry: CatalogEntry, records: NewRecord[]): EncodedRecords
-  /** Appends inside a write transaction of the topic's volume, and lets go of what the topic's retention does not keep. */
+  /** Appends, and deletes what the topic's retention does not keep. Call within a write transaction of its volume. */
   write(encoded: EncodedRecords): void
   close(): Promise<void>
 }
@@ -31,36 +33,25 @@ export interface EncodedRecords {
   partitions: { partition: Partition; blocks: RecordBlock[] }[]
 }
 
-/** Opens the log in `folder`, making it when missing. @throws UserError as `openEnvironment`. */
+/** Opens the log in `folder`, and creates it if it is missing. @throws UserError as `openEnvironment`. */
 export function openTopicStore(folder: string, sync: boolean): TopicStore {
   const shared = openVolume(join(folder, 'shared'), { sync })
   const catalog = openCatalog(shared)
   const volumes = new Map<string, Volume>()
   const placed = new Map<string, PlacedEntry>()
-  const expiry = new Map<string, EpochMs>()
   const volumeOf = (entry: CatalogEntry): Volume => {
     if (entry.home !== 'own') return shared
     const volume = volumes.get(entry.name) ?? openVolume(join(folder, 'topics', entry.name), { sync })
     volumes.set(entry.name, volume)
     return volume
   }
-  const partition = (entry: CatalogEntry, number: number): Partition => {
-    const volume = volumeOf(entry)
-    return { blocks: volume.database(`topic ${entry.name}`), topic: entry.name, number, file: volume.environment.file }
-  }
+  const partition = (entry: CatalogEntry, number: number): Partition => partitionIn(volumeOf(entry), entry, number)
   return {
     shared,
     catalog,
     volumeOf,
     partition,
-    require(name) {
-      const entry = catalog.find(name)
-      if (entry !== undefined) return entry
-      const known = catalog.list().map((topic) => topic.name)
-      throw new UserError(
-        `No topic "${name}". ${known.length === 0 ? 'There is none yet; fill one with: fd produce' : `Topics: ${known.join(', ')}`}.`,
-      )
-    },
+    require: (name) => requireEntry(catalog, name),
     place(name, home) {
       const entry = placed.get(name) ?? catalog.place(name, home)
       placed.set(name, entry)
@@ -73,16 +64,7 @@ export function openTopicStore(folder: string, sync: boolean): TopicStore {
         blocks: encodeBlocks(rows),
       })),
     }),
-    write({ entry, partitions }) {
-      for (const { partition, blocks } of partitions) {
-        appendBlocks(partition, blocks)
-        if (entry.retention === undefined) continue
-        const id = `${entry.name} ${partition.number}`
-        const newest = blocks[blocks.length - 1].newest
-        if ((expiry.get(id) ?? -Infinity) < newest - entry.retention)
-          expiry.set(id, expireBlocks(partition, newest, entry.retention))
-      }
-    },
+    write: recordWriter(),
     async close() {
       for (const volume of [...volumes.values(), shared]) await volume.close()
       volumes.clear()
@@ -90,9 +72,39 @@ export function openTopicStore(folder: string, sync: boolean): TopicStore {
   }
 }
 
+function partitionIn(volume: Volume, { name }: CatalogEntry, number: number): Partition {
+  return { blocks: volume.database(`topic ${name}`), topic: name, number, file: volume.environment.file }
+}
+
+/** @throws UserError when there is no such topic; the message lists those that exist. */
+function requireEntry(catalog: Catalog, name: string): CatalogEntry {
+  const entry = catalog.find(name)
+  if (entry !== undefined) return entry
+  const known = catalog.list().map((topic) => topic.name)
+  const hint = known.length === 0 ? 'There is none yet; fill one with: fd produce' : `Topics: ${known.join(', ')}`
+  throw new UserError(`No topic "${name}". ${hint}.`)
+}
+
+/** `write` of a topic store. Remembers for each partition when its oldest block expires, to look for it only then. */
+function recordWriter(): TopicStore['write'] {
+  const expiry = new Map<string, EpochMs>()
+  return ({ entry, partitions }) => {
+    for (const { partition, blocks } of partitions) {
+      appendBlocks(partition, blocks)
+      if (entry.retention === undefined) continue
+      const id = `${entry.name} ${partition.number}`
+      const { newest } = blocks[blocks.length - 1]
+      if ((expiry.get(id) ?? -Infinity) < newest - entry.retention) {
+        expiry.set(id, expireBlocks(partition, newest, entry.retention))
+      }
+    }
+  }
+}
+
 function byPartition(entry: CatalogEntry, records: NewRecord[]): Map<number, NewRecord[]> {
-  if (entry.partitions === 1 && records.every((record) => record.partition === undefined))
+  if (entry.partitions === 1 && records.every((record) => record.partition === undefined)) {
     return new Map(records.length === 0 ? [] : [[0, records]])
+  }
   const groups = new Map<number, NewRecord[]>()
   for (const record of records) {
     const number = record.partition ?? (record.key === undefined ? 0 : partitionOf(keyBytes(record), entry.partitions))

@@ -8,18 +8,21 @@ import {
 } from '../../../configs/connections/lmdb.ts'
 import { openBell, type Bell } from './bell.ts'
 
-/** An LMDB environment of the log with the bell that is rung after every commit to it. Writers of one volume wait for each other; of two, they do not. */
+/**
+ * An LMDB environment of the log, with the bell that rings after every commit to it. Writers of the same volume wait
+ * for each other; writers of different volumes do not.
+ */
 export interface Volume {
   environment: Environment
   bell: Bell
-  /** A named database, opened once. Not to be called for the first time inside a write. */
+  /** A named database, opened once. The first call for a name must not be inside a write. */
   database(name: string): Bytes
-  /** One write transaction; the bell rings when it is done. */
+  /** Runs one write transaction, then rings the bell. */
   write<T>(action: () => T): T
   close(): Promise<void>
 }
 
-/** Opens the volume in `folder`, making it when missing. @throws UserError as `openEnvironment`. */
+/** Opens the volume in `folder`, and creates it if it is missing. @throws UserError as `openEnvironment`. */
 export function openVolume(folder: string, options: EnvironmentOptions): Volume {
   const environment = openEnvironment(folder, options)
   const bell = bellOf(folder)
