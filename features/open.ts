@@ -4,8 +4,8 @@ import { UserError } from '../configs/user-error.ts'
 import type { OnlineStore } from './store/online-store.ts'
 
 /**
- * Opens the store that `url` names: `lmdb:FOLDER`, `redis://…` or `rediss://…`. When a server is lost, and when it is
- * back, `tell` gets a line. Calls wait meanwhile, up to a limit that the URL may give.
+ * Opens the store that `url` names: `lmdb:FOLDER`, `redis://…` or `rediss://…`. When a server is lost, and when it
+ * is back, `tell` gets a line. Calls wait meanwhile, up to a limit that the URL may give.
  *
  * @throws UserError when no driver knows the URL, a file is damaged, or a server cannot be reached or is unfit.
  */

@@ -79,8 +79,8 @@ export function decide(score: number, threshold: number): Decision {
 }
 
 /**
- * The shortest text that reads back to the same bits; null for NaN, which JSON lacks. −0 would read back as 0, but the
- * fold never makes it.
+ * The shortest text that reads back to the same bits; null for NaN, which JSON lacks. −0 would read back as 0, but
+ * the fold never makes it.
  */
 function json(value: number): string {
   return value === value ? String(value) : 'null'

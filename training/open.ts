@@ -6,8 +6,8 @@ import type { JobQueue } from './queue/job-queue.ts'
  * Opens the job queue that `url` names.
  *
  * - `local:`: workers of this process run the jobs, and the jobs end with the process.
- * - `redis://…` or `rediss://…`: any worker of the same URL runs the jobs. `tell` gets a line when the server is lost
- *   and one when it is back.
+ * - `redis://…` or `rediss://…`: any worker of the same URL runs the jobs. `tell` gets a line when the server is
+ *   lost and one when it is back.
  *
  * @throws UserError for any other URL, and when the server cannot be reached or refuses us.
  */

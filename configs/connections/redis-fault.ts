@@ -1,8 +1,8 @@
 import { errorCode, errorMessage, UserError } from '../user-error.ts'
 
 /**
- * First word of a server's error, or the system's code → what happened and what to do. `%` stands for the address. The
- * first that matches counts.
+ * First word of a server's error, or the system's code → what happened and what to do. `%` stands for the address.
+ * The first that matches counts.
  */
 const FAULTS: readonly [RegExp, string][] = [
   [

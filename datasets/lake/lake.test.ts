@@ -28,7 +28,8 @@ test('a timestamp that no calendar has stops nothing', async () => {
 
 test('files are plain Parquet to any reader, and none is left half written', async () => {
   const folder = join(home, 'plain')
-  const [block] = encodeBlocks([{ key: 'é', value: '{"amount":1}', timestamp: Date.parse('2018-04-01T12:00:00.123Z') }])
+  const timestamp = Date.parse('2018-04-01T12:00:00.123Z')
+  const [block] = encodeBlocks([{ key: 'é', value: '{"amount":1}', timestamp }])
   stampOffset(block, 0)
   const batch = decodeBlock(block.bytes, 't', 0, 0)
   if ('damage' in batch) throw new Error(batch.damage)

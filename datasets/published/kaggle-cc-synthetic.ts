@@ -6,7 +6,9 @@ import type { Dataset } from '../table/dataset.ts'
 import { fileDataset, locateFile } from '../table/file-dataset.ts'
 import { COMPONENTS, KAGGLE_CC_ROWS, KAGGLE_CC_SCHEMA } from './kaggle-cc.ts'
 
-/** Standard deviations of V1 … V28 among genuine transactions. Principal components come in order of their variance. */
+/**
+ * Standard deviations of V1 … V28 among genuine transactions. Principal components come in order of their variance.
+ */
 const GENUINE_SPREAD = [
   1.89, 1.64, 1.43, 1.4, 1.35, 1.32, 1.17, 1.18, 1.09, 1.04, 1.01, 0.97, 1.01, 0.89, 0.92, 0.84, 0.75, 0.82, 0.81, 0.77,
   0.73, 0.71, 0.57, 0.61, 0.5, 0.49, 0.39, 0.31,

@@ -80,8 +80,8 @@ export function rowBlock(rows: Float64Array, values: Float64Array): Float64Array
 /** The rows of one part, taken in order. */
 export interface RowReader extends Disposable {
   /**
-   * Copies the features of the part's rows from `from` to below `to` to `out[(row − from) × stride + offset …]` and
-   * returns the number of these rows.
+   * Copies the features of the part's rows from `from` to below `to` to `out[(row − from) × stride + offset …]`
+   * and returns the number of these rows.
    */
   take(from: number, to: number, out: Float64Array, stride: number, offset: number): number
 }

@@ -183,11 +183,11 @@ export class ViewFold {
    *
    * The derivation, given before the code as in Chronon's SawtoothAggregator. (There a window's old end moves in hops.
    * Here it moves event by event, so nothing is approximate.) A window by time has end = c − delay and
-   * start = end − length. A window by count holds the last n events up to end = c. With bound = c − span − L, these
-   * invariants hold between any two events:
+   * start = end − length. A window by count holds the last n events up to end = c. With bound = c − span − L,
+   * these invariants hold between any two events:
    *
    * - Order: times never fall from `first` to `next`. Events of one time stand in log order.
-   * - Sums: first ≤ leave ≤ enter ≤ next. `sum` and `frauds`, where the view reads them, are those of [leave, enter).
+   * - Sums: first ≤ leave ≤ enter ≤ next. `sum` and `frauds`, where they are read, are those of [leave, enter).
    * - Bounds: events below `enter` are not later than end, those from `enter` on are later. Events below `leave` are
    *   not later than start, or have n events behind them below `enter`; those from `leave` on are neither. One
    *   exception: a view without the current transaction writes its newest event after the windows moved, so with delay
@@ -213,20 +213,20 @@ export class ViewFold {
    *
    * ADVANCE to the unchanged clock moves `enter` over all events up to end, then `leave` over all that are not later
    * than start, or that are more than n. Times never fall, so both stop exactly where Bounds wants them, the exception
-   * included: every window by time is the sum over (c − length − delay, c − delay], every window by count the sum over
-   * the last n events up to c. Amounts are whole minor units, so these sums are the very bits that events in order of
-   * time would have given. Cost: amortised O(1) a window, since an event enters and leaves it once.
+   * included: every window by time is the sum over (c − length − delay, c − delay], every window by count the sum
+   * over the last n events up to c. Amounts are whole minor units, so these sums are the very bits that events in order
+   * of time would have given. Cost: amortised O(1) a window, since an event enters and leaves it once.
    *
    * TRIM drops the oldest event as long as the one `mostLast` places after it is before bound. A dropped event is
-   * before bound ≤ start. At least n ≤ `mostLast` events follow it that are before bound ≤ c, so they have come in. It
-   * is thus below `leave` of every window: no sum changes, and first ≤ leave holds. ADVANCE must come first, since a
-   * very late event may wait at `enter` of a delayed window, which TRIM would leave below `first`. Afterwards Reach is
-   * true. Cost: amortised O(1).
+   * before bound ≤ start. At least n ≤ `mostLast` events follow it that are before bound ≤ c, so they have come
+   * in. It is thus below `leave` of every window: no sum changes, and first ≤ leave holds. ADVANCE must come first,
+   * since a very late event may wait at `enter` of a delayed window, which TRIM would leave below `first`. Afterwards
+   * Reach is true. Cost: amortised O(1).
    *
    * The row's own features cannot come from these sums, which stand at c. `scan` sums over
-   * (t − length − delay, t − delay], before INSERT up to `place`, or after SHIFT up to the event itself where the view
-   * counts it. For t ≥ c − L these windows begin at or after bound, and n ≤ `mostLast`, so by Reach nothing is missing;
-   * for an earlier t something may be. Cost: a feature takes two binary searches and the events in its window.
+   * (t − length − delay, t − delay], before INSERT up to `place`, or after SHIFT up to the event itself where the
+   * view counts it. For t ≥ c − L these windows begin at or after bound, and n ≤ `mostLast`, so by Reach nothing
+   * is missing; for an earlier t something may be. Cost of a feature: two binary searches and its window's events.
    */
   #outOfOrder(slot: number, t: EpochMs, amount: number, idHash: number, out: Float64Array, at: number): boolean {
     const place = this.rings.after(slot, t)

@@ -6,8 +6,9 @@ import type { DurationMs } from '../../datasets/table/transaction.ts'
 /**
  * Which of an entity's events an aggregation reads, seen from a transaction at event time t.
  *
- * By time: events in (t − length − delay, t − delay], start open, end closed. By count: the last `last` events up to t.
- * In both cases only events that stand earlier in the log count, and the transaction itself where the view includes it.
+ * By time: events in (t − length − delay, t − delay], start open, end closed. By count: the last `last` events up
+ * to t. In both cases only events that stand earlier in the log count, and the transaction itself where the view
+ * includes it.
  */
 export type Window = { length: DurationMs; delay?: DurationMs } | { last: number }
 

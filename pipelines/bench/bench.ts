@@ -1,7 +1,7 @@
 /**
- * `npm run bench [name …] [-- --flag …]`: runs the benchmarks that lie beside the code, one after the other, each in a
- * process of its own and with the given flags. Each prints JSON. Without names, all run except those that only run when
- * named.
+ * `npm run bench [name …] [-- --flag …]`: runs the benchmarks that lie beside the code, one after the other, each
+ * in a process of its own and with the given flags. Each prints JSON. Without names, all run except those that only run
+ * when named.
  */
 import { spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'

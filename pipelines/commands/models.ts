@@ -203,7 +203,8 @@ async function rollback(
   await using registry = await openRegistry(config)
   const promotion = await import('../../registry/promotion/promotion.ts')
   const moved = await promotion.rollback(registry, { name, alias, by: userInfo().username, now: Date.now(), reason })
-  output.result({ name, alias, ...moved }, () => `${alias} of ${name}: version ${moved.from ?? 'none'} → ${moved.to}.`)
+  const before = moved.from ?? 'none'
+  output.result({ name, alias, ...moved }, () => `${alias} of ${name}: version ${before} → ${moved.to}.`)
 }
 
 function historyCommand(): Command {

@@ -74,8 +74,8 @@ export async function expectAsInPeace(world: World, group: string, transactions:
 
 /**
  * Two scorers of one group. The second is started while the stream runs: it takes its share of the partitions, or
- * stands by when there is only one. Then the first is killed with −9. The second must take over all its partitions, and
- * together they must predict each transaction once.
+ * stands by when there is only one. Then the first is killed with −9. The second must take over all its partitions,
+ * and together they must predict each transaction once.
  *
  * @param rate transactions a second, so few that the live ones of this world last until then.
  * @returns the seconds from the kill to the takeover.

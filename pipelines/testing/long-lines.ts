@@ -10,9 +10,10 @@ const LONGEST = 120
 const FOLDERS = ['configs', 'datasets', 'features', 'registry', 'training', 'serving', 'pipelines', 'notebooks']
 const CODE = /\.(ts|tsx|mjs|as|py)$/
 
-const files = FOLDERS.flatMap((folder) =>
+const inFolders = FOLDERS.flatMap((folder) =>
   readdirSync(join(PROJECT_ROOT, folder), { recursive: true, encoding: 'utf8' }).map((file) => join(folder, file)),
 )
+const files = [...readdirSync(PROJECT_ROOT), ...inFolders]
 const long = files
   .filter((file) => CODE.test(file))
   .flatMap((file) =>

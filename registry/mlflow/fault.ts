@@ -2,7 +2,9 @@ import { z } from 'zod'
 import { errorMessage, UserError } from '../../configs/user-error.ts'
 import { connectionCode, jsonOf, MOMENTARY, pathOf, type Outcome, type Request } from './request.ts'
 
-/** What the server refused, in its own words. `code` is MLflow's: RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE … */
+/**
+ * What the server refused, in its own words. `code` is MLflow's: RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE …
+ */
 export class MlflowError extends UserError {
   readonly code: string
 

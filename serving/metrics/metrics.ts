@@ -9,8 +9,8 @@ const LATENCY_BUCKETS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1
 const CHECKPOINT_BUCKETS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30]
 
 /**
- * Every metric of the scorer. prom-client adds its own of the process (`process_…`, `nodejs_…`). Counters count from
- * the start of the process; a `rate()` over them survives a restart. Units are Prometheus's base units: seconds,
+ * Every metric of the scorer. prom-client adds its own of the process (`process_…`, `nodejs_…`). Counters count
+ * from the start of the process; a `rate()` over them survives a restart. Units are Prometheus's base units: seconds,
  * records.
  */
 export const SCORER_METRICS = {

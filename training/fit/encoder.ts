@@ -21,9 +21,9 @@ export interface CategoryRanks {
  * Learns an order of each categorical column's categories, by smoothed fraud rate: `(frauds + 20 · p) / (rows + 20)`,
  * where p is the overall rate (Micci-Barreca 2001).
  *
- * LightGBM tries the categories of a node in the order of their smoothed gradient statistics, ΣG / (ΣH + 20 · p (1 −
- * p)). At the overall rate a row has gradient p − y and hessian p (1 − p), so that order is this one. But LightGBM
- * finds it anew at every node; here it is found once, because only one order fits into one graph.
+ * LightGBM tries the categories of a node in the order of their smoothed gradient statistics, ΣG / (ΣH + 20 · p (1
+ * − p)). At the overall rate a row has gradient p − y and hessian p (1 − p), so that order is this one. But
+ * LightGBM finds it anew at every node; here it is found once, because only one order fits into one graph.
  *
  * A tree splits ranks as it splits numbers. More categories than bins share bins. Ranks, unlike rates, survive float32
  * unblurred.

@@ -2,8 +2,8 @@ import { UserError } from '../../configs/user-error.ts'
 import type { TrainingSet } from '../../features/backfill/training-set.ts'
 
 /**
- * Requires labels of 0 and 1, and at least one of each. In the message `where` completes "No fraud …", and `advice` is
- * the next sentence.
+ * Requires labels of 0 and 1, and at least one of each. In the message `where` completes "No fraud …", and `advice`
+ * is the next sentence.
  *
  * @throws UserError when `set` has no rows, a label other than 0 and 1, or only one class.
  */

@@ -2,8 +2,8 @@ import type { TrainingSet } from '../../features/backfill/training-set.ts'
 import type { CategoryRanks } from './encoder.ts'
 
 /**
- * Turns each category into its surprisal, −log2 of its share of the rows, so that rare categories lie far out. Does not
- * look at labels. A category never seen, or missing, counts as rare as a single row.
+ * Turns each category into its surprisal, −log2 of its share of the rows, so that rare categories lie far out. Does
+ * not look at labels. A category never seen, or missing, counts as rare as a single row.
  */
 export function fitRarities(set: TrainingSet): CategoryRanks[] {
   const width = set.names.length

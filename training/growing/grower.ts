@@ -44,7 +44,8 @@ interface Growth extends Shared {
 }
 
 /**
- * A node being grown. Its rows stand in `rows[start … end)`, or are `start … end` themselves where there is no list.
+ * A node being grown. Its rows stand in `rows[start … end)`, or are `start … end` themselves where there is no
+ * list.
  */
 interface Node extends Sums, Bounds {
   id: number

@@ -54,9 +54,9 @@ export interface Crew extends AsyncDisposable {
   /** Resolves when all threads have started, after about 0.1 s. Until then, loops run without the missing ones. */
   readonly joined: Promise<void>
   /**
-   * Runs a loop over `start … end` in parts of about equal size. A short loop runs in one part, in the calling thread.
-   * `args` gives all arguments but the last two, by number of the thread; 0 is the calling one. Returns the parts, in
-   * order, when all are done.
+   * Runs a loop over `start … end` in parts of about equal size. A short loop runs in one part, in the calling
+   * thread. `args` gives all arguments but the last two, by number of the thread; 0 is the calling one. Returns the
+   * parts, in order, when all are done.
    *
    * @throws Error when a part fails in any thread, or is not done in time.
    */

@@ -103,8 +103,8 @@ export interface Kernel extends ScoreKernel {
   // missing values, 255, the lowest one, and sends them left.
 
   /**
-   * Writes `rows[start … end)` into `into[start … end)`: rows that go left to the front, in order, the others to the
-   * back, in reverse. Returns how many go left.
+   * Writes `rows[start … end)` into `into[start … end)`: rows that go left to the front, in order, the others to
+   * the back, in reverse. Returns how many go left.
    */
   divide: Loop<[rows: Address, into: Address, column: Address, cut: number, turn: number], number>
   /** Adds `value` to the float32 `sums` of `rows`. */

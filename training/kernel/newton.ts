@@ -13,8 +13,8 @@ export interface Bounds {
 }
 
 /**
- * The Newton step of rows with gradient sum `gradient` and hessian sum `hessian`: −T(G) / (H + l2), brought within the
- * bounds. T brings G closer to 0 by l1, as in XGBoost and LightGBM; Chen and Guestrin (2016) have l2 alone.
+ * The Newton step of rows with gradient sum `gradient` and hessian sum `hessian`: −T(G) / (H + l2), brought within
+ * the bounds. T brings G closer to 0 by l1, as in XGBoost and LightGBM; Chen and Guestrin (2016) have l2 alone.
  */
 export function stepOf(gradient: number, hessian: number, { l1, l2 }: Penalties, { lower, upper }: Bounds): number {
   const shrunk = gradient > l1 ? gradient - l1 : gradient < -l1 ? gradient + l1 : 0

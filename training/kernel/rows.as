@@ -87,7 +87,8 @@ export function subtract(from: usize, other: usize, start: i32, end: i32): void 
 /** e^x by the argument reduction and polynomial of Cephes' expf, for −87 ≤ x ≤ 87. */
 @inline
 function exp(x: v128): v128 {
-  // Adding 1.5 · 2^23 rounds to a whole number, which then stands in the lowest bits. Subtracting it leaves the number.
+  // Adding 1.5 · 2^23 rounds to a whole number, which then stands in the lowest bits. Subtracting it leaves the
+  // number.
   const large = f32x4.splat(12582912)
   const rounded = f32x4.add(f32x4.mul(x, f32x4.splat(1.44269504088896341)), large)
   const whole = f32x4.sub(rounded, large)

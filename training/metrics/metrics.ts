@@ -60,8 +60,8 @@ function bothClasses(curve: Curve): Curve {
 }
 
 /**
- * Average precision: Σ (R_n − R_{n−1}) · P_n over the distinct scores from the largest down, without interpolation, as
- * scikit-learn computes it. Rows that tie share one threshold, so their order does not matter.
+ * Average precision: Σ (R_n − R_{n−1}) · P_n over the distinct scores from the largest down, without
+ * interpolation, as scikit-learn computes it. Rows that tie share one threshold, so their order does not matter.
  *
  * @throws UserError when a class is missing.
  */

@@ -16,7 +16,10 @@ export function brierScore(scores: Float32Array, y: Uint8Array): number {
   return mean(scores, (score, row) => (score - y[row]) ** 2)
 }
 
-/** Mean of −log of the probability that the score gave to the actual label. Probabilities below 2⁻²⁵ count as 2⁻²⁵. */
+/**
+ * Mean of −log of the probability that the score gave to the actual label. Probabilities below 2⁻²⁵ count as
+ * 2⁻²⁵.
+ */
 export function logLoss(scores: Float32Array, y: Uint8Array): number {
   return mean(scores, (score, row) => -Math.log(Math.max(y[row] === 1 ? score : 1 - score, CERTAINTY)))
 }

@@ -36,8 +36,8 @@ export interface NetworkPlan {
 
 /**
  * Fits layers by Adam (Kingma and Ba 2015) on batches of rows, shuffled anew each epoch. Weights start uniform within
- * ±√(6 / inputs) (He and others 2015), biases at 0. On the WebAssembly backend, the same rows, plan and seed give the
- * same layers. TensorFlow's C library may add in another order.
+ * ±√(6 / inputs) (He and others 2015), biases at 0. On the WebAssembly backend, the same rows, plan and seed give
+ * the same layers. TensorFlow's C library may add in another order.
  */
 export async function fitNetwork(data: NetworkRows, plan: NetworkPlan, seed: number): Promise<Dense[]> {
   const tensorflow = await openTensorFlow()

@@ -33,7 +33,8 @@ const PARAMETERS = new Set(['sasl', 'tls', 'ca', 'cert', 'key', 'prefix', 'patie
 const URL_PATTERN = /^kafka:\/\/(?:([^@/?:]*):([^@/?]*)@)?([^@/?]+)\/?(?:\?(.*))?$/
 
 /**
- * Reads `kafka://[USER:PASSWORD@]HOST:PORT[,HOST:PORT…][?PARAMETER=VALUE&…]`. User and password are percent-encoded.
+ * Reads `kafka://[USER:PASSWORD@]HOST:PORT[,HOST:PORT…][?PARAMETER=VALUE&…]`. User and password are
+ * percent-encoded.
  *
  *     sasl      plain, scram-sha-256 or scram-sha-512 (with a user: scram-sha-512 when not given)
  *     tls       true: encrypt the connection, and check the broker's certificate against the system's authorities
