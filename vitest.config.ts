@@ -12,7 +12,7 @@ export default defineConfig({
     sequence: { sequencer: LongestFirst },
     // Tests start real processes and real databases: forks keep native add-ons (LMDB, DuckDB, ONNX Runtime) apart.
     pool: 'forks',
-    // Many tests wait for a server more than they compute. In CI streams and outages have their full size: fewer at once.
+    // Many tests wait for a server more than they compute. In CI the streams are long, so fewer files run at once.
     maxWorkers: process.env.CI === undefined ? 3 : 2,
     testTimeout: 60_000,
     hookTimeout: 60_000,
