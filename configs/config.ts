@@ -4,6 +4,7 @@ import { join, resolve, sep } from 'node:path'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { readCredentials, withSecrets, type Variables } from './credentials.ts'
+import { duration } from './duration.ts'
 import { errorMessage, UserError } from './user-error.ts'
 
 /**
@@ -54,6 +55,11 @@ const scorer = z.strictObject({
   checkpointEveryMs: positive.default(1000),
   /** Most transactions in one ONNX call. */
   maxBatch: positive.default(1024),
+  /**
+   * How far a transaction may lie ahead of the time at which its record was appended: a length of time such as `1h`.
+   * One from further ahead is a dead letter, since it would make all later ones of its card late.
+   */
+  maxAhead: duration.prefault('1h'),
   /** How often the scorer asks the registry for a new champion, ms. */
   championEveryMs: positive.default(250),
 })

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import type { DatasetSchema } from '../table/dataset.ts'
-import { DAY, emptyBatch, FRAUD_LABEL, TRANSACTION, type EventBatch } from '../table/transaction.ts'
-import { encodeEvent, eventDecoder, FRAUD_KNOWN_AT, type RejectionKind } from './event-json.ts'
+import { DAY, emptyBatch, FRAUD_LABEL, HOUR, TRANSACTION, type EventBatch } from '../table/transaction.ts'
+import type { RejectionKind } from './event-field.ts'
+import { encodeEvent, eventDecoder, FRAUD_KNOWN_AT, LARGEST_RECORD } from './event-json.ts'
 import type { RecordBatch } from './event-log.ts'
 
 const schema: DatasetSchema = {
@@ -110,6 +111,7 @@ test('times may be ISO 8601, and seconds from an origin where the schema says so
 
 const sound = { ID: 1, AT: at, AMOUNT: 10.5, CARD: 'c', TERMINAL: 1, V1: 0.5, COUNTRY: 'CH' }
 const text = (change: Record<string, unknown>): string => JSON.stringify({ ...sound, ...change })
+const nested = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth)
 
 test.each<[string, string | Uint8Array, RegExp, RejectionKind]>([
   ['empty', '', /not JSON/, 'not_json'],
@@ -117,22 +119,49 @@ test.each<[string, string | Uint8Array, RegExp, RejectionKind]>([
   ['bytes that are not UTF-8', Uint8Array.of(0x7b, 0xff, 0xfe), /not JSON/, 'not_json'],
   ['a list', '[1]', /expected a JSON object, found \[1\]/, 'not_json'],
   ['null', 'null', /expected a JSON object/, 'not_json'],
-  ['no id', text({ ID: undefined }), /ID: expected a whole number, found nothing/, 'missing_field'],
-  ['an id with a fraction', text({ ID: 1.5 }), /ID: expected a whole number, found 1.5/, 'wrong_value'],
+  ['lists 6,000 deep', nested(6_000), /expected a JSON object, found \["…"\]/, 'not_json'],
+  ['lists 6,000 deep in a field', text({}).replace('10.5', nested(6_000)), /AMOUNT: expected a number/, 'wrong_value'],
+  ['a record too large', text({ CARD: 'x'.repeat(LARGEST_RECORD) }), /at most 524288 bytes, found 5243/, 'too_large'],
+  ['no id', text({ ID: undefined }), /ID: expected a whole number from 0 to 2\^53 − 1, found nothing/, 'missing_field'],
+  [
+    'an id with a fraction',
+    text({ ID: 1.5 }),
+    /ID: expected a whole number from 0 to 2\^53 − 1, found 1.5/,
+    'wrong_value',
+  ],
   ['an id beyond 2^53', text({ ID: 2 ** 60 }), /ID/, 'wrong_value'],
   ['text for a number', text({ AMOUNT: 'ten' }), /AMOUNT: expected a number, found "ten"/, 'wrong_value'],
   ['a negative amount', text({ AMOUNT: -1 }), /AMOUNT: expected an amount from 0/, 'wrong_value'],
+  ['an amount below 0 by a billionth', text({}).replace('10.5', '-1e-9'), /AMOUNT: expected an amount/, 'wrong_value'],
   ['an amount too precise', text({ AMOUNT: 1.234 }), /AMOUNT: expected at most 2 decimals, found 1.234/, 'wrong_value'],
   ['an amount that overflows', text({ AMOUNT: 1e300 }), /AMOUNT: expected an amount/, 'wrong_value'],
   ['a number for text', text({ CARD: 4 }), /CARD: expected text, found 4/, 'wrong_value'],
-  ['an empty key', text({ CARD: '' }), /CARD: expected text, found ""/, 'wrong_value'],
+  ['an empty key', text({ CARD: '' }), /CARD: expected text that is not empty, found ""/, 'wrong_value'],
   [
     'a key too long',
     text({ CARD: 'x'.repeat(300) }),
-    /CARD: expected at most 256 characters, found 300/,
+    /CARD: expected at most 256 characters, found "x+…\s\(300 characters\)/,
     'wrong_value',
   ],
-  ['a time in the wrong unit', text({ AT: at * 1000 }), /AT: expected a time from 1970 to 2999/, 'wrong_value'],
+  ['half a surrogate pair', text({ CARD: '\ud800' }), /CARD: expected well-formed text/, 'wrong_value'],
+  ['half a pair in a category', text({ COUNTRY: 'C\udc00' }), /COUNTRY: expected well-formed text/, 'wrong_value'],
+  ['a blank in front of a key', text({ CARD: ' c' }), /CARD: expected text without blanks/, 'wrong_value'],
+  ['a negative key', text({ TERMINAL: -1 }), /TERMINAL: expected a whole number from 0/, 'wrong_value'],
+  [
+    'a key of −0',
+    text({}).replace('"TERMINAL":1', '"TERMINAL":-0'),
+    /TERMINAL: expected a whole number/,
+    'wrong_value',
+  ],
+  [
+    'a time in the wrong unit',
+    text({ AT: at * 1000 }),
+    /AT: expected a time from 1970 to 2999, found \d+ \(counted in us, it would be/,
+    'wrong_value',
+  ],
+  ['a date in the order of some country', text({ AT: '5/4/2018' }), /AT: expected a time/, 'wrong_value'],
+  ['a day that is none', text({ AT: '2018-02-29' }), /AT: expected a time/, 'wrong_value'],
+  ['a label known in no year', text({ [FRAUD_KNOWN_AT]: 1e300 }), /fraud_known_at: expected a time/, 'wrong_value'],
   [
     'a time that is none',
     text({ AT: 'yesterday' }),
@@ -155,7 +184,7 @@ test.each<[string, string | Uint8Array, RegExp, RejectionKind]>([
   [
     'a label without its instant',
     text({ [FRAUD_KNOWN_AT]: 'soon' }),
-    /fraud_known_at: expected a number/,
+    /fraud_known_at: expected a time from 1970 to 2999, found "soon"/,
     'wrong_value',
   ],
 ])('%s is rejected with the reason, and its neighbours are read', (_, bad, reason, kind) => {
@@ -177,6 +206,38 @@ test(
     expect([own.rejected, own.events.numeric[1][0]]).toEqual([[], 2])
   },
 )
+
+test('a time without an offset is UTC, and an amount of −0 is 0, whatever the process is set to', () => {
+  const zone = process.env['TZ']
+  process.env['TZ'] = 'America/New_York'
+  const { events } = eventDecoder(schema)(records([text({ AT: '2018-03-25 02:30:00' }).replace('10.5', '-0')]))
+  if (zone === undefined) delete process.env['TZ']
+  else process.env['TZ'] = zone
+  expect(events.time[0]).toBe(Date.UTC(2018, 2, 25, 2, 30))
+  expect(events.amount[0]).toBe(0)
+})
+
+test('what every object inherits is no field of a record', () => {
+  const decode = eventDecoder({ ...schema, categorical: ['constructor'], numeric: ['__proto__'] })
+  const bare = text({})
+  const { rejected } = decode(
+    records([bare, bare.replace('}', ',"__proto__":1}'), bare.replace('}', ',"constructor":"x"}')]),
+  )
+  expect(rejected.map(({ kind }) => kind)).toEqual(Array.from({ length: 3 }, () => 'missing_field'))
+  const both = bare.replace('}', ',"__proto__":1,"constructor":"x"}')
+  const { events, rejected: none } = decode(records([both]))
+  expect([none, events.numeric[0][0], events.categorical[0][0]]).toEqual([[], 1, 'x'])
+})
+
+test('an event further ahead of its record than allowed is rejected; a record without a timestamp says nothing', () => {
+  const batch = records([0, HOUR, HOUR + 1, 365 * DAY].map((ahead) => text({ AT: at + ahead })))
+  const decode = eventDecoder(schema)
+  expect(decode(batch).rejected).toEqual([])
+  batch.timestamps.fill(at)
+  const reason = expect.stringMatching(/^AT: expected a time until 2018-04-01T13:00:00.000Z, .*scorer\.maxAhead/)
+  expect(decode(batch).rejected).toEqual([2, 3].map((index) => ({ index, kind: 'ahead_of_time', reason })))
+  expect(eventDecoder(schema, { maxAhead: 365 * DAY })(batch).rejected).toEqual([])
+})
 
 test('the columns are reused without a trace of the batch before', () => {
   const decode = eventDecoder(schema)

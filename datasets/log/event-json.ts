@@ -1,14 +1,29 @@
 import { TextDecoder } from 'node:util'
 import { errorMessage } from '../../configs/user-error.ts'
-import type { DatasetSchema } from '../table/dataset.ts'
+import { batchShape, type DatasetSchema } from '../table/dataset.ts'
+import { timeCount } from '../table/time.ts'
 import {
   emptyBatch,
   FRAUD_LABEL,
+  HOUR,
   TRANSACTION,
+  type DurationMs,
   type EpochMs,
   type EventBatch,
-  type KeyColumn,
 } from '../table/transaction.ts'
+import {
+  field,
+  readAmount,
+  readCategory,
+  readInstant,
+  readKey,
+  readNumeric,
+  readTime,
+  Refusal,
+  show,
+  type Fields,
+  type RejectionKind,
+} from './event-field.ts'
 import type { NewRecord, RecordBatch } from './event-log.ts'
 
 /**
@@ -29,15 +44,11 @@ const KNOWN_VERSION = 1
 /** Name of the id field when the dataset has no id column. */
 const DEFAULT_ID = 'transaction_id'
 
-/** Longest id, key or category, in UTF-16 units. They become keys in stores, and stores limit the length of keys. */
-const LONGEST_TEXT = 256
-
-/** Largest amount, in minor units. A million amounts of this size still sum exactly in a float64. */
-const LARGEST_AMOUNT = 2 ** 53 / 1_000_000
-
-/** The kinds of rejection, few enough to be counted by. */
-export const REJECTION_KINDS = ['not_json', 'missing_field', 'wrong_value', 'newer_schema'] as const
-export type RejectionKind = (typeof REJECTION_KINDS)[number]
+/**
+ * Largest record, key and value, in bytes. What fd writes of a record (a dead letter, a record between stages) must fit
+ * into a topic with Kafka's usual limit of 1 MB, and a batch of records into memory.
+ */
+export const LARGEST_RECORD = 512 * 1024
 
 /** A record that is not an event of the schema. */
 export interface Rejection {
@@ -65,10 +76,9 @@ export interface DecodedBatch {
  */
 export function encodeEvent(schema: DatasetSchema, batch: EventBatch, row: number, timestamp: EpochMs): NewRecord {
   const key = String(batch.entities.length > 0 ? batch.entities[0][row] : batch.ids[row])
-  const sinceOrigin = batch.time[row] - (schema.time.origin ?? 0)
   const value: Record<string, number | string | null> = {
     [schema.id?.column ?? DEFAULT_ID]: batch.ids[row],
-    [schema.time.column]: schema.time.unit === 's' ? sinceOrigin / 1000 : sinceOrigin,
+    [schema.time.column]: timeCount(batch.time[row], schema.time.unit, schema.time.origin),
   }
   schema.entities.forEach((entity, e) => (value[entity.column] = batch.entities[e][row]))
   if (batch.kind[row] === FRAUD_LABEL) {
@@ -89,36 +99,20 @@ function nullForEmpty(text: string): string | null {
   return text === '' ? null : text
 }
 
-/** Thrown while one record is read, and caught by the decoder: it rejects that record and continues with the batch. */
-class Refusal extends Error {
-  readonly kind: RejectionKind
-
-  constructor(message: string, kind: RejectionKind = 'wrong_value') {
-    super(message)
-    this.kind = kind
-  }
-}
-
-/** The refusal of a field whose value is missing or not what was expected. */
-function unexpected(column: string, expected: string, found: unknown): Refusal {
-  return new Refusal(
-    `${column}: expected ${expected}, found ${show(found)}`,
-    found === undefined ? 'missing_field' : 'wrong_value',
-  )
-}
-
 /**
  * A decoder of one schema's records into event columns. The columns are reused: a decoded batch is valid until the next
  * one. Unknown fields are ignored. A record is rejected with a reason when it is not UTF-8 JSON, lacks a field, has a
- * field of the wrong type, or has a newer format than this code knows.
+ * field of the wrong type, is larger than `LARGEST_RECORD`, or has a newer format than this code knows. Whatever is
+ * thrown while a record is read is that record's rejection, so that no record can stop its readers.
+ *
+ * @param maxAhead how far an event may lie ahead of its record's timestamp. One from far ahead would make every later
+ * event of its key late, and could come from anybody. The timestamp is in the log, so every reader decides the same.
  */
-export function eventDecoder(schema: DatasetSchema): (records: RecordBatch) => DecodedBatch {
-  const shape = {
-    id: schema.id?.type ?? ('integer' as const),
-    entities: schema.entities,
-    numeric: schema.numeric.length,
-    categorical: schema.categorical.length,
-  }
+export function eventDecoder(
+  schema: DatasetSchema,
+  { maxAhead = HOUR }: { maxAhead?: DurationMs } = {},
+): (records: RecordBatch) => DecodedBatch {
+  const shape = batchShape(schema)
   const utf8 = new TextDecoder('utf-8', { fatal: true })
   const versioned = !columnsOf(schema).includes(SCHEMA_VERSION)
   let events = emptyBatch(shape, 0)
@@ -131,15 +125,15 @@ export function eventDecoder(schema: DatasetSchema): (records: RecordBatch) => D
     const rejected: Rejection[] = []
     let row = 0
     for (let i = 0; i < records.size; i++) {
-      const bytes = records.bytes.subarray(records.valueStart[i], records.valueEnd[i])
       try {
-        const value = parse(utf8, bytes)
-        if (versioned && value[SCHEMA_VERSION] !== undefined) checkVersion(value[SCHEMA_VERSION])
-        readEvent(schema, value, events, row)
+        const fields = parse(utf8, records, i)
+        if (versioned) checkVersion(field(fields, SCHEMA_VERSION))
+        readEvent(schema, fields, events, row)
+        checkAhead(schema.time.column, events.time[row], records.timestamps[i], maxAhead)
         index[row++] = i
       } catch (error) {
-        if (!(error instanceof Refusal)) throw error
-        rejected.push({ index: i, kind: error.kind, reason: error.message })
+        const kind = error instanceof Refusal ? error.kind : 'wrong_value'
+        rejected.push({ index: i, kind, reason: errorMessage(error) })
       }
     }
     events.size = row
@@ -159,106 +153,56 @@ function columnsOf(schema: DatasetSchema): (string | undefined)[] {
   ]
 }
 
-function parse(utf8: TextDecoder, bytes: Uint8Array): Record<string, unknown> {
+function parse(utf8: TextDecoder, { bytes, keyStart, valueStart, valueEnd }: RecordBatch, i: number): Fields {
+  const size = valueEnd[i] - keyStart[i]
+  if (size > LARGEST_RECORD) {
+    throw new Refusal(`expected a record of at most ${LARGEST_RECORD} bytes, found ${size}`, 'too_large')
+  }
   let value: unknown
   try {
-    value = JSON.parse(utf8.decode(bytes))
+    value = JSON.parse(utf8.decode(bytes.subarray(valueStart[i], valueEnd[i])))
   } catch (error) {
     throw new Refusal(`not JSON: ${errorMessage(error)}`, 'not_json')
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new Refusal(`expected a JSON object, found ${show(value)}`, 'not_json')
   }
-  return value as Record<string, unknown>
+  return value as Fields
 }
 
 function checkVersion(version: unknown): void {
-  if (version === KNOWN_VERSION) return
+  if (version === undefined || version === KNOWN_VERSION) return
   const found = `${SCHEMA_VERSION}: expected ${KNOWN_VERSION}, found ${show(version)}`
   throw new Refusal(`${found}: the record is of a newer form than this fd reads`, 'newer_schema')
 }
 
-function readEvent(schema: DatasetSchema, value: Record<string, unknown>, events: EventBatch, row: number): void {
-  readKey(value, schema.id?.column ?? DEFAULT_ID, events.ids, row)
-  events.time[row] = readTime(value, schema)
-  schema.entities.forEach((entity, e) => readKey(value, entity.column, events.entities[e], row))
-  if (value[FRAUD_KNOWN_AT] === undefined) {
+/** A record whose timestamp is 0 or less has none: nothing can be said of it. */
+function checkAhead(column: string, time: EpochMs, timestamp: EpochMs, maxAhead: DurationMs): void {
+  if (timestamp <= 0 || time <= timestamp + maxAhead) return
+  const [found, most] = [time, timestamp + maxAhead].map((instant) => new Date(instant).toISOString())
+  throw new Refusal(
+    `${column}: expected a time until ${most}, which is scorer.maxAhead after the record was appended, found ${found}`,
+    'ahead_of_time',
+  )
+}
+
+function readEvent(schema: DatasetSchema, fields: Fields, events: EventBatch, row: number): void {
+  readKey(fields, schema.id?.column ?? DEFAULT_ID, events.ids, row)
+  events.time[row] = readTime(fields, schema)
+  schema.entities.forEach((entity, e) => readKey(fields, entity.column, events.entities[e], row))
+  if (field(fields, FRAUD_KNOWN_AT) === undefined) {
     events.kind[row] = TRANSACTION
-    events.amount[row] = readAmount(value, schema)
+    events.amount[row] = readAmount(fields, schema)
     events.knownAt[row] = Infinity
     schema.numeric.forEach((column, n) => {
-      events.numeric[n][row] = value[column] === null ? Number.NaN : readNumber(value, column)
+      events.numeric[n][row] = readNumeric(fields, column)
     })
     schema.categorical.forEach((column, c) => {
-      events.categorical[c][row] = value[column] === null ? '' : readText(value, column)
+      events.categorical[c][row] = readCategory(fields, column)
     })
   } else {
     events.kind[row] = FRAUD_LABEL
     events.amount[row] = 0
-    events.knownAt[row] = readNumber(value, FRAUD_KNOWN_AT)
+    events.knownAt[row] = readInstant(fields, FRAUD_KNOWN_AT)
   }
-}
-
-function readKey(value: Record<string, unknown>, column: string, into: KeyColumn, row: number): void {
-  if (Array.isArray(into)) {
-    const text = readText(value, column)
-    if (text === '') throw new Refusal(`${column}: expected text, found ""`)
-    into[row] = text
-    return
-  }
-  const number = value[column]
-  if (!Number.isSafeInteger(number)) throw unexpected(column, 'a whole number', number)
-  into[row] = number as number
-}
-
-function readText(value: Record<string, unknown>, column: string): string {
-  const text = value[column]
-  if (typeof text !== 'string') throw unexpected(column, 'text', text)
-  if (text.length > LONGEST_TEXT) {
-    throw new Refusal(`${column}: expected at most ${LONGEST_TEXT} characters, found ${text.length}`)
-  }
-  return text
-}
-
-function readNumber(value: Record<string, unknown>, column: string): number {
-  const number = value[column]
-  if (typeof number !== 'number' || !Number.isFinite(number)) throw unexpected(column, 'a number', number)
-  return number
-}
-
-function readAmount(value: Record<string, unknown>, schema: DatasetSchema): number {
-  const { column, minorUnits } = schema.amount
-  const major = readNumber(value, column)
-  const minor = Math.round(major * 10 ** minorUnits)
-  if (Math.abs(major * 10 ** minorUnits - minor) > 1e-4) {
-    throw new Refusal(`${column}: expected at most ${minorUnits} decimals, found ${major}`)
-  }
-  if (minor < 0 || minor > LARGEST_AMOUNT) {
-    throw new Refusal(`${column}: expected an amount from 0 to ${LARGEST_AMOUNT / 10 ** minorUnits}, found ${major}`)
-  }
-  return minor
-}
-
-/** Times must lie from 1970 to 2999. A time outside was given in the wrong unit. */
-const LATEST_TIME = Date.UTC(3000, 0)
-
-function readTime(value: Record<string, unknown>, schema: DatasetSchema): number {
-  const { column, unit, origin } = schema.time
-  const raw = value[column]
-  const time = typeof raw === 'string' ? Date.parse(raw) : readNumber(value, column) * millis(unit) + (origin ?? 0)
-  if (!(time >= 0 && time < LATEST_TIME)) {
-    throw new Refusal(`${column}: expected a time from 1970 to 2999, found ${show(raw)}`)
-  }
-  return Math.round(time)
-}
-
-/** Milliseconds in one unit of the time column. */
-function millis(unit: DatasetSchema['time']['unit']): number {
-  return unit === 's' ? 1000 : 1
-}
-
-function show(value: unknown): string {
-  if (value === undefined) return 'nothing'
-  const text = JSON.stringify(value)
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text
 }

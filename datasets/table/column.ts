@@ -1,12 +1,16 @@
 import { UserError } from '../../configs/user-error.ts'
+import { amountBounds, amountFault, toMinorUnits } from './amount.ts'
 import type { DatasetSchema, KeyRole } from './dataset.ts'
 import type { ColumnChunk } from './duckdb.ts'
 import { sqlName } from './duckdb.ts'
+import { isWholeKey, keyFault, textFault, WHOLE_NUMBER } from './key.ts'
 import type { TableSource } from './source.ts'
-import type { EpochMs, EventBatch, KeyColumn } from './transaction.ts'
+import { countedTime, likelyUnit, parseTime, TIME_FORM, type TimeUnit } from './time.ts'
+import type { EventBatch, KeyColumn } from './transaction.ts'
 
 /** The problem of a cell that is no time. */
-const NO_TIME = 'is not a time from 1970 on'
+const NO_TIME = 'is not a time from 1970 to 2999'
+const NO_TIME_TEXT = `${NO_TIME}: give ${TIME_FORM}`
 
 /** The first cell of a chunk that does not fit its role. */
 export interface BadCell {
@@ -22,6 +26,8 @@ export interface TableColumn {
   column: string
   /** Select expression. It never yields NULL for numbers: see `requiredNumber` and `optionalNumber`. */
   sql: string
+  /** What rows are sorted by, where that is not the selected expression: EpochMs as SQL. */
+  order?: string
   /** Converts the chunk's column `index` into the batch, from row `at` on. Stops at the first bad cell. */
   fill(batch: EventBatch, at: number, chunk: ColumnChunk, index: number): BadCell | undefined
 }
@@ -31,7 +37,7 @@ export function tableColumns(schema: DatasetSchema, source: TableSource): TableC
   return [
     ...(schema.id === undefined ? [] : [keyColumn(schema.id, (batch) => batch.ids)]),
     timeColumn(schema, source),
-    amountColumn(schema),
+    amountColumn(schema, source),
     ...schema.entities.map((entity, index) => keyColumn(entity, (batch) => batch.entities[index])),
     ...labelColumns(schema, source),
     ...schema.numeric.map((column, index) => numericColumn(column, index)),
@@ -49,14 +55,9 @@ function requiredNumber(column: string): string {
  * the two stay apart without a validity mask.
  */
 function optionalNumber(column: string): string {
-  return `coalesce(try_cast(${sqlName(column)} AS DOUBLE), ${whenEmpty(column, 'nan', 'inf')})`
-}
-
-/** The DOUBLE that stands for an empty cell (NULL or blank), or else for one that could not be read. */
-function whenEmpty(column: string, empty: 'nan' | 'inf', unreadable: 'nan' | 'inf'): string {
   const name = sqlName(column)
   const isEmpty = `${name} IS NULL OR trim(${name}::VARCHAR) = ''`
-  return `CASE WHEN ${isEmpty} THEN '${empty}'::DOUBLE ELSE '${unreadable}'::DOUBLE END`
+  return `coalesce(try_cast(${name} AS DOUBLE), CASE WHEN ${isEmpty} THEN 'nan'::DOUBLE ELSE 'inf'::DOUBLE END)`
 }
 
 function keyColumn({ column, type }: KeyRole, target: (batch: EventBatch) => KeyColumn): TableColumn {
@@ -77,6 +78,8 @@ function keyColumn({ column, type }: KeyRole, target: (batch: EventBatch) => Key
 function fillText(column: string, target: KeyColumn, at: number, cells: string[]): BadCell | undefined {
   for (let row = 0; row < cells.length; row++) {
     if (cells[row] === '') return { row, column, problem: 'is empty; every row needs one' }
+    const fault = keyFault(cells[row])
+    if (fault !== undefined) return { row, column, problem: `is no key: it must be ${fault}` }
     target[at + row] = cells[row]
   }
   return undefined
@@ -84,41 +87,75 @@ function fillText(column: string, target: KeyColumn, at: number, cells: string[]
 
 function fillWhole(column: string, target: KeyColumn, at: number, cells: Float64Array): BadCell | undefined {
   for (let row = 0; row < cells.length; row++) {
-    const value = cells[row]
-    if (!(value >= 0 && value <= Number.MAX_SAFE_INTEGER && Math.floor(value) === value)) {
-      return {
-        row,
-        column,
-        problem: 'is not a whole number from 0 to 2^53 − 1; a key that is text or longer needs `type: string`',
-      }
+    if (!isWholeKey(cells[row])) {
+      return { row, column, problem: `is not ${WHOLE_NUMBER}; a key that is text or longer needs \`type: string\`` }
     }
-    target[at + row] = value
+    target[at + row] = cells[row]
   }
   return undefined
 }
 
-function timeColumn({ time }: DatasetSchema, source: TableSource): TableColumn {
-  const { column, unit, origin = 0 } = time
-  if (unit === 'timestamp') {
-    return { column, sql: `coalesce(${epochMs(column, source)}, 'nan'::DOUBLE)`, fill: timeFill(column, 1, 0) }
-  }
-  return { column, sql: requiredNumber(column), fill: timeFill(column, unit === 's' ? 1000 : 1, origin) }
-}
-
-/** Fills the batch's times from cells that count units of `scale` ms from `origin`. */
-function timeFill(column: string, scale: number, origin: EpochMs): TableColumn['fill'] {
-  return (batch, at, chunk, index) => {
+function timeColumn({ time: { column, unit, origin } }: DatasetSchema, source: TableSource): TableColumn {
+  const into = (batch: EventBatch): Float64Array => batch.time
+  if (unit === 'timestamp') return instantColumn(column, source, into)
+  const fill: TableColumn['fill'] = (batch, at, chunk, index) => {
     const cells = chunk.doubles(index)
     for (let row = 0; row < cells.length; row++) {
-      const time = Math.round(cells[row] * scale) + origin
-      if (!(time >= 0 && time <= Number.MAX_SAFE_INTEGER)) return { row, column, problem: NO_TIME }
+      const time = countedTime(cells[row], unit, origin)
+      if (!(time >= 0)) return { row, column, problem: NO_TIME + unitHint(cells[row], unit) }
       batch.time[at + row] = time
+    }
+    return undefined
+  }
+  return { column, sql: requiredNumber(column), fill }
+}
+
+/** Proposes the unit by which a number that is no time would be one. */
+function unitHint(count: number, declared: TimeUnit): string {
+  const unit = likelyUnit(count)
+  return unit === undefined ? '' : `, counted in ${declared}; set \`unit: ${unit}\` of the time in the dataset's schema`
+}
+
+/**
+ * A column of instants: of a timestamp type, or ISO 8601 as text, which is read by the parser of the stream.
+ *
+ * @param empty what an empty cell stands for; without it, an empty cell is none.
+ */
+function instantColumn(
+  column: string,
+  source: TableSource,
+  into: (batch: EventBatch) => Float64Array,
+  empty = Number.NaN,
+): TableColumn {
+  const sql = `coalesce(${epochMs(column, source)}, 'nan'::DOUBLE)`
+  if (source.types.get(column) !== 'VARCHAR') {
+    const instant = (cell: number): number => (Number.isNaN(cell) ? empty : countedTime(cell, 'ms'))
+    return { column, sql, fill: timesFill(column, into, NO_TIME, (chunk, index) => chunk.doubles(index), instant) }
+  }
+  const instant = (cell: string): number => (cell.trim() === '' ? empty : parseTime(cell))
+  const fill = timesFill(column, into, NO_TIME_TEXT, (chunk, index) => chunk.strings(index), instant)
+  return { column, sql: sqlName(column), order: sql, fill }
+}
+
+function timesFill<Cell>(
+  column: string,
+  into: (batch: EventBatch) => Float64Array,
+  problem: string,
+  cellsOf: (chunk: ColumnChunk, index: number) => ArrayLike<Cell>,
+  timeOf: (cell: Cell) => number,
+): TableColumn['fill'] {
+  return (batch, at, chunk, index) => {
+    const [cells, times] = [cellsOf(chunk, index), into(batch)]
+    for (let row = 0; row < cells.length; row++) {
+      const time = timeOf(cells[row])
+      if (!(time >= 0)) return { row, column, problem }
+      times[at + row] = time
     }
     return undefined
   }
 }
 
-/** EpochMs as DOUBLE; NULL for text that is no time. Text without an offset is UTC. */
+/** EpochMs as DOUBLE; NULL for text that is no time. Text without an offset is UTC. Of text, only good to sort by. */
 function epochMs(column: string, source: TableSource): string {
   const type = source.types.get(column)
   const name = sqlName(column)
@@ -131,30 +168,27 @@ function epochMs(column: string, source: TableSource): string {
   )
 }
 
-function amountColumn({ amount: { column, minorUnits } }: DatasetSchema): TableColumn {
-  const scale = 10 ** minorUnits
+function amountColumn({ amount: { column, minorUnits } }: DatasetSchema, source: TableSource): TableColumn {
   const fill: TableColumn['fill'] = (batch, at, chunk, index) => {
     const cells = chunk.doubles(index)
     for (let row = 0; row < cells.length; row++) {
-      const scaled = cells[row] * scale
-      const minor = Math.round(scaled)
-      if (!(cells[row] >= 0 && minor <= Number.MAX_SAFE_INTEGER))
-        return { row, column, problem: 'is not an amount: a number from 0 on' }
-      // A decimal fraction is off by its last bit, and more so the larger it is. A decimal too many is off by at least
-      // a tenth, so the two cannot be confused.
-      if (Math.abs(scaled - minor) > 1e-4 + scaled * 2 ** -50) {
-        return { row, column, problem: tooManyDecimals(minorUnits) }
-      }
-      // Adding 0 turns −0 into 0.
-      batch.amount[at + row] = minor + 0
+      const minor = toMinorUnits(cells[row], minorUnits)
+      if (!(minor >= 0)) return { row, column, problem: amountProblem(cells[row], minorUnits) }
+      batch.amount[at + row] = minor
     }
     return undefined
   }
-  return { column, sql: requiredNumber(column), fill }
+  // A 32-bit float stands for its shortest decimal text: 117.12, not the 117.12000274658203 that it widens to.
+  const sql =
+    source.types.get(column) === 'FLOAT'
+      ? `coalesce(try_cast(${sqlName(column)}::VARCHAR AS DOUBLE), 'nan'::DOUBLE)`
+      : requiredNumber(column)
+  return { column, sql, fill }
 }
 
-function tooManyDecimals(minorUnits: number): string {
-  return `has more than ${minorUnits} decimals; set \`minorUnits\` of the amount to the decimals of the currency`
+function amountProblem(amount: number, decimals: number): string {
+  if (amountFault(amount, decimals) !== 'too many decimals') return `is not an amount from ${amountBounds(decimals)}`
+  return `has more than ${decimals} decimals; set \`minorUnits\` of the amount to the decimals of the currency`
 }
 
 function labelColumns({ label }: DatasetSchema, source: TableSource): TableColumn[] {
@@ -176,17 +210,7 @@ function labelColumns({ label }: DatasetSchema, source: TableSource): TableColum
 
 /** When the label became known. An empty cell means not known yet, which is Infinity. */
 function knownAtColumn(column: string, source: TableSource): TableColumn {
-  return {
-    column,
-    sql: `coalesce(${epochMs(column, source)}, ${whenEmpty(column, 'inf', 'nan')})`,
-    fill: (batch, at, chunk, index) => {
-      const cells = chunk.doubles(index)
-      const row = cells.findIndex((cell) => !(cell >= 0))
-      if (row >= 0) return { row, column, problem: NO_TIME }
-      batch.knownAt.set(cells, at)
-      return undefined
-    },
-  }
+  return instantColumn(column, source, (batch) => batch.knownAt, Infinity)
 }
 
 function numericColumn(column: string, target: number): TableColumn {
@@ -203,7 +227,11 @@ function numericColumn(column: string, target: number): TableColumn {
 
 function categoricalColumn(column: string, target: number): TableColumn {
   const fill: TableColumn['fill'] = (batch, at, chunk, index) => {
-    for (const [row, cell] of chunk.strings(index).entries()) batch.categorical[target][at + row] = cell
+    for (const [row, cell] of chunk.strings(index).entries()) {
+      const fault = textFault(cell)
+      if (fault !== undefined) return { row, column, problem: `is no category: it must be ${fault}` }
+      batch.categorical[target][at + row] = cell
+    }
     return undefined
   }
   return { column, sql: `${sqlName(column)}::VARCHAR`, fill }

@@ -1,3 +1,4 @@
+import type { TimeUnit } from './time.ts'
 import type { BatchShape, DurationMs, EpochMs, EventBatch } from './transaction.ts'
 
 /** A column with an identity: whole numbers or text. */
@@ -23,7 +24,7 @@ export interface DatasetSchema {
   time: {
     column: string
     /** `timestamp`: a timestamp or ISO 8601 text, read as UTC. `s`, `ms`: a number counted from `origin`. */
-    unit: 'timestamp' | 's' | 'ms'
+    unit: TimeUnit
     /** Default 0, the Unix epoch. */
     origin?: EpochMs
   }

@@ -93,8 +93,8 @@ function queryOf({ columns, schema, sort, source }: Reading): string {
   if (!sort) return `SELECT ${selected} FROM ${source.sql}`
   // A sorted row needs its place in the file: as id, to break ties, and for messages. It is selected last.
   const fileRow = '(row_number() OVER () - 1)::DOUBLE AS file_row'
-  const timeIndex = schema.id === undefined ? 1 : 2
-  return `SELECT ${selected}, ${fileRow} FROM ${source.sql} ORDER BY ${timeIndex}, file_row`
+  const time = columns.find(({ column }) => column === schema.time.column)
+  return `SELECT ${selected}, ${fileRow} FROM ${source.sql} ORDER BY ${time?.order ?? time?.sql}, file_row`
 }
 
 async function fillBatch(reading: Reading, batch: EventBatch, at: number, chunk: ColumnChunk): Promise<void> {

@@ -4,34 +4,21 @@ import { parse } from 'yaml'
 import { z } from 'zod'
 import type { Config } from '../../configs/config.ts'
 import { PROJECT_ROOT } from '../../configs/config.ts'
+import { duration } from '../../configs/duration.ts'
 import { errorMessage, UserError } from '../../configs/user-error.ts'
 import type { Dataset, DatasetSchema, SplitRule } from './dataset.ts'
 import { fileDataset, locateFile } from './file-dataset.ts'
-import { DAY, HOUR, SECOND } from './transaction.ts'
+import { parseTime, TIME_FORM, TIME_UNITS } from './time.ts'
 
 /** Where users describe their own tables, each in a YAML file. `example.yaml` shows the form and is no dataset. */
 export const DATASET_FOLDER = join(PROJECT_ROOT, 'configs', 'datasets')
 const EXAMPLE = 'example'
 
-const UNITS: Record<string, number> = { ms: 1, s: SECOND, m: 60 * SECOND, h: HOUR, d: DAY }
-
-/** `7d`, `12h`, `30m`, `5s`, `0.5d` → ms. */
-const duration = z
-  .string()
-  .regex(/^\d+(\.\d+)?(ms|s|m|h|d)$/, 'give a length of time such as 7d, 12h, 30m')
-  .transform((text) => Math.round(parseFloat(text) * UNITS[text.replace(/^[\d.]+/, '')]))
-
 /** ISO 8601 → EpochMs; UTC without an offset. */
 const instant = z
   .string()
-  .transform((text) => Date.parse(withOffset(text)))
-  .refine((time) => !Number.isNaN(time), 'give a date such as 2018-07-25 or 2018-07-25T00:00:00Z')
-
-/** A date with a time but no offset gets UTC's; a date alone is UTC to `Date.parse` already. */
-function withOffset(text: string): string {
-  if (!/^\d{4}-\d\d-\d\d([T ][\d:.]+)?$/.test(text)) return text
-  return `${text.replace(' ', 'T')}${text.length > 10 ? 'Z' : ''}`
-}
+  .transform(parseTime)
+  .refine((time) => time >= 0, `give ${TIME_FORM}`)
 
 const key = { column: z.string(), type: z.enum(['integer', 'string']) }
 const days = z.number().int().positive()
@@ -42,7 +29,7 @@ const entity = z
 
 const tableSchema = z.strictObject({
   id: z.strictObject(key).optional(),
-  time: z.strictObject({ column: z.string(), unit: z.enum(['timestamp', 's', 'ms']), origin: instant.optional() }),
+  time: z.strictObject({ column: z.string(), unit: z.enum(TIME_UNITS), origin: instant.optional() }),
   amount: z.strictObject({ column: z.string(), minorUnits: z.number().int().min(0).max(6) }),
   label: z
     .strictObject({ column: z.string(), delay: duration.optional(), knownAt: z.string().optional() })

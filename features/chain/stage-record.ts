@@ -3,7 +3,7 @@ import { eventDecoder, type DecodedBatch } from '../../datasets/log/event-json.t
 import type { NewRecord, RecordBatch } from '../../datasets/log/event-log.ts'
 import { partitionOf } from '../../datasets/log/murmur2.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
-import { FRAUD_LABEL } from '../../datasets/table/transaction.ts'
+import { FRAUD_LABEL, type DurationMs } from '../../datasets/table/transaction.ts'
 import type { FeatureMatrix } from '../fold/service-fold.ts'
 
 /** A batch of a stage's topic, decoded. Valid until the next batch, which reuses the columns. */
@@ -31,14 +31,17 @@ const HEADER = 16
 /**
  * A reader of a stage's topic. Records carry a header and `width` features, those of the first stage neither.
  *
+ * @param maxAhead as `eventDecoder` takes it; by default an hour.
+ *
  * The reader throws a UserError when a record is too short to be one of a scorer's.
  */
 export function stageReader(
   schema: DatasetSchema,
   width: number,
   first: boolean,
+  maxAhead?: DurationMs,
 ): (records: RecordBatch) => StageInput {
-  const decode = eventDecoder(schema)
+  const decode = eventDecoder(schema, { maxAhead })
   if (first) {
     return (records) => ({
       records,

@@ -1,6 +1,6 @@
 import type { EventLog } from '../../datasets/log/event-log.ts'
 import type { Dataset, DatasetSchema } from '../../datasets/table/dataset.ts'
-import { FRAUD_LABEL, type EpochMs } from '../../datasets/table/transaction.ts'
+import { FRAUD_LABEL, type DurationMs, type EpochMs } from '../../datasets/table/transaction.ts'
 import { backfill } from '../backfill/backfill.ts'
 import { planChain, type Stage } from '../chain/chain.ts'
 import { origins, stageReader, type StageInput } from '../chain/stage-record.ts'
@@ -48,6 +48,8 @@ export interface ParityRequest {
    */
   from?: number
   to?: number
+  /** How far a transaction may lie ahead of its record's timestamp, as the scorer had it. Default: an hour. */
+  maxAhead?: DurationMs
   /** Called after each batch with the number of transactions compared so far. */
   report?: (transactions: number) => void
 }
@@ -119,7 +121,7 @@ interface Comparison {
 async function compareStage(comparison: Comparison): Promise<void> {
   const { request, stage, names, fold, report } = comparison
   const { log, schema } = request
-  const read = stageReader(schema, names.length, stage.entity === undefined)
+  const read = stageReader(schema, names.length, stage.entity === undefined, request.maxAhead)
   const { offsets } = await log.topic(stage.topic)
   for (const partition of offsets.keys()) {
     const last = await lastHandedOn(comparison, partition)

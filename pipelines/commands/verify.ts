@@ -92,6 +92,7 @@ export async function runVerify(parts: VerifyParts, card: ModelCard, stretch: St
     served: topics.PREDICTIONS,
     schema: card.dataset.schema,
     history,
+    maxAhead: parts.config.scorer.maxAhead,
     report: (done) => progress.update(done),
   })
   progress.end()

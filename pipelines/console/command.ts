@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError } from 'commander'
 import { loadConfig, type Config } from '../../configs/config.ts'
+import { parseTime } from '../../datasets/table/time.ts'
 import { openOutput, type Output } from './output.ts'
 
 /**
@@ -73,10 +74,9 @@ export function share(text: string): number {
   return value
 }
 
-/** EpochMs of `2018-07-25` or any ISO 8601 instant, read as UTC when it names no zone. */
+/** A date, or a date and a time, in ISO 8601; UTC when it names no zone. */
 export function dateTime(text: string): number {
-  const zoned = /[zZ]$|[+-]\d\d:?\d\d$/.test(text) || /^\d{4}-\d\d-\d\d$/.test(text)
-  const value = Date.parse(zoned ? text : `${text}Z`)
+  const value = parseTime(text)
   if (Number.isNaN(value)) throw new InvalidArgumentError('Expected a date such as 2018-07-25 or 2018-07-25T12:00:00.')
   return value
 }

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { expectHostileHarmless } from './hostile.contract.ts'
 import { expectNothingLostOrDoubled, expectStoppedScorerHarmless, expectTakeover } from './kill.contract.ts'
 import { makeWorld, type World } from './world.ts'
 
@@ -29,7 +30,7 @@ function withParameter(url: string, name: string, value: string): string {
 }
 
 /** Places on the servers that all tests share, under names for one test alone. */
-function freshPlaces(): Record<string, string> {
+function freshPlaces(): Record<'FD_EVENT_LOG' | 'FD_ONLINE_STORE', string> {
   const id = `fd-test-${randomUUID().slice(0, 8)}`
   return {
     FD_EVENT_LOG: withParameter(withParameter(kafka ?? '', 'prefix', `${id}.`), 'session', '6'),
@@ -93,6 +94,14 @@ describe.runIf(kafka !== undefined && redis !== undefined)('on Kafka and Redis',
       expect(seconds).toBeLessThan(15)
     },
   )
+
+  test('10,000 malformed and hostile records stop nothing and change nothing', { timeout: 180_000 }, async () => {
+    const quiet = await freshWorld(1)
+    const live = ['--dataset', 'simulated', '--data', quiet.file, '--from', quiet.cut]
+    await quiet.fd('produce', ...live, '--limit', '1500')
+    const places = freshPlaces()
+    await expectHostileHarmless(quiet, quiet.with({ FD_EVENT_LOG: places.FD_EVENT_LOG }), places.FD_EVENT_LOG, 10_000)
+  })
 
   test('a scorer that is stopped, replaced and goes on harms nothing', { timeout: 180_000 }, async () => {
     await expectStoppedScorerHarmless(await freshWorld(3), { rate: 150, patienceMs: 30_000 })

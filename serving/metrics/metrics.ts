@@ -1,6 +1,6 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Tell } from '../../configs/tell.ts'
-import { REJECTION_KINDS, type RejectionKind } from '../../datasets/log/event-json.ts'
+import { REJECTION_KINDS, type RejectionKind } from '../../datasets/log/event-field.ts'
 import type { Champion } from '../model/champion.ts'
 import type { ScoredBatch } from '../scorer/batch.ts'
 

@@ -1,4 +1,5 @@
-import type { Rejection, RejectionKind } from '../../datasets/log/event-json.ts'
+import type { RejectionKind } from '../../datasets/log/event-field.ts'
+import type { Rejection } from '../../datasets/log/event-json.ts'
 import type { NewRecord } from '../../datasets/log/event-log.ts'
 import type { FoldedBatch } from '../../features/chain/folded-batch.ts'
 import { stageRecords, type StageTarget } from '../../features/chain/stage-record.ts'

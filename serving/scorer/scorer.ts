@@ -19,6 +19,7 @@ export interface ScorerOptions extends Pick<
   | 'group'
   | 'partitions'
   | 'maxBatch'
+  | 'maxAhead'
   | 'checkpointEveryMs'
   | 'endWhenIdle'
   | 'signal'

@@ -36,6 +36,7 @@
  */
 import type { EventLog, GroupMember, RecordBatch } from '../../datasets/log/event-log.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
+import type { DurationMs } from '../../datasets/table/transaction.ts'
 import type { Stage } from '../../features/chain/chain.ts'
 import { foldBatch, type FoldedBatch } from '../../features/chain/folded-batch.ts'
 import { stageReader, type StageInput } from '../../features/chain/stage-record.ts'
@@ -60,6 +61,8 @@ export interface StageOptions {
   schema: DatasetSchema
   /** The most records in one batch. */
   maxBatch: number
+  /** How far a transaction may lie ahead of its record's timestamp. Default: an hour. */
+  maxAhead?: DurationMs
   checkpointEveryMs: number
   /** Builds the outputs of a folded batch, to be committed with its offset. */
   emit: (folded: FoldedBatch) => Promise<WrittenBatch>
@@ -119,7 +122,7 @@ interface Joined {
 export async function openStage(options: StageOptions): Promise<OpenStage> {
   const { log, group, stage, service, schema } = options
   const width = service.views.reduce((sum, view) => sum + view.features.length, 0)
-  const read = stageReader(schema, width, stage.entity === undefined)
+  const read = stageReader(schema, width, stage.entity === undefined, options.maxAhead)
   const loop: Loop = { options, joined: undefined, held: new Map(), read, begun: false }
   const member = await log.join(group, stage.topic, {
     onAssigned: (partitions, member) => assigned(loop, partitions, member),

@@ -1,0 +1,124 @@
+import { amountBounds, amountFault, toMinorUnits } from '../table/amount.ts'
+import type { DatasetSchema } from '../table/dataset.ts'
+import { isWholeKey, keyFault, textFault, WHOLE_NUMBER } from '../table/key.ts'
+import { countedTime, EXPECTED_TIME, likelyUnit, parseTime } from '../table/time.ts'
+import type { EpochMs, KeyColumn } from '../table/transaction.ts'
+
+/** The kinds of rejection, few enough to be counted by. */
+export const REJECTION_KINDS = [
+  'not_json',
+  'missing_field',
+  'wrong_value',
+  'newer_schema',
+  'ahead_of_time',
+  'too_large',
+] as const
+export type RejectionKind = (typeof REJECTION_KINDS)[number]
+
+/** Thrown while one record is read, and caught by the decoder: it rejects that record and continues with the batch. */
+export class Refusal extends Error {
+  readonly kind: RejectionKind
+
+  constructor(message: string, kind: RejectionKind = 'wrong_value') {
+    super(message)
+    this.kind = kind
+  }
+}
+
+/** A record as JSON gives it. Nothing is known of its values yet. */
+export type Fields = Record<string, unknown>
+
+/** The value of a field of the record itself: what every object inherits, such as `constructor`, is none. */
+export function field(fields: Fields, column: string): unknown {
+  return Object.hasOwn(fields, column) ? fields[column] : undefined
+}
+
+/** The refusal of a field whose value is missing or not what was expected. */
+function unexpected(column: string, expected: string, found: unknown): Refusal {
+  return new Refusal(
+    `${column}: expected ${expected}, found ${show(found)}`,
+    found === undefined ? 'missing_field' : 'wrong_value',
+  )
+}
+
+/** Reads an id or entity key into row `row` of its column, which says by its type whether it is a number or text. */
+export function readKey(fields: Fields, column: string, into: KeyColumn, row: number): void {
+  const found = field(fields, column)
+  if (!Array.isArray(into)) {
+    if (!isWholeKey(found)) throw unexpected(column, WHOLE_NUMBER, found)
+    into[row] = found
+    return
+  }
+  if (typeof found !== 'string') throw unexpected(column, 'text', found)
+  const fault = keyFault(found)
+  if (fault !== undefined) throw unexpected(column, fault, found)
+  into[row] = found
+}
+
+/** A category; null, which is missing, becomes ''. */
+export function readCategory(fields: Fields, column: string): string {
+  const found = field(fields, column)
+  if (found === null) return ''
+  if (typeof found !== 'string') throw unexpected(column, 'text', found)
+  const fault = textFault(found)
+  if (fault !== undefined) throw unexpected(column, fault, found)
+  return found
+}
+
+/** A numeric attribute; null, which is missing, becomes NaN. */
+export function readNumeric(fields: Fields, column: string): number {
+  return field(fields, column) === null ? Number.NaN : readNumber(fields, column)
+}
+
+function readNumber(fields: Fields, column: string): number {
+  const found = field(fields, column)
+  if (typeof found !== 'number' || !Number.isFinite(found)) throw unexpected(column, 'a number', found)
+  return found
+}
+
+/** The amount in minor units. */
+export function readAmount(fields: Fields, { amount: { column, minorUnits } }: DatasetSchema): number {
+  const major = readNumber(fields, column)
+  const minor = toMinorUnits(major, minorUnits)
+  if (minor >= 0) return minor
+  const tooPrecise = amountFault(major, minorUnits) === 'too many decimals'
+  throw unexpected(
+    column,
+    tooPrecise ? `at most ${minorUnits} decimals` : `an amount from ${amountBounds(minorUnits)}`,
+    major,
+  )
+}
+
+/** The event time: ISO 8601 as text, or a number in the unit of the schema. */
+export function readTime(fields: Fields, { time }: DatasetSchema): EpochMs {
+  const found = field(fields, time.column)
+  return timeOf(time.column, found, (count) => countedTime(count, time.unit, time.origin))
+}
+
+/** An instant that is not a column of the dataset: ISO 8601 as text, or EpochMs. */
+export function readInstant(fields: Fields, column: string): EpochMs {
+  return timeOf(column, field(fields, column), (count) => countedTime(count, 'ms'))
+}
+
+function timeOf(column: string, found: unknown, counted: (count: number) => EpochMs): EpochMs {
+  if (typeof found !== 'string' && (typeof found !== 'number' || !Number.isFinite(found))) {
+    throw unexpected(column, EXPECTED_TIME, found)
+  }
+  const time = typeof found === 'string' ? parseTime(found) : counted(found)
+  if (time >= 0) return time
+  const unit = typeof found === 'number' ? likelyUnit(found) : undefined
+  const hint = unit === undefined ? '' : ` (counted in ${unit}, it would be a time of our century)`
+  throw new Refusal(`${column}: expected ${EXPECTED_TIME}, found ${show(found)}${hint}`)
+}
+
+const SHOWN = 60
+
+/** A value for a message, short whatever it is. Of a list or an object only the first level: it may be deep. */
+export function show(value: unknown): string {
+  if (value === undefined) return 'nothing'
+  const text = JSON.stringify(value, (_, inner: unknown) =>
+    inner !== value && typeof inner === 'object' && inner !== null ? '…' : inner,
+  )
+  if (text.length <= SHOWN) return text
+  return `${text.slice(0, SHOWN)}…${typeof value === 'string' ? ` (${value.length} characters)` : ''}`
+}

@@ -1,0 +1,133 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+import { randomStream, type Random } from '../random/random.ts'
+import type { DatasetSchema } from '../table/dataset.ts'
+import { readTable } from '../table/table.ts'
+import type { EventBatch } from '../table/transaction.ts'
+import { eventDecoder } from './event-json.ts'
+import type { RecordBatch } from './event-log.ts'
+
+const schema: DatasetSchema = {
+  id: { column: 'id', type: 'integer' },
+  time: { column: 'at', unit: 'timestamp' },
+  amount: { column: 'amount', minorUnits: 2 },
+  entities: [{ name: 'card', column: 'card', type: 'string' }],
+  numeric: ['x'],
+  categorical: ['country'],
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'fd-cells-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const SOUND: Record<string, string> = {
+  id: '7',
+  at: '2018-04-01 12:00:00',
+  amount: '1.5',
+  card: 'c',
+  x: '0',
+  country: 'CH',
+}
+/** Columns whose cells are numbers in JSON. */
+const NUMBERS = new Set(['id', 'amount', 'x'])
+
+const pick = <T>(random: Random, ...some: T[]): T => some[random.integer(some.length)]
+
+/** A number as JSON writes it: of any size, with a fraction or an exponent. */
+function numberCell(random: Random): string {
+  const sign = pick(random, '', '', '-')
+  const whole = String(Math.floor(random.uniform() * 10 ** random.integer(19)))
+  const fraction = pick(random, '', '', `.${random.integer(1000)}`, `.${'9'.repeat(1 + random.integer(20))}`, '.0')
+  return `${sign}${whole}${fraction}${pick(random, '', '', '', 'e3', 'E-2', 'e-9', 'e400')}`
+}
+
+/** A time, or something like one. */
+function timeCell(random: Random): string {
+  const two = (below: number): string => String(random.integer(below)).padStart(2, '0')
+  const date = pick(
+    random,
+    `${1960 + random.integer(1100)}-${two(14)}-${two(33)}`,
+    `2018-${two(3)}-${two(31)}`,
+    '5/4/2018',
+  )
+  const time = pick(
+    random,
+    '',
+    ` ${two(25)}:${two(61)}`,
+    `T${two(24)}:${two(60)}:${two(62)}`,
+    `T${two(24)}:00:00.${random.integer(10 ** 9)}`,
+  )
+  return `${date}${time}${pick(random, '', 'Z', '+02', '-0530', '+05:45', ' Z', '+2', ' UTC', 'x')}`
+}
+
+/** Text without line ends and quotes, which CSV would have to escape. */
+function textCell(random: Random): string {
+  const one = (): string => pick(random, 'a', 'Z', '7', ' ', 'é', '😀', '-', '_', '\t')
+  return Array.from({ length: pick(random, 1, 2, 5, 256, 257) }, one).join('')
+}
+
+async function fromFile(cells: Record<string, string>): Promise<EventBatch | undefined> {
+  const file = join(folder, 'cells.csv')
+  writeFileSync(file, `${Object.keys(cells).join(';')}\n${Object.values(cells).join(';')}\n`)
+  try {
+    for await (const batch of readTable(file, schema)) return batch
+  } catch {
+    // Refused.
+  }
+  return undefined
+}
+
+function fromStream(cells: Record<string, string>): EventBatch | undefined {
+  const fields = Object.entries(cells).map(
+    ([column, cell]) => `"${column}":${NUMBERS.has(column) ? cell : JSON.stringify(cell)}`,
+  )
+  const bytes = Buffer.from(`{${fields.join(',')}}`)
+  const batch: RecordBatch = {
+    topic: 'transactions',
+    partition: 0,
+    size: 1,
+    offsets: Float64Array.of(0),
+    timestamps: Float64Array.of(0),
+    bytes,
+    keyStart: Uint32Array.of(0),
+    valueStart: Uint32Array.of(0),
+    valueEnd: Uint32Array.of(bytes.length),
+  }
+  const { events } = eventDecoder(schema)(batch)
+  return events.size === 1 ? events : undefined
+}
+
+/** What a batch's first row holds, bit for bit: `Object.is` tells −0 from 0. */
+function rowOf(batch: EventBatch | undefined): unknown[] | undefined {
+  return (
+    batch && [
+      batch.ids[0],
+      batch.time[0],
+      batch.amount[0],
+      batch.entities[0][0],
+      batch.numeric[0][0],
+      batch.categorical[0][0],
+    ]
+  )
+}
+
+test.each([
+  ['id', numberCell],
+  ['amount', numberCell],
+  ['x', numberCell],
+  ['at', timeCell],
+  ['card', textCell],
+  ['country', textCell],
+])('a cell of %s means the same in a file and in the stream, or is refused by both', async (column, cell) => {
+  const random = randomStream(17, column.length)
+  let accepted = 0
+  for (let i = 0; i < 30; i++) {
+    const cells = { ...SOUND, [column]: cell(random) }
+    const [file, stream] = [rowOf(await fromFile(cells)), rowOf(fromStream(cells))]
+    expect({ cells, row: file }).toEqual({ cells, row: stream })
+    if (file !== undefined) accepted++
+  }
+  expect(accepted).toBeGreaterThan(3)
+  expect(accepted).toBeLessThan(30)
+})

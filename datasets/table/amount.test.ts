@@ -1,0 +1,38 @@
+import { expect, test } from 'vitest'
+import { randomStream } from '../random/random.ts'
+import { amountFault, toMinorUnits } from './amount.ts'
+
+test.each([
+  [0, 2, 0],
+  [-0, 2, 0],
+  [149.62, 2, 14962],
+  [0.1 + 0.2, 2, 30],
+  [1.005, 3, 1005],
+  [7, 0, 7],
+  [90_071_992.54, 2, 9_007_199_254],
+])('%d with %i decimals is %i minor units', (major, decimals, minor) => {
+  expect(toMinorUnits(major, decimals)).toBe(minor)
+})
+
+test.each([
+  [-1e-9, 2, 'out of bounds'],
+  [-1, 2, 'out of bounds'],
+  [90_071_992.55, 2, 'out of bounds'],
+  [1e300, 2, 'out of bounds'],
+  [1.005, 2, 'too many decimals'],
+  [0.5, 0, 'too many decimals'],
+  [Number.NaN, 2, 'no number'],
+  [Infinity, 2, 'no number'],
+  [-Infinity, 2, 'no number'],
+] as const)('%d with %i decimals is no amount: %s', (major, decimals, fault) => {
+  expect(toMinorUnits(major, decimals)).toBeNaN()
+  expect(amountFault(major, decimals)).toBe(fault)
+})
+
+test.each([0, 1, 2, 3, 6])('every amount of %i decimals is read back from its text', (decimals) => {
+  const random = randomStream(7, decimals)
+  for (let i = 0; i < 20_000; i++) {
+    const minor = Math.floor(random.uniform() * 2 ** (1 + random.integer(33)))
+    expect(toMinorUnits(Number((minor / 10 ** decimals).toFixed(decimals)), decimals)).toBe(minor)
+  }
+})

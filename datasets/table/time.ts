@@ -1,0 +1,85 @@
+import { DAY, HOUR, SECOND, type EpochMs } from './transaction.ts'
+
+/**
+ * How a column writes times. `timestamp` is ISO 8601 as text, or a number of milliseconds since the epoch. The others
+ * count from an origin.
+ */
+export const TIME_UNITS = ['timestamp', 'ns', 'us', 'ms', 's', 'm', 'h', 'd'] as const
+export type TimeUnit = (typeof TIME_UNITS)[number]
+
+const MS_OF_UNIT: Record<TimeUnit, number> = {
+  timestamp: 1,
+  ns: 1e-6,
+  us: 1e-3,
+  ms: 1,
+  s: SECOND,
+  m: 60 * SECOND,
+  h: HOUR,
+  d: DAY,
+}
+
+/** Times lie in the years 1970 to 2999. Outside of them the unit is wrong, or the record. */
+const END_OF_TIME: EpochMs = Date.UTC(3000, 0)
+
+/** What a time must be, for messages. */
+export const EXPECTED_TIME = 'a time from 1970 to 2999'
+
+/** What `parseTime` reads, for messages. */
+export const TIME_FORM = 'a time such as 2018-07-25, 2018-07-25 12:00:00 or 2018-07-25T12:00:00.250+02:00'
+
+const FORM = /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?(Z|[+-]\d\d(?::?\d\d)?)?)?$/
+
+/**
+ * Reads ISO 8601 as every part of fd does: records, files, options and YAML. The text is a date, or a date and a time
+ * behind `T` or one space. Seconds may follow, with a fraction of up to nine digits, of which three count. Without an
+ * offset (`Z`, `+02`, `+0200`, `+02:00`) it is UTC, whatever the time zone of the process.
+ *
+ * @returns NaN for any other text, for a day or an hour that no calendar has, and outside of the years 1970 to 2999.
+ */
+export function parseTime(text: string): EpochMs {
+  const match = FORM.exec(text)
+  if (match === null) return Number.NaN
+  const [, year, month, day, hour = '0', minute = '0', second = '0', fraction = '', offset = 'Z'] = match
+  const midnight = Date.UTC(Number(year), Number(month) - 1, Number(day))
+  // Date.UTC takes 31 April for 1 May, and month 13 for January.
+  const date = new Date(midnight)
+  if (date.getUTCDate() !== Number(day) || date.getUTCMonth() + 1 !== Number(month)) return Number.NaN
+  if (Number(hour) > 23 || Number(minute) > 59 || Number(second) > 59) return Number.NaN
+  const minutes = Number(hour) * 60 + Number(minute) - offsetMinutes(offset)
+  return inTime(midnight + minutes * 60_000 + Number(second) * 1000 + Number(fraction.slice(0, 3).padEnd(3, '0')))
+}
+
+/** NaN for an offset that no zone has. */
+function offsetMinutes(offset: string): number {
+  if (offset === 'Z') return 0
+  const hours = Number(offset.slice(1, 3))
+  const minutes = Number(offset.slice(3).replace(':', ''))
+  if (hours > 23 || minutes > 59) return Number.NaN
+  return (offset.startsWith('-') ? -1 : 1) * (hours * 60 + minutes)
+}
+
+/** A number of units since `origin`, to the nearest millisecond. @returns NaN outside of the years 1970 to 2999. */
+export function countedTime(count: number, unit: TimeUnit, origin: EpochMs = 0): EpochMs {
+  return inTime(Math.round(count * MS_OF_UNIT[unit]) + origin)
+}
+
+/** How many units since `origin`: what `countedTime` reads back. */
+export function timeCount(time: EpochMs, unit: TimeUnit, origin: EpochMs = 0): number {
+  return (time - origin) / MS_OF_UNIT[unit]
+}
+
+function inTime(time: EpochMs): EpochMs {
+  return time >= 0 && time < END_OF_TIME ? time : Number.NaN
+}
+
+/**
+ * The unit by which a count is a time of our century, when the declared one gives none: seconds where milliseconds were
+ * declared are a day of 1970, milliseconds read as seconds the year 49970.
+ */
+export function likelyUnit(count: number): TimeUnit | undefined {
+  const [from, to] = [Date.UTC(2000, 0), Date.UTC(2100, 0)]
+  return (['s', 'ms', 'us', 'ns'] as const).find((unit) => {
+    const time = count * MS_OF_UNIT[unit]
+    return time >= from && time < to
+  })
+}

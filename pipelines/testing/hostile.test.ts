@@ -1,0 +1,20 @@
+import { join } from 'node:path'
+import { afterAll, beforeAll, test } from 'vitest'
+import { expectHostileHarmless } from './hostile.contract.ts'
+import { makeWorld, type World } from './world.ts'
+
+let world: World
+beforeAll(async () => {
+  world = await makeWorld({ customers: 100, terminals: 200, days: 80, liveDays: 30 })
+  await world.fd('produce', '--dataset', 'simulated', '--data', world.file, '--from', world.cut, '--limit', '1500')
+})
+afterAll(() => world[Symbol.asyncDispose]())
+
+test(
+  '10,000 malformed and hostile records: each is scored or a dead letter, and the others are scored as without them',
+  { timeout: 120_000 },
+  async () => {
+    const url = `lmdb:${join(world.home, 'hostile-log')}`
+    await expectHostileHarmless(world, world.with({ FD_EVENT_LOG: url }), url, 10_000)
+  },
+)
