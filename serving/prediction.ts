@@ -23,6 +23,8 @@ export interface Prediction {
   group: string
   /** Present, and true, when the event came later than the allowed lateness. Then its windows may lack events. */
   late?: true
+  /** Names of the views whose windows lack events here, because their key has more of them than a ring holds. */
+  truncated?: string[]
 }
 
 /** The model version, threshold and group that decide; stamped on every prediction. */
@@ -46,13 +48,15 @@ export function predictionWriter(names: readonly string[], judge: Judge): Predic
     `,"threshold":${json(judge.threshold)},"model":{"name":${JSON.stringify(judge.name)},` +
     `"version":${judge.version}},"features":{`
   const group = `},"group":${JSON.stringify(judge.group)}`
-  return (id, eventTime, score, features, k, { records, partitions, offsets }, index, late) => {
+  return (id, eventTime, score, features, k, { records, partitions, offsets }, index, late, truncated) => {
     let value = `{"transaction_id":${typeof id === 'number' ? id : JSON.stringify(id)},"event_time":${eventTime}`
     value += `,"score":${json(score)},"decision":"${decide(score, judge.threshold)}"${model}`
     const first = k * labels.length
     for (let f = 0; f < labels.length; f++) value += labels[f] + json(features[first + f])
     value += `},"input":{"partition":${partitions[index]},"offset":${offsets[index]}${group}`
-    value += late ? ',"late":true}' : '}'
+    if (late) value += ',"late":true'
+    if (truncated.length > 0) value += `,"truncated":${JSON.stringify(truncated)}`
+    value += '}'
     return { key: keyOf(records, index), value, timestamp: records.timestamps[index] }
   }
 }
@@ -62,6 +66,7 @@ export function predictionWriter(names: readonly string[], judge: Judge): Predic
  *
  * @param features feature values, row-major; those of the transaction are row `k`.
  * @param index of the record in `input`.
+ * @param truncated names of the views that lack events here.
  */
 export type PredictionWriter = (
   id: number | string,
@@ -72,6 +77,7 @@ export type PredictionWriter = (
   input: StageInput,
   index: number,
   late: boolean,
+  truncated: readonly string[],
 ) => NewRecord
 
 export function decide(score: number, threshold: number): Decision {

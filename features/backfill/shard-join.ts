@@ -1,5 +1,5 @@
 import type { Dataset } from '../../datasets/table/dataset.ts'
-import { ServiceFold, type FeatureMatrix } from '../fold/service-fold.ts'
+import { featureMatrix, ServiceFold, type FeatureMatrix } from '../fold/service-fold.ts'
 import type { EntityState } from '../store/online-store.ts'
 import { featureNames, type FeatureService } from '../view/view.ts'
 import { historyOf, type BackfillOptions, type FeatureSink } from './backfill.ts'
@@ -24,7 +24,7 @@ export async function joinShards(
   )
   const views = viewParts(service, parts)
   const width = featureNames(service).length
-  const matrix: FeatureMatrix = { rows: 0, values: new Float64Array(0), late: new Uint8Array(0) }
+  const matrix = featureMatrix()
   let done = 0
   try {
     for await (const batch of historyOf(dataset, options)) {
@@ -47,9 +47,7 @@ export async function joinShards(
 /** Gives the matrix so many rows. `late` stays 0: a dataset's rows are in order of time, so none is late. */
 function makeRoom(matrix: FeatureMatrix, rows: number, width: number): void {
   matrix.rows = rows
-  if (matrix.late.length >= rows) return
-  matrix.values = new Float64Array(rows * width)
-  matrix.late = new Uint8Array(rows)
+  if (matrix.late.length < rows) Object.assign(matrix, featureMatrix(rows, width))
 }
 
 /**

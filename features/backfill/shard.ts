@@ -1,6 +1,7 @@
 import type { Dataset, DatasetSchema } from '../../datasets/table/dataset.ts'
 import { FRAUD_LABEL, type EpochMs, type EventBatch, type KeyColumn } from '../../datasets/table/transaction.ts'
 import { encodeState } from '../fold/entity-state.ts'
+import { featureMatrix } from '../fold/service-fold.ts'
 import { ViewFold } from '../fold/view-fold.ts'
 import { checkService, type AggregateView, type FeatureService } from '../view/view.ts'
 import { historyOf, type BackfillOptions } from './backfill.ts'
@@ -134,9 +135,9 @@ function openViewShard(
       const slots = new Uint32Array(rows.length)
       fold.resolve(own, 0, slots)
       const transactions = rows.map((row) => numbers[row]).filter((number) => number >= 0)
-      const values = new Float64Array(transactions.length * width)
-      fold.fold(own, slots, values, width, 0, new Uint8Array(transactions.length))
-      if (transactions.length > 0) part?.write(rowBlock(transactions, values))
+      const matrix = featureMatrix(transactions.length, width)
+      fold.fold(own, slots, matrix, { column: 0, stride: width, bit: 1 })
+      if (transactions.length > 0) part?.write(rowBlock(transactions, matrix.values))
     },
     close: () => part?.close(),
     [Symbol.dispose]: () => part?.[Symbol.dispose](),

@@ -4,7 +4,7 @@ import type { NewRecord, RecordBatch } from '../../datasets/log/event-log.ts'
 import { partitionOf } from '../../datasets/log/murmur2.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import { FRAUD_LABEL, type DurationMs } from '../../datasets/table/transaction.ts'
-import type { FeatureMatrix } from '../fold/service-fold.ts'
+import { featureMatrix, type FeatureMatrix } from '../fold/service-fold.ts'
 
 /** A batch of a stage's topic, decoded. Valid until the next batch, which reuses the columns. */
 export interface StageInput {
@@ -21,10 +21,10 @@ export interface StageInput {
 }
 
 /**
- * A record between two stages, little endian. Its header is u8 late, 3 unused bytes, u32 partition and f64 offset in
- * the topic of the first stage. Then come all features of the service as f64, as far as they are known (a label has
- * zeros), and the value as the producer wrote it. Key and timestamp are the producer's. The partition follows from the
- * entity's key as text.
+ * A record between two stages, little endian. Its header is u8 late, u24 bits of the truncated views, u32 partition and
+ * f64 offset in the topic of the first stage. Then come all features of the service as f64, as far as they are known (a
+ * label has zeros), and the value as the producer wrote it. Key and timestamp are the producer's. The partition follows
+ * from the entity's key as text.
  */
 const HEADER = 16
 
@@ -51,7 +51,7 @@ export function stageReader(
       offsets: records.offsets,
     })
   }
-  const earlier: FeatureMatrix = { rows: 0, values: new Float64Array(0), late: new Uint8Array(0) }
+  const earlier = featureMatrix()
   return (records) => {
     const values = withoutHeader(records, HEADER + 8 * width)
     const decoded = decode(values)
@@ -100,8 +100,7 @@ function gatherFeatures(
   into: FeatureMatrix,
 ): void {
   if (into.late.length < events.size) {
-    into.values = new Float64Array(events.size * width)
-    into.late = new Uint8Array(events.size)
+    Object.assign(into, featureMatrix(events.size, width))
   }
   const bytes = Buffer.from(into.values.buffer)
   let k = 0
@@ -109,6 +108,7 @@ function gatherFeatures(
     if (events.kind[row] === FRAUD_LABEL) continue
     const at = records.valueStart[index[row]]
     into.late[k] = records.bytes[at]
+    into.truncated[k] = records.bytes.readUIntLE(at + 1, 3)
     records.bytes.copy(bytes, 8 * width * k, at + HEADER, at + HEADER + 8 * width)
     k++
   }
@@ -143,6 +143,7 @@ export function stageRecords(
     if (i >= from) {
       const start = at
       out[at] = label ? 0 : features.late[k]
+      if (!label) out.writeUIntLE(features.truncated[k], at + 1, 3)
       out.writeUInt32LE(input.partitions[i], at + 4)
       out.writeDoubleLE(input.offsets[i], at + 8)
       if (!label) featureBytes.copy(out, at + HEADER, 8 * width * k, 8 * width * (k + 1))

@@ -1,5 +1,3 @@
-import { UserError } from '../../configs/user-error.ts'
-
 /** The size of the smallest ring, as an exponent of two: most entities have few events. */
 const SMALLEST = 2
 
@@ -63,10 +61,7 @@ export class EventRings {
     return slot
   }
 
-  /**
-   * Whether one more event fits. Where it does not, the caller raises RingOverflow, since a ring never drops an event
-   * that a window may need.
-   */
+  /** Whether one more event fits. Where it does not, the fold pushes out the oldest one first. */
   roomFor(slot: number): boolean {
     return this.next[slot] - this.first[slot] < this.maxEvents
   }
@@ -147,16 +142,6 @@ export class EventRings {
     if (!this.columns.label) return
     this.fraud[to] = this.fraud[from]
     this.idHash[to] = this.idHash[from]
-  }
-}
-
-/** An entity has more events within its view's windows than a ring may hold. Nothing is dropped: the fold stops. */
-export class RingOverflow extends UserError {
-  constructor(maxEvents: number, entity: string) {
-    super(
-      `${entity} has more than ${maxEvents.toLocaleString('en')} events in the windows of its view, ` +
-        'the most a ring holds. Leave that entity out of the data, or give the view shorter windows.',
-    )
   }
 }
 

@@ -6,8 +6,7 @@ import { cardFraud } from '../view/card-fraud.ts'
 import { userAnomaly } from '../view/user-anomaly.ts'
 import type { AggregateFeature, AggregateView, FeatureService } from '../view/view.ts'
 import { decodeState, encodeState } from './entity-state.ts'
-import { RingOverflow } from './ring.ts'
-import { ServiceFold } from './service-fold.ts'
+import { ServiceFold, truncatedViews } from './service-fold.ts'
 
 const schema: DatasetSchema = {
   id: { column: 'id', type: 'integer' },
@@ -266,14 +265,64 @@ test('weekend, night and the last five amounts, by hand', () => {
   expect(anomaly[6]).toEqual([7, 60, 4])
 })
 
-test('a ring that would overflow stops the fold and names the key; nothing is dropped', () => {
+describe.each(views)('$name with more events of a key than a ring holds', (view) => {
+  const maxEvents = 16
+
+  /** The rows of a fold that is stopped and resumed every so often, and which of them lack events. */
+  function foldTruncated(log: Event[], stopEvery: number): { values: number[][]; truncated: boolean[] } {
+    const settings = { maxEvents, lateness: 6 * HOUR }
+    let fold = new ServiceFold(service(view), schema, settings)
+    const values: number[][] = []
+    const truncated: boolean[] = []
+    for (let from = 0; from < log.length; from += stopEvery) {
+      const matrix = fold.fold(toBatch(log.slice(from, from + stopEvery)))
+      for (let k = 0; k < matrix.rows; k++) {
+        values.push([...matrix.values.subarray(k * fold.names.length, (k + 1) * fold.names.length)])
+        truncated.push(truncatedViews(fold.service, matrix.truncated[k]).includes(view.name))
+      }
+      const resumed = new ServiceFold(service(view), schema, settings)
+      const [old, next] = [fold.views[0], resumed.views[0]]
+      for (let slot = 0; slot < old.keys; slot++) decodeState(next, next.addKey(old.key(slot)), encodeState(old, slot))
+      fold = resumed
+    }
+    return { values, truncated }
+  }
+
+  test.each([21, 22, 23])('rows that are not flagged are exact, and nothing stops, seed %i', (seed) => {
+    const log = makeLog(seed, 600, 5 * HOUR)
+    const { values, truncated } = foldTruncated(log, 600 * 2)
+    const exact = naive(view, log)
+    expect(values.length).toBe(exact.length)
+    expect(values.filter((_, k) => !truncated[k])).toEqual(exact.filter((_, k) => !truncated[k]))
+    // The windows of these views reach back further than sixteen events now and then, and not always.
+    const wrong = values.filter((row, k) => row.some((value, f) => value !== exact[k][f])).length
+    expect(truncated.filter(Boolean).length).toBeGreaterThanOrEqual(wrong)
+    expect(truncated.filter((flag) => !flag).length).toBeGreaterThan(0)
+  })
+
+  test('values and flags do not depend on where the fold was stopped and resumed', () => {
+    const log = makeLog(24, 600, 5 * HOUR)
+    const whole = foldTruncated(log, log.length)
+    for (const stopEvery of [1, 7, 50]) expect(foldTruncated(log, stopEvery)).toEqual(whole)
+  })
+})
+
+test('a key with too many events keeps the newest, says so, and is exact again once the old are out', () => {
   const base = { amount: 100, customer: 42, terminal: 1, label: false }
-  const log = Array.from({ length: 65 }, (_, id) => ({ ...base, id, time: Date.UTC(2018, 3, 1) + id * 1000 }))
+  const start = Date.UTC(2018, 3, 1)
+  const log = Array.from({ length: 70 }, (_, id) => ({ ...base, id, time: start + id * 1000 }))
+  const later = { ...base, id: 70, time: start + 60 * DAY }
   const fold = new ServiceFold(cardFraud, schema, { maxEvents: 64 })
-  expect(() => fold.fold(toBatch(log))).toThrow(RingOverflow)
-  expect(() => new ServiceFold(cardFraud, schema, { maxEvents: 64 }).fold(toBatch(log))).toThrow(
-    /customer 42 has more than 64 events/,
-  )
+  const matrix = fold.fold(toBatch([...log, later]))
+  const count = fold.names.indexOf('customer_id_nb_tx_30day_window')
+  const counts = Array.from({ length: 71 }, (_, k) => matrix.values[k * fold.names.length + count])
+  expect(counts).toEqual([...log.map((_, k) => Math.min(k + 1, 64)), 1])
+  const flagged = Array.from({ length: 71 }, (_, k) => truncatedViews(cardFraud, matrix.truncated[k]))
+  // The customer's window counts the current transaction, so its ring is full one event before the terminal's.
+  expect(flagged.slice(0, 64).flat()).toEqual([])
+  expect(flagged[64]).toEqual(['customer_spending'])
+  expect(flagged[65]).toEqual(['customer_spending', 'terminal_risk'])
+  expect(flagged[70]).toEqual([])
 })
 
 test('state of another view, or cut short, is refused with the way out', () => {

@@ -2,17 +2,41 @@ import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import { DAY, FRAUD_LABEL, HOUR, type DurationMs, type EventBatch } from '../../datasets/table/transaction.ts'
 import { featureNames, type FeatureService, type FeatureView, type RequestFeature } from '../view/view.ts'
 import { categoryCode } from './category.ts'
+import type { FoldOutput } from './fold-output.ts'
 import { ViewFold } from './view-fold.ts'
 
 /**
  * Features of the transactions of one batch, row-major `rows × names.length`, in log order. Arrays may be longer than
  * that, and the next call reuses them.
  */
-export interface FeatureMatrix {
+export interface FeatureMatrix extends FoldOutput {
   rows: number
-  values: Float64Array
-  /** 1 where the transaction came later than the allowed lateness. */
-  late: Uint8Array
+}
+
+/** A matrix with room for so many rows of `width` features. */
+export function featureMatrix(rows = 0, width = 0): FeatureMatrix {
+  return {
+    rows,
+    values: new Float64Array(rows * width),
+    late: new Uint8Array(rows),
+    truncated: new Uint32Array(rows),
+  }
+}
+
+/** Bits for truncated views that a record between two stages has room for. */
+const MOST_BITS = 24
+
+/** The bit of a service's view in `FeatureMatrix.truncated`. Views beyond the 24th share the last one. */
+function bitOf(service: FeatureService, view: FeatureView): number {
+  return 1 << Math.min(service.views.indexOf(view), MOST_BITS - 1)
+}
+
+const NONE: readonly string[] = []
+
+/** Names of the views that lack events, by the bits of a row. */
+export function truncatedViews(service: FeatureService, bits: number): readonly string[] {
+  if (bits === 0) return NONE
+  return service.views.filter((view) => (bits & bitOf(service, view)) !== 0).map(({ name }) => name)
 }
 
 /** The keys that a batch brings to a view for the first time. */
@@ -31,10 +55,11 @@ export interface ServiceFoldOptions {
   from?: ServiceFold
 }
 
-/** A view that is folded: its first column, its entity's index in `schema.entities`, the slots of a batch's keys. */
+/** A view that is folded: first column, bit, its entity's index in `schema.entities`, the slots of a batch's keys. */
 interface Folded {
   fold: ViewFold
   column: number
+  bit: number
   entity: number
   slots: Uint32Array
 }
@@ -52,7 +77,7 @@ export class ServiceFold {
   readonly #schema: DatasetSchema
   readonly #scale: number
   #prepared: EventBatch | undefined
-  readonly #matrix: FeatureMatrix = { rows: 0, values: new Float64Array(0), late: new Uint8Array(0) }
+  #matrix = featureMatrix()
 
   constructor(
     service: FeatureService,
@@ -76,6 +101,7 @@ export class ServiceFold {
         this.#folded.push({
           fold,
           column,
+          bit: bitOf(service, view),
           entity: schema.entities.findIndex(({ name }) => name === view.entity),
           slots: new Uint32Array(0),
         })
@@ -106,8 +132,6 @@ export class ServiceFold {
   /**
    * Folds a batch. New keys of a batch that was not prepared start empty. Columns of views that are not folded here
    * come from `earlier`, which holds what the stages before found for the same rows; without it they are 0.
-   *
-   * @throws RingOverflow as `ViewFold.fold`.
    */
   fold(batch: EventBatch, earlier?: FeatureMatrix): FeatureMatrix {
     if (this.#prepared !== batch) this.prepare(batch)
@@ -118,10 +142,11 @@ export class ServiceFold {
     if (earlier !== undefined) {
       matrix.values.set(earlier.values.subarray(0, matrix.rows * width))
       matrix.late.set(earlier.late.subarray(0, matrix.rows))
+      matrix.truncated.set(earlier.truncated.subarray(0, matrix.rows))
     }
     for (const { feature, column } of this.#requests) this.#request(feature, batch, matrix.values, width, column)
-    for (const { fold, column, slots } of this.#folded)
-      fold.fold(batch, slots, matrix.values, width, column, matrix.late)
+    for (const { fold, slots, column, bit } of this.#folded)
+      fold.fold(batch, slots, matrix, { column, stride: width, bit })
     return matrix
   }
 
@@ -131,11 +156,9 @@ export class ServiceFold {
   }
 
   #room(size: number): FeatureMatrix {
-    if (this.#matrix.late.length < size) {
-      this.#matrix.values = new Float64Array(size * this.names.length)
-      this.#matrix.late = new Uint8Array(size)
-    }
+    if (this.#matrix.late.length < size) this.#matrix = featureMatrix(size, this.names.length)
     this.#matrix.late.fill(0)
+    this.#matrix.truncated.fill(0)
     return this.#matrix
   }
 

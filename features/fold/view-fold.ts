@@ -1,7 +1,10 @@
 import { FRAUD_LABEL, HOUR, type DurationMs, type EpochMs, type EventBatch } from '../../datasets/table/transaction.ts'
 import type { AggregateView } from '../view/view.ts'
+import { ChangedSlots } from './changed-slots.ts'
+import type { FoldOutput, FoldPlace } from './fold-output.ts'
 import { hashId } from './id-hash.ts'
-import { EventRings, RingOverflow } from './ring.ts'
+import { EventRings } from './ring.ts'
+import { SlotTimes } from './slot-times.ts'
 import { planView, type WindowPlan } from './window-plan.ts'
 import { Windows } from './windows.ts'
 
@@ -10,7 +13,7 @@ export interface FoldSettings {
   scale: number
   /** How far an event may lie behind the newest event of its key and still be folded exactly. Default one hour. */
   lateness?: DurationMs
-  /** The most events one ring holds, a power of two. One more raises RingOverflow. Default 2^20. */
+  /** The most events one ring holds, a power of two. One more pushes out the oldest. Default 2^20. */
   maxEvents?: number
 }
 
@@ -30,6 +33,8 @@ export interface FoldSettings {
  * Lateness: a ring reaches back over the longest window plus the allowed lateness. A transaction later than that is
  * folded with the events that are still there. It is flagged and counted.
  *
+ * Size: a ring holds `maxEvents`. One more pushes out the oldest. Rows whose windows reach back to it are flagged.
+ *
  * Exact: all features of every other transaction. Sums run over whole minor units and become floats in one place only
  * (`evaluate`), so a value does not depend on the path that led to it, a restart included.
  */
@@ -47,9 +52,10 @@ export class ViewFold {
   readonly #slotOf = new Map<number | string, number>()
   readonly #keyOf: (number | string)[] = []
   /** Event time of the newest event of a slot. */
-  #clock = new Float64Array(64).fill(-Infinity)
-  #changed = new Uint8Array(64)
-  #changedSlots: number[] = []
+  readonly clock = new SlotTimes()
+  /** Event time of the newest event that a slot's full ring has pushed out. */
+  readonly pushedOut = new SlotTimes()
+  readonly #changes = new ChangedSlots()
 
   constructor(view: AggregateView, settings: FoldSettings) {
     this.view = view
@@ -59,7 +65,6 @@ export class ViewFold {
     this.windows = new Windows(this.#plan, this.rings, settings.scale)
   }
 
-  /** Number of known keys. */
   get keys(): number {
     return this.#keyOf.length
   }
@@ -91,24 +96,16 @@ export class ViewFold {
     const slot = this.rings.addSlot()
     this.#slotOf.set(key, slot)
     this.#keyOf.push(key)
-    if (slot === this.#clock.length) this.#widen(slot * 2)
+    if (slot === this.clock.room) this.#widen(slot * 2)
     return slot
   }
 
   /**
    * Folds a batch in row order, with the slots that `resolve` gave. The features of the k-th transaction (label rows do
-   * not count) go to `out[k × stride + offset …]`. `late[k]` becomes 1 when the transaction came later than allowed.
-   *
-   * @throws RingOverflow when a key has more events within its windows than a ring holds.
+   * not count) go to row k of `into`. `late[k]` becomes 1 when the transaction came later than allowed, and
+   * `truncated[k]` gets the view's bit when its windows reach back to events that a full ring has pushed out.
    */
-  fold(
-    batch: EventBatch,
-    slots: Uint32Array,
-    out: Float64Array,
-    stride: number,
-    offset: number,
-    late: Uint8Array,
-  ): void {
+  fold(batch: EventBatch, slots: Uint32Array, into: FoldOutput, { column, stride, bit }: FoldPlace): void {
     const { kind, time, amount, ids } = batch
     const labels = this.#plan.columns.label
     let k = 0
@@ -120,13 +117,22 @@ export class ViewFold {
         if (labels) this.#label(slot, t, idHash)
         continue
       }
-      if (this.#changed[slot] === 0) this.#markChanged(slot)
-      if (t >= this.#clock[slot]) {
-        this.#inOrder(slot, t, amount[row], idHash, out, k * stride + offset)
-      } else if (this.#outOfOrder(slot, t, amount[row], idHash, out, k * stride + offset)) {
-        late[k] = 1
-        this.late++
+      this.#changes.mark(slot)
+      // Windows that reach back to what was pushed out miss it; those by count only for an event out of order. A view
+      // without the current transaction pushes out after its features.
+      let reach = this.#plan.span
+      let pushedOut = this.pushedOut.at(slot)
+      if (t >= this.clock.at(slot)) {
+        this.#inOrder(slot, t, amount[row], idHash, into.values, k * stride + column)
+      } else {
+        if (this.rings.after(slot, t) - this.rings.first[slot] < this.#plan.mostLast) reach = Infinity
+        if (this.#outOfOrder(slot, t, amount[row], idHash, into.values, k * stride + column)) {
+          into.late[k] = 1
+          this.late++
+        }
       }
+      if (this.view.includesCurrent) pushedOut = this.pushedOut.at(slot)
+      if (pushedOut > t - reach) into.truncated[k] |= bit
       k++
     }
   }
@@ -141,25 +147,13 @@ export class ViewFold {
     return out
   }
 
-  /** Event time of the newest event of a slot, −Infinity when there is none. */
-  clock(slot: number): EpochMs {
-    return this.#clock[slot]
-  }
-
-  setClock(slot: number, clock: EpochMs): void {
-    this.#clock[slot] = clock
-  }
-
   get changedKeys(): number {
-    return this.#changedSlots.length
+    return this.#changes.count
   }
 
-  /** The slots that changed since the last call, which is what a checkpoint has to write. Starts a new list. */
+  /** The slots that changed since the last call, which is what a checkpoint has to write. */
   takeChanged(): number[] {
-    const changed = this.#changedSlots
-    for (const slot of changed) this.#changed[slot] = 0
-    this.#changedSlots = []
-    return changed
+    return this.#changes.take()
   }
 
   /**
@@ -170,7 +164,7 @@ export class ViewFold {
     const { rings, windows } = this
     const sincePrevious = this.#sincePrevious(slot, rings.next[slot], t)
     const current = this.view.includesCurrent
-    this.#clock[slot] = t
+    this.clock.set(slot, t)
     if (current) this.#write(slot, rings.next[slot], t, amount, idHash)
     windows.advance(slot, t)
     windows.emit(slot, sincePrevious, out, at)
@@ -192,7 +186,8 @@ export class ViewFold {
    *   not later than start, or have n events behind them below `enter`; those from `leave` on are neither. One
    *   exception: a view without the current transaction writes its newest event after the windows moved, so with delay
    *   0 that one event (time c) still waits at `enter`.
-   * - Reach: the ring holds every folded event at or after bound, and the youngest `mostLast` of those before it.
+   * - Reach: the ring holds every folded event at or after bound, and the youngest `mostLast` of those before it, but
+   *   for those that a full ring has pushed out. No window holds these.
    *
    * INSERT puts the event at `place`, the first event later than t. Everything before `place` is at most t, so Order
    * still holds, and the event follows all others of its time, as in the log. Events from `place` on get the next
@@ -233,13 +228,13 @@ export class ViewFold {
     const sincePrevious = this.#sincePrevious(slot, place, t)
     const current = this.view.includesCurrent
     if (!current) this.windows.scan(slot, t, place, sincePrevious, out, at)
-    this.#write(slot, place, t, amount, idHash)
-    this.windows.inserted(slot, place, amount)
-    if (current) this.windows.scan(slot, t, place + 1, sincePrevious, out, at)
+    const sequence = this.#write(slot, place, t, amount, idHash)
+    this.windows.inserted(slot, sequence, amount)
+    if (current) this.windows.scan(slot, t, sequence + 1, sincePrevious, out, at)
     // Every window must pass the new event before the ring may drop it.
-    this.windows.advance(slot, this.#clock[slot])
+    this.windows.advance(slot, this.clock.at(slot))
     this.#trim(slot)
-    return t < this.#clock[slot] - this.#lateness
+    return t < this.clock.at(slot) - this.#lateness
   }
 
   /** Seconds from the event before `place` to time t, −1 when there is none. */
@@ -256,7 +251,7 @@ export class ViewFold {
       if (rings.idHash[p] !== idHash) continue
       if (rings.fraud[p] === 0) this.windows.becameFraud(slot, s)
       rings.fraud[p] = 1
-      if (this.#changed[slot] === 0) this.#markChanged(slot)
+      this.#changes.mark(slot)
       return
     }
     this.unmatchedLabels++
@@ -265,7 +260,7 @@ export class ViewFold {
   /** Drops the events that no window can reach any more, not even the window of an event as late as is allowed. */
   #trim(slot: number): void {
     const { time, next, first } = this.rings
-    const bound = this.#clock[slot] - this.#plan.span - this.#lateness
+    const bound = this.clock.at(slot) - this.#plan.span - this.#lateness
     const spare = this.#plan.mostLast
     let oldest = first[slot]
     while (oldest + spare < next[slot] && time[this.rings.position(slot, oldest + spare)] < bound) oldest++
@@ -273,28 +268,33 @@ export class ViewFold {
   }
 
   /** Puts an event into the ring at sequence `place`; events from there on move up by one. */
-  #write(slot: number, place: number, t: EpochMs, amount: number, idHash: number): void {
+  #write(slot: number, place: number, t: EpochMs, amount: number, idHash: number): number {
     const rings = this.rings
-    if (!rings.roomFor(slot)) throw new RingOverflow(rings.maxEvents, `${this.view.entity} ${this.#keyOf[slot]}`)
-    const position = place === rings.next[slot] ? rings.push(slot) : rings.insert(slot, place)
+    if (!rings.roomFor(slot)) this.#pushOut(slot)
+    const at = Math.max(place, rings.first[slot])
+    const position = at === rings.next[slot] ? rings.push(slot) : rings.insert(slot, at)
     rings.time[position] = t
     if (rings.columns.amount) rings.amount[position] = amount
-    if (!rings.columns.label) return
-    rings.fraud[position] = 0
-    rings.idHash[position] = idHash
+    if (rings.columns.label) {
+      rings.fraud[position] = 0
+      rings.idHash[position] = idHash
+    }
+    return at
   }
 
-  #markChanged(slot: number): void {
-    this.#changed[slot] = 1
-    this.#changedSlots.push(slot)
+  /** Drops the oldest event of a full ring, from the windows that still hold it too. */
+  #pushOut(slot: number): void {
+    const oldest = this.rings.first[slot]
+    this.windows.pushedOut(slot, oldest)
+    const time = this.rings.time[this.rings.position(slot, oldest)]
+    this.pushedOut.set(slot, Math.max(this.pushedOut.at(slot), time))
+    this.rings.first[slot] = oldest + 1
   }
 
   #widen(slots: number): void {
-    const [clock, changed] = [this.#clock, this.#changed]
-    this.#clock = new Float64Array(slots).fill(-Infinity)
-    this.#clock.set(clock)
-    this.#changed = new Uint8Array(slots)
-    this.#changed.set(changed)
+    this.clock.widen(slots)
+    this.pushedOut.widen(slots)
+    this.#changes.widen(slots)
     this.windows.widen(slots)
   }
 }

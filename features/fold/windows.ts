@@ -134,6 +134,23 @@ export class Windows {
     }
   }
 
+  /** Tells the windows that the ring is about to drop its oldest event, `sequence`. Those that hold it lose it. */
+  pushedOut(slot: number, sequence: number): void {
+    const { amount, fraud, columns } = this.#rings
+    const p = this.#rings.position(slot, sequence)
+    const windows = this.#plan.delays.length
+    for (let i = slot * windows; i < (slot + 1) * windows; i++) {
+      if (this.#leave[i] > sequence) continue
+      this.#leave[i]++
+      // It may still wait to come in.
+      if (this.#enter[i] === sequence) this.#enter[i]++
+      else {
+        if (columns.amount) this.#sum[i] -= amount[p]
+        if (columns.label) this.#frauds[i] -= fraud[p]
+      }
+    }
+  }
+
   /** Tells the windows that the event `sequence` has become known as fraud. */
   becameFraud(slot: number, sequence: number): void {
     const windows = this.#plan.delays.length

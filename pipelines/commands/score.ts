@@ -129,7 +129,7 @@ function historyLine(transactions: number | undefined): string {
 export async function scoreTotals(): Promise<{ add(batch: ScoredBatch): void; value(): ScoreTotals }> {
   const { latencyHistogram } = await import('../../serving/metrics/latency.ts')
   const latency = latencyHistogram()
-  const totals = { scored: 0, alerts: 0, rejected: 0, labels: 0, late: 0, replayed: 0 }
+  const totals = { scored: 0, alerts: 0, rejected: 0, labels: 0, late: 0, truncated: 0, replayed: 0 }
   let first = 0
   let last = 0
   return {
@@ -156,6 +156,7 @@ function describe(totals: ScoreTotals): string {
     ['labels', totals.labels],
     ['rejected (transactions.dlq)', totals.rejected],
     ['late', totals.late],
+    ...(totals.truncated === 0 ? [] : [['truncated histories', totals.truncated] as [string, number]]),
     ['replayed after a restart', totals.replayed],
     ['transactions a second', totals.seconds > 0 ? Math.round(totals.scored / totals.seconds) : Number.NaN],
     ['latency p50, ms', totals.p50Ms],

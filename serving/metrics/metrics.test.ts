@@ -22,6 +22,7 @@ const batch = (change: Partial<ScoredBatch>): ScoredBatch => ({
   rejections: {},
   labels: 0,
   late: 0,
+  truncated: 0,
   replayed: 0,
   timestamps: new Float64Array(0),
   done: 0,

@@ -31,6 +31,11 @@ export const SCORER_METRICS = {
     name: 'fd_transactions_late_total',
     help: 'Transactions that came later than the allowed lateness and were scored with what was known.',
   },
+  truncated: {
+    type: 'counter',
+    name: 'fd_transactions_truncated_total',
+    help: 'Transactions of a key with more events than a view keeps, scored with the newest of them.',
+  },
   labels: { type: 'counter', name: 'fd_labels_total', help: 'Fraud labels folded.' },
   replayed: {
     type: 'counter',
@@ -149,6 +154,7 @@ function makeInstruments(registry: Registry) {
     alerts: counter('alerts'),
     rejected: counter('rejected'),
     late: counter('late'),
+    truncated: counter('truncated'),
     labels: counter('labels'),
     replayed: counter('replayed'),
     batches: counter('batches'),
@@ -171,13 +177,14 @@ function definition(key: keyof typeof SCORER_METRICS): { name: string; help: str
 }
 
 function batchMeter(instruments: Instruments): ScorerMetrics['onBatch'] {
-  const { scored, alerts, rejected, late, labels, replayed, batches, latency } = instruments
+  const { scored, alerts, rejected, late, truncated, labels, replayed, batches, latency } = instruments
   // Prometheus sees no rise in a series that begins at 1, so the first fault of a kind would go unnoticed.
   for (const kind of REJECTION_KINDS) rejected.inc({ kind }, 0)
   return (batch) => {
     scored.inc(batch.scored)
     alerts.inc(batch.alerts)
     late.inc(batch.late)
+    truncated.inc(batch.truncated)
     labels.inc(batch.labels)
     replayed.inc(batch.replayed)
     batches.inc()

@@ -3,6 +3,8 @@ import type { Rejection } from '../../datasets/log/event-json.ts'
 import type { NewRecord } from '../../datasets/log/event-log.ts'
 import type { FoldedBatch } from '../../features/chain/folded-batch.ts'
 import { stageRecords, type StageTarget } from '../../features/chain/stage-record.ts'
+import { truncatedViews } from '../../features/fold/service-fold.ts'
+import { featureNames, type FeatureService } from '../../features/view/view.ts'
 import { deadLetter } from '../dead-letter.ts'
 import { decide, predictionWriter, type Judge } from '../prediction.ts'
 import { DEAD_LETTERS, FRAUD_ALERTS, PREDICTIONS } from '../topics.ts'
@@ -12,7 +14,7 @@ export type Outputs = Map<string, NewRecord[]>
 
 /**
  * The counts of one batch of one stage. The first stage of a chain counts `rejected` and `labels`; the last one counts
- * `scored`, `alerts` and `late`.
+ * `scored`, `alerts`, `late` and `truncated`.
  */
 export interface ScoredBatch {
   scored: number
@@ -22,6 +24,8 @@ export interface ScoredBatch {
   rejections: Partial<Record<RejectionKind, number>>
   labels: number
   late: number
+  /** Transactions of a key with more events than a ring holds, so that a view lacks some of them. */
+  truncated: number
   /** Records that were folded again after a restart; their outputs had been written before. */
   replayed: number
   /** When each scored record was put into the log, EpochMs. */
@@ -41,41 +45,38 @@ export interface WrittenBatch {
  * threshold, and a dead letter for each record that is not a valid event.
  *
  * @param scores one for each row of `folded.fresh`.
- * @param names of the features, in the order of the columns of `folded.features`.
+ * @param service whose features are the columns of `folded.features`.
  */
 export function writeOutputs(
   folded: FoldedBatch,
   scores: Float32Array,
-  names: readonly string[],
+  service: FeatureService,
   judge: Judge,
 ): WrittenBatch {
   const { input, features, fresh, firstFeature } = folded
   const { events, index } = input.decoded
-  const write = predictionWriter(names, judge)
+  const write = predictionWriter(featureNames(service), judge)
   const predictions: NewRecord[] = []
   const alerts: NewRecord[] = []
   const timestamps = new Float64Array(fresh.length)
-  let lateRows = 0
+  const counts = { late: 0, truncated: 0 }
   for (let i = 0; i < fresh.length; i++) {
     const row = fresh[i]
     const k = firstFeature + i
     const late = features.late[k] === 1
-    const record = write(events.ids[row], events.time[row], scores[i], features.values, k, input, index[row], late)
+    const lacking = truncatedViews(service, features.truncated[k])
+    const time = events.time[row]
+    const record = write(events.ids[row], time, scores[i], features.values, k, input, index[row], late, lacking)
     predictions.push(record)
     if (decide(scores[i], judge.threshold) === 'alert') alerts.push(record)
-    if (late) lateRows++
+    if (late) counts.late++
+    if (lacking.length > 0) counts.truncated++
     timestamps[i] = input.records.timestamps[index[row]]
   }
   const letters = deadLetters(folded)
+  const scored = predictions.length
   return {
-    batch: {
-      ...intake(folded),
-      scored: predictions.length,
-      alerts: alerts.length,
-      late: lateRows,
-      timestamps,
-      done: 0,
-    },
+    batch: { ...intake(folded), scored, alerts: alerts.length, ...counts, timestamps, done: 0 },
     outputs: nonEmpty([
       [PREDICTIONS, predictions],
       [FRAUD_ALERTS, alerts],
@@ -92,7 +93,7 @@ export function passOn(folded: FoldedBatch, width: number, next: StageTarget & {
   const letters = deadLetters(folded)
   const events = stageRecords(folded.input, folded.features, width, next, folded.replayed)
   return {
-    batch: { ...intake(folded), scored: 0, alerts: 0, late: 0, timestamps: new Float64Array(0), done: 0 },
+    batch: { ...intake(folded), scored: 0, alerts: 0, late: 0, truncated: 0, timestamps: new Float64Array(0), done: 0 },
     outputs: nonEmpty([
       [next.topic, events],
       [DEAD_LETTERS, letters],

@@ -150,7 +150,7 @@ async function freshWorld(): Promise<World> {
 
 /** Predictions as the scorer writes them, with a score of 0: the decision does not matter here. */
 const finish = async (folded: FoldedBatch): Promise<WrittenBatch> =>
-  writeOutputs(folded, new Float32Array(folded.fresh.length), names, {
+  writeOutputs(folded, new Float32Array(folded.fresh.length), service, {
     name: 'none',
     version: 1,
     threshold: 1,

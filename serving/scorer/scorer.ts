@@ -1,7 +1,7 @@
 import type { EventLog } from '../../datasets/log/event-log.ts'
 import { modelInput, type FoldedBatch } from '../../features/chain/folded-batch.ts'
 import type { Base, OnlineStore } from '../../features/store/online-store.ts'
-import { featureNames } from '../../features/view/view.ts'
+import { featureNames, type FeatureService } from '../../features/view/view.ts'
 import type { Registry } from '../../registry/registry.ts'
 import { watchChampion, type Champion, type ChampionWatch } from '../model/champion.ts'
 import { DEAD_LETTERS, FRAUD_ALERTS, PREDICTIONS } from '../topics.ts'
@@ -59,14 +59,13 @@ export async function score(parts: ScorerParts, options: ScorerOptions): Promise
   for (const topic of [PREDICTIONS, FRAUD_ALERTS, DEAD_LETTERS]) await parts.log.createTopic(topic)
   const { service, card } = champions.current()
   const base = await parts.store.base(service.name)
-  const names = featureNames(service)
   await runChain({
     ...options,
     log: parts.log,
     store: parts.store,
     service,
     schema: card.dataset.schema,
-    finish: (folded) => judge(champions, folded, names, options.group),
+    finish: (folded) => judge(champions, folded, service, options.group),
     onStart: () => options.onStart?.(champions.current(), base),
   })
 }
@@ -75,11 +74,12 @@ export async function score(parts: ScorerParts, options: ScorerOptions): Promise
 async function judge(
   champions: ChampionWatch,
   folded: FoldedBatch,
-  names: readonly string[],
+  service: FeatureService,
   group: string,
 ): Promise<WrittenBatch> {
   const { name, version, card, model } = champions.current()
   const rows = folded.fresh.length
-  const scores = rows === 0 ? new Float32Array(0) : await model.score(modelInput(folded, names.length), rows)
-  return writeOutputs(folded, scores, names, { name, version, threshold: card.threshold, group })
+  const scores =
+    rows === 0 ? new Float32Array(0) : await model.score(modelInput(folded, featureNames(service).length), rows)
+  return writeOutputs(folded, scores, service, { name, version, threshold: card.threshold, group })
 }
