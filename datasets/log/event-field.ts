@@ -12,6 +12,7 @@ export const REJECTION_KINDS = [
   'newer_schema',
   'ahead_of_time',
   'too_large',
+  'duplicate',
 ] as const
 export type RejectionKind = (typeof REJECTION_KINDS)[number]
 

@@ -78,3 +78,16 @@ export function emptyBatch(shape: BatchShape, size: number): EventBatch {
 export function logTime(batch: EventBatch, row: number): EpochMs {
   return batch.kind[row] === FRAUD_LABEL ? batch.knownAt[row] : batch.time[row]
 }
+
+/** Takes rows out of a batch, in place. `rows` are rising. */
+export function removeRows(batch: EventBatch, rows: readonly number[]): void {
+  const { kind, ids, time, amount, entities, numeric, categorical, label, knownAt } = batch
+  for (const column of [kind, ids, time, amount, label, knownAt, ...entities, ...numeric, ...categorical]) {
+    let [kept, next] = [rows[0], 0]
+    for (let row = rows[0]; row < batch.size; row++) {
+      if (row === rows[next]) next++
+      else column[kept++] = column[row]
+    }
+  }
+  batch.size -= rows.length
+}

@@ -1,7 +1,7 @@
 import type { Dataset, DatasetSchema } from '../../datasets/table/dataset.ts'
 import { FRAUD_LABEL, type EpochMs, type EventBatch, type KeyColumn } from '../../datasets/table/transaction.ts'
 import { encodeState } from '../fold/entity-state.ts'
-import { featureMatrix } from '../fold/service-fold.ts'
+import { featureMatrix, keepsIds } from '../fold/service-fold.ts'
 import { ViewFold } from '../fold/view-fold.ts'
 import { checkService, type AggregateView, type FeatureService } from '../view/view.ts'
 import { historyOf, type BackfillOptions } from './backfill.ts'
@@ -69,7 +69,7 @@ export async function backfillShard(
   checkService(service, dataset.schema, dataset.name)
   const views = service.views
     .filter((view) => view.kind === 'aggregate')
-    .map((view) => openViewShard(view, dataset.schema, shard, options))
+    .map((view) => openViewShard(view, service, dataset.schema, shard, options))
   const report: ShardReport = { transactions: 0, frauds: 0, labels: 0, watermark: -Infinity, keys: 0 }
   try {
     for await (const batch of historyOf(dataset, options)) {
@@ -117,11 +117,12 @@ interface ViewShard extends Disposable {
 
 function openViewShard(
   view: AggregateView,
+  service: FeatureService,
   schema: DatasetSchema,
   shard: Shard,
   { features, attempt }: ShardOptions,
 ): ViewShard {
-  const fold = new ViewFold(view, { scale: 10 ** schema.amount.minorUnits })
+  const fold = new ViewFold(view, { scale: 10 ** schema.amount.minorUnits, ids: keepsIds(view, service, schema) })
   const entity = schema.entities.findIndex(({ name }) => name === view.entity)
   const width = view.features.length
   const part: PartWriter | undefined = features

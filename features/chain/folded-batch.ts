@@ -5,6 +5,7 @@ import { decodeState } from '../fold/entity-state.ts'
 import { toModelInput } from '../fold/model-input.ts'
 import type { FeatureMatrix, ServiceFold } from '../fold/service-fold.ts'
 import type { GroupState } from '../store/online-store.ts'
+import { removeDuplicates } from './duplicates.ts'
 import type { StageInput } from './stage-record.ts'
 
 /**
@@ -27,9 +28,9 @@ export interface FoldedBatch {
 
 /**
  * Folds a batch. New keys first get the state that the group last wrote or, where it wrote none, the state at the end
- * of history.
+ * of history. Transactions that were here before are taken out (`duplicates.ts`).
  *
- * @throws UserError as `GroupState.read` and `decodeState`, RingOverflow as `ServiceFold.fold`.
+ * @throws UserError as `GroupState.read` and `decodeState`.
  */
 export async function foldBatch(
   input: StageInput,
@@ -45,6 +46,7 @@ export async function foldBatch(
       if (bytes !== undefined && slot !== undefined) decodeState(view, slot, bytes)
     }
   }
+  removeDuplicates(input.decoded, fold)
   const features = fold.fold(events, input.earlier)
   const replayed = firstAtOrAfter(input.records, committed)
   return { input, features, replayed, ...freshRows(input.decoded, replayed) }

@@ -10,6 +10,12 @@ const HEADER = 16
 const AMOUNT = 1
 const LABEL = 2
 const PUSHED_OUT = 4
+const ID = 8
+/** Columns that a state may have or lack: older versions wrote none of them. */
+const OPTIONAL = PUSHED_OUT | ID
+
+/** The other half of an id that is not known; no id has it. */
+const UNKNOWN_ID = 0xffff_ffff
 
 /**
  * The state of one key of one view as bytes, as the online store keeps it: all that the fold needs to go on as if it
@@ -17,23 +23,24 @@ const PUSHED_OUT = 4
  *
  * Little endian, in this order; events stand oldest first:
  *
- *     header       u8 version, u8 columns (1 amount + 2 label + 4 pushed out), u16 windows, u32 events, f64 clock
+ *     header       u8 version, u8 columns (1 amount, 2 label, 4 pushed out, 8 id), u16 windows, u32 events, f64 clock
  *     per window   u32 enter, u32 leave, counted from the oldest event
  *     per event    f64 time
  *     per event    f64 amount             where the view reads amounts
- *     per event    u32 id hash            where it reads labels
+ *     per event    u32 id hash            where it reads labels or keeps ids
+ *     per event    u32 other half of id   where it keeps ids
  *     per event    u8 fraud               where it reads labels
  *     f64 time of the newest event pushed out, where a full ring has pushed one out
  */
 export function encodeState(view: ViewFold, slot: number): Buffer {
   const { rings } = view
-  const { amount, label } = rings.columns
+  const { amount, label, id } = rings.columns
   const progress = view.windows.progress(slot)
   const first = rings.first[slot]
   const events = rings.next[slot] - first
   const pushedOut = view.pushedOut.at(slot)
   const columns = columnsOf(view) + (pushedOut === -Infinity ? 0 : PUSHED_OUT)
-  const bytes = Buffer.allocUnsafeSlow(sizeOf(events, progress.length / 2, columns))
+  const bytes = Buffer.allocUnsafeSlow(placesOf(events, progress.length / 2, columns).end)
   bytes.writeUInt8(VERSION, 0)
   bytes.writeUInt8(columns, 1)
   bytes.writeUInt16LE(progress.length / 2, 2)
@@ -42,14 +49,12 @@ export function encodeState(view: ViewFold, slot: number): Buffer {
   if (pushedOut !== -Infinity) bytes.writeDoubleLE(pushedOut, bytes.length - 8)
   new Uint32Array(bytes.buffer, HEADER, progress.length).set(progress)
   // Every column begins at a multiple of its element's size, so it can be written as a typed array.
-  const times = HEADER + progress.length * 4
-  const amounts = times + events * 8
-  const hashes = amounts + (amount ? events * 8 : 0)
-  copyRing(rings.time, new Float64Array(bytes.buffer, times, events), rings, slot)
-  if (amount) copyRing(rings.amount, new Float64Array(bytes.buffer, amounts, events), rings, slot)
-  if (!label) return bytes
-  copyRing(rings.idHash, new Uint32Array(bytes.buffer, hashes, events), rings, slot)
-  copyRing(rings.fraud, new Uint8Array(bytes.buffer, hashes + events * 4, events), rings, slot)
+  const at = placesOf(events, progress.length / 2, columns)
+  copyRing(rings.time, new Float64Array(bytes.buffer, at.times, events), rings, slot)
+  if (amount) copyRing(rings.amount, new Float64Array(bytes.buffer, at.amounts, events), rings, slot)
+  if (label || id) copyRing(rings.idHash, new Uint32Array(bytes.buffer, at.hashes, events), rings, slot)
+  if (id) copyRing(rings.idHigh, new Uint32Array(bytes.buffer, at.highs, events), rings, slot)
+  if (label) copyRing(rings.fraud, new Uint8Array(bytes.buffer, at.frauds, events), rings, slot)
   return bytes
 }
 
@@ -75,18 +80,18 @@ function copyRing<T extends Float64Array | Uint32Array | Uint8Array>(
 export function decodeState(view: ViewFold, slot: number, bytes: Uint8Array): void {
   const { rings } = view
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const { events, progress, clock, pushedOut } = decodeHeader(view, slot, buffer)
-  const times = HEADER + progress.length * 4
-  const amounts = times + events * 8
-  const hashes = amounts + (rings.columns.amount ? events * 8 : 0)
-  const frauds = hashes + events * 4
+  const { events, progress, clock, pushedOut, columns } = decodeHeader(view, slot, buffer)
+  const { amount, label, id } = rings.columns
+  const at = placesOf(events, progress.length / 2, columns)
+  const withIds = (columns & ID) !== 0
   for (let e = 0; e < events; e++) {
     const position = rings.push(slot)
-    rings.time[position] = buffer.readDoubleLE(times + e * 8)
-    if (rings.columns.amount) rings.amount[position] = buffer.readDoubleLE(amounts + e * 8)
-    if (!rings.columns.label) continue
-    rings.idHash[position] = buffer.readUInt32LE(hashes + e * 4)
-    rings.fraud[position] = buffer.readUInt8(frauds + e)
+    rings.time[position] = buffer.readDoubleLE(at.times + e * 8)
+    if (amount) rings.amount[position] = buffer.readDoubleLE(at.amounts + e * 8)
+    if (label || (id && withIds)) rings.idHash[position] = buffer.readUInt32LE(at.hashes + e * 4)
+    // State of an older version has no ids: what it holds is not found again.
+    if (id) rings.idHigh[position] = withIds ? buffer.readUInt32LE(at.highs + e * 4) : UNKNOWN_ID
+    if (label) rings.fraud[position] = buffer.readUInt8(at.frauds + e)
   }
   view.clock.set(slot, clock)
   view.pushedOut.set(slot, pushedOut)
@@ -98,6 +103,7 @@ interface Header {
   progress: Uint32Array
   clock: number
   pushedOut: number
+  columns: number
 }
 
 function decodeHeader(view: ViewFold, slot: number, buffer: Buffer): Header {
@@ -113,9 +119,9 @@ function decodeHeader(view: ViewFold, slot: number, buffer: Buffer): Header {
   const fits =
     buffer.length >= HEADER &&
     buffer[0] === VERSION &&
-    (columns === columnsOf(view) || columns === columnsOf(view) + PUSHED_OUT) &&
+    (columns & ~OPTIONAL) === (columnsOf(view) & ~OPTIONAL) &&
     buffer.readUInt16LE(2) === windows &&
-    buffer.length === sizeOf(events, windows, columns)
+    buffer.length === placesOf(events, windows, columns).end
   if (!fits) {
     throw new UserError(
       `The stored state of ${view.view.entity} ${view.key(slot)} is not what view "${view.view.name}" writes ` +
@@ -124,15 +130,30 @@ function decodeHeader(view: ViewFold, slot: number, buffer: Buffer): Header {
   }
   const progress = Uint32Array.from({ length: windows * 2 }, (_, i) => buffer.readUInt32LE(HEADER + i * 4))
   const pushedOut = (columns & PUSHED_OUT) === 0 ? -Infinity : buffer.readDoubleLE(buffer.length - 8)
-  return { events, progress, clock: buffer.readDoubleLE(8), pushedOut }
+  return { events, progress, clock: buffer.readDoubleLE(8), pushedOut, columns }
 }
 
-/** The bits of the columns that every state of a view has. */
+/** The bits of the columns that a view's rings have. */
 function columnsOf({ rings: { columns } }: ViewFold): number {
-  return (columns.amount ? AMOUNT : 0) + (columns.label ? LABEL : 0)
+  return (columns.amount ? AMOUNT : 0) + (columns.label ? LABEL : 0) + (columns.id ? ID : 0)
 }
 
-function sizeOf(events: number, windows: number, columns: number): number {
-  const event = 8 + ((columns & AMOUNT) === 0 ? 0 : 8) + ((columns & LABEL) === 0 ? 0 : 5)
-  return HEADER + windows * 8 + events * event + ((columns & PUSHED_OUT) === 0 ? 0 : 8)
+/** Where each column begins, and where the state ends. A column that is not there has no room. */
+interface Places {
+  times: number
+  amounts: number
+  hashes: number
+  highs: number
+  frauds: number
+  end: number
+}
+
+function placesOf(events: number, windows: number, columns: number): Places {
+  const has = (bits: number): number => ((columns & bits) === 0 ? 0 : 1)
+  const times = HEADER + windows * 8
+  const amounts = times + events * 8
+  const hashes = amounts + events * 8 * has(AMOUNT)
+  const highs = hashes + events * 4 * has(LABEL | ID)
+  const frauds = highs + events * 4 * has(ID)
+  return { times, amounts, hashes, highs, frauds, end: frauds + events * has(LABEL) + 8 * has(PUSHED_OUT) }
 }

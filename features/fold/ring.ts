@@ -6,6 +6,8 @@ export interface RingColumns {
   amount: boolean
   /** Fraud flag and id hash, by which a fraud label finds its transaction. */
   label: boolean
+  /** The whole id, by which a transaction that comes twice is found. */
+  id: boolean
 }
 
 /**
@@ -17,8 +19,8 @@ export interface RingColumns {
  * puts a late event between others by `insert`.
  *
  * A ring holds a power of two. A full one moves to a region twice as large and leaves its old region to the next ring
- * of that size. An event takes 8 bytes for its time, 8 for an amount, 5 for fraud flag and id hash; a ring that has
- * just grown is half empty. Adding an event at the young end is amortised O(1).
+ * of that size. An event takes 8 bytes for its time, 8 for an amount, 5 for fraud flag and id hash, 8 for a whole id. A
+ * ring that has just grown is half empty. Adding an event at the young end is amortised O(1).
  */
 export class EventRings {
   slots = 0
@@ -31,6 +33,7 @@ export class EventRings {
   amount: Float64Array
   fraud: Uint8Array
   idHash: Uint32Array
+  idHigh: Uint32Array
 
   readonly columns: RingColumns
   readonly maxEvents: number
@@ -44,7 +47,8 @@ export class EventRings {
     this.time = new Float64Array(initial)
     this.amount = new Float64Array(columns.amount ? initial : 0)
     this.fraud = new Uint8Array(columns.label ? initial : 0)
-    this.idHash = new Uint32Array(columns.label ? initial : 0)
+    this.idHash = new Uint32Array(columns.label || columns.id ? initial : 0)
+    this.idHigh = new Uint32Array(columns.id ? initial : 0)
   }
 
   /** Adds an entity without events and returns its slot. */
@@ -103,7 +107,13 @@ export class EventRings {
 
   /** Bytes reserved for events. */
   get bytes(): number {
-    return this.time.byteLength + this.amount.byteLength + this.fraud.byteLength + this.idHash.byteLength
+    return (
+      this.time.byteLength +
+      this.amount.byteLength +
+      this.fraud.byteLength +
+      this.idHash.byteLength +
+      this.idHigh.byteLength
+    )
   }
 
   #grow(slot: number): void {
@@ -131,17 +141,17 @@ export class EventRings {
   #widenColumns(): void {
     this.time = widen(this.time)
     if (this.columns.amount) this.amount = widen(this.amount)
-    if (!this.columns.label) return
-    this.fraud = widen(this.fraud)
-    this.idHash = widen(this.idHash)
+    if (this.columns.label) this.fraud = widen(this.fraud)
+    if (this.columns.label || this.columns.id) this.idHash = widen(this.idHash)
+    if (this.columns.id) this.idHigh = widen(this.idHigh)
   }
 
   #copy(from: number, to: number): void {
     this.time[to] = this.time[from]
     if (this.columns.amount) this.amount[to] = this.amount[from]
-    if (!this.columns.label) return
-    this.fraud[to] = this.fraud[from]
-    this.idHash[to] = this.idHash[from]
+    if (this.columns.label) this.fraud[to] = this.fraud[from]
+    if (this.columns.label || this.columns.id) this.idHash[to] = this.idHash[from]
+    if (this.columns.id) this.idHigh[to] = this.idHigh[from]
   }
 }
 

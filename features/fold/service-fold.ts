@@ -3,6 +3,7 @@ import { DAY, FRAUD_LABEL, HOUR, type DurationMs, type EventBatch } from '../../
 import { featureNames, type FeatureService, type FeatureView, type RequestFeature } from '../view/view.ts'
 import { categoryCode } from './category.ts'
 import type { FoldOutput } from './fold-output.ts'
+import { repeatedRows } from './repeats.ts'
 import { ViewFold } from './view-fold.ts'
 
 /**
@@ -37,6 +38,15 @@ const NONE: readonly string[] = []
 export function truncatedViews(service: FeatureService, bits: number): readonly string[] {
   if (bits === 0) return NONE
   return service.views.filter((view) => (bits & bitOf(service, view)) !== 0).map(({ name }) => name)
+}
+
+/**
+ * Whether a view's rings keep the ids of transactions: the first view of the log's key does, the schema's first entity.
+ * All events of one of its keys come in one order, so a transaction that comes twice comes to the same ring.
+ */
+export function keepsIds(view: FeatureView, service: FeatureService, schema: DatasetSchema): boolean {
+  const [key] = schema.entities
+  return view === service.views.find((each) => each.kind === 'aggregate' && each.entity === key?.name)
 }
 
 /** The keys that a batch brings to a view for the first time. */
@@ -96,7 +106,8 @@ export class ServiceFold {
         for (const feature of view.features) this.#requests.push({ feature, column: column++ })
       } else {
         const fold =
-          from?.views.find((known) => known.view === view) ?? new ViewFold(view, { ...settings, scale: this.#scale })
+          from?.views.find((known) => known.view === view) ??
+          new ViewFold(view, { ...settings, scale: this.#scale, ids: keepsIds(view, service, schema) })
         this.views.push(fold)
         this.#folded.push({
           fold,
@@ -127,6 +138,15 @@ export class ServiceFold {
       const keys = folded.fold.resolve(batch, folded.entity, folded.slots)
       return keys.length > 0 ? [{ view: folded.fold, keys }] : []
     })
+  }
+
+  /**
+   * The rows of a prepared batch that are transactions for the second time, by the first view of the log's key. None
+   * where the service has no such view here: then nothing is known of what was.
+   */
+  repeated(batch: EventBatch): number[] {
+    const keeper = this.#folded.find(({ fold }) => fold.rings.columns.id)
+    return keeper === undefined ? [] : repeatedRows(keeper.fold, batch, keeper.slots)
   }
 
   /**

@@ -2,20 +2,12 @@ import { FRAUD_LABEL, HOUR, type DurationMs, type EpochMs, type EventBatch } fro
 import type { AggregateView } from '../view/view.ts'
 import { ChangedSlots } from './changed-slots.ts'
 import type { FoldOutput, FoldPlace } from './fold-output.ts'
-import { hashId } from './id-hash.ts'
+import type { FoldSettings } from './fold-settings.ts'
+import { hashId, hashIdHigh } from './id-hash.ts'
 import { EventRings } from './ring.ts'
 import { SlotTimes } from './slot-times.ts'
 import { planView, type WindowPlan } from './window-plan.ts'
 import { Windows } from './windows.ts'
-
-export interface FoldSettings {
-  /** Minor units in one major unit: 100 for cents. */
-  scale: number
-  /** How far an event may lie behind the newest event of its key and still be folded exactly. Default one hour. */
-  lateness?: DurationMs
-  /** The most events one ring holds, a power of two. One more pushes out the oldest. Default 2^20. */
-  maxEvents?: number
-}
 
 /**
  * The fold of one view: events in log order go in, the features of each transaction come out. It is the only
@@ -56,10 +48,12 @@ export class ViewFold {
   /** Event time of the newest event that a slot's full ring has pushed out. */
   readonly pushedOut = new SlotTimes()
   readonly #changes = new ChangedSlots()
+  /** The other half of the id whose hash is handed on. */
+  #idHigh = 0
 
   constructor(view: AggregateView, settings: FoldSettings) {
     this.view = view
-    this.#plan = planView(view)
+    this.#plan = planView(view, settings.ids)
     this.#lateness = settings.lateness ?? HOUR
     this.rings = new EventRings(this.#plan.columns, settings.maxEvents ?? 1 << 20)
     this.windows = new Windows(this.#plan, this.rings, settings.scale)
@@ -107,12 +101,13 @@ export class ViewFold {
    */
   fold(batch: EventBatch, slots: Uint32Array, into: FoldOutput, { column, stride, bit }: FoldPlace): void {
     const { kind, time, amount, ids } = batch
-    const labels = this.#plan.columns.label
+    const { label: labels, id: whole } = this.#plan.columns
     let k = 0
     for (let row = 0; row < batch.size; row++) {
       const slot = slots[row]
       const t = time[row]
-      const idHash = labels ? hashId(ids[row]) : 0
+      const idHash = labels || whole ? hashId(ids[row]) : 0
+      if (whole) this.#idHigh = hashIdHigh(ids[row])
       if (kind[row] === FRAUD_LABEL) {
         if (labels) this.#label(slot, t, idHash)
         continue
@@ -275,10 +270,9 @@ export class ViewFold {
     const position = at === rings.next[slot] ? rings.push(slot) : rings.insert(slot, at)
     rings.time[position] = t
     if (rings.columns.amount) rings.amount[position] = amount
-    if (rings.columns.label) {
-      rings.fraud[position] = 0
-      rings.idHash[position] = idHash
-    }
+    if (rings.columns.label) rings.fraud[position] = 0
+    if (rings.columns.label || rings.columns.id) rings.idHash[position] = idHash
+    if (rings.columns.id) rings.idHigh[position] = this.#idHigh
     return at
   }
 

@@ -35,8 +35,8 @@ export interface WindowPlan {
   columns: RingColumns
 }
 
-/** Brings a view into the form that the fold's loops read. */
-export function planView(view: AggregateView): WindowPlan {
+/** Brings a view into the form that the fold's loops read. With `withIds` its rings keep the ids of transactions. */
+export function planView(view: AggregateView, withIds = false): WindowPlan {
   const windows: Window[] = []
   const indexOf = (window: Window): number => {
     const known = windows.findIndex((other) => JSON.stringify(other) === JSON.stringify(window))
@@ -61,6 +61,7 @@ export function planView(view: AggregateView): WindowPlan {
     columns: {
       amount: functions.includes(MEAN_AMOUNT) || functions.includes(SUM_AMOUNT),
       label: functions.includes(FRAUD_SHARE),
+      id: withIds,
     },
   }
 }

@@ -3,6 +3,7 @@ import type { Dataset, DatasetSchema } from '../../datasets/table/dataset.ts'
 import { FRAUD_LABEL, type DurationMs, type EpochMs } from '../../datasets/table/transaction.ts'
 import { backfill } from '../backfill/backfill.ts'
 import { planChain, type Stage } from '../chain/chain.ts'
+import { removeDuplicates } from '../chain/duplicates.ts'
 import { origins, stageReader, type StageInput } from '../chain/stage-record.ts'
 import { ServiceFold, type FeatureMatrix } from '../fold/service-fold.ts'
 import { featureNames, type FeatureService } from '../view/view.ts'
@@ -127,7 +128,10 @@ async function compareStage(comparison: Comparison): Promise<void> {
     const last = await lastHandedOn(comparison, partition)
     for await (const records of log.read(stage.topic, partition)) {
       const input = read(records)
-      compareBatch(comparison, input, fold.fold(input.decoded.events, input.earlier), last)
+      const { decoded, earlier } = input
+      fold.prepare(decoded.events)
+      removeDuplicates(decoded, fold)
+      compareBatch(comparison, input, fold.fold(decoded.events, earlier), last)
       request.report?.(report.transactions)
     }
   }

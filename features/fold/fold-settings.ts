@@ -1,0 +1,13 @@
+import type { DurationMs } from '../../datasets/table/transaction.ts'
+
+/** How a view is folded. */
+export interface FoldSettings {
+  /** Minor units in one major unit: 100 for cents. */
+  scale: number
+  /** How far an event may lie behind the newest event of its key and still be folded exactly. Default one hour. */
+  lateness?: DurationMs
+  /** The most events one ring holds, a power of two. One more pushes out the oldest. Default 2^20. */
+  maxEvents?: number
+  /** Whether rings keep the ids of transactions, so that one that comes twice is found. Default: not. */
+  ids?: boolean
+}
