@@ -12,10 +12,24 @@ export interface Link {
 
 const LN2 = Math.fround(Math.LN2)
 
-/** 1 / (1 + exp(−margin)). */
+/**
+ * 1 / (1 + exp(−margin)).
+ *
+ * In the graph it is these four steps, and not the node Sigmoid: ONNX Runtime approximates that one by a fraction of
+ * polynomials, which falls in places where the margin rises, and at a margin of −16 gives twice the score. A monotone
+ * constraint would not hold for the score, and small scores would be noise.
+ */
 export const logisticLink: Link = {
   scores: (margins) => margins.map((margin) => 1 / (1 + Math.exp(-margin))),
-  graph: (margin, output) => ({ constants: [], nodes: [{ opType: 'Sigmoid', input: [margin], output: [output] }] }),
+  graph: (margin, output) => ({
+    constants: [{ name: 'one', type: 'float', values: [1], dims: [1] }],
+    nodes: [
+      { opType: 'Neg', input: [margin], output: ['negative_margin'] },
+      { opType: 'Exp', input: ['negative_margin'], output: ['odds_against'] },
+      { opType: 'Add', input: ['odds_against', 'one'], output: ['all_odds'] },
+      { opType: 'Div', input: ['one', 'all_odds'], output: [output] },
+    ],
+  }),
 }
 
 /** 2^margin, for margins of 0 at most. */
