@@ -102,6 +102,7 @@ test.each([
     `${SHOP}split: { ${HANDBOOK_SPLIT}, cardEntity: card }\n`,
     /name one of the schema’s entities/,
   ],
+  ['the label among its features', `${SHOP}  numeric: [x, y]\n`, /the column y is the label, so it can be no feature/],
   ['nothing', '', /does not describe a dataset/],
 ])('a YAML with %s is the user’s error', async (_what, text, message) => {
   await expect(openDataset('shop', config, { folder: described({ 'shop.yaml': text }) })).rejects.toThrow(message)

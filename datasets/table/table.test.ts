@@ -225,6 +225,11 @@ test.each<[string, string, RegExp]>([
   ['an amount at all', line({ amount: '' }), /column amount: "" is not an amount/],
   ['a finite amount', line({ amount: 'inf' }), /column amount: "inf" is not an amount/],
   ['a time', line({ at: 'yesterday' }), /line 3, column at: "yesterday" is not a time/],
+  ['a time in the order of some country', line({ at: '5/4/2024' }), /column at: "5\/4\/2024" is not a time .*: give/],
+  ['a time of our years', line({ at: '3000-01-01' }), /column at: "3000-01-01" is not a time from 1970 to 2999/],
+  ['an amount that sums', line({ amount: '90071992.55' }), /"90071992.55" is not an amount from 0 to 90071992\.5/],
+  ['a key without blanks', line({ card: ' c' }), /column card: " c" is no key: it must be text without blanks/],
+  ['a key of bounded length', line({ card: 'x'.repeat(257) }), /is no key: it must be at most 256 characters/],
   ['a time from 1970', line({ at: '1969-01-01' }), /column at: "1969-01-01" is not a time/],
   ['a label', line({ fraud: '2' }), /column fraud: "2" is not a label: 0 \(genuine\) or 1 \(fraud\)/],
   ['a label at all', line({ fraud: '' }), /column fraud: "" is not a label/],
@@ -283,6 +288,32 @@ test('a missing file and a broken Parquet file are the user’s error', async ()
   const broken = join(folder, 'broken.parquet')
   writeFileSync(broken, 'PAR1 and then nothing of the kind')
   await expect(readAll(broken)).rejects.toThrow(/broken\.parquet cannot be read: .*\nMend the file/)
+})
+
+test('32-bit amounts are their shortest decimal; times count in any unit, and a wrong unit is named', async () => {
+  const file = join(folder, 'floats.parquet')
+  const counted = { ...SCHEMA, time: { column: 'at', unit: 'us' as const } }
+  const write = async (at: string): Promise<void> => {
+    await using database = await openDatabase()
+    const row = `1 AS id, ${at} AS "at", 117.12::FLOAT AS amount, 0 AS fraud, 'c' AS card, 1.5 AS x, '' AS country`
+    await database.run(`COPY (SELECT ${row}) TO ${sqlText(file)} (FORMAT parquet)`)
+  }
+  await write('1526779940000000')
+  for await (const batch of readTable(file, counted)) {
+    expect([batch.amount[0], batch.time[0]]).toEqual([11712, 1_526_779_940_000])
+  }
+  await write('1526779940000')
+  const read = readTable(file, counted)[Symbol.asyncIterator]()
+  expect((await read.next()).value?.time[0]).toBe(1_526_780)
+  const seconds = readTable(file, { ...SCHEMA, time: { column: 'at', unit: 's' } })[Symbol.asyncIterator]()
+  await expect(seconds.next()).rejects.toThrow(/is not a time from 1970 to 2999, counted in s; set `unit: ms`/)
+})
+
+test('with --sort, times as text stand in their order, whatever offset they are written with', async () => {
+  const times = ['2024-01-01 10:00:00', '2024-01-01T10:30:00+02:00', '2024-01-01 09:00:00Z', '2024-01-01 08:45']
+  const file = csv(times.map((at, i) => line({ id: String(i), at })))
+  const rows = await readAll(file, SCHEMA, { sort: true })
+  expect(rows.map(({ id }) => id)).toEqual([1, 3, 2, 0])
 })
 
 test('a Parquet column that is no timestamp names the unit to set', async () => {

@@ -25,7 +25,7 @@ const END_OF_TIME: EpochMs = Date.UTC(3000, 0)
 export const EXPECTED_TIME = 'a time from 1970 to 2999'
 
 /** What `parseTime` reads, for messages. */
-export const TIME_FORM = 'a time such as 2018-07-25, 2018-07-25 12:00:00 or 2018-07-25T12:00:00.250+02:00'
+export const TIME_FORM = 'a date such as 2018-07-25, or with a time 2018-07-25 12:00:00, 2018-07-25T12:00:00.25+02:00'
 
 const FORM = /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?(Z|[+-]\d\d(?::?\d\d)?)?)?$/
 

@@ -27,7 +27,12 @@ const entity = z
   .strictObject({ name: z.string(), ...key, token: z.boolean().optional() })
   .refine(({ type, token }) => token !== true || type === 'string', 'a token is text: give type: string')
 
-const tableSchema = z.strictObject({
+/** The columns of the label say what a model is to find out, so it may not read them. */
+function readsLabel({ label, numeric, categorical }: z.infer<typeof roles>): string | undefined {
+  return [...numeric, ...categorical].find((column) => column === label?.column || column === label?.knownAt)
+}
+
+const roles = z.strictObject({
   id: z.strictObject(key).optional(),
   time: z.strictObject({ column: z.string(), unit: z.enum(TIME_UNITS), origin: instant.optional() }),
   amount: z.strictObject({ column: z.string(), minorUnits: z.number().int().min(0).max(6) }),
@@ -38,6 +43,12 @@ const tableSchema = z.strictObject({
   entities: z.array(entity).default([]),
   numeric: z.array(z.string()).default([]),
   categorical: z.array(z.string()).default([]),
+})
+
+const tableSchema = roles.refine((schema) => readsLabel(schema) === undefined, {
+  error: ({ input }) =>
+    `the column ${readsLabel(input as z.infer<typeof roles>)} is the label, so it can be no feature: a model would ` +
+    'read the answer. Leave it out of numeric and categorical',
 })
 
 const splitRule = z.discriminatedUnion('kind', [
