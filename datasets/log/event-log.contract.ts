@@ -234,6 +234,26 @@ function recordTests(harness: LogHarness): void {
       expect(values(await readAll(log, 't'))).toEqual(upTo(1000).slice(start))
     },
   )
+
+  test.runIf(harness.retentionByRecordTime)(
+    'retention that outruns a member is told, and a member that has read nothing begins at the oldest',
+    async () => {
+      await using log = await openEventLog(harness.fresh())
+      await log.createTopic('t', { retention: 100 })
+      await log.append('t', numbered(10, 0))
+      const member = await log.join('g', 't')
+      expect((await member.poll({ maxRecords: 10, timeoutMs: 1000 }))?.size).toBe(10)
+      for (let first = 10; first < 1000; first += 10) await log.append('t', numbered(10, first))
+      const { start } = (await log.topic('t')).offsets[0]
+      const message = new RegExp(
+        `Records 10 to ${start - 1} of "t", partition 0, were deleted by the topic's retention`,
+      )
+      await expect(member.poll({ maxRecords: 5, timeoutMs: 1000 })).rejects.toThrow(message)
+      await member[Symbol.asyncDispose]()
+      await using later = await log.join('g', 't')
+      expect((await later.poll({ maxRecords: 5, timeoutMs: 1000 }))?.offsets[0]).toBe(start)
+    },
+  )
 }
 
 function processTests(harness: LogHarness): void {

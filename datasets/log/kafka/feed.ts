@@ -4,6 +4,7 @@ import { UserError } from '../../../configs/user-error.ts'
 import type { DurationMs } from '../../table/transaction.ts'
 import type { OffsetRange, RecordBatch } from '../event-log.ts'
 import { joinBatches, sliceBatch } from '../record-batch.ts'
+import { deletedUnread } from '../retention.ts'
 import type { KafkaCluster } from './cluster.ts'
 import { isTransient } from './error.ts'
 import { fetchPartitions, type FetchedPartition } from './fetch.ts'
@@ -23,6 +24,8 @@ export interface FeedSource {
   offsets(partition: number): Promise<OffsetRange>
   /** Names connections of the feed's own: a fetch that waits at the broker blocks requests behind it. */
   lane: string
+  /** Whether every record counts, so that one that retention deleted is an error. Otherwise it is passed over. */
+  complete?: boolean
 }
 
 /** What has been fetched of one partition and not yet been taken. */
@@ -34,6 +37,8 @@ interface Buffered {
   records: number
   /** Whether a fetch is under way. */
   asked: boolean
+  /** Whether something was fetched from where the partition was added or sought. */
+  begun: boolean
 }
 
 /** Committed records of some partitions of a topic, fetched ahead and returned in order. */
@@ -73,7 +78,7 @@ export class PartitionFeed {
   }
 
   seek(partition: number, offset: number): void {
-    Object.assign(this.#buffer(partition), { next: offset, batches: [], records: 0 })
+    Object.assign(this.#buffer(partition), { next: offset, batches: [], records: 0, begun: false })
   }
 
   /** At most `maxRecords` of the first partition that has records, beginning with the one whose turn it is. */
@@ -177,13 +182,19 @@ export class PartitionFeed {
     buffer.batches.push(...batches)
     buffer.records += batches.reduce((sum, { size }) => sum + size, 0)
     buffer.next = next
+    buffer.begun = true
   }
 
-  /** Before the oldest kept record, the feed moves up to it. Beyond the end, it waits until the log gets there. */
+  /**
+   * Before the oldest kept record, the feed moves up to it, or fails where every record counts and some were read.
+   * Beyond the end, it waits until the log gets there.
+   */
   async #comeInRange(buffer: Buffered): Promise<void> {
     const asked = buffer.next
     const { start } = await this.#source.offsets(buffer.partition)
     if (buffer.next !== asked) return
+    const { complete, topic } = this.#source
+    if (asked < start && complete && buffer.begun) throw deletedUnread(topic, buffer.partition, asked, start)
     if (asked < start) buffer.next = start
     else await sleep(100)
   }
@@ -202,7 +213,7 @@ export class PartitionFeed {
 }
 
 function emptyBuffer(partition: number, next: number): Buffered {
-  return { partition, next, batches: [], records: 0, asked: false }
+  return { partition, next, batches: [], records: 0, asked: false, begun: false }
 }
 
 /** The first records of the buffer, at most `maxRecords`, joined from as many fetched batches as needed. */

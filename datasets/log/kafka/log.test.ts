@@ -298,6 +298,31 @@ function memberTests(): void {
     })
   })
 
+  test('records that are deleted before a member reads them are told', async () => {
+    const url = fresh()
+    await using log = await openEventLog(url)
+    await log.createTopic('in')
+    await log.append('in', [{ value: '0', timestamp: 1 }])
+    await using member = await log.join('g', 'in')
+    expect((await member.poll({ maxRecords: 10, timeoutMs: 5000 }))?.size).toBe(1)
+    // While the member does not ask, more comes than it has fetched, and all but the last is deleted.
+    const many = Array.from({ length: 30_000 }, (_, i) => ({ value: `${i}`.padEnd(200), timestamp: 1 }))
+    await log.append('in', many)
+    const admin = peer.admin()
+    await admin.connect()
+    const topic = `${prefixOf(url)}in`
+    // kafkajs learns of the topic by this.
+    await admin.fetchTopicOffsets(topic)
+    await admin.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset: '30000' }] })
+    await admin.disconnect()
+    const rest = async (): Promise<void> => {
+      for (let read = 1; read <= 30_000;) {
+        read += (await member.poll({ maxRecords: 10_000, timeoutMs: 5000 }))?.size ?? 0
+      }
+    }
+    await expect(rest()).rejects.toThrow(/to 29999 of "in", partition 0, were deleted by the topic's retention/)
+  })
+
   test('partitions that were added are shared at the next rebalance', async () => {
     const url = fresh()
     await using log = await openEventLog(url)

@@ -39,7 +39,13 @@ export async function joinKafkaGroup(groupTopic: GroupTopic, listener: ShareList
   await topics.require(topic)
   const lane = `${groupTopic.lane} fetch`
   const feed = new PartitionFeed(
-    { cluster, topic, offsets: async (partition) => (await topics.offsets(topic, [partition]))[0], lane },
+    {
+      cluster,
+      topic,
+      offsets: async (partition) => (await topics.offsets(topic, [partition]))[0],
+      lane,
+      complete: true,
+    },
     new Map(),
   )
   const state: MemberState = {

@@ -12,6 +12,7 @@ import {
   type ShareListener,
 } from '../event-log.ts'
 import { memberShare, type MemberShare } from '../member-share.ts'
+import { deletedUnread } from '../retention.ts'
 import { Membership } from './membership.ts'
 import { partitionReader, type PartitionReader } from './partition-reader.ts'
 import { assertOwner, commitOffset, type GroupTopic } from './roster.ts'
@@ -25,6 +26,8 @@ interface MemberState {
   share: MemberShare
   /** By partition of its share: the offset at which `poll` continues. */
   positions: Map<number, number>
+  /** Partitions of which records were read from their position on: between them none may be missing. */
+  begun: Set<number>
   /** Of all partitions of the topic. */
   readers: PartitionReader[]
   /** Whose turn it is, counted in partitions of this member. */
@@ -46,6 +49,7 @@ export async function joinGroup(
     membership: new Membership(store, groupTopic, session),
     share: memberShare(listener),
     positions: new Map(),
+    begun: new Set(),
     readers,
     turn: 0,
   }
@@ -60,7 +64,7 @@ export async function joinGroup(
 }
 
 function memberOf(state: MemberState): GroupMember {
-  const { membership, share, positions, readers, groupTopic } = state
+  const { membership, share, positions, begun, readers, groupTopic } = state
   let open = true
   const member: GroupMember = {
     committed: share.committed,
@@ -71,6 +75,7 @@ function memberOf(state: MemberState): GroupMember {
         )
       }
       positions.set(partition, offset)
+      begun.delete(partition)
     },
     poll: (options) => poll(state, member, options),
     idle: async () => [...positions].every(([partition, position]) => position >= readers[partition].end()),
@@ -84,7 +89,7 @@ function memberOf(state: MemberState): GroupMember {
 }
 
 /** Brings the share up to date: announces what is lost, gives up what belongs to others, takes what is free. */
-async function settle({ membership, share, positions }: MemberState, member: GroupMember): Promise<void> {
+async function settle({ membership, share, positions, begun }: MemberState, member: GroupMember): Promise<void> {
   for (let next = membership.next(); next !== undefined; next = membership.next()) {
     if (next.change === 'assigned') {
       for (const [partition, offset] of next.committed) positions.set(partition, offset)
@@ -93,7 +98,10 @@ async function settle({ membership, share, positions }: MemberState, member: Gro
       continue
     }
     if (next.change === 'revoked') await share.revoke(next.partitions)
-    for (const partition of next.partitions) positions.delete(partition)
+    for (const partition of next.partitions) {
+      positions.delete(partition)
+      begun.delete(partition)
+    }
     if (next.change === 'revoked') membership.release(next.partitions)
     else await share.lose(next.partitions)
   }
@@ -119,15 +127,22 @@ async function poll(state: MemberState, member: GroupMember, options: PollOption
   return undefined
 }
 
-/** The next batch of the first partition that has one, beginning with the partition whose turn it is. */
+/**
+ * The next batch of the first partition that has one, beginning with the partition whose turn it is.
+ *
+ * @throws UserError when retention has deleted records that come before it.
+ */
 function takeTurn(state: MemberState, maxRecords: number): RecordBatch | undefined {
-  const { positions, readers } = state
+  const { positions, begun, readers, groupTopic } = state
   const own = [...positions]
   for (let i = 0; i < own.length; i++) {
     const turn = (state.turn + i) % own.length
     const [partition, position] = own[turn]
     const batch = readers[partition].take(position, maxRecords, Infinity)
     if (batch === undefined) continue
+    const [first] = batch.offsets
+    if (first > position && begun.has(partition)) throw deletedUnread(groupTopic.topic, partition, position, first)
+    begun.add(partition)
     positions.set(partition, batch.offsets[batch.size - 1] + 1)
     state.turn = (turn + 1) % own.length
     return batch
