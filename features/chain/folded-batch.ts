@@ -20,6 +20,8 @@ export interface FoldedBatch {
    * their outputs have been written already.
    */
   replayed: number
+  /** How many fraud labels found no transaction. */
+  unmatched: number
   /** Rows of `input.decoded.events` with the transactions to be scored, in order. */
   fresh: number[]
   /** The row in `features` of the first fresh transaction. That of the i-th is `firstFeature + i`. */
@@ -47,9 +49,11 @@ export async function foldBatch(
     }
   }
   removeDuplicates(input.decoded, fold)
+  const before = fold.unmatchedLabels
   const features = fold.fold(events, input.earlier)
+  const unmatched = fold.unmatchedLabels - before
   const replayed = firstAtOrAfter(input.records, committed)
-  return { input, features, replayed, ...freshRows(input.decoded, replayed) }
+  return { input, features, replayed, unmatched, ...freshRows(input.decoded, replayed) }
 }
 
 function firstAtOrAfter(records: RecordBatch, offset: number): number {

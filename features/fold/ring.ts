@@ -105,6 +105,16 @@ export class EventRings {
     return low
   }
 
+  /** The sequence number of the newest event from time `from` to `to`, both included, with this id hash. */
+  find(slot: number, from: number, to: number, idHash: number): number | undefined {
+    for (let s = this.after(slot, to) - 1; s >= this.first[slot]; s--) {
+      const p = this.position(slot, s)
+      if (this.time[p] < from) return undefined
+      if (this.idHash[p] === idHash) return s
+    }
+    return undefined
+  }
+
   /** Bytes reserved for events. */
   get bytes(): number {
     return (

@@ -325,6 +325,19 @@ test('a key with too many events keeps the newest, says so, and is exact again o
   expect(flagged[70]).toEqual([])
 })
 
+test('a label finds its transaction by id, an hour off its time; one that finds none is counted', () => {
+  const at = Date.UTC(2018, 3, 1)
+  const event = { amount: 100, customer: 1, terminal: 1, label: false }
+  const fold = new ServiceFold(cardFraud, schema)
+  const label = (id: number, off: number): Event => ({ ...event, id, time: at + off, label: true })
+  fold.fold(toBatch([5, 6, 7].map((id) => ({ ...event, id, time: at + id * 1000 }))))
+  fold.fold(toBatch([label(5, 5400), label(6, 6000 - HOUR), label(7, 7001 + HOUR), label(8, 5000)]))
+  expect(fold.unmatchedLabels).toBe(2)
+  const { values } = fold.fold(toBatch([{ ...event, id: 9, time: at + 20 * DAY }]))
+  const risk = fold.names.indexOf('terminal_id_risk_30day_window')
+  expect(values[risk]).toBe(2 / 3)
+})
+
 test('state of another view, or cut short, is refused with the way out', () => {
   const fold = new ServiceFold(cardFraud, schema)
   fold.fold(toBatch([{ id: 0, time: 0, amount: 1, customer: 1, terminal: 1, label: false }]))

@@ -170,6 +170,11 @@ export class ServiceFold {
     return matrix
   }
 
+  /** How many fraud labels found no transaction, over all views that read labels. */
+  get unmatchedLabels(): number {
+    return this.views.reduce((sum, view) => sum + view.unmatchedLabels, 0)
+  }
+
   /** How many keys have changed since the last checkpoint. */
   get changedKeys(): number {
     return this.views.reduce((sum, view) => sum + view.changedKeys, 0)

@@ -9,6 +9,9 @@ import { SlotTimes } from './slot-times.ts'
 import { planView, type WindowPlan } from './window-plan.ts'
 import { Windows } from './windows.ts'
 
+/** How far the time of a label may lie from that of its transaction. */
+const NEAR: DurationMs = HOUR
+
 /**
  * The fold of one view: events in log order go in, the features of each transaction come out. It is the only
  * implementation of every windowed feature. Backfill and scorer both drive it over the same rows in the same order, so
@@ -237,19 +240,18 @@ export class ViewFold {
     return place > this.rings.first[slot] ? (t - this.rings.time[this.rings.position(slot, place - 1)]) / 1000 : -1
   }
 
-  /** Marks the transaction of time t and this id hash as known fraud, in its ring and in the windows that hold it. */
+  /**
+   * Marks a transaction as known fraud, in its ring and in the windows that hold it. The id hash says which one it is;
+   * the time t only where to look, since a label's source may keep it in coarser units.
+   */
   #label(slot: number, t: EpochMs, idHash: number): void {
-    const rings = this.rings
-    for (let s = rings.after(slot, t) - 1; s >= rings.first[slot]; s--) {
-      const p = rings.position(slot, s)
-      if (rings.time[p] !== t) break
-      if (rings.idHash[p] !== idHash) continue
-      if (rings.fraud[p] === 0) this.windows.becameFraud(slot, s)
-      rings.fraud[p] = 1
-      this.#changes.mark(slot)
-      return
-    }
-    this.unmatchedLabels++
+    const { rings } = this
+    const found = rings.find(slot, t, t, idHash) ?? rings.find(slot, t - NEAR, t + NEAR, idHash)
+    if (found === undefined) return void this.unmatchedLabels++
+    const p = rings.position(slot, found)
+    if (rings.fraud[p] === 0) this.windows.becameFraud(slot, found)
+    rings.fraud[p] = 1
+    this.#changes.mark(slot)
   }
 
   /** Drops the events that no window can reach any more, not even the window of an event as late as is allowed. */

@@ -129,7 +129,7 @@ function historyLine(transactions: number | undefined): string {
 export async function scoreTotals(): Promise<{ add(batch: ScoredBatch): void; value(): ScoreTotals }> {
   const { latencyHistogram } = await import('../../serving/metrics/latency.ts')
   const latency = latencyHistogram()
-  const totals = { scored: 0, alerts: 0, rejected: 0, labels: 0, late: 0, truncated: 0, replayed: 0 }
+  const totals = { scored: 0, alerts: 0, rejected: 0, labels: 0, unmatched: 0, late: 0, truncated: 0, replayed: 0 }
   let first = 0
   let last = 0
   return {
@@ -154,6 +154,7 @@ function describe(totals: ScoreTotals): string {
     ['scored', totals.scored],
     ['alerts', totals.alerts],
     ['labels', totals.labels],
+    ...(totals.unmatched === 0 ? [] : [['labels without a transaction', totals.unmatched] as [string, number]]),
     ['rejected (transactions.dlq)', totals.rejected],
     ['late', totals.late],
     ...(totals.truncated === 0 ? [] : [['truncated histories', totals.truncated] as [string, number]]),

@@ -37,6 +37,11 @@ export const SCORER_METRICS = {
     help: 'Transactions of a key with more events than a view keeps, scored with the newest of them.',
   },
   labels: { type: 'counter', name: 'fd_labels_total', help: 'Fraud labels folded.' },
+  unmatched: {
+    type: 'counter',
+    name: 'fd_labels_unmatched_total',
+    help: 'Fraud labels that found no transaction in a view: too old, of another key, or before it.',
+  },
   replayed: {
     type: 'counter',
     name: 'fd_records_replayed_total',
@@ -156,6 +161,7 @@ function makeInstruments(registry: Registry) {
     late: counter('late'),
     truncated: counter('truncated'),
     labels: counter('labels'),
+    unmatched: counter('unmatched'),
     replayed: counter('replayed'),
     batches: counter('batches'),
     owned: gauge('owned'),
@@ -177,7 +183,7 @@ function definition(key: keyof typeof SCORER_METRICS): { name: string; help: str
 }
 
 function batchMeter(instruments: Instruments): ScorerMetrics['onBatch'] {
-  const { scored, alerts, rejected, late, truncated, labels, replayed, batches, latency } = instruments
+  const { scored, alerts, rejected, late, truncated, labels, unmatched, replayed, batches, latency } = instruments
   // Prometheus sees no rise in a series that begins at 1, so the first fault of a kind would go unnoticed.
   for (const kind of REJECTION_KINDS) rejected.inc({ kind }, 0)
   return (batch) => {
@@ -186,6 +192,7 @@ function batchMeter(instruments: Instruments): ScorerMetrics['onBatch'] {
     late.inc(batch.late)
     truncated.inc(batch.truncated)
     labels.inc(batch.labels)
+    unmatched.inc(batch.unmatched)
     replayed.inc(batch.replayed)
     batches.inc()
     for (const [kind, count] of Object.entries(batch.rejections) as [RejectionKind, number][])

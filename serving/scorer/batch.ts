@@ -23,6 +23,8 @@ export interface ScoredBatch {
   /** `rejected` by kind of fault. */
   rejections: Partial<Record<RejectionKind, number>>
   labels: number
+  /** Fraud labels that found no transaction in a view: it is too old, of another key, or has not come yet. */
+  unmatched: number
   late: number
   /** Transactions of a key with more events than a ring holds, so that a view lacks some of them. */
   truncated: number
@@ -114,11 +116,13 @@ function deadLetters(folded: FoldedBatch): NewRecord[] {
  * Counts what is not a transaction. Labels count in the first stage only, where `input.earlier` is undefined: later
  * stages see the same labels again.
  */
-function intake(folded: FoldedBatch): Pick<ScoredBatch, 'rejected' | 'rejections' | 'labels' | 'replayed'> {
-  const { input, replayed, fresh } = folded
+function intake(
+  folded: FoldedBatch,
+): Pick<ScoredBatch, 'rejected' | 'rejections' | 'labels' | 'replayed' | 'unmatched'> {
+  const { input, replayed, unmatched, fresh } = folded
   const rejected = rejections(folded)
   const labels = input.earlier === undefined ? input.records.size - replayed - fresh.length - rejected.length : 0
-  return { rejected: rejected.length, rejections: countByKind(rejected), labels, replayed }
+  return { rejected: rejected.length, rejections: countByKind(rejected), labels, unmatched, replayed }
 }
 
 function countByKind(rejected: readonly Rejection[]): Partial<Record<RejectionKind, number>> {
