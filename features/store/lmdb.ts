@@ -34,14 +34,17 @@ export function openLmdbOnlineStore(folder: string): OnlineStore {
   return {
     base: async (service) => newest(service),
     publish: async (draft, entities) => {
-      // Hazard: a publish that fails half-way leaves its states under the version that the next one takes. Keys that
-      // the next one does not write again then come back.
-      const base = { ...draft, version: (newest(draft.service)?.version ?? 0) + 1 }
+      const previous = newest(draft.service)?.version ?? 0
+      const base = { ...draft, version: takeVersion(parts, draft.service, previous) }
       for (const batch of batches(entities, PUBLISH_BATCH)) {
         environment.write(() => putStates(states, baseScope(base), batch))
       }
-      environment.write(() => records.putSync(text(`base/${base.service}`), text(toRecord(base))))
-      expire(parts, base)
+      environment.write(() => {
+        // Of two publishes at once the one that began last is the newest, whichever ends last.
+        if ((newest(base.service)?.version ?? 0) > base.version) return
+        records.putSync(text(`base/${base.service}`), text(toRecord(base)))
+      })
+      expire(parts, base, previous)
       return base
     },
     group: async (service, place) => openState(parts, newestOr(service), place),
@@ -98,16 +101,35 @@ function takeState(parts: Parts, base: Base, place: GroupPartition): OwnedState 
   }
 }
 
+/**
+ * A version that no other publish has, so that two at once do not mix their states. One that was killed on the way
+ * leaves its version unused, and its states there until `expire`. Where an older fd gave out no versions, a killed
+ * publish may have left states under the very next one: they are removed.
+ */
+function takeVersion(parts: Parts, service: string, newest: number): number {
+  const { environment, states, records } = parts
+  const record = text(`version/${service}`)
+  return environment.write(() => {
+    const taken = Number(records.getBinary(record)?.toString() ?? 0)
+    const version = Math.max(taken, newest) + 1
+    records.putSync(record, text(String(version)))
+    removeUnder(states, `${baseScope({ ...emptyBase(service), version })}\0`)
+    return version
+  })
+}
+
 function emptyBase(service: string): Base {
   return { service, serviceDigest: '', version: 0, watermark: -Infinity, minorUnits: 0 }
 }
 
 /**
- * Removes the bases before the previous one, with what groups wrote on them. A running scorer may still read the
- * previous one. Each older base is removed in one transaction, so its owners' names go in the same step as its states.
+ * Removes the bases before the previous one, with what groups wrote on them, and those between the two, which were
+ * never finished. A running scorer may still read the previous one. Each is removed in one transaction, so its owners'
+ * names go in the same step as its states.
  */
-function expire({ environment, states, records }: Parts, base: Base): void {
-  for (let version = Math.max(0, base.version - 3); version <= base.version - 2; version++) {
+function expire({ environment, states, records }: Parts, base: Base, previous: number): void {
+  for (let version = Math.max(0, previous - 2); version < base.version; version++) {
+    if (version === previous) continue
     const old = { ...base, version }
     environment.write(() => {
       removeUnder(states, `${baseScope(old)}\0`)
