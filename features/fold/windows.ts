@@ -23,12 +23,23 @@ export class Windows {
   #leave: Uint32Array
   #sum: Float64Array
   #frauds: Uint32Array
+  /** Sums of a part of a ring, while it is added up. */
+  #sumOfPart = 0
+  #fraudsOfPart = 0
+  /** By window: what `scan` found. */
+  readonly #scanned: { counts: Float64Array; sums: Float64Array; frauds: Float64Array }
 
   constructor(plan: WindowPlan, rings: EventRings, scale: number) {
     this.#plan = plan
     this.#rings = rings
     this.#scale = scale
-    const width = plan.delays.length * 64
+    const windows = plan.delays.length
+    this.#scanned = {
+      counts: new Float64Array(windows),
+      sums: new Float64Array(windows),
+      frauds: new Float64Array(windows),
+    }
+    const width = windows * 64
     this.#enter = new Uint32Array(width)
     this.#leave = new Uint32Array(width)
     this.#sum = new Float64Array(width)
@@ -105,17 +116,29 @@ export class Windows {
   }
 
   /**
-   * Writes the features at event time t to `out[at …]`, summed afresh from the ring. Serves events out of order and
-   * lookups. Events below sequence `end` are visible. `sincePrevious` is as in `emit`.
+   * Writes the features at event time t to `out[at …]`. Serves events out of order and lookups. Events below sequence
+   * `end` are visible. `sincePrevious` is as in `emit`. Bounds and sums stay as they are.
+   *
+   * A window at t differs from the one at the clock by the events between their two ends. Their amounts are added to
+   * the sum that is known, or taken from it, unless the window itself has fewer events. So an event of a busy key that
+   * comes a little late costs what has come since, and not its whole window. The sums are whole, so either way gives
+   * the same.
    */
   scan(slot: number, t: EpochMs, end: number, sincePrevious: number, out: Float64Array, at: number): void {
     const { delays, lengths, lasts, functions, windowOf } = this.#plan
-    for (let f = 0; f < functions.length; f++) {
-      const w = windowOf[f]
+    const first = slot * delays.length
+    const { counts, sums, frauds } = this.#scanned
+    for (let w = 0; w < delays.length; w++) {
       const to = Math.min(end, this.#rings.after(slot, t - delays[w]))
       const from = Math.max(this.#rings.after(slot, t - delays[w] - lengths[w]), to - lasts[w])
-      const { count, sum, frauds } = this.#between(slot, from, to)
-      out[at + f] = evaluate(functions[f], count, sum, frauds, sincePrevious, this.#scale)
+      this.#total(slot, first + w, from, to)
+      counts[w] = Math.max(0, to - from)
+      sums[w] = this.#sumOfPart
+      frauds[w] = this.#fraudsOfPart
+    }
+    for (let f = 0; f < functions.length; f++) {
+      const w = windowOf[f]
+      out[at + f] = evaluate(functions[f], counts[w], sums[w], frauds[w], sincePrevious, this.#scale)
     }
   }
 
@@ -180,21 +203,39 @@ export class Windows {
     for (let w = 0, i = slot * windows; w < windows; w++, i++) {
       this.#enter[i] = progress[w * 2]
       this.#leave[i] = progress[w * 2 + 1]
-      const { sum, frauds } = this.#between(slot, this.#leave[i], this.#enter[i])
-      this.#sum[i] = sum
-      this.#frauds[i] = frauds
+      this.#start(0, 0)
+      this.#add(slot, this.#leave[i], this.#enter[i])
+      this.#sum[i] = this.#sumOfPart
+      this.#frauds[i] = this.#fraudsOfPart
     }
   }
 
-  #between(slot: number, from: number, to: number): { count: number; sum: number; frauds: number } {
-    const { amount, fraud, columns } = this.#rings
-    let sum = 0
-    let frauds = 0
-    for (let s = from; s < to; s++) {
-      const p = this.#rings.position(slot, s)
-      if (columns.amount) sum += amount[p]
-      if (columns.label) frauds += fraud[p]
+  /** The part from sequence `from` to below `to`: from the sums of window `i`, or afresh, whichever is less work. */
+  #total(slot: number, i: number, from: number, to: number): void {
+    const [leave, enter] = [this.#leave[i], this.#enter[i]]
+    if (Math.abs(to - enter) + Math.abs(from - leave) < to - from) {
+      this.#start(this.#sum[i], this.#frauds[i])
+      this.#add(slot, enter, to)
+      this.#add(slot, from, leave)
+    } else {
+      this.#start(0, 0)
+      if (from < to) this.#add(slot, from, to)
     }
-    return { count: Math.max(0, to - from), sum, frauds }
+  }
+
+  #start(sum: number, frauds: number): void {
+    this.#sumOfPart = sum
+    this.#fraudsOfPart = frauds
+  }
+
+  /** Adds the events from `from` to below `to` to the part. Where `to` is the lower one, takes those between away. */
+  #add(slot: number, from: number, to: number): void {
+    const { amount, fraud, columns } = this.#rings
+    const sign = from <= to ? 1 : -1
+    for (let s = Math.min(from, to); s < Math.max(from, to); s++) {
+      const p = this.#rings.position(slot, s)
+      if (columns.amount) this.#sumOfPart += sign * amount[p]
+      if (columns.label) this.#fraudsOfPart += sign * fraud[p]
+    }
   }
 }
