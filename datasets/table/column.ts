@@ -2,7 +2,6 @@ import { UserError } from '../../configs/user-error.ts'
 import { amountBounds, amountFault, toMinorUnits } from './amount.ts'
 import type { DatasetSchema, KeyRole } from './dataset.ts'
 import type { ColumnChunk } from './duckdb.ts'
-import { sqlName } from './duckdb.ts'
 import { isWholeKey, keyFault, textFault, WHOLE_NUMBER } from './key.ts'
 import type { TableSource } from './source.ts'
 import { countedTime, likelyUnit, parseTime, TIME_FORM, type TimeUnit } from './time.ts'
@@ -35,42 +34,45 @@ export interface TableColumn {
 /** The columns of a schema in reading order: id, time, amount, entities, label, known at, numeric, categorical. */
 export function tableColumns(schema: DatasetSchema, source: TableSource): TableColumn[] {
   return [
-    ...(schema.id === undefined ? [] : [keyColumn(schema.id, (batch) => batch.ids)]),
+    ...(schema.id === undefined ? [] : [keyColumn(schema.id, source, (batch) => batch.ids)]),
     timeColumn(schema, source),
     amountColumn(schema, source),
-    ...schema.entities.map((entity, index) => keyColumn(entity, (batch) => batch.entities[index])),
+    ...schema.entities.map((entity, index) => keyColumn(entity, source, (batch) => batch.entities[index])),
     ...labelColumns(schema, source),
-    ...schema.numeric.map((column, index) => numericColumn(column, index)),
-    ...schema.categorical.map((column, index) => categoricalColumn(column, index)),
+    ...schema.numeric.map((column, index) => numericColumn(column, source, index)),
+    ...schema.categorical.map((column, index) => categoricalColumn(column, source, index)),
   ]
 }
 
 /** A number that must be there: NULL and text that is no number become NaN. */
-function requiredNumber(column: string): string {
-  return `coalesce(try_cast(${sqlName(column)} AS DOUBLE), 'nan'::DOUBLE)`
+function requiredNumber(ref: string): string {
+  return `coalesce(try_cast(${ref} AS DOUBLE), 'nan'::DOUBLE)`
 }
 
 /**
  * A number that may be missing: NULL and '' become NaN, text that is no number becomes infinity, which is an error. So
  * the two stay apart without a validity mask.
  */
-function optionalNumber(column: string): string {
-  const name = sqlName(column)
+function optionalNumber(name: string): string {
   const isEmpty = `${name} IS NULL OR trim(${name}::VARCHAR) = ''`
   return `coalesce(try_cast(${name} AS DOUBLE), CASE WHEN ${isEmpty} THEN 'nan'::DOUBLE ELSE 'inf'::DOUBLE END)`
 }
 
-function keyColumn({ column, type }: KeyRole, target: (batch: EventBatch) => KeyColumn): TableColumn {
+function keyColumn(
+  { column, type }: KeyRole,
+  source: TableSource,
+  target: (batch: EventBatch) => KeyColumn,
+): TableColumn {
   if (type === 'string') {
     return {
       column,
-      sql: `${sqlName(column)}::VARCHAR`,
+      sql: `${source.ref(column)}::VARCHAR`,
       fill: (batch, at, chunk, index) => fillText(column, target(batch), at, chunk.strings(index)),
     }
   }
   return {
     column,
-    sql: requiredNumber(column),
+    sql: requiredNumber(source.ref(column)),
     fill: (batch, at, chunk, index) => fillWhole(column, target(batch), at, chunk.doubles(index)),
   }
 }
@@ -107,7 +109,7 @@ function timeColumn({ time: { column, unit, origin } }: DatasetSchema, source: T
     }
     return undefined
   }
-  return { column, sql: requiredNumber(column), fill }
+  return { column, sql: requiredNumber(source.ref(column)), fill }
 }
 
 /** Proposes the unit by which a number that is no time would be one. */
@@ -134,7 +136,7 @@ function instantColumn(
   }
   const instant = (cell: string): number => (cell.trim() === '' ? empty : parseTime(cell))
   const fill = timesFill(column, into, NO_TIME_TEXT, (chunk, index) => chunk.strings(index), instant)
-  return { column, sql: sqlName(column), order: sql, fill }
+  return { column, sql: source.ref(column), order: sql, fill }
 }
 
 function timesFill<Cell>(
@@ -158,7 +160,7 @@ function timesFill<Cell>(
 /** EpochMs as DOUBLE; NULL for text that is no time. Text without an offset is UTC. Of text, only good to sort by. */
 function epochMs(column: string, source: TableSource): string {
   const type = source.types.get(column)
-  const name = sqlName(column)
+  const name = source.ref(column)
   if (type === 'VARCHAR') return `epoch_ms(try_cast(${name} AS TIMESTAMPTZ))::DOUBLE`
   if (type === 'TIMESTAMP WITH TIME ZONE') return `epoch_ms(${name})::DOUBLE`
   if (type !== undefined && /^(TIMESTAMP|DATE)/.test(type)) return `epoch_ms(${name}::TIMESTAMP)::DOUBLE`
@@ -181,8 +183,8 @@ function amountColumn({ amount: { column, minorUnits } }: DatasetSchema, source:
   // A 32-bit float stands for its shortest decimal text: 117.12, not the 117.12000274658203 that it widens to.
   const sql =
     source.types.get(column) === 'FLOAT'
-      ? `coalesce(try_cast(${sqlName(column)}::VARCHAR AS DOUBLE), 'nan'::DOUBLE)`
-      : requiredNumber(column)
+      ? `coalesce(try_cast(${source.ref(column)}::VARCHAR AS DOUBLE), 'nan'::DOUBLE)`
+      : requiredNumber(source.ref(column))
   return { column, sql, fill }
 }
 
@@ -204,7 +206,7 @@ function labelColumns({ label }: DatasetSchema, source: TableSource): TableColum
     }
     return undefined
   }
-  const labels = { column, sql: requiredNumber(column), fill }
+  const labels = { column, sql: requiredNumber(source.ref(column)), fill }
   return knownAt === undefined ? [labels] : [labels, knownAtColumn(knownAt, source)]
 }
 
@@ -213,7 +215,7 @@ function knownAtColumn(column: string, source: TableSource): TableColumn {
   return instantColumn(column, source, (batch) => batch.knownAt, Infinity)
 }
 
-function numericColumn(column: string, target: number): TableColumn {
+function numericColumn(column: string, source: TableSource, target: number): TableColumn {
   const fill: TableColumn['fill'] = (batch, at, chunk, index) => {
     const cells = chunk.doubles(index)
     for (let row = 0; row < cells.length; row++) {
@@ -222,10 +224,10 @@ function numericColumn(column: string, target: number): TableColumn {
     batch.numeric[target].set(cells, at)
     return undefined
   }
-  return { column, sql: optionalNumber(column), fill }
+  return { column, sql: optionalNumber(source.ref(column)), fill }
 }
 
-function categoricalColumn(column: string, target: number): TableColumn {
+function categoricalColumn(column: string, source: TableSource, target: number): TableColumn {
   const fill: TableColumn['fill'] = (batch, at, chunk, index) => {
     for (const [row, cell] of chunk.strings(index).entries()) {
       const fault = textFault(cell)
@@ -234,5 +236,5 @@ function categoricalColumn(column: string, target: number): TableColumn {
     }
     return undefined
   }
-  return { column, sql: `${sqlName(column)}::VARCHAR`, fill }
+  return { column, sql: `${source.ref(column)}::VARCHAR`, fill }
 }

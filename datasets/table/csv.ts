@@ -1,11 +1,12 @@
-import { closeSync, createReadStream, openSync, readSync } from 'node:fs'
+import { closeSync, createReadStream, openSync, readSync, statSync } from 'node:fs'
 import { createGunzip } from 'node:zlib'
-import { UserError } from '../../configs/user-error.ts'
+import { errorMessage, UserError } from '../../configs/user-error.ts'
 
 const LINE_FEED = 0x0a
 const RETURN = 0x0d
 const QUOTE = 0x22
 const BYTE_ORDER_MARK = '\uFEFF'
+export const GZIP_MAGIC = [0x1f, 0x8b]
 
 /** What the first line of a CSV file says about the rest. */
 export interface CsvHeader {
@@ -21,12 +22,34 @@ export interface CsvHeader {
  * @throws UserError when the file is empty or its first line has no end within 1 MB.
  */
 export async function readCsvHeader(file: string): Promise<CsvHeader> {
-  const compression = startsWith(file, [0x1f, 0x8b]) ? 'gzip' : 'none'
+  const compression = startsWith(file, GZIP_MAGIC) ? 'gzip' : 'none'
   const line = await firstLine(file, compression)
   const bare = line.replaceAll(/"[^"]*"/g, '')
   const occurrences = (delimiter: string): number => bare.split(delimiter).length - 1
   const delimiter = [',', ';', '\t', '|'].reduce((best, next) => (occurrences(next) > occurrences(best) ? next : best))
   return { names: splitLine(line, delimiter), delimiter, compression }
+}
+
+/** Files that were read to their end, by path, size and time of change: a command opens the same file several times. */
+const whole = new Set<string>()
+
+/**
+ * Reads a gzipped file to its end. DuckDB takes one that was cut off for a shorter one, whose last record may be cut in
+ * the midst of a key.
+ *
+ * @throws UserError when the file ends too early or its checksum is wrong.
+ */
+export async function requireWholeGzip(file: string): Promise<void> {
+  const { size, mtimeMs } = statSync(file)
+  const mark = `${file} ${size} ${mtimeMs}`
+  if (whole.has(mark)) return
+  try {
+    for await (const _ of bytesOf(file, 'gzip'));
+  } catch (error) {
+    const reason = `its compressed data cannot be read to the end (${errorMessage(error)})`
+    throw new UserError(`${file} is cut short or damaged: ${reason}. Copy it anew.`, { cause: error })
+  }
+  whole.add(mark)
 }
 
 /** Whether the file begins with these bytes. */

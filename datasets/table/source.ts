@@ -1,9 +1,10 @@
 import { existsSync, statSync } from 'node:fs'
 import { errorMessage, UserError } from '../../configs/user-error.ts'
 import type { CsvHeader } from './csv.ts'
-import { lineOfRecord, readCsvHeader, startsWith } from './csv.ts'
+import { lineOfRecord, readCsvHeader, GZIP_MAGIC, requireWholeGzip, startsWith } from './csv.ts'
 import type { Database } from './duckdb.ts'
 import { sqlName, sqlText } from './duckdb.ts'
+import { refuseForeign } from './file-kind.ts'
 
 /** A table file as DuckDB reads it. */
 export interface TableSource {
@@ -12,6 +13,8 @@ export interface TableSource {
   sql: string
   /** DuckDB's type by column; every column of a CSV is VARCHAR. */
   types: Map<string, string>
+  /** What a column is called in SQL. */
+  ref(column: string): string
   /** Absent: Parquet. */
   csv?: CsvHeader
 }
@@ -73,7 +76,7 @@ export async function placeOf(source: TableSource, row: number): Promise<string>
 /** A cell as it is written in the file; '' when it is empty. */
 export async function cellText(database: Database, source: TableSource, column: string, row: number): Promise<string> {
   const [found] = await database.rows(
-    `SELECT ${sqlName(column)}::VARCHAR AS cell FROM ${source.sql} LIMIT 1 OFFSET ${row}`,
+    `SELECT ${source.ref(column)}::VARCHAR AS cell FROM ${source.sql} LIMIT 1 OFFSET ${row}`,
   )
   return typeof found?.cell === 'string' ? found.cell : ''
 }
@@ -85,15 +88,22 @@ async function parquetSource(database: Database, file: string, path: string): Pr
     file,
     sql,
     types: new Map(columns.map((column) => [String(column.column_name), String(column.column_type)])),
+    ref: sqlName,
   }
 }
 
 async function csvSource(file: string, path: string): Promise<TableSource> {
+  refuseForeign(file)
+  if (startsWith(file, GZIP_MAGIC)) await requireWholeGzip(file)
   const csv = await readCsvHeader(file)
-  const twice = csv.names.find((name, index) => csv.names.indexOf(name) !== index)
+  // A column without a name has no role: pandas writes its index so, and a line may end with a delimiter.
+  const named = csv.names.flatMap((name, index) => (name === '' ? [] : [[name, index] as const]))
+  const positions = new Map(named)
+  const twice = named.find(([name, index]) => positions.get(name) !== index)?.[0]
   if (twice !== undefined)
     throw new UserError(`${file}, line 1: the column "${twice}" is named twice. Rename one of the two.`)
-  const columns = csv.names.map((name) => `${sqlText(name)}: 'VARCHAR'`).join(', ')
+  // By position, since DuckDB takes names that differ in case only for one.
+  const columns = csv.names.map((_, index) => `c${index}: 'VARCHAR'`).join(', ')
   const options = [
     'auto_detect = false',
     'header = true',
@@ -105,7 +115,8 @@ async function csvSource(file: string, path: string): Promise<TableSource> {
   return {
     file,
     sql: `read_csv(${path}, ${options}, columns = {${columns}})`,
-    types: new Map(csv.names.map((name) => [name, 'VARCHAR'])),
+    types: new Map(named.map(([name]) => [name, 'VARCHAR'])),
+    ref: (column) => `c${positions.get(column)}`,
     csv,
   }
 }

@@ -290,6 +290,43 @@ test('a missing file and a broken Parquet file are the user’s error', async ()
   await expect(readAll(broken)).rejects.toThrow(/broken\.parquet cannot be read: .*\nMend the file/)
 })
 
+test('columns without a name are read past, and names may differ in case only', async () => {
+  const plain = await readAll(csv([line({})]))
+  const cells = line({}).split(',')
+  const names = HEADER.split(',')
+  expect(await readAll(csv([['0', ...cells].join(',')], ['', ...names].join(',')))).toEqual(plain)
+  expect(await readAll(csv([['0', ...cells, ''].join(',')], ['""', ...names, ''].join(',')))).toEqual(plain)
+  expect(await readAll(csv([[...cells, 'other'].join(',')], [...names, 'CARD'].join(',')))).toEqual(plain)
+})
+
+test('a gzipped file that was cut off, or whose bytes have changed, is refused', async () => {
+  const rows = Array.from({ length: 500 }, (_, i) => line({ id: String(i), card: `c${(i * 7919) % 1000}` }))
+  const zipped = gzipSync(`${HEADER}\n${rows.join('\n')}\n`)
+  const file = join(folder, 'cut.csv.gz')
+  writeFileSync(file, zipped)
+  expect((await readAll(file)).length).toBe(500)
+  for (const left of [zipped.length - 1, zipped.length - 9, Math.floor(zipped.length / 2), 40]) {
+    writeFileSync(file, zipped.subarray(0, left))
+    await expect(readAll(file)).rejects.toThrow(/cut\.csv\.gz is cut short or damaged/)
+  }
+  const damaged = Buffer.from(zipped)
+  damaged[damaged.length - 6] ^= 1
+  writeFileSync(file, damaged)
+  await expect(readAll(file)).rejects.toThrow(/is cut short or damaged/)
+})
+
+test.each([
+  ['a ZIP archive or an Excel workbook', Buffer.from('PK\u0003\u0004rest')],
+  ['compressed by bzip2', Buffer.from('BZh91AY&SY')],
+  ['text in UTF-16', Buffer.from(`\ufeff${HEADER}`, 'utf16le')],
+  ['a Python pickle', Uint8Array.of(0x80, 4, 0x95, 0)],
+  ['binary data, and no text', Uint8Array.of(1, 2, 0, 3, 200, 201)],
+])('%s is named for what it is, and nothing of it is shown', async (kind, bytes) => {
+  const file = join(folder, 'foreign.csv')
+  writeFileSync(file, bytes)
+  await expect(readAll(file)).rejects.toThrow(`${file} is ${kind}`)
+})
+
 test('32-bit amounts are their shortest decimal; times count in any unit, and a wrong unit is named', async () => {
   const file = join(folder, 'floats.parquet')
   const counted = { ...SCHEMA, time: { column: 'at', unit: 'us' as const } }

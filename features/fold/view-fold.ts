@@ -216,10 +216,11 @@ export class ViewFold {
    * since a very late event may wait at `enter` of a delayed window, which TRIM would leave below `first`. Afterwards
    * Reach is true. Cost: amortised O(1).
    *
-   * The row's own features are not these sums, which stand at c. `scan` finds those of (t − length − delay, t − delay],
-   * before INSERT up to `place`, or after SHIFT up to the event itself where the view counts it. For t ≥ c − L these
-   * windows begin at or after bound, and n ≤ `mostLast`, so by Reach nothing is missing; for an earlier t something may
-   * be. Cost of a window: two binary searches, and its events or those between its two ends at t and c, if fewer.
+   * The row's own features are not these sums, which stand at c. `scan` finds those of (t − length − delay, t −
+   * delay], before INSERT up to `place`, or after SHIFT up to the event itself where the view counts it. For t ≥ c
+   * − L these windows begin at or after bound, and n ≤ `mostLast`, so by Reach nothing is missing; for an earlier t
+   * something may be. Cost of a window: two binary searches, and its events or those between its two ends at t and c,
+   * if fewer.
    */
   #outOfOrder(slot: number, t: EpochMs, amount: number, idHash: number, out: Float64Array, at: number): boolean {
     const place = this.rings.after(slot, t)

@@ -1,0 +1,50 @@
+import { closeSync, openSync, readSync } from 'node:fs'
+import { UserError } from '../../configs/user-error.ts'
+
+/** Files that people have and that are no table of ours, by their first bytes, and what to do with them. */
+const FOREIGN: [magic: number[] | string, kind: string][] = [
+  ['PK\u0003\u0004', 'a ZIP archive or an Excel workbook: unpack it, or save the sheet as CSV'],
+  [[0xd0, 0xcf, 0x11, 0xe0], 'an old Excel workbook: save the sheet as CSV'],
+  ['BZh', 'compressed by bzip2: unpack it'],
+  [[0xfd, 0x37, 0x7a, 0x58, 0x5a], 'compressed by xz: unpack it'],
+  [[0x28, 0xb5, 0x2f, 0xfd], 'compressed by Zstandard: unpack it'],
+  ["7z\u00bc\u00af'", 'a 7-Zip archive: unpack it'],
+  [[0xff, 0xfe], 'text in UTF-16: save it as UTF-8'],
+  [[0xfe, 0xff], 'text in UTF-16: save it as UTF-8'],
+  ['SQLite format 3', 'an SQLite database: export its table as CSV'],
+  ['ARROW1', 'an Arrow or Feather file: write it as Parquet'],
+  ['ORC', 'an ORC file: write it as Parquet'],
+  ['Obj\u0001', 'an Avro file: write it as Parquet'],
+  [[0x89, 0x48, 0x44, 0x46], 'an HDF5 file: write its table as Parquet'],
+  ...[2, 3, 4, 5].map((version): [number[], string] => [[0x80, version], 'a Python pickle: write it as Parquet']),
+]
+
+/** How much of a file is looked at. */
+const LOOK = 4096
+
+/**
+ * Refuses what is no table, before anything of it is shown.
+ *
+ * @throws UserError that names the kind of file by its first bytes; also for bytes that are no text at all.
+ */
+export function refuseForeign(file: string): void {
+  const head = firstBytes(file, LOOK)
+  const begins = (magic: number[] | string): boolean => {
+    const bytes = typeof magic === 'string' ? Buffer.from(magic, 'latin1') : Buffer.from(magic)
+    return head.subarray(0, bytes.length).equals(bytes)
+  }
+  const foreign = FOREIGN.find(([magic]) => begins(magic))
+  const kind = foreign?.[1] ?? (head.includes(0) && !begins([0x1f, 0x8b]) ? 'binary data, and no text' : undefined)
+  if (kind === undefined) return
+  throw new UserError(`${file} is ${kind}. fd reads CSV (also gzipped) and Parquet: give such a file with --data FILE.`)
+}
+
+function firstBytes(file: string, most: number): Buffer {
+  const bytes = Buffer.alloc(most)
+  const descriptor = openSync(file, 'r')
+  try {
+    return bytes.subarray(0, readSync(descriptor, bytes))
+  } finally {
+    closeSync(descriptor)
+  }
+}
