@@ -122,7 +122,7 @@ test.each<[string, string | Uint8Array, RegExp, RejectionKind]>([
   ['lists 6,000 deep', nested(6_000), /expected a JSON object, found \["…"\]/, 'not_json'],
   ['lists 6,000 deep in a field', text({}).replace('10.5', nested(6_000)), /AMOUNT: expected a number/, 'wrong_value'],
   ['a record too large', text({ CARD: 'x'.repeat(LARGEST_RECORD) }), /at most 524288 bytes, found 52/, 'too_large'],
-  ['no id', text({ ID: undefined }), /ID: expected a whole number from 0 to 2\^53 − 1, found nothing/, 'missing_field'],
+  ['no id', text({ ID: undefined }), /ID: expected a whole number from 0 .*, found nothing/, 'missing_field'],
   [
     'an id with a fraction',
     text({ ID: 1.5 }),
