@@ -43,6 +43,8 @@ const services = z.strictObject({
   s3: z.strictObject({ port, version: text, bucket: text }).optional(),
 })
 
+const durationOrMs = 'give a length of time such as 1h, 30m, or a number of milliseconds'
+
 const scorer = z.strictObject({
   /** Consumer group: the scorers of one group share the work. */
   group: text.default('scorer'),
@@ -56,10 +58,10 @@ const scorer = z.strictObject({
   /** Most transactions in one ONNX call. */
   maxBatch: positive.default(1024),
   /**
-   * How far a transaction may lie ahead of the time at which its record was appended: a length of time such as `1h`.
+   * How far a transaction may lie ahead of the time at which its record was appended: `1h`, or a number of ms.
    * One from further ahead is a dead letter, since it would make all later ones of its card late.
    */
-  maxAhead: duration.prefault('1h'),
+  maxAhead: z.union([z.number().min(0), duration], durationOrMs).prefault('1h'),
   /** How often the scorer asks the registry for a new champion, ms. */
   championEveryMs: positive.default(250),
 })
