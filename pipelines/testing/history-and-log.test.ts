@@ -35,22 +35,41 @@ function otherStore(name: string): World {
   return world.with({ FD_ONLINE_STORE: `lmdb:${world.home}/${name}` })
 }
 
-test('a history that overlaps the log: what both hold is counted once, the rest is scored as ever', async () => {
-  const overlapping = otherStore('overlap')
-  const until = new Date(Date.parse(world.cut) + 5 * DAY).toISOString()
-  await backfill(overlapping, '--until', until)
-  await overlapping.fd('score', '--group', 'overlap', '--until-idle')
-  const predictions = await overlapping.predictions('overlap')
-  const letters = await deadLetters(overlapping)
-  const inBoth = [...exact.values()].filter(({ event_time: time }) => time < Date.parse(until))
-  expect(inBoth.length).toBeGreaterThan(100)
-  expect(letters.map(({ input }) => input.offset)).toEqual(inBoth.map(({ input }) => input.offset))
+test.each([0, 5])(
+  'a history that goes %d days into a log nobody has scored is refused, with the one that fits',
+  async (days) => {
+    const overlapping = otherStore(`overlap-${days}`)
+    const group = ['--group', `overlap-${days}`]
+    const until = new Date(Date.parse(world.cut) + days * DAY).toISOString()
+    await backfill(overlapping, ...(days === 0 ? [] : ['--until', until]))
+    const { code, stderr } = await overlapping.try('score', ...group, '--until-idle')
+    expect(code).toBe(2)
+    const [, command] = /End it where they begin, then score again: fd (features backfill .*)/.exec(stderr) ?? []
+    await overlapping.fd(...command.split(' '))
+    await overlapping.fd('score', ...group, '--until-idle')
+    const predictions = await overlapping.predictions(group[1])
+    const outcome = ({ transaction_id: id, features, score }: Prediction): unknown => ({ id, features, score })
+    expect(predictions.map(outcome)).toEqual([...exact.values()].map(outcome))
+    await overlapping.fd('features', 'verify', ...group)
+  },
+)
+
+test('a transaction that comes after history has ended, and that history holds, is a dead letter', async () => {
+  const resent = world.with({
+    FD_EVENT_LOG: `lmdb:${world.home}/resent`,
+    FD_ONLINE_STORE: `lmdb:${world.home}/resent-store`,
+  })
+  await resent.backfill()
+  const day = (days: number): string => new Date(Date.parse(world.cut) + days * DAY).toISOString()
+  const send = ['produce', '--dataset', 'simulated', '--data', world.file, '--from']
+  await resent.fd(...send, resent.cut)
+  await resent.fd(...send, day(-2), '--until', day(0))
+  await resent.fd('score', '--group', 'resent', '--until-idle')
+  const letters = await deadLetters(resent)
+  expect(letters.length).toBeGreaterThan(20)
   expect(letters[0].reason).toMatch(/was here before, in the log or in the history that was backfilled/)
-  expect(predictions.length).toBe(exact.size - inBoth.length)
-  for (const { transaction_id: id, features, score } of predictions) {
-    expect({ id, features, score }).toEqual({ id, features: exact.get(id)?.features, score: exact.get(id)?.score })
-  }
-  await overlapping.fd('features', 'verify', '--group', 'overlap')
+  expect((await resent.predictions('resent')).length).toBe(exact.size)
+  await resent.fd('features', 'verify', '--group', 'resent')
 })
 
 test('a second backfill that holds what was scored already: nothing is counted or scored twice', async () => {

@@ -47,7 +47,7 @@ import { openBacklog, type Backlog } from './backlog.ts'
 import type { ScoredBatch, WrittenBatch } from './batch.ts'
 import { checkpointer, type Checkpointer } from './checkpointer.ts'
 import { committer, type Committer } from './committer.ts'
-import { checkDefinition, checkPartitions, resumeAt } from './resume.ts'
+import { checkDefinition, checkHistory, checkPartitions, resumeAt } from './resume.ts'
 
 /** The longest wait for records before the loop looks at the signal, at whether it is idle, and at due checkpoints. */
 const POLL_MS = 200
@@ -96,6 +96,8 @@ interface Holding {
   fold: ServiceFold
   checkpoints: Checkpointer
   commits: Committer
+  /** Whether the history has been held against the first transactions. */
+  begun: boolean
 }
 
 interface Loop {
@@ -184,7 +186,7 @@ function hold(
     now,
   })
   const commits = committer(member, partition, (batch) => options.onBatch?.({ ...batch, done: now() }))
-  return { state, fold, checkpoints, commits }
+  return { state, fold, checkpoints, commits, begun: state.checkpoint !== undefined }
 }
 
 /**
@@ -239,7 +241,12 @@ async function handle(loop: Loop, joined: Joined, records: RecordBatch): Promise
     throw new Error(`Records of partition ${partition} of "${records.topic}", which was not assigned`)
   const { fold, state, checkpoints, commits } = holding
   const input = loop.read(records)
-  const folded = await foldBatch(input, joined.member.committed.get(partition) ?? 0, fold, state)
+  const committed = joined.member.committed.get(partition) ?? 0
+  if (!holding.begun && nextOffset(records) > committed) {
+    checkHistory(options.group, state, input, committed)
+    holding.begun = true
+  }
+  const folded = await foldBatch(input, committed, fold, state)
   const next = nextOffset(records)
   checkpoints.folded(next, input.decoded.events)
   const written = await options.emit(folded)
