@@ -5,7 +5,7 @@ import type { ScoredBatch } from '../../serving/scorer/batch.ts'
 import type { ScorerOptions } from '../../serving/scorer/scorer.ts'
 import { action, example, portNumber, stopSignal, wallClock, type Context } from '../console/command.ts'
 import { readyInput } from '../console/input-topic.ts'
-import { count, pairs } from '../console/output.ts'
+import { instant, count, pairs } from '../console/output.ts'
 import { openLog, openRegistry, openStore } from '../console/parts.ts'
 
 interface ScoreOptions {
@@ -90,10 +90,14 @@ function both(note: Tell, hear: Tell): Tell {
 function changeNotes(
   note: (line: string) => void,
   group: string,
-): Pick<ScorerOptions, 'onAssigned' | 'onStandby' | 'onRevoked' | 'onStart' | 'onSwap' | 'onRefused'> {
+): Pick<ScorerOptions, 'onAssigned' | 'onStandby' | 'onGap' | 'onRevoked' | 'onStart' | 'onSwap' | 'onRefused'> {
   return {
     onAssigned: (topic, from) => note(assignedLine(topic, from)),
     onStandby: (topic) => note(standbyLine(topic)),
+    onGap: (topic, { from, to }) =>
+      note(
+        `The history ends at ${instant(from)}, and ${topic} begins at ${instant(to)}: windows lack what lies between.`,
+      ),
     onRevoked: (topic, gone, left) => note(revokedLine(topic, gone, left)),
     onStart: ({ name, version }, base) =>
       note(`Scoring with ${name} version ${version}, group ${group}, ${historyLine(base?.history?.transactions)}.`),

@@ -54,6 +54,14 @@ test.each([0, 5])(
   },
 )
 
+test('a history that ends days before the log begins is told', async () => {
+  const early = otherStore('early')
+  await backfill(early, '--until', new Date(Date.parse(world.cut) - 9 * DAY).toISOString())
+  const { code, stderr } = await early.try('score', '--group', 'early', '--until-idle')
+  expect(code, stderr).toBe(0)
+  expect(stderr).toMatch(/The history ends at 2018-05-1\d .*, and transactions begins at 2018-05-29 .*: windows lack/)
+})
+
 test('a transaction that comes after history has ended, and that history holds, is a dead letter', async () => {
   const resent = world.with({
     FD_EVENT_LOG: `lmdb:${world.home}/resent`,

@@ -1,5 +1,5 @@
 import { UserError } from '../../configs/user-error.ts'
-import { FRAUD_LABEL, HOUR } from '../../datasets/table/transaction.ts'
+import { DAY, FRAUD_LABEL, HOUR, type EpochMs } from '../../datasets/table/transaction.ts'
 import type { StageInput } from '../../features/chain/stage-record.ts'
 import type { GroupState, OwnedState } from '../../features/store/online-store.ts'
 import { serviceDigest, type FeatureService } from '../../features/view/view.ts'
@@ -43,6 +43,12 @@ export function resumeAt(topic: string, partition: number, { checkpoint }: Owned
   )
 }
 
+/** A time of which neither history nor log has a transaction. */
+export interface HistoryGap {
+  from: EpochMs
+  to: EpochMs
+}
+
 /** So many transactions show where a log begins. */
 const FIRST = 32
 
@@ -53,11 +59,17 @@ const FIRST = 32
  * history's end, or after it. A few may come late.
  *
  * @param committed the first offset whose outputs are not written yet.
+ * @returns what is missing, where the transactions begin more than a day after the history has ended.
  * @throws UserError with the backfill that ends where they begin.
  */
-export function checkHistory(group: string, { base }: OwnedState, input: StageInput, committed: number): void {
+export function checkHistory(
+  group: string,
+  { base }: OwnedState,
+  input: StageInput,
+  committed: number,
+): HistoryGap | undefined {
   const { history, watermark } = base
-  if (history === undefined || input.earlier !== undefined) return
+  if (history === undefined || input.earlier !== undefined) return undefined
   const { events, index } = input.decoded
   let [fresh, known, first] = [0, 0, Infinity]
   for (let row = 0; row < events.size && fresh < FIRST; row++) {
@@ -66,7 +78,7 @@ export function checkHistory(group: string, { base }: OwnedState, input: StageIn
     first = Math.min(first, events.time[row])
     if (events.time[row] < watermark - HOUR) known++
   }
-  if (known * 2 <= fresh) return
+  if (known * 2 <= fresh) return first > watermark + DAY && fresh > 0 ? { from: watermark, to: first } : undefined
   const [from, to] = [first, watermark].map((time) => new Date(time).toISOString())
   throw new UserError(
     `Group "${group}" has not scored the transactions of "${input.records.topic}" from ${from} on, and the history ` +

@@ -27,6 +27,7 @@ export interface ScorerOptions extends Pick<
   | 'onAssigned'
   | 'onRevoked'
   | 'onStandby'
+  | 'onGap'
   | 'onBatch'
 > {
   /** The registered model. The version that its `alias` points to decides. */

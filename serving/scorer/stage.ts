@@ -47,7 +47,7 @@ import { openBacklog, type Backlog } from './backlog.ts'
 import type { ScoredBatch, WrittenBatch } from './batch.ts'
 import { checkpointer, type Checkpointer } from './checkpointer.ts'
 import { committer, type Committer } from './committer.ts'
-import { checkDefinition, checkHistory, checkPartitions, resumeAt } from './resume.ts'
+import { checkDefinition, checkHistory, checkPartitions, resumeAt, type HistoryGap } from './resume.ts'
 
 /** The longest wait for records before the loop looks at the signal, at whether it is idle, and at due checkpoints. */
 const POLL_MS = 200
@@ -77,6 +77,8 @@ export interface StageOptions {
   onStandby?: (topic: string) => void
   /** Called with partitions that went to another process; `left` is how many this one still has. */
   onRevoked?: (topic: string, partitions: readonly number[], left: number) => void
+  /** Called when the transactions begin more than a day after the history has ended. */
+  onGap?: (topic: string, gap: HistoryGap) => void
   /** Called for every batch once its outputs are durable. */
   onBatch?: (batch: ScoredBatch) => void
 }
@@ -243,7 +245,8 @@ async function handle(loop: Loop, joined: Joined, records: RecordBatch): Promise
   const input = loop.read(records)
   const committed = joined.member.committed.get(partition) ?? 0
   if (!holding.begun && nextOffset(records) > committed) {
-    checkHistory(options.group, state, input, committed)
+    const gap = checkHistory(options.group, state, input, committed)
+    if (gap !== undefined) options.onGap?.(records.topic, gap)
     holding.begun = true
   }
   const folded = await foldBatch(input, committed, fold, state)
