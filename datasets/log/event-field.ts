@@ -97,23 +97,27 @@ export function readAmount(fields: Fields, { amount: { column, minorUnits } }: D
 /** The event time: ISO 8601 as text, or a number in the unit of the schema. */
 export function readTime(fields: Fields, { time }: DatasetSchema): EpochMs {
   const found = field(fields, time.column)
-  return timeOf(time.column, found, (count) => countedTime(count, time.unit, time.origin))
+  const instant = typeof found === 'number' ? countedTime(found, time.unit, time.origin) : textTime(found)
+  return instant >= 0 ? instant : refuseTime(time.column, found)
 }
 
 /** An instant that is not a column of the dataset: ISO 8601 as text, or EpochMs. */
 export function readInstant(fields: Fields, column: string): EpochMs {
-  return timeOf(column, field(fields, column), (count) => countedTime(count, 'ms'))
+  const found = field(fields, column)
+  const instant = typeof found === 'number' ? countedTime(found, 'ms') : textTime(found)
+  return instant >= 0 ? instant : refuseTime(column, found)
 }
 
-function timeOf(column: string, found: unknown, counted: (count: number) => EpochMs): EpochMs {
-  if (typeof found !== 'string' && (typeof found !== 'number' || !Number.isFinite(found))) {
-    throw unexpected(column, EXPECTED_TIME, found)
-  }
-  const time = typeof found === 'string' ? parseTime(found) : counted(found)
-  if (time >= 0) return time
+/** NaN for what is no text, or none that `parseTime` reads. */
+function textTime(found: unknown): EpochMs {
+  return typeof found === 'string' ? parseTime(found) : Number.NaN
+}
+
+function refuseTime(column: string, found: unknown): never {
   const unit = typeof found === 'number' ? likelyUnit(found) : undefined
-  const hint = unit === undefined ? '' : ` (counted in ${unit}, it would be a time of our century)`
-  throw new Refusal(`${column}: expected ${EXPECTED_TIME}, found ${show(found)}${hint}`)
+  const refusal = unexpected(column, EXPECTED_TIME, found)
+  if (unit === undefined) throw refusal
+  throw new Refusal(`${refusal.message} (counted in ${unit}, it would be a time of our century)`)
 }
 
 const SHOWN = 60

@@ -3,7 +3,7 @@ import { DAY, FRAUD_LABEL, HOUR, type DurationMs, type EventBatch } from '../../
 import { featureNames, type FeatureService, type FeatureView, type RequestFeature } from '../view/view.ts'
 import { categoryCode } from './category.ts'
 import type { FoldOutput } from './fold-output.ts'
-import { repeatedRows } from './repeats.ts'
+import { Repeats } from './repeats.ts'
 import { ViewFold } from './view-fold.ts'
 
 /**
@@ -70,6 +70,8 @@ interface Folded {
   fold: ViewFold
   column: number
   bit: number
+  /** Of the view that keeps ids. */
+  repeats?: Repeats
   entity: number
   slots: Uint32Array
 }
@@ -113,6 +115,7 @@ export class ServiceFold {
           fold,
           column,
           bit: bitOf(service, view),
+          ...(fold.rings.columns.id ? { repeats: new Repeats(fold) } : {}),
           entity: schema.entities.findIndex(({ name }) => name === view.entity),
           slots: new Uint32Array(0),
         })
@@ -145,8 +148,8 @@ export class ServiceFold {
    * where the service has no such view here: then nothing is known of what was.
    */
   repeated(batch: EventBatch): number[] {
-    const keeper = this.#folded.find(({ fold }) => fold.rings.columns.id)
-    return keeper === undefined ? [] : repeatedRows(keeper.fold, batch, keeper.slots)
+    const keeper = this.#folded.find(({ repeats }) => repeats !== undefined)
+    return keeper?.repeats?.rows(batch, keeper.slots) ?? []
   }
 
   /**

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { openOnlineStore } from '../open.ts'
 import { onlineStoreContract } from './online-store.contract.ts'
-import type { EntityState } from './online-store.ts'
+import type { Base, EntityState } from './online-store.ts'
 
 const folders: string[] = []
 async function freshFolder(): Promise<string> {
@@ -37,6 +37,24 @@ test('a publish that fails half-way leaves nothing that shows through in the nex
     undefined,
     undefined,
   ])
+})
+
+test('of two publishes at once the one that began last is the newest, and their states do not mix', async () => {
+  await using store = await openOnlineStore(`lmdb:${await freshFolder()}`)
+  let later: Promise<Base> | undefined
+  const interrupted = function* (): Generator<EntityState> {
+    for (let key = 0; key < 12_000; key++) {
+      if (key === 6_000) later = store.publish(draft, [state(-1)])
+      yield state(key)
+    }
+  }
+  await store.publish(draft, interrupted())
+  expect(await store.base('card-fraud')).toEqual(await later)
+  const read = await (await store.group('card-fraud', place)).read('v', [-1, 0, 7_000])
+  expect(read.map((bytes) => bytes !== undefined)).toEqual([true, false, false])
+  // The next one removes what the first has left, and keeps the one before it.
+  const next = await store.publish(draft, [])
+  expect(next.version).toBe(3)
 })
 
 test('a publish that is killed leaves nothing visible, nor in the next base', async () => {

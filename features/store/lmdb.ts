@@ -34,17 +34,17 @@ export function openLmdbOnlineStore(folder: string): OnlineStore {
   return {
     base: async (service) => newest(service),
     publish: async (draft, entities) => {
-      const previous = newest(draft.service)?.version ?? 0
-      const base = { ...draft, version: takeVersion(parts, draft.service, previous) }
+      const base = { ...draft, version: takeVersion(parts, draft.service, newest(draft.service)?.version ?? 0) }
       for (const batch of batches(entities, PUBLISH_BATCH)) {
         environment.write(() => putStates(states, baseScope(base), batch))
       }
-      environment.write(() => {
-        // Of two publishes at once the one that began last is the newest, whichever ends last.
-        if ((newest(base.service)?.version ?? 0) > base.version) return
-        records.putSync(text(`base/${base.service}`), text(toRecord(base)))
+      const previous = environment.write(() => {
+        const before = newest(base.service)?.version ?? 0
+        if (before < base.version) records.putSync(text(`base/${base.service}`), text(toRecord(base)))
+        return before
       })
-      expire(parts, base, previous)
+      // Of two publishes at once the one that began last is the newest, whichever ends last.
+      if (previous < base.version) expire(parts, base, previous)
       return base
     },
     group: async (service, place) => openState(parts, newestOr(service), place),
