@@ -9,12 +9,15 @@ const LONG = [
   'pipelines/testing/kill.test.ts',
   'training/queue/job-queue.test.ts',
   'pipelines/testing/service-refusals.test.ts',
+  'pipelines/testing/history-and-log.test.ts',
   'pipelines/commands/workers.test.ts',
   'pipelines/commands/doctor.test.ts',
   'registry/mlflow/registry.test.ts',
   'pipelines/services/services.test.ts',
   'pipelines/testing/errors.test.ts',
   'pipelines/testing/stream.test.ts',
+  'pipelines/testing/hostile.test.ts',
+  'datasets/log/file-and-stream.test.ts',
 ]
 
 /**
