@@ -34,6 +34,7 @@ const ROOMS: Record<string, string[][]> = {
     ['log'],
     ['log/lmdb', 'log/kafka'],
     ['lake'],
+    ['testing'],
     ['catalog.ts', 'open.ts'],
   ],
   features: [
