@@ -209,7 +209,9 @@ async function rollback(
 
 function historyCommand(): Command {
   return example(
-    new Command('history').description('who moved what, when and why').argument('<name>'),
+    new Command('history')
+      .description('who moved what, when and why; exit 1 when an entry was changed or removed')
+      .argument('<name>'),
     'fd models history card-fraud',
   ).action(action(history))
 }
@@ -230,7 +232,16 @@ async function history({ config, output }: Context, _: object, name: string): Pr
       `${alias.alias} stands at ${alias.actual ?? 'nothing'}, the record says ${alias.recorded ?? 'nothing'}: ` +
       'another tool moved it.',
   )
-  output.result(record, () => [table(['', 'when', 'who', 'what', 'why'], rows), ...stray].join('\n'))
+  output.result(record, () =>
+    [table(['', 'when', 'who', 'what', 'why'], rows), ...stray, `hash of the newest entry: ${record.head}`].join('\n'),
+  )
+  if (record.broken !== undefined) {
+    const { sequence, why } = record.broken
+    throw new UserError(
+      `The history of ${name} is not what fd wrote: entry ${sequence} ${why}. Compare it with a backup.`,
+      { exitCode: 1 },
+    )
+  }
 }
 
 function what(entry: HistoryEvent): string {
