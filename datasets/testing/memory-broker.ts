@@ -22,11 +22,16 @@ interface Owner {
   committed: number
 }
 
+export interface MemoryMembership {
+  number: number
+  process: string
+}
+
 /** The members of a group on a topic, and who owns which partition. */
 export interface MemoryGroup {
   group: string
   topic: string
-  members: number[]
+  members: MemoryMembership[]
   /** By partition. */
   owners: Owner[]
   /** The number of the next member. */
@@ -43,6 +48,9 @@ export class MemoryBroker {
   /** Resolves at the next change. */
   changed: Promise<void>
   #ring: () => void
+
+  /** Called just before a commit takes effect, in the same step. */
+  onCommit: (group: MemoryGroup, partition: number, next: number) => void = () => {}
 
   constructor() {
     ;({ promise: this.changed, resolve: this.#ring } = Promise.withResolvers<void>())
@@ -86,10 +94,11 @@ export class MemoryBroker {
   }
 
   /** Removes members as a session that is over does. They go on, and learn of it when they next look. */
-  evict(group: MemoryGroup, gone: readonly number[]): void {
-    group.members = group.members.filter((member) => !gone.includes(member))
-    for (const owner of group.owners)
-      if (owner.member !== undefined && gone.includes(owner.member)) owner.member = undefined
+  evict(group: MemoryGroup, gone: (member: MemoryMembership) => boolean): void {
+    const left = group.members.filter((member) => !gone(member))
+    if (left.length === group.members.length) return
+    group.members = left
+    for (const owner of group.owners) if (!left.some(({ number }) => number === owner.member)) owner.member = undefined
     group.version++
     this.ring()
   }

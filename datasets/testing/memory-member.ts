@@ -58,11 +58,6 @@ export class MemoryMember implements GroupMember {
     return member
   }
 
-  /** By which the group knows this member now. */
-  get number(): number {
-    return this.#number
-  }
-
   seek(partition: number, offset: number): void {
     if (!this.#positions.has(partition)) throw new UserError(`Partition ${partition} is not this member's.`)
     this.#positions.set(partition, offset)
@@ -100,6 +95,7 @@ export class MemoryMember implements GroupMember {
     const durable = this.#scheduler.call(name, () => {
       const owner = this.#group.owners[partition]
       if (owner.epoch !== epoch || owner.member === undefined) throw lost(this.#group, partition, 'was taken over')
+      this.#broker.onCommit(this.#group, partition, nextOffset)
       for (const [topic, records] of outputs) this.#broker.write(topic, records)
       owner.committed = nextOffset
     })
@@ -115,12 +111,14 @@ export class MemoryMember implements GroupMember {
     if (!this.#open) return
     this.#open = false
     this.#epochs.clear()
-    await this.#scheduler.call(`leave of ${this.#group.topic}`, () => this.#broker.evict(this.#group, [this.#number]))
+    await this.#scheduler.call(`leave of ${this.#group.topic}`, () =>
+      this.#broker.evict(this.#group, ({ number }) => number === this.#number),
+    )
   }
 
   #add(): void {
     this.#number = this.#group.next++
-    this.#group.members.push(this.#number)
+    this.#group.members.push({ number: this.#number, process: this.#scheduler.name })
     this.#group.version++
     this.#broker.ring()
   }
@@ -146,13 +144,13 @@ export class MemoryMember implements GroupMember {
 
   #change(): Change | undefined {
     const { members, owners, version } = this.#group
-    if (!members.includes(this.#number)) {
+    if (!members.some(({ number }) => number === this.#number)) {
       const partitions = [...this.#epochs.keys()]
       this.#epochs.clear()
       this.#add()
       return { change: 'lost', partitions }
     }
-    const holders = members.map((member) => ({
+    const holders = members.map(({ number: member }) => ({
       id: String(member),
       holds: [...owners.keys()].filter((partition) => owners[partition].member === member),
     }))

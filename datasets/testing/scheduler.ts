@@ -5,6 +5,8 @@ import { setImmediate as turnOfTheLoop } from 'node:timers/promises'
  * or a network. So a test can have all of them at once, or in any order that a seed gives (`simulation.ts`).
  */
 export interface Scheduler {
+  /** Of the process that asks. */
+  name: string
   /** Wall clock, EpochMs. */
   now(): number
   /**
@@ -22,6 +24,7 @@ export interface Scheduler {
 
 /** Every step at the next turn of the loop, by the clock of the machine. */
 export const atOnce: Scheduler = {
+  name: 'test',
   now: () => Date.now(),
   call: async (_, effect) => {
     await turnOfTheLoop()

@@ -22,24 +22,30 @@ interface Step {
   kind: 'effect' | 'answer'
 }
 
+/**
+ * Microtasks between two steps. Most code waits for a step by then. What does not is overtaken by one, as happens to a
+ * slow process.
+ */
+const TURNS = 12
+const NOW = Promise.resolve()
+
 /** The longest that one step takes, in ms of the simulated clock. */
 const LONGEST_STEP_MS = 4
 
 /**
  * Processes whose calls have their effects and their answers one at a time, in an order that the random stream decides.
- * Between two steps the code of the processes runs until all of it waits for a later step. So a schedule follows from
- * the stream alone, and runs again in the same way from the same seed.
+ * Between two steps the code of the processes runs for a number of microtasks. So a schedule follows from the stream
+ * alone, and runs again in the same way from the same seed. Nothing else may make that code run: no timer, no thread.
  */
 export class Simulation {
   readonly rates: FaultRates = { refused: 0, unanswered: 0 }
-  /** What has happened, to be printed when a schedule fails. Kept only if `trace` is set. */
-  readonly history: string[] = []
   readonly #random: Random
-  readonly #trace: boolean
+  readonly #trace: string[] | undefined
   #clock: number
   #steps: Step[] = []
 
-  constructor(random: Random, start: number, trace = false) {
+  /** @param trace is given what happens, to be printed when a schedule fails. */
+  constructor(random: Random, start: number, trace?: string[]) {
     this.#random = random
     this.#clock = start
     this.#trace = trace
@@ -50,12 +56,17 @@ export class Simulation {
     return this.#clock
   }
 
-  process(name: string): SimulatedProcess {
-    return new SimulatedProcess(name, this, this.#random)
+  process(name: string, rates: FaultRates = this.rates): SimulatedProcess {
+    return new SimulatedProcess(name, this, this.#random, rates)
+  }
+
+  /** Whether something that the process asked for is still on its way. */
+  busy(process: SimulatedProcess): boolean {
+    return this.#steps.some((step) => step.process === process)
   }
 
   tell(what: string): void {
-    if (this.#trace) this.history.push(what)
+    this.#trace?.push(what)
   }
 
   /** Puts a step among those that may happen next. For `SimulatedProcess`. */
@@ -64,12 +75,13 @@ export class Simulation {
   }
 
   /**
-   * Lets all code run until it waits, then has one step happen.
+   * Lets code run for some turns, then has one step happen.
    *
-   * @returns false when there was none.
+   * @returns false when there was none, and all code waits.
    */
   async step(): Promise<boolean> {
-    await settled()
+    for (let turn = 0; turn < TURNS; turn++) await NOW
+    if (this.#steps.length === 0) await settled()
     if (this.#steps.length === 0) return false
     const at = this.#random.integer(this.#steps.length)
     const [step] = this.#steps.splice(at, 1)
@@ -87,7 +99,7 @@ export class Simulation {
   }
 }
 
-/** All microtasks have run when the loop turns. `node:timers/promises` would cost a promise more. */
+/** All microtasks have run when the loop turns. */
 function settled(): Promise<void> {
   return new Promise((resolve) => void setImmediate(resolve))
 }
@@ -97,9 +109,11 @@ export class SimulatedProcess implements Scheduler {
   readonly name: string
   readonly #simulation: Simulation
   readonly #random: Random
+  readonly #rates: FaultRates
   #dead = false
 
-  constructor(name: string, simulation: Simulation, random: Random) {
+  constructor(name: string, simulation: Simulation, random: Random, rates: FaultRates) {
+    this.#rates = rates
     this.name = name
     this.#simulation = simulation
     this.#random = random
@@ -132,7 +146,7 @@ export class SimulatedProcess implements Scheduler {
   }
 
   #happen<T>(name: string, effect: () => T, resolve: (value: T) => void, reject: (error: unknown) => void): void {
-    const { rates } = this.#simulation
+    const rates = this.#rates
     const chance = this.#random.uniform()
     const refused = chance < rates.refused
     const unanswered = !refused && chance < rates.refused + rates.unanswered

@@ -29,6 +29,11 @@ interface StoredBase {
   removed: boolean
 }
 
+interface StoredState {
+  checkpoint: Checkpoint | undefined
+  read(view: string, key: number | string): Uint8Array | undefined
+}
+
 /** What the processes that have the store open share: a server's memory. */
 export class MemoryServer {
   /** By service: the bases that are there, oldest first. */
@@ -43,6 +48,15 @@ export class MemoryServer {
     if (bases !== undefined) return bases[bases.length - 1]
     const base = { service, serviceDigest: '', version: 0, watermark: -Infinity, minorUnits: 0 }
     return this.show({ base, states: new Map(), scopes: new Map(), removed: false })
+  }
+
+  /** What a group's partition has stored on the newest base, to look at without a scheduler. */
+  stored(service: string, place: GroupPartition): StoredState {
+    const stored = this.newest(service)
+    const { states, checkpoint } = scopeOf(stored, place)
+    const read = (view: string, key: number | string): Buffer | undefined =>
+      states.get(stateKey(view, key)) ?? stored.states.get(stateKey(view, key))
+    return { checkpoint, read }
   }
 
   takeVersion(service: string): number {
