@@ -34,7 +34,6 @@ const ROOMS: Record<string, string[][]> = {
     ['log'],
     ['log/lmdb', 'log/kafka'],
     ['lake'],
-    ['testing'],
     ['catalog.ts', 'open.ts'],
   ],
   features: [
@@ -62,7 +61,7 @@ const ROOMS: Record<string, string[][]> = {
     ['.'],
     ['testing'],
   ],
-  serving: [['.'], ['model'], ['scorer'], ['metrics'], ['testing']],
+  serving: [['.'], ['model'], ['scorer'], ['metrics']],
   pipelines: [
     ['console'],
     ['services'],
@@ -74,6 +73,7 @@ const ROOMS: Record<string, string[][]> = {
     ['bench'],
     ['contest'],
     ['testing'],
+    ['soak'],
   ],
   notebooks: [['.']],
 }

@@ -79,6 +79,8 @@ export function openEnvironment(folder: string, options: EnvironmentOptions = {}
     return open<Buffer, Buffer>(folder, {
       keyEncoding: 'binary',
       encoding: 'binary',
+      // A name with a dot is a folder too. LMDB would take it for a file.
+      noSubdir: false,
       maxDbs: MOST_DATABASES,
       overlappingSync: false,
       noSync: options.sync === false,

@@ -29,16 +29,16 @@ async function doctor({ config, output }: Context): Promise<void> {
     const findings = await examine(config, inspection, run)
     found.push(...findings.map((finding) => ({ check, ...finding })))
   }
-  const text = (): string =>
+  output.result(found, () =>
     table(
       ['', 'check', '', 'detail'],
       found.map(({ state, check, aspect, detail }) => [state, check, aspect, detail]),
-    )
+    ),
+  )
   const broken = found.filter(({ state }) => state === 'broken')
-  if (broken.length === 0) return output.result(found, text)
+  if (broken.length === 0) return
   const names = [...new Set(broken.map(({ check }) => check))].join(', ')
-  const failed = new UserError(`${broken.length} of ${found.length} checks failed: ${names}.`, { exitCode: 1 })
-  output.refuse(found, text, failed)
+  throw new UserError(`${broken.length} of ${found.length} checks failed: ${names}.`, { exitCode: 1 })
 }
 
 async function examine(config: Config, inspection: Inspection, run: Check): Promise<Finding[]> {

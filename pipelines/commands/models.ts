@@ -129,10 +129,12 @@ async function promote(
 ): Promise<void> {
   await using registry = await openRegistry(config)
   const verdict = await runPromote({ registry, config, openProgress: output.progress }, name, version, options)
-  const text = (): string => describeVerdict(name, verdict)
-  if (verdict.outcome !== 'refused') return output.result(verdict, text)
-  const overrule = `fd models promote ${name} ${version} --force --reason TEXT`
-  output.refuse(verdict, text, new UserError(`Not promoted. To overrule: ${overrule}`, { exitCode: 1 }))
+  output.result(verdict, () => describeVerdict(name, verdict))
+  if (verdict.outcome === 'refused') {
+    throw new UserError(`Not promoted. To overrule: fd models promote ${name} ${version} --force --reason TEXT`, {
+      exitCode: 1,
+    })
+  }
 }
 
 /** Asks the gates of a promotion and moves the alias when they pass. */
@@ -207,9 +209,7 @@ async function rollback(
 
 function historyCommand(): Command {
   return example(
-    new Command('history')
-      .description('who moved what, when and why; exit 1 when an entry was changed or removed')
-      .argument('<name>'),
+    new Command('history').description('who moved what, when and why').argument('<name>'),
     'fd models history card-fraud',
   ).action(action(history))
 }
@@ -230,16 +230,7 @@ async function history({ config, output }: Context, _: object, name: string): Pr
       `${alias.alias} stands at ${alias.actual ?? 'nothing'}, the record says ${alias.recorded ?? 'nothing'}: ` +
       'another tool moved it.',
   )
-  output.result(record, () =>
-    [table(['', 'when', 'who', 'what', 'why'], rows), ...stray, `hash of the newest entry: ${record.head}`].join('\n'),
-  )
-  if (record.broken !== undefined) {
-    const { sequence, why } = record.broken
-    throw new UserError(
-      `The history of ${name} is not what fd wrote: entry ${sequence} ${why}. Compare it with a backup.`,
-      { exitCode: 1 },
-    )
-  }
+  output.result(record, () => [table(['', 'when', 'who', 'what', 'why'], rows), ...stray].join('\n'))
 }
 
 function what(entry: HistoryEvent): string {

@@ -43,9 +43,10 @@ async function verify({ config, output }: Context, options: VerifyOptions): Prom
   const parts = { log, store, config, openProgress: output.progress }
   const report = await runVerify(parts, card, { group, from, to })
   const wrong = report.differences + report.duplicates + report.missing
-  if (wrong === 0) return output.result(report, () => describe(report))
-  const faults = new UserError(`${count(wrong)} faults: what was served is not what batch computes.`, { exitCode: 1 })
-  output.refuse(report, () => describe(report), faults)
+  output.result(report, () => describe(report))
+  if (wrong > 0) {
+    throw new UserError(`${count(wrong)} faults: what was served is not what batch computes.`, { exitCode: 1 })
+  }
 }
 
 /** What a recomputation reads. */

@@ -1,8 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { environmentWithHome } from '../../configs/config.ts'
 
-/** How an `fd` process ended, and what it printed. */
+/** How a process ended, and what it printed. */
 export interface Ended {
   code: number | null
   signal: NodeJS.Signals | null
@@ -23,10 +23,14 @@ export interface FdProcess {
 
 /** Starts `fd` as a process of its own, in a home of its own, as a user's second terminal would. */
 export function startFd(home: string, args: readonly string[], environment: Record<string, string> = {}): FdProcess {
-  const entry = join(import.meta.dirname, '../fd.ts')
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', entry, ...args], {
+  return startProgram(join(import.meta.dirname, '../fd.ts'), args, { ...environmentWithHome(home), ...environment })
+}
+
+/** Starts a TypeScript file as a process of its own. */
+export function startProgram(file: string, args: readonly string[], env: NodeJS.ProcessEnv): FdProcess {
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', file, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...environmentWithHome(home), ...environment },
+    env,
   })
   const said = { stdout: '', stderr: '' }
   child.stdout.setEncoding('utf8').on('data', (text: string) => (said.stdout += text))
@@ -43,7 +47,7 @@ export function startFd(home: string, args: readonly string[], environment: Reco
       child.stderr.on('data', look)
       child.on('close', () => {
         const expected = typeof text === 'string' ? `"${text}"` : 'what was waited for'
-        reject(new Error(`fd ${args.join(' ')} ended before it said ${expected}: ${said.stderr}`))
+        reject(new Error(`${basename(file)} ${args.join(' ')} ended before it said ${expected}: ${said.stderr}`))
       })
     })
   return { child, ended, says }

@@ -17,6 +17,7 @@ const LONG = [
   'pipelines/testing/errors.test.ts',
   'pipelines/testing/stream.test.ts',
   'pipelines/testing/hostile.test.ts',
+  'pipelines/soak/soak.test.ts',
   'datasets/log/file-and-stream.test.ts',
 ]
 

@@ -143,6 +143,12 @@ describe('what can go wrong', () => {
     await expect(drain(emptied.folder)).rejects.toThrow(UserError)
   })
 
+  test('folder and topics may have a dot in their names', async () => {
+    await using log = await openEventLog(`lmdb:${freshFolder()}.fd`)
+    await log.append('a.b', [{ value: '1', timestamp: 1 }])
+    expect((await log.topic('a.b')).offsets).toEqual([{ start: 0, end: 1 }])
+  })
+
   test('a group cannot commit to a topic that is appended to', async () => {
     await using log = await openEventLog(`lmdb:${freshFolder()}`)
     await log.append('in', [{ value: '1', timestamp: 1 }])
