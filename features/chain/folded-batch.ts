@@ -5,7 +5,7 @@ import { decodeState } from '../fold/entity-state.ts'
 import { toModelInput } from '../fold/model-input.ts'
 import type { FeatureMatrix, ServiceFold } from '../fold/service-fold.ts'
 import type { GroupState } from '../store/online-store.ts'
-import { removeDuplicates } from './duplicates.ts'
+import type { Seam } from './seam.ts'
 import type { StageInput } from './stage-record.ts'
 
 /**
@@ -30,15 +30,16 @@ export interface FoldedBatch {
 
 /**
  * Folds a batch. New keys first get the state that the group last wrote or, where it wrote none, the state at the end
- * of history. Transactions that were here before are taken out (`duplicates.ts`).
+ * of history. Transactions that were here before are taken out (`seam.ts`).
  *
- * @throws UserError as `GroupState.read` and `decodeState`.
+ * @throws UserError as `GroupState.read`, `decodeState` and `Seam.join`.
  */
 export async function foldBatch(
   input: StageInput,
   committed: number,
   fold: ServiceFold,
   state: GroupState,
+  seam: Seam,
 ): Promise<FoldedBatch> {
   const { events } = input.decoded
   for (const { view, keys } of fold.prepare(events)) {
@@ -48,7 +49,7 @@ export async function foldBatch(
       if (bytes !== undefined && slot !== undefined) decodeState(view, slot, bytes)
     }
   }
-  removeDuplicates(input.decoded, fold)
+  seam.join(input, fold, committed)
   const before = fold.unmatchedLabels
   const features = fold.fold(events, input.earlier)
   const unmatched = fold.unmatchedLabels - before

@@ -41,12 +41,13 @@ export function truncatedViews(service: FeatureService, bits: number): readonly 
 }
 
 /**
- * Whether a view's rings keep the ids of transactions: the first view of the log's key does, the schema's first entity.
- * All events of one of its keys come in one order, so a transaction that comes twice comes to the same ring.
+ * Whether a view's rings keep the ids of transactions: the first view of each entity does. A stage of a chain folds one
+ * entity, all events of one of its keys come to it in one order, and so a transaction that comes twice comes to the
+ * same ring.
  */
-export function keepsIds(view: FeatureView, service: FeatureService, schema: DatasetSchema): boolean {
-  const [key] = schema.entities
-  return view === service.views.find((each) => each.kind === 'aggregate' && each.entity === key?.name)
+export function keepsIds(view: FeatureView, service: FeatureService): boolean {
+  if (view.kind !== 'aggregate') return false
+  return view === service.views.find((each) => each.kind === 'aggregate' && each.entity === view.entity)
 }
 
 /** The keys that a batch brings to a view for the first time. */
@@ -109,7 +110,7 @@ export class ServiceFold {
       } else {
         const fold =
           from?.views.find((known) => known.view === view) ??
-          new ViewFold(view, { ...settings, scale: this.#scale, ids: keepsIds(view, service, schema) })
+          new ViewFold(view, { ...settings, scale: this.#scale, ids: keepsIds(view, service) })
         this.views.push(fold)
         this.#folded.push({
           fold,
@@ -144,11 +145,12 @@ export class ServiceFold {
   }
 
   /**
-   * The rows of a prepared batch that are transactions for the second time, by the first view of the log's key. None
-   * where the service has no such view here: then nothing is known of what was.
+   * The rows of a prepared batch that are transactions for the second time, by the first view of the log's key or,
+   * without one, by another that keeps ids. None where the service has no such view here: then nothing is known of what was.
    */
   repeated(batch: EventBatch): number[] {
-    const keeper = this.#folded.find(({ repeats }) => repeats !== undefined)
+    const keepers = this.#folded.filter(({ repeats }) => repeats !== undefined)
+    const keeper = keepers.find(({ entity }) => entity === 0) ?? keepers.at(0)
     return keeper?.repeats?.rows(batch, keeper.slots) ?? []
   }
 

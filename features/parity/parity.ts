@@ -3,7 +3,7 @@ import type { Dataset, DatasetSchema } from '../../datasets/table/dataset.ts'
 import { FRAUD_LABEL, type DurationMs, type EpochMs } from '../../datasets/table/transaction.ts'
 import { backfill } from '../backfill/backfill.ts'
 import { planChain, type Stage } from '../chain/chain.ts'
-import { removeDuplicates } from '../chain/duplicates.ts'
+import { Seam } from '../chain/seam.ts'
 import { origins, stageReader, type StageInput } from '../chain/stage-record.ts'
 import { ServiceFold, type FeatureMatrix } from '../fold/service-fold.ts'
 import { featureNames, type FeatureService } from '../view/view.ts'
@@ -56,6 +56,9 @@ export interface ParityRequest {
 }
 
 const SHOWN = 20
+
+/** The seam as parity has it: the fold holds history already, and what the log has was decided. */
+const BEHIND = { base: { watermark: -Infinity }, begun: true }
 
 /**
  * Recomputes the features of a stretch of the log in batch, from the raw history and the raw log, and compares them bit
@@ -125,12 +128,13 @@ async function compareStage(comparison: Comparison): Promise<void> {
   const read = stageReader(schema, names.length, stage.entity === undefined, request.maxAhead)
   const { offsets } = await log.topic(stage.topic)
   for (const partition of offsets.keys()) {
+    const seam = new Seam({ ...BEHIND, group: request.group })
     const last = await lastHandedOn(comparison, partition)
     for await (const records of log.read(stage.topic, partition)) {
       const input = read(records)
       const { decoded, earlier } = input
       fold.prepare(decoded.events)
-      removeDuplicates(decoded, fold)
+      seam.join(input, fold, Infinity)
       compareBatch(comparison, input, fold.fold(decoded.events, earlier), last)
       request.report?.(report.transactions)
     }

@@ -10,6 +10,7 @@ import { openEventLog } from '../../datasets/open.ts'
 import { randomStream } from '../../datasets/random/random.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import { emptyBatch, FRAUD_LABEL, SECOND, type EventBatch } from '../../datasets/table/transaction.ts'
+import { statesOf } from '../../features/backfill/backfill.ts'
 import { planChain, statePlace } from '../../features/chain/chain.ts'
 import type { FoldedBatch } from '../../features/chain/folded-batch.ts'
 import { ServiceFold } from '../../features/fold/service-fold.ts'
@@ -18,7 +19,12 @@ import { openOnlineStore } from '../../features/open.ts'
 import { verifyParity, type ParityReport } from '../../features/parity/parity.ts'
 import type { OnlineStore } from '../../features/store/online-store.ts'
 import { naiveFeatures } from '../../features/testing/naive-features.ts'
-import type { AggregateFeature, AggregateView, FeatureService } from '../../features/view/view.ts'
+import {
+  serviceDigest,
+  type AggregateFeature,
+  type AggregateView,
+  type FeatureService,
+} from '../../features/view/view.ts'
 import type { Prediction } from '../prediction.ts'
 import { PREDICTIONS, TRANSACTIONS } from '../topics.ts'
 import { writeOutputs, type WrittenBatch } from './batch.ts'
@@ -297,6 +303,45 @@ describe.each([11, 12, 13, 14])('a chain of three stages over three partitions, 
       })
     },
   )
+
+  test('a backfill of what was scored already counts nothing twice, in any stage', async () => {
+    await using world = await freshWorld()
+    const events = makeEvents(seed, 300)
+    const scored = events.slice(0, 240)
+    await append(world.log, scored, 3)
+    await chain(world)
+    const history = new ServiceFold(service, schema)
+    history.fold(toBatch(scored))
+    await world.store.publish(
+      {
+        service: service.name,
+        serviceDigest: serviceDigest(service),
+        history: { dataset: 'd', file: 'f', fileDigest: '', transactions: 240 },
+        watermark: Math.max(...scored.map(({ time }) => time)),
+        minorUnits: 2,
+      },
+      statesOf(history),
+    )
+    await append(world.log, events.slice(240), 3)
+    await chain(world)
+    const served = new Map(
+      (await predictions(world.log)).map(({ prediction }) => [prediction.transaction_id, prediction.features]),
+    )
+    const rest = new Set(events.slice(240))
+    for (const stage of planChain(service, schema, { name: TRANSACTIONS, partitions: 3 }, 'g')) {
+      const order = await orders(world.log, stage.topic, stage.entity === undefined ? 0 : 16 + 8 * names.length)
+      const later = order
+        .flat()
+        .filter(({ id, label }) => [...rest].some((event) => event.id === id && event.label === label))
+      for (const view of stage.views) {
+        if (view.kind !== 'aggregate') continue
+        const expected = naive(view, [...scored, ...later])
+        for (const { id, label } of rest)
+          if (!label)
+            expect([id, view.features.map(({ name }) => served.get(id)?.[name])]).toEqual([id, expected.get(id)])
+      }
+    }
+  })
 
   test('predictions have the key, the place and the timestamp of the transaction', async () => {
     await using world = await freshWorld()

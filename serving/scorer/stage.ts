@@ -39,6 +39,7 @@ import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import type { DurationMs } from '../../datasets/table/transaction.ts'
 import type { Stage } from '../../features/chain/chain.ts'
 import { foldBatch, type FoldedBatch } from '../../features/chain/folded-batch.ts'
+import { Seam, type HistoryGap } from '../../features/chain/seam.ts'
 import { stageReader, type StageInput } from '../../features/chain/stage-record.ts'
 import { ServiceFold } from '../../features/fold/service-fold.ts'
 import type { OnlineStore, OwnedState } from '../../features/store/online-store.ts'
@@ -47,7 +48,7 @@ import { openBacklog, type Backlog } from './backlog.ts'
 import type { ScoredBatch, WrittenBatch } from './batch.ts'
 import { checkpointer, type Checkpointer } from './checkpointer.ts'
 import { committer, type Committer } from './committer.ts'
-import { checkDefinition, checkHistory, checkPartitions, resumeAt, type HistoryGap } from './resume.ts'
+import { checkDefinition, checkPartitions, resumeAt } from './resume.ts'
 
 /** The longest wait for records before the loop looks at the signal, at whether it is idle, and at due checkpoints. */
 const POLL_MS = 200
@@ -98,8 +99,7 @@ interface Holding {
   fold: ServiceFold
   checkpoints: Checkpointer
   commits: Committer
-  /** Whether the history has been held against the first transactions. */
-  begun: boolean
+  seam: Seam
 }
 
 interface Loop {
@@ -188,7 +188,13 @@ function hold(
     now,
   })
   const commits = committer(member, partition, (batch) => options.onBatch?.({ ...batch, done: now() }))
-  return { state, fold, checkpoints, commits, begun: state.checkpoint !== undefined }
+  const seam = new Seam({
+    base: state.base,
+    group: options.group,
+    begun: state.checkpoint !== undefined,
+    onGap: (gap) => options.onGap?.(stage.topic, gap),
+  })
+  return { state, fold, checkpoints, commits, seam }
 }
 
 /**
@@ -241,15 +247,10 @@ async function handle(loop: Loop, joined: Joined, records: RecordBatch): Promise
   const holding = held.get(partition)
   if (holding === undefined)
     throw new Error(`Records of partition ${partition} of "${records.topic}", which was not assigned`)
-  const { fold, state, checkpoints, commits } = holding
+  const { fold, state, checkpoints, commits, seam } = holding
   const input = loop.read(records)
   const committed = joined.member.committed.get(partition) ?? 0
-  if (!holding.begun && nextOffset(records) > committed) {
-    const gap = checkHistory(options.group, state, input, committed)
-    if (gap !== undefined) options.onGap?.(records.topic, gap)
-    holding.begun = true
-  }
-  const folded = await foldBatch(input, committed, fold, state)
+  const folded = await foldBatch(input, committed, fold, state, seam)
   const next = nextOffset(records)
   checkpoints.folded(next, input.decoded.events)
   const written = await options.emit(folded)
