@@ -146,7 +146,8 @@ export class ServiceFold {
 
   /**
    * The rows of a prepared batch that are transactions for the second time, by the first view of the log's key or,
-   * without one, by another that keeps ids. None where the service has no such view here: then nothing is known of what was.
+   * without one, by another that keeps ids. None where the service has no such view here: then nothing is known of what
+   * was.
    */
   repeated(batch: EventBatch): number[] {
     const keepers = this.#folded.filter(({ repeats }) => repeats !== undefined)
