@@ -41,9 +41,8 @@ export function parseTime(text: string): EpochMs {
   if (match === null) return Number.NaN
   const [, year, month, day, hour = '0', minute = '0', second = '0', fraction = '', offset = 'Z'] = match
   const midnight = Date.UTC(Number(year), Number(month) - 1, Number(day))
-  // Date.UTC takes 31 April for 1 May, and month 13 for January.
-  const date = new Date(midnight)
-  if (date.getUTCDate() !== Number(day) || date.getUTCMonth() + 1 !== Number(month)) return Number.NaN
+  // Date.UTC takes 31 April for 1 May, and month 13 for January: a day that no month has ends in another month.
+  if (new Date(midnight).getUTCMonth() + 1 !== Number(month)) return Number.NaN
   if (Number(hour) > 23 || Number(minute) > 59 || Number(second) > 59) return Number.NaN
   const minutes = Number(hour) * 60 + Number(minute) - offsetMinutes(offset)
   return inTime(midnight + minutes * 60_000 + Number(second) * 1000 + Number(fraction.slice(0, 3).padEnd(3, '0')))
