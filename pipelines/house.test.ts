@@ -34,6 +34,7 @@ const ROOMS: Record<string, string[][]> = {
     ['log'],
     ['log/lmdb', 'log/kafka'],
     ['lake'],
+    ['testing'],
     ['catalog.ts', 'open.ts'],
   ],
   features: [
@@ -61,7 +62,7 @@ const ROOMS: Record<string, string[][]> = {
     ['.'],
     ['testing'],
   ],
-  serving: [['.'], ['model'], ['scorer'], ['metrics']],
+  serving: [['.'], ['model'], ['scorer'], ['metrics'], ['testing']],
   pipelines: [
     ['console'],
     ['services'],

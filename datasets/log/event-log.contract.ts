@@ -28,6 +28,18 @@ export interface LogHarness {
    * segment at a time.
    */
   retentionByRecordTime: boolean
+  /** Opens the log of a URL. By default through the door that the code itself uses. */
+  open?(url: string): Promise<EventLog>
+  /** False for a log that lives in one process: tests that need several pass it over. */
+  processes?: false
+}
+
+function opened({ fresh, open = openEventLog }: LogHarness, url = fresh()): Promise<EventLog> {
+  return open(url)
+}
+
+function severalProcesses({ processes }: LogHarness): boolean {
+  return processes !== false
 }
 
 interface SeenRecord {
@@ -131,7 +143,7 @@ export function eventLogContract(driver: string, harness: LogHarness): void {
 
 function recordTests(harness: LogHarness): void {
   test('any mixture of appends reads back as an array would, from any offset, in any batch size', async () => {
-    await using log = await openEventLog(harness.fresh())
+    await using log = await opened(harness)
     const chance = randomStream(7).uniform
     const model: SeenRecord[] = []
     for (let round = 0; round < 40; round++) {
@@ -159,7 +171,7 @@ function recordTests(harness: LogHarness): void {
   })
 
   test('a single record has offset 0, and the next append continues', async () => {
-    await using log = await openEventLog(harness.fresh())
+    await using log = await opened(harness)
     await log.append('t', numbered(1))
     await log.append('t', numbered(1, 1))
     await log.append('t', [])
@@ -167,7 +179,7 @@ function recordTests(harness: LogHarness): void {
   })
 
   test('a key has one partition, in order; none means partition 0; a given partition stands', async () => {
-    await using log = await openEventLog(harness.fresh())
+    await using log = await opened(harness)
     await log.createTopic('t', { partitions: 4 })
     const keyed = Array.from({ length: 500 }, (_, i) => ({ key: `card-${i % 37}`, value: String(i), timestamp: i }))
     await log.append('t', keyed)
@@ -187,7 +199,7 @@ function recordTests(harness: LogHarness): void {
   })
 
   test('keys and values are bytes: binary, unicode, empty, and a megabyte', async () => {
-    await using log = await openEventLog(harness.fresh())
+    await using log = await opened(harness)
     const big = Buffer.alloc(1 << 20, 'fraud')
     const records: NewRecord[] = [
       { key: Uint8Array.of(0, 255, 10, 0), value: Uint8Array.of(0, 1, 2, 254), timestamp: 1 },
@@ -204,7 +216,7 @@ function recordTests(harness: LogHarness): void {
   })
 
   test('topics are listed by name; an unknown one is an error that lists them; settings stay', async () => {
-    await using log = await openEventLog(harness.fresh())
+    await using log = await opened(harness)
     await log.createTopic('b', { partitions: 2, retention: 1000 })
     await log.append('a', numbered(3))
     await log.createTopic('b', { partitions: 9 })
@@ -224,7 +236,7 @@ function recordTests(harness: LogHarness): void {
   test.runIf(harness.retentionByRecordTime)(
     'retention lets go of the old, moves the start, and never the end; readers are clamped',
     async () => {
-      await using log = await openEventLog(harness.fresh())
+      await using log = await opened(harness)
       await log.createTopic('t', { retention: 100 })
       for (let first = 0; first < 1000; first += 10) await log.append('t', numbered(10, first))
       const { start, end } = (await log.topic('t')).offsets[0]
@@ -238,7 +250,7 @@ function recordTests(harness: LogHarness): void {
   test.runIf(harness.retentionByRecordTime)(
     'retention that outruns a member is told, and a member that has read nothing begins at the oldest',
     async () => {
-      await using log = await openEventLog(harness.fresh())
+      await using log = await opened(harness)
       await log.createTopic('t', { retention: 100 })
       await log.append('t', numbered(10, 0))
       const member = await log.join('g', 't')
@@ -257,56 +269,62 @@ function recordTests(harness: LogHarness): void {
 }
 
 function processTests(harness: LogHarness): void {
-  test('two processes append at once: offsets without gap or repeat, each in its own order', async () => {
-    const url = harness.fresh()
-    await using log = await openEventLog(url)
-    const appender = (name: string): ChildProcess =>
-      child(
-        url,
-        `for (let i = 0; i < 300; i++) {
+  test.runIf(severalProcesses(harness))(
+    'two processes append at once: offsets without gap or repeat, each in its own order',
+    async () => {
+      const url = harness.fresh()
+      await using log = await opened(harness, url)
+      const appender = (name: string): ChildProcess =>
+        child(
+          url,
+          `for (let i = 0; i < 300; i++) {
           const record = (_, j) => ({ key: '${name}', value: String(i * 10 + j), timestamp: i })
           await log.append('t', Array.from({ length: 1 + i % 5 }, record))
         }`,
-      )
-    const exits = ['a', 'b'].map((name) => once(appender(name), 'exit'))
-    expect(await Promise.all(exits)).toEqual([
-      [0, null],
-      [0, null],
-    ])
-    const seen = await readAll(log, 't')
-    expect(seen.map((record) => record.offset)).toEqual(upTo(1800))
-    for (const name of ['a', 'b']) {
-      const own = values(seen.filter((record) => record.key === name))
-      expect(own).toEqual(own.toSorted((x, y) => x - y))
-      expect(own).toHaveLength(900)
-    }
-  })
+        )
+      const exits = ['a', 'b'].map((name) => once(appender(name), 'exit'))
+      expect(await Promise.all(exits)).toEqual([
+        [0, null],
+        [0, null],
+      ])
+      const seen = await readAll(log, 't')
+      expect(seen.map((record) => record.offset)).toEqual(upTo(1800))
+      for (const name of ['a', 'b']) {
+        const own = values(seen.filter((record) => record.key === name))
+        expect(own).toEqual(own.toSorted((x, y) => x - y))
+        expect(own).toHaveLength(900)
+      }
+    },
+  )
 
-  test('a reader that follows sees every record of another process, and stops on abort', async () => {
-    const url = harness.fresh()
-    await using log = await openEventLog(url)
-    await log.createTopic('t')
-    const stop = new AbortController()
-    const producer = child(
-      url,
-      `for (let i = 0; i < 400; i++) {
+  test.runIf(severalProcesses(harness))(
+    'a reader that follows sees every record of another process, and stops on abort',
+    async () => {
+      const url = harness.fresh()
+      await using log = await opened(harness, url)
+      await log.createTopic('t')
+      const stop = new AbortController()
+      const producer = child(
+        url,
+        `for (let i = 0; i < 400; i++) {
         await log.append('t', [{ value: String(i), timestamp: i }])
         if (i % 40 === 0) await new Promise((done) => setTimeout(done, 10))
       }`,
-    )
-    // Listen from the start, because the producer may have ended before the last record is read.
-    const exited = once(producer, 'exit')
-    const seen: SeenRecord[] = []
-    for await (const batch of log.read('t', 0, { follow: true, signal: stop.signal })) {
-      seen.push(...recordsOf(batch))
-      if (seen.length === 400) stop.abort()
-    }
-    expect(values(seen)).toEqual(upTo(400))
-    await exited
-  })
+      )
+      // Listen from the start, because the producer may have ended before the last record is read.
+      const exited = once(producer, 'exit')
+      const seen: SeenRecord[] = []
+      for await (const batch of log.read('t', 0, { follow: true, signal: stop.signal })) {
+        seen.push(...recordsOf(batch))
+        if (seen.length === 400) stop.abort()
+      }
+      expect(values(seen)).toEqual(upTo(400))
+      await exited
+    },
+  )
 
   test('an abort ends a follower that waits', async () => {
-    await using log = await openEventLog(harness.fresh())
+    await using log = await opened(harness)
     await log.append('t', numbered(2))
     const seen: SeenRecord[] = []
     const over = new AbortController()
@@ -318,15 +336,17 @@ function processTests(harness: LogHarness): void {
     expect(values(seen)).toEqual([0, 1])
   })
 
-  test('kill -9 in the middle of commits: as many outputs as the committed offset says, each time', async () => {
-    const url = harness.fresh()
-    await using log = await openEventLog(url)
-    await log.append('in', numbered(10))
-    const chance = randomStream(11).uniform
-    for (let round = 0; round < 4; round++) {
-      const committer = child(
-        url,
-        `const member = await log.join('g', 'in')
+  test.runIf(severalProcesses(harness))(
+    'kill -9 in the middle of commits: as many outputs as the committed offset says, each time',
+    async () => {
+      const url = harness.fresh()
+      await using log = await opened(harness, url)
+      await log.append('in', numbered(10))
+      const chance = randomStream(11).uniform
+      for (let round = 0; round < 4; round++) {
+        const committer = child(
+          url,
+          `const member = await log.join('g', 'in')
         if (member.committed.get(0) > 0) process.stdout.write('joined\\n')
         for (let next = member.committed.get(0); ; next++) {
           const output = [{ value: String(next), timestamp: next }]
@@ -335,43 +355,47 @@ function processTests(harness: LogHarness): void {
           await durable
           if (next === 0) process.stdout.write('made its topics\\n')
         }`,
-      )
-      await firstLine(committer)
-      await new Promise((resolve) => setTimeout(resolve, 20 + chance() * 80))
-      await killed(committer)
-      const member = await log.join('g', 'in')
-      const committed = member.committed.get(0) ?? -1
-      await member[Symbol.asyncDispose]()
-      expect(committed).toBeGreaterThan(0)
-      expect(values(await readAll(log, 'out'))).toEqual(upTo(committed))
-      expect(values(await readAll(log, 'twice'))).toEqual(upTo(committed).flatMap((n) => [n, n]))
-    }
-  })
+        )
+        await firstLine(committer)
+        await new Promise((resolve) => setTimeout(resolve, 20 + chance() * 80))
+        await killed(committer)
+        const member = await log.join('g', 'in')
+        const committed = member.committed.get(0) ?? -1
+        await member[Symbol.asyncDispose]()
+        expect(committed).toBeGreaterThan(0)
+        expect(values(await readAll(log, 'out'))).toEqual(upTo(committed))
+        expect(values(await readAll(log, 'twice'))).toEqual(upTo(committed).flatMap((n) => [n, n]))
+      }
+    },
+  )
 
-  test('kill -9 in the middle of appends: what was said to be appended is there, whole', async () => {
-    const url = harness.fresh()
-    const appender = child(
-      url,
-      `for (let i = 0; ; i++) {
+  test.runIf(severalProcesses(harness))(
+    'kill -9 in the middle of appends: what was said to be appended is there, whole',
+    async () => {
+      const url = harness.fresh()
+      const appender = child(
+        url,
+        `for (let i = 0; ; i++) {
         await log.append('t', Array.from({ length: 7 }, () => ({ value: String(i), timestamp: i })))
         process.stdout.write(i + '\\n')
       }`,
-    )
-    let said = -1
-    if (appender.stdout === null) throw new Error('the child has no output')
-    const lines = createInterface(appender.stdout).on('line', (line) => (said = Number(line)))
-    await once(lines, 'line')
-    await new Promise((resolve) => setTimeout(resolve, 300))
-    const closed = once(appender, 'close')
-    await killed(appender)
-    await closed
-    await using log = await openEventLog(url)
-    const seen = values(await readAll(log, 't'))
-    expect(seen.length).toBeGreaterThanOrEqual((said + 1) * 7)
-    expect(seen).toEqual(upTo(seen.length).map((i) => Math.floor(i / 7)))
-    await log.append('t', numbered(1))
-    expect((await log.topic('t')).offsets[0].end).toBe(seen.length + 1)
-  })
+      )
+      let said = -1
+      if (appender.stdout === null) throw new Error('the child has no output')
+      const lines = createInterface(appender.stdout).on('line', (line) => (said = Number(line)))
+      await once(lines, 'line')
+      await new Promise((resolve) => setTimeout(resolve, 300))
+      const closed = once(appender, 'close')
+      await killed(appender)
+      await closed
+      await using log = await opened(harness, url)
+      const seen = values(await readAll(log, 't'))
+      expect(seen.length).toBeGreaterThanOrEqual((said + 1) * 7)
+      expect(seen).toEqual(upTo(seen.length).map((i) => Math.floor(i / 7)))
+      await log.append('t', numbered(1))
+      expect((await log.topic('t')).offsets[0].end).toBe(seen.length + 1)
+    },
+  )
 }
 
 function groupTests(harness: LogHarness): void {
@@ -379,7 +403,7 @@ function groupTests(harness: LogHarness): void {
   const impatient = { maxRecords: 100, timeoutMs: 20 }
 
   test('a member polls what has arrived, commits, and the next one continues there', async () => {
-    await using log = await openEventLog(harness.fresh())
+    await using log = await opened(harness)
     await log.append('in', numbered(250))
     const first = await log.join('g', 'in')
     expect(first.committed.get(0)).toBe(0)
@@ -400,7 +424,7 @@ function groupTests(harness: LogHarness): void {
   })
 
   test('small appends that piled up come as one batch', async () => {
-    await using log = await openEventLog(harness.fresh())
+    await using log = await opened(harness)
     for (let i = 0; i < 50; i++) await log.append('in', numbered(3, i * 3))
     await using member = await log.join('g', 'in')
     const batch = await member.poll({ maxRecords: 140, timeoutMs: 0 })
@@ -410,7 +434,7 @@ function groupTests(harness: LogHarness): void {
   })
 
   test('partitions take turns', async () => {
-    await using log = await openEventLog(harness.fresh())
+    await using log = await opened(harness)
     await log.createTopic('in', { partitions: 3 })
     await log.append(
       'in',
@@ -423,7 +447,7 @@ function groupTests(harness: LogHarness): void {
   })
 
   test('a waiting poll is woken by an append to a topic that had no record yet, and by an abort', async () => {
-    await using log = await openEventLog(harness.fresh())
+    await using log = await opened(harness)
     await log.createTopic('in')
     await using member = await log.join('g', 'in')
     const polled = member.poll(patient)
@@ -434,7 +458,7 @@ function groupTests(harness: LogHarness): void {
   })
 
   test('a group of an unknown topic is an error', async () => {
-    await using log = await openEventLog(harness.fresh())
+    await using log = await opened(harness)
     await expect(log.join('g', 'in')).rejects.toThrow(/No topic "in"/)
     for (const group of ['', 'a/b c', 'x'.repeat(250)]) {
       await expect(log.join(group, 'in')).rejects.toThrow(/cannot be the name of a topic or group/)
@@ -443,7 +467,7 @@ function groupTests(harness: LogHarness): void {
 
   test('an owner that was replaced writes nothing any more', async () => {
     const url = harness.fresh()
-    await using log = await openEventLog(url)
+    await using log = await opened(harness, url)
     await log.append('in', numbered(5))
     const old = await log.join('g', 'in')
     await commitDurably(old, 0, 1, { out: numbered(1) })
@@ -460,7 +484,7 @@ function groupTests(harness: LogHarness): void {
   })
 
   test('two groups write the same topic', async () => {
-    await using log = await openEventLog(harness.fresh())
+    await using log = await opened(harness)
     await log.append('in', numbered(5))
     await using a = await log.join('a', 'in')
     await using b = await log.join('b', 'in')
@@ -472,7 +496,7 @@ function groupTests(harness: LogHarness): void {
   })
 
   test('commits to several partitions go beside each other', async () => {
-    await using log = await openEventLog(harness.fresh())
+    await using log = await opened(harness)
     await log.createTopic('in', { partitions: 3 })
     await using member = await log.join('g', 'in')
     for (let round = 0; round < 4; round++) {
@@ -655,7 +679,7 @@ function shareTests(harness: LogHarness): void {
     'three members come and two go: shares differ by at most one, and only what must move is told',
     { timeout: 120_000 },
     async () => {
-      await using log = await openEventLog(harness.fresh())
+      await using log = await opened(harness)
       await topics(log, 7)
       await log.append(TOPIC, forEach(7, 50))
       const a = await consumer(log)
@@ -682,12 +706,12 @@ function shareTests(harness: LogHarness): void {
     },
   )
 
-  test(
+  test.runIf(severalProcesses(harness))(
     'members of several processes join, leave and are killed with −9 at random: every record is consumed once',
     { timeout: 180_000 },
     async () => {
       const url = harness.fresh()
-      await using log = await openEventLog(url)
+      await using log = await opened(harness, url)
       await topics(log, 5)
       const random = randomStream(23)
       const feeding = new AbortController()
@@ -714,12 +738,12 @@ function shareTests(harness: LogHarness): void {
     },
   )
 
-  test(
+  test.runIf(severalProcesses(harness))(
     'more members than partitions: one has none, waits, is idle, and follows the owner that is killed',
     { timeout: 120_000 },
     async () => {
       const url = harness.fresh()
-      await using log = await openEventLog(url)
+      await using log = await opened(harness, url)
       await topics(log, 1)
       await log.append(TOPIC, numbered(20))
       const owner = await consumerProcess(url)
@@ -741,7 +765,7 @@ function shareTests(harness: LogHarness): void {
   )
 
   test('members of one process that are polled in turn divide the partitions, too', { timeout: 120_000 }, async () => {
-    await using log = await openEventLog(harness.fresh())
+    await using log = await opened(harness)
     await topics(log, 5)
     await log.append(TOPIC, forEach(5, 30))
     const members = [await log.join(GROUP, TOPIC)]
@@ -758,7 +782,7 @@ function shareTests(harness: LogHarness): void {
   })
 
   test('groups share nothing with each other', async () => {
-    await using log = await openEventLog(harness.fresh())
+    await using log = await opened(harness)
     await topics(log, 2)
     await using one = await log.join('one', TOPIC)
     await using other = await log.join('other', TOPIC)
@@ -785,7 +809,7 @@ function handoverTests(harness: LogHarness): void {
     'what onRevoked throws, poll throws, and the partition stays; ' +
       'a commit within it counts; the new owner begins there',
     async () => {
-      await using log = await openEventLog(harness.fresh())
+      await using log = await opened(harness)
       await topics(log, 2)
       await log.append(TOPIC, forEach(2, 10))
       const order: string[] = []
@@ -836,7 +860,7 @@ function handoverTests(harness: LogHarness): void {
   )
 
   test('what onAssigned throws, join throws, and the member is none', async () => {
-    await using log = await openEventLog(harness.fresh())
+    await using log = await opened(harness)
     await topics(log, 2)
     const refusing = log.join(GROUP, TOPIC, { onAssigned: () => Promise.reject(new Error('no room')) })
     await expect(refusing).rejects.toThrow('no room')
@@ -865,13 +889,13 @@ async function within<T>(work: Promise<T>, others: GroupMember[]): Promise<T> {
 }
 
 function takeoverTests(harness: LogHarness): void {
-  test(
+  test.runIf(severalProcesses(harness))(
     'a member that is stopped for longer than its session loses its partitions, ' +
       'can commit nothing, hears of it, and gets a new share',
     { timeout: 120_000 },
     async () => {
       const url = harness.freshWithShortSession()
-      await using log = await openEventLog(url)
+      await using log = await opened(harness, url)
       await topics(log, 2)
       const successor = await consumer(log)
       const zombie = await consumerProcess(url)

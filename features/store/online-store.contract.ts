@@ -1,10 +1,17 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { UserError } from '../../configs/user-error.ts'
 import { openOnlineStore } from '../open.ts'
-import type { Base, EntityState, GroupPartition } from './online-store.ts'
+import type { Base, EntityState, GroupPartition, OnlineStore } from './online-store.ts'
 
-/** The tests of what every driver of the online store promises. `freshUrl` gives each test a store of its own. */
-export function onlineStoreContract(driver: string, freshUrl: () => Promise<string>): void {
+/**
+ * The tests of what every driver of the online store promises. `freshUrl` gives each test a store of its own; `open`
+ * opens it, by default through the door that the code itself uses.
+ */
+export function onlineStoreContract(
+  driver: string,
+  freshUrl: () => Promise<string>,
+  open: (url: string) => Promise<OnlineStore> = openOnlineStore,
+): void {
   const draft: Omit<Base, 'version'> = { service: 'card-fraud', serviceDigest: 'd', watermark: 5, minorUnits: 2 }
   const state = (view: string, key: number | string, text: string): EntityState => ({
     view,
@@ -22,7 +29,7 @@ export function onlineStoreContract(driver: string, freshUrl: () => Promise<stri
     })
 
     test('without a backfill there is no base, and a group starts empty', async () => {
-      await using store = await openOnlineStore(url)
+      await using store = await open(url)
       expect(await store.base('card-fraud')).toBeUndefined()
       const group = await store.group('card-fraud', at('a'))
       expect(group.base.version).toBe(0)
@@ -32,7 +39,7 @@ export function onlineStoreContract(driver: string, freshUrl: () => Promise<stri
     })
 
     test('a published base is read by every group, in the order of the keys asked for', async () => {
-      await using store = await openOnlineStore(url)
+      await using store = await open(url)
       const history = { dataset: 'simulated', file: 'f', fileDigest: 'x', until: 9, transactions: 3 }
       const base = await store.publish({ ...draft, history }, [
         state('customers', 1, 'one'),
@@ -49,7 +56,7 @@ export function onlineStoreContract(driver: string, freshUrl: () => Promise<stri
     })
 
     test('42 and "42" are different keys, and keys may be any text', async () => {
-      await using store = await openOnlineStore(url)
+      await using store = await open(url)
       const keys = [42, '42', 'n42', 'é/\u0000:"', 'x'.repeat(256), -1, 2 ** 52]
       await store.publish(
         draft,
@@ -63,7 +70,7 @@ export function onlineStoreContract(driver: string, freshUrl: () => Promise<stri
       'what one partition of a group writes stands over the base, with its checkpoint, ' +
         'and no other group, topic or partition sees it',
       async () => {
-        await using store = await openOnlineStore(url)
+        await using store = await open(url)
         await store.publish(draft, [state('customers', 1, 'one'), state('customers', 2, 'two')])
         const group = await store.take('card-fraud', at('a'))
         const checkpoint = { offset: 17, watermark: 8.5, minorUnits: 2 }
@@ -80,7 +87,7 @@ export function onlineStoreContract(driver: string, freshUrl: () => Promise<stri
     )
 
     test('thousands of states and long ones are one write', async () => {
-      await using store = await openOnlineStore(url)
+      await using store = await open(url)
       const keys = Array.from({ length: 9_001 }, (_, i) => i)
       const group = await store.take('card-fraud', at('a'))
       await group.write(
@@ -93,8 +100,8 @@ export function onlineStoreContract(driver: string, freshUrl: () => Promise<stri
     })
 
     test('who takes the state shuts the writer before out, before writing anything itself', async () => {
-      await using store = await openOnlineStore(url)
-      await using elsewhere = await openOnlineStore(url)
+      await using store = await open(url)
+      await using elsewhere = await open(url)
       await store.publish(draft, [state('customers', 1, 'one')])
       const stopped = await store.take('card-fraud', at('a'))
       await stopped.write([state('customers', 1, 'at 10')], { offset: 10, watermark: 6, minorUnits: 2 })
@@ -120,7 +127,7 @@ export function onlineStoreContract(driver: string, freshUrl: () => Promise<stri
     })
 
     test('looking at a state, and taking another partition, leave the writer alone', async () => {
-      await using store = await openOnlineStore(url)
+      await using store = await open(url)
       const group = await store.take('card-fraud', at('a'))
       await store.group('card-fraud', at('a'))
       await store.take('card-fraud', at('a', 'transactions', 1))
@@ -131,13 +138,13 @@ export function onlineStoreContract(driver: string, freshUrl: () => Promise<stri
 
     test('what is written is there after the store is opened again', async () => {
       {
-        await using store = await openOnlineStore(url)
+        await using store = await open(url)
         await store.publish(draft, [state('customers', 1, 'one')])
         await (
           await store.take('card-fraud', at('a'))
         ).write([state('customers', 1, 'ONE')], { offset: 1, watermark: 6, minorUnits: 2 })
       }
-      await using store = await openOnlineStore(url)
+      await using store = await open(url)
       const group = await store.group('card-fraud', at('a'))
       expect(group.checkpoint?.offset).toBe(1)
       expect(texts(await group.read('customers', [1]))).toEqual(['ONE'])
@@ -147,7 +154,7 @@ export function onlineStoreContract(driver: string, freshUrl: () => Promise<stri
       'a new base cuts over at once: groups start from it without a checkpoint; ' +
         'who had the old one open can still read it',
       async () => {
-        await using store = await openOnlineStore(url)
+        await using store = await open(url)
         await store.publish(draft, [state('customers', 1, 'old')])
         const before = await store.take('card-fraud', at('a'))
         await before.write([state('customers', 1, 'old, written')], { offset: 9, watermark: 6, minorUnits: 2 })
@@ -164,7 +171,7 @@ export function onlineStoreContract(driver: string, freshUrl: () => Promise<stri
       'bases before the previous one are removed, with what groups wrote on them; ' +
         'who goes on from one is refused, for every key would look new',
       async () => {
-        await using store = await openOnlineStore(url)
+        await using store = await open(url)
         await store.publish(draft, [state('customers', 1, 'first')])
         const first = await store.take('card-fraud', at('a'))
         await first.write([state('customers', 2, 'second')], { offset: 9, watermark: 6, minorUnits: 2 })
@@ -178,7 +185,7 @@ export function onlineStoreContract(driver: string, freshUrl: () => Promise<stri
     )
 
     test('large bases are published whole', async () => {
-      await using store = await openOnlineStore(url)
+      await using store = await open(url)
       const keys = Array.from({ length: 12_345 }, (_, i) => i)
       await store.publish(
         draft,

@@ -3,7 +3,9 @@ import { modelInput, type FoldedBatch } from '../../features/chain/folded-batch.
 import type { Base, OnlineStore } from '../../features/store/online-store.ts'
 import { featureNames, type FeatureService } from '../../features/view/view.ts'
 import type { Registry } from '../../registry/registry.ts'
-import { watchChampion, type Champion, type ChampionWatch } from '../model/champion.ts'
+import { watchChampion, type Champion } from '../model/champion.ts'
+import type { OnnxModel } from '../model/onnx-model.ts'
+import type { Judge } from '../prediction.ts'
 import { DEAD_LETTERS, FRAUD_ALERTS, PREDICTIONS } from '../topics.ts'
 import { writeOutputs, type WrittenBatch } from './batch.ts'
 import { runChain, type ChainOptions } from './chain.ts'
@@ -66,21 +68,23 @@ export async function score(parts: ScorerParts, options: ScorerOptions): Promise
     store: parts.store,
     service,
     schema: card.dataset.schema,
-    finish: (folded) => judge(champions, folded, service, options.group),
+    finish: (folded) => {
+      const { name, version, card, model } = champions.current()
+      return judgeBatch(folded, service, { name, version, threshold: card.threshold, group: options.group }, model)
+    },
     onStart: () => options.onStart?.(champions.current(), base),
   })
 }
 
-/** Scores a whole batch with the champion of this moment. */
-async function judge(
-  champions: ChampionWatch,
+/** Scores a whole batch by one model, and writes what it decides. */
+export async function judgeBatch(
   folded: FoldedBatch,
   service: FeatureService,
-  group: string,
+  judge: Judge,
+  model: Pick<OnnxModel, 'score'>,
 ): Promise<WrittenBatch> {
-  const { name, version, card, model } = champions.current()
   const rows = folded.fresh.length
   const scores =
     rows === 0 ? new Float32Array(0) : await model.score(modelInput(folded, featureNames(service).length), rows)
-  return writeOutputs(folded, scores, service, { name, version, threshold: card.threshold, group })
+  return writeOutputs(folded, scores, service, judge)
 }

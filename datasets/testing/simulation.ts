@@ -1,0 +1,168 @@
+import { setImmediate } from 'node:timers'
+import type { Random } from '../random/random.ts'
+import type { Scheduler } from './scheduler.ts'
+
+/** An error that the simulation throws where a disk or a network would have failed. */
+export class SimulatedFault extends Error {}
+
+/** How likely a step is to fail. The simulation may change it at any time. */
+export interface FaultRates {
+  /** A call fails and has no effect. */
+  refused: number
+  /** A call has its effect, and fails. */
+  unanswered: number
+}
+
+/** What may happen next: the effect of a call, or the answer to it. */
+interface Step {
+  process: SimulatedProcess
+  name: string
+  run: () => void
+  /** An effect may outlive its process: it is on its way already. An answer may not. */
+  kind: 'effect' | 'answer'
+}
+
+/**
+ * Microtasks between two steps. Most code waits for a step by then. What does not is overtaken by one, as happens to a
+ * slow process.
+ */
+const TURNS = 12
+const NOW = Promise.resolve()
+
+/** The longest that one step takes, in ms of the simulated clock. */
+const LONGEST_STEP_MS = 4
+
+/**
+ * Processes whose calls have their effects and their answers one at a time, in an order that the random stream decides.
+ * Between two steps the code of the processes runs for a number of microtasks. So a schedule follows from the stream
+ * alone, and runs again in the same way from the same seed. Nothing else may make that code run: no timer, no thread.
+ */
+export class Simulation {
+  readonly rates: FaultRates = { refused: 0, unanswered: 0 }
+  readonly #random: Random
+  readonly #trace: string[] | undefined
+  #clock: number
+  #steps: Step[] = []
+
+  /** @param trace is given what happens, to be printed when a schedule fails. */
+  constructor(random: Random, start: number, trace?: string[]) {
+    this.#random = random
+    this.#clock = start
+    this.#trace = trace
+  }
+
+  /** Wall clock of all processes, EpochMs. */
+  get now(): number {
+    return this.#clock
+  }
+
+  process(name: string, rates: FaultRates = this.rates): SimulatedProcess {
+    return new SimulatedProcess(name, this, this.#random, rates)
+  }
+
+  /** Whether something that the process asked for is still on its way. */
+  busy(process: SimulatedProcess): boolean {
+    return this.#steps.some((step) => step.process === process)
+  }
+
+  tell(what: string): void {
+    this.#trace?.push(what)
+  }
+
+  /** Puts a step among those that may happen next. For `SimulatedProcess`. */
+  plan(step: Step): void {
+    this.#steps.push(step)
+  }
+
+  /**
+   * Lets code run for some turns, then has one step happen.
+   *
+   * @returns false when there was none, and all code waits.
+   */
+  async step(): Promise<boolean> {
+    for (let turn = 0; turn < TURNS; turn++) await NOW
+    if (this.#steps.length === 0) await settled()
+    if (this.#steps.length === 0) return false
+    const at = this.#random.integer(this.#steps.length)
+    const [step] = this.#steps.splice(at, 1)
+    this.#clock += this.#random.integer(LONGEST_STEP_MS + 1)
+    this.tell(`${step.process.name} ${step.kind === 'effect' ? '' : 'hears of '}${step.name}`)
+    step.run()
+    return true
+  }
+
+  /** Takes a dead process out. Of what it had asked for, each call is either forgotten or still on its way. */
+  bury(process: SimulatedProcess): void {
+    this.#steps = this.#steps.filter(
+      (step) => step.process !== process || (step.kind === 'effect' && this.#random.integer(2) === 0),
+    )
+  }
+}
+
+/** All microtasks have run when the loop turns. */
+function settled(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(resolve))
+}
+
+/** A process: the scheduler of the drivers that it has open. */
+export class SimulatedProcess implements Scheduler {
+  readonly name: string
+  readonly #simulation: Simulation
+  readonly #random: Random
+  readonly #rates: FaultRates
+  #dead = false
+
+  constructor(name: string, simulation: Simulation, random: Random, rates: FaultRates) {
+    this.#rates = rates
+    this.name = name
+    this.#simulation = simulation
+    this.#random = random
+  }
+
+  now(): number {
+    return this.#simulation.now
+  }
+
+  /**
+   * Ends the process as kill -9 does. Nothing that it waits for ever resolves, so its code never runs again. Calls on
+   * their way may have their effects later.
+   */
+  kill(): void {
+    this.#dead = true
+    this.#simulation.bury(this)
+  }
+
+  call<T>(name: string, effect: () => T): Promise<T> {
+    const { promise, resolve, reject } = Promise.withResolvers<T>()
+    if (!this.#dead) {
+      const run = (): void => this.#happen(name, effect, resolve, reject)
+      this.#simulation.plan({ process: this, name, kind: 'effect', run })
+    }
+    return promise
+  }
+
+  wait(timeoutMs: number): Promise<boolean> {
+    return this.call(`wait of ${timeoutMs} ms`, () => true)
+  }
+
+  #happen<T>(name: string, effect: () => T, resolve: (value: T) => void, reject: (error: unknown) => void): void {
+    const rates = this.#rates
+    const chance = this.#random.uniform()
+    const refused = chance < rates.refused
+    const unanswered = !refused && chance < rates.refused + rates.unanswered
+    if (refused) return this.#answer(name, () => reject(new SimulatedFault(`${name} was refused`)))
+    try {
+      const result = effect()
+      this.#answer(name, unanswered ? () => reject(new SimulatedFault(`${name} had no answer`)) : () => resolve(result))
+    } catch (error) {
+      this.#answer(name, () => reject(error))
+    }
+  }
+
+  /** The answer comes at once or as a step of its own. A dead process hears none. */
+  #answer(name: string, run: () => void): void {
+    if (this.#dead) return
+    if (this.#random.integer(2) === 0) run()
+    else this.#simulation.plan({ process: this, name, kind: 'answer', run })
+  }
+}

@@ -1,0 +1,93 @@
+import { expect } from 'vitest'
+import type { NewRecord } from '../../datasets/log/event-log.ts'
+import type { MemoryBroker } from '../../datasets/testing/memory-broker.ts'
+import { planChain, type Stage } from '../../features/chain/chain.ts'
+import type { FoldedBatch } from '../../features/chain/folded-batch.ts'
+import type { MemoryServer } from '../../features/testing/memory-store.ts'
+import { featureNames } from '../../features/view/view.ts'
+import { passOn, type WrittenBatch } from '../scorer/batch.ts'
+import { judgeBatch } from '../scorer/scorer.ts'
+import { DEAD_LETTERS, FRAUD_ALERTS, PREDICTIONS, TRANSACTIONS } from '../topics.ts'
+import { schema, service } from './small-stream.ts'
+import { GROUP, JUDGE, standIn } from './stand-in.ts'
+import { undisturbed } from './undisturbed.ts'
+
+/** What the scorers said in `onBatch`, summed up. A scorer that is killed may not have said all. */
+export interface Told {
+  scored: number
+  labels: number
+  rejected: number
+}
+
+/**
+ * Holds what a cluster has left against what an undisturbed scorer makes of the same topics: every record has come out
+ * once, with the same bits, in the order of its partition; the offsets and the stored state are at the end, and the
+ * state is that of the undisturbed fold.
+ */
+export async function expectPromisesKept(broker: MemoryBroker, server: MemoryServer, told: Told): Promise<void> {
+  const partitions = broker.require(TRANSACTIONS).partitions.length
+  const plan = planChain(service, schema, { name: TRANSACTIONS, partitions }, GROUP)
+  const topics = [PREDICTIONS, FRAUD_ALERTS, DEAD_LETTERS, ...plan.slice(1).map((stage) => stage.topic)]
+  const written = new Map(topics.map((topic) => [topic, broker.ensure(topic).partitions.flat().map(line)]))
+  const wanted = new Map(topics.map((topic): [string, string[]] => [topic, []]))
+  for (const [n, stage] of plan.entries()) {
+    const emit = emitter(plan.at(n + 1), partitions)
+    for (let partition = 0; partition < partitions; partition++) {
+      const { outputs, states } = await undisturbed(broker, stage, partition, emit)
+      for (const [topic, records] of outputs) {
+        const lines = records.map(line)
+        wanted.get(topic)?.push(...lines)
+        // A stage's topic has an order in each of its partitions only.
+        if (records[0].partition === undefined) expectOrder(written.get(topic) ?? [], lines)
+      }
+      const { length } = broker.require(stage.topic).partitions[partition]
+      const { committed } = broker.group(GROUP, stage.topic).owners[partition]
+      const stored = server.stored(service.name, { group: GROUP, topic: stage.topic, partition })
+      const place = `${stage.topic}/${partition}`
+      same([committed, stored.checkpoint?.offset ?? 0], [length, length], `offsets of ${place}`)
+      for (const { view, key, bytes } of states.values())
+        same(hex(stored.read(view, key)), hex(bytes), `state of ${key} in ${view} of ${place}`)
+    }
+  }
+  for (const topic of topics) same(written.get(topic)?.toSorted(), wanted.get(topic)?.toSorted(), topic)
+  const count = (topic: string): number => written.get(topic)?.length ?? 0
+  const all = broker.require(TRANSACTIONS).partitions.flat().length
+  const [scored, rejected] = [count(PREDICTIONS), count(DEAD_LETTERS)]
+  const labels = all - scored - rejected
+  if (told.scored > scored || told.rejected > rejected || told.labels > labels)
+    same(told, { scored, rejected, labels }, 'counted batches')
+}
+
+function emitter(next: Stage | undefined, partitions: number): (folded: FoldedBatch) => Promise<WrittenBatch> {
+  if (next === undefined)
+    return (folded) => judgeBatch(folded, service, JUDGE, { score: async (input, rows) => standIn(input, rows) })
+  const entity = schema.entities.findIndex(({ name }) => name === next.entity)
+  return async (folded) => passOn(folded, featureNames(service).length, { topic: next.topic, entity, partitions })
+}
+
+/** Compares by the text, since `expect` alone would take most of the time of a schedule. */
+function same(found: unknown, wanted: unknown, what: string): void {
+  if (JSON.stringify(found) !== JSON.stringify(wanted)) expect(found, what).toEqual(wanted)
+}
+
+/** What one partition gives stands in its output topic in the order of that partition. */
+function expectOrder(written: readonly string[], lines: readonly string[]): void {
+  let last = -1
+  for (const each of lines) {
+    const place = written.indexOf(each, last + 1)
+    if (place === -1) expect(written, 'one partition’s outputs, in order').toEqual(lines)
+    last = place
+  }
+}
+
+function line({ key = '', value, timestamp }: NewRecord): string {
+  return `${timestamp} ${text(key)} ${text(value)}`
+}
+
+function text(content: string | Uint8Array): string {
+  return Buffer.from(content).toString('latin1')
+}
+
+function hex(bytes: Uint8Array | undefined): string {
+  return bytes === undefined ? 'none' : Buffer.from(bytes).toString('hex')
+}

@@ -1,0 +1,265 @@
+import { errorMessage } from '../../configs/user-error.ts'
+import { PartitionLost, type NewRecord } from '../../datasets/log/event-log.ts'
+import { randomStream, type Random } from '../../datasets/random/random.ts'
+import { MemoryBroker } from '../../datasets/testing/memory-broker.ts'
+import { openMemoryLog } from '../../datasets/testing/memory-log.ts'
+import { SimulatedFault, Simulation, type SimulatedProcess } from '../../datasets/testing/simulation.ts'
+import { MemoryServer, openMemoryStore } from '../../features/testing/memory-store.ts'
+import { runChain } from '../scorer/chain.ts'
+import { judgeBatch } from '../scorer/scorer.ts'
+import { TRANSACTIONS } from '../topics.ts'
+import { expectPromisesKept, type Told } from './promises.ts'
+import { schema, service, smallStream } from './small-stream.ts'
+import { GROUP, JUDGE, standIn } from './stand-in.ts'
+
+const START = Date.UTC(2018, 3, 1)
+/** A schedule of this many steps does not end. The longest seen had a tenth of them. */
+const MOST_STEPS = 20_000
+const MOST_STARTS = 60
+const CALM = { refused: 0, unanswered: 0 }
+
+/** What may happen in a schedule. Without a word, a seed chooses. */
+export interface Weather {
+  partitions: number
+  members: number
+  events: number
+  maxBatch: number
+  checkpointEveryMs: number
+  refused: number
+  unanswered: number
+  /** How likely each is at a step. */
+  kill: number
+  evict: number
+  stop: number
+  /** The only kill, if given, is at this step. */
+  killAt?: number
+}
+
+export function weatherOf(random: Random): Weather {
+  const sometimes = (most: number): number => (random.integer(2) === 0 ? 0 : random.uniform() * most)
+  return {
+    partitions: 1 + random.integer(3),
+    members: 1 + random.integer(3),
+    events: 4 + random.integer(28),
+    maxBatch: 1 + random.integer(8),
+    checkpointEveryMs: 1 + random.integer(60),
+    refused: sometimes(0.02),
+    unanswered: sometimes(0.02),
+    kill: sometimes(0.03),
+    evict: sometimes(0.03),
+    stop: sometimes(0.02),
+  }
+}
+
+/** A scorer process of the simulation. */
+interface Scorer {
+  process: SimulatedProcess
+  stop: AbortController
+  outcome?: 'ended' | { error: unknown }
+}
+
+/**
+ * The scorer under one schedule: processes that score, a producer, faults and kills, as `seed` decides; then a calm in
+ * which all must end. Throws where a promise is broken.
+ *
+ * @returns the number of steps.
+ */
+export async function simulateScorer(seed: number, weather?: Partial<Weather>, trace?: string[]): Promise<number> {
+  const cluster = new Cluster(seed, weather, trace)
+  await cluster.run()
+  return cluster.steps
+}
+
+class Cluster {
+  steps = 0
+  readonly broker = new MemoryBroker()
+  readonly server = new MemoryServer()
+  readonly told: Told = { scored: 0, labels: 0, rejected: 0 }
+  readonly weather: Weather
+  readonly #random: Random
+  readonly #simulation: Simulation
+  readonly #producer: SimulatedProcess
+  readonly #control: SimulatedProcess
+  readonly #violations: string[] = []
+  #records: NewRecord[]
+  #scorers: Scorer[] = []
+  #started = 0
+  /** Whether something has happened after which a scorer may end with an error. */
+  #disturbed = false
+  #calm = false
+  #produced = false
+  #last: Scorer | undefined
+
+  constructor(seed: number, weather: Partial<Weather> = {}, trace?: string[]) {
+    this.#random = randomStream(seed)
+    this.weather = { ...weatherOf(this.#random), ...weather }
+    this.#simulation = new Simulation(this.#random, START, trace)
+    Object.assign(this.#simulation.rates, { refused: this.weather.refused, unanswered: this.weather.unanswered })
+    this.#producer = this.#simulation.process('producer', CALM)
+    this.#control = this.#simulation.process('control', CALM)
+    this.#records = smallStream(this.#random, this.weather.events, START)
+    this.broker.onCommit = ({ topic, owners }, partition, next) => {
+      const { committed } = owners[partition]
+      if (next < committed) this.#violations.push(`${topic}/${partition} goes back from ${committed} to ${next}`)
+    }
+    this.server.onCheckpoint = ({ group, topic, partition }, { offset }) => {
+      const { committed } = this.broker.group(group, topic).owners[partition]
+      if (offset > committed)
+        this.#violations.push(`State of ${topic}/${partition} is at ${offset}, its outputs are at ${committed}`)
+    }
+  }
+
+  async run(): Promise<void> {
+    this.broker.ensure(TRANSACTIONS, { partitions: this.weather.partitions })
+    void this.#produce()
+    for (;;) {
+      this.#act()
+      if (!(await this.#simulation.step()) && this.#calm && this.#ended()) break
+      if (this.#violations.length > 0) throw new Error(this.#violations.join('; '))
+      if (++this.steps > MOST_STEPS) throw new Error(`Does not end: ${this.#running().length} scorers go on`)
+    }
+    await expectPromisesKept(this.broker, this.server, this.told)
+  }
+
+  /**
+   * Nothing is left to happen. Whether that is the end: after the others, who may each have ended before another passed
+   * records on, one more scorer must have ended well.
+   */
+  #ended(): boolean {
+    this.#reap()
+    for (const { process } of this.#running()) throw new Error(`${process.name} waits for nothing`)
+    if (this.#last?.outcome === 'ended') return true
+    this.#last = this.#start()
+    return false
+  }
+
+  /** Appends the records in pieces, whenever it is its turn. */
+  async #produce(): Promise<void> {
+    const log = openMemoryLog(this.broker, this.#producer)
+    while (this.#records.length > 0)
+      await log.append(TRANSACTIONS, this.#records.splice(0, 1 + this.#random.integer(6)))
+    this.#produced = true
+  }
+
+  /** What comes from outside between two steps. */
+  #act(): void {
+    const { weather } = this
+    this.#reap()
+    if (!this.#calm && this.#produced && this.#random.uniform() < 0.02) this.#becomeCalm()
+    const running = this.#running()
+    if (this.#calm) return
+    if (running.length === 0 || (running.length < weather.members && this.#random.uniform() < 0.1)) this.#start()
+    if (running.length === 0) return
+    const victim = running[this.#random.integer(running.length)]
+    if (weather.killAt === undefined ? this.#random.uniform() < weather.kill : this.steps === weather.killAt)
+      this.#kill(victim)
+    else if (this.#random.uniform() < weather.evict) this.#evict()
+    else if (this.#random.uniform() < weather.stop) victim.stop.abort()
+  }
+
+  #running(): Scorer[] {
+    return this.#scorers.filter(({ outcome }) => outcome === undefined)
+  }
+
+  /** From here on nothing fails, and whoever has nothing to do ends. */
+  #becomeCalm(): void {
+    this.#calm = true
+    this.#simulation.tell('calm')
+    Object.assign(this.#simulation.rates, CALM)
+  }
+
+  #start(): Scorer {
+    if (++this.#started > MOST_STARTS) throw new Error('Scorers are started again and again')
+    const process = this.#simulation.process(`scorer ${this.#started}`)
+    const scorer: Scorer = { process, stop: new AbortController() }
+    this.#scorers.push(scorer)
+    this.#simulation.tell(`start of ${process.name}`)
+    void this.#score(scorer).then(
+      () => (scorer.outcome = 'ended'),
+      (error: unknown) => (scorer.outcome = { error }),
+    )
+    return scorer
+  }
+
+  #score({ process, stop }: Scorer): Promise<void> {
+    const { weather, told } = this
+    return runChain({
+      log: openMemoryLog(this.broker, process),
+      store: openMemoryStore(this.server, process),
+      group: GROUP,
+      service,
+      schema,
+      partitions: weather.partitions,
+      maxBatch: weather.maxBatch,
+      maxAhead: Infinity,
+      checkpointEveryMs: weather.checkpointEveryMs,
+      signal: stop.signal,
+      now: () => process.now(),
+      endWhenIdle: () => this.#calm,
+      finish: (folded) =>
+        judgeBatch(folded, service, JUDGE, {
+          score: (input, rows) => process.call('model', () => standIn(input, rows)),
+        }),
+      onBatch: ({ scored, labels, rejected }) => {
+        told.scored += scored
+        told.labels += labels
+        told.rejected += rejected
+      },
+    })
+  }
+
+  /** Looks after scorers that have ended. An error must have a cause. */
+  #reap(): void {
+    for (const scorer of this.#scorers) {
+      if (scorer.outcome === undefined) continue
+      if (scorer.outcome !== 'ended') {
+        const { error } = scorer.outcome
+        this.#simulation.tell(`${scorer.process.name} ends: ${errorMessage(error)}`)
+        if (!expected(error, this.#disturbed)) throw error
+      }
+      this.#bury(scorer)
+    }
+    this.#scorers = this.#running()
+  }
+
+  #kill(victim: Scorer): void {
+    this.#simulation.tell(`kill of ${victim.process.name}`)
+    this.#disturbed = true
+    this.#bury(victim)
+    this.#scorers = this.#scorers.filter((scorer) => scorer !== victim)
+  }
+
+  /** A process that is no more. The others learn of it some time later, when its session is over. */
+  #bury({ process }: Scorer): void {
+    process.kill()
+    const expire = async (): Promise<void> => {
+      // What is still on its way may make it a member once more.
+      for (let busy = true; busy;) {
+        busy = this.#simulation.busy(process)
+        await this.#control.call(`end of the session of ${process.name}`, () => {
+          for (const group of this.broker.groups.values())
+            this.broker.evict(group, (member) => member.process === process.name)
+        })
+      }
+    }
+    void expire()
+  }
+
+  /** One member is taken for dead, though it is not. */
+  #evict(): void {
+    const groups = [...this.broker.groups.values()].filter(({ members }) => members.length > 0)
+    if (groups.length === 0) return
+    const group = groups[this.#random.integer(groups.length)]
+    const { number, process } = group.members[this.#random.integer(group.members.length)]
+    this.#simulation.tell(`eviction of ${process} from ${group.topic}`)
+    this.#disturbed = true
+    this.broker.evict(group, (member) => member.number === number)
+  }
+}
+
+/** Whether a scorer may end so: by a fault of the simulation, or since another has taken what it had. */
+function expected(error: unknown, disturbed: boolean): boolean {
+  if (error instanceof SimulatedFault) return true
+  if (error instanceof SuppressedError) return expected(error.error, disturbed) && expected(error.suppressed, disturbed)
+  return disturbed && (error instanceof PartitionLost || /has taken over/.test(errorMessage(error)))
+}

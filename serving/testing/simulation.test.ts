@@ -1,0 +1,50 @@
+import { expect, test } from 'vitest'
+import { simulateScorer, type Weather } from './simulated-scorer.ts'
+
+/** All of them in CI; at a desk, some. One seed alone is run again with FD_SIM_SEED=… */
+const COUNT = process.env['CI'] === undefined ? 2_000 : 100_000
+const SEED = process.env['FD_SIM_SEED']
+
+/** Runs a schedule. If it fails, it is run again for a trace of its last steps. */
+async function run(seed: number, weather?: Partial<Weather>): Promise<number> {
+  try {
+    return await simulateScorer(seed, weather)
+  } catch {
+    const trace: string[] = []
+    const again = simulateScorer(seed, weather, trace)
+    return again.catch((error: unknown) => {
+      const steps = trace.slice(-120).join('\n  ')
+      throw new Error(`Schedule ${seed} fails. Run it alone: FD_SIM_SEED=${seed}\n  ${steps}`, { cause: error })
+    })
+  }
+}
+
+const alone: Partial<Weather> = {
+  partitions: 1,
+  members: 1,
+  events: 12,
+  maxBatch: 2,
+  checkpointEveryMs: 6,
+  refused: 0,
+  unanswered: 0,
+  kill: 0,
+  evict: 0,
+  stop: 0,
+}
+
+test('one scorer of one partition that is killed at any step', async () => {
+  const steps = await run(1, alone)
+  expect(steps).toBeGreaterThan(50)
+  for (let killAt = 0; killAt < steps; killAt++) await run(1, { ...alone, killAt })
+})
+
+test(
+  `${COUNT} schedules of scorers that fail, die, are stopped, or lose what they have`,
+  { timeout: 900_000 },
+  async () => {
+    let steps = 0
+    if (SEED !== undefined) steps = await run(Number(SEED))
+    else for (let seed = 0; seed < COUNT; seed++) steps += await run(seed)
+    expect(steps).toBeGreaterThan(0)
+  },
+)

@@ -1,0 +1,100 @@
+import { encodeEvent } from '../../datasets/log/event-json.ts'
+import type { NewRecord } from '../../datasets/log/event-log.ts'
+import type { Random } from '../../datasets/random/random.ts'
+import type { DatasetSchema } from '../../datasets/table/dataset.ts'
+import { emptyBatch, FRAUD_LABEL, SECOND } from '../../datasets/table/transaction.ts'
+import type { FeatureService } from '../../features/view/view.ts'
+
+const MINUTE = 60 * SECOND
+
+export const schema: DatasetSchema = {
+  id: { column: 'id', type: 'integer' },
+  time: { column: 'time', unit: 'ms' },
+  amount: { column: 'amount', minorUnits: 2 },
+  entities: [
+    { name: 'card', column: 'card', type: 'integer' },
+    { name: 'terminal', column: 'terminal', type: 'integer' },
+  ],
+  numeric: [],
+  categorical: [],
+}
+
+/** A service whose features tell apart whatever may go wrong: order, a lost event, one counted twice, a lost label. */
+export const service: FeatureService = {
+  name: 'small',
+  description: '',
+  views: [
+    {
+      kind: 'aggregate',
+      name: 'terminals',
+      entity: 'terminal',
+      includesCurrent: false,
+      features: [
+        { name: 'terminal_share', function: 'fraud_share', window: { length: 9 * MINUTE } },
+        { name: 'terminal_count', function: 'count', window: { length: 5 * MINUTE, delay: MINUTE } },
+      ],
+    },
+    {
+      kind: 'aggregate',
+      name: 'cards',
+      entity: 'card',
+      includesCurrent: true,
+      features: [
+        { name: 'card_count', function: 'count', window: { length: 60 * MINUTE } },
+        { name: 'card_sum', function: 'sum_amount', window: { length: 3 * MINUTE } },
+        { name: 'card_last', function: 'mean_amount', window: { last: 2 } },
+      ],
+    },
+    { kind: 'request', name: 'transaction', features: [{ name: 'amount', from: 'amount' }] },
+  ],
+}
+
+interface Event {
+  id: number
+  time: number
+  amount: number
+  card: number
+  terminal: number
+  knownAt?: number
+}
+
+const CARDS = 3
+const TERMINALS = 2
+
+/** Records of a few cards: transactions, some late, some that come twice, fraud labels, and some that are no events. */
+export function smallStream(random: Random, size: number, start: number): NewRecord[] {
+  const events: Event[] = []
+  const records: NewRecord[] = []
+  let now = start
+  for (let n = 0; n < size; n++) {
+    now += random.integer(90 * SECOND)
+    const about = events[random.integer(Math.max(1, events.length))]
+    const chance = random.uniform()
+    if (chance < 0.05) records.push({ key: String(random.integer(CARDS)), value: 'no event', timestamp: now })
+    else if (about !== undefined && chance < 0.15) records.push(encode({ ...about }, now))
+    else if (about !== undefined && chance < 0.3) records.push(encode({ ...about, knownAt: now }, now))
+    else {
+      const event = {
+        id: n,
+        time: now - (random.uniform() < 0.2 ? random.integer(4 * MINUTE) : 0),
+        amount: 1 + random.integer(9_999),
+        card: random.integer(CARDS),
+        terminal: random.integer(TERMINALS),
+      }
+      events.push(event)
+      records.push(encode(event, now))
+    }
+  }
+  return records
+}
+
+function encode({ id, time, amount, card, terminal, knownAt }: Event, timestamp: number): NewRecord {
+  const batch = emptyBatch({ id: 'integer', entities: schema.entities, numeric: 0, categorical: 0 }, 1)
+  batch.ids[0] = id
+  batch.time[0] = time
+  batch.amount[0] = amount
+  batch.entities[0][0] = card
+  batch.entities[1][0] = terminal
+  if (knownAt !== undefined) [batch.kind[0], batch.knownAt[0]] = [FRAUD_LABEL, knownAt]
+  return encodeEvent(schema, batch, 0, timestamp)
+}
