@@ -32,7 +32,12 @@ export const boostingParams = z
     l1: z.number().min(0).default(0).describe('taken from every gradient sum; pulls small leaves to 0'),
     l2: z.number().min(0).default(1).describe('added to every hessian sum; pulls leaves towards 0'),
     min_child_weight: z.number().min(0).default(3).describe('least hessian sum of a leaf'),
-    scale_pos_weight: z.number().positive().max(1e6).default(1).describe('what a fraud counts against a genuine row'),
+    scale_pos_weight: z
+      .number()
+      .positive()
+      .max(1e6)
+      .default(1)
+      .describe('what a fraud counts against a genuine row in the loss; it is taken out of the score again'),
     subsample: z.number().positive().max(1).default(0.8).describe('share of the rows drawn for each tree'),
     colsample: z.number().positive().max(1).default(0.8).describe('share of the features drawn for each tree'),
     early_stopping_rounds: z

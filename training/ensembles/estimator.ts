@@ -1,9 +1,9 @@
 import type { z } from 'zod'
 import { UserError } from '../../configs/user-error.ts'
 import { encode, fitEncoder, type CategoryRanks } from '../fit/encoder.ts'
-import { defineEstimator, type Estimator, type EstimatorParts } from '../fit/estimator.ts'
+import { defineEstimator, type Estimator, type EstimatorParts, type Params } from '../fit/estimator.ts'
 import type { FittedModel } from '../fit/fitted-model.ts'
-import { logisticLink } from '../fit/link.ts'
+import { unweightedLink } from '../fit/link.ts'
 import type { Report } from '../fit/report.ts'
 import { partWatched, type WatchParams } from '../fit/watched-rows.ts'
 import { binTraining, binWith, type Bins } from '../growing/binning.ts'
@@ -75,7 +75,9 @@ function treeEstimator<S extends z.ZodObject>(
         ...(watch && { watch }),
         ...(start && { start }),
       })
-      return { ...(await fittedTrees({ names: set.names, encoder, trees, link })), gain: gainImportance(trees, width) }
+      const { scale_pos_weight: weight = 1 } = params as Partial<Params>
+      const model = await fittedTrees({ names: set.names, encoder, trees, link }, weight)
+      return { ...model, gain: gainImportance(trees, width) }
     },
   })
 }
@@ -105,8 +107,12 @@ async function startFrom(
   return { trees, sums: score(x), ...(later && { watched: score(later) }) }
 }
 
-/** The fitted model of `model`'s trees, which scores and exports them. */
-export async function fittedTrees(model: TreeModel): Promise<FittedTrees> {
+/**
+ * The fitted model of `model`'s trees, which scores and exports them.
+ *
+ * @param weight what a fraud counted against a genuine row in the loss of log-odds trees.
+ */
+export async function fittedTrees(model: TreeModel, weight = 1): Promise<FittedTrees> {
   const { names, encoder, trees, link } = model
   const score = await treeScorer(trees, names.length)
   return {
@@ -119,7 +125,7 @@ export async function fittedTrees(model: TreeModel): Promise<FittedTrees> {
       return link === 'mean' ? sums.map((sum) => sum / trees.roots.length) : sums
     },
     graph: (output) => treeGraph(model, output),
-    ...(link === 'logistic' ? { link: logisticLink } : {}),
+    ...(link === 'logistic' ? { link: unweightedLink(weight) } : {}),
   }
 }
 

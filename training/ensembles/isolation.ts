@@ -31,6 +31,7 @@ export type IsolationParams = z.infer<typeof isolationParams>
 export const isolation = defineEstimator({
   name: 'isolation',
   description: 'isolation forest: how odd a row is, learned without labels',
+  unsupervised: true,
   schema: isolationParams,
   async fit(set, params, seed, report): Promise<FittedTrees> {
     requireTwoRows(set)

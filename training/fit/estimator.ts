@@ -24,6 +24,8 @@ export interface Estimator<M extends FittedModel = FittedModel> {
   /** One line for `--help`. */
   description: string
   parameters: Parameter[]
+  /** Labels do not enter the fit, so it takes rows whose label is not known. */
+  unsupervised: boolean
   /**
    * All parameters: those given, and defaults for the rest.
    *
@@ -41,8 +43,8 @@ export interface Estimator<M extends FittedModel = FittedModel> {
    * then come after those of `base`, and the category ranks of `base` stay. On the same rows, half the rounds and then
    * the other half give what all rounds at once give.
    *
-   * @throws UserError when `set` or its watched part lacks a class (an estimator that learns without labels takes one
-   *   class), or when `base` is of another estimator or other features.
+   * @throws UserError when `set` or its watched part lacks a class (an `unsupervised` estimator takes one class, and
+   *   rows whose label is not known), or when `base` is of another estimator or other features.
    * @throws Pruned when `report` answers false.
    */
   fit(set: TrainingSet, params: Params, seed: number, report: Report, base?: M): Promise<M>
@@ -53,6 +55,8 @@ export interface EstimatorParts<S extends z.ZodObject, M extends FittedModel> {
   name: string
   description: string
   schema: S
+  /** Default: false. */
+  unsupervised?: boolean
   /** Parameters that exist once for each feature, named `NAME.<feature>`. The schema must let such keys through. */
   byFeature?: Omit<Parameter, 'range'>[]
   fit(set: TrainingSet, params: z.output<S>, seed: number, report: Report, base?: M): Promise<M>
@@ -62,7 +66,7 @@ export interface EstimatorParts<S extends z.ZodObject, M extends FittedModel> {
 export function defineEstimator<S extends z.ZodObject, M extends FittedModel>(
   parts: EstimatorParts<S, M>,
 ): Estimator<M> {
-  const { name, description, schema, byFeature = [], fit } = parts
+  const { name, description, schema, unsupervised = false, byFeature = [], fit } = parts
   const parameters = parametersOf(schema, byFeature)
   const parse = (given: GivenParams, features?: readonly string[]): z.output<S> => {
     const params = parseParams(name, schema, parameters, given)
@@ -73,6 +77,7 @@ export function defineEstimator<S extends z.ZodObject, M extends FittedModel>(
     name,
     description,
     parameters,
+    unsupervised,
     params: (given, features) => parse(given, features) as Params,
     fit: (set, params, seed, report, base) => fit(set, parse(params, set.names), seed, report, base),
   }

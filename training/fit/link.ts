@@ -19,17 +19,43 @@ const LN2 = Math.fround(Math.LN2)
  * polynomials, which falls in places where the margin rises, and at a margin of −16 gives twice the score. A monotone
  * constraint would not hold for the score, and small scores would be noise.
  */
-export const logisticLink: Link = {
-  scores: (margins) => margins.map((margin) => 1 / (1 + Math.exp(-margin))),
-  graph: (margin, output) => ({
-    constants: [{ name: 'one', type: 'float', values: [1], dims: [1] }],
-    nodes: [
-      { opType: 'Neg', input: [margin], output: ['negative_margin'] },
-      { opType: 'Exp', input: ['negative_margin'], output: ['odds_against'] },
-      { opType: 'Add', input: ['odds_against', 'one'], output: ['all_odds'] },
-      { opType: 'Div', input: ['one', 'all_odds'], output: [output] },
-    ],
-  }),
+export const logisticLink: Link = unweightedLink(1)
+
+/**
+ * The logistic link of a model whose loss counted a fraud as `weight` genuine rows. Such margins are log-odds of a
+ * population with `weight` times as many frauds. The odds against fraud are therefore multiplied by the weight (Elkan
+ * 2001), and the score is the probability in the population as it is. With a weight of 1 the graph has no such node.
+ */
+export function unweightedLink(weight: number): Link {
+  const factor = Math.fround(weight)
+  const one: GraphPart['constants'] = [{ name: 'one', type: 'float', values: [1], dims: [1] }]
+  if (factor === 1) {
+    return {
+      scores: (margins) => margins.map((margin) => 1 / (1 + Math.exp(-margin))),
+      graph: (margin, output) => ({ constants: one, nodes: logisticNodes(margin, 'odds_against', output) }),
+    }
+  }
+  return {
+    scores: (margins) => margins.map((margin) => 1 / (1 + factor * Math.exp(-margin))),
+    graph: (margin, output) => ({
+      constants: [...one, { name: 'fraud_weight', type: 'float', values: [factor], dims: [1] }],
+      nodes: logisticNodes(margin, 'weighted_odds', output).toSpliced(2, 0, {
+        opType: 'Mul',
+        input: ['odds_against', 'fraud_weight'],
+        output: ['weighted_odds'],
+      }),
+    }),
+  }
+}
+
+/** exp(−margin) is `odds_against`; the last two nodes take `odds` for it. */
+function logisticNodes(margin: string, odds: string, output: string): GraphPart['nodes'] {
+  return [
+    { opType: 'Neg', input: [margin], output: ['negative_margin'] },
+    { opType: 'Exp', input: ['negative_margin'], output: ['odds_against'] },
+    { opType: 'Add', input: [odds, 'one'], output: ['all_odds'] },
+    { opType: 'Div', input: ['one', 'all_odds'], output: [output] },
+  ]
 }
 
 /** 2^margin, for margins of 0 at most. */

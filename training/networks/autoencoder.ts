@@ -36,6 +36,7 @@ const LEAST_ERROR = 1e-12
 export const autoencoder = defineEstimator({
   name: 'autoencoder',
   description: 'autoencoder on TensorFlow.js: how odd a row is, learned without labels',
+  unsupervised: true,
   schema: autoencoderParams,
   async fit(set, params, seed, report): Promise<FittedModel> {
     if (set.rows === 0) throw new UserError('No rows to fit on. Use a longer training period.')
