@@ -17,13 +17,15 @@ const card: ModelCard = {
       categorical: [],
     },
   },
-  holdout: { digest: 'c3', rows: 58_264 },
+  training: { from: 1_532_476_800_000, to: 1_533_081_599_000 },
+  holdout: { digest: 'c3', rows: 58_264, period: { from: 1_533_686_400_000.25, to: 1_534_291_199_000 } },
   signature: {
     features: ['tx_amount', 'tx_during_night'],
     input: { name: 'features', dtype: 'float32', shape: [-1, 2] },
     outputs: [{ name: 'score', dtype: 'float32', shape: [-1] }],
   },
   threshold: 0.1 + 0.2,
+  alertsPerDay: 2.5,
   metrics: {
     average_precision: 0.664,
     onnx_parity: 5e-8,
@@ -46,12 +48,17 @@ test('the names of the tags are fixed', () => {
     'fd.dataset.name',
     'fd.dataset.schema',
     'fd.holdout.digest',
+    'fd.holdout.from',
     'fd.holdout.rows',
+    'fd.holdout.to',
     'fd.metric.average_precision',
     'fd.service.digest',
     'fd.service.name',
     'fd.signature',
     'fd.threshold',
+    'fd.threshold.alerts_per_day',
+    'fd.training.from',
+    'fd.training.to',
   ])
 })
 
@@ -64,6 +71,11 @@ test('a card of a newer fd is refused by name; one from before cards had a form 
   const refusal = 'The card of version 7 of "m" has form 2, this fd knows form 1: a newer fd wrote it\\.'
   const advice = 'Update this one: git pull.*fd train --register m'
   expect(() => readModelCard(newer)).toThrow(new RegExp(`^${refusal} ${advice}$`))
+})
+
+test('a card from before periods and budgets were recorded is read without them', () => {
+  const { training: _, alertsPerDay: __, ...older } = { ...card, holdout: { digest: 'c3', rows: 58_264 } }
+  expect(readModelCard({ name: 'm', version: 1, tags: modelCardTags(older) })).toEqual(older)
 })
 
 test('tags of others do no harm', () => {

@@ -2,12 +2,15 @@ import { z } from 'zod'
 import { refuseNewer } from '../configs/format.ts'
 import { UserError } from '../configs/user-error.ts'
 import type { DatasetSchema } from '../datasets/table/dataset.ts'
+import type { EpochMs } from '../datasets/table/transaction.ts'
 import type { ModelVersion, Tags } from './model.ts'
 
 /** Names under which `fd` logs what the gates read. */
 export const AVERAGE_PRECISION = 'average_precision'
 /** Largest absolute difference between the trainer's scores and ONNX Runtime's on the holdout. */
 export const ONNX_PARITY = 'onnx_parity'
+/** The largest difference in proportion to the score. */
+export const ONNX_RELATIVE_PARITY = 'onnx_relative_parity'
 
 /** A tensor of the ONNX graph. */
 export interface TensorSpec {
@@ -25,6 +28,12 @@ export interface Signature {
   outputs: TensorSpec[]
 }
 
+/** Event times of the first and the last of some rows. */
+export interface Period {
+  from: EpochMs
+  to: EpochMs
+}
+
 /** All that `fd` must know of a model version to serve it, to judge it and to make it again. */
 export interface ModelCard {
   /** The feature service that the model was trained for, and the digest of its definition. */
@@ -32,14 +41,24 @@ export interface ModelCard {
   /** `digest`: of the file the model was trained on. */
   dataset: { name: string; digest: string; schema: DatasetSchema }
   /**
-   * The rows that the metrics were measured on. `digest`: of their ids, in order, and labels. Metrics are comparable
-   * when the digests are equal.
+   * All rows that had a part in the model: those of the fit, of early stopping, of the calibration and of the choice
+   * among candidates. No later row had one. Absent in versions from before cards recorded it.
    */
-  holdout: { digest: string; rows: number }
+  training?: Period
+  /**
+   * The rows that the metrics were measured on. `digest`: of their ids, in order, and labels. Metrics are comparable
+   * when the digests are equal. The period is absent in versions from before cards recorded it.
+   */
+  holdout: { digest: string; rows: number; period?: Period }
   signature: Signature
   /** A score at or above it is an alert. */
   threshold: number
-  /** Measured on the holdout. NaN and infinities survive the way through the tags. */
+  /** The budget that the threshold was chosen by. Absent in versions from before cards recorded it. */
+  alertsPerDay?: number
+  /**
+   * Measured on the holdout. NaN and infinities survive the way through the tags. A metric that needs labels is absent
+   * where there were none.
+   */
   metrics: Record<string, number>
   /** Git commit or package version of the code that trained it. */
   codeVersion: string
@@ -83,8 +102,13 @@ const TAGS = {
   'fd.dataset.schema': json(datasetSchema),
   'fd.holdout.digest': text,
   'fd.holdout.rows': number().pipe(z.number().int().positive()),
+  'fd.holdout.from': finite().optional(),
+  'fd.holdout.to': finite().optional(),
+  'fd.training.from': finite().optional(),
+  'fd.training.to': finite().optional(),
   'fd.signature': json(signature),
-  'fd.threshold': number().pipe(z.number()),
+  'fd.threshold': finite(),
+  'fd.threshold.alerts_per_day': number().pipe(z.number().positive()).optional(),
   'fd.code.version': text,
 }
 
@@ -93,7 +117,8 @@ const TAGS = {
  * ECMAScript prints them.
  */
 export function modelCardTags(card: ModelCard): Tags {
-  const fixed: Record<keyof typeof TAGS | typeof FORM_TAG, string> = {
+  const { training, alertsPerDay } = card
+  const fixed: Partial<Record<keyof typeof TAGS | typeof FORM_TAG, string>> = {
     [FORM_TAG]: String(FORM),
     'fd.service.name': card.service.name,
     'fd.service.digest': card.service.digest,
@@ -102,8 +127,11 @@ export function modelCardTags(card: ModelCard): Tags {
     'fd.dataset.schema': JSON.stringify(card.dataset.schema),
     'fd.holdout.digest': card.holdout.digest,
     'fd.holdout.rows': String(card.holdout.rows),
+    ...periodTags('fd.holdout', card.holdout.period),
+    ...periodTags('fd.training', training),
     'fd.signature': JSON.stringify(card.signature),
     'fd.threshold': String(card.threshold),
+    ...(alertsPerDay === undefined ? {} : { 'fd.threshold.alerts_per_day': String(alertsPerDay) }),
     'fd.code.version': card.codeVersion,
   }
   const metrics = Object.entries(card.metrics).map(([name, value]) => [METRIC + name, String(value)] as const)
@@ -134,15 +162,28 @@ export function readModelCard(version: Pick<ModelVersion, 'name' | 'version' | '
     )
   }
   const tags = parsed.data
+  const training = periodOf(tags['fd.training.from'], tags['fd.training.to'])
+  const period = periodOf(tags['fd.holdout.from'], tags['fd.holdout.to'])
+  const alertsPerDay = tags['fd.threshold.alerts_per_day']
   return {
     service: { name: tags['fd.service.name'], digest: tags['fd.service.digest'] },
     dataset: { name: tags['fd.dataset.name'], digest: tags['fd.dataset.digest'], schema: tags['fd.dataset.schema'] },
-    holdout: { digest: tags['fd.holdout.digest'], rows: tags['fd.holdout.rows'] },
+    ...(training && { training }),
+    holdout: { digest: tags['fd.holdout.digest'], rows: tags['fd.holdout.rows'], ...(period && { period }) },
     signature: tags['fd.signature'],
     threshold: tags['fd.threshold'],
+    ...(alertsPerDay === undefined ? {} : { alertsPerDay }),
     metrics: metrics.data,
     codeVersion: tags['fd.code.version'],
   }
+}
+
+function periodTags(name: 'fd.training' | 'fd.holdout', period: Period | undefined): Tags {
+  return period === undefined ? {} : { [`${name}.from`]: String(period.from), [`${name}.to`]: String(period.to) }
+}
+
+function periodOf(from: EpochMs | undefined, to: EpochMs | undefined): Period | undefined {
+  return from === undefined || to === undefined ? undefined : { from, to }
 }
 
 function metricTags(tags: Tags): Tags {
@@ -164,6 +205,10 @@ function json<T>(schema: z.ZodType<T>): z.ZodType<T> {
       }
     })
     .pipe(schema)
+}
+
+function finite(): z.ZodType<number, string> {
+  return number().pipe(z.number())
 }
 
 /** A number as `String(number)` prints it. NaN and infinities are read; pipe it into `z.number()` to refuse them. */

@@ -2,11 +2,13 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { REAL_DATA } from '../configs/testing/real-data.ts'
+import { UNLABELLED } from '../datasets/table/transaction.ts'
 import { subset, type TrainingSet } from '../features/backfill/training-set.ts'
-import { holdoutDigest, judge, trainCandidate, type CandidateRequest } from './candidate.ts'
+import { trainCandidate, type CandidateRequest } from './candidate.ts'
 import { estimatorNames, findEstimator } from './catalog.ts'
 import { modelScores } from './fit/fitted-model.ts'
 import { Pruned } from './fit/report.ts'
+import { duel, holdoutDigest } from './judgement.ts'
 import { decisionsAt } from './metrics/metrics.ts'
 import { plantedSet } from './testing/planted-set.ts'
 
@@ -30,11 +32,54 @@ test('a candidate is its graph: metrics, threshold and holdout follow from it', 
   expect(candidate.signature.features).toEqual(set.names)
   expect(metrics.onnx_parity).toBeLessThanOrEqual(1e-6)
   expect(metrics.average_precision).toBeGreaterThan(0.4)
-  expect(metrics).toMatchObject(await judge(candidate.onnx, set, holdout.rows))
+  const test = subset(set, holdout.rows)
+  const { one, other, interval } = await duel([candidate.onnx, candidate.onnx], [test, test])
+  expect([one, other, interval]).toEqual([metrics.average_precision, metrics.average_precision, [0, 0]])
+  expect(candidate.training).toEqual({ from: 0, to: 4199 * 60_000 })
+  expect(holdout.period).toEqual({ from: 4200 * 60_000, to: 5999 * 60_000 })
+  expect(candidate).toMatchObject({ alertsPerDay: 20, telling: [] })
   expect(metrics).toMatchObject(decisionsAt(holdout.scores, subset(set, holdout.rows).y, threshold))
   expect(metrics.alerts / (1799 / 1440)).toBeLessThanOrEqual(20.5)
   expect(Object.values(metrics).every(Number.isFinite)).toBe(true)
 })
+
+test.each(['isolation', 'autoencoder'])(
+  '%s trains on rows without labels; what needs labels is absent, neither zero nor NaN',
+  async (estimator) => {
+    const request = { ...REQUEST, estimator, params: { [ROUNDS[estimator] ?? 'trees']: 3 } }
+    const fit = (y: Uint8Array) => trainCandidate({ ...set, y }, request, () => true)
+    const none = await fit(new Uint8Array(set.rows).fill(UNLABELLED))
+    expect(Object.keys(none.metrics).sort()).toEqual(
+      [
+        'alerts',
+        'onnx_parity',
+        'onnx_relative_parity',
+        'test_frauds',
+        'test_rows',
+        'train_frauds',
+        'train_rows',
+      ].sort(),
+    )
+    expect(none.metrics).toMatchObject({ train_rows: 4200, train_frauds: 0, test_rows: 1800, test_frauds: 0 })
+    const some = await fit(set.y.map((label, row) => (row % 3 === 0 ? UNLABELLED : label)))
+    const whole = await fit(set.y)
+    expect(some.onnx).toEqual(whole.onnx)
+    expect(none.onnx).toEqual(whole.onnx)
+    expect(some.threshold).toBe(whole.threshold)
+    expect(some.metrics.alerts).toBe(whole.metrics.alerts)
+    const known = Int32Array.from(whole.holdout.rows.filter((row) => row % 3 !== 0))
+    const test = subset(set, known)
+    expect(some.metrics.average_precision).toBe((await duel([some.onnx, some.onnx], [test, test])).one)
+    expect(Object.values(some.metrics).every(Number.isFinite)).toBe(true)
+    expect(some.metrics.test_frauds).toBe(test.y.filter((label) => label === 1).length)
+    const calibrated = trainCandidate(
+      { ...set, y: new Uint8Array(set.rows).fill(UNLABELLED) },
+      { ...request, calibration: { method: 'platt', share: 0.2 } },
+      () => true,
+    )
+    await expect(calibrated).rejects.toThrow('No rows in the 0 latest training rows, which calibrate')
+  },
+)
 
 const run = (estimator: string) => trainCandidate(set, { ...REQUEST, estimator, params: {} }, () => true)
 

@@ -1,19 +1,19 @@
-import { createHash } from 'node:crypto'
 import type { SplitRule } from '../datasets/table/dataset.ts'
 import { subset, type TrainingSet } from '../features/backfill/training-set.ts'
-import { AVERAGE_PRECISION, ONNX_PARITY, type Signature } from '../registry/model-card.ts'
+import { ONNX_PARITY, ONNX_RELATIVE_PARITY, type Period, type Signature } from '../registry/model-card.ts'
 import { calibrate, partCalibration, type CalibrationRequest } from './calibration/calibration.ts'
 import { findEstimator } from './catalog.ts'
 import type { Estimator, Params } from './fit/estimator.ts'
 import { type FittedModel, modelScores, signatureOf, toOnnx } from './fit/fitted-model.ts'
 import { largestDifference } from './fit/graph-parity.ts'
+import { fraudsIn, labelled } from './fit/labels.ts'
 import type { Report } from './fit/report.ts'
 import { onnxScores } from './graph/scores.ts'
 import { importanceOf, type FeatureImportance, type MeasuredModel } from './importance.ts'
+import { holdoutDigest, metricsOf, reliabilityOf } from './judgement.ts'
 import { splitRows } from './metrics/holdout.ts'
-import { averagePrecision, cardPrecisionAtK, decisionsAt, recallAtFpr, rocAuc } from './metrics/metrics.ts'
 import type { Shuffles } from './metrics/permutation.ts'
-import { brierScore, expectedCalibrationError, logLoss } from './metrics/reliability.ts'
+import { tellingFeatures, type TellingFeature } from './metrics/telling-features.ts'
 import { alertThreshold } from './metrics/threshold.ts'
 
 /** What to train, and how to judge it. */
@@ -37,11 +37,17 @@ export interface Candidate {
   signature: Signature
   /** All parameters, defaults included. */
   params: Params
-  /** Measured on the holdout, by the ONNX graph's own scores. */
+  /** Measured on the holdout, by the ONNX graph's own scores. What needs labels is absent where there are none. */
   metrics: Record<string, number>
-  /** A score at or above it is an alert. */
+  /** A score at or above it is an alert. It follows from the budget. */
   threshold: number
+  /** Alert budget of the request. */
+  alertsPerDay: number
+  /** All training rows. */
+  training: Period
   holdout: Holdout
+  /** Features that tell the label by themselves on the training rows. */
+  telling: TellingFeature[]
   /** The most needed feature first. Absent when the request did not ask for it. */
   importance?: FeatureImportance[]
 }
@@ -50,14 +56,10 @@ export interface Candidate {
 export interface Holdout {
   rows: Int32Array
   scores: Float32Array
+  period: Period
   /** sha256 of the ids, in order, and labels of the rows. Metrics are comparable when the digests are equal. */
   digest: string
 }
-
-/** False positive rates at which recall is reported. */
-const FALSE_POSITIVE_RATES = [0.001, 0.01]
-/** Cards that can be checked a day, in the Handbook's measure. */
-const CARDS_A_DAY = 100
 
 /**
  * Splits, fits, exports and judges. It judges the ONNX graph, since that is what will serve.
@@ -75,19 +77,20 @@ export async function trainCandidate(
 ): Promise<Candidate> {
   const estimator = findEstimator(request.estimator)
   const params = estimator.params(request.params)
-  const split = splitRows(set, request.split)
+  const split = splitRows(set, request.split, estimator.unsupervised ? 'rows' : 'labels')
   const test = subset(set, split.test)
   const watch = watchFit(report, params)
+  const telling = tellingFeatures(set, split.train)
   // The training rows have no name here, so that they can be freed once the fit is done.
   const fitted = await fitCalibrated(estimator, subset(set, split.train), test, { ...request, params }, watch.report)
   const { model } = fitted
   const onnx = toOnnx(model)
   const scores = await onnxScores(onnx, test.x, test.names.length)
-  const threshold = alertThreshold(scores, test.time, request.alertsPerDay)
+  const { alertsPerDay } = request
+  const threshold = alertThreshold(scores, test.time, alertsPerDay)
   const metrics = {
-    ...holdoutMetrics(test, scores),
-    ...decisionsAt(scores, test.y, threshold),
-    [ONNX_PARITY]: largestDifference(modelScores(model, test.x), scores),
+    ...metricsOf({ test, scores }, threshold),
+    ...parityMetrics(modelScores(model, test.x), scores),
     ...fitted.metrics,
     ...watch.metrics(),
     test_rows: test.rows,
@@ -99,9 +102,17 @@ export async function trainCandidate(
     params,
     metrics,
     threshold,
-    holdout: { rows: split.test, scores, digest: holdoutDigest(test) },
-    ...(await measuredImportance({ onnx, gain: model.gain }, test, request, shuffled)),
+    alertsPerDay,
+    training: periodOf(set, split.train),
+    holdout: { rows: split.test, scores, period: periodOf(set, split.test), digest: holdoutDigest(test) },
+    telling,
+    ...(await measuredImportance({ onnx, gain: model.gain }, labelled(test), request, shuffled)),
   }
+}
+
+function parityMetrics(own: Float32Array, graphs: Float32Array): Record<string, number> {
+  const { absolute, relative } = largestDifference(own, graphs)
+  return { [ONNX_PARITY]: absolute, [ONNX_RELATIVE_PARITY]: relative }
 }
 
 /** The importance of each feature, if the request asks for it. */
@@ -151,7 +162,7 @@ async function fitCalibrated(
   }
   const { fitted, slice } = partCalibration(train, calibration)
   const model = await estimator.fit(fitted, params, seed, report)
-  const before = Object.entries(reliability(modelScores(model, test.x), test.y))
+  const before = Object.entries(reliabilityOf({ test, scores: modelScores(model, test.x) }))
   const metrics = {
     ...countsOf('train', fitted),
     ...countsOf('calibration', slice),
@@ -164,45 +175,6 @@ function countsOf(part: 'train' | 'calibration', set: TrainingSet): Record<strin
   return { [`${part}_rows`]: set.rows, [`${part}_frauds`]: fraudsIn(set) }
 }
 
-/**
- * Judges any scoring graph on the given rows, for example the champion on a candidate's holdout. The metrics have the
- * names that `trainCandidate` uses; those that need a threshold are left out.
- *
- * @throws UserError when the graph cannot score such rows, or when they lack a class.
- */
-export async function judge(onnx: Uint8Array, set: TrainingSet, rows: Int32Array): Promise<Record<string, number>> {
-  const test = subset(set, rows)
-  return holdoutMetrics(test, await onnxScores(onnx, test.x, test.names.length))
-}
-
-function holdoutMetrics(test: TrainingSet, scores: Float32Array): Record<string, number> {
-  const { y, time, cards } = test
-  return {
-    [AVERAGE_PRECISION]: averagePrecision(scores, y),
-    roc_auc: rocAuc(scores, y),
-    ...reliability(scores, y),
-    ...Object.fromEntries(FALSE_POSITIVE_RATES.map((rate) => [`recall_at_fpr_${rate}`, recallAtFpr(scores, y, rate)])),
-    ...(cards === undefined
-      ? {}
-      : { [`card_precision_at_${CARDS_A_DAY}`]: cardPrecisionAtK({ scores, y, time, cards }, CARDS_A_DAY) }),
-  }
-}
-
-function reliability(scores: Float32Array, y: Uint8Array): Record<string, number> {
-  return {
-    brier_score: brierScore(scores, y),
-    log_loss: logLoss(scores, y),
-    expected_calibration_error: expectedCalibrationError(scores, y),
-  }
-}
-
-/** sha256, hex, of the ids, in order, and labels of a set. It tells which transactions a metric was measured on. */
-export function holdoutDigest(test: TrainingSet): string {
-  const hash = createHash('sha256')
-  for (let row = 0; row < test.rows; row++) hash.update(`${JSON.stringify(test.ids[row])},${test.y[row]}\n`)
-  return hash.digest('hex')
-}
-
-function fraudsIn(set: TrainingSet): number {
-  return set.y.reduce((sum, label) => sum + label, 0)
+function periodOf({ time }: TrainingSet, rows: Int32Array): Period {
+  return { from: time[rows[0]], to: time[rows[rows.length - 1]] }
 }

@@ -2,6 +2,7 @@ import { AVERAGE_PRECISION } from '../registry/model-card.ts'
 import type { EndedStatus, Run } from '../registry/model.ts'
 import type { Registry } from '../registry/registry.ts'
 import { authorTags, placeTags, subjectParams, type CandidatePlace, type RunSubject } from './run.ts'
+import { SELECTION } from './selection.ts'
 
 /** Tag of a parent run. Its value is the id of the best run among its candidates. */
 const BEST_RUN = 'fd.best.run'
@@ -59,11 +60,19 @@ export async function finishedRun(
   return attempts.find(({ status }) => status === 'FINISHED')?.runId
 }
 
-/** The run of highest average precision, and the first of equal ones; undefined when there is no run. */
-export function bestRun(runs: readonly Run[]): Run | undefined {
-  const value = (run: Run): number => run.metrics[AVERAGE_PRECISION] ?? -Infinity
-  return runs.reduce<Run | undefined>(
-    (best, run) => (best === undefined || value(run) > value(best) ? run : best),
-    undefined,
-  )
+/**
+ * The run that did best on the rows of the choice (`selection.ts`), and the first of equal ones. Undefined when none
+ * was ranked: without labels there is no choice.
+ */
+export function chosenRun(runs: readonly Run[]): Run | undefined {
+  return runs.reduce<Run | undefined>((best, run) => {
+    const value = selectionValue(run)
+    return value > (best === undefined ? -Infinity : selectionValue(best)) ? run : best
+  }, undefined)
+}
+
+/** Average precision on the rows of the choice; −Infinity where it is absent or NaN, so that every order is whole. */
+export function selectionValue({ metrics }: Pick<Run, 'metrics'>): number {
+  const value = metrics[SELECTION + AVERAGE_PRECISION] ?? Number.NaN
+  return Number.isNaN(value) ? -Infinity : value
 }

@@ -1,9 +1,10 @@
 import { z } from 'zod'
 import type { Dataset, SplitRule } from '../datasets/table/dataset.ts'
-import type { EpochMs } from '../datasets/table/transaction.ts'
+import { DAY, type EpochMs } from '../datasets/table/transaction.ts'
 import { serviceDigest, type FeatureService } from '../features/view/view.ts'
 import { logOnnxModel, modelSource } from '../registry/ml-model.ts'
 import { modelCardTags, readModelCard, type ModelCard } from '../registry/model-card.ts'
+import type { Run } from '../registry/model.ts'
 import { register } from '../registry/promotion/promotion.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { CalibrationRequest } from './calibration/calibration.ts'
@@ -55,6 +56,9 @@ export interface TrainedRun {
  */
 const CARD_FILE = 'card.json'
 
+/** Tag of a run that has something to tell: a line each. */
+const NOTES = 'fd.notes'
+
 /** Artifact of a run that measured the importance of its features. */
 const IMPORTANCE_FILE = 'importance.json'
 
@@ -98,6 +102,8 @@ export async function trainRun(registry: Registry, request: RunRequest): Promise
       params: Object.fromEntries(Object.entries(candidate.params).map(([key, value]) => [key, String(value)])),
       metrics: Object.entries(candidate.metrics).map(([key, value]) => ({ key, value })),
     })
+    const notes = notesOf(candidate)
+    if (notes.length > 0) await registry.setTag(runId, NOTES, notes.join('\n'))
     await registry.logArtifact(runId, CARD_FILE, Buffer.from(JSON.stringify(modelCardTags(card), null, 2)))
     if (candidate.importance !== undefined) {
       await registry.logArtifact(runId, IMPORTANCE_FILE, encodeImportance(candidate.importance))
@@ -122,6 +128,32 @@ export async function trainRun(registry: Registry, request: RunRequest): Promise
  */
 export async function readImportance(registry: Registry, runId: string): Promise<FeatureImportance[]> {
   return decodeImportance(await registry.downloadArtifact(runId, IMPORTANCE_FILE))
+}
+
+/** What the user should know of a candidate before trusting it. */
+export function notesOf({ telling, metrics, alertsPerDay, holdout }: Candidate): string[] {
+  const suspicious = telling.map(
+    ({ feature, averagePrecision }) =>
+      `${feature} alone ranks the training rows with an average precision of ${averagePrecision.toFixed(3)}. ` +
+      'Is it known before the decision, or only with the label?',
+  )
+  const days = (holdout.period.to - holdout.period.from) / DAY
+  const [alerts, frauds] = [alertsPerDay * days, metrics['test_frauds']]
+  const idle = metrics['average_precision'] !== undefined && alerts > frauds
+  return [...suspicious, ...(idle ? [beyondFrauds(alertsPerDay, frauds / days)] : [])]
+}
+
+/** Says that a budget is more than there is to find. */
+export function beyondFrauds(alertsPerDay: number, fraudsPerDay: number): string {
+  return (
+    `${alertsPerDay} alerts a day are more than the ${Number(fraudsPerDay.toPrecision(3))} frauds a day of the test ` +
+    'rows, so most alerts must be false.'
+  )
+}
+
+/** The notes of a finished run. */
+export function readNotes({ tags }: Pick<Run, 'tags'>): string[] {
+  return tags[NOTES] === undefined ? [] : tags[NOTES].split('\n')
 }
 
 /** Registers the model of a finished run as a new version of `name`. */
@@ -168,9 +200,15 @@ function modelCard({ service, dataset, codeVersion }: RunSubject, candidate: Can
   return {
     service: { name: service.name, digest: serviceDigest(service) },
     dataset: { name: dataset.name, digest, schema: dataset.schema },
-    holdout: { digest: candidate.holdout.digest, rows: candidate.holdout.rows.length },
+    training: candidate.training,
+    holdout: {
+      digest: candidate.holdout.digest,
+      rows: candidate.holdout.rows.length,
+      period: candidate.holdout.period,
+    },
     signature: candidate.signature,
     threshold: candidate.threshold,
+    alertsPerDay: candidate.alertsPerDay,
     metrics: candidate.metrics,
     codeVersion,
   }

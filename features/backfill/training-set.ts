@@ -16,7 +16,7 @@ import type { FeatureSink } from './backfill.ts'
  * What a model is fitted on and judged on: features as the model reads them, in log order.
  *
  * `x` is row-major, `rows × names.length`, float32: the same cast that the scorer applies, so a threshold in a tree is
- * the threshold in ONNX. `y` is 0 or 1.
+ * the threshold in ONNX. `y` is 0 or 1, or UNLABELLED in a set that was gathered with `unlabelled`.
  */
 export interface TrainingSet {
   names: string[]
@@ -27,12 +27,14 @@ export interface TrainingSet {
   y: Uint8Array
   /** Event time, EpochMs, not falling. */
   time: Float64Array
+  /** In minor units of the currency. Absent in sets that were not gathered from transactions. */
+  amounts?: Float64Array
   ids: KeyColumn
   /** Join key of the entity whose alerts precision@k counts (the card). Absent when the dataset has none. */
   cards?: KeyColumn
 }
 
-/** A sink that keeps the labelled transactions as a training set. It leaves out unlabelled ones. */
+/** A sink that keeps transactions as a training set. */
 export interface TrainingSetSink extends FeatureSink {
   /** What has been gathered so far. */
   set(): TrainingSet
@@ -42,19 +44,20 @@ export interface TrainingSetSink extends FeatureSink {
 const FIRST_ROOM = 16_384
 
 /**
- * Gathers a backfill's rows in memory: 4 bytes a feature and about 25 a row.
+ * Gathers a backfill's labelled rows in memory: 4 bytes a feature and about 33 a row.
  *
  * @param options.cardEntity the entity whose alerts are counted; by default the first.
  * @param options.knownBy keeps only transactions whose label was known by then: what a training at that instant could
  *   use.
+ * @param options.unlabelled keeps the other transactions too, as UNLABELLED.
  * @throws UserError from `write` when two categories of a column share a code.
  */
 export function trainingSetSink(
   service: FeatureService,
   schema: DatasetSchema,
-  options: { cardEntity?: string; knownBy?: EpochMs } = {},
+  options: { cardEntity?: string; knownBy?: EpochMs; unlabelled?: boolean } = {},
 ): TrainingSetSink {
-  const { cardEntity, knownBy = Infinity } = options
+  const { cardEntity, knownBy = Infinity, unlabelled = false } = options
   const card = cardEntity === undefined ? 0 : schema.entities.findIndex((entity) => entity.name === cardEntity)
   const set = emptySet(service, schema, schema.entities[card]?.type)
   const vocabularies = schema.categorical.map(vocabulary)
@@ -62,7 +65,7 @@ export function trainingSetSink(
     write: (batch: EventBatch, matrix: FeatureMatrix) => {
       vocabularies.forEach((watch, c) => batch.categorical[c].slice(0, batch.size).forEach(watch))
       while (set.rows + matrix.rows > set.y.length) grow(set)
-      append(set, batch, matrix, { card, knownBy })
+      append(set, batch, matrix, { card, knownBy, unlabelled })
     },
     close: async () => {},
     set: () => filled(set),
@@ -84,6 +87,7 @@ function emptySet(
     x: new Float32Array(FIRST_ROOM * names.length),
     y: new Uint8Array(FIRST_ROOM),
     time: new Float64Array(FIRST_ROOM),
+    amounts: new Float64Array(FIRST_ROOM),
     ids: keys(schema.id?.type ?? 'integer'),
     ...(cardType === undefined ? {} : { cards: keys(cardType) }),
   }
@@ -95,25 +99,28 @@ function grow(set: TrainingSet): void {
   set.x = resized(set.x, room * set.names.length)
   set.y = resized(set.y, room)
   set.time = resized(set.time, room)
+  if (set.amounts) set.amounts = resized(set.amounts, room)
   set.ids = resized(set.ids, room)
   if (set.cards) set.cards = resized(set.cards, room)
 }
 
-/** Appends the transactions whose label was known by then, to a set with room for them. `card` is an entity's index. */
+/** Appends a batch's transactions to a set with room for them. `card` is an entity's index. */
 function append(
   set: TrainingSet,
   batch: EventBatch,
   matrix: FeatureMatrix,
-  { card, knownBy }: { card: number; knownBy: EpochMs },
+  { card, knownBy, unlabelled }: { card: number; knownBy: EpochMs; unlabelled: boolean },
 ): void {
   const width = set.names.length
   let k = 0
   for (let row = 0; row < batch.size; row++) {
     if (batch.kind[row] === FRAUD_LABEL) continue
-    if (batch.label[row] !== UNLABELLED && batch.knownAt[row] <= knownBy) {
+    const known = batch.label[row] !== UNLABELLED && batch.knownAt[row] <= knownBy
+    if (known || unlabelled) {
       toModelInput(matrix.values.subarray(k * width), width, set.x, set.rows * width)
-      set.y[set.rows] = batch.label[row]
+      set.y[set.rows] = known ? batch.label[row] : UNLABELLED
       set.time[set.rows] = batch.time[row]
+      if (set.amounts) set.amounts[set.rows] = batch.amount[row]
       set.ids[set.rows] = batch.ids[row]
       if (set.cards) set.cards[set.rows] = batch.entities[card][row]
       set.rows++
@@ -129,6 +136,7 @@ function filled(set: TrainingSet): TrainingSet {
     x: set.x.subarray(0, set.rows * set.names.length),
     y: set.y.subarray(0, set.rows),
     time: set.time.subarray(0, set.rows),
+    ...(set.amounts ? { amounts: set.amounts.subarray(0, set.rows) } : {}),
     ids: set.ids.slice(0, set.rows),
     ...(set.cards ? { cards: set.cards.slice(0, set.rows) } : {}),
   }
@@ -152,9 +160,14 @@ export function subset(set: TrainingSet, rows: Int32Array): TrainingSet {
     x,
     y: Uint8Array.from(rows, (row) => set.y[row]),
     time: Float64Array.from(rows, (row) => set.time[row]),
+    ...pickAmounts(set, rows),
     ids: pick(set.ids, rows),
     ...(set.cards ? { cards: pick(set.cards, rows) } : {}),
   }
+}
+
+function pickAmounts({ amounts }: TrainingSet, rows: Int32Array): Pick<TrainingSet, 'amounts'> {
+  return amounts === undefined ? {} : { amounts: Float64Array.from(rows, (row) => amounts[row]) }
 }
 
 function pick(keys: KeyColumn, rows: Int32Array): KeyColumn {

@@ -1,13 +1,15 @@
 import { userInfo } from 'node:os'
 import { Command } from 'commander'
 import { UserError } from '../../configs/user-error.ts'
+import type { ModelCard, Period } from '../../registry/model-card.ts'
+import { MARGIN } from '../../registry/promotion/gate.ts'
 import type { HistoryEvent } from '../../registry/promotion/history.ts'
 import type { Verdict } from '../../registry/promotion/promotion.ts'
 import type { Registry } from '../../registry/registry.ts'
 import { action, example, share, wholeNumber, type Context } from '../console/command.ts'
 import { figure, instant, pairs, table } from '../console/output.ts'
 import { openRegistry, type ModelParts } from '../console/parts.ts'
-import { judgeAgain } from '../jobs/judge.ts'
+import { compareOnUnseen } from '../jobs/judge.ts'
 
 export function modelsCommand(): Command {
   return new Command('models')
@@ -90,7 +92,9 @@ async function describe({ config, output }: Context, _: object, reference: strin
         ['registered', instant(version.creationTime)],
         ['service', `${card.service.name} (${card.signature.features.length} features)`],
         ['dataset', `${card.dataset.name} ${card.dataset.digest.slice(0, 12)}`],
-        ['threshold', String(card.threshold)],
+        ...periodEntry('trained on', card.training),
+        ...periodEntry('judged on', card.holdout.period),
+        ['threshold', thresholdText(card)],
         ['code', card.codeVersion],
         ['run', version.runId ?? ''],
       ]),
@@ -100,6 +104,14 @@ async function describe({ config, output }: Context, _: object, reference: strin
   )
 }
 
+function periodEntry(name: string, period: Period | undefined): [string, string][] {
+  return period === undefined ? [] : [[name, `${instant(period.from)} to ${instant(period.to)}`]]
+}
+
+function thresholdText({ threshold, alertsPerDay }: ModelCard): string {
+  return alertsPerDay === undefined ? String(threshold) : `${threshold} (${alertsPerDay} alerts a day)`
+}
+
 function promoteCommand(): Command {
   return example(
     new Command('promote')
@@ -107,7 +119,7 @@ function promoteCommand(): Command {
       .argument('<name>')
       .argument('<version>', 'version', wholeNumber)
       .option('--alias <alias>', 'alias to move', 'champion')
-      .option('--margin <ap>', 'average precision the version must be ahead of the holder by', share, 0.002)
+      .option('--margin <ap>', 'loss of average precision that the gate need not exclude', share, MARGIN)
       .option('--force', 'move it although a gate refuses; takes --reason')
       .option('--reason <text>', 'why; kept in the history'),
     'fd models promote card-fraud 3',
@@ -163,7 +175,7 @@ export async function runPromote(
       gates.parityGate(),
       gates.averagePrecisionGate({
         margin: options.margin,
-        judgeChampion: (champion, candidate) => judgeAgain(parts, champion, candidate),
+        compare: (candidate, champion) => compareOnUnseen(parts, candidate, champion),
       }),
     ],
     force: options.force ?? false,

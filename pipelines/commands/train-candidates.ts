@@ -1,3 +1,4 @@
+import type { Run } from '../../registry/model.ts'
 import type { FeatureImportance } from '../../training/importance.ts'
 import { stopSignal, type Context } from '../console/command.ts'
 import { figure, pairs, table } from '../console/output.ts'
@@ -10,9 +11,10 @@ import { importanceTable, registeredEntries, type Registration } from './train-r
 
 /** `fd train` with several candidates: trains them as jobs and registers the best where a name is given. */
 export async function trainSeveral({ config, output }: Context, options: TrainOptions): Promise<void> {
-  const [{ featureNames }, { readImportance, registerRun }] = await Promise.all([
+  const [{ featureNames }, { readImportance, readNotes, registerRun }, { selectionValue }] = await Promise.all([
     import('../../features/view/view.ts'),
     import('../../training/run.ts'),
+    import('../../training/parent-run.ts'),
   ])
   const { alertsPerDay, register: name } = options
   const subject = await trainingSubject(config, options)
@@ -29,12 +31,14 @@ export async function trainSeveral({ config, output }: Context, options: TrainOp
       ? undefined
       : (await registerRun(registry, best.runId, { name, by: subject.by, now: Date.now() })).version
   const importance = options.importance === undefined ? undefined : await readImportance(registry, best.runId)
-  const candidates = ranked(trained.outcomes)
+  const candidates = ranked(trained.outcomes, selectionValue)
+  readNotes(best).forEach(output.note)
   output.result(
     {
       parentRunId: parent.runId,
       candidates: candidates.map(entry),
       best: best.runId,
+      metrics: best.metrics,
       importance,
       model: name,
       version,
@@ -43,11 +47,14 @@ export async function trainSeveral({ config, output }: Context, options: TrainOp
   )
 }
 
-/** The highest average precision first, then those without one, then those that failed. */
-function ranked(outcomes: Outcome[]): Outcome[] {
-  const value = (outcome: Outcome): number =>
-    outcome.state === 'complete' ? (outcome.run.metrics['average_precision'] ?? Number.NaN) : -Infinity
-  return outcomes.toSorted((a, b) => value(b) - value(a))
+/** The best first, then those that were not ranked, then those that failed; equal ones in the order of the plans. */
+function ranked(outcomes: Outcome[], value: (run: Run) => number): Outcome[] {
+  const place = (outcome: Outcome): [failed: number, value: number] =>
+    outcome.state === 'fail' ? [1, 0] : [0, value(outcome.run)]
+  return outcomes.toSorted((a, b) => {
+    const [[failed, one], [alsoFailed, other]] = [place(a), place(b)]
+    return failed - alsoFailed || (one === other ? 0 : other - one)
+  })
 }
 
 /** A candidate in the JSON document. */
@@ -64,8 +71,10 @@ function candidatesText(
   importance: FeatureImportance[] | undefined,
 ): string {
   const { name, version } = registration
+  const judged = outcomes.length === 1 ? '' : ' in the choice'
   return [
-    table(['model', 'seed', 'average precision', 'ROC AUC', 'run'], outcomes.map(row)),
+    table(['model', 'seed', `average precision${judged}`, `ROC AUC${judged}`, 'run'], outcomes.map(row)),
+    ...(outcomes.length === 1 ? [] : [`The best of these, trained on all training rows:\n${judgedText(best)}`]),
     pairs([['parent run', parent.runId], ['best', best.runId], ...registeredEntries(registration)]),
     ...(importance === undefined ? [] : [importanceTable(importance)]),
     version === undefined
@@ -74,9 +83,15 @@ function candidatesText(
   ].join('\n\n')
 }
 
+/** Metrics of the test rows. */
+function judgedText({ metrics }: Run): string {
+  return pairs(Object.entries(metrics))
+}
+
 function row(outcome: Outcome): string[] {
   const { estimator, seed } = outcome
   if (outcome.state === 'fail') return [estimator, String(seed), 'failed', '', outcome.error]
   const { metrics, runId } = outcome.run
-  return [estimator, String(seed), figure(metrics['average_precision']), figure(metrics['roc_auc']), runId]
+  const shown = ['average_precision', 'roc_auc'].map((name) => metrics[`selection_${name}`] ?? metrics[name])
+  return [estimator, String(seed), ...shown.map((value) => (value === undefined ? '' : figure(value))), runId]
 }

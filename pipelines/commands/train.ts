@@ -44,18 +44,24 @@ async function trainOne({ config, output }: Context, options: TrainOptions): Pro
   const parts = { registry, config, openProgress: output.progress }
   const trained = await train(parts, options, stopSignal)
   const { candidate, runId, version } = trained
-  const { params, threshold, metrics, importance } = candidate
-  output.result({ runId, model: options.register, version, params, threshold, metrics, importance }, () =>
+  const { params, threshold, alertsPerDay, metrics, importance } = candidate
+  const { notesOf } = await import('../../training/run.ts')
+  notesOf(candidate).forEach(output.note)
+  output.result({ runId, model: options.register, version, params, threshold, alertsPerDay, metrics, importance }, () =>
     trainedText(trained, options.register),
   )
 }
 
 function trainedText({ candidate, runId, version }: Trained, name: string | undefined): string {
-  const { importance, metrics, threshold } = candidate
+  const { importance, metrics, threshold, alertsPerDay } = candidate
   return [
     ...(importance === undefined ? [] : [importanceTable(importance)]),
     pairs(Object.entries(metrics)),
-    pairs([['threshold', String(threshold)], ['run', runId], ...registeredEntries({ name, version })]),
+    pairs([
+      ['threshold', `${threshold} (${alertsPerDay} alerts a day)`],
+      ['run', runId],
+      ...registeredEntries({ name, version }),
+    ]),
     version === undefined
       ? 'To use it, register it: add --register NAME'
       : `To let it decide: fd models promote ${name} ${version}`,
@@ -90,7 +96,7 @@ export async function train(
   const subject = await trainingSubject(config, options)
   // A wrong parameter is reported before minutes of data are read.
   estimator.params(options.param ?? {}, featureNames(subject.service))
-  const set = await buildTrainingSet(subject, openProgress)
+  const set = await buildTrainingSet({ ...subject, unlabelled: estimator.unsupervised }, openProgress)
   const signal = listen()
   const bars = trainingBars(openProgress, options.model, signal)
   try {

@@ -17,8 +17,9 @@ export async function trainCandidateJob(
   data: TrainCandidate,
   report: (share: number) => void,
 ): Promise<{ runId: string }> {
-  const [{ trainCandidate }, { trainRun }, { finishedRun }] = await Promise.all([
+  const [{ trainCandidate }, { trainForSelection }, { trainRun }, { finishedRun }] = await Promise.all([
     import('../../training/candidate.ts'),
+    import('../../training/selection.ts'),
     import('../../training/run.ts'),
     import('../../training/parent-run.ts'),
   ])
@@ -36,8 +37,12 @@ export async function trainCandidateJob(
     calibration,
     parent: place,
     now: Date.now,
-    train: async () =>
-      trainCandidate(await trainingSetOf(history, data), candidateRequest(data), bars.fit, bars.shuffle),
+    train: async () => {
+      const set = await trainingSetOf(history, data)
+      return data.purpose === 'selection'
+        ? trainForSelection(set, candidateRequest(data), bars.fit)
+        : trainCandidate(set, candidateRequest(data), bars.fit, bars.shuffle)
+    },
   })
 }
 
@@ -47,11 +52,13 @@ export async function trainCandidateJob(
  */
 let lastSet: { key: string; set: Promise<TrainingSet> } | undefined
 
-function trainingSetOf(history: History, data: TrainCandidate): Promise<TrainingSet> {
-  const { split, until, sort } = data
-  const key = JSON.stringify([data.dataset, data.service, split, until, sort])
+async function trainingSetOf(history: History, data: TrainCandidate): Promise<TrainingSet> {
+  const { split, until, sort, estimator } = data
+  const { findEstimator } = await import('../../training/catalog.ts')
+  const unlabelled = findEstimator(estimator).unsupervised
+  const key = JSON.stringify([data.dataset, data.service, split, until, sort, unlabelled])
   if (lastSet?.key !== key) {
-    lastSet = { key, set: buildTrainingSet({ ...history, split, until, sort }, noProgress) }
+    lastSet = { key, set: buildTrainingSet({ ...history, split, until, sort, unlabelled }, noProgress) }
   }
   return lastSet.set
 }

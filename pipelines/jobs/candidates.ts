@@ -85,15 +85,16 @@ export interface CandidatesRequest {
 /** Runs of trained candidates under the run of their command. */
 export interface TrainedCandidates {
   parent: Run
-  /** One for each plan, in the order of the plans. */
+  /** One for each plan, in the order of the plans; of several, each with the metrics of the choice. */
   outcomes: Outcome[]
-  /** The run of highest average precision. */
+  /** The candidate that was chosen, trained anew on all training rows and judged on the test rows. */
   best: Run
 }
 
 /**
- * Trains the candidates as jobs, each a run under one parent run. The parent ends as FINISHED, KILLED when the signal
- * was aborted, or else FAILED.
+ * Trains the candidates as jobs, each a run under one parent run. Several are trained for the choice among them
+ * (`training/selection.ts`), and the chosen one is then trained to be used, by one more job. The parent ends as
+ * FINISHED, KILLED when the signal was aborted, or else FAILED.
  *
  * @throws UserError when no candidate was trained, or when the signal was aborted.
  */
@@ -110,16 +111,9 @@ export async function trainCandidates(
     candidates: String(plans.length),
   })
   try {
-    const plan = {
-      kind: trainCandidateKind,
-      jobs: await candidateJobs(request, parent),
-      label: `train ${plans.length} ${plans.length === 1 ? 'candidate' : 'candidates'}`,
-      steps: 100,
-      together: false,
-      signal,
-    }
-    const settled = await runJobs(queue, use, plan, output)
-    const trained = await outcomesOf(registry, plans, settled)
+    const train = async (jobs: CandidateJob[], label: string): Promise<PromiseSettledResult<{ runId: string }>[]> =>
+      runJobs(queue, use, { kind: trainCandidateKind, jobs, label, steps: 100, together: false, signal }, output)
+    const trained = await trainAndChoose(registry, request, await candidateJobs(request, parent), train)
     await closeParentRun(registry, parent, 'FINISHED', trained.best)
     return { parent, ...trained }
   } catch (error) {
@@ -128,10 +122,46 @@ export async function trainCandidates(
   }
 }
 
+/** A job of the queue that trains one candidate. */
+interface CandidateJob {
+  id: string
+  data: TrainCandidate
+}
+
+/** Has the candidates trained, chooses, and has the chosen one trained; a single one is trained to be used at once. */
+async function trainAndChoose(
+  registry: Registry,
+  { plans }: CandidatesRequest,
+  { several, use }: { several: CandidateJob[]; use: (at: number) => CandidateJob },
+  train: (jobs: CandidateJob[], label: string) => Promise<PromiseSettledResult<{ runId: string }>[]>,
+): Promise<Omit<TrainedCandidates, 'parent'>> {
+  if (plans.length === 1) {
+    const { outcomes, complete } = await outcomesOf(registry, plans, await train([use(0)], 'train 1 candidate'))
+    return { outcomes, best: complete[0] }
+  }
+  const { chosenRun } = await import('../../training/parent-run.ts')
+  const settled = await train(several, `train ${plans.length} candidates`)
+  const { outcomes, complete } = await outcomesOf(registry, plans, settled)
+  const chosen = chosenRun(complete)
+  if (chosen === undefined) {
+    throw new UserError(
+      `None of the ${plans.length} candidates could be ranked: the data have no labels. ` +
+        `Train one of them: fd train --model ${plans[0].estimator}`,
+    )
+  }
+  const at = outcomes.findIndex((outcome) => outcome.state === 'complete' && outcome.run.runId === chosen.runId)
+  const used = await outcomesOf(registry, [plans[at]], await train([use(at)], 'train the chosen one on all rows'))
+  return { outcomes, best: used.complete[0] }
+}
+
+/**
+ * The jobs of the choice, and the one that trains a plan to be used. Each has a place of its own under the parent run:
+ * the last one comes after those of the choice.
+ */
 async function candidateJobs(
   { subject, plans, alertsPerDay, importance }: CandidatesRequest,
   parent: Run,
-): Promise<{ id: string; data: TrainCandidate }[]> {
+): Promise<{ several: CandidateJob[]; use: (at: number) => CandidateJob }> {
   const { experiment, split, sort, until, calibration, codeVersion, by } = subject
   const references = await referenceTo(subject.dataset, subject.service)
   const shared = {
@@ -147,10 +177,14 @@ async function candidateJobs(
     by,
     alertsPerDay,
   }
-  return plans.map((plan, candidate) => ({
+  const job = (plan: CandidatePlan, candidate: number, purpose: TrainCandidate['purpose']): CandidateJob => ({
     id: `${parent.runId}-${candidate}`,
-    data: { ...shared, ...plan, candidate },
-  }))
+    data: { ...shared, ...plan, candidate, purpose },
+  })
+  return {
+    several: plans.map((plan, candidate) => job(plan, candidate, 'selection')),
+    use: (at) => job(plans[at], plans.length === 1 ? 0 : plans.length, 'use'),
+  }
 }
 
 /** What became of each plan. @throws UserError with the reasons of all when no candidate was trained. */
@@ -158,8 +192,7 @@ async function outcomesOf(
   registry: Registry,
   plans: CandidatePlan[],
   settled: PromiseSettledResult<{ runId: string }>[],
-): Promise<{ outcomes: Outcome[]; best: Run }> {
-  const { bestRun } = await import('../../training/parent-run.ts')
+): Promise<{ outcomes: Outcome[]; complete: Run[] }> {
   const outcomes = await Promise.all(
     plans.map(async (plan, at): Promise<Outcome> => {
       const each = settled[at]
@@ -168,8 +201,8 @@ async function outcomesOf(
         : { ...plan, state: 'fail', error: errorMessage(each.reason) }
     }),
   )
-  const best = bestRun(outcomes.flatMap((outcome) => (outcome.state === 'complete' ? [outcome.run] : [])))
-  if (best !== undefined) return { outcomes, best }
+  const complete = outcomes.flatMap((outcome) => (outcome.state === 'complete' ? [outcome.run] : []))
+  if (complete.length > 0) return { outcomes, complete }
   const reasons = outcomes.flatMap((outcome) => (outcome.state === 'fail' ? [outcome.error] : []))
   throw new UserError(`None of the ${plans.length} candidates was trained:\n${reasons.join('\n')}`)
 }

@@ -32,6 +32,8 @@ export const splitSchema: z.ZodType<SplitRule> = z.discriminatedUnion('kind', [
 
 const candidate = z.object({
   parentRunId: z.string(),
+  /** Whether it is trained for the choice among several, or to be used. */
+  purpose: z.enum(['selection', 'use']).default('use'),
   candidate: z.number(),
   experiment: z.string(),
   dataset: datasetReference,

@@ -12,25 +12,29 @@ export interface TrainingSetRequest extends History {
   until?: EpochMs
   /** Order the file by time first. */
   sort?: boolean
+  /** Keep the transactions whose label is not known, for a fit without labels. Default: false. */
+  unlabelled?: boolean
 }
 
-/** Folds a dataset into the features, in memory, as a model reads them. @throws UserError when no label is known. */
+/** Folds a dataset into the features, in memory, as a model reads them. @throws UserError when it has no row. */
 export async function buildTrainingSet(
-  { dataset, service, split, until, sort }: TrainingSetRequest,
+  { dataset, service, split, until, sort, unlabelled = false }: TrainingSetRequest,
   openProgress: OpenProgress,
 ): Promise<TrainingSet> {
   const { trainingSetSink } = await import('../../features/backfill/training-set.ts')
   const sink = trainingSetSink(service, dataset.schema, {
     cardEntity: split.kind === 'delayed' ? split.cardEntity : undefined,
     knownBy: until,
+    unlabelled,
   })
   await runBackfill({ dataset, service }, [sink], { until, sort }, openProgress)
   const set = sink.set()
   if (set.rows > 0) return set
+  if (unlabelled) throw new UserError(`${dataset.file} has no transaction to train on. Give another: --data FILE`)
   throw new UserError(
     until === undefined
       ? `No transaction of ${dataset.file} has a label, so there is nothing to train on. ` +
-          'Give a file with labels: --data FILE'
+          'Give a file with labels (--data FILE), or a model that needs none: --model isolation'
       : `No transaction of ${dataset.file} has a label that was known by ${instant(until)}, ` +
           'so there is nothing to train on. Give a later instant: --until DATE',
   )

@@ -1,4 +1,4 @@
-import { AVERAGE_PRECISION, ONNX_PARITY, type ModelCard } from '../model-card.ts'
+import { AVERAGE_PRECISION, ONNX_PARITY, ONNX_RELATIVE_PARITY, type ModelCard } from '../model-card.ts'
 import type { ModelVersion } from '../model.ts'
 
 /** What one gate found. */
@@ -31,86 +31,108 @@ export interface Gate {
 }
 
 /**
- * Measures the champion's average precision on the candidate's holdout. The registry cannot score, so its caller
- * does.
+ * How two versions rank the same rows, none of which had a part in training either of them.
  */
-export type JudgeChampion = (champion: Champion, candidate: Candidate) => Promise<number>
-
-/** A smaller difference in average precision comes from the order of a sum, not from the model. */
-const ROUNDING = 1e-12
+export interface Comparison {
+  /** Average precision of each. */
+  candidate: number
+  champion: number
+  /** The interval that holds the difference, candidate minus champion, in 95 % of resamples of the rows. */
+  low: number
+  high: number
+  rows: number
+  frauds: number
+  /** What is drawn whole in a resample, such as `transaction` or `customer`. */
+  unit: string
+}
 
 /**
- * The candidate's average precision is at least the champion's plus `margin`, on one holdout. Passes when there is no
- * champion.
+ * Compares two versions. The registry cannot score, so its caller does.
  *
- * The recorded figures are compared when both were measured on the same holdout, that is when the digests are equal.
- * Otherwise `judgeChampion` measures the champion again; without it the gate refuses.
- *
- * @param options.margin default 0.002. Less is within the noise of a holdout with a few hundred frauds.
+ * @throws UserError when there are no rows to compare them on. The message says which command makes some.
  */
-export function averagePrecisionGate(options: { margin?: number; judgeChampion?: JudgeChampion } = {}): Gate {
-  const { margin = 0.002, judgeChampion } = options
+export type Compare = (candidate: Candidate, champion: Champion) => Promise<Comparison>
+
+/** The loss of average precision that the gate lets pass unproven. */
+export const MARGIN = 0.002
+
+/**
+ * The candidate is not worse than the champion: the interval of the difference of their average precisions excludes a
+ * loss larger than `margin` (a test of non-inferiority). A lead on the holdout alone is no reason to promote, since the
+ * luckiest of several equal models has one too. Passes when there is no champion.
+ */
+export function averagePrecisionGate({ margin = MARGIN, compare }: { margin?: number; compare: Compare }): Gate {
   const gate = 'average precision'
   return {
     name: gate,
     async judge(candidate, champion) {
       if (champion === undefined) return { gate, passed: true, detail: 'no champion to beat' }
-      const own = candidate.card.metrics[AVERAGE_PRECISION]
-      if (own === undefined) return { gate, passed: false, detail: notRecorded(candidate, AVERAGE_PRECISION) }
-      const other = recordedOnSameHoldout(candidate, champion) ?? (await judgeChampion?.(champion, candidate))
-      if (other === undefined) return { gate, passed: false, detail: notComparable(candidate, champion) }
-      const figures = `${own.toFixed(4)} against ${other.toFixed(4)} of version ${champion.version.version}`
-      return {
-        gate,
-        passed: own >= other + margin - ROUNDING,
-        detail: `${figures}, ${margin} better is required`,
+      if (candidate.card.metrics[AVERAGE_PRECISION] === undefined) {
+        return { gate, passed: false, detail: notJudged(candidate) }
       }
+      const comparison = await compare(candidate, champion)
+      const passed = comparison.low >= -margin
+      return { gate, passed, detail: describeComparison(comparison, champion, margin) }
     },
   }
+}
+
+function describeComparison(comparison: Comparison, champion: Champion, margin: number): string {
+  const { candidate, champion: other, low, high, rows, frauds, unit } = comparison
+  const [least, most] = [low, high].map(signed)
+  const found =
+    low > 0
+      ? 'better'
+      : low >= -margin
+        ? `no loss above ${margin}`
+        : high < 0
+          ? 'worse'
+          : `a loss above ${margin} cannot be excluded`
+  return (
+    `${candidate.toFixed(4)} against ${other.toFixed(4)} of version ${champion.version.version}, ` +
+    `difference ${signed(candidate - other)}, in 95 % of resamples ${least} to ${most}: ${found} ` +
+    `(${rows} rows with ${frauds} frauds after both trainings, drawn by ${unit})`
+  )
+}
+
+/** Four decimals and the sign. */
+function signed(value: number): string {
+  return `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(4)}`
 }
 
 function notRecorded({ version }: Candidate, metric: string): string {
   return `version ${version.version} recorded no ${metric}; register it with fd train --register`
 }
 
-function recordedOnSameHoldout(candidate: Candidate, champion: Champion): number | undefined {
-  if (champion.card?.holdout.digest !== candidate.card.holdout.digest) return undefined
-  return champion.card.metrics[AVERAGE_PRECISION]
-}
-
-function notComparable(candidate: Candidate, champion: Champion): string {
-  const { name, version } = candidate.version
-  const why =
-    champion.card === undefined
-      ? 'was not registered by fd'
-      : `was measured on another holdout (${holdoutOf(champion.card)}, not ${holdoutOf(candidate.card)})`
+function notJudged({ version: { name, version } }: Candidate): string {
   return (
-    `version ${champion.version.version} ${why} and its model could not be judged again; ` +
-    `train on the champion's data: fd train --dataset ${champion.card?.dataset.name ?? 'NAME'} --register ${name}, ` +
-    `or say why it may pass: fd models promote ${name} ${version} --force --reason TEXT`
+    `not comparable: version ${version} has no average precision, since its test rows have no labels of both kinds; ` +
+    `say why it may pass: fd models promote ${name} ${version} --force --reason TEXT`
   )
-}
-
-function holdoutOf(card: ModelCard): string {
-  return `${card.dataset.name} ${short(card.holdout.digest)}`
 }
 
 function short(digest: string): string {
   return digest.slice(0, 8)
 }
 
-/** ONNX Runtime gave the trainer's own scores, to `tolerance` (default 1e-6) on every row of the holdout. */
-export function parityGate(tolerance = 1e-6): Gate {
+/**
+ * ONNX Runtime gave the trainer's own scores on every row of the holdout: to `tolerance` (default 1e-6), and to
+ * `relative` (default 1e-4) of the score itself. Versions from before the second was recorded are held to the first.
+ */
+export function parityGate(tolerance = 1e-6, relative = 1e-4): Gate {
   const gate = 'onnx parity'
   return {
     name: gate,
     async judge(candidate) {
       const difference = candidate.card.metrics[ONNX_PARITY]
       if (difference === undefined) return { gate, passed: false, detail: notRecorded(candidate, ONNX_PARITY) }
+      const share = candidate.card.metrics[ONNX_RELATIVE_PARITY]
+      const detail = `scores differ by at most ${difference}, ${tolerance} is allowed`
+      if (share === undefined) return { gate, passed: difference <= tolerance, detail }
       return {
         gate,
-        passed: difference <= tolerance,
-        detail: `scores differ by at most ${difference}, ${tolerance} is allowed`,
+        passed: difference <= tolerance && share <= relative,
+        detail: `${detail}; by at most ${share} of themselves, ${relative} is allowed`,
       }
     },
   }

@@ -8,7 +8,7 @@ import type { ModelCard } from '../model-card.ts'
 import { openRegistry } from '../open.ts'
 import { linesOf, seeded, startWriter } from '../registry.contract.ts'
 import type { Registry } from '../registry.ts'
-import { averagePrecisionGate, parityGate, signatureGate, type Gate, type JudgeChampion } from './gate.ts'
+import { averagePrecisionGate, parityGate, signatureGate, type Compare, type Comparison, type Gate } from './gate.ts'
 import { history, holders, type History } from './history.ts'
 import { promote, register, rollback, type Verdict } from './promotion.ts'
 
@@ -16,8 +16,14 @@ const parent = mkdtempSync(join(tmpdir(), 'fd-promotion-'))
 afterAll(() => rmSync(parent, { recursive: true, force: true }))
 
 const service = { name: 'card-fraud', digest: 'd'.repeat(64), features: ['tx_amount', 'tx_during_night'] }
-const gates = (judgeChampion?: JudgeChampion): Gate[] => [
-  averagePrecisionGate({ judgeChampion }),
+/** The difference of the recorded figures, as if no resample changed it. */
+const recorded: Compare = async (own, other) => {
+  const [mine, theirs] = [own, other].map(({ card }) => card?.metrics['average_precision'] ?? Number.NaN)
+  return { ...JUDGED, candidate: mine, champion: theirs, low: mine - theirs, high: mine - theirs }
+}
+const JUDGED = { rows: 100, frauds: 7, unit: 'customer' }
+const gates = (compare: Compare = recorded): Gate[] => [
+  averagePrecisionGate({ compare }),
   parityGate(),
   signatureGate(service),
 ]
@@ -90,19 +96,37 @@ describe('gates', () => {
   })
 
   test.each([
-    [0.66, 0.662, true],
-    [0.66, 0.6619, false],
-    [0.66, 0.66, false],
-    [0.1, 0.102, true],
-    [0.7, Number.NaN, false],
-  ])('champion %d, candidate %d: passes %s at a margin of 0.002', async (old, own, passed) => {
-    await add(card(old))
-    await add(card(own))
+    [-0.002, 0.01, true, 'in 95 % of resamples −0.0020 to +0.0100: no loss above 0.002 ('],
+    [-0.002 - 2 ** -60, 0.01, false, 'a loss above 0.002 cannot be excluded'],
+    [-0.0019, 0.02, true, 'no loss above 0.002'],
+    [-0.0021, 0.09, false, '−0.0021 to +0.0900: a loss above 0.002 cannot be excluded'],
+    [-0.03, -0.01, false, 'worse'],
+    [0, 0, true, 'no loss above 0.002'],
+    [0.001, 0.02, true, 'better'],
+    [Number.NaN, Number.NaN, false, 'NaN'],
+  ])('an interval of the difference from %d to %d passes: %s', async (low, high, passed, detail) => {
+    await add(card(0.66))
+    await add(card(0.67))
     await move(1)
-    const verdict = await move(2)
+    const verdict = await move(2, {
+      gates: gates(async () => ({ ...JUDGED, candidate: 0.67, champion: 0.66, low, high })),
+    })
     expect(verdict.outcome).toBe(passed ? 'promoted' : 'refused')
-    expect(verdict.checks[0]).toMatchObject({ passed, detail: expect.stringContaining(old.toFixed(4)) as string })
+    expect(verdict.checks[0]).toMatchObject({ passed, detail: expect.stringContaining(detail) as string })
+    expect(verdict.checks[0].detail).toMatch(
+      /^0\.6700 against 0\.6600 of version 1, difference \+0\.0100.*100 rows with 7 frauds.*drawn by customer/,
+    )
     expect(await champion()).toBe(passed ? 2 : 1)
+  })
+
+  test('the margin can be another', async () => {
+    const found: Comparison = { ...JUDGED, candidate: 0.6, champion: 0.61, low: -0.03, high: 0.01 }
+    await add(card(0.61))
+    await add(card(0.6))
+    await move(1)
+    const at = async (margin: number): Promise<string> =>
+      (await move(2, { gates: [averagePrecisionGate({ margin, compare: async () => found })] })).outcome
+    expect([await at(0.02), await at(0.03)]).toEqual(['refused', 'promoted'])
   })
 
   test('all gates report, whatever the first says, and nothing is written', async () => {
@@ -117,34 +141,16 @@ describe('gates', () => {
     expect(await history(registry, 'm')).toEqual(before)
   })
 
-  test('another holdout: the champion is judged again, or the gate refuses and says what to do', async () => {
-    await add(card(0.9))
-    await add(card(0.7, { holdout: { digest: '9'.repeat(64), rows: 50 } }))
+  test('a version that has no average precision is not comparable', async () => {
+    await add(card(0.6))
+    await add(card(0.7, { metrics: { onnx_parity: 0 } }))
     await move(1)
-    const refused = await move(2)
-    expect(refused.checks[0].detail).toMatch(
-      /another holdout.*fd train --dataset handbook --register m.*--force --reason/,
-    )
-    const judged: number[][] = []
-    const verdict = await move(2, {
-      gates: gates(async (old, own) => {
-        judged.push([old.version.version, own.version.version])
-        return 0.6
-      }),
-    })
-    expect(verdict).toMatchObject({ outcome: 'promoted', previous: 1 })
-    expect(judged).toEqual([[1, 2]])
-  })
-
-  test('a champion that fd did not register can be judged by the callback', async () => {
-    await add(card(0.7))
-    await registry.createModelVersion({ name: 'm', source })
-    await registry.setRegisteredModelAlias('m', 'champion', 2)
-    expect((await move(1)).checks[0]).toMatchObject({
+    expect((await move(2)).checks[0]).toMatchObject({
       passed: false,
-      detail: expect.stringContaining('not registered by fd') as string,
+      detail: expect.stringMatching(
+        /^not comparable: version 2.*fd models promote m 2 --force --reason TEXT/,
+      ) as string,
     })
-    expect((await move(1, { gates: gates(async () => 0.69) })).outcome).toBe('promoted')
   })
 
   test('a UserError of a gate is a refusal, any other error a bug', async () => {
@@ -186,6 +192,18 @@ describe('gates', () => {
     [Number.NaN, false],
   ])('parity of %d: passes %s', async (onnx_parity, passed) => {
     await add(card(0.7, { metrics: { onnx_parity } }))
+    await add(card(0.7, { metrics: { onnx_parity, onnx_relative_parity: 0 } }))
+    expect((await move(1)).checks[1].passed).toBe(passed)
+    expect((await move(2)).checks[1].passed).toBe(passed)
+  })
+
+  test.each([
+    [1e-4, true],
+    [1.0001e-4, false],
+    [1.11, false],
+    [Number.NaN, false],
+  ])('parity of %d of the score: passes %s', async (onnx_relative_parity, passed) => {
+    await add(card(0.7, { metrics: { onnx_parity: 1e-9, onnx_relative_parity } }))
     expect((await move(1)).checks[1].passed).toBe(passed)
   })
 })

@@ -1,7 +1,7 @@
 import { UserError } from '../../configs/user-error.ts'
 import { subset, type TrainingSet } from '../../features/backfill/training-set.ts'
 import type { FittedModel } from '../fit/fitted-model.ts'
-import { requireLabels } from '../fit/labels.ts'
+import { labelled, requireLabels } from '../fit/labels.ts'
 import type { Link } from '../fit/link.ts'
 import { fitIsotonic, isotonicLink } from './isotonic.ts'
 import { fitSigmoid, sigmoidLink } from './platt.ts'
@@ -15,7 +15,8 @@ export interface CalibrationRequest {
 
 /**
  * Parts the rows that calibrate from the rows to fit on. They must not be the same, since a model is surer of rows it
- * was fitted on than of any others. The latest rows calibrate, since they are most like those the model will score.
+ * was fitted on than of any others. The latest rows calibrate, since they are most like those the model will score; of
+ * these, those whose label is known.
  *
  * @throws UserError when `slice`, the rows that calibrate, lacks a class.
  */
@@ -25,7 +26,7 @@ export function partCalibration(
 ): { fitted: TrainingSet; slice: TrainingSet } {
   const rows = Int32Array.from({ length: train.rows }, (_, row) => row)
   const first = Math.floor(train.rows * (1 - share))
-  const slice = subset(train, rows.subarray(first))
+  const slice = labelled(subset(train, rows.subarray(first)))
   const where = `in the ${slice.rows} latest training rows, which calibrate (--calibration-share ${share})`
   requireLabels(slice, where, 'Give a larger share, or a longer training period.')
   return { fitted: subset(train, rows.subarray(0, first)), slice }

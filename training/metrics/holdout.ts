@@ -19,13 +19,14 @@ export interface Split {
  *   test day i (from 0), also those with a fraud up to i days after the last training day. So a label is known
  *   `delayDays + 1` days back, one day more than the delay, as in the Handbook's code.
  *
- * @throws UserError when a part has no fraud or no genuine row, or when the `delayed` rule needs cards and the set has
- *   none.
+ * @param needs what each part must have: `labels` a fraud and a genuine row, `rows` a row.
+ * @throws UserError when a part lacks what it needs, or when the `delayed` rule needs cards and the set has none.
  */
-export function splitRows(set: TrainingSet, rule: SplitRule): Split {
+export function splitRows(set: TrainingSet, rule: SplitRule, needs: 'labels' | 'rows' = 'labels'): Split {
   const split = rule.kind === 'ordered' ? splitOrdered(set, rule.trainShare) : splitDelayed(set, rule)
-  requireBothClasses(set, split.train, 'train')
-  requireBothClasses(set, split.test, 'test')
+  for (const part of ['train', 'test'] as const) {
+    if (needs === 'labels' || split[part].length === 0) requireBothClasses(set, split[part], part)
+  }
   return split
 }
 
@@ -70,7 +71,7 @@ function firstFraudDays(set: TrainingSet, dayOf: (row: number) => number): Map<n
 }
 
 function requireBothClasses(set: TrainingSet, rows: Int32Array, part: 'train' | 'test'): void {
-  const frauds = rows.reduce((sum, row) => sum + set.y[row], 0)
+  const frauds = rows.reduce((sum, row) => sum + (set.y[row] === 1 ? 1 : 0), 0)
   if (frauds > 0 && frauds < rows.length) return
   throw new UserError(
     `The ${part} part of the split has ${lackOf(rows.length, frauds)}; the data ${period(set)}. ` +

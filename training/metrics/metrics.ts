@@ -117,8 +117,9 @@ export function decisionsAt(scores: Float32Array, y: Uint8Array, threshold: numb
   for (let row = 0; row < scores.length; row++) {
     const alert = scores[row] >= threshold ? 1 : 0
     alerts += alert
-    hits += alert & y[row]
-    frauds += y[row]
+    const fraud = y[row] === 1 ? 1 : 0
+    hits += alert & fraud
+    frauds += fraud
   }
   return { alerts, precision: share(hits, alerts), recall: share(hits, frauds), f1: share(2 * hits, alerts + frauds) }
 }
