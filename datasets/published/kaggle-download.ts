@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { errorMessage, UserError } from '../../configs/user-error.ts'
 import { startsWith } from '../table/csv.ts'
-import { unzipFirst } from './zip.ts'
+import { unzipOnly, ZIP_MAGIC } from '../table/zip.ts'
 
 /** One file to bring from Kaggle's API. */
 export interface KaggleDownload {
@@ -16,8 +16,6 @@ export interface KaggleDownload {
   /** @throws UserError when the content is not what was asked for. */
   check: (candidate: string) => Promise<void>
 }
-
-const ZIP_MAGIC = [...Buffer.from('PK\x03\x04')]
 
 /**
  * Downloads a file: continues what an earlier call left in `FILE.partial`, unzips it when Kaggle sends a zip, checks
@@ -35,7 +33,7 @@ export async function downloadFromKaggle(download: KaggleDownload): Promise<void
   }
   try {
     const zipped = startsWith(partial, ZIP_MAGIC)
-    if (zipped) await unzipFirst(partial, unzipped)
+    if (zipped) await pipeline(await unzipOnly(partial), createWriteStream(unzipped))
     const candidate = zipped ? unzipped : partial
     await download.check(candidate)
     renameSync(candidate, download.file)

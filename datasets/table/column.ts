@@ -3,13 +3,16 @@ import { amountBounds, amountFault, toMinorUnits } from './amount.ts'
 import type { DatasetSchema, KeyRole } from './dataset.ts'
 import type { ColumnChunk } from './duckdb.ts'
 import { isWholeKey, keyFault, textFault, WHOLE_NUMBER } from './key.ts'
-import type { TableSource } from './source.ts'
+import { NOT_UTF8, type TableSource } from './source.ts'
 import { countedTime, likelyUnit, parseTime, TIME_FORM, type TimeUnit } from './time.ts'
 import type { EventBatch, KeyColumn } from './transaction.ts'
 
 /** The problem of a cell that is no time. */
 const NO_TIME = 'is not a time from 1970 to 2999'
 const NO_TIME_TEXT = `${NO_TIME}: give ${TIME_FORM}`
+
+/** The problem of a cell that should be text. */
+const BYTES = 'is not UTF-8 text; fd reads bytes as text only'
 
 /** The first cell of a chunk that does not fit its role. */
 export interface BadCell {
@@ -80,6 +83,7 @@ function keyColumn(
 function fillText(column: string, target: KeyColumn, at: number, cells: string[]): BadCell | undefined {
   for (let row = 0; row < cells.length; row++) {
     if (cells[row] === '') return { row, column, problem: 'is empty; every row needs one' }
+    if (cells[row] === NOT_UTF8) return { row, column, problem: BYTES }
     const fault = keyFault(cells[row])
     if (fault !== undefined) return { row, column, problem: `is no key: it must be ${fault}` }
     target[at + row] = cells[row]
@@ -230,6 +234,7 @@ function numericColumn(column: string, source: TableSource, target: number): Tab
 function categoricalColumn(column: string, source: TableSource, target: number): TableColumn {
   const fill: TableColumn['fill'] = (batch, at, chunk, index) => {
     for (const [row, cell] of chunk.strings(index).entries()) {
+      if (cell === NOT_UTF8) return { row, column, problem: BYTES }
       const fault = textFault(cell)
       if (fault !== undefined) return { row, column, problem: `is no category: it must be ${fault}` }
       batch.categorical[target][at + row] = cell

@@ -1,55 +1,33 @@
-import { closeSync, createReadStream, openSync, readSync, statSync } from 'node:fs'
-import { createGunzip } from 'node:zlib'
+import { closeSync, openSync, readSync } from 'node:fs'
+import { StringDecoder } from 'node:string_decoder'
 import { errorMessage, UserError } from '../../configs/user-error.ts'
+import { bytesOf, CsvQuotes, LINE_FEED, RETURN, unifyLineEnds, type Compression, type LineEnds } from './csv-bytes.ts'
+import { markOf } from './temporary-copy.ts'
 
-const LINE_FEED = 0x0a
-const RETURN = 0x0d
-const QUOTE = 0x22
 const BYTE_ORDER_MARK = '\uFEFF'
-export const GZIP_MAGIC = [0x1f, 0x8b]
+const GZIP_MAGIC = [0x1f, 0x8b]
 
 /** What the first line of a CSV file says about the rest. */
 export interface CsvHeader {
   names: string[]
   delimiter: string
-  compression: 'none' | 'gzip'
+  compression: Compression
 }
 
 /**
  * Reads the header: the names, quoted or not, and the delimiter, which is the one of `,` `;` tab `|` that occurs there
  * most often. Nothing else is guessed: cells are text until a schema says what they are.
  *
+ * @param path what is read, where that is not the file which errors name.
  * @throws UserError when the file is empty or its first line has no end within 1 MB.
  */
-export async function readCsvHeader(file: string): Promise<CsvHeader> {
-  const compression = startsWith(file, GZIP_MAGIC) ? 'gzip' : 'none'
-  const line = await firstLine(file, compression)
+export async function readCsvHeader(file: string, path = file): Promise<CsvHeader> {
+  const compression = startsWith(path, GZIP_MAGIC) ? 'gzip' : 'none'
+  const line = await firstLine(file, path, compression)
   const bare = line.replaceAll(/"[^"]*"/g, '')
   const occurrences = (delimiter: string): number => bare.split(delimiter).length - 1
   const delimiter = [',', ';', '\t', '|'].reduce((best, next) => (occurrences(next) > occurrences(best) ? next : best))
   return { names: splitLine(line, delimiter), delimiter, compression }
-}
-
-/** Files that were read to their end, by path, size and time of change: a command opens the same file several times. */
-const whole = new Set<string>()
-
-/**
- * Reads a gzipped file to its end. DuckDB takes one that was cut off for a shorter one, whose last record may be cut in
- * the midst of a key.
- *
- * @throws UserError when the file ends too early or its checksum is wrong.
- */
-export async function requireWholeGzip(file: string): Promise<void> {
-  const { size, mtimeMs } = statSync(file)
-  const mark = `${file} ${size} ${mtimeMs}`
-  if (whole.has(mark)) return
-  try {
-    for await (const _ of bytesOf(file, 'gzip'));
-  } catch (error) {
-    const reason = `its compressed data cannot be read to the end (${errorMessage(error)})`
-    throw new UserError(`${file} is cut short or damaged: ${reason}. Copy it anew.`, { cause: error })
-  }
-  whole.add(mark)
 }
 
 /** Whether the file begins with these bytes. */
@@ -64,25 +42,71 @@ export function startsWith(file: string, magic: number[]): boolean {
 }
 
 /**
+ * Reads a CSV to its end and says whether DuckDB reads it as it is. It does not when ways to end a line are mixed: then
+ * it fails, or drops lines in silence. It also takes a gzipped file that was cut off for a shorter one.
+ *
+ * @throws UserError when a gzipped file ends too early or its checksum is wrong.
+ */
+export async function isEven(
+  file: string,
+  path: string,
+  { compression, delimiter, names }: CsvHeader,
+): Promise<boolean> {
+  const mark = markOf(path)
+  const known = even.get(mark)
+  if (known !== undefined) return known
+  // The header's own line ends must be the first that DuckDB sees.
+  const found = (await survey(file, path, compression, delimiter)) && !names.some((name) => /[\r\n]/.test(name))
+  even.set(mark, found)
+  return found
+}
+
+/** What `isEven` found: a command opens the same file several times. */
+const even = new Map<string, boolean>()
+
+async function survey(file: string, path: string, compression: Compression, delimiter: string): Promise<boolean> {
+  let returns = false
+  for await (const chunk of wholeBytes(file, path, compression)) returns ||= chunk.includes(RETURN)
+  if (!returns) return true
+  const ends: LineEnds = { feed: 0, return: 0, both: 0 }
+  for await (const _ of unifyLineEnds(bytesOf(path, compression), delimiter, ends));
+  return Math.max(ends.feed, ends.return, ends.both) === ends.feed + ends.return + ends.both
+}
+
+/** @throws UserError, once it is reached, where compressed bytes end too early or are damaged. */
+async function* wholeBytes(file: string, path: string, compression: Compression): AsyncGenerator<Buffer> {
+  try {
+    yield* bytesOf(path, compression)
+  } catch (error) {
+    const reason = `its data cannot be read to the end (${errorMessage(error)})`
+    throw new UserError(`${file} is cut short or damaged: ${reason}. Copy it anew.`, { cause: error })
+  }
+}
+
+/**
  * The line of the file, from 1, on which a record begins; record 0 is the first after the header. Blank lines are not
  * records, and a quoted cell may hold line ends, so the file is read from its start. For error messages only.
  */
 export async function lineOfRecord(
-  file: string,
-  compression: CsvHeader['compression'],
+  path: string,
+  { compression, delimiter }: CsvHeader,
   record: number,
 ): Promise<number> {
-  let [line, records, quoted, blank] = [1, -1, false, true]
-  for await (const chunk of bytesOf(file, compression)) {
+  const quotes = new CsvQuotes(delimiter)
+  let [line, records, blank, returned] = [1, -1, true, false]
+  for await (const chunk of bytesOf(path, compression)) {
     for (const byte of chunk) {
-      if (blank && byte !== LINE_FEED && byte !== RETURN) {
+      const ends = byte === LINE_FEED || byte === RETURN
+      if (blank && !ends) {
         if (records === record) return line
         blank = false
       }
-      if (byte === QUOTE) quoted = !quoted
-      if (byte !== LINE_FEED) continue
+      quotes.see(byte)
+      const pair = returned && byte === LINE_FEED
+      returned = byte === RETURN
+      if (!ends || pair) continue
       line++
-      if (quoted || blank) continue
+      if (quotes.inside || blank) continue
       records++
       blank = true
     }
@@ -90,18 +114,22 @@ export async function lineOfRecord(
   return line
 }
 
-async function firstLine(file: string, compression: CsvHeader['compression']): Promise<string> {
+/** The longest first line that is read. */
+const LONGEST_HEADER = 1_000_000
+
+async function firstLine(file: string, path: string, compression: Compression): Promise<string> {
+  const decoder = new StringDecoder('utf8')
   let text = ''
-  for await (const chunk of bytesOf(file, compression)) {
-    text += chunk.toString('utf8')
-    const end = text.indexOf('\n')
-    if (end >= 0) text = text.slice(0, end)
-    if (end >= 0 || text.length > 1_000_000) break
+  let end = -1
+  for await (const chunk of wholeBytes(file, path, compression)) {
+    text += decoder.write(chunk)
+    end = lineEnd(text)
+    if (end >= 0 || text.length > LONGEST_HEADER) break
   }
-  const line = text.replace(BYTE_ORDER_MARK, '').replace(/\r$/, '')
+  const line = (end < 0 ? text : text.slice(0, end)).replace(BYTE_ORDER_MARK, '')
   if (line.trim() === '')
     throw new UserError(`${file} is empty: its first line must name the columns. Give another file with --data FILE.`)
-  if (line.length > 1_000_000) {
+  if (line.length > LONGEST_HEADER) {
     throw new UserError(
       `${file} is neither Parquet nor CSV: its first line has no end. Give another file with --data FILE.`,
     )
@@ -109,12 +137,14 @@ async function firstLine(file: string, compression: CsvHeader['compression']): P
   return line
 }
 
-function bytesOf(file: string, compression: CsvHeader['compression']): AsyncIterable<Buffer> {
-  const raw = createReadStream(file)
-  if (compression === 'none') return raw
-  const unzipped = createGunzip()
-  raw.on('error', (error) => unzipped.destroy(error))
-  return raw.pipe(unzipped)
+/** Where the first line ends, or −1. A quoted name may hold line ends. */
+function lineEnd(text: string): number {
+  let quoted = false
+  for (let at = 0; at < text.length; at++) {
+    if (text[at] === '"') quoted = !quoted
+    else if (!quoted && (text[at] === '\n' || text[at] === '\r')) return at
+  }
+  return -1
 }
 
 function splitLine(line: string, delimiter: string): string[] {

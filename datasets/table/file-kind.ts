@@ -3,7 +3,8 @@ import { UserError } from '../../configs/user-error.ts'
 
 /** Files that people have and that are no table of ours, by their first bytes, and what to do with them. */
 const FOREIGN: [magic: number[] | string, kind: string][] = [
-  ['PK\u0003\u0004', 'a ZIP archive or an Excel workbook: unpack it, or save the sheet as CSV'],
+  ['PK\u0003\u0004', 'a ZIP archive: unpack it'],
+  ['PK\u0005\u0006', 'a ZIP archive without files'],
   [[0xd0, 0xcf, 0x11, 0xe0], 'an old Excel workbook: save the sheet as CSV'],
   ['BZh', 'compressed by bzip2: unpack it'],
   [[0xfd, 0x37, 0x7a, 0x58, 0x5a], 'compressed by xz: unpack it'],
@@ -25,10 +26,11 @@ const LOOK = 4096
 /**
  * Refuses what is no table, before anything of it is shown.
  *
+ * @param path what is looked at, where that is not the file which the error names.
  * @throws UserError that names the kind of file by its first bytes; also for bytes that are no text at all.
  */
-export function refuseForeign(file: string): void {
-  const head = firstBytes(file, LOOK)
+export function refuseForeign(file: string, path = file): void {
+  const head = firstBytes(path, LOOK)
   const begins = (magic: number[] | string): boolean => {
     const bytes = typeof magic === 'string' ? Buffer.from(magic, 'latin1') : Buffer.from(magic)
     return head.subarray(0, bytes.length).equals(bytes)
@@ -36,7 +38,9 @@ export function refuseForeign(file: string): void {
   const foreign = FOREIGN.find(([magic]) => begins(magic))
   const kind = foreign?.[1] ?? (head.includes(0) && !begins([0x1f, 0x8b]) ? 'binary data, and no text' : undefined)
   if (kind === undefined) return
-  throw new UserError(`${file} is ${kind}. fd reads CSV (also gzipped) and Parquet: give such a file with --data FILE.`)
+  throw new UserError(
+    `${file} is ${kind}. fd reads CSV and Parquet, a CSV also gzipped or zipped: give such a file with --data FILE.`,
+  )
 }
 
 function firstBytes(file: string, most: number): Buffer {

@@ -1,29 +1,41 @@
 import { existsSync, statSync } from 'node:fs'
 import { errorMessage, UserError } from '../../configs/user-error.ts'
+import { bytesOf, unifyLineEnds } from './csv-bytes.ts'
 import type { CsvHeader } from './csv.ts'
-import { lineOfRecord, readCsvHeader, GZIP_MAGIC, requireWholeGzip, startsWith } from './csv.ts'
+import { isEven, lineOfRecord, readCsvHeader, startsWith } from './csv.ts'
 import type { Database } from './duckdb.ts'
 import { sqlName, sqlText } from './duckdb.ts'
 import { refuseForeign } from './file-kind.ts'
+import { temporaryCopy } from './temporary-copy.ts'
+import { unzipOnly, ZIP_MAGIC } from './zip.ts'
 
 /** A table file as DuckDB reads it. */
 export interface TableSource {
+  /** As the user names it, for messages. */
   file: string
+  /** What is read: `file`, or what was unpacked from it. */
+  path: string
   /** The expression that follows FROM. */
   sql: string
   /** DuckDB's type by column; every column of a CSV is VARCHAR. */
   types: Map<string, string>
-  /** What a column is called in SQL. */
+  /** A column's cells in SQL; bytes that are not said to be text are read as UTF-8, `NOT_UTF8` where they are not. */
   ref(column: string): string
+  /** The column itself. */
+  raw(column: string): string
   /** Absent: Parquet. */
   csv?: CsvHeader
 }
 
 const PARQUET_MAGIC = [...Buffer.from('PAR1')]
 
+/** Stands for a cell whose bytes are no text, until it is refused with its row. */
+export const NOT_UTF8 = '\u0001 no UTF-8 \u0001'
+
 /**
- * Looks at a file's first bytes and names its columns. The bytes say what a file is: Parquet, gzipped CSV or CSV. A
- * file whose name ends as Parquet's is read as Parquet in any case.
+ * Looks at a file's first bytes and names its columns. The bytes say what a file is: Parquet, CSV, gzipped CSV, or a
+ * ZIP archive of one of these, which is unpacked first. A file whose name ends as Parquet's is read as Parquet in any
+ * case.
  *
  * @throws UserError for a missing, empty or unreadable file, or one that names a column twice.
  */
@@ -31,15 +43,19 @@ export async function openTableSource(database: Database, file: string): Promise
   if (!existsSync(file) || !statSync(file).isFile())
     throw new UserError(`There is no file ${file}. Give an existing CSV or Parquet file with --data FILE.`)
   if (statSync(file).size === 0) throw new UserError(`${file} is empty. Give another file with --data FILE.`)
-  // DuckDB reads square brackets, * and ? in a path as patterns.
-  const path = sqlText(file.replaceAll(/[[*?]/g, '[$&]'))
   try {
-    return startsWith(file, PARQUET_MAGIC) || /\.(parquet|pq)$/i.test(file)
+    const path = startsWith(file, ZIP_MAGIC) ? await temporaryCopy(file, 'unzipped', () => unzipOnly(file)) : file
+    return startsWith(path, PARQUET_MAGIC) || /\.(parquet|pq)$/i.test(path)
       ? await parquetSource(database, file, path)
       : await csvSource(file, path)
   } catch (error) {
     throw readError(file, error)
   }
+}
+
+/** A path for DuckDB, which reads square brackets, * and ? as patterns. */
+function sqlPath(path: string): string {
+  return sqlText(path.replaceAll(/[[*?]/g, '[$&]'))
 }
 
 /** The problems of a CSV that DuckDB names together with the line and its text. */
@@ -70,32 +86,48 @@ export function readError(file: string, error: unknown): UserError {
  */
 export async function placeOf(source: TableSource, row: number): Promise<string> {
   if (source.csv === undefined) return `${source.file}, row ${row}`
-  return `${source.file}, line ${await lineOfRecord(source.file, source.csv.compression, row)}`
+  return `${source.file}, line ${await lineOfRecord(source.path, source.csv, row)}`
 }
 
 /** A cell as it is written in the file; '' when it is empty. */
 export async function cellText(database: Database, source: TableSource, column: string, row: number): Promise<string> {
   const [found] = await database.rows(
-    `SELECT ${source.ref(column)}::VARCHAR AS cell FROM ${source.sql} LIMIT 1 OFFSET ${row}`,
+    `SELECT ${source.raw(column)}::VARCHAR AS cell FROM ${source.sql} LIMIT 1 OFFSET ${row}`,
   )
   return typeof found?.cell === 'string' ? found.cell : ''
 }
 
 async function parquetSource(database: Database, file: string, path: string): Promise<TableSource> {
-  const sql = `read_parquet(${path})`
+  const sql = `read_parquet(${sqlPath(path)})`
   const columns = await database.rows(`DESCRIBE SELECT * FROM ${sql}`)
+  const stored = new Map(columns.map((column) => [String(column.column_name), String(column.column_type)]))
   return {
     file,
+    path,
     sql,
-    types: new Map(columns.map((column) => [String(column.column_name), String(column.column_type)])),
-    ref: sqlName,
+    types: new Map([...stored].map(([name, type]) => [name, type === 'BLOB' ? 'VARCHAR' : type])),
+    ref: (column) => (stored.get(column) === 'BLOB' ? textOfBytes(sqlName(column)) : sqlName(column)),
+    raw: sqlName,
   }
 }
 
+/** Writers of old, and some of today, store text without saying that it is text. */
+function textOfBytes(name: string): string {
+  return `CASE WHEN ${name} IS NULL THEN NULL ELSE coalesce(try(decode(${name})), ${sqlText(NOT_UTF8)}) END`
+}
+
 async function csvSource(file: string, path: string): Promise<TableSource> {
-  refuseForeign(file)
-  if (startsWith(file, GZIP_MAGIC)) await requireWholeGzip(file)
-  const csv = await readCsvHeader(file)
+  refuseForeign(file, path)
+  const header = await readCsvHeader(file, path)
+  if (await isEven(file, path, header)) return csvTable(file, path, path, header)
+  const even = await temporaryCopy(path, 'even lines', () =>
+    Promise.resolve(unifyLineEnds(bytesOf(path, header.compression), header.delimiter)),
+  )
+  return csvTable(file, path, even, { ...header, compression: 'none' })
+}
+
+/** @param readable what DuckDB reads: `path`, or a copy of it with the same lines. */
+function csvTable(file: string, path: string, readable: string, csv: CsvHeader): TableSource {
   // A column without a name has no role: pandas writes its index so, and a line may end with a delimiter.
   const named = csv.names.flatMap((name, index) => (name === '' ? [] : [[name, index] as const]))
   const positions = new Map(named)
@@ -104,6 +136,7 @@ async function csvSource(file: string, path: string): Promise<TableSource> {
     throw new UserError(`${file}, line 1: the column "${twice}" is named twice. Rename one of the two.`)
   // By position, since DuckDB takes names that differ in case only for one.
   const columns = csv.names.map((_, index) => `c${index}: 'VARCHAR'`).join(', ')
+  const name = (column: string): string => `c${positions.get(column)}`
   const options = [
     'auto_detect = false',
     'header = true',
@@ -114,9 +147,11 @@ async function csvSource(file: string, path: string): Promise<TableSource> {
   ].join(', ')
   return {
     file,
-    sql: `read_csv(${path}, ${options}, columns = {${columns}})`,
+    path,
+    sql: `read_csv(${sqlPath(readable)}, ${options}, columns = {${columns}})`,
     types: new Map(named.map(([name]) => [name, 'VARCHAR'])),
-    ref: (column) => `c${positions.get(column)}`,
+    ref: name,
+    raw: name,
     csv,
   }
 }

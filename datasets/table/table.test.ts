@@ -316,7 +316,8 @@ test('a gzipped file that was cut off, or whose bytes have changed, is refused',
 })
 
 test.each([
-  ['a ZIP archive or an Excel workbook', Buffer.from('PK\u0003\u0004rest')],
+  ['cut short or damaged', Buffer.from('PK\u0003\u0004rest')],
+  ['a ZIP archive without files', Buffer.from('PK\u0005\u0006rest')],
   ['compressed by bzip2', Buffer.from('BZh91AY&SY')],
   ['text in UTF-16', Buffer.from(`\ufeff${HEADER}`, 'utf16le')],
   ['a Python pickle', Uint8Array.of(0x80, 4, 0x95, 0)],
@@ -325,6 +326,30 @@ test.each([
   const file = join(folder, 'foreign.csv')
   writeFileSync(file, bytes)
   await expect(readAll(file)).rejects.toThrow(`${file} is ${kind}`)
+})
+
+test('bytes that Parquet does not call text are read as UTF-8, or refused with row and column', async () => {
+  const file = join(folder, 'bytes.parquet')
+  await using database = await openDatabase()
+  const write = async (cells: Partial<Record<'id' | 'at' | 'amount' | 'card' | 'country', string>>): Promise<void> => {
+    const all = { id: '7', at: '2024-01-01', amount: '1.5', card: 'c-é', country: '', ...cells }
+    const columns = Object.entries(all).map(([name, text]) => `${sqlText(text)}::BLOB AS "${name}"`)
+    const row = `${columns.join(', ')}, 0 AS fraud, NULL::BLOB AS x`.replaceAll('é', '\\xC3\\xA9')
+    await database.run(`COPY (SELECT ${row}) TO ${sqlText(file)} (FORMAT parquet)`)
+  }
+  await write({})
+  expect(await readAll(file)).toMatchObject([
+    { id: 7, time: NEW_YEAR, amount: 150, entities: ['c-é'], numeric: [NaN], categorical: [''] },
+  ])
+  await expect(write({ card: 'c\\xFF' }).then(() => readAll(file))).rejects.toThrow(
+    /bytes\.parquet, row 0, column card: "c\\xFF" is not UTF-8 text/,
+  )
+  await expect(write({ country: '\\xC3' }).then(() => readAll(file))).rejects.toThrow(
+    /column country: "\\xC3" is not UTF-8/,
+  )
+  await expect(write({ amount: '1\\xFF' }).then(() => readAll(file))).rejects.toThrow(
+    /column amount: "1\\xFF" is not an/,
+  )
 })
 
 test('32-bit amounts are their shortest decimal; times count in any unit, and a wrong unit is named', async () => {
