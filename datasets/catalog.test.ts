@@ -32,6 +32,8 @@ schema:
   entities: [{ name: user, column: u, type: string }]
 `
 
+const timed = (more: string): string => SHOP.replace(/unit: s.*?}/, `unit: timestamp, ${more} }`)
+
 const HANDBOOK_SPLIT = 'kind: delayed, trainFrom: 2018-07-25, trainDays: 7, delayDays: 7, testDays: 7'
 
 test('the built-in datasets come first, then the user’s own; the example is none', () => {
@@ -103,6 +105,30 @@ test.each([
     /name one of the schema’s entities/,
   ],
   ['the label among its features', `${SHOP}  numeric: [x, y]\n`, /the column y is the label, so it can be no feature/],
+  ['an unknown key in a role', SHOP.replace('unit: s', 'units: s'), /line 5, schema\.time: Unrecognized key: "units"/],
+  ['a value of another kind', SHOP.replace('minorUnits: 0', 'minorUnits: two'), /line 6, schema\.amount\.minorUnits: /],
+  [
+    'a format that is none',
+    timed('format: DD/MM/YYYY'),
+    /line 5, schema\.time\.format: a format needs one year, one month/,
+  ],
+  ['a zone that is none', timed('zone: Berlin'), /line 5, schema\.time\.zone: give a zone of the IANA database/],
+  [
+    'a format of counted times',
+    SHOP.replace('unit: s', "unit: s, format: '%d/%m/%Y'"),
+    /format and zone belong to times/,
+  ],
+  [
+    'an origin of written times',
+    SHOP.replace('unit: s', 'unit: timestamp'),
+    /an origin belongs to times that are counted/,
+  ],
+  [
+    'a missing value that is no text',
+    `${SHOP}  missing: [NA, NULL]\n`,
+    /line 9, schema\.missing\.1: give text in quotes/,
+  ],
+  ['two separators alike', `${SHOP}  numbers: { thousands: '.' }\n`, /decimal and thousands must differ/],
   ['nothing', '', /does not describe a dataset/],
 ])('a YAML with %s is the user’s error', async (_what, text, message) => {
   await expect(openDataset('shop', config, { folder: described({ 'shop.yaml': text }) })).rejects.toThrow(message)

@@ -27,7 +27,7 @@ const FLOORS: Record<string, number> = {
 const ROOMS: Record<string, string[][]> = {
   configs: [['.'], ['connections', 'process'], ['testing']],
   datasets: [
-    ['random'],
+    ['random', 'file'],
     ['table'],
     ['simulator'],
     ['published'],

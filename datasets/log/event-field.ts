@@ -1,7 +1,8 @@
 import { amountBounds, amountFault, toMinorUnits } from '../table/amount.ts'
 import type { DatasetSchema } from '../table/dataset.ts'
 import { isWholeKey, keyFault, textFault, WHOLE_NUMBER } from '../table/key.ts'
-import { countedTime, EXPECTED_TIME, likelyUnit, parseTime } from '../table/time.ts'
+import { numberReader } from '../table/number-form.ts'
+import { countedTime, EXPECTED_TIME, likelyUnit, parseTime, textTimeReader, type TimeUnit } from '../table/time.ts'
 import type { EpochMs, KeyColumn } from '../table/transaction.ts'
 
 /** The kinds of rejection, few enough to be counted by. */
@@ -38,6 +39,30 @@ export function field(fields: Fields, column: string): unknown {
   return typeof found === 'function' || found === Object.prototype ? undefined : found
 }
 
+/** What a dataset declares of its cells, ready for the stream. */
+export interface CellForms {
+  /** Texts that stand for a missing value. */
+  missing: ReadonlySet<string>
+  /** Reads numbers that are text; without it text is no number. */
+  number?: (text: string) => number
+  /** Reads times that are text. */
+  time: (text: string) => EpochMs
+}
+
+export function cellForms({ missing = [], numbers, time }: DatasetSchema): CellForms {
+  return {
+    missing: new Set(missing),
+    ...(numbers === undefined ? {} : { number: numberReader(numbers) }),
+    time: textTimeReader(time),
+  }
+}
+
+/** The value of a dataset's column; null where it is missing. */
+function cell(fields: Fields, column: string, { missing }: CellForms): unknown {
+  const found = field(fields, column)
+  return missing.size > 0 && typeof found === 'string' && missing.has(found) ? null : found
+}
+
 /** The refusal of a field whose value is missing or not what was expected. */
 function unexpected(column: string, expected: string, found: unknown): Refusal {
   return new Refusal(
@@ -47,8 +72,8 @@ function unexpected(column: string, expected: string, found: unknown): Refusal {
 }
 
 /** Reads an id or entity key into row `row` of its column, which says by its type whether it is a number or text. */
-export function readKey(fields: Fields, column: string, into: KeyColumn, row: number): void {
-  const found = field(fields, column)
+export function readKey(fields: Fields, column: string, into: KeyColumn, row: number, forms: CellForms): void {
+  const found = cell(fields, column, forms)
   if (!Array.isArray(into)) {
     if (!isWholeKey(found)) throw unexpected(column, WHOLE_NUMBER, found)
     into[row] = found
@@ -61,8 +86,8 @@ export function readKey(fields: Fields, column: string, into: KeyColumn, row: nu
 }
 
 /** A category; null, which is missing, becomes ''. */
-export function readCategory(fields: Fields, column: string): string {
-  const found = field(fields, column)
+export function readCategory(fields: Fields, column: string, forms: CellForms): string {
+  const found = cell(fields, column, forms)
   if (found === null) return ''
   if (typeof found !== 'string') throw unexpected(column, 'text', found)
   const fault = textFault(found)
@@ -71,19 +96,23 @@ export function readCategory(fields: Fields, column: string): string {
 }
 
 /** A numeric attribute; null, which is missing, becomes NaN. */
-export function readNumeric(fields: Fields, column: string): number {
-  return field(fields, column) === null ? Number.NaN : readNumber(fields, column)
+export function readNumeric(fields: Fields, column: string, forms: CellForms): number {
+  const found = cell(fields, column, forms)
+  // A cell of blanks is missing where numbers may be text, as in a file.
+  const blank = forms.number !== undefined && typeof found === 'string' && found.trim() === ''
+  return found === null || blank ? Number.NaN : readNumber(found, column, forms)
 }
 
-function readNumber(fields: Fields, column: string): number {
-  const found = field(fields, column)
-  if (typeof found !== 'number' || !Number.isFinite(found)) throw unexpected(column, 'a number', found)
-  return found
+function readNumber(found: unknown, column: string, { number }: CellForms): number {
+  const read = typeof found === 'string' && number !== undefined ? number(found) : found
+  if (typeof read !== 'number' || !Number.isFinite(read)) throw unexpected(column, 'a number', found)
+  return read
 }
 
 /** The amount in minor units. */
-export function readAmount(fields: Fields, { amount: { column, minorUnits } }: DatasetSchema): number {
-  const major = readNumber(fields, column)
+export function readAmount(fields: Fields, { amount }: DatasetSchema, forms: CellForms): number {
+  const { column, minorUnits } = amount
+  const major = readNumber(cell(fields, column, forms), column, forms)
   const minor = toMinorUnits(major, minorUnits)
   if (minor >= 0) return minor
   const tooPrecise = amountFault(major, minorUnits) === 'too many decimals'
@@ -94,11 +123,19 @@ export function readAmount(fields: Fields, { amount: { column, minorUnits } }: D
   )
 }
 
-/** The event time: ISO 8601 as text, or a number in the unit of the schema. */
-export function readTime(fields: Fields, { time }: DatasetSchema): EpochMs {
-  const found = field(fields, time.column)
-  const instant = typeof found === 'number' ? countedTime(found, time.unit, time.origin) : textTime(found)
+/** The event time: text in the schema's format, else ISO 8601, or a number in the unit of the schema. */
+export function readTime(fields: Fields, { time }: DatasetSchema, forms: CellForms): EpochMs {
+  const found = cell(fields, time.column, forms)
+  const counted = typeof found === 'number' ? found : countedText(found, time.unit, forms)
+  const instant = counted === undefined ? forms.time(String(found)) : countedTime(counted, time.unit, time.origin)
   return instant >= 0 ? instant : refuseTime(time.column, found)
+}
+
+/** The count that a text holds where times are counted and numbers may be text. Else the text is a time, or nothing. */
+function countedText(found: unknown, unit: TimeUnit, { number }: CellForms): number | undefined {
+  if (typeof found !== 'string') return Number.NaN
+  const count = unit === 'timestamp' || number === undefined ? Number.NaN : number(found)
+  return Number.isNaN(count) ? undefined : count
 }
 
 /** An instant that is not a column of the dataset: ISO 8601 as text, or EpochMs. */

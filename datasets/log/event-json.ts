@@ -12,6 +12,7 @@ import {
   type EventBatch,
 } from '../table/transaction.ts'
 import {
+  cellForms,
   field,
   readAmount,
   readCategory,
@@ -21,6 +22,7 @@ import {
   readTime,
   Refusal,
   show,
+  type CellForms,
   type Fields,
   type RejectionKind,
 } from './event-field.ts'
@@ -113,6 +115,7 @@ export function eventDecoder(
   { maxAhead = HOUR }: { maxAhead?: DurationMs } = {},
 ): (records: RecordBatch) => DecodedBatch {
   const shape = batchShape(schema)
+  const forms = cellForms(schema)
   const utf8 = new TextDecoder('utf-8', { fatal: true })
   const versioned = !columnsOf(schema).includes(SCHEMA_VERSION)
   let events = emptyBatch(shape, 0)
@@ -128,7 +131,7 @@ export function eventDecoder(
       try {
         const fields = parse(utf8, records, i)
         if (versioned) checkVersion(field(fields, SCHEMA_VERSION))
-        readEvent(schema, fields, events, row)
+        readEvent(schema, forms, fields, events, row)
         checkAhead(schema.time.column, events.time[row], records.timestamps[i], maxAhead)
         index[row++] = i
       } catch (error) {
@@ -186,19 +189,19 @@ function checkAhead(column: string, time: EpochMs, timestamp: EpochMs, maxAhead:
   )
 }
 
-function readEvent(schema: DatasetSchema, fields: Fields, events: EventBatch, row: number): void {
-  readKey(fields, schema.id?.column ?? DEFAULT_ID, events.ids, row)
-  events.time[row] = readTime(fields, schema)
-  schema.entities.forEach((entity, e) => readKey(fields, entity.column, events.entities[e], row))
+function readEvent(schema: DatasetSchema, forms: CellForms, fields: Fields, events: EventBatch, row: number): void {
+  readKey(fields, schema.id?.column ?? DEFAULT_ID, events.ids, row, forms)
+  events.time[row] = readTime(fields, schema, forms)
+  schema.entities.forEach((entity, e) => readKey(fields, entity.column, events.entities[e], row, forms))
   if (field(fields, FRAUD_KNOWN_AT) === undefined) {
     events.kind[row] = TRANSACTION
-    events.amount[row] = readAmount(fields, schema)
+    events.amount[row] = readAmount(fields, schema, forms)
     events.knownAt[row] = Infinity
     schema.numeric.forEach((column, n) => {
-      events.numeric[n][row] = readNumeric(fields, column)
+      events.numeric[n][row] = readNumeric(fields, column, forms)
     })
     schema.categorical.forEach((column, c) => {
-      events.categorical[c][row] = readCategory(fields, column)
+      events.categorical[c][row] = readCategory(fields, column, forms)
     })
   } else {
     events.kind[row] = FRAUD_LABEL

@@ -67,20 +67,27 @@ function textCell(random: Random): string {
   return Array.from({ length: pick(random, 1, 2, 5, 256, 257) }, one).join('')
 }
 
-async function fromFile(cells: Record<string, string>): Promise<EventBatch | undefined> {
+async function fromFile(cells: Record<string, string>, of = schema): Promise<EventBatch | undefined> {
   const file = join(folder, 'cells.csv')
   writeFileSync(file, `${Object.keys(cells).join(';')}\n${Object.values(cells).join(';')}\n`)
   try {
-    for await (const batch of readTable(file, schema)) return batch
+    for await (const batch of readTable(file, of)) return batch
   } catch {
     // Refused.
   }
   return undefined
 }
 
-function fromStream(cells: Record<string, string>): EventBatch | undefined {
+/** Whether a producer sends the cell as a number of JSON. Where numbers have a form of their own it sends the text. */
+function isNumber(column: string, cell: string, { missing, numbers, time }: DatasetSchema): boolean {
+  if (missing?.includes(cell) === true) return false
+  const counted = column === 'at' && time.unit !== 'timestamp'
+  return column === 'id' || (numbers === undefined && (NUMBERS.has(column) || counted))
+}
+
+function fromStream(cells: Record<string, string>, of = schema): EventBatch | undefined {
   const fields = Object.entries(cells).map(
-    ([column, cell]) => `"${column}":${NUMBERS.has(column) ? cell : JSON.stringify(cell)}`,
+    ([column, cell]) => `"${column}":${isNumber(column, cell, of) ? cell : JSON.stringify(cell)}`,
   )
   const bytes = Buffer.from(`{${fields.join(',')}}`)
   const batch: RecordBatch = {
@@ -94,7 +101,7 @@ function fromStream(cells: Record<string, string>): EventBatch | undefined {
     valueStart: Uint32Array.of(0),
     valueEnd: Uint32Array.of(bytes.length),
   }
-  const { events } = eventDecoder(schema)(batch)
+  const { events } = eventDecoder(of)(batch)
   return events.size === 1 ? events : undefined
 }
 
@@ -130,4 +137,77 @@ test.each([
   }
   expect(accepted).toBeGreaterThan(3)
   expect(accepted).toBeLessThan(30)
+})
+
+/** A number as a spreadsheet in Germany writes it, or something like it. */
+function germanCell(random: Random): string {
+  const group = (): string => String(random.integer(1000)).padStart(pick(random, 3, 3, 3, 2), '0')
+  const groups = Array.from({ length: random.integer(3) }, () => pick(random, '.', '.', '.', '', ',') + group()).join(
+    '',
+  )
+  const end = pick(random, '', ',5', ',25', ',', '.5', 'e2')
+  return `${pick(random, '', '', '', '-', '+')}${random.integer(1000)}${groups}${end}`
+}
+
+function dateCell(random: Random): string {
+  const two = (below: number): string => String(random.integer(below)).padStart(pick(random, 1, 2), '0')
+  const year = pick(random, '2018', '2024', '24', '1969', '3001')
+  const date = `${two(32)}${pick(random, '/', '/', '/', '-')}${two(13)}/${year}`
+  return `${date}${pick(random, ' ', ' ', ' ', 'T')}${two(25)}:${two(61)}${pick(random, '', '', 'Z', ' ')}`
+}
+
+function clockCell(random: Random): string {
+  const hour = `0${random.integer(5)}:${random.integer(6)}0`
+  const date = pick(random, '2024-03-10', '2024-11-03', '2024-07-01')
+  return `${date} ${hour}${pick(random, '', '', '', 'Z', '-04:00', '+1')}`
+}
+
+const missing = ['NA', 'NULL', '\\N', '?']
+const numbers = { decimal: ',', thousands: '.' } as const
+const german = { ...SOUND, amount: '1,5' }
+const timed = (time: Partial<DatasetSchema['time']>): DatasetSchema => ({
+  ...schema,
+  time: { ...schema.time, ...time },
+})
+
+test.each<[string, string, Record<string, string>, DatasetSchema, (random: Random) => string]>([
+  ['missing texts', 'x', SOUND, { ...schema, missing }, (random) => pick(random, ...missing, 'na', 'N/A', '5', '-1')],
+  [
+    'missing texts',
+    'country',
+    SOUND,
+    { ...schema, missing: ['?', ...missing, 'x'.repeat(257)] },
+    (random) => pick(random, '?', ' ?', 'NA', 'CH', 'x'.repeat(257), 'y'.repeat(257)),
+  ],
+  ['missing texts', 'card', SOUND, { ...schema, missing }, (random) => pick(random, ...missing, 'na', 'c', 'NA ')],
+  [
+    'missing texts',
+    'amount',
+    SOUND,
+    { ...schema, missing },
+    (random) => pick(random, ...missing, '1', '2.50', '7', '0', '1.005'),
+  ],
+  ['numbers', 'amount', german, { ...schema, numbers }, germanCell],
+  ['numbers', 'x', german, { ...schema, numbers }, germanCell],
+  ['numbers', 'at', { ...german, at: '0' }, { ...timed({ unit: 'h' }), numbers }, germanCell],
+  ['counted times', 'at', { ...SOUND, at: '0' }, timed({ unit: 'd', origin: Date.UTC(2017, 0) }), numberCell],
+  [
+    'format and zone',
+    'at',
+    { ...SOUND, at: '1/4/2018 12:00' },
+    timed({ format: '%d/%m/%Y %H:%M', zone: 'Europe/Berlin' }),
+    dateCell,
+  ],
+  ['zone', 'at', SOUND, timed({ zone: 'America/New_York' }), clockCell],
+])('with declared %s, a cell of %s means the same in a file and in the stream', async (_, column, sound, of, cell) => {
+  const random = randomStream(23, column.length)
+  let accepted = 0
+  for (let i = 0; i < 20; i++) {
+    const cells = { ...sound, [column]: cell(random) }
+    const [file, stream] = [rowOf(await fromFile(cells, of)), rowOf(fromStream(cells, of))]
+    expect({ cells, row: file }).toEqual({ cells, row: stream })
+    if (file !== undefined) accepted++
+  }
+  expect(accepted).toBeGreaterThan(3)
+  expect(accepted).toBeLessThan(20)
 })

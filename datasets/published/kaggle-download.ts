@@ -2,8 +2,8 @@ import { createWriteStream, existsSync, mkdirSync, renameSync, rmSync, statSync 
 import { dirname } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { errorMessage, UserError } from '../../configs/user-error.ts'
-import { startsWith } from '../table/csv.ts'
-import { unzipOnly, ZIP_MAGIC } from '../table/zip.ts'
+import { startsWith } from '../file/csv.ts'
+import { unzipOnly, ZIP_MAGIC } from '../file/zip.ts'
 
 /** One file to bring from Kaggle's API. */
 export interface KaggleDownload {

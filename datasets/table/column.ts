@@ -1,18 +1,20 @@
 import { UserError } from '../../configs/user-error.ts'
 import { amountBounds, amountFault, toMinorUnits } from './amount.ts'
 import type { DatasetSchema, KeyRole } from './dataset.ts'
-import type { ColumnChunk } from './duckdb.ts'
+import { sqlText, type ColumnChunk } from './duckdb.ts'
 import { isWholeKey, keyFault, textFault, WHOLE_NUMBER } from './key.ts'
 import { NOT_UTF8, type TableSource } from './source.ts'
-import { countedTime, likelyUnit, parseTime, TIME_FORM, type TimeUnit } from './time.ts'
-import type { EventBatch, KeyColumn } from './transaction.ts'
+import { clockOf, countedTime, likelyUnit, textTimeForm, textTimeReader, type TimeForm, type TimeUnit } from './time.ts'
+import { UNLABELLED, type EventBatch, type KeyColumn } from './transaction.ts'
 
 /** The problem of a cell that is no time. */
 const NO_TIME = 'is not a time from 1970 to 2999'
-const NO_TIME_TEXT = `${NO_TIME}: give ${TIME_FORM}`
 
 /** The problem of a cell that should be text. */
 const BYTES = 'is not UTF-8 text; fd reads bytes as text only'
+
+/** The problem of a cell that is no label. */
+const NO_LABEL = 'is not a label: 0, false, no (genuine) or 1, true, yes (fraud), or empty (not known)'
 
 /** The first cell of a chunk that does not fit its role. */
 export interface BadCell {
@@ -101,9 +103,10 @@ function fillWhole(column: string, target: KeyColumn, at: number, cells: Float64
   return undefined
 }
 
-function timeColumn({ time: { column, unit, origin } }: DatasetSchema, source: TableSource): TableColumn {
+function timeColumn({ time }: DatasetSchema, source: TableSource): TableColumn {
+  const { column, unit, origin } = time
   const into = (batch: EventBatch): Float64Array => batch.time
-  if (unit === 'timestamp') return instantColumn(column, source, into)
+  if (unit === 'timestamp') return instantColumn(column, time, source, into)
   const fill: TableColumn['fill'] = (batch, at, chunk, index) => {
     const cells = chunk.doubles(index)
     for (let row = 0; row < cells.length; row++) {
@@ -113,7 +116,7 @@ function timeColumn({ time: { column, unit, origin } }: DatasetSchema, source: T
     }
     return undefined
   }
-  return { column, sql: requiredNumber(source.ref(column)), fill }
+  return { column, sql: requiredNumber(source.number(column)), fill }
 }
 
 /** Proposes the unit by which a number that is no time would be one. */
@@ -123,24 +126,42 @@ function unitHint(count: number, declared: TimeUnit): string {
 }
 
 /**
- * A column of instants: of a timestamp type, or ISO 8601 as text, which is read by the parser of the stream.
+ * A column of instants: of a timestamp type, or text, which is read by the parser of the stream. A timestamp without a
+ * zone is on the clock of the declared one.
  *
  * @param empty what an empty cell stands for; without it, an empty cell is none.
  */
 function instantColumn(
   column: string,
+  form: TimeForm,
   source: TableSource,
   into: (batch: EventBatch) => Float64Array,
   empty = Number.NaN,
 ): TableColumn {
-  const sql = `coalesce(${epochMs(column, source)}, 'nan'::DOUBLE)`
-  if (source.types.get(column) !== 'VARCHAR') {
-    const instant = (cell: number): number => (Number.isNaN(cell) ? empty : countedTime(cell, 'ms'))
-    return { column, sql, fill: timesFill(column, into, NO_TIME, (chunk, index) => chunk.doubles(index), instant) }
+  const type = source.types.get(column)
+  if (type === 'VARCHAR') {
+    const parse = textTimeReader(form)
+    const instant = (cell: string): number => (cell.trim() === '' ? empty : parse(cell))
+    const problem = `${NO_TIME}: give ${textTimeForm(form)}`
+    const fill = timesFill(column, into, problem, (chunk, index) => chunk.strings(index), instant)
+    return { column, sql: source.ref(column), order: textOrder(source.ref(column), form), fill }
   }
-  const instant = (cell: string): number => (cell.trim() === '' ? empty : parseTime(cell))
-  const fill = timesFill(column, into, NO_TIME_TEXT, (chunk, index) => chunk.strings(index), instant)
-  return { column, sql: source.ref(column), order: sql, fill }
+  const clock = type === 'TIMESTAMP WITH TIME ZONE' ? clockOf({ unit: 'ms' }) : clockOf(form)
+  const instant = (cell: number): number => (Number.isNaN(cell) ? empty : countedTime(clock(cell), 'ms'))
+  const problem = form.zone === undefined ? NO_TIME : `${NO_TIME}, or the clocks of ${form.zone} skip it`
+  const fill = timesFill(column, into, problem, (chunk, index) => chunk.doubles(index), instant)
+  return { column, sql: `coalesce(${epochMs(column, source)}, 'nan'::DOUBLE)`, fill }
+}
+
+/** What rows are sorted by: EpochMs of text, near enough for its order, and only for that. */
+function textOrder(ref: string, { format, zone = 'UTC' }: TimeForm): string {
+  const onClock = (time: string): string => `epoch_ms(timezone(${sqlText(zone)}, ${time}))`
+  const zoned = `epoch_ms(try_cast(${ref} AS TIMESTAMPTZ))`
+  const local = format === undefined ? `try_cast(${ref} AS TIMESTAMP)` : `try_strptime(${ref}, ${sqlText(format)})`
+  if (format !== undefined)
+    return `coalesce(${format.includes('%z') ? `epoch_ms(${local})` : onClock(local)}::DOUBLE, 'nan'::DOUBLE)`
+  const hasOffset = `regexp_matches(${ref}, '(Z|[+-][0-9]{2}(:?[0-9]{2})?)$') AND length(${ref}) > 10`
+  return `coalesce((CASE WHEN ${hasOffset} THEN ${zoned} ELSE ${onClock(local)} END)::DOUBLE, 'nan'::DOUBLE)`
 }
 
 function timesFill<Cell>(
@@ -161,11 +182,10 @@ function timesFill<Cell>(
   }
 }
 
-/** EpochMs as DOUBLE; NULL for text that is no time. Text without an offset is UTC. Of text, only good to sort by. */
+/** EpochMs as DOUBLE of a timestamp or date; without a zone, as if it were UTC. */
 function epochMs(column: string, source: TableSource): string {
   const type = source.types.get(column)
   const name = source.ref(column)
-  if (type === 'VARCHAR') return `epoch_ms(try_cast(${name} AS TIMESTAMPTZ))::DOUBLE`
   if (type === 'TIMESTAMP WITH TIME ZONE') return `epoch_ms(${name})::DOUBLE`
   if (type !== undefined && /^(TIMESTAMP|DATE)/.test(type)) return `epoch_ms(${name}::TIMESTAMP)::DOUBLE`
   throw new UserError(
@@ -188,7 +208,7 @@ function amountColumn({ amount: { column, minorUnits } }: DatasetSchema, source:
   const sql =
     source.types.get(column) === 'FLOAT'
       ? `coalesce(try_cast(${source.ref(column)}::VARCHAR AS DOUBLE), 'nan'::DOUBLE)`
-      : requiredNumber(source.ref(column))
+      : requiredNumber(source.number(column))
   return { column, sql, fill }
 }
 
@@ -197,26 +217,39 @@ function amountProblem(amount: number, decimals: number): string {
   return `has more than ${decimals} decimals; set \`minorUnits\` of the amount to the decimals of the currency`
 }
 
-function labelColumns({ label }: DatasetSchema, source: TableSource): TableColumn[] {
+function labelColumns({ label, time }: DatasetSchema, source: TableSource): TableColumn[] {
   if (label === undefined) return []
   const { column, delay = 0, knownAt } = label
   const fill: TableColumn['fill'] = (batch, at, chunk, index) => {
     const cells = chunk.doubles(index)
     for (let row = 0; row < cells.length; row++) {
-      if (cells[row] !== 0 && cells[row] !== 1)
-        return { row, column, problem: 'is not a label: 0 (genuine) or 1 (fraud)' }
-      batch.label[at + row] = cells[row]
-      batch.knownAt[at + row] = batch.time[at + row] + delay
+      const known = !Number.isNaN(cells[row])
+      if (known && cells[row] !== 0 && cells[row] !== 1) return { row, column, problem: NO_LABEL }
+      batch.label[at + row] = known ? cells[row] : UNLABELLED
+      batch.knownAt[at + row] = known ? batch.time[at + row] + delay : Infinity
     }
     return undefined
   }
-  const labels = { column, sql: requiredNumber(source.ref(column)), fill }
-  return knownAt === undefined ? [labels] : [labels, knownAtColumn(knownAt, source)]
+  const labels = { column, sql: labelSql(source.ref(column)), fill }
+  return knownAt === undefined ? [labels] : [labels, knownAtColumn(knownAt, time, source)]
 }
 
-/** When the label became known. An empty cell means not known yet, which is Infinity. */
-function knownAtColumn(column: string, source: TableSource): TableColumn {
-  return instantColumn(column, source, (batch) => batch.knownAt, Infinity)
+/** 1 fraud, 0 genuine, NaN not known; anything else is no label. */
+function labelSql(ref: string): string {
+  const word = `lower(trim(${ref}::VARCHAR))`
+  // Infinity is no label, and so stands for what is no number, and for NaN.
+  const number = `coalesce(nullif(try_cast(${word} AS DOUBLE), 'nan'::DOUBLE), 'inf'::DOUBLE)`
+  const cases = [
+    `WHEN ${ref} IS NULL OR ${word} = '' THEN 'nan'::DOUBLE`,
+    `WHEN ${word} IN ('true', 'yes', 'y', 't') THEN 1`,
+    `WHEN ${word} IN ('false', 'no', 'n', 'f') THEN 0`,
+  ]
+  return `CASE ${cases.join(' ')} ELSE ${number} END`
+}
+
+/** When the label became known, written as the time is. An empty cell means not known yet, which is Infinity. */
+function knownAtColumn(column: string, time: TimeForm, source: TableSource): TableColumn {
+  return instantColumn(column, time, source, (batch) => batch.knownAt, Infinity)
 }
 
 function numericColumn(column: string, source: TableSource, target: number): TableColumn {
@@ -228,7 +261,7 @@ function numericColumn(column: string, source: TableSource, target: number): Tab
     batch.numeric[target].set(cells, at)
     return undefined
   }
-  return { column, sql: optionalNumber(source.ref(column)), fill }
+  return { column, sql: optionalNumber(source.number(column)), fill }
 }
 
 function categoricalColumn(column: string, source: TableSource, target: number): TableColumn {

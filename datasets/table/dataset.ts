@@ -1,4 +1,5 @@
-import type { TimeUnit } from './time.ts'
+import type { NumberForm } from './number-form.ts'
+import type { TimeForm } from './time.ts'
 import type { BatchShape, DurationMs, EpochMs, EventBatch } from './transaction.ts'
 
 /** A column with an identity: whole numbers or text. */
@@ -21,10 +22,8 @@ export interface EntityRole extends KeyRole {
 export interface DatasetSchema {
   /** Absent: the row's number, from 0, is its id. */
   id?: KeyRole
-  time: {
+  time: TimeForm & {
     column: string
-    /** `timestamp`: a timestamp or ISO 8601 text, read as UTC. `s`, `ms`: a number counted from `origin`. */
-    unit: TimeUnit
     /** Default 0, the Unix epoch. */
     origin?: EpochMs
   }
@@ -33,6 +32,7 @@ export interface DatasetSchema {
     /** Decimal places of the currency: 2 makes 149.62 into 14962. */
     minorUnits: number
   }
+  /** 1, true, yes, y or t is fraud; 0, false, no, n or f is genuine, in upper or lower case; empty: not known. */
   label?: {
     column: string
     /** The label becomes known this long after the transaction … */
@@ -44,6 +44,10 @@ export interface DatasetSchema {
   entities: EntityRole[]
   numeric: string[]
   categorical: string[]
+  /** Texts that stand for an empty cell, in any column. */
+  missing?: string[]
+  /** How amounts, numeric attributes and counted times are written as text, where it is not as in JSON. */
+  numbers?: NumberForm
 }
 
 /** The columns that a batch of this schema has. */

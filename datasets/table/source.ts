@@ -1,13 +1,15 @@
 import { existsSync, statSync } from 'node:fs'
 import { errorMessage, UserError } from '../../configs/user-error.ts'
-import { bytesOf, unifyLineEnds } from './csv-bytes.ts'
-import type { CsvHeader } from './csv.ts'
-import { isEven, lineOfRecord, readCsvHeader, startsWith } from './csv.ts'
+import { bytesOf, unifyLineEnds } from '../file/csv-bytes.ts'
+import type { CsvHeader } from '../file/csv.ts'
+import { isEven, lineOfRecord, readCsvHeader, startsWith } from '../file/csv.ts'
+import { refuseForeign } from '../file/file-kind.ts'
+import { temporaryCopy } from '../file/temporary-copy.ts'
+import { unzipOnly, ZIP_MAGIC } from '../file/zip.ts'
+import type { DatasetSchema } from './dataset.ts'
 import type { Database } from './duckdb.ts'
 import { sqlName, sqlText } from './duckdb.ts'
-import { refuseForeign } from './file-kind.ts'
-import { temporaryCopy } from './temporary-copy.ts'
-import { unzipOnly, ZIP_MAGIC } from './zip.ts'
+import { numberSql } from './number-form.ts'
 
 /** A table file as DuckDB reads it. */
 export interface TableSource {
@@ -21,6 +23,8 @@ export interface TableSource {
   types: Map<string, string>
   /** A column's cells in SQL; bytes that are not said to be text are read as UTF-8, `NOT_UTF8` where they are not. */
   ref(column: string): string
+  /** A column's cells as what DuckDB casts to a number. */
+  number(column: string): string
   /** The column itself. */
   raw(column: string): string
   /** Absent: Parquet. */
@@ -97,16 +101,34 @@ export async function cellText(database: Database, source: TableSource, column: 
   return typeof found?.cell === 'string' ? found.cell : ''
 }
 
+/** The source with what the schema declares of its cells: texts that stand for an empty one, and how numbers look. */
+export function asDeclared(source: TableSource, { missing = [], numbers }: DatasetSchema): TableSource {
+  const isText = (column: string): boolean => source.types.get(column) === 'VARCHAR'
+  const list = missing.map(sqlText).join(', ')
+  const ref = (column: string): string => {
+    const cell = source.ref(column)
+    return missing.length > 0 && isText(column) ? `CASE WHEN ${cell} IN (${list}) THEN NULL ELSE ${cell} END` : cell
+  }
+  return {
+    ...source,
+    ref,
+    number: (column) => (numbers !== undefined && isText(column) ? numberSql(ref(column), numbers) : ref(column)),
+  }
+}
+
 async function parquetSource(database: Database, file: string, path: string): Promise<TableSource> {
   const sql = `read_parquet(${sqlPath(path)})`
   const columns = await database.rows(`DESCRIBE SELECT * FROM ${sql}`)
   const stored = new Map(columns.map((column) => [String(column.column_name), String(column.column_type)]))
+  const ref = (column: string): string =>
+    stored.get(column) === 'BLOB' ? textOfBytes(sqlName(column)) : sqlName(column)
   return {
     file,
     path,
     sql,
     types: new Map([...stored].map(([name, type]) => [name, type === 'BLOB' ? 'VARCHAR' : type])),
-    ref: (column) => (stored.get(column) === 'BLOB' ? textOfBytes(sqlName(column)) : sqlName(column)),
+    ref,
+    number: ref,
     raw: sqlName,
   }
 }
@@ -151,6 +173,7 @@ function csvTable(file: string, path: string, readable: string, csv: CsvHeader):
     sql: `read_csv(${sqlPath(readable)}, ${options}, columns = {${columns}})`,
     types: new Map(named.map(([name]) => [name, 'VARCHAR'])),
     ref: name,
+    number: name,
     raw: name,
     csv,
   }

@@ -169,6 +169,43 @@ test('a column says when a label became known; an empty cell: not yet', async ()
   )
 })
 
+test('labels are words or numbers; an empty one is not known', async () => {
+  const words = ['1', '0', 'true', 'FALSE', 'Y', 'n', ' yes ', 'No', 't', 'f', '1.0', '0.00', '', ' ']
+  const rows = await readAll(csv(words.map((fraud, i) => line({ id: String(i), fraud }))))
+  const expected = [1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, UNLABELLED, UNLABELLED]
+  expect(rows.map(({ label }) => label)).toEqual(expected)
+  const known = NEW_YEAR + 2 * DAY
+  expect(rows.map(({ knownAt }) => knownAt)).toEqual(expected.map((label) => (label === UNLABELLED ? Infinity : known)))
+})
+
+test('with --sort, times in a format and a zone stand in their order, the hour that comes twice too', async () => {
+  const at = ['27/10/2024 03:10', '27/10/2024 02:50', '27/10/2024 02:10', '27/10/2024 01:50', '26/10/2024 23:00']
+  const schema: DatasetSchema = {
+    ...SCHEMA,
+    time: { column: 'at', unit: 'timestamp', format: '%d/%m/%Y %H:%M', zone: 'Europe/Berlin' },
+  }
+  const rows = await readAll(csv(at.map((text, i) => line({ id: String(i), at: text }))), schema, { sort: true })
+  expect(rows.map(({ id }) => id)).toEqual([4, 3, 2, 1, 0])
+  await expect(readAll(csv([line({ at: '31/03/2024 02:30' })]), schema)).rejects.toThrow(
+    /"31\/03\/2024 02:30" is not a time .*: give one in the format %d.*the clocks of Europe\/Berlin do not/,
+  )
+})
+
+test('a timestamp of Parquet without a zone is on the clock of the declared one', async () => {
+  const file = join(folder, 'local.parquet')
+  const schema: DatasetSchema = { ...SCHEMA, time: { column: 'at', unit: 'timestamp', zone: 'America/New_York' } }
+  await using database = await openDatabase()
+  for (const [type, instant] of [
+    ['TIMESTAMP', Date.UTC(2024, 6, 1, 16)],
+    ['TIMESTAMPTZ', Date.UTC(2024, 6, 1, 12)],
+  ] as const) {
+    const rest = `3 AS amount, 0 AS fraud, 'c' AS card, 1.5 AS x, '' AS country`
+    const row = `1 AS id, '2024-07-01 12:00'::${type} AS "at", ${rest}`
+    await database.run(`COPY (SELECT ${row}) TO ${sqlText(file)} (FORMAT parquet)`)
+    expect((await readAll(file, schema))[0].time).toBe(instant)
+  }
+})
+
 test('sort: by time, equal times in file order, ids are places in the file', async () => {
   const { id: _, ...schema } = SCHEMA
   const lines = Array.from(
@@ -231,8 +268,8 @@ test.each<[string, string, RegExp]>([
   ['a key without blanks', line({ card: ' c' }), /column card: " c" is no key: it must be text without blanks/],
   ['a key of bounded length', line({ card: 'x'.repeat(257) }), /is no key: it must be at most 256 characters/],
   ['a time from 1970', line({ at: '1969-01-01' }), /column at: "1969-01-01" is not a time/],
-  ['a label', line({ fraud: '2' }), /column fraud: "2" is not a label: 0 \(genuine\) or 1 \(fraud\)/],
-  ['a label at all', line({ fraud: '' }), /column fraud: "" is not a label/],
+  ['a label', line({ fraud: '2' }), /column fraud: "2" is not a label: 0, false, no \(genuine\) or 1, true/],
+  ['a label that is a number', line({ fraud: 'nan' }), /column fraud: "nan" is not a label/],
   ['a whole id', line({ id: '1.5' }), /column id: "1.5" is not a whole number/],
   [
     'an id that fits',

@@ -7,7 +7,7 @@ import { openDatabase } from './duckdb.ts'
 import type { SeenIds } from './seen-ids.ts'
 import { seenIds } from './seen-ids.ts'
 import type { TableSource } from './source.ts'
-import { cellText, openTableSource, placeOf, readError } from './source.ts'
+import { asDeclared, cellText, openTableSource, placeOf, readError } from './source.ts'
 import { emptyBatch } from './transaction.ts'
 import type { EpochMs, EventBatch } from './transaction.ts'
 
@@ -59,7 +59,7 @@ export async function* readTable(
 }
 
 async function openReading(database: Database, file: string, schema: DatasetSchema, sort: boolean): Promise<Reading> {
-  const source = await openTableSource(database, file)
+  const source = asDeclared(await openTableSource(database, file), schema)
   requireColumns(source, schema)
   const columns = tableColumns(schema, source)
   return { database, source, schema, columns, sort, seen: seenIds(), rows: 0, lastTime: -Infinity }

@@ -1,3 +1,5 @@
+import { timeFormat } from './time-format.ts'
+import { zoneClock } from './time-zone.ts'
 import { DAY, HOUR, SECOND, type EpochMs } from './transaction.ts'
 
 /**
@@ -34,18 +36,24 @@ const FORM = /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9})
  * behind `T` or one space. Seconds may follow, with a fraction of up to nine digits, of which three count. Without an
  * offset (`Z`, `+02`, `+0200`, `+02:00`) it is UTC, whatever the time zone of the process.
  *
+ * @param clock turns the time on the clock, as if it were UTC, into the instant where the text gives no offset.
  * @returns NaN for any other text, for a day or an hour that no calendar has, and outside of the years 1970 to 2999.
  */
-export function parseTime(text: string): EpochMs {
+export function parseTime(text: string, clock: (local: number) => EpochMs = utcClock): EpochMs {
   const match = FORM.exec(text)
   if (match === null) return Number.NaN
-  const [, year, month, day, hour = '0', minute = '0', second = '0', fraction = '', offset = 'Z'] = match
+  const [, year, month, day, hour = '0', minute = '0', second = '0', fraction = '', offset] = match
   const midnight = Date.UTC(Number(year), Number(month) - 1, Number(day))
   // Date.UTC takes 31 April for 1 May, and month 13 for January: a day that no month has ends in another month.
   if (new Date(midnight).getUTCMonth() + 1 !== Number(month)) return Number.NaN
   if (Number(hour) > 23 || Number(minute) > 59 || Number(second) > 59) return Number.NaN
-  const minutes = Number(hour) * 60 + Number(minute) - offsetMinutes(offset)
-  return inTime(midnight + minutes * 60_000 + Number(second) * 1000 + Number(fraction.slice(0, 3).padEnd(3, '0')))
+  const minutes = Number(hour) * 60 + Number(minute)
+  const local = midnight + minutes * 60_000 + Number(second) * 1000 + Number(fraction.slice(0, 3).padEnd(3, '0'))
+  return inTime(offset === undefined ? clock(local) : local - offsetMinutes(offset) * 60_000)
+}
+
+function utcClock(local: number): EpochMs {
+  return local
 }
 
 /** NaN for an offset that no zone has. */
@@ -55,6 +63,34 @@ function offsetMinutes(offset: string): number {
   const minutes = Number(offset.slice(3).replace(':', ''))
   if (hours > 23 || minutes > 59) return Number.NaN
   return (offset.startsWith('-') ? -1 : 1) * (hours * 60 + minutes)
+}
+
+/** How a column of times is written. */
+export interface TimeForm {
+  unit: TimeUnit
+  /** Of text: strptime's directives (`time-format.ts`), instead of ISO 8601. */
+  format?: string
+  /** Of times without an offset: the IANA zone of their clock. UTC without it. */
+  zone?: string
+}
+
+/** The clock of a column: from the time it shows, as if that were UTC, to the instant. */
+export function clockOf({ zone }: TimeForm): (local: number) => EpochMs {
+  return zone === undefined ? utcClock : zoneClock(zone)
+}
+
+/** The reader of a column's times as text. It gives NaN for any other text, and outside of the years 1970 to 2999. */
+export function textTimeReader(form: TimeForm): (text: string) => EpochMs {
+  const clock = clockOf(form)
+  if (form.format === undefined) return (text) => parseTime(text, clock)
+  const read = timeFormat(form.format, clock)
+  return (text) => inTime(read(text))
+}
+
+/** What times must be as text, for messages. */
+export function textTimeForm({ format, zone }: TimeForm): string {
+  const skipped = zone === undefined ? '' : `, that the clocks of ${zone} do not skip`
+  return (format === undefined ? TIME_FORM : `one in the format ${format}`) + skipped
 }
 
 /** A number of units since `origin`, to the nearest millisecond. @returns NaN outside of the years 1970 to 2999. */

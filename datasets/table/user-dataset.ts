@@ -1,13 +1,15 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { parse } from 'yaml'
+import { isNode, LineCounter, parseDocument, type Document } from 'yaml'
 import { z } from 'zod'
 import type { Config } from '../../configs/config.ts'
 import { PROJECT_ROOT } from '../../configs/config.ts'
 import { duration } from '../../configs/duration.ts'
-import { errorMessage, UserError } from '../../configs/user-error.ts'
+import { UserError } from '../../configs/user-error.ts'
 import type { Dataset, DatasetSchema, SplitRule } from './dataset.ts'
 import { fileDataset, locateFile } from './file-dataset.ts'
+import { timeFormatFault } from './time-format.ts'
+import { isTimeZone } from './time-zone.ts'
 import { parseTime, TIME_FORM, TIME_UNITS } from './time.ts'
 
 /** Where users describe their own tables, each in a YAML file. `example.yaml` shows the form and is no dataset. */
@@ -17,7 +19,7 @@ const EXAMPLE = 'example'
 /** ISO 8601 → EpochMs; UTC without an offset. */
 const instant = z
   .string()
-  .transform(parseTime)
+  .transform((text) => parseTime(text))
   .refine((time) => time >= 0, `give ${TIME_FORM}`)
 
 const key = { column: z.string(), type: z.enum(['integer', 'string']) }
@@ -27,6 +29,31 @@ const entity = z
   .strictObject({ name: z.string(), ...key, token: z.boolean().optional() })
   .refine(({ type, token }) => token !== true || type === 'string', 'a token is text: give type: string')
 
+const time = z
+  .strictObject({
+    column: z.string(),
+    unit: z.enum(TIME_UNITS),
+    origin: instant.optional(),
+    format: z
+      .string()
+      .refine((format) => timeFormatFault(format) === undefined, {
+        error: ({ input }) => timeFormatFault(String(input)) ?? '',
+      })
+      .optional(),
+    zone: z
+      .string()
+      .refine(isTimeZone, 'give a zone of the IANA database, such as Europe/Berlin or America/New_York')
+      .optional(),
+  })
+  .refine(
+    ({ unit, origin }) => unit !== 'timestamp' || origin === undefined,
+    'an origin belongs to times that are counted: give unit: s, or another one',
+  )
+  .refine(
+    ({ unit, format, zone }) => unit === 'timestamp' || (format === undefined && zone === undefined),
+    'format and zone belong to times that are written: give unit: timestamp',
+  )
+
 /** The columns of the label say what a model is to find out, so it may not read them. */
 function readsLabel({ label, numeric, categorical }: z.infer<typeof roles>): string | undefined {
   return [...numeric, ...categorical].find((column) => column === label?.column || column === label?.knownAt)
@@ -34,7 +61,7 @@ function readsLabel({ label, numeric, categorical }: z.infer<typeof roles>): str
 
 const roles = z.strictObject({
   id: z.strictObject(key).optional(),
-  time: z.strictObject({ column: z.string(), unit: z.enum(TIME_UNITS), origin: instant.optional() }),
+  time,
   amount: z.strictObject({ column: z.string(), minorUnits: z.number().int().min(0).max(6) }),
   label: z
     .strictObject({ column: z.string(), delay: duration.optional(), knownAt: z.string().optional() })
@@ -43,6 +70,13 @@ const roles = z.strictObject({
   entities: z.array(entity).default([]),
   numeric: z.array(z.string()).default([]),
   categorical: z.array(z.string()).default([]),
+  missing: z
+    .array(z.string('give text in quotes, such as "NULL" or "-1"').min(1, 'an empty cell is missing anyway'))
+    .optional(),
+  numbers: z
+    .strictObject({ decimal: z.enum(['.', ',']).default('.'), thousands: z.enum(['.', ',', ' ', "'"]).optional() })
+    .refine(({ decimal, thousands }) => decimal !== thousands, 'decimal and thousands must differ')
+    .optional(),
 })
 
 const tableSchema = roles.refine((schema) => readsLabel(schema) === undefined, {
@@ -116,20 +150,30 @@ export function userDataset(name: string, config: Config, data: string | undefin
   return fileDataset({ name, ...description }, file, config.tokenKey === undefined ? {} : { tokenKey: config.tokenKey })
 }
 
-/** Reads and checks one YAML file. @throws UserError with the key and what is wrong with it. */
+/** Reads and checks one YAML file. @throws UserError with the line, the key, and what is wrong with it. */
 export function readUserDataset(yaml: string): UserDataset {
-  let content: unknown
-  try {
-    content = parse(readFileSync(yaml, 'utf8'))
-  } catch (error) {
-    throw new UserError(`${yaml} is not YAML: ${errorMessage(error)}`, { cause: error })
+  const lines = new LineCounter()
+  const document = parseDocument(readFileSync(yaml, 'utf8'), { lineCounter: lines })
+  const [fault] = document.errors
+  if (fault !== undefined) throw new UserError(`${yaml} is not YAML: ${fault.message}`, { cause: fault })
+  const result = datasetYaml.safeParse(document.toJS())
+  if (result.success) return result.data
+  const issues = result.error.issues.map((issue) => {
+    const path = issue.path.filter((key) => typeof key !== 'symbol')
+    const line = lineOf(document, lines, issue.code === 'unrecognized_keys' ? [...path, issue.keys[0]] : path)
+    return `  line ${line}${path.length === 0 ? '' : `, ${path.join('.')}`}: ${issue.message}`
+  })
+  throw new UserError(
+    `${yaml} does not describe a dataset:\n${issues.join('\n')}\n` +
+      'Mend it by the comments of configs/datasets/example.yaml.',
+  )
+}
+
+/** The line, from 1, of the value at a path, or of the nearest one above it that is there. */
+function lineOf(document: Document.Parsed, lines: LineCounter, path: (string | number)[]): number {
+  for (let length = path.length; length > 0; length--) {
+    const node = document.getIn(path.slice(0, length), true)
+    if (isNode(node) && node.range) return lines.linePos(node.range[0]).line
   }
-  const result = datasetYaml.safeParse(content)
-  if (!result.success) {
-    throw new UserError(
-      `${yaml} does not describe a dataset:\n${z.prettifyError(result.error)}\n` +
-        'Mend it by the comments of configs/datasets/example.yaml.',
-    )
-  }
-  return result.data
+  return 1
 }

@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterAll, expect, test } from 'vitest'
 import { randomStream, type Random } from '../random/random.ts'
-import type { DatasetSchema } from './dataset.ts'
-import { countRows, readTable } from './table.ts'
+import type { DatasetSchema } from '../table/dataset.ts'
+import { countRows, readTable } from '../table/table.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'fd-lines-'))
 afterAll(() => rmSync(folder, { recursive: true }))

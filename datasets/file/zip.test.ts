@@ -5,9 +5,9 @@ import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { crc32, deflateRawSync, gzipSync } from 'node:zlib'
 import { afterAll, expect, test } from 'vitest'
-import type { DatasetSchema } from './dataset.ts'
-import { openDatabase, sqlText } from './duckdb.ts'
-import { readTable } from './table.ts'
+import type { DatasetSchema } from '../table/dataset.ts'
+import { openDatabase, sqlText } from '../table/duckdb.ts'
+import { readTable } from '../table/table.ts'
 import { unzipOnly } from './zip.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'fd-zip-'))
