@@ -21,6 +21,8 @@ export interface Prediction {
   input: { partition: number; offset: number }
   /** Consumer group of the scorer. Two groups over one topic write predictions of their own. */
   group: string
+  /** Version of the base that the features were computed on; 0 without a backfill. Older versions wrote none. */
+  base?: number
   /** Present, and true, when the event came later than the allowed lateness. Then its windows may lack events. */
   late?: true
   /** Names of the views whose windows lack events here, because their key has more of them than a ring holds. */
@@ -42,12 +44,12 @@ export interface Judge {
  * scorer's time. The feature names, the model and the order of fields are the same in every record, so they are encoded
  * once. Numbers are written as ECMAScript's shortest text, which reads back to the same bits.
  */
-export function predictionWriter(names: readonly string[], judge: Judge): PredictionWriter {
+export function predictionWriter(names: readonly string[], judge: Judge, base: number): PredictionWriter {
   const labels = names.map((name, f) => `${f === 0 ? '' : ','}${JSON.stringify(name)}:`)
   const model =
     `,"threshold":${json(judge.threshold)},"model":{"name":${JSON.stringify(judge.name)},` +
     `"version":${judge.version}},"features":{`
-  const group = `},"group":${JSON.stringify(judge.group)}`
+  const group = `},"group":${JSON.stringify(judge.group)},"base":${base}`
   return (id, eventTime, score, features, k, { records, partitions, offsets }, index, late, truncated) => {
     let value = `{"transaction_id":${typeof id === 'number' ? id : JSON.stringify(id)},"event_time":${eventTime}`
     value += `,"score":${json(score)},"decision":"${decide(score, judge.threshold)}"${model}`

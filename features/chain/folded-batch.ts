@@ -15,6 +15,8 @@ import type { StageInput } from './stage-record.ts'
 export interface FoldedBatch {
   input: StageInput
   features: FeatureMatrix
+  /** Version of the base under the state. */
+  base: number
   /**
    * How many records, all at the start, lie below the committed offset. After a restart they are folded again, but
    * their outputs have been written already.
@@ -54,7 +56,7 @@ export async function foldBatch(
   const features = fold.fold(events, input.earlier)
   const unmatched = fold.unmatchedLabels - before
   const replayed = firstAtOrAfter(input.records, committed)
-  return { input, features, replayed, unmatched, ...freshRows(input.decoded, replayed) }
+  return { input, features, base: state.base.version, replayed, unmatched, ...freshRows(input.decoded, replayed) }
 }
 
 function firstAtOrAfter(records: RecordBatch, offset: number): number {

@@ -7,7 +7,7 @@ import { Seam } from '../chain/seam.ts'
 import { origins, stageReader, type StageInput } from '../chain/stage-record.ts'
 import { ServiceFold, type FeatureMatrix } from '../fold/service-fold.ts'
 import { featureNames, type FeatureService } from '../view/view.ts'
-import { passedOn, servedFeatures, type Placed, type Served } from './served.ts'
+import { passedOn, servedFeatures, type Origin, type Placed, type Served } from './served.ts'
 
 /** A value that was served and differs from what batch computes. */
 export interface Difference {
@@ -31,7 +31,44 @@ export interface ParityReport {
   duplicates: number
   /** How many offsets have no prediction, or were not passed on, although later ones of their partition were. */
   missing: number
+  /** Records of transactions that stand in history or earlier in the log: none of them counts a second time. */
+  repeats: number
+  /** The bases on which the compared predictions were made. */
+  bases: CoveredBase[]
+  /** The stretch of each partition whose predictions were compared. */
+  ranges: CoveredRange[]
+  /** Predictions that were not compared, and why. */
+  uncovered: { predictions: number; reason: string }[]
 }
+
+/** A base, and how many predictions were compared with what it gives. */
+export interface CoveredBase {
+  /** 0: without a backfill. */
+  version: number
+  /** Where its history ends, EpochMs, and the digest of the file. */
+  until?: EpochMs
+  fileDigest?: string
+  transactions: number
+}
+
+/** Offsets of the input, both included, and the event times of their transactions, EpochMs. */
+export interface CoveredRange {
+  partition: number
+  from: number
+  to: number
+  since: EpochMs
+  until: EpochMs
+}
+
+/** A base as parity folds it again. */
+export interface ParityBase {
+  version: number
+  /** The history that was backfilled; without it the fold starts empty. */
+  history?: { dataset: Dataset; until?: EpochMs; fileDigest?: string }
+}
+
+/** For each origin of predictions: the base that they are compared on, or why they cannot be compared. */
+export type Coverage = ReadonlyMap<Origin, ParityBase | string>
 
 export interface ParityRequest {
   log: EventLog
@@ -41,8 +78,8 @@ export interface ParityRequest {
   group: string
   service: FeatureService
   schema: DatasetSchema
-  /** The history that was backfilled before the log began; without it the fold starts empty. */
-  history?: { dataset: Dataset; until?: EpochMs }
+  /** Says on which bases the predictions are compared. Default: all on an empty one. */
+  cover?: (origins: readonly Origin[]) => Promise<Coverage>
   /**
    * The input offsets to compare in every partition, `from` included, `to` excluded. What stands before `from` is
    * folded all the same.
@@ -75,36 +112,40 @@ const BEHIND = { base: { watermark: -Infinity }, begun: true }
 export async function verifyParity(request: ParityRequest): Promise<ParityReport> {
   const { log, service, schema, group } = request
   const names = featureNames(service)
-  const history = await foldHistory(request)
-  const report: ParityReport = {
-    transactions: 0,
-    values: 0,
-    differences: 0,
-    firstDifferences: [],
-    duplicates: 0,
-    missing: 0,
-  }
   const chain = planChain(service, schema, await log.topic(request.input), group)
   const served = await servedFeatures(log, request.served, group, names)
+  const coverage = await (request.cover ?? onNothing)(served.origins)
+  const report = emptyReport(coverage)
   report.duplicates += served.duplicates
-  for (const [n, stage] of chain.entries()) {
-    const next = chain.at(n + 1)
-    const handedOn = next === undefined ? served : await passedOn(log, next.topic)
-    if (next !== undefined) report.duplicates += handedOn.duplicates
-    await compareStage({
-      request,
-      stage,
-      names,
-      fold: new ServiceFold(service, schema, { views: stage.views, from: history }),
-      served,
-      handedOn,
-      report,
-    })
+  const passed = await Promise.all(chain.slice(1).map(({ topic }) => passedOn(log, topic)))
+  for (const { duplicates } of passed) report.duplicates += duplicates
+  const bases = new Set([...coverage.values()].filter((base) => typeof base !== 'string'))
+  for (const base of bases.size === 0 ? [EMPTY_BASE] : bases) {
+    const history = await foldHistory(request, base)
+    for (const [n, stage] of chain.entries()) {
+      const fold = new ServiceFold(service, schema, { views: stage.views, from: history })
+      const handedOn = passed.at(n) ?? served
+      await compareStage({ request, stage, names, fold, served, handedOn, report, coverage, base })
+    }
   }
   return report
 }
 
-async function foldHistory({ service, schema, history }: ParityRequest): Promise<ServiceFold> {
+const EMPTY_BASE: ParityBase = { version: 0 }
+
+async function onNothing(origins: readonly Origin[]): Promise<Coverage> {
+  return new Map(origins.map((origin) => [origin, EMPTY_BASE]))
+}
+
+function emptyReport(coverage: Coverage): ParityReport {
+  const uncovered = [...coverage].flatMap(([{ predictions }, reason]) =>
+    typeof reason === 'string' ? [{ predictions, reason }] : [],
+  )
+  const counts = { transactions: 0, values: 0, differences: 0, duplicates: 0, missing: 0, repeats: 0 }
+  return { ...counts, firstDifferences: [], bases: [], ranges: [], uncovered }
+}
+
+async function foldHistory({ service, schema }: ParityRequest, { history }: ParityBase): Promise<ServiceFold> {
   if (history === undefined) return new ServiceFold(service, schema)
   const { dataset, until } = history
   const { fold } = await backfill(dataset, service, [], until === undefined ? {} : { until })
@@ -120,6 +161,9 @@ interface Comparison {
   /** Where the stage's records went: to the next stage, or from the last one into predictions. */
   handedOn: Placed
   report: ParityReport
+  coverage: Coverage
+  /** The base under the fold. Only records that were handled on it are compared. */
+  base: ParityBase
 }
 
 async function compareStage(comparison: Comparison): Promise<void> {
@@ -135,6 +179,7 @@ async function compareStage(comparison: Comparison): Promise<void> {
       const { decoded, earlier } = input
       fold.prepare(decoded.events)
       seam.join(input, fold, Infinity)
+      if (stage.entity === undefined) report.repeats += repeatsOf(comparison, input)
       compareBatch(comparison, input, fold.fold(decoded.events, earlier), last)
       request.report?.(report.transactions)
     }
@@ -155,12 +200,8 @@ async function lastHandedOn({ request, stage, handedOn }: Comparison, partition:
   return last
 }
 
-function compareBatch(
-  { request, stage, names, fold, served, handedOn, report }: Comparison,
-  input: StageInput,
-  matrix: FeatureMatrix,
-  last: number,
-): void {
+function compareBatch(comparison: Comparison, input: StageInput, matrix: FeatureMatrix, last: number): void {
+  const { request, stage, names, fold, served, handedOn, report } = comparison
   const { from = 0, to = Infinity } = request
   const { events, index } = input.decoded
   const { columns } = fold
@@ -171,19 +212,55 @@ function compareBatch(
     const i = index[row]
     const [partition, offset] = [input.partitions[i], input.offsets[i]]
     const label = events.kind[row] === FRAUD_LABEL
-    const asked = offset >= from && offset < to
+    const asked = offset >= from && offset < to && isOn(comparison, partition, offset)
     const due = asked && (!label || labelsToo) && input.records.offsets[i] <= last
     if (due && !handedOn.has(partition, offset)) report.missing++
     if (label) continue
     const values = asked ? served.row(partition, offset) : undefined
     if (values !== undefined) {
-      if (stage.entity === undefined) report.transactions++
+      if (stage.entity === undefined) cover(comparison, partition, offset, events.time[row])
       const where = { partition, offset, transactionId: events.ids[row] }
       const recomputed = matrix.values.subarray(k * names.length, (k + 1) * names.length)
       compareRow(where, { names, columns }, recomputed, values, report)
     }
     k++
   }
+}
+
+function repeatsOf(comparison: Comparison, { decoded, partitions, offsets }: StageInput): number {
+  const repeats = decoded.rejected.filter(({ kind }) => kind === 'duplicate')
+  return repeats.filter(({ index }) => isOn(comparison, partitions[index], offsets[index])).length
+}
+
+/** Whether a record was handled on the base of this comparison. Where there is no prediction at all, on any. */
+function isOn({ served, coverage, base }: Comparison, partition: number, offset: number): boolean {
+  const origin = served.origin(partition, offset)
+  return origin === undefined || coverage.get(origin) === base
+}
+
+/** Counts a transaction that is compared. */
+function cover({ report, base }: Comparison, partition: number, offset: number, time: EpochMs): void {
+  report.transactions++
+  const { version, history } = base
+  let covered = report.bases.find((known) => known.version === version)
+  if (covered === undefined) {
+    const { until, fileDigest } = history ?? {}
+    covered = {
+      version,
+      ...(until === undefined ? {} : { until }),
+      ...(fileDigest ? { fileDigest } : {}),
+      transactions: 0,
+    }
+    report.bases.push(covered)
+  }
+  covered.transactions++
+  let range = report.ranges.find((known) => known.partition === partition)
+  if (range === undefined)
+    report.ranges.push((range = { partition, from: offset, to: offset, since: time, until: time }))
+  range.from = Math.min(range.from, offset)
+  range.to = Math.max(range.to, offset)
+  range.since = Math.min(range.since, time)
+  range.until = Math.max(range.until, time)
 }
 
 function compareRow(

@@ -8,6 +8,17 @@ export interface ServedFeatures {
   features: Record<string, number | null>
   input: { partition: number; offset: number }
   group: string
+  /** Version of the base that they were computed on. Older scorers wrote none. */
+  base?: number
+  model?: { name: string; version: number }
+}
+
+/** What predictions were made with. */
+export interface Origin {
+  /** Version of the base under their features; undefined in predictions of older scorers. */
+  base: number | undefined
+  model: { name: string; version: number } | undefined
+  predictions: number
 }
 
 /** Which records of the input came to a place. They go by their partition and offset in the input. */
@@ -21,6 +32,10 @@ export interface Placed {
 
 /** The predictions of a group, with the features they were made from. */
 export interface Served extends Placed {
+  /** All origins, in order of first appearance. */
+  origins: readonly Origin[]
+  /** The origin of a record's prediction. Of a record without one, that of the predictions behind it, or the last. */
+  origin(partition: number, offset: number): Origin | undefined
   /** Values in the order of the names asked for, NaN where null. Undefined when there is no prediction. */
   row(partition: number, offset: number): Float64Array | undefined
 }
@@ -72,12 +87,14 @@ export async function servedFeatures(
   const places = newPlaces()
   const width = names.length
   let values = new Float64Array(1024 * width)
+  const origins = openOrigins()
   for await (const batch of allRecords(log, topic)) {
     for (let i = 0; i < batch.size; i++) {
       const prediction = parsePrediction(batch, i, topic)
       if (prediction.group !== group) continue
       const row = place(places, prediction.input.partition, prediction.input.offset)
       if (row === undefined) continue
+      origins.add(row, prediction)
       if ((row + 1) * width > values.length) {
         const wider = new Float64Array(values.length * 2)
         wider.set(values)
@@ -88,9 +105,50 @@ export async function servedFeatures(
   }
   return {
     ...placed(places),
+    origins: origins.all,
+    origin: (partition, offset) => origins.of(places.rows.get(partition)?.get(offset), partition, offset),
     row: (partition, offset) => {
       const row = places.rows.get(partition)?.get(offset)
       return row === undefined ? undefined : values.subarray(row * width, (row + 1) * width)
+    },
+  }
+}
+
+interface Origins {
+  all: Origin[]
+  /** Notes the origin of a row. Rows come in order. */
+  add(row: number, prediction: ServedFeatures): void
+  of(row: number | undefined, partition: number, offset: number): Origin | undefined
+}
+
+function openOrigins(): Origins {
+  const all: Origin[] = []
+  const byName = new Map<string, number>()
+  let ofRow = new Uint32Array(1024)
+  /** By partition: the largest offset of each origin. */
+  const last = new Map<number, Map<number, number>>()
+  return {
+    all,
+    add: (row, { base, model, input: { partition, offset } }) => {
+      const name = JSON.stringify([base, model?.name, model?.version])
+      const known = byName.get(name) ?? all.push({ base, model, predictions: 0 }) - 1
+      byName.set(name, known)
+      all[known].predictions++
+      if (row >= ofRow.length) {
+        const wider = new Uint32Array(ofRow.length * 2)
+        wider.set(ofRow)
+        ofRow = wider
+      }
+      ofRow[row] = known
+      const lasts = last.get(partition) ?? new Map<number, number>()
+      last.set(partition, lasts)
+      lasts.set(known, Math.max(lasts.get(known) ?? -1, offset))
+    },
+    of: (row, partition, offset) => {
+      if (row !== undefined) return all[ofRow[row]]
+      const ends = [...(last.get(partition) ?? [])].toSorted(([, a], [, b]) => a - b)
+      const [behind] = ends.find(([, end]) => end >= offset) ?? ends.at(-1) ?? []
+      return behind === undefined ? undefined : all[behind]
     },
   }
 }

@@ -33,6 +33,7 @@ export function openLmdbOnlineStore(folder: string): OnlineStore {
   const newestOr = (service: string): Base => newest(service) ?? emptyBase(service)
   return {
     base: async (service) => newest(service),
+    bases: async (service) => publishedBases(parts, service, newest(service)),
     publish: async (draft, entities) => {
       const base = { ...draft, version: takeVersion(parts, draft.service, newest(draft.service)?.version ?? 0) }
       for (const batch of batches(entities, PUBLISH_BATCH)) {
@@ -40,6 +41,7 @@ export function openLmdbOnlineStore(folder: string): OnlineStore {
       }
       const previous = environment.write(() => {
         const before = newest(base.service)?.version ?? 0
+        records.putSync(text(`${publishedRecords(base.service)}${base.version}`), text(toRecord(base)))
         if (before < base.version) records.putSync(text(`base/${base.service}`), text(toRecord(base)))
         return before
       })
@@ -118,6 +120,15 @@ function takeVersion(parts: Parts, service: string, newest: number): number {
   })
 }
 
+function publishedBases(parts: Parts, service: string, newest: Base | undefined): Base[] {
+  const start = text(publishedRecords(service))
+  const end = Buffer.concat([start, Buffer.from([0xff])])
+  const keys = parts.environment.read(() => Array.from(parts.records.getKeys({ start, end }), String))
+  const found = keys.flatMap((key) => readRecord<Base>(parts, key) ?? [])
+  const known = newest === undefined || found.some(({ version }) => version === newest.version)
+  return [...found, ...(known ? [] : [newest])].toSorted((a, b) => a.version - b.version)
+}
+
 function emptyBase(service: string): Base {
   return { service, serviceDigest: '', version: 0, watermark: -Infinity, minorUnits: 0 }
 }
@@ -152,6 +163,7 @@ function putStates(states: Bytes, scope: string, entities: Iterable<EntityState>
     states.putSync(stateKey(scope, view, key), Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
 }
 
+const publishedRecords = (service: string): string => `published/${service}\0`
 const baseScope = (base: Base): string => `base/${base.service}/${base.version}`
 const groupsOf = (base: Base): string => `group/${base.service}/${base.version}/`
 const groupScope = (base: Base, { group, topic, partition }: GroupPartition): string =>

@@ -184,6 +184,20 @@ export function onlineStoreContract(
       },
     )
 
+    test('every base that was published is known, oldest first, also when its states are gone', async () => {
+      await using store = await openOnlineStore(url)
+      for (const watermark of [1000, 2000, 3000, 4000]) await store.publish({ ...draft, watermark }, [])
+      const known = await store.bases('card-fraud')
+      expect(known.map(({ version, watermark }) => [version, watermark])).toEqual([
+        [1, 1000],
+        [2, 2000],
+        [3, 3000],
+        [4, 4000],
+      ])
+      expect(known.at(-1)).toEqual(await store.base('card-fraud'))
+      expect(await store.bases('another')).toEqual([])
+    })
+
     test('large bases are published whole', async () => {
       await using store = await open(url)
       const keys = Array.from({ length: 12_345 }, (_, i) => i)

@@ -80,6 +80,8 @@ export interface Checkpoint {
 export interface OnlineStore extends AsyncDisposable {
   /** The newest base of a service, undefined when none was published. */
   base(service: string): Promise<Base | undefined>
+  /** All bases that were published, oldest first, also those whose states are gone. Older versions kept the newest. */
+  bases(service: string): Promise<Base[]>
   /** Writes a new base and makes it the newest. Resolves to it. */
   publish(base: Omit<Base, 'version'>, states: Iterable<EntityState>): Promise<Base>
   /** The state of a group's partition on the newest base, to look at. */

@@ -2,11 +2,12 @@ import { Command } from 'commander'
 import type { Config } from '../../configs/config.ts'
 import { UserError } from '../../configs/user-error.ts'
 import type { EventLog } from '../../datasets/log/event-log.ts'
-import type { ParityReport, ParityRequest } from '../../features/parity/parity.ts'
+import type { ParityReport } from '../../features/parity/parity.ts'
 import type { OnlineStore } from '../../features/store/online-store.ts'
 import type { ModelCard } from '../../registry/model-card.ts'
+import type { Registry } from '../../registry/registry.ts'
 import { action, example, wholeNumber, type Context } from '../console/command.ts'
-import { count, pairs, table, type OpenProgress } from '../console/output.ts'
+import { count, instant, pairs, table, type OpenProgress } from '../console/output.ts'
 import { openLog, openRegistry, openStore } from '../console/parts.ts'
 
 interface VerifyOptions {
@@ -40,7 +41,7 @@ async function verify({ config, output }: Context, options: VerifyOptions): Prom
   const { group = config.scorer.group, from, to } = options
   await using log = await openLog(config, output.note)
   await using store = await openStore(config, output.note)
-  const parts = { log, store, config, openProgress: output.progress }
+  const parts = { log, store, registry, config, openProgress: output.progress }
   const report = await runVerify(parts, card, { group, from, to })
   const wrong = report.differences + report.duplicates + report.missing
   output.result(report, () => describe(report))
@@ -53,6 +54,7 @@ async function verify({ config, output }: Context, options: VerifyOptions): Prom
 export interface VerifyParts {
   log: EventLog
   store: OnlineStore
+  registry: Registry
   /** Says where the datasets are. */
   config: Config
   openProgress: OpenProgress
@@ -75,14 +77,15 @@ export interface Stretch {
  * @throws UserError when there is nothing to compare, or when the file that was backfilled has changed.
  */
 export async function runVerify(parts: VerifyParts, card: ModelCard, stretch: Stretch): Promise<ParityReport> {
-  const [{ featureService }, { verifyParity }, topics] = await Promise.all([
+  const [{ featureService }, { verifyParity }, { checkTrained, coverOrigins }, topics] = await Promise.all([
     import('../../features/catalog.ts'),
     import('../../features/parity/parity.ts'),
+    import('./verify-coverage.ts'),
     import('../../serving/topics.ts'),
   ])
   const { log, openProgress } = parts
   const service = featureService(card.service.name, card.dataset.schema)
-  const history = await backfilledHistory(parts, service.name)
+  checkTrained(card, service)
   const progress = openProgress('verify')
   const report = await verifyParity({
     ...stretch,
@@ -91,28 +94,13 @@ export async function runVerify(parts: VerifyParts, card: ModelCard, stretch: St
     input: topics.TRANSACTIONS,
     served: topics.PREDICTIONS,
     schema: card.dataset.schema,
-    history,
+    cover: (origins) => coverOrigins(parts, service, origins),
     maxAhead: parts.config.scorer.maxAhead,
     report: (done) => progress.update(done),
   })
   progress.end()
   if (report.transactions + report.duplicates + report.missing === 0) throw await nothingCompared(log, stretch)
   return report
-}
-
-/** The history that was backfilled before the log began, if any. @throws UserError when its file has changed since. */
-async function backfilledHistory({ store, config }: VerifyParts, service: string): Promise<ParityRequest['history']> {
-  const { openDataset } = await import('../../datasets/catalog.ts')
-  const history = (await store.base(service))?.history
-  if (history === undefined) return undefined
-  const dataset = await openDataset(history.dataset, config, { data: history.file })
-  if ((await dataset.digest()) !== history.fileDigest) {
-    throw new UserError(
-      `${history.file} has changed since it was backfilled, so what was served cannot be recomputed from it. ` +
-        'Put the old file back, or backfill and score again.',
-    )
-  }
-  return { dataset, until: history.until }
 }
 
 /** The error when nothing was compared, which proves nothing, although it shows no difference either. */
@@ -138,6 +126,11 @@ async function nothingCompared(log: EventLog, { group, from = 0, to }: Stretch):
   )
 }
 
+function historyText(until: number | undefined, digest: string | undefined): string {
+  const end = until === undefined ? 'to the end of its file' : `until ${instant(until)}`
+  return digest === undefined ? end : `${end}, file ${digest.slice(0, 12)}`
+}
+
 function describe(report: ParityReport): string {
   const summary = pairs([
     ['transactions compared', report.transactions],
@@ -145,6 +138,19 @@ function describe(report: ParityReport): string {
     ['differences', report.differences],
     ['predicted twice', report.duplicates],
     ['not predicted', report.missing],
+    ['in history and log, or twice in the log: counted once', report.repeats],
+    ...report.bases.map(({ version, until, fileDigest, transactions }): [string, string] => [
+      version === 0 ? 'on no history' : `on base ${version}`,
+      `${count(transactions)} transactions${version === 0 ? '' : `, history ${historyText(until, fileDigest)}`}`,
+    ]),
+    ...report.ranges.map(({ partition, from, to, since, until }): [string, string] => [
+      `partition ${partition}`,
+      `offsets ${from} to ${to}, ${instant(since)} to ${instant(until)}`,
+    ]),
+    ...report.uncovered.map(({ predictions, reason }): [string, string] => [
+      'not compared',
+      `${count(predictions)} predictions. ${reason}`,
+    ]),
   ])
   if (report.firstDifferences.length === 0) return summary
   const rows = report.firstDifferences.map((difference) => [

@@ -220,7 +220,7 @@ async function verify({ config, output, registry }: DemoWorld): Promise<ParityRe
   const card = readModelCard(await registry.getModelVersionByAlias(MODEL, 'champion'))
   await using log = await openLog(config, output.note)
   await using store = await openStore(config, output.note)
-  const parts = { log, store, config, openProgress: output.progress }
+  const parts = { log, store, registry, config, openProgress: output.progress }
   return await runVerify(parts, card, { group: config.scorer.group })
 }
 

@@ -27,9 +27,16 @@ async function fd(...args: string[]): Promise<string> {
   return stdout
 }
 
-/** The digest of records without the time of their append, which a scorer takes from the clock. */
-function digestOf(records: { timestamp?: number }[]): { records: number; sha256: string } {
-  const lines = records.map((record) => JSON.stringify({ ...record, timestamp: undefined }))
+/**
+ * The digest of records without the time of their append, which a scorer takes from the clock, and without the base,
+ * which that version did not write.
+ */
+function digestOf(records: { timestamp?: number; value?: unknown }[]): { records: number; sha256: string } {
+  const lines = records.map((record) =>
+    JSON.stringify({ ...record, timestamp: undefined }, (name, value: unknown) =>
+      name === 'base' ? undefined : value,
+    ),
+  )
   return { records: lines.length, sha256: createHash('sha256').update(lines.join('\n')).digest('hex') }
 }
 

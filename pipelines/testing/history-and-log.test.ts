@@ -94,6 +94,37 @@ test('a second backfill that holds what was scored already: nothing is counted o
   expect((await world.predictions('scorer')).length).toBe(exact.size)
 })
 
+test('verify says on which bases it compared what, also after another backfill, and when a base has changed', async () => {
+  const two = world.with({ FD_EVENT_LOG: `lmdb:${world.home}/two`, FD_ONLINE_STORE: `lmdb:${world.home}/two-store` })
+  const day = (days: number): string => new Date(Date.parse(world.cut) + days * DAY).toISOString()
+  const send = ['produce', '--dataset', 'simulated', '--data', world.file]
+  const group = ['--group', 'two']
+  await two.backfill()
+  await two.fd(...send, '--from', day(0), '--until', day(5))
+  await two.fd('score', ...group, '--until-idle')
+  await backfill(two, '--until', day(5))
+  await two.fd(...send, '--from', day(5))
+  await two.fd('score', ...group, '--until-idle')
+  const predictions = await two.predictions('two')
+  expect(predictions.map(({ transaction_id: id, features }) => ({ id, features }))).toEqual(
+    [...exact.values()].map(({ transaction_id: id, features }) => ({ id, features })),
+  )
+  const on = (base: number): number => predictions.filter((prediction) => prediction.base === base).length
+  expect(on(1)).toBe(predictions.filter(({ event_time: time }) => time < Date.parse(day(5))).length)
+  expect(JSON.parse(await two.fd('features', 'verify', ...group, '--json'))).toMatchObject({
+    transactions: exact.size,
+    differences: 0,
+    duplicates: 0,
+    missing: 0,
+    bases: [
+      { version: 1, until: Date.parse(day(0)), transactions: on(1) },
+      { version: 2, until: Date.parse(day(5)), transactions: on(2) },
+    ],
+    ranges: [{ partition: 0, from: predictions[0].input.offset, to: predictions.at(-1)?.input.offset }],
+    uncovered: [],
+  })
+})
+
 test('the same stream sent twice: each transaction has one prediction, and its repeat a dead letter', async () => {
   const twice = world.with({ FD_EVENT_LOG: `lmdb:${world.home}/twice`, FD_ONLINE_STORE: `lmdb:${world.home}/once` })
   await twice.backfill()

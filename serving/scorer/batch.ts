@@ -57,7 +57,7 @@ export function writeOutputs(
 ): WrittenBatch {
   const { input, features, fresh, firstFeature } = folded
   const { events, index } = input.decoded
-  const write = predictionWriter(featureNames(service), judge)
+  const write = predictionWriter(featureNames(service), judge, folded.base)
   const predictions: NewRecord[] = []
   const alerts: NewRecord[] = []
   const timestamps = new Float64Array(fresh.length)

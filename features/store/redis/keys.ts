@@ -4,6 +4,7 @@ import type { GroupPartition } from '../online-store.ts'
  * How the online store lies in Redis. Every key begins with a hash tag, and a tag is one slot of a cluster:
  *
  *     {fd:card-fraud}:base               the newest base, JSON; the cut-over is one SET of it
+ *     {fd:card-fraud}:bases              every base that was published, by version: a hash of JSON
  *     {fd:card-fraud}:loads              counter that numbers the loads
  *     {fd:card-fraud}:loading:18         lease of a load under way, expires when its process is gone
  *     {fd:card-fraud:17}customers:n42    state of key 42 in load 17, a base
@@ -21,6 +22,7 @@ import type { GroupPartition } from '../online-store.ts'
  */
 export interface ServiceKeys {
   base: string
+  bases: string
   loads: string
   lease(load: number): string
   /** The tag of a load's states or, with a group's partition, of what that partition wrote over them. */
@@ -36,6 +38,7 @@ export function serviceKeys(prefix: string, service: string): ServiceKeys {
   const over = ({ group, topic, partition }: GroupPartition): string => `:${word(group)}:${word(topic)}:${partition}`
   return {
     base: `${stem}}:base`,
+    bases: `${stem}}:bases`,
     loads: `${stem}}:loads`,
     lease: (load) => `${stem}}:loading:${load}`,
     tag: (load, place) => `${stem}:${load}${place === undefined ? '' : over(place)}}`,

@@ -143,7 +143,7 @@ describe.runIf(redisServerOnPath)('a server that refuses', () => {
     await group.write([state(1, 'ONE')], checkpoint(1))
     expect(await refusal(store.publish(draft, states(10_000, 'x'.repeat(2000))))).toMatch(/out of memory.*maxmemory/)
     expect((await store.base('card-fraud'))?.version).toBe(1)
-    expect(await server.command('DBSIZE')).toBe(6)
+    expect(await server.command('DBSIZE')).toBe(7)
     expect(await refusal(group.write([state(1, 'lost'), state(2, 'x'.repeat(8_000_000))], checkpoint(2)))).toMatch(
       /out of memory/,
     )
@@ -372,6 +372,7 @@ describe.runIf(redisServerOnPath)('a publish', () => {
       '{fd:card-fraud:3}customers:n1',
       '{fd:card-fraud:4}customers:n1',
       '{fd:card-fraud}:base',
+      '{fd:card-fraud}:bases',
       '{fd:card-fraud}:loads',
     ])
   })

@@ -44,6 +44,7 @@ export async function openRedisOnlineStore(url: string, tell?: Tell): Promise<On
       const stored = await newest(connection, keys(service))
       return stored === undefined ? undefined : plain(stored)
     },
+    bases: (service) => publishedBases(connection, keys(service)),
     publish: (draft, states) => publish(connection, keys(draft.service), draft, states),
     group: async (service, place) => openRedisState(connection, keys(service), place, await newestOr(service)),
     take: async (service, place) => takeRedisState(connection, keys(service), place, await newestOr(service)),
@@ -130,6 +131,7 @@ const CUT_OVER = `
   if redis.call('GET', KEYS[2]) ~= 'loaded' then return 'lost' end
   if (current or '') ~= ARGV[1] then return 'again' end
   redis.call('SET', KEYS[1], ARGV[2])
+  redis.call('HSET', KEYS[3], ARGV[3], ARGV[2])
   redis.call('DEL', KEYS[2])
   return 'done'`
 
@@ -144,7 +146,16 @@ async function cutOver(
     const current = readRecord<StoredBase>(before, keys.base)
     const base = { ...draft, version: (current?.version ?? 0) + 1, load, previous: current?.load ?? 0 }
     const outcome = await connection.run((redis) =>
-      redis.eval(CUT_OVER, 2, keys.base, keys.lease(load), before ?? '', recordText(base)),
+      redis.eval(
+        CUT_OVER,
+        3,
+        keys.base,
+        keys.lease(load),
+        keys.bases,
+        before ?? '',
+        recordText(base),
+        String(base.version),
+      ),
     )
     if (outcome === 'done') return base
     if (outcome === 'lost') throw lostLoad(connection)
@@ -205,6 +216,14 @@ function* entries(tag: string, states: Iterable<EntityState>): Generator<Entry[]
 
 async function newest(connection: RedisConnection, keys: ServiceKeys): Promise<StoredBase | undefined> {
   return readRecord(await connection.run((redis) => redis.get(keys.base)), keys.base)
+}
+
+async function publishedBases(connection: RedisConnection, keys: ServiceKeys): Promise<Base[]> {
+  const stored = await connection.run((redis) => redis.hvals(keys.bases))
+  const found = stored.flatMap((text) => readRecord<StoredBase>(text, keys.bases) ?? [])
+  const last = await newest(connection, keys)
+  const known = last === undefined || found.some(({ version }) => version === last.version)
+  return [...found, ...(known ? [] : [last])].map(plain).toSorted((a, b) => a.version - b.version)
 }
 
 function plain({ load: _load, previous: _previous, ...base }: StoredBase): Base {
