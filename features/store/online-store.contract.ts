@@ -185,7 +185,7 @@ export function onlineStoreContract(
     )
 
     test('every base that was published is known, oldest first, also when its states are gone', async () => {
-      await using store = await openOnlineStore(url)
+      await using store = await open(url)
       for (const watermark of [1000, 2000, 3000, 4000]) await store.publish({ ...draft, watermark }, [])
       const known = await store.bases('card-fraud')
       expect(known.map(({ version, watermark }) => [version, watermark])).toEqual([

@@ -38,6 +38,7 @@ interface StoredState {
 export class MemoryServer {
   /** By service: the bases that are there, oldest first. */
   readonly #bases = new Map<string, StoredBase[]>()
+  readonly #published = new Map<string, Base[]>()
   readonly #versions = new Map<string, number>()
   /** Called just before a checkpoint is there, in the same step. */
   onCheckpoint: (place: GroupPartition, checkpoint: Checkpoint) => void = () => {}
@@ -59,6 +60,11 @@ export class MemoryServer {
     return { checkpoint, read }
   }
 
+  /** All bases that were ever shown. */
+  published(service: string): Base[] {
+    return (this.#published.get(service) ?? []).toSorted((a, b) => a.version - b.version)
+  }
+
   takeVersion(service: string): number {
     const version = (this.#versions.get(service) ?? 0) + 1
     this.#versions.set(service, version)
@@ -68,6 +74,7 @@ export class MemoryServer {
   /** Makes a base the newest, unless a newer one is there, and removes those before the previous one. */
   show(stored: StoredBase): StoredBase {
     const { service, version } = stored.base
+    this.#published.set(service, [...(this.#published.get(service) ?? []), stored.base])
     const bases = this.#bases.get(service) ?? []
     if (bases.some(({ base }) => base.version > version)) return stored
     for (const old of bases.slice(0, -1)) {
@@ -92,6 +99,7 @@ export function openMemoryStore(server: MemoryServer, scheduler: Scheduler): Onl
         const { base } = server.newest(service)
         return base.version === 0 ? undefined : base
       }),
+    bases: (service) => call('bases', () => server.published(service)),
     async publish(draft, entities) {
       const version = await call('version', () => server.takeVersion(draft.service))
       const stored: StoredBase = { base: { ...draft, version }, states: new Map(), scopes: new Map(), removed: false }
