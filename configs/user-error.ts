@@ -2,12 +2,13 @@
  * A mistake that the user can mend. The message stands alone: it gives the wrong value and the next command to type.
  * The CLI prints it without a stack and exits with `exitCode`; any other error is a bug and prints its stack.
  *
- * Exit codes: 2 for an error (the default), 1 for a legitimate *no* (a gate refused, a difference was found).
+ * Exit codes: 2 for an error (the default), 1 for a legitimate *no* (a gate refused, a difference was found), 130 and
+ * 143 for work that Ctrl-C or SIGTERM cut short, as shells count them.
  */
 export class UserError extends Error {
-  readonly exitCode: 1 | 2
+  readonly exitCode: 1 | 2 | 130 | 143
 
-  constructor(message: string, options: { exitCode?: 1 | 2; cause?: unknown } = {}) {
+  constructor(message: string, options: { exitCode?: UserError['exitCode']; cause?: unknown } = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.name = 'UserError'
     this.exitCode = options.exitCode ?? 2

@@ -13,6 +13,7 @@ import { servicesCommand } from './commands/services.ts'
 import { topicsCommand } from './commands/topics.ts'
 import { trainCommand } from './commands/train.ts'
 import { jobProcessCommand, workerCommand } from './commands/worker.ts'
+import { errorDocument, UsageError, wasAnswered } from './console/error-document.ts'
 import { lastLine } from './console/output.ts'
 import { demoCommand } from './demo/demo.ts'
 
@@ -60,31 +61,44 @@ export async function main(): Promise<void> {
     process.exit(0)
   })
   const fd = program()
-  exitWithTwo(fd)
+  exitWithTwo(fd, 'fd')
   try {
     await fd.parseAsync()
   } catch (error) {
-    if (error instanceof CommanderError) {
-      process.exitCode = error.exitCode
-    } else if (error instanceof UserError) {
-      lastLine(error.message)
-      process.exitCode = error.exitCode
-    } else {
-      lastLine(`This is a bug in fd:\n${error instanceof Error ? error.stack : String(error)}`)
-      process.exitCode = 2
-    }
+    if (error instanceof CommanderError) process.exitCode = error.exitCode
+    else fail(error)
   }
+}
+
+/**
+ * Tells an error on stderr and, with `--json`, as a document on stdout. The document takes one line, so that it also
+ * ends a stream of documents.
+ */
+function fail(error: unknown): void {
+  const document = errorDocument(error)
+  if (error instanceof UserError) lastLine(error.message)
+  else if (!(error instanceof UsageError)) {
+    lastLine(`This is a bug in fd:\n${error instanceof Error ? error.stack : String(error)}`)
+  }
+  if (wantsJson(process.argv) && !wasAnswered(error)) process.stdout.write(`${JSON.stringify(document)}\n`)
+  process.exitCode = document.error.code
+}
+
+/** Read off the arguments themselves, because a command line that is wrong has no options yet. */
+function wantsJson(argv: readonly string[]): boolean {
+  const end = argv.indexOf('--')
+  return argv.slice(0, end === -1 ? undefined : end).includes('--json')
 }
 
 /**
  * Makes a command exit with 2 for a wrong argument. Commander would exit with 1, which means "no" here. Every command
  * also says where its help is.
  */
-function exitWithTwo(command: Command): void {
+function exitWithTwo(command: Command, path: string): void {
   command.showHelpAfterError('(add --help for what it takes)')
   command.exitOverride((error) => {
-    error.exitCode = error.exitCode === 0 ? 0 : 2
-    throw error
+    if (error.exitCode === 0) throw error
+    throw new UsageError(error.code === 'commander.help' ? `${path} needs a command.` : error.message, path)
   })
-  command.commands.forEach((sub) => exitWithTwo(sub))
+  command.commands.forEach((sub) => exitWithTwo(sub, `${path} ${sub.name()}`))
 }

@@ -29,16 +29,16 @@ async function doctor({ config, output }: Context): Promise<void> {
     const findings = await examine(config, inspection, run)
     found.push(...findings.map((finding) => ({ check, ...finding })))
   }
-  output.result(found, () =>
+  const text = (): string =>
     table(
       ['', 'check', '', 'detail'],
       found.map(({ state, check, aspect, detail }) => [state, check, aspect, detail]),
-    ),
-  )
+    )
   const broken = found.filter(({ state }) => state === 'broken')
-  if (broken.length === 0) return
+  if (broken.length === 0) return output.result(found, text)
   const names = [...new Set(broken.map(({ check }) => check))].join(', ')
-  throw new UserError(`${broken.length} of ${found.length} checks failed: ${names}.`, { exitCode: 1 })
+  const failed = new UserError(`${broken.length} of ${found.length} checks failed: ${names}.`, { exitCode: 1 })
+  output.refuse(found, text, failed)
 }
 
 async function examine(config: Config, inspection: Inspection, run: Check): Promise<Finding[]> {

@@ -141,12 +141,10 @@ async function promote(
 ): Promise<void> {
   await using registry = await openRegistry(config)
   const verdict = await runPromote({ registry, config, openProgress: output.progress }, name, version, options)
-  output.result(verdict, () => describeVerdict(name, verdict))
-  if (verdict.outcome === 'refused') {
-    throw new UserError(`Not promoted. To overrule: fd models promote ${name} ${version} --force --reason TEXT`, {
-      exitCode: 1,
-    })
-  }
+  const text = (): string => describeVerdict(name, verdict)
+  if (verdict.outcome !== 'refused') return output.result(verdict, text)
+  const overrule = `fd models promote ${name} ${version} --force --reason TEXT`
+  output.refuse(verdict, text, new UserError(`Not promoted. To overrule: ${overrule}`, { exitCode: 1 }))
 }
 
 /** Asks the gates of a promotion and moves the alias when they pass. */

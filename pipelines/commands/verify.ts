@@ -44,10 +44,9 @@ async function verify({ config, output }: Context, options: VerifyOptions): Prom
   const parts = { log, store, registry, config, openProgress: output.progress }
   const report = await runVerify(parts, card, { group, from, to })
   const wrong = report.differences + report.duplicates + report.missing
-  output.result(report, () => describe(report))
-  if (wrong > 0) {
-    throw new UserError(`${count(wrong)} faults: what was served is not what batch computes.`, { exitCode: 1 })
-  }
+  if (wrong === 0) return output.result(report, () => describe(report))
+  const faults = new UserError(`${count(wrong)} faults: what was served is not what batch computes.`, { exitCode: 1 })
+  output.refuse(report, () => describe(report), faults)
 }
 
 /** What a recomputation reads. */

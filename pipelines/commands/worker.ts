@@ -62,7 +62,7 @@ function jobLines(): (event: JobEvent) => string {
     const seconds = ((performance.now() - (begun.get(id) ?? performance.now())) / 1000).toFixed(1)
     if (event.state === 'started') begun.set(id, performance.now())
     else begun.delete(id)
-    const what = `${new Date().toISOString().slice(11, 19)}  ${kind} ${id}`
+    const what = `${kind} ${id}`
     switch (event.state) {
       case 'started':
         return `${what}: started`

@@ -1,4 +1,7 @@
 import type { Writable } from 'node:stream'
+import type { UserError } from '../../configs/user-error.ts'
+import { answered, errorDocument } from './error-document.ts'
+import { layoutPairs, layoutTable } from './layout.ts'
 
 /** Progress of work whose number of steps is known or unknown. */
 export interface Progress {
@@ -14,8 +17,12 @@ export interface Output {
   json: boolean
   /** Prints the result of the command. `text` is called only without `--json`. */
   result(document: unknown, text: () => string): void
-  /** Prints a line about what is going on. */
+  /** Prints a result that is a *no*, and throws `error`, which becomes a part of the JSON document. */
+  refuse(document: object, text: () => string, error: UserError): never
+  /** Prints a line about what is going on, with the time. */
   note(line: string): void
+  /** Prints a line of a tour that a person follows, such as the demo's, without the time. */
+  say(line: string): void
   /** Opens a bar that redraws itself on a terminal. Elsewhere it is a line now and then. Short work shows nothing. */
   progress(label: string, total?: number): Progress
 }
@@ -39,9 +46,17 @@ const BAR_CELLS = 24
 const barred = new WeakSet<Writable>()
 const CLEAR_LINE = '\r\x1b[K'
 
-/** Writes a line that stays, below a bar that will not be updated any more. */
+/** Streams that carry notes, so that their last line tells its time as those do. */
+const noted = new WeakSet<Writable>()
+
+/** The time as every line of a log carries it, ISO 8601 in UTC. */
+function stamp(): string {
+  return new Date().toISOString()
+}
+
+/** Writes a line that stays, below a bar that will not be updated any more. Below notes it carries the time. */
 export function lastLine(line: string, stderr: Writable = process.stderr): void {
-  stderr.write(`${barred.has(stderr) ? '\n' : ''}${line}\n`)
+  stderr.write(`${barred.has(stderr) ? '\n' : ''}${noted.has(stderr) ? `${stamp()}  ` : ''}${line}\n`)
 }
 
 export function openOutput(
@@ -49,11 +64,22 @@ export function openOutput(
   stdout: Writable = process.stdout,
   stderr: Writable & { isTTY?: boolean } = process.stderr,
 ): Output {
+  const result: Output['result'] = (document, text) =>
+    void stdout.write(json ? `${JSON.stringify(document, null, 2)}\n` : `${text()}\n`)
+  // The line takes the place of a bar, which draws itself again below.
+  const say = (line: string): void => void stderr.write(`${barred.has(stderr) ? CLEAR_LINE : ''}${line}\n`)
   return {
     json,
-    result: (document, text) => void stdout.write(json ? `${JSON.stringify(document, null, 2)}\n` : `${text()}\n`),
-    // The note takes the place of a bar, which draws itself again below.
-    note: (line) => void stderr.write(`${barred.has(stderr) ? CLEAR_LINE : ''}${line}\n`),
+    result,
+    refuse: (document, text, error) => {
+      result(Array.isArray(document) ? document : { ...document, ...errorDocument(error) }, text)
+      throw answered(error)
+    },
+    note: (line) => {
+      noted.add(stderr)
+      say(`${stamp()}  ${line}`)
+    },
+    say,
     progress: (label, total) => openProgress(stderr, label, total),
   }
 }
@@ -113,23 +139,28 @@ export function figure(value: number): string {
   return Math.abs(value) >= 1000 ? count(Math.round(value)) : String(Number(value.toPrecision(4)))
 }
 
-/** Aligned columns under a heading; columns of numbers are aligned to the right. */
-export function table(heading: string[], rows: (string | number)[][]): string {
-  const cells = [heading, ...rows.map((row) => row.map((cell) => (typeof cell === 'number' ? figure(cell) : cell)))]
-  const widths = heading.map((_, c) => Math.max(...cells.map((row) => (row[c] ?? '').length)))
+/**
+ * Columns under a heading; columns of numbers are aligned to the right. No line is longer than the terminal is wide:
+ * `layout.ts` says how.
+ */
+export function table(heading: string[], rows: (string | number)[][], width = terminalWidth()): string {
   const right = heading.map((_, c) => rows.length > 0 && rows.every((row) => typeof row[c] === 'number'))
-  const line = (row: string[]): string =>
-    row
-      .map((cell, c) => (right[c] ? cell.padStart(widths[c]) : cell.padEnd(widths[c])))
-      .join('  ')
-      .trimEnd()
-  return [line(cells[0]), widths.map((width) => '─'.repeat(width)).join('  '), ...cells.slice(1).map(line)].join('\n')
+  return layoutTable({ heading, rows: rows.map((row) => row.map(cellText)), right }, width)
 }
 
 /** Two columns: names and values. */
-export function pairs(entries: [string, string | number][]): string {
-  const width = Math.max(...entries.map(([name]) => name.length))
-  return entries
-    .map(([name, value]) => `${name.padEnd(width)}  ${typeof value === 'number' ? figure(value) : value}`)
-    .join('\n')
+export function pairs(entries: [string, string | number][], width = terminalWidth()): string {
+  return layoutPairs(
+    entries.map(([name, value]) => [name, cellText(value)]),
+    width,
+  )
+}
+
+function cellText(value: string | number): string {
+  return typeof value === 'number' ? figure(value) : value
+}
+
+/** Columns of the terminal on stdout. Infinity for a file, a pipe, and a terminal that does not say. */
+export function terminalWidth({ isTTY, columns }: { isTTY?: boolean; columns?: number } = process.stdout): number {
+  return isTTY === true && columns !== undefined && columns > 0 ? columns : Infinity
 }

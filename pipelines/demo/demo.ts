@@ -94,32 +94,32 @@ async function demo({ config, output }: Context, options: DemoOptions): Promise<
 async function simulateHistory(output: Output, options: DemoOptions, file: string): Promise<void> {
   const { simulateToParquet } = await import('../../datasets/simulator/simulator.ts')
   const { customers, terminals, days, seed } = options
-  output.note(`1/6  Simulating ${count(customers)} customers and ${count(terminals)} terminals over ${days} days`)
+  output.say(`1/6  Simulating ${count(customers)} customers and ${count(terminals)} terminals over ${days} days`)
   const progress = output.progress('     simulate', days)
   const made = await simulateToParquet({ customers, terminals, days, seed, start: FIRST_DAY }, file, (day) =>
     progress.update(day),
   )
   progress.end()
-  output.note(`     ${count(made.transactions)} transactions, ${count(made.frauds)} frauds`)
+  output.say(`     ${count(made.transactions)} transactions, ${count(made.frauds)} frauds`)
 }
 
 async function backfillHistory({ config, output, dataset, cut }: DemoWorld): Promise<DemoResult['history']> {
   const { cardFraud } = await import('../../features/view/card-fraud.ts')
   const { featureNames } = await import('../../features/view/view.ts')
-  output.note(`2/6  Backfilling features of the history before ${instant(cut).slice(0, 10)} into the online store`)
+  output.say(`2/6  Backfilling features of the history before ${instant(cut).slice(0, 10)} into the online store`)
   const { transactions, keys } = await runBackfill(
     { dataset, service: cardFraud },
     [],
     { until: cut, openStore: () => openStore(config, output.note) },
     output.progress,
   )
-  output.note(`     ${count(transactions)} transactions folded, ${count(keys)} customers and terminals in the store`)
+  output.say(`     ${count(transactions)} transactions folded, ${count(keys)} customers and terminals in the store`)
   return { transactions, keys, features: featureNames(cardFraud).length }
 }
 
 async function trainAndPromote({ config, output, registry, dataset, cut }: DemoWorld, seed: number): Promise<Trained> {
   const parts = { registry, config, openProgress: output.progress }
-  output.note('3/6  Training on what was known by then, and judging on the later 30 %')
+  output.say('3/6  Training on what was known by then, and judging on the later 30 %')
   const trained = await train(parts, {
     dataset: 'simulated',
     data: dataset.file,
@@ -130,11 +130,11 @@ async function trainAndPromote({ config, output, registry, dataset, cut }: DemoW
     alertsPerDay: 40,
   })
   const { average_precision: precision, roc_auc: auc } = trained.candidate.metrics
-  output.note(`     average precision ${figure(precision)}, ROC AUC ${figure(auc)}`)
-  output.note('4/6  Promoting it: the gates judge, then the alias "champion" moves')
+  output.say(`     average precision ${figure(precision)}, ROC AUC ${figure(auc)}`)
+  output.say('4/6  Promoting it: the gates judge, then the alias "champion" moves')
   const verdict = await runPromote(parts, MODEL, trained.version ?? 0, { alias: 'champion', margin: 0.002 })
   for (const check of verdict.checks) {
-    output.note(`     ${check.passed ? 'passed ' : 'REFUSED'} ${check.gate}: ${check.detail}`)
+    output.say(`     ${check.passed ? 'passed ' : 'REFUSED'} ${check.gate}: ${check.detail}`)
   }
   if (!verdict.passed) {
     throw new UserError('The gates refused the model, so there is nothing to score with. Try another --seed.')
@@ -155,7 +155,7 @@ async function scoreLive(
   await using store = await openStore(config, output.note)
   const backlogDays = Math.floor(liveDays / 2)
   const middle = cut + backlogDays * DAY
-  output.note(
+  output.say(
     `5/6  Scoring the live stream: a backlog of ${backlogDays} days, ` +
       `then ${count(rate)} events a second from another process`,
   )
@@ -216,7 +216,7 @@ async function produceElsewhere(home: string, file: string, from: number, rate: 
 
 async function verify({ config, output, registry }: DemoWorld): Promise<ParityReport> {
   const { readModelCard } = await import('../../registry/model-card.ts')
-  output.note('6/6  Recomputing every served feature in batch, from the raw history and the raw log')
+  output.say('6/6  Recomputing every served feature in batch, from the raw history and the raw log')
   const card = readModelCard(await registry.getModelVersionByAlias(MODEL, 'champion'))
   await using log = await openLog(config, output.note)
   await using store = await openStore(config, output.note)

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { ErrorDocument } from '../console/error-document.ts'
 import { runFd, type Ended } from '../console/fd-process.ts'
 import { makeWorld, type World } from './world.ts'
 
@@ -179,8 +180,22 @@ test.each<[string[], RegExp]>([
   [['demo', '--rate', '0'], /--rate.*whole number, 1 or more/],
   [['demo', '--days', '10'], /10 days leave too little history for 20 live days: give --days at least 50/],
   [['nonsense'], /unknown command 'nonsense'/],
-])('fd %j', async (args, reason) => {
-  expectRefusal(await runFd(join(folder, 'empty'), args), reason)
+])('fd %j, with --json also as a document', async (args, reason) => {
+  const ended = await runFd(join(folder, 'empty'), [...args, '--json'])
+  const { error } = JSON.parse(ended.stdout) as ErrorDocument
+  expectRefusal({ ...ended, stdout: '' }, reason)
+  expect(ended.stderr).toContain(error.message)
+  expect(error.code).toBe(2)
+})
+
+test('a command without a subcommand, and help, which is no error', async () => {
+  const none = await runFd(join(folder, 'empty'), ['models', '--json'])
+  expect(JSON.parse(none.stdout)).toEqual({
+    error: { message: 'fd models needs a command.', code: 2, next: 'fd models --help' },
+  })
+  expect(none.code).toBe(2)
+  const help = await runFd(join(folder, 'empty'), ['models', 'list', '--json', '--help'])
+  expect(help).toMatchObject({ code: 0, stdout: expect.stringMatching(/^Usage: fd models list/) })
 })
 
 test.each([['log/shared/data.mdb'], ['online/data.mdb'], ['registry/registry.db']])(
