@@ -5,11 +5,14 @@ import type { ModelCard, Period } from '../../registry/model-card.ts'
 import { MARGIN } from '../../registry/promotion/gate.ts'
 import type { HistoryEvent } from '../../registry/promotion/history.ts'
 import type { Verdict } from '../../registry/promotion/promotion.ts'
-import type { Registry } from '../../registry/registry.ts'
-import { action, example, share, wholeNumber, type Context } from '../console/command.ts'
+import { CHAMPION } from '../../serving/topics.ts'
+import { withNext } from '../console/command-line.ts'
+import { action, example, share, type Context } from '../console/command.ts'
+import { modelName } from '../console/model-name.ts'
 import { figure, instant, pairs, table } from '../console/output.ts'
 import { openRegistry, type ModelParts } from '../console/parts.ts'
 import { compareOnUnseen } from '../jobs/judge.ts'
+import { findVersion, nextOf, promotedVersion } from './model-reference.ts'
 
 export function modelsCommand(): Command {
   return new Command('models')
@@ -25,7 +28,7 @@ function listCommand(): Command {
   return example(new Command('list').description('models, versions and aliases'), 'fd models list').action(action(list))
 }
 
-async function list({ config, output }: Context): Promise<void> {
+async function list({ config, output, fd }: Context): Promise<void> {
   await using registry = await openRegistry(config)
   const models = await registry.searchRegisteredModels()
   const versions = (await Promise.all(models.map(({ name }) => registry.searchModelVersions({ name })))).flat()
@@ -40,7 +43,10 @@ async function list({ config, output }: Context): Promise<void> {
   output.result(versions, () =>
     versions.length === 0
       ? 'No models yet. Run: fd train --dataset simulated --register card-fraud'
-      : table(['model', 'version', 'aliases', 'dataset', 'average precision', 'registered'], rows),
+      : withNext(
+          table(['model', 'version', 'aliases', 'dataset', 'average precision', 'registered'], rows),
+          nextOf(fd, models.find(({ aliases }) => aliases[CHAMPION] === undefined) ?? models[0]),
+        ),
   )
 }
 
@@ -53,37 +59,20 @@ function describeCommand(): Command {
   return example(
     new Command('describe')
       .description('a version: what it was trained on, how good it is')
-      .argument('<name[@alias|/version]>'),
+      .argument('[name[@alias|/version]]', 'default: the only model there is'),
     'fd models describe card-fraud@champion',
     'fd models describe card-fraud/3',
   ).action(action(describe))
 }
 
-/** Reads `name`, `name@alias` or `name/version`. A name alone is its champion, or else its newest version. */
-async function findVersion(registry: Registry, reference: string): Promise<{ name: string; version: number }> {
-  const [, name, alias, number] = /^([^@/]+)(?:@(.+)|\/(\d+))?$/.exec(reference) ?? []
-  if (name === undefined) {
-    throw new UserError(
-      `"${reference}" is not NAME, NAME@ALIAS or NAME/VERSION. For example: fd models describe card-fraud@champion`,
-    )
-  }
-  if (number !== undefined) return { name, version: Number(number) }
-  if (alias !== undefined) return { name, version: (await registry.getModelVersionByAlias(name, alias)).version }
-  const model = await registry.getRegisteredModel(name)
-  const version = model.aliases['champion'] ?? model.latestVersion
-  if (version === undefined) {
-    throw new UserError(`"${name}" has no versions. Run: fd train --dataset NAME --register ${name}`)
-  }
-  return { name, version }
-}
-
-async function describe({ config, output }: Context, _: object, reference: string): Promise<void> {
+async function describe({ config, output, fd }: Context, _: object, reference?: string): Promise<void> {
   await using registry = await openRegistry(config)
   const { readModelCard } = await import('../../registry/model-card.ts')
-  const { name, version: number } = await findVersion(registry, reference)
+  const { name, version: number } = await findVersion(registry, reference, (one) => fd('models', 'describe', one))
   const version = await registry.getModelVersion(name, number)
   const card = readModelCard(version)
   const run = version.runId === undefined ? undefined : await registry.getRun(version.runId)
+  const decides = version.aliases.includes(CHAMPION)
   output.result({ ...version, card, params: run?.params }, () =>
     [
       pairs([
@@ -99,7 +88,8 @@ async function describe({ config, output }: Context, _: object, reference: strin
         ['run', version.runId ?? ''],
       ]),
       pairs(Object.entries(card.metrics)),
-      ...(run === undefined ? [] : [pairs(Object.entries(run.params))]),
+      ...(run === undefined ? [] : [pairs(Object.entries(run.params).map(readableParam))]),
+      `Next: ${decides ? fd('score', { model: name }) : fd('models', 'promote', name, number)}`,
     ].join('\n\n'),
   )
 }
@@ -112,17 +102,24 @@ function thresholdText({ threshold, alertsPerDay }: ModelCard): string {
   return alertsPerDay === undefined ? String(threshold) : `${threshold} (${alertsPerDay} alerts a day)`
 }
 
+/** A param of a run, with its instants as dates rather than as numbers of milliseconds. */
+function readableParam([name, value]: [string, string]): [string, string] {
+  const dated = value.replace(/^\d{12,13}$|(?<="(?:trainFrom|until|from)":)\d{12,13}/, (ms) => instant(Number(ms)))
+  return [name, dated]
+}
+
 function promoteCommand(): Command {
   return example(
     new Command('promote')
       .description('ask the gates and, when they pass, move the alias; exit 1 when one refuses')
-      .argument('<name>')
-      .argument('<version>', 'version', wholeNumber)
-      .option('--alias <alias>', 'alias to move', 'champion')
+      .argument('[name]', 'registered model (default: the only one there is)')
+      .argument('[version]')
+      .option('--alias <alias>', 'alias to move', CHAMPION)
       .option('--margin <ap>', 'loss of average precision that the gate need not exclude', share, MARGIN)
       .option('--force', 'move it although a gate refuses; takes --reason')
       .option('--reason <text>', 'why; kept in the history'),
     'fd models promote card-fraud 3',
+    'fd models promote 3',
   ).action(action(promote))
 }
 
@@ -134,16 +131,19 @@ interface PromoteOptions {
 }
 
 async function promote(
-  { config, output }: Context,
+  { config, output, fd }: Context,
   options: PromoteOptions,
-  name: string,
-  version: number,
+  ...given: (string | undefined)[]
 ): Promise<void> {
   await using registry = await openRegistry(config)
+  const { name, version } = await promotedVersion(registry, given, fd)
   const verdict = await runPromote({ registry, config, openProgress: output.progress }, name, version, options)
   const text = (): string => describeVerdict(name, verdict)
-  if (verdict.outcome !== 'refused') return output.result(verdict, text)
-  const overrule = `fd models promote ${name} ${version} --force --reason TEXT`
+  const alias = options.alias === CHAMPION ? undefined : options.alias
+  if (verdict.outcome !== 'refused') {
+    return output.result(verdict, () => withNext(text(), fd('score', { model: name, alias })))
+  }
+  const overrule = fd('models', 'promote', name, version, { alias, force: true, reason: 'TEXT' })
   output.refuse(verdict, text, new UserError(`Not promoted. To overrule: ${overrule}`, { exitCode: 1 }))
 }
 
@@ -198,34 +198,40 @@ function rollbackCommand(): Command {
   return example(
     new Command('rollback')
       .description('give the alias back to the version that held it before')
-      .argument('<name>')
-      .option('--alias <alias>', 'alias', 'champion')
+      .argument('[name]', 'registered model (default: the only one there is)')
+      .option('--alias <alias>', 'alias', CHAMPION)
       .option('--reason <text>', 'why'),
     'fd models rollback card-fraud --reason "alerts doubled"',
   ).action(action(rollback))
 }
 
 async function rollback(
-  { config, output }: Context,
+  { config, output, fd }: Context,
   { alias, reason }: { alias: string; reason?: string },
-  name: string,
+  named?: string,
 ): Promise<void> {
   await using registry = await openRegistry(config)
+  const name = await modelName(registry, named, (one) => fd('models', 'rollback', one))
   const promotion = await import('../../registry/promotion/promotion.ts')
   const moved = await promotion.rollback(registry, { name, alias, by: userInfo().username, now: Date.now(), reason })
   const before = moved.from ?? 'none'
-  output.result({ name, alias, ...moved }, () => `${alias} of ${name}: version ${before} → ${moved.to}.`)
+  output.result({ name, alias, ...moved }, () =>
+    withNext(`${alias} of ${name}: version ${before} → ${moved.to}.`, fd('models', 'history', name)),
+  )
 }
 
 function historyCommand(): Command {
   return example(
-    new Command('history').description('who moved what, when and why').argument('<name>'),
+    new Command('history')
+      .description('who moved what, when and why')
+      .argument('[name]', 'registered model (default: the only one there is)'),
     'fd models history card-fraud',
   ).action(action(history))
 }
 
-async function history({ config, output }: Context, _: object, name: string): Promise<void> {
+async function history({ config, output, fd }: Context, _: object, named?: string): Promise<void> {
   await using registry = await openRegistry(config)
+  const name = await modelName(registry, named, (one) => fd('models', 'history', one))
   const promotions = await import('../../registry/promotion/history.ts')
   const record = await promotions.history(registry, name)
   const rows = record.entries.map((entry) => [
@@ -240,7 +246,8 @@ async function history({ config, output }: Context, _: object, name: string): Pr
       `${alias.alias} stands at ${alias.actual ?? 'nothing'}, the record says ${alias.recorded ?? 'nothing'}: ` +
       'another tool moved it.',
   )
-  output.result(record, () => [table(['', 'when', 'who', 'what', 'why'], rows), ...stray].join('\n'))
+  const text = [table(['', 'when', 'who', 'what', 'why'], rows), ...stray].join('\n')
+  output.result(record, () => withNext(text, fd('models', 'describe', name)))
 }
 
 function what(entry: HistoryEvent): string {

@@ -1,15 +1,18 @@
 import { Command } from 'commander'
 import type { Tell } from '../../configs/tell.ts'
 import { errorMessage } from '../../configs/user-error.ts'
+import type { Registry } from '../../registry/registry.ts'
 import type { ScoredBatch } from '../../serving/scorer/batch.ts'
 import type { ScorerOptions } from '../../serving/scorer/scorer.ts'
+import { withNext } from '../console/command-line.ts'
 import { action, example, portNumber, stopSignal, wallClock, type Context } from '../console/command.ts'
 import { readyInput } from '../console/input-topic.ts'
+import { modelName } from '../console/model-name.ts'
 import { instant, count, pairs } from '../console/output.ts'
 import { openLog, openRegistry, openStore } from '../console/parts.ts'
 
 interface ScoreOptions {
-  model: string
+  model?: string
   alias: string
   group?: string
   untilIdle?: boolean
@@ -19,10 +22,17 @@ interface ScoreOptions {
 export function scoreCommand(): Command {
   return example(
     new Command('score')
-      .description('score the topic "transactions" with the champion, into "predictions" and "fraud_alerts"')
-      .option('--model <name>', 'registered model', 'card-fraud')
+      .description(
+        'score the topic "transactions" with the champion, into "predictions" and "fraud_alerts"; ' +
+          'a group that is not the champion\'s alerts into "fraud_alerts.GROUP"',
+      )
+      .option('--model <name>', 'registered model (default: the only one there is)')
       .option('--alias <alias>', 'which of its versions decides', 'champion')
-      .option('--group <group>', 'consumer group: offsets and state are its own; its scorers share the partitions')
+      .option(
+        '--group <group>',
+        'consumer group: offsets and state are its own; its scorers share the partitions ' +
+          '(default: scorer.group of the configuration; of another alias than champion, its name)',
+      )
       .option(
         '--metrics <port>',
         'serve /metrics, for Prometheus, and /healthz on this port ' +
@@ -36,38 +46,41 @@ export function scoreCommand(): Command {
 
 /** The totals of a run of the scorer, over all its batches. */
 export interface ScoreTotals extends Omit<ScoredBatch, 'timestamps' | 'done' | 'rejections'> {
-  /** From the first to the last batch that had something to score. */
+  /** In which there was something to score: from a batch's first record, or the batch before, to its decisions. */
   seconds: number
+  /** Latency of what came while the scorer ran, NaN when nothing did. */
   p50Ms: number
   p99Ms: number
+  /** Of what was in the log before the scorer ran: how long it waited. */
+  backlog: { scored: number; p50Ms: number; p99Ms: number }
+  /** Scored records whose timestamp cannot be that of their append, so that neither figure counts them. */
+  undated: number
 }
 
-async function run({ config, output }: Context, options: ScoreOptions): Promise<void> {
+async function run({ config, output, fd }: Context, options: ScoreOptions): Promise<void> {
   const { note } = output
   const [{ score }, { openMeter }] = await Promise.all([
     import('../../serving/scorer/scorer.ts'),
     import('./score-metrics.ts'),
   ])
   await using registry = await openRegistry(config)
+  const judge = await judgeOf(registry, options, config.scorer.group, fd)
   await using meter = await openMeter({ ...config.metrics, port: options.metrics ?? config.metrics.port }, note)
   await using log = await openLog(config, both(note, meter.hear('event_log')))
   await readyInput(log, config.scorer)
   await using store = await openStore(config, both(note, meter.hear('online_store')))
   using parts = meter.parts({ log, store, registry })
-  const group = options.group ?? config.scorer.group
-  const totals = await scoreTotals()
+  const totals = await scoreTotals(wallClock())
   const progress = output.progress('scored')
   await score(
     parts,
     meter.options({
       ...config.scorer,
-      model: options.model,
-      alias: options.alias,
-      group,
+      ...judge,
       endWhenIdle: () => options.untilIdle ?? false,
       signal: stopSignal(),
       now: wallClock,
-      ...changeNotes(note, group),
+      ...changeNotes(note, judge.group),
       onBatch: (batch) => {
         totals.add(batch)
         progress.update(totals.value().scored, `${count(totals.value().alerts)} alerts`)
@@ -76,7 +89,31 @@ async function run({ config, output }: Context, options: ScoreOptions): Promise<
   )
   progress.end()
   const value = totals.value()
-  output.result(value, () => describe(value))
+  const { alerts: alertTopic, ...who } = judge
+  output.result({ ...value, ...who, alertTopic }, () =>
+    withNext(describe(value, alertTopic), verification(judge, options, fd)),
+  )
+}
+
+/** What decides, and where its alerts go. */
+type ScoringJudge = Required<Pick<ScorerOptions, 'model' | 'alias' | 'group' | 'alerts'>>
+
+async function judgeOf(
+  registry: Registry,
+  options: ScoreOptions,
+  own: string,
+  fd: Context['fd'],
+): Promise<ScoringJudge> {
+  const { alertTopic, groupOf } = await import('../../serving/topics.ts')
+  const { alias } = options
+  const model = await modelName(registry, options.model, (name) => fd('score', { model: name }))
+  const group = groupOf(options, own)
+  return { model, alias, group, alerts: alertTopic({ group, alias }, own) }
+}
+
+/** The command that proves what was served. */
+function verification({ model, alias }: ScoringJudge, { group }: ScoreOptions, fd: Context['fd']): string {
+  return fd('features', 'verify', { model, alias: alias === 'champion' ? undefined : alias, group })
 }
 
 function both(note: Tell, hear: Tell): Tell {
@@ -129,42 +166,66 @@ function historyLine(transactions: number | undefined): string {
     : `on a history of ${count(transactions)} transactions`
 }
 
-/** Adds up batches. Latency is measured from a record's append to its prediction on disk. */
-export async function scoreTotals(): Promise<{ add(batch: ScoredBatch): void; value(): ScoreTotals }> {
-  const { latencyHistogram } = await import('../../serving/metrics/latency.ts')
-  const latency = latencyHistogram()
+/**
+ * Adds up batches. Latency is measured from a record's append to its prediction on disk. What was appended before
+ * `began`, EpochMs, waited for the scorer, and is counted apart.
+ */
+export async function scoreTotals(began: number): Promise<{ add(batch: ScoredBatch): void; value(): ScoreTotals }> {
+  const { latencyHistogram, latencyOf } = await import('../../serving/metrics/latency.ts')
+  const [latency, waiting] = [latencyHistogram(), latencyHistogram()]
   const totals = { scored: 0, alerts: 0, rejected: 0, labels: 0, unmatched: 0, late: 0, truncated: 0, replayed: 0 }
-  let first = 0
-  let last = 0
+  let busyMs = 0
+  let last = began
   return {
     add: (batch) => {
       for (const key of Object.keys(totals) as (keyof typeof totals)[]) totals[key] += batch[key]
       if (batch.scored === 0) return
-      if (first === 0) first = performance.now()
-      last = performance.now()
-      for (const timestamp of batch.timestamps) latency.add(batch.done - timestamp)
+      let oldest = 0
+      for (const timestamp of batch.timestamps) {
+        const milliseconds = latencyOf(timestamp, batch.done)
+        if (milliseconds > oldest) oldest = milliseconds
+        if (timestamp < began) waiting.add(milliseconds)
+        else latency.add(milliseconds)
+      }
+      busyMs += Math.max(0, Math.min(batch.done - last, oldest))
+      last = Math.max(last, batch.done)
     },
     value: () => ({
       ...totals,
-      seconds: (last - first) / 1000,
+      seconds: busyMs / 1000,
       p50Ms: latency.quantile(0.5),
       p99Ms: latency.quantile(0.99),
+      backlog: { scored: waiting.count(), p50Ms: waiting.quantile(0.5), p99Ms: waiting.quantile(0.99) },
+      undated: totals.scored - latency.count() - waiting.count(),
     }),
   }
 }
 
-function describe(totals: ScoreTotals): string {
+function describe(totals: ScoreTotals, alerts: string): string {
+  const { backlog } = totals
+  const live = totals.scored - backlog.scored - totals.undated
   return pairs([
     ['scored', totals.scored],
-    ['alerts', totals.alerts],
+    [`alerts (${alerts})`, totals.alerts],
     ['labels', totals.labels],
     ...(totals.unmatched === 0 ? [] : [['labels without a transaction', totals.unmatched] as [string, number]]),
     ['rejected (transactions.dlq)', totals.rejected],
     ['late', totals.late],
     ...(totals.truncated === 0 ? [] : [['truncated histories', totals.truncated] as [string, number]]),
     ['replayed after a restart', totals.replayed],
-    ['transactions a second', totals.seconds > 0 ? Math.round(totals.scored / totals.seconds) : Number.NaN],
-    ['latency p50, ms', totals.p50Ms],
-    ['latency p99, ms', totals.p99Ms],
+    ...(totals.seconds > 0 ? [entry('transactions a second', Math.round(totals.scored / totals.seconds))] : []),
+    ...(live === 0 ? [] : [entry('latency p50, ms', totals.p50Ms), entry('latency p99, ms', totals.p99Ms)]),
+    ...(backlog.scored === 0
+      ? []
+      : [
+          entry('scored from the backlog', backlog.scored),
+          entry('its waiting time p50, s', backlog.p50Ms / 1000),
+          entry('its waiting time p99, s', backlog.p99Ms / 1000),
+        ]),
+    ...(totals.undated === 0 ? [] : [entry('scored with a timestamp that is none', totals.undated)]),
   ])
+}
+
+function entry(name: string, value: number): [string, number] {
+  return [name, value]
 }

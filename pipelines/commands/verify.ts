@@ -6,12 +6,14 @@ import type { ParityReport } from '../../features/parity/parity.ts'
 import type { OnlineStore } from '../../features/store/online-store.ts'
 import type { ModelCard } from '../../registry/model-card.ts'
 import type { Registry } from '../../registry/registry.ts'
+import { withNext } from '../console/command-line.ts'
 import { action, example, wholeNumber, type Context } from '../console/command.ts'
+import { modelName } from '../console/model-name.ts'
 import { count, instant, pairs, table, type OpenProgress } from '../console/output.ts'
 import { openLog, openRegistry, openStore } from '../console/parts.ts'
 
 interface VerifyOptions {
-  model: string
+  model?: string
   alias: string
   group?: string
   from?: number
@@ -25,26 +27,34 @@ export function verifyCommand(): Command {
         'recompute served features in batch, from raw history and raw log, and compare them bit by bit; ' +
           'exit 1 when any differs',
       )
-      .option('--model <name>', 'registered model whose predictions are checked', 'card-fraud')
+      .option('--model <name>', 'registered model whose predictions are checked (default: the only one there is)')
       .option('--alias <alias>', 'version whose service and schema are used', 'champion')
-      .option('--group <group>', 'scorer group whose predictions are checked')
+      .option(
+        '--group <group>',
+        'scorer group whose predictions are checked (default: as fd score has it for the alias)',
+      )
       .option('--from <offset>', 'first input offset to compare, in every partition', wholeNumber)
       .option('--to <offset>', 'input offset to stop before', wholeNumber),
     'fd features verify --model card-fraud',
   ).action(action(verify))
 }
 
-async function verify({ config, output }: Context, options: VerifyOptions): Promise<void> {
-  const { readModelCard } = await import('../../registry/model-card.ts')
+async function verify({ config, output, fd }: Context, options: VerifyOptions): Promise<void> {
+  const [{ readModelCard }, { groupOf }] = await Promise.all([
+    import('../../registry/model-card.ts'),
+    import('../../serving/topics.ts'),
+  ])
   await using registry = await openRegistry(config)
-  const card = readModelCard(await registry.getModelVersionByAlias(options.model, options.alias))
-  const { group = config.scorer.group, from, to } = options
+  const { alias, from, to } = options
+  const model = await modelName(registry, options.model, (name) => fd('features', 'verify', { model: name }))
+  const card = readModelCard(await registry.getModelVersionByAlias(model, alias))
+  const group = groupOf(options, config.scorer.group)
   await using log = await openLog(config, output.note)
   await using store = await openStore(config, output.note)
   const parts = { log, store, registry, config, openProgress: output.progress }
   const report = await runVerify(parts, card, { group, from, to })
   const wrong = report.differences + report.duplicates + report.missing
-  if (wrong === 0) return output.result(report, () => describe(report))
+  if (wrong === 0) return output.result(report, () => withNext(describe(report), fd('archive', { 'until-idle': true })))
   const faults = new UserError(`${count(wrong)} faults: what was served is not what batch computes.`, { exitCode: 1 })
   output.refuse(report, () => describe(report), faults)
 }

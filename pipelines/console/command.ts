@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError } from 'commander'
 import { loadConfig, type Config } from '../../configs/config.ts'
 import { parseTime } from '../../datasets/table/time.ts'
+import { commandLine, type Word } from './command-line.ts'
 import { openOutput, type Output } from './output.ts'
 
 /**
@@ -10,6 +11,8 @@ import { openOutput, type Output } from './output.ts'
 export interface Context {
   config: Config
   output: Output
+  /** A command to propose, with the `--config` of this one. */
+  fd: (...words: Word[]) => string
 }
 
 /** The action of a command, with its context. `options` holds the command's own options and the global ones. */
@@ -19,7 +22,11 @@ export function action<Arguments extends unknown[], Options>(
   return async (...given) => {
     const command = given.at(-1) as Command
     const options = command.optsWithGlobals<Options & { json?: boolean; config?: string }>()
-    const context = { config: loadConfig(options.config), output: openOutput(options.json ?? false) }
+    const context = {
+      config: loadConfig(options.config),
+      output: openOutput(options.json ?? false),
+      fd: (...words: Word[]) => commandLine([...words, { config: options.config }]),
+    }
     await run(context, options, ...(given.slice(0, -2) as Arguments))
   }
 }

@@ -177,7 +177,7 @@ async function scoreUntil(
   view: LiveView,
 ): Promise<ScoreTotals> {
   const { score } = await import('../../serving/scorer/scorer.ts')
-  const totals = await scoreTotals()
+  const totals = await scoreTotals(wallClock())
   let ended = false
   const scoring = score(parts, {
     model: MODEL,

@@ -3,6 +3,7 @@ import type { Tell } from '../../configs/tell.ts'
 import { REJECTION_KINDS, type RejectionKind } from '../../datasets/log/event-field.ts'
 import type { Champion } from '../model/champion.ts'
 import type { ScoredBatch } from '../scorer/batch.ts'
+import { latencyOf } from './latency.ts'
 
 /** Seconds from append to durable prediction: a millisecond on an idle machine, minutes behind a backlog. */
 const LATENCY_BUCKETS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300]
@@ -51,7 +52,7 @@ export const SCORER_METRICS = {
   latency: {
     type: 'histogram',
     name: 'fd_prediction_latency_seconds',
-    help: 'From the append of a transaction to its durable prediction.',
+    help: 'From the append of a transaction to its durable prediction, where its timestamp can be that of an append.',
     buckets: LATENCY_BUCKETS,
   },
   checkpoints: {
@@ -197,7 +198,11 @@ function batchMeter(instruments: Instruments): ScorerMetrics['onBatch'] {
     batches.inc()
     for (const [kind, count] of Object.entries(batch.rejections) as [RejectionKind, number][])
       rejected.inc({ kind }, count)
-    for (const timestamp of batch.timestamps) latency.observe((batch.done - timestamp) / 1000)
+    for (const timestamp of batch.timestamps) {
+      const milliseconds = latencyOf(timestamp, batch.done)
+      // One unknown latency would spoil the sum for good.
+      if (!Number.isNaN(milliseconds)) latency.observe(milliseconds / 1000)
+    }
   }
 }
 

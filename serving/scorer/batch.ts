@@ -48,12 +48,14 @@ export interface WrittenBatch {
  *
  * @param scores one for each row of `folded.fresh`.
  * @param service whose features are the columns of `folded.features`.
+ * @param alertTopic where the alerts go.
  */
 export function writeOutputs(
   folded: FoldedBatch,
   scores: Float32Array,
   service: FeatureService,
   judge: Judge,
+  alertTopic = FRAUD_ALERTS,
 ): WrittenBatch {
   const { input, features, fresh, firstFeature } = folded
   const { events, index } = input.decoded
@@ -81,7 +83,7 @@ export function writeOutputs(
     batch: { ...intake(folded), scored, alerts: alerts.length, ...counts, timestamps, done: 0 },
     outputs: nonEmpty([
       [PREDICTIONS, predictions],
-      [FRAUD_ALERTS, alerts],
+      [alertTopic, alerts],
       [DEAD_LETTERS, letters],
     ]),
   }

@@ -35,6 +35,8 @@ export interface ScorerOptions extends Pick<
   /** The registered model. The version that its `alias` points to decides. */
   model: string
   alias: string
+  /** Where alerts go, `alertTopic` of the group. Default: `fraud_alerts`. */
+  alerts?: string
   championEveryMs: number
   /** Called when everything is ready; `base` is the newest backfill. */
   onStart?: (champion: Champion, base: Base | undefined) => void
@@ -59,7 +61,7 @@ export async function score(parts: ScorerParts, options: ScorerOptions): Promise
     onSwap: (champion) => options.onSwap?.(champion),
     onRefused: (error) => options.onRefused?.(error),
   })
-  for (const topic of [PREDICTIONS, FRAUD_ALERTS, DEAD_LETTERS]) await parts.log.createTopic(topic)
+  for (const topic of [PREDICTIONS, options.alerts ?? FRAUD_ALERTS, DEAD_LETTERS]) await parts.log.createTopic(topic)
   const { service, card } = champions.current()
   const base = await parts.store.base(service.name)
   await runChain({
@@ -70,21 +72,23 @@ export async function score(parts: ScorerParts, options: ScorerOptions): Promise
     schema: card.dataset.schema,
     finish: (folded) => {
       const { name, version, card, model } = champions.current()
-      return judgeBatch(folded, service, { name, version, threshold: card.threshold, group: options.group }, model)
+      const judge = { name, version, threshold: card.threshold, group: options.group }
+      return judgeBatch(folded, service, judge, model, options.alerts)
     },
     onStart: () => options.onStart?.(champions.current(), base),
   })
 }
 
-/** Scores a whole batch by one model, and writes what it decides. */
+/** Scores a whole batch by one model, and writes what it decides; alerts to the topic of that name. */
 export async function judgeBatch(
   folded: FoldedBatch,
   service: FeatureService,
   judge: Judge,
   model: Pick<OnnxModel, 'score'>,
+  alerts?: string,
 ): Promise<WrittenBatch> {
   const rows = folded.fresh.length
   const scores =
     rows === 0 ? new Float32Array(0) : await model.score(modelInput(folded, featureNames(service).length), rows)
-  return writeOutputs(folded, scores, service, judge)
+  return writeOutputs(folded, scores, service, judge, alerts)
 }

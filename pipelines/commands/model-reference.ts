@@ -1,0 +1,57 @@
+import { UserError } from '../../configs/user-error.ts'
+import type { RegisteredModel } from '../../registry/model.ts'
+import type { Registry } from '../../registry/registry.ts'
+import { CHAMPION } from '../../serving/topics.ts'
+import type { Context } from '../console/command.ts'
+import { modelName } from '../console/model-name.ts'
+
+/** What comes next for a model: to score with its champion, or to make its newest version that. */
+export function nextOf(fd: Context['fd'], { name, aliases, latestVersion }: RegisteredModel): string {
+  if (aliases[CHAMPION] !== undefined) return fd('score', { model: name })
+  return latestVersion === undefined
+    ? fd('train', { dataset: 'NAME', register: name })
+    : fd('models', 'promote', name, latestVersion)
+}
+
+/** Reads `name`, `name@alias` or `name/version`. A name alone is its champion, or else its newest version. */
+export async function findVersion(
+  registry: Registry,
+  given: string | undefined,
+  propose: (name: string) => string,
+): Promise<{ name: string; version: number }> {
+  const reference = await modelName(registry, given, propose)
+  const [, name, alias, number] = /^([^@/]+)(?:@(.+)|\/(\d+))?$/.exec(reference) ?? []
+  if (name === undefined) {
+    throw new UserError(
+      `"${reference}" is not NAME, NAME@ALIAS or NAME/VERSION. For example: fd models describe card-fraud@champion`,
+    )
+  }
+  if (number !== undefined) return { name, version: Number(number) }
+  if (alias !== undefined) return { name, version: (await registry.getModelVersionByAlias(name, alias)).version }
+  const model = await registry.getRegisteredModel(name)
+  const version = model.aliases['champion'] ?? model.latestVersion
+  if (version === undefined) {
+    throw new UserError(`"${name}" has no versions. Run: fd train --dataset NAME --register ${name}`)
+  }
+  return { name, version }
+}
+
+/**
+ * Reads `NAME VERSION`, or `VERSION` alone where there is one model.
+ *
+ * @throws UserError without a version, with the newest one.
+ */
+export async function promotedVersion(
+  registry: Registry,
+  [first, second]: (string | undefined)[],
+  fd: Context['fd'],
+): Promise<{ name: string; version: number }> {
+  const alone = second === undefined && first !== undefined && /^\d+$/.test(first)
+  const named = alone ? undefined : first
+  const name = await modelName(registry, named, (one) => fd('models', 'promote', one, alone ? first : 'VERSION'))
+  const given = alone ? first : second
+  if (given !== undefined && /^[1-9]\d{0,14}$/.test(given)) return { name, version: Number(given) }
+  const newest = (await registry.getRegisteredModel(name)).latestVersion
+  const fault = given === undefined ? 'Say which version of' : `"${given}" is no version, a whole number from 1, of`
+  throw new UserError(`${fault} "${name}". Run: ${fd('models', 'promote', name, newest ?? 'VERSION')}`)
+}
