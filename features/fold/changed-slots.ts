@@ -1,30 +1,34 @@
+import { Growing } from './growing.ts'
+
 /** The slots of a view that have changed since the last checkpoint, each once. */
 export class ChangedSlots {
-  #changed = new Uint8Array(64)
-  #slots: number[] = []
+  readonly #flags = new Growing(Uint8Array)
+  readonly #list = new Growing(Uint32Array)
+  #changed = this.#flags.array
+  #slots = this.#list.array
+  #count = 0
 
   get count(): number {
-    return this.#slots.length
+    return this.#count
   }
 
   mark(slot: number): void {
     if (this.#changed[slot] === 1) return
     this.#changed[slot] = 1
-    this.#slots.push(slot)
+    if (this.#count === this.#slots.length) this.#slots = this.#list.grow(this.#count + 1)
+    this.#slots[this.#count++] = slot
   }
 
-  /** The slots that were marked since the last call. Starts a new list. */
-  take(): number[] {
-    const slots = this.#slots
+  /** The slots that were marked since the last call, in the order of their first mark. Starts a new list. */
+  take(): Uint32Array {
+    const slots = this.#slots.slice(0, this.#count)
     for (const slot of slots) this.#changed[slot] = 0
-    this.#slots = []
+    this.#count = 0
     return slots
   }
 
   /** Makes room for so many slots. */
-  widen(slots: number): void {
-    const changed = this.#changed
-    this.#changed = new Uint8Array(slots)
-    this.#changed.set(changed)
+  grow(slots: number): void {
+    this.#changed = this.#flags.grow(slots)
   }
 }

@@ -1,12 +1,13 @@
 import { FRAUD_LABEL, type EventBatch } from '../../datasets/table/transaction.ts'
+import { Growing } from './growing.ts'
 import { hashId, hashIdHigh } from './id-hash.ts'
 import type { ViewFold } from './view-fold.ts'
 
 /** Finds transactions that come twice, by the rings of a view that keeps ids. */
 export class Repeats {
   readonly #view: ViewFold
-  /** By slot: the last row of the batch at hand with this key, −1 when none was yet. All −1 between two batches. */
-  #last = new Int32Array(64).fill(-1)
+  /** By slot: 1 + the last row of the batch at hand with this key, 0 when none was yet. All 0 between two batches. */
+  readonly #last = new Growing(Uint32Array)
   /** By row: the row of the same key before it. */
   #previous = new Int32Array(64)
 
@@ -26,18 +27,19 @@ export class Repeats {
   rows(batch: EventBatch, slots: Uint32Array): number[] {
     const { kind, time, ids } = batch
     this.#makeRoom(batch.size)
-    const [last, previous] = [this.#last, this.#previous]
+    const last = this.#last.array
+    const previous = this.#previous
     const found: number[] = []
     for (let row = 0; row < batch.size; row++) {
       if (kind[row] === FRAUD_LABEL) continue
       const slot = slots[row]
-      let earlier = last[slot]
+      let earlier = last[slot] - 1
       previous[row] = earlier
       while (earlier >= 0 && (time[earlier] !== time[row] || ids[earlier] !== ids[row])) earlier = previous[earlier]
       if (earlier >= 0 || this.#inRing(slot, time[row], ids[row])) found.push(row)
-      else last[slot] = row
+      else last[slot] = row + 1
     }
-    for (let row = 0; row < batch.size; row++) last[slots[row]] = -1
+    for (let row = 0; row < batch.size; row++) last[slots[row]] = 0
     return found
   }
 
@@ -55,6 +57,6 @@ export class Repeats {
 
   #makeRoom(rows: number): void {
     if (this.#previous.length < rows) this.#previous = new Int32Array(rows)
-    if (this.#last.length < this.#view.keys) this.#last = new Int32Array(this.#view.keys * 2).fill(-1)
+    this.#last.grow(this.#view.keys)
   }
 }

@@ -1,3 +1,5 @@
+import { Growing } from './growing.ts'
+
 /** The size of the smallest ring, as an exponent of two: most entities have few events. */
 const SMALLEST = 2
 
@@ -24,10 +26,10 @@ export interface RingColumns {
  */
 export class EventRings {
   slots = 0
-  base: Uint32Array = new Uint32Array(64)
-  mask: Uint32Array = new Uint32Array(64)
-  first: Uint32Array = new Uint32Array(64)
-  next: Uint32Array = new Uint32Array(64)
+  base: Uint32Array
+  mask: Uint32Array
+  first: Uint32Array
+  next: Uint32Array
 
   time: Float64Array
   amount: Float64Array
@@ -35,6 +37,18 @@ export class EventRings {
   idHash: Uint32Array
   idHigh: Uint32Array
 
+  /** The room behind the columns above. */
+  readonly #room = {
+    base: new Growing(Uint32Array),
+    mask: new Growing(Uint32Array),
+    first: new Growing(Uint32Array),
+    next: new Growing(Uint32Array),
+    time: new Growing(Float64Array),
+    amount: new Growing(Float64Array),
+    fraud: new Growing(Uint8Array),
+    idHash: new Growing(Uint32Array),
+    idHigh: new Growing(Uint32Array),
+  }
   readonly columns: RingColumns
   readonly maxEvents: number
   readonly #free = new Map<number, number[]>()
@@ -43,21 +57,24 @@ export class EventRings {
   constructor(columns: RingColumns, maxEvents: number) {
     this.columns = columns
     this.maxEvents = maxEvents
-    const initial = 4096
-    this.time = new Float64Array(initial)
-    this.amount = new Float64Array(columns.amount ? initial : 0)
-    this.fraud = new Uint8Array(columns.label ? initial : 0)
-    this.idHash = new Uint32Array(columns.label || columns.id ? initial : 0)
-    this.idHigh = new Uint32Array(columns.id ? initial : 0)
+    this.base = this.#room.base.array
+    this.mask = this.#room.mask.array
+    this.first = this.#room.first.array
+    this.next = this.#room.next.array
+    this.time = this.#room.time.array
+    this.amount = this.#room.amount.array
+    this.fraud = this.#room.fraud.array
+    this.idHash = this.#room.idHash.array
+    this.idHigh = this.#room.idHigh.array
   }
 
   /** Adds an entity without events and returns its slot. */
   addSlot(): number {
     if (this.slots === this.base.length) {
-      this.base = widen(this.base)
-      this.mask = widen(this.mask)
-      this.first = widen(this.first)
-      this.next = widen(this.next)
+      this.base = this.#room.base.grow(this.slots + 1)
+      this.mask = this.#room.mask.grow(this.slots + 1)
+      this.first = this.#room.first.grow(this.slots + 1)
+      this.next = this.#room.next.grow(this.slots + 1)
     }
     const slot = this.slots++
     this.base[slot] = this.#allocate(1 << SMALLEST)
@@ -144,16 +161,18 @@ export class EventRings {
     if (reused !== undefined) return reused
     const at = this.#used
     this.#used += size
-    while (this.#used > this.time.length) this.#widenColumns()
+    if (this.#used > this.time.length) this.#growColumns(this.#used)
     return at
   }
 
-  #widenColumns(): void {
-    this.time = widen(this.time)
-    if (this.columns.amount) this.amount = widen(this.amount)
-    if (this.columns.label) this.fraud = widen(this.fraud)
-    if (this.columns.label || this.columns.id) this.idHash = widen(this.idHash)
-    if (this.columns.id) this.idHigh = widen(this.idHigh)
+  #growColumns(events: number): void {
+    const room = this.#room
+    this.time = room.time.grow(events)
+    // The other columns get as much room as the first, so that they need no look of their own.
+    if (this.columns.amount) this.amount = room.amount.grow(this.time.length)
+    if (this.columns.label) this.fraud = room.fraud.grow(this.time.length)
+    if (this.columns.label || this.columns.id) this.idHash = room.idHash.grow(this.time.length)
+    if (this.columns.id) this.idHigh = room.idHigh.grow(this.time.length)
   }
 
   #copy(from: number, to: number): void {
@@ -163,10 +182,4 @@ export class EventRings {
     if (this.columns.label || this.columns.id) this.idHash[to] = this.idHash[from]
     if (this.columns.id) this.idHigh[to] = this.idHigh[from]
   }
-}
-
-function widen<T extends Float64Array | Uint32Array | Uint8Array>(array: T): T {
-  const wider = new (array.constructor as new (length: number) => T)(array.length * 2)
-  wider.set(array)
-  return wider
 }

@@ -1,8 +1,10 @@
 import type { EpochMs } from '../../datasets/table/transaction.ts'
+import { Growing } from './growing.ts'
 
 /** A time for each slot of a view, −Infinity until it is set. */
 export class SlotTimes {
-  #times = new Float64Array(64).fill(-Infinity)
+  readonly #room = new Growing(Float64Array)
+  #times = this.#room.array.fill(-Infinity)
 
   /** How many slots there is room for. */
   get room(): number {
@@ -18,9 +20,8 @@ export class SlotTimes {
   }
 
   /** Makes room for so many slots. */
-  widen(slots: number): void {
-    const times = this.#times
-    this.#times = new Float64Array(slots).fill(-Infinity)
-    this.#times.set(times)
+  grow(slots: number): void {
+    const before = this.#times.length
+    this.#times = this.#room.grow(slots).fill(-Infinity, before)
   }
 }

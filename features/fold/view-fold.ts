@@ -4,6 +4,7 @@ import { ChangedSlots } from './changed-slots.ts'
 import type { FoldOutput, FoldPlace } from './fold-output.ts'
 import type { FoldSettings } from './fold-settings.ts'
 import { hashId, hashIdHigh } from './id-hash.ts'
+import { KeyTable } from './key-table.ts'
 import { EventRings } from './ring.ts'
 import { SlotTimes } from './slot-times.ts'
 import { planView, type WindowPlan } from './window-plan.ts'
@@ -44,8 +45,7 @@ export class ViewFold {
 
   readonly #plan: WindowPlan
   readonly #lateness: DurationMs
-  readonly #slotOf = new Map<number | string, number>()
-  readonly #keyOf: (number | string)[] = []
+  readonly #keys = new KeyTable()
   /** Event time of the newest event of a slot. */
   readonly clock = new SlotTimes()
   /** Event time of the newest event that a slot's full ring has pushed out. */
@@ -63,15 +63,16 @@ export class ViewFold {
   }
 
   get keys(): number {
-    return this.#keyOf.length
+    return this.#keys.size
   }
 
   slot(key: number | string): number | undefined {
-    return this.#slotOf.get(key)
+    const slot = this.#keys.slot(key)
+    return slot < 0 ? undefined : slot
   }
 
   key(slot: number): number | string {
-    return this.#keyOf[slot]
+    return this.#keys.key(slot)
   }
 
   /**
@@ -82,18 +83,17 @@ export class ViewFold {
     const keys = batch.entities[entity]
     const fresh: (number | string)[] = []
     for (let row = 0; row < batch.size; row++) {
-      const known = this.#slotOf.get(keys[row])
-      slots[row] = known ?? this.addKey(keys[row])
-      if (known === undefined) fresh.push(keys[row])
+      const known = this.#keys.slot(keys[row])
+      slots[row] = known < 0 ? this.addKey(keys[row]) : known
+      if (known < 0) fresh.push(keys[row])
     }
     return fresh
   }
 
   addKey(key: number | string): number {
     const slot = this.rings.addSlot()
-    this.#slotOf.set(key, slot)
-    this.#keyOf.push(key)
-    if (slot === this.clock.room) this.#widen(slot * 2)
+    this.#keys.add(key)
+    if (slot >= this.clock.room) this.#grow(slot + 1)
     return slot
   }
 
@@ -137,8 +137,8 @@ export class ViewFold {
 
   /** The features that a transaction at `time` would find, itself not counted. Undefined when the key is unknown. */
   peek(key: number | string, time: EpochMs): Float64Array | undefined {
-    const slot = this.#slotOf.get(key)
-    if (slot === undefined) return undefined
+    const slot = this.#keys.slot(key)
+    if (slot < 0) return undefined
     const out = new Float64Array(this.#plan.functions.length)
     const end = this.rings.after(slot, time)
     this.windows.scan(slot, time, end, this.#sincePrevious(slot, end, time), out, 0)
@@ -150,7 +150,7 @@ export class ViewFold {
   }
 
   /** The slots that changed since the last call, which is what a checkpoint has to write. */
-  takeChanged(): number[] {
+  takeChanged(): Uint32Array {
     return this.#changes.take()
   }
 
@@ -288,10 +288,11 @@ export class ViewFold {
     this.rings.first[slot] = oldest + 1
   }
 
-  #widen(slots: number): void {
-    this.clock.widen(slots)
-    this.pushedOut.widen(slots)
-    this.#changes.widen(slots)
-    this.windows.widen(slots)
+  /** Makes room for at least so many slots, in all columns by slot alike. */
+  #grow(slots: number): void {
+    this.clock.grow(slots)
+    this.pushedOut.grow(this.clock.room)
+    this.#changes.grow(this.clock.room)
+    this.windows.grow(this.clock.room)
   }
 }

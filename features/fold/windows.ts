@@ -1,4 +1,5 @@
 import type { EpochMs } from '../../datasets/table/transaction.ts'
+import { Growing } from './growing.ts'
 import type { EventRings } from './ring.ts'
 import { evaluate, type WindowPlan } from './window-plan.ts'
 
@@ -19,10 +20,17 @@ export class Windows {
   readonly #plan: WindowPlan
   readonly #rings: EventRings
   readonly #scale: number
-  #enter: Uint32Array
-  #leave: Uint32Array
-  #sum: Float64Array
-  #frauds: Uint32Array
+  /** The room behind the columns below, in which each slot has an element for every window. */
+  readonly #room = {
+    enter: new Growing(Uint32Array),
+    leave: new Growing(Uint32Array),
+    sum: new Growing(Float64Array),
+    frauds: new Growing(Uint32Array),
+  }
+  #enter = this.#room.enter.array
+  #leave = this.#room.leave.array
+  #sum = this.#room.sum.array
+  #frauds = this.#room.frauds.array
   /** Sums of a part of a ring, while it is added up. */
   #sumOfPart = 0
   #fraudsOfPart = 0
@@ -39,11 +47,7 @@ export class Windows {
       sums: new Float64Array(windows),
       frauds: new Float64Array(windows),
     }
-    const width = windows * 64
-    this.#enter = new Uint32Array(width)
-    this.#leave = new Uint32Array(width)
-    this.#sum = new Float64Array(width)
-    this.#frauds = new Uint32Array(width)
+    this.grow(64)
   }
 
   /** Number of distinct windows. */
@@ -52,17 +56,12 @@ export class Windows {
   }
 
   /** Makes room for `slots` keys. */
-  widen(slots: number): void {
+  grow(slots: number): void {
     const width = slots * this.#plan.delays.length
-    const [enter, leave, sum, frauds] = [this.#enter, this.#leave, this.#sum, this.#frauds]
-    this.#enter = new Uint32Array(width)
-    this.#leave = new Uint32Array(width)
-    this.#sum = new Float64Array(width)
-    this.#frauds = new Uint32Array(width)
-    this.#enter.set(enter)
-    this.#leave.set(leave)
-    this.#sum.set(sum)
-    this.#frauds.set(frauds)
+    this.#enter = this.#room.enter.grow(width)
+    this.#leave = this.#room.leave.grow(width)
+    this.#sum = this.#room.sum.grow(width)
+    this.#frauds = this.#room.frauds.grow(width)
   }
 
   /** Moves every window of a slot on to event time t, which must not be earlier than at the last call. */
