@@ -5,8 +5,8 @@ type Column = Float64Array | Uint32Array | Uint8Array
 
 /** A column that is larger than this, in bytes, grows in place. Copying a smaller one takes less than a millisecond. */
 const MOST_COPIED = 1 << 20
-/** By so much a large column grows at a time, in bytes. New room is zero and costs memory only once it is used. */
-const STEP = 4 << 20
+/** By so much a large column grows at a time, in bytes: what is done to new room must not take long either. */
+const STEP = 1 << 20
 /** The unit in which WebAssembly counts its memory. */
 const PAGE = 1 << 16
 /** 4 GB. */

@@ -1,6 +1,8 @@
 import { UserError } from '../../configs/user-error.ts'
 import type { EventLog, RecordBatch } from '../../datasets/log/event-log.ts'
 import { origins } from '../chain/stage-record.ts'
+import { Growing } from '../fold/growing.ts'
+import { KeyTable } from '../fold/key-table.ts'
 
 /** What the scorer logged about one transaction, as far as parity needs it. */
 export interface ServedFeatures {
@@ -40,41 +42,77 @@ export interface Served extends Placed {
   row(partition: number, offset: number): Float64Array | undefined
 }
 
+/** The records of one partition of the input that came, in the order of first arrival. */
+interface Arrivals {
+  offsets: KeyTable
+  /** By the slot of an offset: its row. */
+  rows: Growing<Uint32Array>
+  last: number
+}
+
 /** Row numbers by input partition and offset, in the order of first arrival. */
 interface Places {
-  rows: Map<number, Map<number, number>>
-  last: Map<number, number>
+  partitions: Map<number, Arrivals>
   size: number
   duplicates: number
 }
 
 function newPlaces(): Places {
-  return { rows: new Map(), last: new Map(), size: 0, duplicates: 0 }
+  return { partitions: new Map(), size: 0, duplicates: 0 }
 }
 
 /** Gives a row to a record that came for the first time. Undefined when it had come before. */
 function place(places: Places, partition: number, offset: number): number | undefined {
-  const rows = places.rows.get(partition) ?? new Map<number, number>()
-  places.rows.set(partition, rows)
-  if (rows.has(offset)) {
+  const known = places.partitions.get(partition)
+  const arrivals = known ?? { offsets: new KeyTable(), rows: new Growing(Uint32Array), last: -1 }
+  places.partitions.set(partition, arrivals)
+  if (arrivals.offsets.slot(offset) >= 0) {
     places.duplicates++
     return undefined
   }
-  rows.set(offset, places.size)
-  places.last.set(partition, Math.max(places.last.get(partition) ?? -1, offset))
+  const slot = arrivals.offsets.add(offset)
+  arrivals.rows.grow(slot + 1)[slot] = places.size
+  arrivals.last = Math.max(arrivals.last, offset)
   return places.size++
 }
 
-function placed({ rows, last, duplicates }: Places): Placed {
+/** The row of a record, undefined when it did not come. */
+function rowOf({ partitions }: Places, partition: number, offset: number): number | undefined {
+  const arrivals = partitions.get(partition)
+  const slot = arrivals?.offsets.slot(offset) ?? -1
+  return slot < 0 ? undefined : arrivals?.rows.array[slot]
+}
+
+function placed(places: Places): Placed {
   return {
-    has: (partition, offset) => rows.get(partition)?.has(offset) === true,
-    last: (partition) => last.get(partition) ?? -1,
-    duplicates,
+    has: (partition, offset) => rowOf(places, partition, offset) !== undefined,
+    last: (partition) => places.partitions.get(partition)?.last ?? -1,
+    duplicates: places.duplicates,
+  }
+}
+
+const ROWS_A_PAGE = 1 << 14
+
+/** Rows of values, in pages: there may be more of them than one array holds, and none is copied as they become more. */
+class Rows {
+  readonly #width: number
+  readonly #pages: Float64Array[] = []
+
+  constructor(width: number) {
+    this.#width = width
+  }
+
+  /** A row. The one after the last is made. */
+  at(row: number): Float64Array {
+    const page = Math.floor(row / ROWS_A_PAGE)
+    if (page === this.#pages.length) this.#pages.push(new Float64Array(ROWS_A_PAGE * this.#width))
+    const first = (row % ROWS_A_PAGE) * this.#width
+    return this.#pages[page].subarray(first, first + this.#width)
   }
 }
 
 /**
- * Reads all predictions of a group. Values lie row by row in one array, because there may be millions of rows.
+ * Reads all predictions of a group.
  *
  * @throws UserError when a record of the topic is not JSON.
  */
@@ -85,8 +123,7 @@ export async function servedFeatures(
   names: readonly string[],
 ): Promise<Served> {
   const places = newPlaces()
-  const width = names.length
-  let values = new Float64Array(1024 * width)
+  const values = new Rows(names.length)
   const origins = openOrigins()
   for await (const batch of allRecords(log, topic)) {
     for (let i = 0; i < batch.size; i++) {
@@ -95,21 +132,17 @@ export async function servedFeatures(
       const row = place(places, prediction.input.partition, prediction.input.offset)
       if (row === undefined) continue
       origins.add(row, prediction)
-      if ((row + 1) * width > values.length) {
-        const wider = new Float64Array(values.length * 2)
-        wider.set(values)
-        values = wider
-      }
-      for (const [f, name] of names.entries()) values[row * width + f] = prediction.features[name] ?? Number.NaN
+      const into = values.at(row)
+      for (let f = 0; f < names.length; f++) into[f] = prediction.features[names[f]] ?? Number.NaN
     }
   }
   return {
     ...placed(places),
     origins: origins.all,
-    origin: (partition, offset) => origins.of(places.rows.get(partition)?.get(offset), partition, offset),
+    origin: (partition, offset) => origins.of(rowOf(places, partition, offset), partition, offset),
     row: (partition, offset) => {
-      const row = places.rows.get(partition)?.get(offset)
-      return row === undefined ? undefined : values.subarray(row * width, (row + 1) * width)
+      const row = rowOf(places, partition, offset)
+      return row === undefined ? undefined : values.at(row)
     },
   }
 }
@@ -124,7 +157,7 @@ interface Origins {
 function openOrigins(): Origins {
   const all: Origin[] = []
   const byName = new Map<string, number>()
-  let ofRow = new Uint32Array(1024)
+  const ofRow = new Growing(Uint32Array)
   /** By partition: the largest offset of each origin. */
   const last = new Map<number, Map<number, number>>()
   return {
@@ -134,18 +167,13 @@ function openOrigins(): Origins {
       const known = byName.get(name) ?? all.push({ base, model, predictions: 0 }) - 1
       byName.set(name, known)
       all[known].predictions++
-      if (row >= ofRow.length) {
-        const wider = new Uint32Array(ofRow.length * 2)
-        wider.set(ofRow)
-        ofRow = wider
-      }
-      ofRow[row] = known
+      ofRow.grow(row + 1)[row] = known
       const lasts = last.get(partition) ?? new Map<number, number>()
       last.set(partition, lasts)
       lasts.set(known, Math.max(lasts.get(known) ?? -1, offset))
     },
     of: (row, partition, offset) => {
-      if (row !== undefined) return all[ofRow[row]]
+      if (row !== undefined) return all[ofRow.array[row]]
       const ends = [...(last.get(partition) ?? [])].toSorted(([, a], [, b]) => a - b)
       const [behind] = ends.find(([, end]) => end >= offset) ?? ends.at(-1) ?? []
       return behind === undefined ? undefined : all[behind]
