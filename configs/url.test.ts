@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { withoutPassword } from './url.ts'
+import { decodedPart, withoutPassword } from './url.ts'
+import { UserError } from './user-error.ts'
 
 test.each([
   ['http://ann:secret@host:5000/a', 'http://ann:***@host:5000/a'],
@@ -10,4 +11,12 @@ test.each([
   ['lmdb:/home/a:b@c', 'lmdb:/home/a:b@c'],
 ])('%s is shown as %s', (url, shown) => {
   expect(withoutPassword(url)).toBe(shown)
+})
+
+test('a percent sign that begins no escape is told, without the text, which may be a password', () => {
+  expect(decodedPart('a%40b', 'x://h')).toBe('a@b')
+  for (const part of ['%zz', 'p%', '%E0%A4%A']) {
+    expect(() => decodedPart(part, 'x://h')).toThrow(UserError)
+    expect(() => decodedPart(part, 'x://h')).toThrow(/^User or password in x:\/\/h has a "%"/)
+  }
 })

@@ -2,7 +2,6 @@ import {
   closeSync,
   existsSync,
   linkSync,
-  mkdirSync,
   openSync,
   readSync,
   fstatSync,
@@ -12,6 +11,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { open, type Database, type RootDatabase } from 'lmdb'
+import { makeFolder } from '../folder.ts'
 import { errorCode, errorMessage, UserError } from '../user-error.ts'
 
 /** A named database of an environment: bytes to bytes, keys in `memcmp` order. */
@@ -73,7 +73,7 @@ const MOST_MISSING_BYTES = 64 * 1024 * 1024
 export function openEnvironment(folder: string, options: EnvironmentOptions = {}): Environment {
   const file = join(folder, 'data.mdb')
   const root = guarded(file, () => {
-    mkdirSync(folder, { recursive: true })
+    makeFolder(folder)
     reserveLockFile(folder)
     checkFile(file)
     return open<Buffer, Buffer>(folder, {

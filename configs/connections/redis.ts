@@ -4,6 +4,7 @@ import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import type { Tell } from '../tell.ts'
+import { decodedPart } from '../url.ts'
 import { errorMessage, UserError } from '../user-error.ts'
 import { isLoss, redisFault } from './redis-fault.ts'
 
@@ -63,18 +64,19 @@ export function redisAddress(text: string): RedisAddress {
   if (!/^[\w.-]+$/.test(prefix))
     throw new UserError(`The Redis URL has the prefix "${prefix}". Use letters, digits, ".", "_" and "-".`)
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1')
+  const shown = `${url.protocol}//${url.host}/${database === '' ? 0 : database}`
   return {
     host,
     port: url.port === '' ? 6379 : Number(url.port),
-    ...(url.username === '' ? {} : { username: decodeURIComponent(url.username) }),
-    ...(url.password === '' ? {} : { password: decodeURIComponent(url.password) }),
+    ...(url.username === '' ? {} : { username: decodedPart(url.username, shown) }),
+    ...(url.password === '' ? {} : { password: decodedPart(url.password, shown) }),
     database: Number(database),
     ...(url.protocol === 'rediss:' ? { tls: { servername: host, ...authorities(url.searchParams.get('ca')) } } : {}),
     prefix,
     connectMs: duration(url, 'connectMs'),
     commandMs: duration(url, 'commandMs'),
     outageMs: duration(url, 'outageMs'),
-    shown: `${url.protocol}//${url.host}/${database === '' ? 0 : database}`,
+    shown,
   }
 }
 

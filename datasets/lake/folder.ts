@@ -1,5 +1,6 @@
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { dirname, join, sep } from 'node:path'
+import { makeFolder } from '../../configs/folder.ts'
 import { errorMessage, UserError } from '../../configs/user-error.ts'
 import type { RecordBatch } from '../log/event-log.ts'
 import { byPartition, compareLakeFiles, filesOf, nothingOf, parseLakePath } from './file.ts'
@@ -43,7 +44,7 @@ async function writeFile(
 ): Promise<void> {
   const partial = `${file}.${process.pid}-${writes++}.partial`
   try {
-    mkdirSync(dirname(file), { recursive: true })
+    makeFolder(dirname(file))
     await writer.write(partial, batch, rows)
     syncFile(partial)
     renameSync(partial, file)

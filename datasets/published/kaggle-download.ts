@@ -1,6 +1,7 @@
-import { createWriteStream, existsSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import { createWriteStream, existsSync, renameSync, rmSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { pipeline } from 'node:stream/promises'
+import { makeFolder } from '../../configs/folder.ts'
 import { errorMessage, UserError } from '../../configs/user-error.ts'
 import { startsWith } from '../file/csv.ts'
 import { unzipOnly, ZIP_MAGIC } from '../file/zip.ts'
@@ -27,7 +28,7 @@ export interface KaggleDownload {
 export async function downloadFromKaggle(download: KaggleDownload): Promise<void> {
   const partial = `${download.file}.partial`
   const unzipped = `${download.file}.unzipped`
-  mkdirSync(dirname(download.file), { recursive: true })
+  makeFolder(dirname(download.file))
   while (!(await attempt(download, partial))) {
     // Each turn brought bytes, so the loop ends.
   }

@@ -1,7 +1,8 @@
-import { closeSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs'
+import { closeSync, openSync, renameSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { BIGINT, DOUBLE, DuckDBDataChunk, FLOAT, INTEGER, TIMESTAMP, UTINYINT, VARCHAR } from '@duckdb/node-api'
 import type { DuckDBAppender, DuckDBVector } from '@duckdb/node-api'
+import { makeFolder } from '../../configs/folder.ts'
 import { errorMessage, UserError } from '../../configs/user-error.ts'
 import type { Database } from './duckdb.ts'
 import { openDatabase, sqlName, sqlText, vectorItems } from './duckdb.ts'
@@ -96,17 +97,17 @@ async function complete(database: Database, appender: DuckDBAppender, partial: s
  */
 function claim(file: string, partial: string): void {
   guard(file, () => {
-    mkdirSync(dirname(file), { recursive: true })
+    makeFolder(dirname(file))
     closeSync(openSync(partial, 'w'))
   })
 }
 
-/** Runs `write`; TypeError and RangeError are bugs and pass, any other error is one of the disk. */
+/** Runs `write`; bugs (TypeError, RangeError) and UserErrors pass, any other error is one of the disk. */
 function guard(file: string, write: () => void): void {
   try {
     write()
   } catch (error) {
-    if (error instanceof TypeError || error instanceof RangeError) throw error
+    if (error instanceof TypeError || error instanceof RangeError || error instanceof UserError) throw error
     throw writeError(file, error)
   }
 }

@@ -1,8 +1,8 @@
-import { resolve } from 'node:path'
 import { Command, Option } from 'commander'
 import { UserError } from '../../configs/user-error.ts'
 import type { Dataset, SplitRule } from '../../datasets/table/dataset.ts'
 import { action, dateTime, example, wholeNumber, type Context } from '../console/command.ts'
+import { outFile } from '../console/out-file.ts'
 import { count, pairs, table } from '../console/output.ts'
 
 export function datasetsCommand(): Command {
@@ -128,7 +128,7 @@ function simulateCommand(): Command {
 
 async function simulate({ config, output }: Context, options: SimulateOptions): Promise<void> {
   const { simulateToParquet, simulatedFile } = await import('../../datasets/simulator/simulator.ts')
-  const file = resolve(options.out ?? simulatedFile(config))
+  const file = outFile(options.out ?? simulatedFile(config), config.home)
   const progress = output.progress('simulate', options.days)
   const started = performance.now()
   const report = await simulateToParquet(options, file, (day) => progress.update(day))

@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import { UserError } from '../../configs/user-error.ts'
 import type { FeatureView } from '../../features/view/view.ts'
 import { action, dateTime, example, positiveWholeNumber, wholeNumber, type Context } from '../console/command.ts'
+import { outFile } from '../console/out-file.ts'
 import { count, figure, instant, pairs, table } from '../console/output.ts'
 import { openLog, openStore } from '../console/parts.ts'
 import { runBackfill, type BackfillResult, type BackfillRunOptions } from '../jobs/backfill-run.ts'
@@ -131,7 +132,8 @@ async function backfill({ config, output }: Context, options: BackfillOptions): 
     import('../../features/catalog.ts'),
     import('../../features/backfill/backfill.ts'),
   ])
-  const { out, shards, workers } = options
+  const { shards, workers } = options
+  const out = options.out === undefined ? undefined : outFile(options.out, config.home)
   const dataset = await openDataset(options.dataset, config, { data: options.data })
   const service = featureService(options.service ?? dataset.service, dataset.schema)
   await using sink = out === undefined ? undefined : await parquetSink(out, service, dataset.schema)

@@ -39,6 +39,8 @@ const score = async (...args: string[]): Promise<ScoreTotals> =>
   JSON.parse(await world.fd('score', '--until-idle', '--json', ...args)) as ScoreTotals
 
 test('a challenger alerts into a topic of its group; the model is the only one; the next command is told', async () => {
+  const early = world.start('topics', 'read', 'fraud_alerts.challenger', '--follow', '--limit', '1')
+  await early.says('There is no topic "fraud_alerts.challenger" yet: waiting for it')
   await world.fd('produce', '--dataset', 'simulated', '--data', world.file, '--from', world.cut)
   await world.fd('models', 'promote', '1', '--alias', 'challenger', '--force', '--reason', 'a test')
   const champion = await score()
@@ -52,6 +54,9 @@ test('a challenger alerts into a topic of its group; the model is the only one; 
   const size = (name: string): number | undefined => topics.find((topic) => topic.name === name)?.offsets[0].end
   expect(size('fraud_alerts')).toBe(champion.alerts)
   expect(size('fraud_alerts.challenger')).toBe(challenger.alerts)
+  const { code, stdout } = await early.ended
+  expect(code).toBe(0)
+  expect((JSON.parse(stdout) as { offset: number }).offset).toBe(0)
   const verified = await world.fd('features', 'verify', '--alias', 'challenger')
   expect(verified).toMatch(/differences +0\n[^]*\nNext: fd archive --until-idle --config \S+\n$/)
   const again = await world.fd('score', '--until-idle', '--group', 'late')

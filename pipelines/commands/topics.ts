@@ -1,8 +1,9 @@
+import { setTimeout as wait } from 'node:timers/promises'
 import { TextDecoder } from 'node:util'
 import { Command } from 'commander'
-import type { RecordBatch } from '../../datasets/log/event-log.ts'
+import type { EventLog, RecordBatch } from '../../datasets/log/event-log.ts'
 import { action, example, stopSignal, wholeNumber, type Context } from '../console/command.ts'
-import { count, table } from '../console/output.ts'
+import { count, table, type Output } from '../console/output.ts'
 import { openLog } from '../console/parts.ts'
 
 export function topicsCommand(): Command {
@@ -19,7 +20,7 @@ export function topicsCommand(): Command {
         .argument('<topic>')
         .option('--from <offset>', 'first offset (default: the oldest kept)', wholeNumber)
         .option('--limit <n>', 'stop after this many records', wholeNumber)
-        .option('--follow', 'wait for more'),
+        .option('--follow', 'wait for more, also for a topic that is not there yet'),
       'fd topics read fraud_alerts --follow',
     ).action(action(read)),
   )
@@ -50,9 +51,11 @@ interface ReadOptions {
 async function read({ config, output }: Context, options: ReadOptions, name: string): Promise<void> {
   const { from = 0, limit, follow = false } = options
   await using log = await openLog(config, output.note)
-  const topic = await log.topic(name)
   const stop = new AbortController()
   const signal = AbortSignal.any([stop.signal, stopSignal()])
+  if (follow) await topicComes(log, name, output.note, signal)
+  if (signal.aborted) return
+  const topic = await log.topic(name)
   let left = limit ?? Infinity
   const print = async (partition: number): Promise<void> => {
     for await (const batch of log.read(name, partition, { from, follow, signal })) {
@@ -69,6 +72,22 @@ async function read({ config, output }: Context, options: ReadOptions, name: str
     else for (const partition of topic.offsets.keys()) if (left > 0) await print(partition)
   }
   if (limit !== undefined && left > 0 && !follow) output.note(`${count(limit - left)} records, the topic has no more.`)
+}
+
+/** Time between two looks for a topic that is not there yet. */
+const LOOK_EVERY_MS = 200
+
+/** Waits until there is a topic of this name, or `signal` aborts. @throws UserError when no topic can have it. */
+async function topicComes(log: EventLog, name: string, note: Output['note'], signal: AbortSignal): Promise<void> {
+  const { checkLogName } = await import('../../datasets/log/log-name.ts')
+  checkLogName(name)
+  for (let told = false; !signal.aborted; told = true) {
+    if ((await log.topics()).some((topic) => topic.name === name)) return
+    if (!told) note(`There is no topic "${name}" yet: waiting for it. Ctrl-C ends this.`)
+    await wait(LOOK_EVERY_MS, undefined, { signal }).catch((error: unknown) => {
+      if (!signal.aborted) throw error
+    })
+  }
 }
 
 const utf8 = new TextDecoder()

@@ -1,6 +1,7 @@
-import { mkdir, rm, statfs, writeFile } from 'node:fs/promises'
+import { rm, statfs, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { find } from '../../configs/finding.ts'
+import { makeFolder } from '../../configs/folder.ts'
 import { UserError } from '../../configs/user-error.ts'
 import type { Check } from './check.ts'
 
@@ -30,7 +31,7 @@ async function checkDuckDb(): Promise<string> {
 }
 
 async function checkHome(home: string): Promise<string> {
-  await mkdir(home, { recursive: true })
+  makeFolder(home)
   const probe = join(home, `.doctor-${process.pid}`)
   await writeFile(probe, 'x')
   await rm(probe)

@@ -1,6 +1,7 @@
-import { mkdirSync, readdirSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from 'node:sqlite'
+import { makeFolder } from '../../configs/folder.ts'
 import { errorCode, errorMessage, UserError } from '../../configs/user-error.ts'
 import type { EpochMs } from '../../datasets/table/transaction.ts'
 import { migrate } from './schema.ts'
@@ -78,8 +79,9 @@ function damaged(file: string): string {
 export function openDatabase(folder: string, now: EpochMs): Database {
   const file = join(folder, 'registry.db')
   try {
-    mkdirSync(join(folder, 'artifacts'), { recursive: true })
+    makeFolder(join(folder, 'artifacts'))
   } catch (error) {
+    if (error instanceof UserError) throw error
     throw new UserError(
       `The registry's folder ${folder} cannot be made (${errorMessage(error)}). Choose another: FD_HOME=FOLDER`,
       { cause: error },

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import type { ConnectionOptions } from '@platformatic/kafka'
+import { decodedPart } from '../../../configs/url.ts'
 import { UserError } from '../../../configs/user-error.ts'
 import { SECOND, type DurationMs } from '../../table/transaction.ts'
 
@@ -65,7 +66,7 @@ export function parseKafkaUrl(url: string): KafkaLocation {
     sasl:
       user === undefined
         ? undefined
-        : parseSasl(parameters, decodeURIComponent(user), decodeURIComponent(password), shown),
+        : parseSasl(parameters, decodedPart(user, shown), decodedPart(password, shown), shown),
     patience: seconds(parameters, 'patience', 60, shown),
     session: seconds(parameters, 'session', 10, shown),
   }

@@ -71,7 +71,8 @@ async function create(
   { partitions = 1, retention }: Partial<TopicSettings>,
 ): Promise<void> {
   if (!Number.isInteger(partitions) || partitions < 1) {
-    throw new UserError(`Topic "${topic}" cannot have ${partitions} partitions: give a whole number from 1.`)
+    const name = topic.slice(cluster.location.prefix.length)
+    throw new UserError(`Topic "${name}" cannot have ${partitions} partitions: give a whole number from 1.`)
   }
   const settings = { ...SETTINGS, 'retention.ms': String(retention ?? -1) }
   const configs = Object.entries(settings).map(([name, value]) => ({ name, value }))
