@@ -14,6 +14,8 @@ export interface Prediction {
   /** `alert` where score ≥ threshold. */
   decision: Decision
   threshold: number
+  /** Entry of the model's history that set the threshold. Absent: it is the one that the version was trained with. */
+  threshold_entry?: number
   model: { name: string; version: number }
   /** The float64 values that the fold computed, by name; null where missing. The model read them as float32. */
   features: Record<string, number | null>
@@ -34,6 +36,8 @@ export interface Judge {
   name: string
   version: number
   threshold: number
+  /** Entry of the model's history that set the threshold, if one did. */
+  entry?: number
   group: string
 }
 
@@ -46,8 +50,9 @@ export interface Judge {
  */
 export function predictionWriter(names: readonly string[], judge: Judge, base: number): PredictionWriter {
   const labels = names.map((name, f) => `${f === 0 ? '' : ','}${JSON.stringify(name)}:`)
+  const entry = judge.entry === undefined ? '' : `,"threshold_entry":${judge.entry}`
   const model =
-    `,"threshold":${json(judge.threshold)},"model":{"name":${JSON.stringify(judge.name)},` +
+    `,"threshold":${json(judge.threshold)}${entry},"model":{"name":${JSON.stringify(judge.name)},` +
     `"version":${judge.version}},"features":{`
   const group = `},"group":${JSON.stringify(judge.group)},"base":${base}`
   return (id, eventTime, score, features, k, { records, partitions, offsets }, index, late, truncated) => {

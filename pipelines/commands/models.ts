@@ -1,10 +1,11 @@
 import { userInfo } from 'node:os'
 import { Command } from 'commander'
 import { UserError } from '../../configs/user-error.ts'
-import type { ModelCard, Period } from '../../registry/model-card.ts'
+import type { Period } from '../../registry/model-card.ts'
 import { MARGIN } from '../../registry/promotion/gate.ts'
 import type { HistoryEvent } from '../../registry/promotion/history.ts'
 import type { Verdict } from '../../registry/promotion/promotion.ts'
+import type { Threshold } from '../../registry/promotion/threshold.ts'
 import { CHAMPION } from '../../serving/topics.ts'
 import { withNext } from '../console/command-line.ts'
 import { action, example, share, type Context } from '../console/command.ts'
@@ -13,6 +14,7 @@ import { figure, instant, pairs, table } from '../console/output.ts'
 import { openRegistry, type ModelParts } from '../console/parts.ts'
 import { compareOnUnseen } from '../jobs/judge.ts'
 import { findVersion, nextOf, promotedVersion } from './model-reference.ts'
+import { thresholdCommand } from './models-threshold.ts'
 
 export function modelsCommand(): Command {
   return new Command('models')
@@ -20,6 +22,7 @@ export function modelsCommand(): Command {
     .addCommand(listCommand())
     .addCommand(describeCommand())
     .addCommand(promoteCommand())
+    .addCommand(thresholdCommand())
     .addCommand(rollbackCommand())
     .addCommand(historyCommand())
 }
@@ -67,13 +70,18 @@ function describeCommand(): Command {
 
 async function describe({ config, output, fd }: Context, _: object, reference?: string): Promise<void> {
   await using registry = await openRegistry(config)
-  const { readModelCard } = await import('../../registry/model-card.ts')
+  const [{ readModelCard }, { presentThreshold }] = await Promise.all([
+    import('../../registry/model-card.ts'),
+    import('../../registry/promotion/threshold.ts'),
+  ])
   const { name, version: number } = await findVersion(registry, reference, (one) => fd('models', 'describe', one))
   const version = await registry.getModelVersion(name, number)
   const card = readModelCard(version)
   const run = version.runId === undefined ? undefined : await registry.getRun(version.runId)
   const decides = version.aliases.includes(CHAMPION)
-  output.result({ ...version, card, params: run?.params }, () =>
+  const threshold = presentThreshold(await registry.getRegisteredModel(name), number, card)
+  const set = threshold.entry === undefined ? {} : { threshold }
+  output.result({ ...version, card, ...set, params: run?.params }, () =>
     [
       pairs([
         ['model', `${name} version ${number}`],
@@ -83,7 +91,7 @@ async function describe({ config, output, fd }: Context, _: object, reference?: 
         ['dataset', `${card.dataset.name} ${card.dataset.digest.slice(0, 12)}`],
         ...periodEntry('trained on', card.training),
         ...periodEntry('judged on', card.holdout.period),
-        ['threshold', thresholdText(card)],
+        ['threshold', thresholdText(threshold)],
         ['code', card.codeVersion],
         ['run', version.runId ?? ''],
       ]),
@@ -98,8 +106,8 @@ function periodEntry(name: string, period: Period | undefined): [string, string]
   return period === undefined ? [] : [[name, `${instant(period.from)} to ${instant(period.to)}`]]
 }
 
-function thresholdText({ threshold, alertsPerDay }: ModelCard): string {
-  return alertsPerDay === undefined ? String(threshold) : `${threshold} (${alertsPerDay} alerts a day)`
+function thresholdText({ value, alertsPerDay }: Threshold): string {
+  return alertsPerDay === undefined ? String(value) : `${value} (${alertsPerDay} alerts a day)`
 }
 
 /** A param of a run, with its instants as dates rather than as numbers of milliseconds. */
@@ -252,6 +260,10 @@ async function history({ config, output, fd }: Context, _: object, named?: strin
 
 function what(entry: HistoryEvent): string {
   if (entry.event === 'registered') return `registered version ${entry.version}`
+  if (entry.event === 'threshold') {
+    const budget = entry.alertsPerDay === undefined ? '' : ` (${entry.alertsPerDay} alerts a day)`
+    return `threshold of version ${entry.version}: ${entry.from} → ${entry.threshold}${budget}`
+  }
   const move = `${entry.alias}: ${entry.from ?? 'none'} → ${entry.version}`
   if (entry.event === 'rolled back') return `rolled back ${move}`
   return entry.forced ? `forced ${move}` : `promoted ${move}`

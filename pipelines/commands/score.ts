@@ -127,7 +127,10 @@ function both(note: Tell, hear: Tell): Tell {
 function changeNotes(
   note: (line: string) => void,
   group: string,
-): Pick<ScorerOptions, 'onAssigned' | 'onStandby' | 'onGap' | 'onRevoked' | 'onStart' | 'onSwap' | 'onRefused'> {
+): Pick<
+  ScorerOptions,
+  'onAssigned' | 'onStandby' | 'onGap' | 'onRevoked' | 'onStart' | 'onSwap' | 'onThreshold' | 'onRefused'
+> {
   return {
     onAssigned: (topic, from) => note(assignedLine(topic, from)),
     onStandby: (topic) => note(standbyLine(topic)),
@@ -139,6 +142,8 @@ function changeNotes(
     onStart: ({ name, version }, base) =>
       note(`Scoring with ${name} version ${version}, group ${group}, ${historyLine(base?.history?.transactions)}.`),
     onSwap: ({ name, version }) => note(`New champion: ${name} version ${version}.`),
+    onThreshold: ({ name, version, threshold }) =>
+      note(`New threshold of ${name} version ${version}: ${threshold.value}.`),
     onRefused: (error) => note(`The new champion was refused, the old one goes on: ${errorMessage(error)}`),
   }
 }

@@ -1,6 +1,7 @@
 import type { ModelVersion } from '../../registry/model.ts'
 import type { Registry } from '../../registry/registry.ts'
 import { RUN_PARAMS } from '../../training/run.ts'
+import { commandLine, timeWord, type Word } from '../console/command-line.ts'
 
 type RunParams = Record<string, string | undefined>
 
@@ -18,27 +19,23 @@ export async function comparableCommand(
   const subject = subjectOptions(other.params)
   const model = await modelOptions(own.params)
   if (subject === undefined || model === undefined) return undefined
-  return ['fd train', ...subject, ...model, '--register', quoted(candidate.name)].join(' ')
+  return commandLine(['train', ...subject, ...model, { register: candidate.name }])
 }
 
 /** Options that say on what a run was trained. */
-function subjectOptions(params: RunParams): string[] | undefined {
-  const [name, file, split] = [params['dataset.name'], params[RUN_PARAMS.file], params[RUN_PARAMS.split]]
-  if (name === undefined || file === undefined || split === undefined) return undefined
-  const { kind, trainFrom } = JSON.parse(split) as { kind: string; trainFrom?: number }
+function subjectOptions(params: RunParams): Word[] | undefined {
+  const [dataset, data, text] = [params['dataset.name'], params[RUN_PARAMS.file], params[RUN_PARAMS.split]]
+  if (dataset === undefined || data === undefined || text === undefined) return undefined
+  const { kind: split, trainFrom } = JSON.parse(text) as { kind: string; trainFrom?: number }
   const until = params[RUN_PARAMS.until]
   return [
-    ...option('dataset', name),
-    ...option('data', file),
-    ...option('split', kind),
-    ...(trainFrom === undefined ? [] : option('train-from', date(trainFrom))),
-    ...(until === undefined ? [] : option('until', date(Number(until)))),
-    ...(params[RUN_PARAMS.sort] === 'true' ? ['--sort'] : []),
+    { dataset, data, split, 'train-from': timeWord(trainFrom) },
+    { until: timeWord(until === undefined ? undefined : Number(until)), sort: params[RUN_PARAMS.sort] === 'true' },
   ]
 }
 
 /** Options that say what a run fitted: those that differ from the defaults. */
-async function modelOptions(params: RunParams): Promise<string[] | undefined> {
+async function modelOptions(params: RunParams): Promise<Word[] | undefined> {
   const { estimatorNames, findEstimator } = await import('../../training/catalog.ts')
   const name = params['estimator']
   if (name === undefined || !estimatorNames().includes(name)) return undefined
@@ -47,15 +44,11 @@ async function modelOptions(params: RunParams): Promise<string[] | undefined> {
   const given = Object.entries(params).filter(
     ([key, value]) => value !== undefined && isParameter(estimator, key) && value !== String(defaults[key]),
   )
-  const { service, seed = '0', calibration } = params
-  const share = params['calibration.share']
+  const { service, seed, calibration } = params
   return [
-    ...(service === undefined ? [] : option('service', service)),
-    ...option('model', name),
-    ...given.flatMap(([key, value]) => option('param', `${key}=${value}`)),
-    ...(seed === '0' ? [] : option('seed', seed)),
-    ...(calibration === undefined ? [] : option('calibrate', calibration)),
-    ...(share === undefined ? [] : option('calibration-share', share)),
+    { service, model: name },
+    ...given.map(([key, value]) => ({ param: `${key}=${value}` })),
+    { seed: seed === '0' ? undefined : seed, calibrate: calibration, 'calibration-share': params['calibration.share'] },
   ]
 }
 
@@ -63,17 +56,4 @@ function isParameter({ parameters }: { parameters: { name: string }[] }, key: st
   return parameters.some(({ name }) =>
     name.endsWith('<feature>') ? key.startsWith(name.slice(0, -'<feature>'.length)) : name === key,
   )
-}
-
-function option(name: string, value: string): string[] {
-  return [`--${name}`, quoted(value)]
-}
-
-/** A word that a shell reads as it stands. */
-function quoted(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`
-}
-
-function date(time: number): string {
-  return new Date(time).toISOString()
 }

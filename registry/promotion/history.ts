@@ -17,11 +17,19 @@ const event = z.discriminatedUnion('event', [
   z.object({ event: z.literal('registered'), version: z.number().int(), ...who }),
   z.object({ event: z.literal('promoted'), ...move, forced: z.boolean(), checks: z.array(check), ...who }),
   z.object({ event: z.literal('rolled back'), ...move, ...who }),
+  z.object({
+    event: z.literal('threshold'),
+    version: z.number().int(),
+    threshold: z.number(),
+    alertsPerDay: z.number().optional(),
+    from: z.number(),
+    ...who,
+  }),
 ])
 
 /**
- * One entry. `at` is in EpochMs. `from` is the version that held the alias before, absent when none did. `forced` says
- * that a gate had refused.
+ * One entry. `at` is in EpochMs. `from` is the version that held the alias before, absent when none did; of a
+ * threshold, the one before. `forced` says that a gate had refused.
  */
 export type HistoryEvent = z.infer<typeof event>
 
@@ -55,9 +63,7 @@ export function historyOf(model: RegisteredModel): History {
     .filter((key) => key.startsWith(HISTORY_TAG))
     .map((key) => ({ sequence: Number(key.slice(HISTORY_TAG.length)), ...parseEvent(model, key) }))
     .sort((a, b) => a.sequence - b.sequence)
-  const recorded = new Map(
-    entries.flatMap((entry) => (entry.event === 'registered' ? [] : [[entry.alias, entry.version]])),
-  )
+  const recorded = new Map(entries.flatMap((entry) => ('alias' in entry ? [[entry.alias, entry.version]] : [])))
   const aliases = new Set([...recorded.keys(), ...Object.keys(model.aliases)])
   const unrecorded = [...aliases].map((alias) => ({
     alias,
@@ -100,7 +106,7 @@ export async function appendEvent(
 export function holders({ entries }: History, alias: string): number[] {
   const stack: number[] = []
   for (const entry of entries) {
-    if (entry.event === 'registered' || entry.alias !== alias) continue
+    if (!('alias' in entry) || entry.alias !== alias) continue
     if (entry.from !== undefined && entry.from !== stack.at(-1)) stack.push(entry.from)
     if (entry.event === 'rolled back') stack.length = stack.lastIndexOf(entry.version) + 1
     if (stack.at(-1) !== entry.version) stack.push(entry.version)

@@ -193,7 +193,7 @@ function championOf(version: ModelVersion): Champion {
 }
 
 /** Repeats `attempt` while it resolves to undefined: another writer came first, so what was read is stale. */
-async function untilWritten<T>(name: string, attempt: () => Promise<T | undefined>): Promise<T> {
+export async function untilWritten<T>(name: string, attempt: () => Promise<T | undefined>): Promise<T> {
   for (let tries = 0; tries < MAX_ATTEMPTS; tries++) {
     const result = await attempt()
     if (result !== undefined) return result

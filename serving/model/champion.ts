@@ -3,6 +3,7 @@ import { UserError } from '../../configs/user-error.ts'
 import { featureService } from '../../features/catalog.ts'
 import { featureNames, serviceDigest, type FeatureService } from '../../features/view/view.ts'
 import { readModelCard, type ModelCard } from '../../registry/model-card.ts'
+import { presentThreshold, type Threshold } from '../../registry/promotion/threshold.ts'
 import type { Registry } from '../../registry/registry.ts'
 import { openOnnxModel, type OnnxModel } from './onnx-model.ts'
 
@@ -14,6 +15,8 @@ export interface Champion extends AsyncDisposable {
   name: string
   version: number
   card: ModelCard
+  /** By which it decides now. */
+  threshold: Threshold
   service: FeatureService
   model: OnnxModel
 }
@@ -35,7 +38,8 @@ export async function loadVersion(registry: Registry, name: string, version: num
   const graph = await registry.downloadModelArtifact(name, version, GRAPH)
   const spec = { input: input.name, output: outputs[0].name, width: computed.length }
   const model = await openOnnxModel(graph, `Version ${version} of "${name}"`, spec)
-  return { name, version, card, service, model, [Symbol.asyncDispose]: () => model[Symbol.asyncDispose]() }
+  const threshold = presentThreshold(await registry.getRegisteredModel(name), version, card)
+  return { name, version, card, threshold, service, model, [Symbol.asyncDispose]: () => model[Symbol.asyncDispose]() }
 }
 
 function otherDefinition(name: string, version: number, card: ModelCard, service: FeatureService): UserError {
@@ -57,14 +61,16 @@ export interface ChampionWatchOptions {
   everyMs: number
   /** A new champion decides from the next batch on. */
   onSwap: (champion: Champion) => void
+  /** The champion decides by another threshold from the next batch on. */
+  onThreshold: (champion: Champion) => void
   /** A new champion was refused, or the registry does not answer; the old one goes on. Called once for each cause. */
   onRefused: (error: unknown) => void
 }
 
 /**
- * Loads the version that the alias points to, and keeps asking whether the alias has moved. A new version is loaded
- * beside the old one and replaces it between two batches. A version of another service, or a broken one, is refused:
- * the old one goes on scoring.
+ * Loads the version that the alias points to, and keeps asking whether the alias has moved, or the threshold was set. A
+ * new version is loaded beside the old one and replaces it between two batches. A version of another service, or a
+ * broken one, is refused: the old one goes on scoring.
  *
  * @throws UserError when there is no champion at the start.
  */
@@ -73,9 +79,19 @@ export async function watchChampion(registry: Registry, options: ChampionWatchOp
   let current = await loadVersion(registry, options.name, first.version)
   const retired: Champion[] = []
   const stop = new AbortController()
+  let looks = 0
+  const lookAtThreshold = async (): Promise<void> => {
+    if (++looks % LOOKS_AT_THRESHOLD !== 0) return
+    const model = await registry.getRegisteredModel(options.name)
+    const threshold = presentThreshold(model, current.version, current.card)
+    if (threshold.entry === current.threshold.entry) return
+    current = { ...current, threshold }
+    options.onThreshold(current)
+  }
   const look = async (): Promise<void> => {
     const version = await registry.aliasVersion(options.name, options.alias)
-    if (version === undefined || version === current.version) return
+    if (version === undefined) return
+    if (version === current.version) return lookAtThreshold()
     const next = await loadVersion(registry, options.name, version)
     if (next.card.service.digest !== current.card.service.digest) {
       await next[Symbol.asyncDispose]()
@@ -103,6 +119,9 @@ function otherService(next: Champion, current: Champion): UserError {
       `this scorer computes "${current.service.name}". Start another scorer for it: fd score --group NAME`,
   )
 }
+
+/** The threshold stands in the model's history, which is more to read than the number that an alias points at. */
+const LOOKS_AT_THRESHOLD = 4
 
 /** A refused version is tried again, but not at every look: loading a graph costs more than asking for a number. */
 const LOOKS_AFTER_REFUSAL = 20

@@ -41,6 +41,7 @@ export interface ScorerOptions extends Pick<
   /** Called when everything is ready; `base` is the newest backfill. */
   onStart?: (champion: Champion, base: Base | undefined) => void
   onSwap?: (champion: Champion) => void
+  onThreshold?: (champion: Champion) => void
   onRefused?: (error: unknown) => void
 }
 
@@ -59,6 +60,7 @@ export async function score(parts: ScorerParts, options: ScorerOptions): Promise
     alias: options.alias,
     everyMs: options.championEveryMs,
     onSwap: (champion) => options.onSwap?.(champion),
+    onThreshold: (champion) => options.onThreshold?.(champion),
     onRefused: (error) => options.onRefused?.(error),
   })
   for (const topic of [PREDICTIONS, options.alerts ?? FRAUD_ALERTS, DEAD_LETTERS]) await parts.log.createTopic(topic)
@@ -71,8 +73,8 @@ export async function score(parts: ScorerParts, options: ScorerOptions): Promise
     service,
     schema: card.dataset.schema,
     finish: (folded) => {
-      const { name, version, card, model } = champions.current()
-      const judge = { name, version, threshold: card.threshold, group: options.group }
+      const { name, version, threshold, model } = champions.current()
+      const judge = { name, version, threshold: threshold.value, entry: threshold.entry, group: options.group }
       return judgeBatch(folded, service, judge, model, options.alerts)
     },
     onStart: () => options.onStart?.(champions.current(), base),
