@@ -48,17 +48,25 @@ export function mlModel({ runId, artifactPath, signature, size, createdAt }: MlM
       model_size_bytes: size,
       model_uuid: runId,
       run_id: runId,
-      signature: { inputs: tensors([signature.input]), outputs: tensors(signature.outputs), params: null },
+      signature: { inputs: tensors(inputsOf(signature)), outputs: tensors(signature.outputs), params: null },
       utc_time_created: new Date(createdAt).toISOString().replace('T', ' ').replace('Z', ''),
     },
     { lineWidth: 0 },
   )
 }
 
-/** MLflow's JSON of tensors, each with its name. */
+function inputsOf({ input, categories }: Signature): TensorSpec[] {
+  return categories === undefined ? [input] : [input, categories]
+}
+
+/** MLflow's JSON of tensors, each with its name. Their types are NumPy's, which calls text `str`. */
 function tensors(specs: TensorSpec[]): string {
   return JSON.stringify(
-    specs.map(({ name, dtype, shape }) => ({ name, type: 'tensor', 'tensor-spec': { dtype, shape } })),
+    specs.map(({ name, dtype, shape }) => ({
+      name,
+      type: 'tensor',
+      'tensor-spec': { dtype: dtype === 'string' ? 'str' : dtype, shape },
+    })),
   )
 }
 

@@ -15,7 +15,7 @@ export const ONNX_RELATIVE_PARITY = 'onnx_relative_parity'
 /** A tensor of the ONNX graph. */
 export interface TensorSpec {
   name: string
-  dtype: 'float32' | 'float64' | 'int64'
+  dtype: 'float32' | 'float64' | 'int64' | 'string'
   /** −1 leaves a dimension open: the rows of a batch. */
   shape: number[]
 }
@@ -25,6 +25,11 @@ export interface Signature {
   /** Columns of the input tensor, in order. */
   features: string[]
   input: TensorSpec
+  /**
+   * The text input of the categories, '' where one is missing. Absent in a model without categories, and in one of an
+   * earlier version, which reads codes in their columns of `input`.
+   */
+  categories?: TensorSpec
   outputs: TensorSpec[]
 }
 
@@ -77,12 +82,13 @@ const datasetSchema: z.ZodType<DatasetSchema> = z.object({
 
 const tensor = z.object({
   name: z.string().min(1),
-  dtype: z.enum(['float32', 'float64', 'int64']),
+  dtype: z.enum(['float32', 'float64', 'int64', 'string']),
   shape: z.array(z.number().int().min(-1)),
 })
 const signature: z.ZodType<Signature> = z.object({
   features: z.array(z.string()).min(1),
   input: tensor,
+  categories: tensor.optional(),
   outputs: z.array(tensor).min(1),
 })
 

@@ -1,6 +1,6 @@
 import type { NewRecord, RecordBatch } from '../datasets/log/event-log.ts'
-import type { EpochMs } from '../datasets/table/transaction.ts'
 import type { StageInput } from '../features/chain/stage-record.ts'
+import type { CategoryColumn } from '../features/view/view.ts'
 
 export type Decision = 'alert' | 'approve'
 
@@ -17,8 +17,11 @@ export interface Prediction {
   /** Entry of the model's history that set the threshold. Absent: it is the one that the version was trained with. */
   threshold_entry?: number
   model: { name: string; version: number }
-  /** The float64 values that the fold computed, by name; null where missing. The model read them as float32. */
-  features: Record<string, number | null>
+  /**
+   * What the fold computed, by name; null where missing. The model read a number as float32, and a category as this
+   * name.
+   */
+  features: Record<string, number | string | null>
   /** The place of the transaction in the topic `transactions`. */
   input: { partition: number; offset: number }
   /** Consumer group of the scorer. Two groups over one topic write predictions of their own. */
@@ -48,18 +51,29 @@ export interface Judge {
  * scorer's time. The feature names, the model and the order of fields are the same in every record, so they are encoded
  * once. Numbers are written as ECMAScript's shortest text, which reads back to the same bits.
  */
-export function predictionWriter(names: readonly string[], judge: Judge, base: number): PredictionWriter {
+export function predictionWriter(
+  names: readonly string[],
+  categories: readonly CategoryColumn[],
+  judge: Judge,
+  base: number,
+): PredictionWriter {
   const labels = names.map((name, f) => `${f === 0 ? '' : ','}${JSON.stringify(name)}:`)
   const entry = judge.entry === undefined ? '' : `,"threshold_entry":${judge.entry}`
   const model =
     `,"threshold":${json(judge.threshold)}${entry},"model":{"name":${JSON.stringify(judge.name)},` +
     `"version":${judge.version}},"features":{`
   const group = `},"group":${JSON.stringify(judge.group)},"base":${base}`
-  return (id, eventTime, score, features, k, { records, partitions, offsets }, index, late, truncated) => {
+  const sourceOf = names.map((_, f) => categories.find(({ feature }) => feature === f)?.source)
+  return (row, score, features, k, { records, partitions, offsets, decoded }, late, truncated) => {
+    const { ids, time, categorical } = decoded.events
+    const [id, eventTime, index] = [ids[row], time[row], decoded.index[row]]
     let value = `{"transaction_id":${typeof id === 'number' ? id : JSON.stringify(id)},"event_time":${eventTime}`
     value += `,"score":${json(score)},"decision":"${decide(score, judge.threshold)}"${model}`
     const first = k * labels.length
-    for (let f = 0; f < labels.length; f++) value += labels[f] + json(features[first + f])
+    for (let f = 0; f < labels.length; f++) {
+      const source = sourceOf[f]
+      value += labels[f] + (source === undefined ? json(features[first + f]) : nameOf(categorical[source][row]))
+    }
     value += `},"input":{"partition":${partitions[index]},"offset":${offsets[index]}${group}`
     if (late) value += ',"late":true'
     if (truncated.length > 0) value += `,"truncated":${JSON.stringify(truncated)}`
@@ -71,18 +85,16 @@ export function predictionWriter(names: readonly string[], judge: Judge, base: n
 /**
  * Writes the prediction of one transaction.
  *
+ * @param row of the transaction among the events of `input`.
  * @param features feature values, row-major; those of the transaction are row `k`.
- * @param index of the record in `input`.
  * @param truncated names of the views that lack events here.
  */
 export type PredictionWriter = (
-  id: number | string,
-  eventTime: EpochMs,
+  row: number,
   score: number,
   features: Float64Array,
   k: number,
   input: StageInput,
-  index: number,
   late: boolean,
   truncated: readonly string[],
 ) => NewRecord
@@ -97,6 +109,11 @@ export function decide(score: number, threshold: number): Decision {
  */
 function json(value: number): string {
   return value === value ? String(value) : 'null'
+}
+
+/** A category's name; null for a missing one. */
+function nameOf(category: string): string {
+  return category === '' ? 'null' : JSON.stringify(category)
 }
 
 /** The key of the input record, so that the predictions of a card share a partition as its transactions do. */

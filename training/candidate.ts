@@ -85,12 +85,12 @@ export async function trainCandidate(
   const fitted = await fitCalibrated(estimator, subset(set, split.train), test, { ...request, params }, watch.report)
   const { model } = fitted
   const onnx = toOnnx(model)
-  const scores = await onnxScores(onnx, test.x, test.names.length)
+  const scores = await onnxScores(onnx, test.x, test.names.length, test.categorical)
   const { alertsPerDay } = request
   const threshold = alertThreshold(scores, test.time, alertsPerDay)
   const metrics = {
     ...metricsOf({ test, scores }, threshold),
-    ...parityMetrics(modelScores(model, test.x), scores),
+    ...parityMetrics(modelScores(model, test.x, test.categorical), scores),
     ...fitted.metrics,
     ...watch.metrics(),
     test_rows: test.rows,
@@ -98,7 +98,7 @@ export async function trainCandidate(
   }
   return {
     onnx,
-    signature: signatureOf(set.names),
+    signature: signatureOf(set.names, set.categorical),
     params,
     metrics,
     threshold,
@@ -162,7 +162,7 @@ async function fitCalibrated(
   }
   const { fitted, slice } = partCalibration(train, calibration)
   const model = await estimator.fit(fitted, params, seed, report)
-  const before = Object.entries(reliabilityOf({ test, scores: modelScores(model, test.x) }))
+  const before = Object.entries(reliabilityOf({ test, scores: modelScores(model, test.x, test.categorical) }))
   const metrics = {
     ...countsOf('train', fitted),
     ...countsOf('calibration', slice),

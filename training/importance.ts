@@ -43,7 +43,11 @@ export async function importanceOf(
   test: TrainingSet,
   shuffles: Shuffles,
 ): Promise<FeatureImportance[]> {
-  const falls = await permutationImportance((x) => onnxScores(onnx, x, test.names.length), test, shuffles)
+  const falls = await permutationImportance(
+    (x) => onnxScores(onnx, x, test.names.length, test.categorical),
+    test,
+    shuffles,
+  )
   return test.names
     .map((feature, at) => ({ feature, ...falls[at], ...(gain && { gain: gain[at] }) }))
     .sort((a, b) => b.mean - a.mean)

@@ -82,7 +82,9 @@ const RESAMPLES_SEED = 1
  * @throws UserError when a graph cannot score such rows, or when they lack a class.
  */
 export async function duel(graphs: [Uint8Array, Uint8Array], sets: [TrainingSet, TrainingSet]): Promise<Duel> {
-  const [a, b] = await Promise.all(graphs.map((graph, i) => onnxScores(graph, sets[i].x, sets[i].names.length)))
+  const [a, b] = await Promise.all(
+    graphs.map((graph, i) => onnxScores(graph, sets[i].x, sets[i].names.length, sets[i].categorical)),
+  )
   const { y, cards } = sets[0]
   return {
     one: averagePrecision(a, y),

@@ -1,6 +1,6 @@
 import type { Dataset, DatasetSchema } from '../../datasets/table/dataset.ts'
 import { inLogOrder } from '../../datasets/table/log-order.ts'
-import { openParquetWriter, type ParquetColumn } from '../../datasets/table/parquet.ts'
+import { openParquetWriter, type ColumnValues, type ParquetColumn } from '../../datasets/table/parquet.ts'
 import {
   FRAUD_LABEL,
   UNLABELLED,
@@ -11,7 +11,7 @@ import {
 import { encodeState } from '../fold/entity-state.ts'
 import { ServiceFold, type FeatureMatrix } from '../fold/service-fold.ts'
 import type { EntityState } from '../store/online-store.ts'
-import { checkService, featureNames, type FeatureService } from '../view/view.ts'
+import { categoryColumns, checkService, featureNames, type FeatureService } from '../view/view.ts'
 
 /**
  * Receives the features of every transaction, batch by batch, in log order. Batch and matrix are reused after the call,
@@ -92,8 +92,9 @@ export function* statesOf(fold: ServiceFold): Generator<EntityState> {
 }
 
 /**
- * Writes `transaction_id`, the features (DOUBLE, as the fold computed them) and `label` (0, 1, or −1 when unknown) to
- * Parquet, in log order. The file appears under its name when the sink is closed.
+ * Writes `transaction_id`, the features and `label` (0, 1, or −1 when unknown) to Parquet, in log order. Features are
+ * DOUBLE, as the fold computed them; a category is VARCHAR, its name, '' where it is missing. The file appears under
+ * its name when the sink is closed.
  */
 export async function parquetSink(
   file: string,
@@ -101,9 +102,11 @@ export async function parquetSink(
   schema: DatasetSchema,
 ): Promise<FeatureSink & AsyncDisposable> {
   const names = featureNames(service)
+  const categories = categoryColumns(service, schema)
+  const isCategory = new Set(categories.map(({ feature }) => feature))
   const columns: ParquetColumn[] = [
     { name: 'transaction_id', type: schema.id?.type === 'string' ? 'VARCHAR' : 'BIGINT' },
-    ...names.map((name): ParquetColumn => ({ name, type: 'DOUBLE' })),
+    ...names.map((name, f): ParquetColumn => ({ name, type: isCategory.has(f) ? 'VARCHAR' : 'DOUBLE' })),
     { name: 'label', type: 'INTEGER' },
   ]
   const writer = await openParquetWriter(file, columns)
@@ -114,7 +117,9 @@ export async function parquetSink(
         features = names.map(() => new Float64Array(matrix.rows))
       transpose(matrix, features)
       const { ids, labels } = transactionsOnly(batch, matrix.rows)
-      writer.append([ids, ...features, labels], matrix.rows)
+      const columns: ColumnValues[] = [...features]
+      for (const { feature, source } of categories) columns[feature] = categoriesOf(batch, source)
+      writer.append([ids, ...columns, labels], matrix.rows)
     },
     close: () => writer.close(),
     [Symbol.asyncDispose]: () => writer[Symbol.asyncDispose](),
@@ -126,6 +131,11 @@ function transpose(matrix: FeatureMatrix, columns: Float64Array[]): void {
   columns.forEach((column, f) => {
     for (let k = 0, at = f; k < matrix.rows; k++, at += width) column[k] = matrix.values[at]
   })
+}
+
+/** The names in one categorical column of the batch's transactions. */
+function categoriesOf({ categorical, kind, size }: EventBatch, source: number): string[] {
+  return categorical[source].slice(0, size).filter((_, row) => kind[row] !== FRAUD_LABEL)
 }
 
 function transactionsOnly(batch: EventBatch, rows: number): { ids: KeyColumn; labels: Int32Array } {

@@ -6,11 +6,18 @@ import {
   type EventBatch,
   type KeyColumn,
 } from '../../datasets/table/transaction.ts'
-import { vocabulary } from '../fold/category.ts'
 import { toModelInput } from '../fold/model-input.ts'
 import type { FeatureMatrix } from '../fold/service-fold.ts'
-import { categoricalFeatures, featureNames, type FeatureService } from '../view/view.ts'
+import { categoryColumns, featureNames, type FeatureService } from '../view/view.ts'
 import type { FeatureSink } from './backfill.ts'
+
+/** A categorical column of a matrix. Its numbers say where in `names` a row's category stands; NaN is missing. */
+export interface CategoricalColumn {
+  /** Column of the matrix. */
+  feature: number
+  /** The categories, each once, in the order in which the rows brought them. */
+  names: string[]
+}
 
 /**
  * What a model is fitted on and judged on: features as the model reads them, in log order.
@@ -20,8 +27,8 @@ import type { FeatureSink } from './backfill.ts'
  */
 export interface TrainingSet {
   names: string[]
-  /** Columns of `x` that hold category codes (`fold/category.ts`), by index; all others are numbers. */
-  categorical: number[]
+  /** The columns of `x` that hold categories, in the order of the service; all others are numbers. */
+  categorical: CategoricalColumn[]
   rows: number
   x: Float32Array
   y: Uint8Array
@@ -50,7 +57,6 @@ const FIRST_ROOM = 16_384
  * @param options.knownBy keeps only transactions whose label was known by then: what a training at that instant could
  *   use.
  * @param options.unlabelled keeps the other transactions too, as UNLABELLED.
- * @throws UserError from `write` when two categories of a column share a code.
  */
 export function trainingSetSink(
   service: FeatureService,
@@ -60,12 +66,15 @@ export function trainingSetSink(
   const { cardEntity, knownBy = Infinity, unlabelled = false } = options
   const card = cardEntity === undefined ? 0 : schema.entities.findIndex((entity) => entity.name === cardEntity)
   const set = emptySet(service, schema, schema.entities[card]?.type)
-  const vocabularies = schema.categorical.map(vocabulary)
+  const numberings = categoryColumns(service, schema).map(({ source }, c) => ({
+    source,
+    column: set.categorical[c],
+    indexOf: new Map<string, number>(),
+  }))
   return {
     write: (batch: EventBatch, matrix: FeatureMatrix) => {
-      vocabularies.forEach((watch, c) => batch.categorical[c].slice(0, batch.size).forEach(watch))
       while (set.rows + matrix.rows > set.y.length) grow(set)
-      append(set, batch, matrix, { card, knownBy, unlabelled })
+      append(set, batch, matrix, { card, knownBy, unlabelled, numberings })
     },
     close: async () => {},
     set: () => filled(set),
@@ -82,7 +91,7 @@ function emptySet(
   const keys = (type: 'integer' | 'string'): KeyColumn => (type === 'string' ? [] : new Float64Array(FIRST_ROOM))
   return {
     names,
-    categorical: categoricalFeatures(service),
+    categorical: categoryColumns(service, schema).map(({ feature }) => ({ feature, names: [] })),
     rows: 0,
     x: new Float32Array(FIRST_ROOM * names.length),
     y: new Uint8Array(FIRST_ROOM),
@@ -104,13 +113,32 @@ function grow(set: TrainingSet): void {
   if (set.cards) set.cards = resized(set.cards, room)
 }
 
+/** Numbers the categories of one column as they come. */
+interface Numbering {
+  /** Index in the batch's categorical columns. */
+  source: number
+  column: CategoricalColumn
+  indexOf: Map<string, number>
+}
+
+/** The index of a category, NaN when it is missing. */
+function numberOf(category: string, { column, indexOf }: Numbering): number {
+  if (category === '') return Number.NaN
+  const known = indexOf.get(category)
+  if (known !== undefined) return known
+  const index = column.names.push(category) - 1
+  indexOf.set(category, index)
+  return index
+}
+
 /** Appends a batch's transactions to a set with room for them. `card` is an entity's index. */
 function append(
   set: TrainingSet,
   batch: EventBatch,
   matrix: FeatureMatrix,
-  { card, knownBy, unlabelled }: { card: number; knownBy: EpochMs; unlabelled: boolean },
+  kept: { card: number; knownBy: EpochMs; unlabelled: boolean; numberings: Numbering[] },
 ): void {
+  const { card, knownBy, unlabelled, numberings } = kept
   const width = set.names.length
   let k = 0
   for (let row = 0; row < batch.size; row++) {
@@ -118,6 +146,10 @@ function append(
     const known = batch.label[row] !== UNLABELLED && batch.knownAt[row] <= knownBy
     if (known || unlabelled) {
       toModelInput(matrix.values.subarray(k * width), width, set.x, set.rows * width)
+      for (const numbering of numberings) {
+        const category = batch.categorical[numbering.source][row]
+        set.x[set.rows * width + numbering.column.feature] = numberOf(category, numbering)
+      }
       set.y[set.rows] = known ? batch.label[row] : UNLABELLED
       set.time[set.rows] = batch.time[row]
       if (set.amounts) set.amounts[set.rows] = batch.amount[row]

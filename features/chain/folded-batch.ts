@@ -76,8 +76,27 @@ function freshRows({ events, index }: DecodedBatch, replayed: number): { fresh: 
   return { fresh, firstFeature }
 }
 
-/** The features of the fresh transactions as the model reads them, row-major, `width` columns. */
-export function modelInput({ features, fresh, firstFeature }: FoldedBatch, width: number): Float32Array {
+/** What a model reads of some rows, both row-major. */
+export interface ModelInput {
+  rows: number
+  /** Every feature. A column of categories holds no number that a model could use. */
+  numbers: Float32Array
+  /** The names of the categories, in the order of the service; '' where one is missing. */
+  categories: string[]
+}
+
+/** The features of the fresh transactions as the model reads them. `sources`: which categorical columns, in order. */
+export function modelInput(folded: FoldedBatch, width: number, sources: readonly number[]): ModelInput {
+  const { fresh, input } = folded
+  const { categorical } = input.decoded.events
+  return {
+    rows: fresh.length,
+    numbers: numbersOf(folded, width),
+    categories: sources.length === 0 ? [] : fresh.flatMap((row) => sources.map((source) => categorical[source][row])),
+  }
+}
+
+function numbersOf({ features, fresh, firstFeature }: FoldedBatch, width: number): Float32Array {
   const input = new Float32Array(fresh.length * width)
   toModelInput(features.values.subarray(firstFeature * width), input.length, input)
   return input

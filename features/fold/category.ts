@@ -1,40 +1,36 @@
-import { UserError } from '../../configs/user-error.ts'
-
-/** Codes below 2^24 are exact in float32, so a category survives the cast that every feature goes through. */
-const CODES = 1 << 24
+/** Codes below 2^24 are exact in float32. */
+const FORMER_CODES = 1 << 24
 
 /**
- * The number that stands for a category in a feature matrix: FNV-1a of its UTF-16 units, folded to 24 bits. So it is
- * the same in every process, without a shared dictionary. Missing ('') is 0. Training learns what each code means, and
- * refuses a training set in which two categories share a code (`vocabulary`).
+ * The number that stands for a category in a feature matrix: 53 bits of hash of its UTF-16 units, exact in float64 and
+ * the same in every process. Missing ('') is 0.
+ *
+ * It is what stages hand on and what `verify` compares. No model reads it: a model reads the name and looks it up in
+ * its own dictionary. So two categories that shared a code would still be told apart.
  */
 export function categoryCode(category: string): number {
   if (category === '') return 0
-  let hash = 0x811c9dc5
-  for (let i = 0; i < category.length; i++) hash = Math.imul(hash ^ category.charCodeAt(i), 0x01000193)
-  const folded = ((hash >>> 24) ^ hash) & (CODES - 1)
-  return folded === 0 ? 1 : folded
+  let hash = 0x9e3779b9
+  for (let i = 0; i < category.length; i++) {
+    hash = Math.imul(hash ^ category.charCodeAt(i), 0x85ebca6b)
+    hash ^= hash >>> 15
+  }
+  return (hash >>> 3) * FORMER_CODES + formerCategoryCode(category)
 }
 
 /**
- * Watches the categories of one column for two that share a code, which a model could not tell apart. Among 1,000
- * categories that happens about once in 30 times.
- *
- * @returns a function to be called with every category; it throws a UserError that names both when two collide.
+ * The lower 24 bits of a category's code: FNV-1a, folded. Models that have no dictionary of their own read these as a
+ * number.
  */
-export function vocabulary(column: string): (category: string) => void {
-  const seen = new Map<number, string>()
-  return (category) => {
-    const code = categoryCode(category)
-    const other = seen.get(code)
-    if (other === undefined) seen.set(code, category)
-    else if (other !== category) throw collision(column, code, other, category)
-  }
+export function formerCategoryCode(category: string): number {
+  if (category === '') return 0
+  let hash = 0x811c9dc5
+  for (let i = 0; i < category.length; i++) hash = Math.imul(hash ^ category.charCodeAt(i), 0x01000193)
+  const folded = ((hash >>> 24) ^ hash) & (FORMER_CODES - 1)
+  return folded === 0 ? 1 : folded
 }
 
-function collision(column: string, code: number, first: string, second: string): UserError {
-  return new UserError(
-    `Column ${column}: "${first}" and "${second}" share the code ${code}. ` +
-      'Rename one of the two in the data, or leave the column out of the schema.',
-  )
+/** Whether a prediction's code is that of the category whose code is given. Earlier predictions hold former codes. */
+export function isSameCategory(code: number, served: number): boolean {
+  return served === code || served === code % FORMER_CODES
 }

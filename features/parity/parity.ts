@@ -5,11 +5,12 @@ import { backfill } from '../backfill/backfill.ts'
 import { planChain, type Stage } from '../chain/chain.ts'
 import { Seam } from '../chain/seam.ts'
 import { origins, stageReader, type StageInput } from '../chain/stage-record.ts'
+import { isSameCategory } from '../fold/category.ts'
 import { ServiceFold, type FeatureMatrix } from '../fold/service-fold.ts'
-import { featureNames, type FeatureService } from '../view/view.ts'
+import { categoryColumns, featureNames, type FeatureService } from '../view/view.ts'
 import { passedOn, servedFeatures, type Origin, type Placed, type Served } from './served.ts'
 
-/** A value that was served and differs from what batch computes. */
+/** A value that was served and differs from what batch computes. Categories stand as their codes. */
 export interface Difference {
   partition: number
   offset: number
@@ -119,13 +120,14 @@ export async function verifyParity(request: ParityRequest): Promise<ParityReport
   report.duplicates += served.duplicates
   const passed = await Promise.all(chain.slice(1).map(({ topic }) => passedOn(log, topic)))
   for (const { duplicates } of passed) report.duplicates += duplicates
+  const categories = new Set(categoryColumns(service, schema).map(({ feature }) => feature))
   const bases = new Set([...coverage.values()].filter((base) => typeof base !== 'string'))
   for (const base of bases.size === 0 ? [EMPTY_BASE] : bases) {
     const history = await foldHistory(request, base)
     for (const [n, stage] of chain.entries()) {
       const fold = new ServiceFold(service, schema, { views: stage.views, from: history })
       const handedOn = passed.at(n) ?? served
-      await compareStage({ request, stage, names, fold, served, handedOn, report, coverage, base })
+      await compareStage({ request, stage, names, categories, fold, served, handedOn, report, coverage, base })
     }
   }
   return report
@@ -156,6 +158,8 @@ interface Comparison {
   request: ParityRequest
   stage: Stage
   names: string[]
+  /** The features that are categories. */
+  categories: ReadonlySet<number>
   fold: ServiceFold
   served: Served
   /** Where the stage's records went: to the next stage, or from the last one into predictions. */
@@ -201,7 +205,7 @@ async function lastHandedOn({ request, stage, handedOn }: Comparison, partition:
 }
 
 function compareBatch(comparison: Comparison, input: StageInput, matrix: FeatureMatrix, last: number): void {
-  const { request, stage, names, fold, served, handedOn, report } = comparison
+  const { request, stage, names, categories, fold, served, handedOn, report } = comparison
   const { from = 0, to = Infinity } = request
   const { events, index } = input.decoded
   const { columns } = fold
@@ -221,7 +225,7 @@ function compareBatch(comparison: Comparison, input: StageInput, matrix: Feature
       if (stage.entity === undefined) cover(comparison, partition, offset, events.time[row])
       const where = { partition, offset, transactionId: events.ids[row] }
       const recomputed = matrix.values.subarray(k * names.length, (k + 1) * names.length)
-      compareRow(where, { names, columns }, recomputed, values, report)
+      compareRow(where, { names, categories, columns }, recomputed, values, report)
     }
     k++
   }
@@ -265,7 +269,7 @@ function cover({ report, base }: Comparison, partition: number, offset: number, 
 
 function compareRow(
   where: Pick<Difference, 'partition' | 'offset' | 'transactionId'>,
-  { names, columns }: { names: string[]; columns: number[] },
+  { names, categories, columns }: Pick<Comparison, 'names' | 'categories'> & { columns: number[] },
   recomputed: Float64Array,
   served: Float64Array,
   report: ParityReport,
@@ -273,6 +277,7 @@ function compareRow(
   report.values += columns.length
   for (const f of columns) {
     if (Object.is(recomputed[f], served[f])) continue
+    if (categories.has(f) && isSameCategory(recomputed[f], served[f])) continue
     report.differences++
     if (report.firstDifferences.length < SHOWN)
       report.firstDifferences.push({ ...where, feature: names[f], served: served[f], recomputed: recomputed[f] })

@@ -1,13 +1,14 @@
 import { UserError } from '../../configs/user-error.ts'
 import type { EventLog, RecordBatch } from '../../datasets/log/event-log.ts'
 import { origins } from '../chain/stage-record.ts'
+import { categoryCode } from '../fold/category.ts'
 import { Growing } from '../fold/growing.ts'
 import { KeyTable } from '../fold/key-table.ts'
 
 /** What the scorer logged about one transaction, as far as parity needs it. */
 export interface ServedFeatures {
   transaction_id: number | string
-  features: Record<string, number | null>
+  features: Record<string, number | string | null>
   input: { partition: number; offset: number }
   group: string
   /** Version of the base that they were computed on. Older scorers wrote none. */
@@ -38,7 +39,10 @@ export interface Served extends Placed {
   origins: readonly Origin[]
   /** The origin of a record's prediction. Of a record without one, that of the predictions behind it, or the last. */
   origin(partition: number, offset: number): Origin | undefined
-  /** Values in the order of the names asked for, NaN where null. Undefined when there is no prediction. */
+  /**
+   * Values in the order of the names asked for, NaN where null, and the code of a category. Undefined when there is no
+   * prediction.
+   */
   row(partition: number, offset: number): Float64Array | undefined
 }
 
@@ -133,7 +137,7 @@ export async function servedFeatures(
       if (row === undefined) continue
       origins.add(row, prediction)
       const into = values.at(row)
-      for (let f = 0; f < names.length; f++) into[f] = prediction.features[names[f]] ?? Number.NaN
+      for (let f = 0; f < names.length; f++) into[f] = numberOf(prediction.features[names[f]])
     }
   }
   return {
@@ -145,6 +149,11 @@ export async function servedFeatures(
       return row === undefined ? undefined : values.at(row)
     },
   }
+}
+
+/** The number that the fold computed for a served value: of a category, its code. */
+function numberOf(value: number | string | null | undefined): number {
+  return typeof value === 'string' ? categoryCode(value) : (value ?? Number.NaN)
 }
 
 interface Origins {

@@ -2,9 +2,9 @@ import { expect, test } from 'vitest'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import { emptyBatch } from '../../datasets/table/transaction.ts'
 import { featureService } from '../catalog.ts'
-import { categoryCode, vocabulary } from '../fold/category.ts'
+import { categoryCode, formerCategoryCode, isSameCategory } from '../fold/category.ts'
 import { ServiceFold } from '../fold/service-fold.ts'
-import { categoricalFeatures, serviceDigest } from './view.ts'
+import { categoryColumns, serviceDigest } from './view.ts'
 
 const schema: DatasetSchema = {
   time: { column: 'at', unit: 'ms' },
@@ -23,7 +23,7 @@ test('a dataset without history has its own columns as a service', () => {
   batch.categorical[0] = ['CH', '']
   expect(fold.names).toEqual(['price', 'items', 'country'])
   expect([...fold.fold(batch).values.subarray(0, 6)]).toEqual([12.5, 3, categoryCode('CH'), 0.99, 0, 0])
-  expect(categoricalFeatures(service)).toEqual([2])
+  expect(categoryColumns(service, schema)).toEqual([{ feature: 2, source: 0 }])
 })
 
 test('another schema is another definition', () => {
@@ -34,27 +34,30 @@ test('another schema is another definition', () => {
   expect(() => featureService('attributes')).toThrow(/it has no definition without one/)
 })
 
-test('category codes are whole numbers a float32 holds, the same in every process', () => {
+test('category codes are whole numbers that a float64 holds, the same in every process', () => {
   for (const category of ['', 'CH', 'é', 'x'.repeat(256)]) {
     const code = categoryCode(category)
-    expect(Math.fround(code)).toBe(code)
-    expect(Number.isInteger(code)).toBe(true)
+    expect(Number.isSafeInteger(code)).toBe(true)
+    expect(code % (1 << 24)).toBe(formerCategoryCode(category))
   }
   expect(categoryCode('')).toBe(0)
-  expect(categoryCode('CH')).toBe(14_294_960)
+  expect(formerCategoryCode('CH')).toBe(14_294_960)
 })
 
-test('two categories with one code are found out', () => {
-  const watch = vocabulary('country')
-  const seen = new Map<number, string>()
-  let collision: [string, string] | undefined
-  for (let i = 0; collision === undefined; i++) {
-    const [category, other] = [`c${i}`, seen.get(categoryCode(`c${i}`))]
-    if (other === undefined) seen.set(categoryCode(category), category)
-    else collision = [other, category]
-  }
-  const [first, second] = collision
-  watch(first)
-  watch(first)
-  expect(() => watch(second)).toThrow(new RegExp(`Column country: "${first}" and "${second}" share the code`))
+test('no two of 200,000 categories share a code, though many share the 24 bits of earlier versions', () => {
+  const names = Array.from({ length: 200_000 }, (_, i) => `merchant ${i}`)
+  expect(new Set(names.map(categoryCode)).size).toBe(names.length)
+  const former = new Map<number, string>()
+  const pair = names.flatMap((name) => {
+    const other = former.get(formerCategoryCode(name))
+    former.set(formerCategoryCode(name), name)
+    return other === undefined ? [] : [[other, name]]
+  })
+  expect(pair.length).toBeGreaterThan(100)
+  for (const [one, other] of pair) expect(isSameCategory(categoryCode(one), categoryCode(other))).toBe(false)
+})
+
+test('a prediction of an earlier version, which holds the code of 24 bits, is compared by these', () => {
+  expect(isSameCategory(categoryCode('CH'), formerCategoryCode('CH'))).toBe(true)
+  expect(isSameCategory(categoryCode('CH'), formerCategoryCode('DE'))).toBe(false)
 })

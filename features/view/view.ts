@@ -36,7 +36,7 @@ export type RequestFeature = { name: string } & (
   | { from: 'night' }
   /** A numeric attribute of the dataset, by column. NaN when missing. */
   | { from: 'numeric'; column: string }
-  /** A categorical attribute as its category code (`category.ts`). */
+  /** A categorical attribute. In the matrix it is a code (`category.ts`); a model reads its name. */
   | { from: 'categorical'; column: string }
 )
 
@@ -72,14 +72,20 @@ export function featureNames(service: FeatureService): string[] {
   return service.views.flatMap((view) => view.features.map((feature) => feature.name))
 }
 
-/** Indices, in the order of `featureNames`, of the features that are category codes. */
-export function categoricalFeatures(service: FeatureService): number[] {
-  const coded = service.views.flatMap((view) =>
-    view.kind === 'request'
-      ? view.features.map((feature) => feature.from === 'categorical')
-      : view.features.map(() => false),
+/** A feature that is a category: its index in `featureNames`, and that of its column in `schema.categorical`. */
+export interface CategoryColumn {
+  feature: number
+  source: number
+}
+
+/** The features that are categories, in the order of the service. A model reads them by name, all others as numbers. */
+export function categoryColumns(service: FeatureService, schema: DatasetSchema): CategoryColumn[] {
+  const features = service.views.flatMap((view): (RequestFeature | AggregateFeature)[] => view.features)
+  return features.flatMap((feature, index) =>
+    'from' in feature && feature.from === 'categorical'
+      ? [{ feature: index, source: schema.categorical.indexOf(feature.column) }]
+      : [],
   )
-  return coded.flatMap((isCode, index) => (isCode ? [index] : []))
 }
 
 /** How far back before a transaction the service's windows by time begin, delay included; 0 when there are none. */

@@ -1,9 +1,12 @@
 import { tmpdir } from 'node:os'
 import type { Command } from 'commander'
 import { expect, test } from 'vitest'
+import { formerCategoryCode } from '../../features/fold/category.ts'
 import { openOnnxModel } from '../../serving/model/onnx-model.ts'
 import { trainCandidate } from '../../training/candidate.ts'
 import { estimatorNames, findEstimator } from '../../training/catalog.ts'
+import { attribute, encodeGraph } from '../../training/graph/proto.ts'
+import { categoryNames, onnxScores } from '../../training/graph/scores.ts'
 import { plantedSet } from '../../training/testing/planted-set.ts'
 import { runFd } from '../console/fd-process.ts'
 import { program } from '../program.ts'
@@ -34,10 +37,60 @@ test.each(
     input: signature.input.name,
     output: signature.outputs[0].name,
     width: 5,
+    categorical: [4],
+    categories: signature.categories?.name,
   })
   const first = holdout.rows[0]
-  for (const rows of [1, 7, 256])
-    expect(await model.score(set.x.slice(first * 5, (first + rows) * 5), rows)).toEqual(holdout.scores.slice(0, rows))
+  for (const rows of [1, 7, 256]) {
+    const numbers = set.x.slice(first * 5, (first + rows) * 5)
+    const categories = categoryNames(numbers, 5, set.categorical)
+    expect(await model.score({ rows, numbers, categories })).toEqual(holdout.scores.slice(0, rows))
+  }
+})
+
+/** A graph as earlier versions wrote it: the code of a category stands among the features and looks up its rank. */
+function earlierGraph(): Uint8Array {
+  return encodeGraph({
+    name: 'score',
+    inputs: [{ name: 'features', type: 'float', width: 2 }],
+    output: { name: 'score' },
+    constants: [{ name: 'column', type: 'int64', values: [1] }],
+    nodes: [
+      {
+        opType: 'Gather',
+        input: ['features', 'column'],
+        output: ['code'],
+        attribute: [attribute.int('axis', 1)],
+      },
+      {
+        opType: 'LabelEncoder',
+        domain: 'ai.onnx.ml',
+        input: ['code'],
+        output: ['score'],
+        attribute: [
+          attribute.floats('keys_floats', ['CH', 'é', ''].map(formerCategoryCode)),
+          attribute.floats('values_floats', [0.25, 0.5, 0.75]),
+          attribute.float('default_float', 0.125),
+        ],
+      },
+    ],
+    metadata: {},
+  })
+}
+
+test('a graph of an earlier version scores as it did, in training and in the scorer', async () => {
+  const categorical = [{ feature: 1, names: ['é', 'CH', 'FR'] }]
+  const x = Float32Array.of(0, 1, 0, 0, 0, Number.NaN, 0, 2)
+  const scores = [0.25, 0.5, 0.75, 0.125]
+  expect([...(await onnxScores(earlierGraph(), x, 2, categorical))]).toEqual(scores)
+  await using model = await openOnnxModel(earlierGraph(), 'an earlier model', {
+    input: 'features',
+    output: 'score',
+    width: 2,
+    categorical: [1],
+  })
+  const numbers = new Float32Array(x.length)
+  expect([...(await model.score({ rows: 4, numbers, categories: categoryNames(x, 2, categorical) }))]).toEqual(scores)
 })
 
 test('the help of fd train names every estimator', () => {

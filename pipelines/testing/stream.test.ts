@@ -132,7 +132,7 @@ test('served features that were tampered with are found: verify ends with 1 and 
     const forged = {
       ...prediction,
       group: 'forged',
-      features: { ...prediction.features, tx_amount: (prediction.features['tx_amount'] ?? 0) + 0.01 },
+      features: { ...prediction.features, tx_amount: Number(prediction.features['tx_amount']) + 0.01 },
     }
     await log.append('predictions', [{ value: JSON.stringify(forged), timestamp: 0 }])
   }

@@ -1,7 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { UserError } from '../../configs/user-error.ts'
 import { featureService } from '../../features/catalog.ts'
-import { featureNames, serviceDigest, type FeatureService } from '../../features/view/view.ts'
+import { categoryColumns, featureNames, serviceDigest, type FeatureService } from '../../features/view/view.ts'
 import { readModelCard, type ModelCard } from '../../registry/model-card.ts'
 import { presentThreshold, type Threshold } from '../../registry/promotion/threshold.ts'
 import type { Registry } from '../../registry/registry.ts'
@@ -31,12 +31,18 @@ export async function loadVersion(registry: Registry, name: string, version: num
   const card = readModelCard(await registry.getModelVersion(name, version))
   const service = featureService(card.service.name, card.dataset.schema)
   const computed = featureNames(service)
-  const { features, input, outputs } = card.signature
+  const { features, input, categories, outputs } = card.signature
   if (features.join('\n') !== computed.join('\n') || card.service.digest !== serviceDigest(service)) {
     throw otherDefinition(name, version, card, service)
   }
   const graph = await registry.downloadModelArtifact(name, version, GRAPH)
-  const spec = { input: input.name, output: outputs[0].name, width: computed.length }
+  const spec = {
+    input: input.name,
+    output: outputs[0].name,
+    width: computed.length,
+    categorical: categoryColumns(service, card.dataset.schema).map(({ feature }) => feature),
+    categories: categories?.name,
+  }
   const model = await openOnnxModel(graph, `Version ${version} of "${name}"`, spec)
   const threshold = presentThreshold(await registry.getRegisteredModel(name), version, card)
   return { name, version, card, threshold, service, model, [Symbol.asyncDispose]: () => model[Symbol.asyncDispose]() }

@@ -1,10 +1,11 @@
 import type { RejectionKind } from '../../datasets/log/event-field.ts'
 import type { Rejection } from '../../datasets/log/event-json.ts'
 import type { NewRecord } from '../../datasets/log/event-log.ts'
+import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import type { FoldedBatch } from '../../features/chain/folded-batch.ts'
 import { stageRecords, type StageTarget } from '../../features/chain/stage-record.ts'
 import { truncatedViews } from '../../features/fold/service-fold.ts'
-import { featureNames, type FeatureService } from '../../features/view/view.ts'
+import { categoryColumns, featureNames, type FeatureService } from '../../features/view/view.ts'
 import { deadLetter } from '../dead-letter.ts'
 import { decide, predictionWriter, type Judge } from '../prediction.ts'
 import { DEAD_LETTERS, FRAUD_ALERTS, PREDICTIONS } from '../topics.ts'
@@ -42,24 +43,29 @@ export interface WrittenBatch {
   outputs: Outputs
 }
 
+/** Whose features are the columns of a folded batch, and what its events are made of. */
+export interface ComputedFeatures {
+  service: FeatureService
+  schema: DatasetSchema
+}
+
 /**
  * The outputs of a batch in the last stage: a prediction for each fresh transaction, an alert for each at or above the
  * threshold, and a dead letter for each record that is not a valid event.
  *
  * @param scores one for each row of `folded.fresh`.
- * @param service whose features are the columns of `folded.features`.
  * @param alertTopic where the alerts go.
  */
 export function writeOutputs(
   folded: FoldedBatch,
   scores: Float32Array,
-  service: FeatureService,
+  { service, schema }: ComputedFeatures,
   judge: Judge,
   alertTopic = FRAUD_ALERTS,
 ): WrittenBatch {
   const { input, features, fresh, firstFeature } = folded
-  const { events, index } = input.decoded
-  const write = predictionWriter(featureNames(service), judge, folded.base)
+  const { index } = input.decoded
+  const write = predictionWriter(featureNames(service), categoryColumns(service, schema), judge, folded.base)
   const predictions: NewRecord[] = []
   const alerts: NewRecord[] = []
   const timestamps = new Float64Array(fresh.length)
@@ -69,8 +75,7 @@ export function writeOutputs(
     const k = firstFeature + i
     const late = features.late[k] === 1
     const lacking = truncatedViews(service, features.truncated[k])
-    const time = events.time[row]
-    const record = write(events.ids[row], time, scores[i], features.values, k, input, index[row], late, lacking)
+    const record = write(row, scores[i], features.values, k, input, late, lacking)
     predictions.push(record)
     if (decide(scores[i], judge.threshold) === 'alert') alerts.push(record)
     if (late) counts.late++

@@ -156,12 +156,17 @@ async function freshWorld(): Promise<World> {
 
 /** Predictions as the scorer writes them, with a score of 0: the decision does not matter here. */
 const finish = async (folded: FoldedBatch): Promise<WrittenBatch> =>
-  writeOutputs(folded, new Float32Array(folded.fresh.length), service, {
-    name: 'none',
-    version: 1,
-    threshold: 1,
-    group: 'g',
-  })
+  writeOutputs(
+    folded,
+    new Float32Array(folded.fresh.length),
+    { service, schema },
+    {
+      name: 'none',
+      version: 1,
+      threshold: 1,
+      group: 'g',
+    },
+  )
 
 function chain({ log, store }: World, options: Partial<ChainOptions> = {}): Promise<void> {
   const running = {

@@ -1,13 +1,13 @@
 import type { EventLog } from '../../datasets/log/event-log.ts'
 import { modelInput, type FoldedBatch } from '../../features/chain/folded-batch.ts'
 import type { Base, OnlineStore } from '../../features/store/online-store.ts'
-import { featureNames, type FeatureService } from '../../features/view/view.ts'
+import { categoryColumns, featureNames } from '../../features/view/view.ts'
 import type { Registry } from '../../registry/registry.ts'
 import { watchChampion, type Champion } from '../model/champion.ts'
 import type { OnnxModel } from '../model/onnx-model.ts'
 import type { Judge } from '../prediction.ts'
 import { DEAD_LETTERS, FRAUD_ALERTS, PREDICTIONS } from '../topics.ts'
-import { writeOutputs, type WrittenBatch } from './batch.ts'
+import { writeOutputs, type ComputedFeatures, type WrittenBatch } from './batch.ts'
 import { runChain, type ChainOptions } from './chain.ts'
 
 export interface ScorerParts {
@@ -65,17 +65,18 @@ export async function score(parts: ScorerParts, options: ScorerOptions): Promise
   })
   for (const topic of [PREDICTIONS, options.alerts ?? FRAUD_ALERTS, DEAD_LETTERS]) await parts.log.createTopic(topic)
   const { service, card } = champions.current()
+  const { schema } = card.dataset
   const base = await parts.store.base(service.name)
   await runChain({
     ...options,
     log: parts.log,
     store: parts.store,
     service,
-    schema: card.dataset.schema,
+    schema,
     finish: (folded) => {
       const { name, version, threshold, model } = champions.current()
       const judge = { name, version, threshold: threshold.value, entry: threshold.entry, group: options.group }
-      return judgeBatch(folded, service, judge, model, options.alerts)
+      return judgeBatch(folded, { service, schema }, judge, model, options.alerts)
     },
     onStart: () => options.onStart?.(champions.current(), base),
   })
@@ -84,13 +85,14 @@ export async function score(parts: ScorerParts, options: ScorerOptions): Promise
 /** Scores a whole batch by one model, and writes what it decides; alerts to the topic of that name. */
 export async function judgeBatch(
   folded: FoldedBatch,
-  service: FeatureService,
+  computed: ComputedFeatures,
   judge: Judge,
   model: Pick<OnnxModel, 'score'>,
   alerts?: string,
 ): Promise<WrittenBatch> {
-  const rows = folded.fresh.length
-  const scores =
-    rows === 0 ? new Float32Array(0) : await model.score(modelInput(folded, featureNames(service).length), rows)
-  return writeOutputs(folded, scores, service, judge, alerts)
+  const { service, schema } = computed
+  const sources = categoryColumns(service, schema).map(({ source }) => source)
+  const input = modelInput(folded, featureNames(service).length, sources)
+  const scores = input.rows === 0 ? new Float32Array(0) : await model.score(input)
+  return writeOutputs(folded, scores, computed, judge, alerts)
 }

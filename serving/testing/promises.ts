@@ -60,7 +60,8 @@ export async function expectPromisesKept(broker: MemoryBroker, server: MemorySer
 
 function emitter(next: Stage | undefined, partitions: number): (folded: FoldedBatch) => Promise<WrittenBatch> {
   if (next === undefined)
-    return (folded) => judgeBatch(folded, service, JUDGE, { score: async (input, rows) => standIn(input, rows) })
+    return (folded) =>
+      judgeBatch(folded, { service, schema }, JUDGE, { score: async ({ numbers, rows }) => standIn(numbers, rows) })
   const entity = schema.entities.findIndex(({ name }) => name === next.entity)
   return async (folded) => passOn(folded, featureNames(service).length, { topic: next.topic, entity, partitions })
 }

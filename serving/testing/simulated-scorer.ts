@@ -197,8 +197,8 @@ class Cluster {
       now: () => process.now(),
       endWhenIdle: () => this.#calm,
       finish: (folded) =>
-        judgeBatch(folded, service, JUDGE, {
-          score: (input, rows) => process.call('model', () => standIn(input, rows)),
+        judgeBatch(folded, { service, schema }, JUDGE, {
+          score: ({ numbers, rows }) => process.call('model', () => standIn(numbers, rows)),
         }),
       onBatch: ({ scored, labels, rejected }) => {
         told.scored += scored

@@ -170,7 +170,7 @@ test.each(cases)(
       expect(absolute).toBeLessThanOrEqual(tolerance)
       expect(relative).toBeLessThanOrEqual(100 * tolerance)
     }
-    const [before, after] = [plain.margins(slice.x), modelScores(model, slice.x)]
+    const [before, after] = [plain.margins(slice.x, slice.categorical), modelScores(model, slice.x, slice.categorical)]
     const order = [...before.keys()].sort((a, b) => before[a] - before[b])
     expect(order.every((row, i) => i === 0 || after[row] >= after[order[i - 1]])).toBe(true)
     expect(averagePrecision(after, slice.y)).toBeCloseTo(averagePrecision(before, slice.y), 4)

@@ -44,7 +44,7 @@ export function calibrate<M extends FittedModel>(
   method: CalibrationRequest['method'],
   slice: TrainingSet,
 ): M {
-  const margins = model.margins(slice.x)
+  const margins = model.margins(slice.x, slice.categorical)
   const link = method === 'platt' ? fitPlatt(margins, slice.y) : fitLine(margins, slice.y)
   return { ...model, link }
 }

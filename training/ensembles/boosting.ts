@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { randomStream, type Random } from '../../datasets/random/random.ts'
+import { minCategoryRows } from '../fit/encoder.ts'
 import { finishRound, type Report } from '../fit/report.ts'
 import { watchShare } from '../fit/watched-rows.ts'
 import type { Bins } from '../growing/binning.ts'
@@ -46,6 +47,7 @@ export const boostingParams = z
       .min(0)
       .default(0)
       .describe('stop when the watched average precision has not risen for so many rounds; 0 never; needs watch_share'),
+    min_category_rows: minCategoryRows,
     watch_share: watchShare,
     threads,
     // Every other key is a constraint on one feature. The parser checks the feature's name (defineEstimator).

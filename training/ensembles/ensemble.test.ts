@@ -238,8 +238,13 @@ test(
     'and a forest without a limit on depth still ends',
   async () => {
     const set = plantedSet({ rows: 6000, features: 1, frauds: 300, categories: 900 }, 13)
-    const model = await forest.fit(set, forest.params({ trees: 3, min_samples_leaf: 1, max_features: 2 }), 0, proceed)
-    expect(model.encoder[0].codes.length).toBeGreaterThan(300)
+    const model = await forest.fit(
+      set,
+      forest.params({ trees: 3, min_samples_leaf: 1, max_features: 2, min_category_rows: 1 }),
+      0,
+      proceed,
+    )
+    expect(model.encoder[0].names.length).toBeGreaterThan(300)
     expect(new Set(model.trees.feature)).toEqual(new Set([-1, 0, 1]))
     expect(depthOf(model.trees)).toBeGreaterThan(12)
   },
@@ -250,17 +255,18 @@ test(
     'smoothed, at the overall rate',
   () => {
     const set = plantedSet({ rows: 3000, features: 0, frauds: 300, categories: 30 }, 14)
-    const [{ codes, ranks }] = fitEncoder(set)
+    const [{ names, ranks }] = fitEncoder(set, { minRows: 1, unknown: 'missing' })
+    const [column] = set.categorical
     const rate = 0.1
-    const statistic = Array.from(codes, (code) => {
-      const labels = set.y.filter((_, row) => set.x[row] === code)
+    const statistic = names.map((name) => {
+      const labels = set.y.filter((_, row) => column.names[set.x[row]] === name)
       const [gradient, hessian] = [
         labels.reduce((sum, label) => sum + rate - label, 0),
         labels.length * rate * (1 - rate),
       ]
       return -gradient / (hessian + 20 * rate * (1 - rate))
     })
-    const byStatistic = Array.from(codes.keys()).sort((a, b) => statistic[a] - statistic[b])
+    const byStatistic = Array.from(names.keys()).sort((a, b) => statistic[a] - statistic[b])
     expect(byStatistic.every((at, i) => i === 0 || ranks[at] >= ranks[byStatistic[i - 1]])).toBe(true)
   },
 )

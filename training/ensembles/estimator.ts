@@ -29,7 +29,7 @@ export interface FittedTrees extends FittedModel {
 }
 
 /** Parameters that all estimators of trees on binned rows have. */
-type TreeParams = WatchParams & { threads: number }
+type TreeParams = WatchParams & { threads: number; min_category_rows: number }
 
 /** How an estimator fits trees on binned rows, and how the sum of their leaves becomes a score. */
 interface TreeTrainer<P> {
@@ -60,12 +60,14 @@ function treeEstimator<S extends z.ZodObject>(
     async fit(set, params, seed, report, base) {
       const { fitted, watched } = partWatched(set, params as TreeParams)
       if (base !== undefined) requireFit(base, set.names, link)
-      const encoder = base?.encoder ?? fitEncoder(fitted)
+      const { threads, min_category_rows: minRows } = params as TreeParams
+      const encoder = base?.encoder ?? fitEncoder(fitted, { minRows, unknown: 'missing' })
       const width = set.names.length
-      const [x, later] = [encode(encoder, fitted.x, width), watched && encode(encoder, watched.x, width)]
+      const encoded = (rows: Float32Array): Float32Array => encode(encoder, rows, width, set.categorical)
+      const [x, later] = [encoded(fitted.x), watched && encoded(watched.x)]
       const arena = createArena()
       // Opened before the rows are binned, so that the threads start meanwhile.
-      await using crew = await openCrew(arena, threadsFor((params as TreeParams).threads, fitted.rows), 'compiled')
+      await using crew = await openCrew(arena, threadsFor(threads, fitted.rows), 'compiled')
       const bins = binTraining(x, width, fitted.y, arena, crew)
       const watch = watched && later && { bins: binWith(bins, later, watched.rows, crew), y: watched.y }
       const start = base && (await startFrom(base.trees, width, x, later))
@@ -120,8 +122,9 @@ export async function fittedTrees(model: TreeModel, weight = 1): Promise<FittedT
     encoder,
     trees,
     leaves: leavesOf(link),
-    margins(x) {
-      const sums = score(encode(encoder, x, names.length))
+    categorical: encoder.map(({ feature }) => feature),
+    margins(x, categorical = []) {
+      const sums = score(encode(encoder, x, names.length, categorical))
       return link === 'mean' ? sums.map((sum) => sum / trees.roots.length) : sums
     },
     graph: (output) => treeGraph(model, output),

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { randomStream } from '../../datasets/random/random.ts'
+import { minCategoryRows } from '../fit/encoder.ts'
 import { finishRound, type Report } from '../fit/report.ts'
 import { watchShare } from '../fit/watched-rows.ts'
 import type { Bins } from '../growing/binning.ts'
@@ -36,6 +37,7 @@ export const forestParams = z.strictObject({
       '1: report the average precision of each row by the trees that did not draw it; ' +
         'costs a scoring of the rows a tree',
     ),
+  min_category_rows: minCategoryRows,
   watch_share: watchShare,
   threads,
 })

@@ -91,7 +91,7 @@ test.each([{ missing: 0 }, { missing: 0.2 }, { categories: 30 }, { missing: 0.2,
     const wild = plantedSet({ rows: 1000, features: 6, frauds: 60, ...extra, missing: 0.5 }, 3)
     wild.x.set([Infinity, -Infinity, -0, 3.4e38, Number.NaN, 0])
     expectParity(await verifyOnnx(model, toOnnx(model), wild))
-    const scores = modelScores(model, set.x)
+    const scores = modelScores(model, set.x, set.categorical)
     expect(Math.min(...scores)).toBeGreaterThan(0.3)
     expect(Math.max(...scores)).toBeLessThan(1)
   },
@@ -100,10 +100,15 @@ test.each([{ missing: 0 }, { missing: 0.2 }, { categories: 30 }, { missing: 0.2,
 test('what lies far out scores highest, and what is rare among categories', async () => {
   const set = plantedSet({ rows: 5000, features: 3, frauds: 20, categories: 4 }, 4)
   set.y.forEach((fraud, row) => fraud === 1 && set.x.fill(12, row * 4, row * 4 + 3))
-  const model = await isolation.fit(set, isolation.params({}), 1, proceed)
-  expect(averagePrecision(modelScores(model, set.x), set.y)).toBeGreaterThan(0.95)
-  const [usual, unseen] = modelScores(model, Float32Array.of(0, 0, 0, set.x[3], 0, 0, 0, 123_456))
-  expect(unseen).toBeGreaterThan(usual)
+  const [{ names }] = set.categorical
+  const rare = names.push('rare') - 1
+  for (let row = 0; row < 5; row++) set.x[4 * row * 900 + 3] = rare
+  const model = await isolation.fit(set, isolation.params({ sample_size: 2048 }), 1, proceed)
+  expect(averagePrecision(modelScores(model, set.x, set.categorical), set.y)).toBeGreaterThan(0.95)
+  const [usual, seldom] = modelScores(model, Float32Array.of(0, 0, 0, 0, 0, 0, 0, 1), [
+    { feature: 3, names: [names[0], names[rare]] },
+  ])
+  expect(seldom).toBeGreaterThan(usual)
 })
 
 test('labels are not looked at; the same seed gives the same bytes, another seed others', async () => {
@@ -131,7 +136,7 @@ test('no row and one row are refused; rows all alike, missing or infinite, score
   await expect(fit(subset(set, Int32Array.of(3)))).rejects.toThrow('there is one to fit on')
   for (const value of [7, Number.NaN, Infinity, -Infinity]) {
     const model = await fit({ ...set, x: new Float32Array(200).fill(value) })
-    expect(new Set(modelScores(model, set.x))).toEqual(new Set([0.5]))
+    expect(new Set(modelScores(model, set.x, set.categorical))).toEqual(new Set([0.5]))
   }
   const infinite = await fit({
     ...set,

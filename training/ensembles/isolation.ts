@@ -37,7 +37,7 @@ export const isolation = defineEstimator({
     requireTwoRows(set)
     const width = set.names.length
     const encoder = fitRarities(set)
-    const trees = await fitIsolation(encode(encoder, set.x, width), width, params, seed, report)
+    const trees = await fitIsolation(encode(encoder, set.x, width, set.categorical), width, params, seed, report)
     return { ...(await fittedTrees({ names: set.names, encoder, trees, link: 'mean' })), link: exponentialLink }
   },
 })

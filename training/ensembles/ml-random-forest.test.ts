@@ -30,7 +30,7 @@ test.each([1, 2, 3])(
     })
     own.train(rowsOf(set), [...set.y])
     for (const some of [set, plantedSet({ rows: 2000, features: 5, frauds: 200 }, seed + 10)]) {
-      const votes = [...modelScores(model, some.x)].map((share) => (share > 0.5 ? 1 : 0))
+      const votes = [...modelScores(model, some.x, some.categorical)].map((share) => (share > 0.5 ? 1 : 0))
       expect(votes).toEqual(own.predict(rowsOf(some)))
       expect(new Set(votes).size).toBe(2)
     }
@@ -45,7 +45,7 @@ test.each([{}, { missing: 0.2 }, { categories: 20 }, { missing: 0.1, categories:
     const wild = plantedSet({ rows: 1000, features: 4, frauds: 80, ...extra, missing: 0.5 }, 3)
     wild.x.set([Infinity, -Infinity, -0, Number.NaN])
     for (const some of [set, wild]) expectParity(await verifyOnnx(model, toOnnx(model), some))
-    expect(new Set(modelScores(model, wild.x)).size).toBeGreaterThan(4)
+    expect(new Set(modelScores(model, wild.x, wild.categorical)).size).toBeGreaterThan(4)
   },
 )
 

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { UserError } from '../../configs/user-error.ts'
 import { randomStream } from '../../datasets/random/random.ts'
 import type { TrainingSet } from '../../features/backfill/training-set.ts'
-import { encode, fitEncoder } from '../fit/encoder.ts'
+import { encode, fitEncoder, minCategoryRows } from '../fit/encoder.ts'
 import { defineEstimator } from '../fit/estimator.ts'
 import { requireLabels } from '../fit/labels.ts'
 import { finishRound } from '../fit/report.ts'
@@ -24,6 +24,7 @@ export const mlRandomForestParams = z.strictObject({
     .default(0.3)
     .describe('share of the features drawn, with repetition, for each tree'),
   min_samples_split: z.number().int().min(2).default(4).describe('least rows of a node that is split'),
+  min_category_rows: minCategoryRows,
 })
 
 /**
@@ -31,7 +32,8 @@ export const mlRandomForestParams = z.strictObject({
  * frauds and the score is the mean over the trees; the package itself counts votes. Trees are fitted one by one, each
  * as a forest of one tree with its own seed. So the fit can report progress, and the same seed gives the same trees.
  *
- * A missing number (NaN) is fitted as +Infinity. It is below no threshold, so it goes right, as in every tree here.
+ * A missing number (NaN) is fitted as +Infinity. It is below no threshold, so it goes right. A category that is rare,
+ * unseen or missing takes the rank of the median row, since beyond all numbers it would be among the riskiest.
  */
 export const mlRandomForest = defineEstimator({
   name: 'ml-random-forest',
@@ -43,8 +45,8 @@ export const mlRandomForest = defineEstimator({
     // Loaded only when needed, since it brings a matrix library of its own.
     const { RandomForestClassifier } = await import('ml-random-forest')
     const width = set.names.length
-    const encoder = fitEncoder(set)
-    const x = encode(encoder, set.x, width)
+    const encoder = fitEncoder(set, { minRows: params.min_category_rows, unknown: 'median' })
+    const x = encode(encoder, set.x, width, set.categorical)
     const present = x.map((value) => (Number.isNaN(value) ? Infinity : value))
     const rows = Array.from({ length: set.rows }, (_, row) => [...present.subarray(row * width, (row + 1) * width)])
     const labels = [...set.y]

@@ -1,15 +1,15 @@
 import { attribute, type GraphNode, type GraphPart } from '../graph/proto.ts'
 import type { CategoryRanks } from './encoder.ts'
-import { INPUT } from './fitted-model.ts'
+import { CATEGORIES, INPUT } from './fitted-model.ts'
 
-/** A model's input columns, and the encoder of those that hold category codes. */
+/** A model's input columns, and the dictionaries of those that hold categories. */
 export interface EncodedColumns {
   /** Columns of the input, in order. */
   names: string[]
   encoder: CategoryRanks[]
 }
 
-/** The nodes that replace category codes by ranks, as `encode` does. */
+/** The nodes that replace categories by the model's numbers for them, as `encode` does. */
 export interface Encoding extends GraphPart {
   /** Name of the encoded matrix. */
   output: string
@@ -26,15 +26,18 @@ interface Block extends GraphPart {
  * The ONNX nodes that read the graph's input and encode its categories. Without an encoder there are none, and
  * `output` is the input itself.
  *
- * The numeric columns are gathered first. Then each category column is gathered, ranked and appended. So columns
- * move: `position` says where to.
+ * The numeric columns are gathered first. Then each column of names is gathered from the second input, looked up and
+ * appended. So columns move: `position` says where to. The columns of `features` that hold categories are not read.
  */
 export function encoderNodes({ names, encoder }: EncodedColumns): Encoding {
   const categorical = encoder.map((ranks) => ranks.feature)
   const numeric = Array.from(names.keys()).filter((feature) => !categorical.includes(feature))
   if (encoder.length === 0) return { nodes: [], constants: [], output: INPUT, position: numeric }
   const order = [...numeric, ...categorical]
-  const blocks = [...(numeric.length === 0 ? [] : [numericBlock(numeric)]), ...encoder.map(rankBlock)]
+  const blocks = [
+    ...(numeric.length === 0 ? [] : [numericBlock(numeric)]),
+    ...encoder.map((ranks, at) => rankBlock(ranks, at)),
+  ]
   const concat: GraphNode = {
     opType: 'Concat',
     input: blocks.map((block) => block.output),
@@ -52,32 +55,32 @@ export function encoderNodes({ names, encoder }: EncodedColumns): Encoding {
 function numericBlock(columns: number[]): Block {
   return {
     output: 'numbers',
-    nodes: [gather('numbers', 'numeric')],
+    nodes: [gather(INPUT, 'numeric', 'numbers')],
     constants: [{ name: 'numeric', type: 'int64', values: columns }],
   }
 }
 
-/** One category column as ranks. `LabelEncoder` gives `default_float` for any other code and for NaN. */
-function rankBlock({ feature, codes, ranks, unknown }: CategoryRanks): Block {
-  const [column, code, rank] = [`column_${feature}`, `code_${feature}`, `rank_${feature}`]
+/** Column `at` of the names as numbers. `LabelEncoder` gives `default_float` for any name that it does not list. */
+function rankBlock({ names, ranks, unknown }: CategoryRanks, at: number): Block {
+  const [column, name, rank] = [`column_${at}`, `name_${at}`, `rank_${at}`]
   const encoder: GraphNode = {
     opType: 'LabelEncoder',
     domain: 'ai.onnx.ml',
-    input: [code],
+    input: [name],
     output: [rank],
     attribute: [
-      attribute.floats('keys_floats', codes),
+      attribute.strings('keys_strings', names),
       attribute.floats('values_floats', ranks),
       attribute.float('default_float', unknown),
     ],
   }
   return {
     output: rank,
-    nodes: [gather(code, column), encoder],
-    constants: [{ name: column, type: 'int64', values: [feature] }],
+    nodes: [gather(CATEGORIES, column, name), encoder],
+    constants: [{ name: column, type: 'int64', values: [at] }],
   }
 }
 
-function gather(output: string, columns: string): GraphNode {
-  return { opType: 'Gather', input: [INPUT, columns], output: [output], attribute: [attribute.int('axis', 1)] }
+function gather(matrix: string, columns: string, output: string): GraphNode {
+  return { opType: 'Gather', input: [matrix, columns], output: [output], attribute: [attribute.int('axis', 1)] }
 }

@@ -22,7 +22,8 @@ const SMALLEST = 1e-30
  * @throws UserError when `bytes` is not a graph that scores such rows.
  */
 export async function verifyOnnx(model: FittedModel, bytes: Uint8Array, set: TrainingSet): Promise<Difference> {
-  return largestDifference(modelScores(model, set.x), await onnxScores(bytes, set.x, set.names.length))
+  const { x, names, categorical } = set
+  return largestDifference(modelScores(model, x, categorical), await onnxScores(bytes, x, names.length, categorical))
 }
 
 /** The largest differences over all rows. */

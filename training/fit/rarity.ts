@@ -1,19 +1,18 @@
 import type { TrainingSet } from '../../features/backfill/training-set.ts'
-import type { CategoryRanks } from './encoder.ts'
+import { countCategories, medianRank, mostFrequent, type CategoryRanks } from './encoder.ts'
 
 /**
  * Turns each category into its surprisal, −log2 of its share of the rows, so that rare categories lie far out. Does
- * not look at labels. A category never seen, or missing, counts as rare as a single row.
+ * not look at labels.
+ *
+ * A category never seen, or missing, counts as surprising as that of the median row. Of a new merchant nothing is
+ * known; were it as rare as a single row, everything new would be an alert.
  */
 export function fitRarities(set: TrainingSet): CategoryRanks[] {
-  const width = set.names.length
-  return set.categorical.map((feature) => {
-    const counts = new Map<number, number>()
-    for (let at = feature; at < set.x.length; at += width) {
-      if (!Number.isNaN(set.x[at])) counts.set(set.x[at], (counts.get(set.x[at]) ?? 0) + 1)
-    }
-    const codes = Float32Array.from(counts.keys()).sort()
-    const ranks = codes.map((code) => Math.log2(set.rows / (counts.get(code) ?? 1)))
-    return { feature, codes, ranks, unknown: Math.fround(Math.log2(set.rows)) }
+  return set.categorical.map((column) => {
+    const known = mostFrequent(countCategories(set, column), 1)
+    const ranks = Float32Array.from(known, ({ rows }) => Math.log2(set.rows / rows))
+    const names = known.map(({ name }) => name)
+    return { feature: column.feature, names, ranks, unknown: medianRank(known, ranks) }
   })
 }

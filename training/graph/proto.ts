@@ -8,6 +8,7 @@ const OPSETS = [
 ]
 /** Element types by ONNX's numbers. */
 const TYPES = { float: 1, int64: 7, double: 11 }
+const STRING = 8
 
 /** The messages of onnx.proto3 that a scoring graph needs, by their published field numbers. */
 const root = protobuf.Root.fromJSON({
@@ -102,10 +103,10 @@ export interface GraphPart {
   nodes: GraphNode[]
 }
 
-/** A graph with one float input `[N, width]` and one float output `[N, 1]`, for any N. */
+/** A graph with inputs `[N, width]` and one float output `[N, 1]`, for any N. */
 export interface ScoringGraph extends GraphPart {
   name: string
-  input: { name: string; width: number }
+  inputs: { name: string; type: 'float' | 'string'; width: number }[]
   output: { name: string }
   metadata: Record<string, string>
 }
@@ -124,7 +125,7 @@ export const attribute = {
 }
 
 /** The bytes of an ONNX model. The same graph gives the same bytes. */
-export function encodeGraph({ name, input, output, constants, nodes, metadata }: ScoringGraph): Uint8Array {
+export function encodeGraph({ name, inputs, output, constants, nodes, metadata }: ScoringGraph): Uint8Array {
   const model = {
     irVersion: IR_VERSION,
     producerName: 'fd',
@@ -134,8 +135,8 @@ export function encodeGraph({ name, input, output, constants, nodes, metadata }:
       name,
       node: nodes.map((node, index) => ({ ...node, name: `${index}_${node.opType}` })),
       initializer: constants.map(tensor),
-      input: [valueInfo(input.name, input.width)],
-      output: [valueInfo(output.name, 1)],
+      input: inputs.map((input) => valueInfo(input.name, input.type, input.width)),
+      output: [valueInfo(output.name, 'float', 1)],
     },
   }
   const problem = modelType.verify(model)
@@ -147,9 +148,10 @@ function tensor({ name, type, values, dims = [values.length] }: Constant): objec
   return { name, dataType: TYPES[type], dims, [`${type}Data`]: Array.from(values) }
 }
 
-function valueInfo(name: string, width: number): object {
+function valueInfo(name: string, type: 'float' | 'string', width: number): object {
+  const elemType = type === 'string' ? STRING : TYPES.float
   return {
     name,
-    type: { tensorType: { elemType: TYPES.float, shape: { dim: [{ dimParam: 'N' }, { dimValue: width }] } } },
+    type: { tensorType: { elemType, shape: { dim: [{ dimParam: 'N' }, { dimValue: width }] } } },
   }
 }

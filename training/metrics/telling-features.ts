@@ -31,7 +31,8 @@ export function tellingFeatures(set: TrainingSet, rows: Int32Array): TellingFeat
   if (frauds < LEAST_FRAUDS || frauds === y.length) return []
   return set.names.flatMap((feature, at) => {
     const column = Float32Array.from(judged, (row) => set.x[row * set.names.length + at])
-    const precision = set.categorical.includes(at) ? precisionOfCategory(column, y) : precisionOfNumber(column, y)
+    const isCategory = set.categorical.some((category) => category.feature === at)
+    const precision = isCategory ? precisionOfCategory(column, y) : precisionOfNumber(column, y)
     return precision > SUSPICIOUS ? [{ feature, averagePrecision: precision }] : []
   })
 }

@@ -31,7 +31,7 @@ const LEAST_ERROR = 1e-12
  *
  * The score is `e / (e + q)`. e is the mean squared error of the row, and q is the error that 99 % of the training rows
  * do not exceed. So a score of one half means as odd as the oddest 1 %. A missing number counts as the mean of its
- * column, and a category as its surprisal.
+ * column, a category as its surprisal, and an unseen one as that of the median row.
  */
 export const autoencoder = defineEstimator({
   name: 'autoencoder',
@@ -43,7 +43,7 @@ export const autoencoder = defineEstimator({
     const { fitNetwork } = await import('./fit.ts')
     const width = set.names.length
     const encoder = fitRarities(set)
-    const encoded = encode(encoder, set.x, width)
+    const encoded = encode(encoder, set.x, width, set.categorical)
     const scaling = fitScaling(encoded, width)
     const rows = scale(scaling, encoded)
     const x = Float32Array.from(rows)
@@ -88,8 +88,9 @@ function autoencoderModel(
   const width = names.length
   return {
     names,
-    margins(x) {
-      const errors = errorsOf(layers, scale(scaling, encode(encoder, x, width)), width)
+    categorical: encoder.map(({ feature }) => feature),
+    margins(x, categorical = []) {
+      const errors = errorsOf(layers, scale(scaling, encode(encoder, x, width, categorical)), width)
       return Float32Array.from(errors, (error) => Math.log(error) - logOdd)
     },
     graph(output) {

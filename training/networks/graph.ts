@@ -62,7 +62,7 @@ export function castToFloat(graph: DoubleGraph, double: string, output: string):
   return graph
 }
 
-/** Adds nodes that turn category codes into numbers and keep the order of the columns. Returns their output's name. */
+/** Adds nodes that turn categories into numbers and keep the order of the columns. Returns their output's name. */
 export function encodedNodes(graph: DoubleGraph, names: string[], encoder: CategoryRanks[]): string {
   const { constants, nodes, output, position } = encoderNodes({ names, encoder })
   graph.constants.push(...constants)

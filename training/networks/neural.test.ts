@@ -37,7 +37,7 @@ test.each(cases)('ONNX Runtime gives the scores of $name to 1e-6, in any batch: 
   wild.x.set([Infinity, -Infinity, -0, 3.4e38, Number.NaN])
   const bytes = toOnnx(model)
   for (const some of [set, wild]) expectParity(await verifyOnnx(model, bytes, some))
-  const whole = await onnxScores(bytes, wild.x, wild.names.length)
+  const whole = await onnxScores(bytes, wild.x, wild.names.length, wild.categorical)
   expect(whole.every((score) => score >= 0 && score <= 1)).toBe(true)
   expect(new Set(whole).size).toBeGreaterThan(500)
   for (const size of [1, 3, 64]) {
@@ -45,7 +45,7 @@ test.each(cases)('ONNX Runtime gives the scores of $name to 1e-6, in any batch: 
       wild,
       Int32Array.from({ length: size }, (_, row) => 100 + row),
     )
-    expect(await onnxScores(bytes, rows.x, rows.names.length)).toEqual(whole.slice(100, 100 + size))
+    expect(await onnxScores(bytes, rows.x, rows.names.length, rows.categorical)).toEqual(whole.slice(100, 100 + size))
   }
 })
 
@@ -161,7 +161,7 @@ test(
     const odd = (row: number): boolean => set.y[row] === 1
     set.y.forEach((_, row) => odd(row) && set.x.fill(8, row * 5, row * 5 + 4))
     const model: FittedModel = await fitAutoencoder(set, { epochs: 5, code: 2 })
-    const scores = modelScores(model, set.x)
+    const scores = modelScores(model, set.x, set.categorical)
     expect(averagePrecision(scores, set.y)).toBeGreaterThan(0.9)
     expect(scores.filter((score) => score > 0.5).length).toBeLessThanOrEqual(21)
     expect(scores.filter((score) => score >= 0.5).length).toBeGreaterThanOrEqual(20)

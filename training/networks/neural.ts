@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { TrainingSet } from '../../features/backfill/training-set.ts'
-import { encode, fitEncoder, type CategoryRanks } from '../fit/encoder.ts'
+import { encode, fitEncoder, minCategoryRows, type CategoryRanks } from '../fit/encoder.ts'
 import { defineEstimator } from '../fit/estimator.ts'
 import type { FittedModel } from '../fit/fitted-model.ts'
 import { logisticLink } from '../fit/link.ts'
@@ -38,13 +38,15 @@ export const neuralParams = z.strictObject({
       'stop when the watched average precision has not risen for so many epochs, and keep the best; ' +
         '0 never; needs watch_share',
     ),
+  min_category_rows: minCategoryRows,
   watch_share: watchShare,
 })
 
 /**
  * A multilayer perceptron on the logistic loss, on scaled columns. A missing number counts as the mean of its column,
- * and a category as its rank. Frauds can be weighted up to help learning. The logarithm of the weight is then
- * subtracted from the last bias, which takes the weight out again, so that scores stay probabilities.
+ * and a category as its rank, the mean rank where it is rare, unseen or missing. Frauds can be weighted up to help
+ * learning. The logarithm of the weight is then subtracted from the last bias, which takes the weight out again, so
+ * that scores stay probabilities.
  */
 export const neural = defineEstimator({
   name: 'neural',
@@ -54,9 +56,10 @@ export const neural = defineEstimator({
     const { fitNetwork } = await import('./fit.ts')
     const { fitted, watched } = partWatched(set, params)
     const width = set.names.length
-    const encoder = fitEncoder(fitted)
-    const scaling = fitScaling(encode(encoder, fitted.x, width), width)
-    const read = (x: Float32Array): Float64Array => scale(scaling, encode(encoder, x, width))
+    const encoder = fitEncoder(fitted, { minRows: params.min_category_rows, unknown: 'missing' })
+    const encoded = (x: Float32Array): Float32Array => encode(encoder, x, width, set.categorical)
+    const scaling = fitScaling(encoded(fitted.x), width)
+    const read = (x: Float32Array): Float64Array => scale(scaling, encoded(x))
     const weight = fraudWeight(fitted, params.fraud_weight)
     const widths = [...Array.from({ length: params.layers }, (_, layer) => Math.max(1, params.hidden >> layer)), 1]
     const watchedRows = watched && read(watched.x)
@@ -95,7 +98,9 @@ function fraudWeight({ rows, y }: TrainingSet, given: number): number {
 function neuralModel(names: string[], encoder: CategoryRanks[], scaling: Scaling, layers: Dense[]): FittedModel {
   return {
     names,
-    margins: (x) => Float32Array.from(forward(layers, scale(scaling, encode(encoder, x, names.length)))),
+    categorical: encoder.map(({ feature }) => feature),
+    margins: (x, categorical = []) =>
+      Float32Array.from(forward(layers, scale(scaling, encode(encoder, x, names.length, categorical)))),
     graph(output) {
       const graph = doubleGraph()
       const inputs = scaleNodes(graph, scaling, encodedNodes(graph, names, encoder))

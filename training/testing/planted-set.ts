@@ -14,9 +14,9 @@ export interface PlantedShape {
   categories?: number
 }
 
-/** The code of a category in a planted set: a whole number that tells nothing of its rank. */
-export function plantedCode(category: number): number {
-  return ((category * 7_919) % 9_973) + 1
+/** The name of a category in a planted set, which tells nothing of its rank. Not all of them are ASCII. */
+export function plantedName(category: number): string {
+  return `${['m', 'é', '店', '🛒'][category % 4]}${(category * 7_919) % 9_973}`
 }
 
 /**
@@ -40,11 +40,14 @@ export function plantedSet(shape: PlantedShape, seed: number): TrainingSet {
       const value = random.normal(feature % 3 === 0 ? (leans * 3) / (1 + feature / 6) : 0, 1)
       x[at++] = missing > 0 && random.uniform() < missing ? Number.NaN : value
     }
-    if (categories > 0) x[at++] = plantedCode(Math.max(random.integer(categories), leans * random.integer(categories)))
+    if (categories > 0) x[at++] = Math.max(random.integer(categories), leans * random.integer(categories))
   }
   return {
     names: Array.from({ length: width }, (_, feature) => `v${feature}`),
-    categorical: categories > 0 ? [features] : [],
+    categorical:
+      categories > 0
+        ? [{ feature: features, names: Array.from({ length: categories }, (_, i) => plantedName(i)) }]
+        : [],
     rows,
     x,
     y,

@@ -5,7 +5,7 @@ import { modelScores, signatureOf, toOnnx } from '../fit/fitted-model.ts'
 import { largestDifference, verifyOnnx } from '../fit/graph-parity.ts'
 import { onnxScores } from '../graph/scores.ts'
 import { expectParity } from '../testing/parity.ts'
-import { plantedCode, plantedSet } from '../testing/planted-set.ts'
+import { plantedName, plantedSet } from '../testing/planted-set.ts'
 
 const SHAPES = {
   numbers: { rows: 4000, features: 7, frauds: 120 },
@@ -38,7 +38,7 @@ test.each(cases)(
     wild.x.set(edges.slice(0, Math.min(edges.length, set.names.length)))
     wild.x[set.names.length - 1] = Number.NaN
     expectParity(await verifyOnnx(model, bytes, wild))
-    expect(new Set(modelScores(model, wild.x)).size).toBeGreaterThan(10)
+    expect(new Set(modelScores(model, wild.x, wild.categorical)).size).toBeGreaterThan(10)
     // Directions of both kinds are in the graph.
     expect(new Set(model.trees.missingLeft)).toEqual(new Set([0, 1]))
   },
@@ -84,24 +84,25 @@ test('thresholds hold to the last bit: values at a cut and one float beside it',
 test('scores do not depend on the batch they are in', async () => {
   const set = plantedSet({ rows: 1000, features: 6, frauds: 60, categories: 5 }, 4)
   const bytes = toOnnx(await boosting.fit(set, boosting.params({ rounds: 30 }), 1, () => true))
-  const whole = await onnxScores(bytes, set.x, 7)
+  const whole = await onnxScores(bytes, set.x, 7, set.categorical)
   for (const size of [1, 3, 64]) {
     const rows = Int32Array.from({ length: size }, (_, row) => 200 + row)
-    expect(await onnxScores(bytes, subset(set, rows).x, 7)).toEqual(whole.slice(200, 200 + size))
+    expect(await onnxScores(bytes, subset(set, rows).x, 7, set.categorical)).toEqual(whole.slice(200, 200 + size))
   }
 })
 
-test('a category never seen in training and a missing one score as the overall rate ranks', async () => {
+test('a category never seen in training, a rare one and a missing one score alike, as a missing number', async () => {
   const set = plantedSet({ rows: 3000, features: 1, frauds: 300, categories: 6 }, 5)
+  set.categorical[0].names.push('seen once')
+  set.x[1] = 6
   const model = await forest.fit(set, forest.params({ trees: 20 }), 1, () => true)
-  const [{ codes, ranks, unknown }] = model.encoder
-  expect(Array.from(codes)).toEqual(
-    Array.from({ length: 6 }, (_, category) => plantedCode(category)).sort((a, b) => a - b),
-  )
+  const [{ names, ranks, unknown }] = model.encoder
+  expect(names).toEqual(Array.from({ length: 6 }, (_, category) => plantedName(category)).sort())
   expect(new Set(ranks)).toEqual(new Set([1, 2, 3, 4, 5, 6]))
-  expect(unknown % 1).toBe(0.5)
-  const scores = await onnxScores(toOnnx(model), Float32Array.of(0.3, 12_345, 0.3, Number.NaN, 0.3, 54_321), 2)
-  expect(new Set(scores).size).toBe(1)
+  expect(unknown).toBeNaN()
+  const others = [{ feature: 1, names: ['never seen', 'seen once', '__proto__'] }]
+  const x = Float32Array.of(0.3, 0, 0.3, Number.NaN, 0.3, 1, 0.3, 2)
+  expect(new Set(await onnxScores(toOnnx(model), x, 2, others)).size).toBe(1)
 })
 
 test('verification sees a graph of another model', async () => {

@@ -4,8 +4,8 @@ import type { TreeModel } from './model.ts'
 import type { Trees } from './tree.ts'
 
 /**
- * The sum of leaves, or their mean, as ONNX nodes that read `features` and write `output`: category codes become
- * ranks (LabelEncoder), then the trees run (TreeEnsembleRegressor).
+ * The sum of leaves, or their mean, as ONNX nodes that read `features` and `categories` and write `output`: categories
+ * become ranks (LabelEncoder), then the trees run (TreeEnsembleRegressor).
  *
  * A missing number takes the branch that training learned. The graph says which one:
  * `nodes_missing_value_tracks_true` is 1 for the true branch, the left one. A link is a node of its own, since ONNX
