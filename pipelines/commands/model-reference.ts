@@ -39,7 +39,7 @@ export async function findVersion(
 /**
  * Reads `NAME VERSION`, or `VERSION` alone where there is one model.
  *
- * @throws UserError without a version, with the newest one.
+ * @throws UserError without a version, proposing the newest one, and for text that is none.
  */
 export async function promotedVersion(
   registry: Registry,
@@ -47,11 +47,13 @@ export async function promotedVersion(
   fd: Context['fd'],
 ): Promise<{ name: string; version: number }> {
   const alone = second === undefined && first !== undefined && /^\d+$/.test(first)
-  const named = alone ? undefined : first
-  const name = await modelName(registry, named, (one) => fd('models', 'promote', one, alone ? first : 'VERSION'))
   const given = alone ? first : second
-  if (given !== undefined && /^[1-9]\d{0,14}$/.test(given)) return { name, version: Number(given) }
+  if (given !== undefined && !/^[1-9]\d{0,14}$/.test(given)) {
+    throw new UserError(`"${given}" is no version, which is a whole number from 1. Run: ${fd('models', 'list')}`)
+  }
+  const named = alone ? undefined : first
+  const name = await modelName(registry, named, (one) => fd('models', 'promote', one, given ?? 'VERSION'))
+  if (given !== undefined) return { name, version: Number(given) }
   const newest = (await registry.getRegisteredModel(name)).latestVersion
-  const fault = given === undefined ? 'Say which version of' : `"${given}" is no version, a whole number from 1, of`
-  throw new UserError(`${fault} "${name}". Run: ${fd('models', 'promote', name, newest ?? 'VERSION')}`)
+  throw new UserError(`Say which version of "${name}". Run: ${fd('models', 'promote', name, newest ?? 'VERSION')}`)
 }

@@ -104,10 +104,14 @@ async function judgeOf(
   own: string,
   fd: Context['fd'],
 ): Promise<ScoringJudge> {
-  const { alertTopic, groupOf } = await import('../../serving/topics.ts')
+  const [{ alertTopic, groupOf }, { checkLogName }] = await Promise.all([
+    import('../../serving/topics.ts'),
+    import('../../datasets/log/log-name.ts'),
+  ])
   const { alias } = options
   const model = await modelName(registry, options.model, (name) => fd('score', { model: name }))
   const group = groupOf(options, own)
+  checkLogName(group)
   return { model, alias, group, alerts: alertTopic({ group, alias }, own) }
 }
 
