@@ -117,3 +117,11 @@ test('a missing class and a NaN score are refused', () => {
   expect(() => rocAuc(new Float32Array(2), Uint8Array.of(1, 1))).toThrow('No genuine transaction')
   expect(() => averagePrecision(Float32Array.of(Number.NaN, 1), Uint8Array.of(0, 1))).toThrow('Score of row 0 is NaN')
 })
+
+test('labels of another number than the scores are a mistake of the caller', () => {
+  expect(() => averagePrecision(Float32Array.of(0.5, 0.25), Uint8Array.of(1))).toThrow('2 scores and 1 labels')
+})
+
+test('no rows have no day, so no card was checked', () => {
+  expect(cardPrecisionAtK({ scores: Float32Array.of(), y: Uint8Array.of(), time: [], cards: [] }, 3)).toBe(0)
+})

@@ -9,6 +9,12 @@ test('known values', () => {
   expect(expectedCalibrationError(scores, y)).toBeCloseTo((0.5 + 0.25) / 4, 12)
 })
 
+test('a bin reaches from its lower edge to just below the next, and the last one includes 1', () => {
+  // 15/16 and 1 share the last bin, where errors above and below cancel out. 14.5/16 lies in the bin before.
+  expect(expectedCalibrationError(Float32Array.of(15 / 16, 1), Uint8Array.of(1, 0))).toBeCloseTo(15 / 32, 12)
+  expect(expectedCalibrationError(Float32Array.of(15 / 16, 14.5 / 16), Uint8Array.of(1, 0))).toBeCloseTo(15.5 / 32, 12)
+})
+
 test('a wrong certainty costs much, not infinitely much', () => {
   expect(logLoss(Float32Array.of(0), Uint8Array.of(1))).toBeCloseTo(25 * Math.LN2, 9)
   expect(logLoss(Float32Array.of(1), Uint8Array.of(0))).toBeCloseTo(25 * Math.LN2, 9)
