@@ -92,7 +92,7 @@ async function scoreAgain(parts: ModelParts, version: ModelVersion, card: ModelC
   const { set, rows } = await holdoutAgain(parts, { version, card })
   const test = subset(set, rows)
   const graph = await parts.registry.downloadModelArtifact(version.name, version.version, 'model.onnx')
-  const scores = await onnxScores(graph, test.x, test.names.length)
+  const scores = await onnxScores(graph, test.x, test.names.length, test.categorical)
   return { test, scores, days: daysOf(test), fraudsPerDay: fraudsIn(test) / daysOf(test) }
 }
 
