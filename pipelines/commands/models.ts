@@ -231,7 +231,7 @@ async function rollback(
 function historyCommand(): Command {
   return example(
     new Command('history')
-      .description('who moved what, when and why')
+      .description('who moved what, when and why; exit 1 when an entry was changed or removed')
       .argument('[name]', 'registered model (default: the only one there is)'),
     'fd models history card-fraud',
   ).action(action(history))
@@ -254,8 +254,19 @@ async function history({ config, output, fd }: Context, _: object, named?: strin
       `${alias.alias} stands at ${alias.actual ?? 'nothing'}, the record says ${alias.recorded ?? 'nothing'}: ` +
       'another tool moved it.',
   )
-  const text = [table(['', 'when', 'who', 'what', 'why'], rows), ...stray].join('\n')
+  const text = [
+    table(['', 'when', 'who', 'what', 'why'], rows),
+    ...stray,
+    `hash of the newest entry: ${record.head}`,
+  ].join('\n')
   output.result(record, () => withNext(text, fd('models', 'describe', name)))
+  if (record.broken !== undefined) {
+    const { sequence, why } = record.broken
+    throw new UserError(
+      `The history of ${name} is not what fd wrote: entry ${sequence} ${why}. Compare it with a backup.`,
+      { exitCode: 1 },
+    )
+  }
 }
 
 function what(entry: HistoryEvent): string {

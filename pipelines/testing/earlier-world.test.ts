@@ -53,8 +53,9 @@ test.each(Object.keys(topics))('the scorer goes on from the checkpoint of an ear
   expect(digestOf(lines.map((line) => JSON.parse(line) as { timestamp?: number }))).toEqual(topics[topic])
 })
 
+// An answer may have more fields than it had, and none less or other.
 test.each(Object.keys(answers))('an earlier version answered the same: fd %s', async (command) => {
-  expect(JSON.parse(await fd(...command.split(' '), '--json'))).toEqual(answers[command])
+  expect(JSON.parse(await fd(...command.split(' '), '--json'))).toMatchObject(answers[command] as object)
 })
 
 test('the lake holds the records of the log, in their order', async () => {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -5,11 +6,12 @@ import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { UserError } from '../../configs/user-error.ts'
 import { logOnnxModel } from '../ml-model.ts'
 import type { ModelCard } from '../model-card.ts'
+import type { Tags } from '../model.ts'
 import { openRegistry } from '../open.ts'
 import { linesOf, seeded, startWriter } from '../registry.contract.ts'
 import type { Registry } from '../registry.ts'
 import { averagePrecisionGate, parityGate, signatureGate, type Compare, type Comparison, type Gate } from './gate.ts'
-import { history, holders, type History } from './history.ts'
+import { history, historyOf, holders, type History } from './history.ts'
 import { promote, register, rollback, type Verdict } from './promotion.ts'
 
 const parent = mkdtempSync(join(tmpdir(), 'fd-promotion-'))
@@ -403,6 +405,81 @@ describe('history', () => {
       'fd.history.000001',
       'fd.history.000002',
     ])
+  })
+
+  test('each entry carries the hash of the one before it, and the newest hash stands for all', async () => {
+    await add(card(0.5))
+    await move(1)
+    const { entries, head, broken } = await history(registry, 'm')
+    const tags = Object.values((await registry.getRegisteredModel('m')).tags)
+    let hash = '0'.repeat(64)
+    for (const [index, text] of tags.entries()) {
+      expect(JSON.parse(text)).toMatchObject({ previous: hash })
+      hash = createHash('sha256').update(`${hash}\n${text}`).digest('hex')
+      expect(entries[index].hash).toBe(hash)
+    }
+    expect({ head, broken }).toEqual({ head: hash, broken: undefined })
+  })
+
+  test('whatever is done to one entry breaks the chain there or right after it', async () => {
+    for (const value of [0.5, 0.6, 0.7]) await add(card(value))
+    for (const version of [1, 2, 3]) await move(version)
+    const model = await registry.getRegisteredModel('m')
+    const keys = Object.keys(model.tags)
+    const forged = (change: (tags: Tags) => void): History => {
+      const tags = { ...model.tags }
+      change(tags)
+      return historyOf({ ...model, tags })
+    }
+    expect(forged(() => undefined).broken).toBeUndefined()
+    for (const [index, key] of keys.slice(0, -1).entries()) {
+      const next = index + 2
+      const changed = forged((tags) => (tags[key] = tags[key].replace(/"by":"\w+"/, '"by":"mallory"')))
+      expect(changed.broken).toEqual({
+        sequence: next,
+        why: expect.stringMatching(/one of the two was changed/) as string,
+      })
+      expect(forged((tags) => delete tags[key]).broken).toEqual({ sequence: index + 1, why: 'is missing' })
+      const swapped = forged((tags) => ([tags[key], tags[keys[index + 1]]] = [tags[keys[index + 1]], tags[key]]))
+      expect(swapped.broken?.sequence).toBe(index + 1)
+      const bare = forged(
+        (tags) =>
+          (tags[keys[index + 1]] = JSON.stringify({ ...JSON.parse(tags[keys[index + 1]]), previous: undefined })),
+      )
+      expect(bare.broken?.sequence).toBe(next)
+    }
+    expect(forged((tags) => delete tags[keys[5]]).head).not.toBe(historyOf(model).head)
+  })
+
+  test('entries of an fd before the chain are read, and sealed by the next one', async () => {
+    await add(card(0.5))
+    await registry.createRegisteredModel('old')
+    for (const value of [0.5, 0.6]) {
+      const given = await registry.getModelVersion('m', 1)
+      await registry.createModelVersion({
+        name: 'old',
+        source,
+        tags: { ...given.tags, 'fd.metric.average_precision': `${value}` },
+      })
+    }
+    const written = [
+      { event: 'registered', version: 1, at: 1, by: 'ann' },
+      { event: 'promoted', alias: 'champion', version: 1, forced: false, checks: [], at: 2, by: 'ann' },
+    ]
+    for (const [index, event] of written.entries()) {
+      const tag = { key: `fd.history.00000${index + 1}`, value: JSON.stringify(event) }
+      await registry.addRegisteredModelTag(
+        'old',
+        tag,
+        index === 0 ? undefined : { alias: 'champion', expected: undefined, version: 1 },
+      )
+    }
+    expect(await history(registry, 'old')).toMatchObject({ entries: written, broken: undefined, unrecorded: [] })
+    await promote(registry, { name: 'old', version: 2, alias: 'champion', gates: [], by: 'bob', now: 3 })
+    const model = await registry.getRegisteredModel('old')
+    expect(historyOf(model)).toMatchObject({ broken: undefined, unrecorded: [] })
+    const tags = { ...model.tags, 'fd.history.000001': model.tags['fd.history.000001'].replace('ann', 'eve') }
+    expect(historyOf({ ...model, tags }).broken).toMatchObject({ sequence: 3 })
   })
 
   test('an entry spoilt by another tool is named', async () => {

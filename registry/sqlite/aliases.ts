@@ -70,8 +70,9 @@ function addTag(database: Database, { name, tag, move, time }: NewTag): boolean 
       if (holder(database, name, move.alias) !== move.expected) return false
       versionRow(database, name, move.version)
     }
-    const insert = 'INSERT INTO registered_model_tags VALUES (?, ?, ?) ON CONFLICT DO NOTHING'
-    if (database.run(insert, name, tag.key, tag.value) === 0) return false
+    const taken = 'SELECT 1 FROM registered_model_tags WHERE name = ? AND key = ?'
+    if (database.get(taken, name, tag.key) !== undefined) return false
+    database.run('INSERT INTO registered_model_tags VALUES (?, ?, ?)', name, tag.key, tag.value)
     if (move !== undefined) putAlias(database, name, move.alias, move.version)
     touch(database, name, time)
     return true

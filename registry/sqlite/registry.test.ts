@@ -168,11 +168,23 @@ describe('files of sqlite:', () => {
 
   test('the history cannot be changed by any SQL', async () => {
     await using registry = await open()
-    await registry.createRegisteredModel('m')
+    await registry.createRegisteredModel('m', { tags: { owner: 'ann' } })
     await registry.addRegisteredModelTag('m', { key: 'fd.history.000001', value: 'x' })
     const database = new DatabaseSync(file)
-    expect(() => database.exec("UPDATE registered_model_tags SET value = 'y'")).toThrow(/append-only/)
-    expect(() => database.exec('DELETE FROM registered_model_tags')).toThrow(/append-only/)
+    const forgeries = [
+      "UPDATE registered_model_tags SET value = 'y' WHERE key LIKE 'fd%'",
+      "UPDATE OR REPLACE registered_model_tags SET value = 'y' WHERE key LIKE 'fd%'",
+      "UPDATE OR REPLACE registered_model_tags SET key = 'fd.history.000001' WHERE key = 'owner'",
+      "UPDATE registered_model_tags SET key = 'fd.history.000002' WHERE key = 'owner'",
+      "UPDATE registered_model_tags SET key = 'other' WHERE key LIKE 'fd%'",
+      'DELETE FROM registered_model_tags',
+      "INSERT OR REPLACE INTO registered_model_tags VALUES ('m', 'fd.history.000001', 'y')",
+      "REPLACE INTO registered_model_tags VALUES ('m', 'fd.history.000001', 'y')",
+      "INSERT INTO registered_model_tags VALUES ('m', 'fd.history.000001', 'y') ON CONFLICT DO UPDATE SET value = 'y'",
+    ]
+    for (const sql of forgeries) expect(() => database.exec(sql), sql).toThrow(/append-only/)
+    expect((await registry.getRegisteredModel('m')).tags).toEqual({ owner: 'ann', 'fd.history.000001': 'x' })
+    database.exec("INSERT OR REPLACE INTO registered_model_tags VALUES ('m', 'owner', 'bob')")
     database.close()
   })
 

@@ -93,6 +93,17 @@ const MIGRATIONS = [
   CREATE TRIGGER history_is_not_deleted BEFORE DELETE ON registered_model_tags WHEN OLD.key GLOB '${HISTORY_TAG}*'
   BEGIN SELECT RAISE(ABORT, 'the history of a model is append-only'); END;
   `,
+  // REPLACE deletes a row without the trigger on DELETE, and an UPDATE can turn another tag into an entry.
+  `
+  DROP TRIGGER history_is_not_changed;
+  CREATE TRIGGER history_is_not_changed BEFORE UPDATE ON registered_model_tags
+  WHEN OLD.key GLOB '${HISTORY_TAG}*' OR NEW.key GLOB '${HISTORY_TAG}*'
+  BEGIN SELECT RAISE(ABORT, 'the history of a model is append-only'); END;
+  CREATE TRIGGER history_is_not_replaced BEFORE INSERT ON registered_model_tags
+  WHEN NEW.key GLOB '${HISTORY_TAG}*'
+    AND EXISTS (SELECT 1 FROM registered_model_tags WHERE name = NEW.name AND key = NEW.key)
+  BEGIN SELECT RAISE(ABORT, 'the history of a model is append-only'); END;
+  `,
 ]
 
 /**
