@@ -23,6 +23,9 @@ export const RUN_NAME = 'mlflow.runName'
 /** A registered model's tags with this prefix are its history: written once, never changed, never deleted. */
 export const HISTORY_TAG = 'fd.history.'
 
+/** The tag that names, on a server, the run which decides the order of a model's history. */
+export const HISTORY_RUN = 'fd.history_run'
+
 /** @throws UserError unless `name` has 1 to 500 characters. */
 export function checkExperimentName(name: string): void {
   if (name.length < 1 || name.length > 500) {
@@ -136,7 +139,7 @@ export function checkRegistryTag(key: string, value: string): void {
 
 /** @throws UserError when `key` belongs to the history. Only registrations, promotions and rollbacks add to that. */
 export function checkNotHistory(key: string): void {
-  if (key.startsWith(HISTORY_TAG)) {
+  if (key.startsWith(HISTORY_TAG) || key === HISTORY_RUN) {
     throw new UserError(
       `Tag "${key}" is part of the model's history, which is append-only. See it with: fd models history NAME`,
     )

@@ -5,9 +5,11 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { UserError } from '../configs/user-error.ts'
+import { modelCardTags, type ModelCard } from './model-card.ts'
 import type { Metric, Run } from './model.ts'
 import { NotFoundError } from './not-found.ts'
 import { openRegistry } from './open.ts'
+import { history, isMove } from './promotion/history.ts'
 import type { Registry } from './registry.ts'
 
 /** Starts a process of `testing/writer.ts`, which does `job` on the registry at `url`. */
@@ -72,6 +74,31 @@ function byStart(a: Run, b: Run): number {
 function rank(run: Run): number {
   if (run.metrics.ap === undefined) return 2
   return Number.isNaN(run.metrics.ap) ? 1 : 0
+}
+
+/** What a version needs to be promoted. */
+const CARD: ModelCard = {
+  service: { name: 'card-fraud', digest: 'd'.repeat(64) },
+  dataset: {
+    name: 'handbook',
+    digest: 'e'.repeat(64),
+    schema: {
+      time: { column: 't', unit: 's' },
+      amount: { column: 'a', minorUnits: 2 },
+      entities: [],
+      numeric: [],
+      categorical: [],
+    },
+  },
+  holdout: { digest: 'f'.repeat(64), rows: 100 },
+  signature: {
+    features: ['tx_amount'],
+    input: { name: 'x', dtype: 'float32', shape: [-1, 1] },
+    outputs: [{ name: 'score', dtype: 'float32', shape: [-1] }],
+  },
+  threshold: 0.5,
+  metrics: {},
+  codeVersion: 'test',
 }
 
 /** Where drivers may differ. */
@@ -603,6 +630,30 @@ export function registryContract(
         })
         expect(await registry.downloadModelArtifact(cards, 1, 'model.onnx')).toHaveLength(41)
       })
+
+      test('of many processes that promote at once none loses its record', async () => {
+        await registry.createRegisteredModel(cards)
+        const { source } = await modelSource()
+        await registry.createModelVersion({ name: cards, source, tags: modelCardTags(CARD) })
+        const [processes, each] = [6, 8]
+        const children = Array.from({ length: processes }, () =>
+          startWriter(url, 'versions', cards, source, String(each)),
+        )
+        const printed = (await Promise.all(children.map((child) => linesOf(child)))).flat()
+        const promoted = printed.filter((line) => line.endsWith(' promoted')).map((line) => Number(line.split(' ')[0]))
+        expect(promoted).toHaveLength(processes * each)
+        const { entries, unrecorded, broken } = await history(registry, cards)
+        expect({ unrecorded, broken }).toEqual({ unrecorded: [], broken: undefined })
+        expect(entries.map(({ version }) => version).toSorted((a, b) => a - b)).toEqual(
+          promoted.toSorted((a, b) => a - b),
+        )
+        let holder: number | undefined
+        for (const entry of entries.filter(isMove)) {
+          expect(entry.from).toBe(holder)
+          holder = entry.version
+        }
+        expect(await registry.aliasVersion(cards, 'champion')).toBe(holder)
+      }, 180_000)
 
       test('two processes write one run at once and nothing is lost', async () => {
         const { runId } = await registry.createRun(home)

@@ -35,10 +35,9 @@ import type {
  *
  * **Concurrency of promotions.** `promotion/promotion.ts` moves a champion through `addRegisteredModelTag`, which
  * adds the next entry of the history and moves the alias: both or neither. On `sqlite:` that is one transaction: of
- * two promotions at once, the second finds the entry taken and decides again. MLflow has no such call. A server gets
- * registered-models/get to compare, set-tag, get to compare again, alias, and a last get to see whether the tag is
- * still ours. Two writers within those milliseconds are detected, not prevented. A crash between set-tag and alias
- * leaves a record of a move that was not made; `history` marks it.
+ * two promotions at once, the second finds the entry taken and decides again. MLflow has no such call. There a param
+ * decides, which a server writes once: `mlflow/ledger.ts`. Tag and alias follow it. When a writer is killed before they
+ * did, `history` marks the move, and the next writer of the model completes it.
  *
  * **Errors.** What does not exist (experiment, run, artifact, model, version, alias) is a NotFoundError, which is a
  * UserError. So is a call that contradicts what is kept (`conflict.ts`), a server that is away or refuses, a full or
@@ -109,7 +108,7 @@ export interface Registry extends AsyncDisposable {
   deleteRegisteredModelTag(name: string, key: string): Promise<void>
   /**
    * Adds a tag that must be new and, with it, moves an alias: both or neither. `history.ts` builds its append-only
-   * record on this. On a server, see "Concurrency of promotions" above.
+   * record on this, and it is for entries of that record only. On a server, see "Concurrency of promotions" above.
    *
    * @returns false, with nothing written, when the tag exists or the alias does not point at `move.expected`.
    */

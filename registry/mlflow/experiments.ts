@@ -21,13 +21,7 @@ const MOST = 1_000
 
 export function experimentVerbs(client: MlflowClient): ExperimentVerbs {
   return {
-    async createExperiment(name, { tags = {}, mayExist = false } = {}) {
-      checkExperimentName(name)
-      checkTags(tags, MAX_EXPERIMENT_TAG_VALUE)
-      // Asked first: mostly the experiment exists, as it does for its tenth run.
-      const holder = (await holderOf(client, name)) ?? (await create(client, name, tags))
-      return typeof holder === 'string' ? holder : idOf(holder, mayExist)
-    },
+    createExperiment: (name, { tags = {}, mayExist = false } = {}) => createExperiment(client, name, tags, mayExist),
 
     getExperiment: (experimentId) => getExperiment(client, experimentId),
 
@@ -38,6 +32,20 @@ export function experimentVerbs(client: MlflowClient): ExperimentVerbs {
 
     searchExperiments: () => searchExperiments(client),
   }
+}
+
+/** @returns its id. @throws UserError when the name is taken, unless it `mayExist`. */
+export async function createExperiment(
+  client: MlflowClient,
+  name: string,
+  tags: Tags = {},
+  mayExist = true,
+): Promise<string> {
+  checkExperimentName(name)
+  checkTags(tags, MAX_EXPERIMENT_TAG_VALUE)
+  // Asked first: mostly the experiment exists, as it does for its tenth run.
+  const holder = (await holderOf(client, name)) ?? (await create(client, name, tags))
+  return typeof holder === 'string' ? holder : idOf(holder, mayExist)
 }
 
 /** @returns the new id, or who took the name since it was asked for. */

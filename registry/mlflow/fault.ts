@@ -93,6 +93,6 @@ function reasonOf(cause: unknown): string {
 const refusal = z.object({ error_code: z.string(), message: z.string().default('') })
 
 /** MLflow's own error; undefined when another program answered. */
-function refusalOf(body: Uint8Array): z.output<typeof refusal> | undefined {
+export function refusalOf(body: Uint8Array): z.output<typeof refusal> | undefined {
   return refusal.safeParse(jsonOf(body)).data
 }

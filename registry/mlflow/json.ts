@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { ArtifactInfo, Experiment, Metric, ModelVersion, RegisteredModel, Run } from '../model.ts'
+import { HISTORY_RUN } from '../naming.ts'
 
 /**
  * MLflow's JSON, and the types of `model.ts` that it becomes. Its rules are those of proto2: a field that is not set
@@ -134,7 +135,8 @@ function sourceInRun(source: string, runId: string): string {
   return at === -1 ? source : `runs:/${runId}/${source.slice(at + root.length)}`
 }
 
-export const registeredModel = z
+/** A model with every tag, those of `fd`'s own upkeep included. */
+export const taggedModel = z
   .object({
     name: z.string(),
     description: text,
@@ -155,6 +157,12 @@ export const registeredModel = z
     latestVersion:
       wire.latest_versions.length === 0 ? undefined : Math.max(...wire.latest_versions.map(({ version }) => version)),
   }))
+
+/** A model as the port shows it. */
+export const registeredModel = taggedModel.transform((model): RegisteredModel => {
+  const tags = Object.entries(model.tags).filter(([key]) => key !== HISTORY_RUN)
+  return { ...model, tags: Object.fromEntries(tags) }
+})
 
 /** One page of a list. */
 export interface Page<T> {

@@ -1,6 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { DurationMs } from '../../datasets/table/transaction.ts'
-import { faultOf } from './fault.ts'
+import { faultOf, refusalOf } from './fault.ts'
 import { connectionCode, MOMENTARY, type Answer, type Outcome, type Request } from './request.ts'
 
 const FIRST_PAUSE: DurationMs = 200
@@ -16,9 +16,9 @@ const UNDONE = new Set([429, 503])
 /**
  * Sends a request until it is answered with status 200.
  *
- * A fault of the moment (408, 429, 500, 502, 503, 504, or a connection that is refused or cut) is met with another
- * attempt, after pauses that double, until `patience` is used up. When the server may have done what was asked, only a
- * repeatable request is sent again.
+ * A fault of the moment (408, 429, 500, 502, 503, 504, a lost race in the server's database, or a connection that is
+ * refused or cut) is met with another attempt, after pauses that double, until `patience` is used up. When the server
+ * may have done what was asked, only a repeatable request is sent again.
  *
  * @param server its URL without credentials, for messages.
  * @throws UserError for every other outcome.
@@ -52,7 +52,18 @@ async function attempt({ url, method, headers, body, within }: Request): Promise
 }
 
 function mayRepeat({ repeatable }: Request, outcome: Outcome): boolean {
-  if (!('error' in outcome)) return (repeatable ? MOMENTARY : UNDONE).has(outcome.status)
+  if (!('error' in outcome)) {
+    return (repeatable ? MOMENTARY : UNDONE).has(outcome.status) || (repeatable && isLostRace(outcome))
+  }
   const code = connectionCode(outcome.error)
   return UNSENT.has(code) || (repeatable && CUT.has(code))
+}
+
+/**
+ * MLflow answers BAD_REQUEST, and to nothing else, when its database refuses a transaction: two calls have inserted one
+ * row at the same moment. The loser finds the row at its next attempt. What is wrong with a call itself is called
+ * INVALID_PARAMETER_VALUE.
+ */
+function isLostRace({ status, body }: Answer): boolean {
+  return status === 400 && refusalOf(body)?.error_code === 'BAD_REQUEST'
 }

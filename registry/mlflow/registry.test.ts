@@ -4,7 +4,7 @@ import { afterAll, beforeEach, describe, expect, test } from 'vitest'
 import { UserError } from '../../configs/user-error.ts'
 import { openRegistry } from '../open.ts'
 import { registryContract } from '../registry.contract.ts'
-import type { Registry, RegistryOptions } from '../registry.ts'
+import type { AliasMove, Registry, RegistryOptions } from '../registry.ts'
 import { batchesOf } from './batch.ts'
 import { authorization } from './credentials.ts'
 
@@ -179,6 +179,16 @@ describe('without a server', () => {
     expect(() => authorization('http://', {})).toThrow(UserError)
   })
 
+  test('a lost race in the database of the server is tried again, another refusal is not', async () => {
+    let answers = [always(400, '{"error_code":"BAD_REQUEST","message":"IntegrityError"}'), always(200, '{}')]
+    await using other = await front((request, response) => answers.shift()?.(request, response) ?? false)
+    await using registry = await open(other.url)
+    await registry.setTag('a', 'k', 'v')
+    expect(other.asked).toEqual(['POST runs/set-tag', 'POST runs/set-tag'])
+    answers = [always(400, '{"error_code":"INVALID_PARAMETER_VALUE","message":"odd"}')]
+    await expect(registry.setTag('a', 'k', 'v')).rejects.toThrow(/odd/)
+  })
+
   async function createAndTagOverCutConnections(): Promise<void> {
     const missing = always(404, '{"error_code":"RESOURCE_DOES_NOT_EXIST"}')
     const answers: Fault = (request, response) => {
@@ -309,32 +319,80 @@ describe.runIf(server !== undefined)('with an MLflow server (FD_TEST_MLFLOW_URL)
       expect(String(Buffer.from(await registry.downloadArtifact(runId, 'a.txt')))).toBe('the whole text')
     })
 
-    test.each([
-      ['before the alias moves', 2, undefined],
-      ['after the alias moved', 3, 2],
-    ])('a writer of the same history entry that comes %s is noticed', async (_, look, holder) => {
+    /** A model with two versions, and an entry of its history that stands for the second. */
+    async function twoVersions(): Promise<{ name: string; entry: { key: string; value: string } }> {
       await using registry = await open(String(server))
-      const name = `m${look}${suffix}`
+      const name = `m-${crypto.randomUUID()}${suffix}`
       await registry.createRegisteredModel(name)
       await registry.logArtifact(runId, 'model/model.onnx', Buffer.from('graph'))
-      for (let index = 0; index < 2; index++)
-        await registry.createModelVersion({ name, source: `runs:/${runId}/model` })
-      let looks = 0
-      await using late = await front(async (request) => {
-        if (request.url?.includes('registered-models/get') !== true || ++looks !== look) return false
-        await rest('POST', 'registered-models/set-tag', { name, key: 'fd.history.000001', value: 'theirs' })
-        return false
+      const source = `runs:/${runId}/model`
+      for (let index = 0; index < 2; index++) await registry.createModelVersion({ name, source })
+      return { name, entry: { key: 'fd.history.000001', value: 'ours' } }
+    }
+
+    const move = (version: number, expected?: number): AliasMove => ({ alias: 'champion', expected, version })
+
+    test('of two writers of the same entry one writes it, also when they write the same', async () => {
+      await using registry = await open(String(server))
+      await using other = await open(String(server))
+      const { name, entry } = await twoVersions()
+      const written = await Promise.all([registry, other].map((one) => one.addRegisteredModelTag(name, entry, move(2))))
+      expect(written.filter(Boolean)).toHaveLength(1)
+      expect((await registry.getRegisteredModel(name)).tags).toEqual({ [entry.key]: entry.value })
+    })
+
+    /** @returns what `registry` finds, and can still do, after a writer whose connection is cut after `calls` calls. */
+    async function cutAfter(calls: number, registry: Registry): Promise<'done' | 'completed' | 'not begun'> {
+      const { name, entry } = await twoVersions()
+      let seen = 0
+      await using cut = await front((request) => {
+        if (++seen > calls) request.socket.destroy()
+        return seen > calls
       })
-      await using racing = await open(late.url)
-      expect(
-        await racing.addRegisteredModelTag(
-          name,
-          { key: 'fd.history.000001', value: 'ours' },
-          { alias: 'champion', expected: undefined, version: 2 },
-        ),
-      ).toBe(false)
-      expect(await registry.getRegisteredModel(name)).toMatchObject({ tags: { 'fd.history.000001': 'theirs' } })
-      expect(await registry.aliasVersion(name, 'champion')).toBe(holder)
+      await using dying = await open(cut.url, { patience: 0 })
+      const outcome = await dying.addRegisteredModelTag(name, entry, move(2)).catch(() => 'cut')
+      const next = { key: entry.key, value: 'next' }
+      const fresh = await registry.addRegisteredModelTag(name, next, move(1))
+      // Refused, it completed what was begun. Then that must be all there.
+      const refused = !fresh && !(await registry.addRegisteredModelTag(name, next, move(1)))
+      expect(refused).toBe(!fresh)
+      const { tags, aliases } = await registry.getRegisteredModel(name)
+      expect({ tags, aliases }, `after ${calls} calls`).toEqual({
+        tags: { [entry.key]: fresh ? 'next' : 'ours' },
+        aliases: { champion: fresh ? 1 : 2 },
+      })
+      if (outcome === true) return 'done'
+      return fresh ? 'not begun' : 'completed'
+    }
+
+    test('a writer cut off after any of its calls leaves its entry whole or not at all to the next one', async () => {
+      await using registry = await open(String(server))
+      const points = Array.from({ length: 30 }, (_, calls) => cutAfter(calls, registry))
+      const found = await Promise.all(points)
+      // In this order: each point that comes later finds more.
+      const order = ['not begun', 'completed', 'done']
+      expect(found).toEqual(found.toSorted((a, b) => order.indexOf(a) - order.indexOf(b)))
+      expect(new Set(found)).toEqual(new Set(order))
+    }, 120_000)
+
+    test('an entry that somebody deleted is put back by the next writer', async () => {
+      await using registry = await open(String(server))
+      const { name, entry } = await twoVersions()
+      await registry.addRegisteredModelTag(name, entry, move(2))
+      await rest('DELETE', 'registered-models/delete-tag', { name, key: entry.key })
+      const again = { key: entry.key, value: 'forged' }
+      expect(await registry.addRegisteredModelTag(name, again, move(1, 2))).toBe(false)
+      expect((await registry.getRegisteredModel(name)).tags).toEqual({ [entry.key]: 'ours' })
+    })
+
+    test('what another tool did to the alias after a move is left alone', async () => {
+      await using registry = await open(String(server))
+      const { name, entry } = await twoVersions()
+      await registry.addRegisteredModelTag(name, entry, move(2))
+      await registry.setRegisteredModelAlias(name, 'champion', 1)
+      const next = { key: 'fd.history.000002', value: 'next' }
+      expect(await registry.addRegisteredModelTag(name, next)).toBe(true)
+      expect(await registry.aliasVersion(name, 'champion')).toBe(1)
     })
   })
 })

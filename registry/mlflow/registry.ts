@@ -32,7 +32,7 @@ export function openMlflowRegistry(url: string, { now, credentials, patience }: 
     ...searchVerbs(client),
     ...artifacts,
     ...modelVerbs(client),
-    ...aliasVerbs(client),
+    ...aliasVerbs(client, now),
     ...versions,
     async downloadModelArtifact(name, version, path) {
       checkArtifactPath(path)

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { EpochMs } from '../../datasets/table/transaction.ts'
-import type { Run } from '../model.ts'
+import type { Run, Tags } from '../model.ts'
 import { checkTags, checkTime, MAX_RUN_TAG_VALUE, RUN_NAME } from '../naming.ts'
 import { noSuchRun } from '../not-found.ts'
 import type { Registry } from '../registry.ts'
@@ -15,13 +15,8 @@ const one = z.object({ run })
 
 export function runVerbs(client: MlflowClient, now: () => EpochMs): RunVerbs {
   return {
-    async createRun(experimentId, { runName, startTime = now(), tags = {} } = {}) {
-      checkTime('startTime', startTime)
-      const named = runName === undefined ? tags : { ...tags, [RUN_NAME]: runName }
-      checkTags(named, MAX_RUN_TAG_VALUE)
-      await getExperiment(client, experimentId)
-      const body = { experiment_id: experimentId, start_time: startTime, tags: pairsOf(named) }
-      return (await client.sendOnce('POST', 'runs/create', body, one)).run
+    async createRun(experimentId, options = {}) {
+      return createRun(client, experimentId, { startTime: now(), ...options })
     },
 
     getRun: (runId) => getRun(client, runId),
@@ -34,6 +29,26 @@ export function runVerbs(client: MlflowClient, now: () => EpochMs): RunVerbs {
       await ofRun(runId, client.send('POST', 'runs/update', body, nothing))
     },
   }
+}
+
+interface NewRun {
+  runName?: string
+  startTime: EpochMs
+  tags?: Tags
+}
+
+/** @throws NotFoundError when there is no such experiment. */
+export async function createRun(
+  client: MlflowClient,
+  experimentId: string,
+  { runName, startTime, tags = {} }: NewRun,
+): Promise<Run> {
+  checkTime('startTime', startTime)
+  const named = runName === undefined ? tags : { ...tags, [RUN_NAME]: runName }
+  checkTags(named, MAX_RUN_TAG_VALUE)
+  await getExperiment(client, experimentId)
+  const body = { experiment_id: experimentId, start_time: startTime, tags: pairsOf(named) }
+  return (await client.sendOnce('POST', 'runs/create', body, one)).run
 }
 
 /** @throws NotFoundError. */

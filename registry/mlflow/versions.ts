@@ -62,7 +62,7 @@ async function createVersion(client: MlflowClient, given: NewModelVersion): Prom
 }
 
 /** By name, newest version first. MLflow's search leaves aliases out; they come from the models, read afterwards. */
-async function searchVersions(client: MlflowClient, name?: string, runId?: string): Promise<ModelVersion[]> {
+export async function searchVersions(client: MlflowClient, name?: string, runId?: string): Promise<ModelVersion[]> {
   const filter = filterOf(name, runId)
   const found = await allPages('model_versions', modelVersion, (schema, token) =>
     client.get('model-versions/search', { filter, max_results: MOST, page_token: token }, schema),

@@ -40,6 +40,9 @@ const link = z.object({ previous: z.string().optional() })
 /** The end of an entry's key. */
 const position = z.string().regex(/^\d+$/).transform(Number)
 
+const MAX_REASON = 1_000
+const MAX_DETAIL = 500
+
 /** The hash before the first entry. */
 const NOTHING = '0'.repeat(64)
 
@@ -141,6 +144,26 @@ function storedEntries(model: RegisteredModel): StoredEntry[] {
     .sort((a, b) => a.sequence - b.sequence)
 }
 
+/**
+ * An entry must fit a param of an MLflow server, which keeps 6,000 characters.
+ *
+ * @throws UserError for a reason of more than 1,000 characters.
+ */
+export function checkReason(reason: string | undefined): void {
+  if (reason !== undefined && reason.length > MAX_REASON) {
+    throw new UserError(
+      `The reason has ${reason.length} characters, the history keeps ${MAX_REASON}. Say it shorter, with a link.`,
+    )
+  }
+}
+
+/** The event with the details of its checks cut to what the history keeps of each. */
+function fitting(event: HistoryEvent): HistoryEvent {
+  if (event.event !== 'promoted') return event
+  const cut = (detail: string): string => (detail.length > MAX_DETAIL ? `${detail.slice(0, MAX_DETAIL)}…` : detail)
+  return { ...event, checks: event.checks.map((found) => ({ ...found, detail: cut(found.detail) })) }
+}
+
 /** The version that an alias points at; undefined when it is not set. */
 export function holderOf(model: RegisteredModel, alias: string): number | undefined {
   return Object.hasOwn(model.aliases, alias) ? model.aliases[alias] : undefined
@@ -163,7 +186,7 @@ export async function appendEvent(
   const next = (entries.at(-1)?.sequence ?? 0) + 1
   return registry.addRegisteredModelTag(
     model.name,
-    { key: HISTORY_TAG + String(next).padStart(6, '0'), value: JSON.stringify({ ...event, previous: head }) },
+    { key: HISTORY_TAG + String(next).padStart(6, '0'), value: JSON.stringify({ ...fitting(event), previous: head }) },
     move,
   )
 }

@@ -482,6 +482,27 @@ describe('history', () => {
     expect(historyOf({ ...model, tags }).broken).toMatchObject({ sequence: 3 })
   })
 
+  test('an entry fits what an MLflow server keeps of a param, whatever the gates and people say', async () => {
+    await add(card(0.5))
+    const wordy = Array.from({ length: 8 }, (_, index): Gate => ({
+      name: `gate ${index}`,
+      judge: async () => ({ gate: `gate ${index}`, passed: true, detail: 'x'.repeat(10_000) }),
+    }))
+    await expect(move(1, { reason: 'x'.repeat(1_001) })).rejects.toThrow(/1001 characters.*1000/)
+    expect((await move(1, { gates: wordy, reason: 'x'.repeat(1_000) })).outcome).toBe('promoted')
+    const longest = Math.max(...Object.values((await registry.getRegisteredModel('m')).tags).map((text) => text.length))
+    expect(longest).toBeGreaterThan(5_000)
+    expect(longest).toBeLessThan(5_800)
+  })
+
+  test('a registration whose entry is never written says that the version is there', async () => {
+    const losing: Registry = { ...registry, addRegisteredModelTag: async () => false }
+    await expect(register(losing, { name: 'm', source, card: card(0.5), by: 'ann', now: 1 })).rejects.toThrow(
+      /Version 1 is registered and can be promoted, but the history does not say by whom/,
+    )
+    expect((await registry.getModelVersion('m', 1)).version).toBe(1)
+  })
+
   test('an entry spoilt by another tool is named', async () => {
     await add(card(0.5))
     await registry.addRegisteredModelTag('m', { key: 'fd.history.000002', value: '{"event":"party"}' })

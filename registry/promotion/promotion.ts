@@ -5,7 +5,7 @@ import type { ModelVersion, RegisteredModel } from '../model.ts'
 import { checkAlias } from '../naming.ts'
 import type { Registry } from '../registry.ts'
 import type { Candidate, Champion, Check, Gate } from './gate.ts'
-import { appendEvent, historyOf, holderOf, holders, type HistoryEvent } from './history.ts'
+import { appendEvent, checkReason, historyOf, holderOf, holders, type HistoryEvent } from './history.ts'
 
 /** Who asks, why and when: what every entry of the history carries. */
 export interface Asked {
@@ -60,7 +60,7 @@ export interface Verdict {
 }
 
 /** Somebody else wrote between our reading and writing this often in a row: that is a loop somewhere, not chance. */
-const MAX_ATTEMPTS = 50
+const MAX_ATTEMPTS = 1_000
 
 /**
  * Registers a version with its card, makes the model when it is new, and records who did so and why.
@@ -70,13 +70,18 @@ const MAX_ATTEMPTS = 50
  */
 export async function register(registry: Registry, registration: Registration): Promise<ModelVersion> {
   const { name, source, card, description, by, reason, now } = registration
+  checkReason(reason)
   await registry.createRegisteredModel(name, { mayExist: true })
   const version = await registry.createModelVersion({ name, source, description, tags: modelCardTags(card) })
-  await untilWritten(name, async () => {
-    const model = await registry.getRegisteredModel(name)
-    const event = { event: 'registered', version: version.version, at: now, by, reason } as const
-    return (await appendEvent(registry, model, event)) || undefined
-  })
+  await untilWritten(
+    name,
+    async () => {
+      const model = await registry.getRegisteredModel(name)
+      const event = { event: 'registered', version: version.version, at: now, by, reason } as const
+      return (await appendEvent(registry, model, event)) || undefined
+    },
+    `Version ${version.version} is registered and can be promoted, but the history does not say by whom.`,
+  )
   return version
 }
 
@@ -91,6 +96,7 @@ export async function register(registry: Registry, registration: Registration): 
 export async function promote(registry: Registry, request: PromotionRequest): Promise<Verdict> {
   const { name, version, alias, force = false, reason } = request
   checkAlias(alias)
+  checkReason(reason)
   if (force && (reason ?? '').trim() === '') {
     throw new UserError(
       'A forced promotion needs a reason, for the history. ' +
@@ -135,6 +141,7 @@ async function tryToPromote(registry: Registry, request: PromotionRequest): Prom
  */
 export async function rollback(registry: Registry, request: RollbackRequest): Promise<Rollback> {
   checkAlias(request.alias)
+  checkReason(request.reason)
   return untilWritten(request.name, () => tryToRollBack(registry, request))
 }
 
@@ -192,14 +199,22 @@ function championOf(version: ModelVersion): Champion {
   }
 }
 
-/** Repeats `attempt` while it resolves to undefined: another writer came first, so what was read is stale. */
-export async function untilWritten<T>(name: string, attempt: () => Promise<T | undefined>): Promise<T> {
+/**
+ * Repeats `attempt` while it resolves to undefined: another writer came first, so what was read is stale.
+ *
+ * @param state what is written should it never succeed.
+ */
+export async function untilWritten<T>(
+  name: string,
+  attempt: () => Promise<T | undefined>,
+  state = 'Nothing was written.',
+): Promise<T> {
   for (let tries = 0; tries < MAX_ATTEMPTS; tries++) {
     const result = await attempt()
     if (result !== undefined) return result
   }
   throw new UserError(
-    `Others changed "${name}" ${MAX_ATTEMPTS} times while this waited; nothing was written. ` +
+    `Others changed the history of "${name}" ${MAX_ATTEMPTS} times while this waited. ${state} ` +
       `See who: fd models history ${name}`,
   )
 }

@@ -1,0 +1,145 @@
+import { createHash, randomUUID } from 'node:crypto'
+import { z } from 'zod'
+import { UserError } from '../../configs/user-error.ts'
+import type { EpochMs } from '../../datasets/table/transaction.ts'
+import type { RegisteredModel } from '../model.ts'
+import { checkParam, HISTORY_RUN, HISTORY_TAG } from '../naming.ts'
+import type { AliasMove } from '../registry.ts'
+import { nothing, type MlflowClient } from './client.ts'
+import { createExperiment } from './experiments.ts'
+import { isMissing, MlflowError } from './fault.ts'
+import { taggedModel } from './json.ts'
+import { ofModel, setModelTag } from './models.ts'
+import { createRun, getRun, ofRun } from './runs.ts'
+import { searchVersions } from './versions.ts'
+
+/**
+ * What decides the order of a model's history on a server.
+ *
+ * MLflow overwrites a tag and an alias without a word, so of two writers of one entry the first would lose its record.
+ * The one thing that MLflow never writes twice is a param of a run: its database has one row for a run and a key. So
+ * each model has a run of its own, its ledger, and an entry is decided by the param of its key there. The tag on the
+ * model and the alias only follow, and whoever finds that they did not, because their writer was killed, completes
+ * them: everyone would write the same values.
+ *
+ * The server must keep its runs in a database, as it does by default since MLflow 3.7. Its old file store has no such
+ * guard.
+ */
+export interface LedgerRecord {
+  /** `fd.history.000001`, `fd.history.000002` …, the key of the model's tag too. */
+  key: string
+  /** What the tag holds. */
+  value: string
+  move: AliasMove | undefined
+  /** Tag and alias were written. A record that is not done may have lost its writer. */
+  done: boolean
+}
+
+const EXPERIMENT = 'fd-history'
+const DONE = '.done'
+
+const head = z.object({
+  id: z.string(),
+  move: z
+    .object({ alias: z.string(), expected: z.number().optional(), version: z.number() })
+    .transform(({ alias, expected, version }): AliasMove => ({ alias, expected, version }))
+    .optional(),
+})
+
+const one = z.object({ registered_model: taggedModel })
+
+/**
+ * A model and the id of its ledger, which is made when there is none.
+ *
+ * Where several make one at once, a param decides again: it stands on the run of the model's first version, which all
+ * of them find. Then a tag of the model names the ledger, so that the first version and its run may go.
+ *
+ * @throws UserError when the model has no version from a run.
+ */
+export async function openLedger(
+  client: MlflowClient,
+  name: string,
+  now: EpochMs,
+): Promise<{ model: RegisteredModel; ledger: string }> {
+  const { registered_model: model } = await ofModel(client, name, client.get('registered-models/get', { name }, one))
+  if (Object.hasOwn(model.tags, HISTORY_RUN)) return { model, ledger: model.tags[HISTORY_RUN] }
+  const root = (await searchVersions(client, name)).findLast(({ runId }) => runId !== undefined)?.runId
+  if (root === undefined) {
+    throw new UserError(`"${name}" has no version that a run made. Run: fd train --dataset NAME --register ${name}`)
+  }
+  // A model that was deleted and made anew begins anew.
+  const digest = createHash('sha256').update(`${name}\n${model.creationTime}`).digest('hex')
+  const key = `fd.history/${digest.slice(0, 32)}`
+  const ledger = (await paramOf(client, root, key)) ?? (await makeLedger(client, name, { root, key, now }))
+  await setModelTag(client, name, HISTORY_RUN, ledger)
+  return { model, ledger }
+}
+
+async function makeLedger(
+  client: MlflowClient,
+  name: string,
+  { root, key, now }: { root: string; key: string; now: EpochMs },
+): Promise<string> {
+  const experiment = await createExperiment(client, EXPERIMENT)
+  const { runId } = await createRun(client, experiment, { runName: `history of ${name}`, startTime: now })
+  const body = { run_id: runId, status: 'FINISHED', end_time: now }
+  await ofRun(runId, client.send('POST', 'runs/update', body, nothing))
+  if (await writeOnce(client, root, key, runId)) return runId
+  await ofRun(runId, client.send('POST', 'runs/delete', { run_id: runId }, nothing))
+  return (await paramOf(client, root, key)) ?? runId
+}
+
+/** The records of a ledger, in the order of the history. */
+export async function ledgerRecords(client: MlflowClient, ledger: string): Promise<LedgerRecord[]> {
+  const { params } = await getRun(client, ledger)
+  return Object.keys(params)
+    .filter((key) => key.startsWith(HISTORY_TAG) && !key.endsWith(DONE))
+    .map((key) => {
+      const text = params[key]
+      const end = text.indexOf('\n')
+      const { move } = head.parse(JSON.parse(text.slice(0, end)))
+      return { key, value: text.slice(end + 1), move, done: Object.hasOwn(params, key + DONE) }
+    })
+    .sort((a, b) => a.key.length - b.key.length || (a.key < b.key ? -1 : 1))
+}
+
+/**
+ * Takes the place `key` of the history.
+ *
+ * @returns false when another record has it.
+ */
+export async function decide(
+  client: MlflowClient,
+  ledger: string,
+  tag: { key: string; value: string },
+  move: AliasMove | undefined,
+): Promise<boolean> {
+  // The id tells two writers apart that record the same.
+  const text = `${JSON.stringify({ id: randomUUID(), move })}\n${tag.value}`
+  checkParam(tag.key, text)
+  return writeOnce(client, ledger, tag.key, text)
+}
+
+/** Notes that tag and alias of a record were written. */
+export async function markDone(client: MlflowClient, ledger: string, key: string): Promise<void> {
+  await writeOnce(client, ledger, key + DONE, 'yes')
+}
+
+/** @returns false when the param has another value. */
+async function writeOnce(client: MlflowClient, runId: string, key: string, value: string): Promise<boolean> {
+  try {
+    const body = { run_id: runId, key, value }
+    await ofRun(runId, client.send('POST', 'runs/log-parameter', body, nothing))
+    return true
+  } catch (error) {
+    if (!(error instanceof MlflowError) || isMissing(error)) throw error
+    const written = await paramOf(client, runId, key)
+    if (written === undefined) throw error
+    return written === value
+  }
+}
+
+async function paramOf(client: MlflowClient, runId: string, key: string): Promise<string | undefined> {
+  const { params } = await getRun(client, runId)
+  return Object.hasOwn(params, key) ? params[key] : undefined
+}
