@@ -40,7 +40,7 @@ function naiveInterval(one: Float32Array, other: Float32Array, y: Uint8Array, se
 test.each([[20], [90]])('the interval is that of the naive bootstrap, of rows and of units (%d rows)', (rows) => {
   const { y, scores } = planted(rows, rows)
   const [one, other] = [scores(1, 1), scores(0.5, 2)]
-  const units = Array.from(y.keys(), (row) => row % 7)
+  const units = Array.from(y.keys(), (row) => Math.floor((row * row) / 3) % 7)
   for (const [given, of] of [
     [undefined, [...y.keys()]],
     [Float64Array.from(units), units],
