@@ -2,12 +2,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { afterAll, expect, test } from 'vitest'
+import { afterAll, expect, test, vi } from 'vitest'
 import { randomStream, type Random } from '../random/random.ts'
 import type { DatasetSchema } from '../table/dataset.ts'
 import { countRows, readTable } from '../table/table.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'fd-lines-'))
+vi.stubEnv('TMPDIR', folder)
 afterAll(() => rmSync(folder, { recursive: true }))
 
 const schema: DatasetSchema = {
