@@ -4,6 +4,7 @@ import type { Dataset, SplitRule } from '../../datasets/table/dataset.ts'
 import { action, dateTime, example, wholeNumber, type Context } from '../console/command.ts'
 import { outFile } from '../console/out-file.ts'
 import { count, pairs, table } from '../console/output.ts'
+import { profileText } from './datasets-profile.ts'
 
 export function datasetsCommand(): Command {
   return new Command('datasets')
@@ -54,7 +55,7 @@ async function entry(name: string, open: () => Promise<Dataset>): Promise<Entry>
 function describeCommand(): Command {
   return example(
     new Command('describe')
-      .description('roles of the columns, rows, digest')
+      .description('roles of the columns, what the rows look like, and what looks wrong')
       .argument('<name>')
       .option('--data <file>', 'its file, when not the configured one'),
     'fd datasets describe kaggle-cc --data creditcard.csv',
@@ -63,11 +64,15 @@ function describeCommand(): Command {
 
 async function describe({ config, output }: Context, options: { data?: string }, name: string): Promise<void> {
   const { openDataset } = await import('../../datasets/catalog.ts')
+  const { profileOf } = await import('../../datasets/profile/profile.ts')
+  const { findingsOf } = await import('../../datasets/profile/findings.ts')
   const dataset = await openDataset(name, config, { data: options.data })
   const { description, schema, service, split, file } = dataset
-  const [rows, digest] = [await dataset.count(), await dataset.digest()]
-  output.result({ name, description, file, rows, digest, service, split, schema }, () =>
-    descriptionText(dataset, rows, digest),
+  const profile = await profileOf(dataset)
+  const rows = profile.stopped === null ? profile.rows : await dataset.count()
+  const [digest, findings] = [await dataset.digest(), findingsOf(profile, schema)]
+  output.result({ name, description, file, rows, digest, service, split, schema, profile, findings }, () =>
+    [descriptionText(dataset, rows, digest), profileText(profile, findings)].join('\n\n'),
   )
 }
 

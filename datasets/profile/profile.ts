@@ -1,0 +1,212 @@
+import { UserError } from '../../configs/user-error.ts'
+import type { Dataset, DatasetSchema } from '../table/dataset.ts'
+import { DAY, UNLABELLED, type EpochMs, type EventBatch } from '../table/transaction.ts'
+import { isCardNumber, masked, Tally, type Frequency } from './tally.ts'
+
+/** How many of the most frequent keys and categories are shown. */
+const MOST_FREQUENT = 10
+
+/** The keys of an entity. */
+export interface KeyProfile {
+  name: string
+  column: string
+  distinct: number
+  /** Whether most of the distinct keys look like card numbers; they are masked then. */
+  cardNumbers: boolean
+  most: Frequency[]
+}
+
+/** A numeric or categorical column. */
+export interface ColumnProfile {
+  column: string
+  /** Rows whose cell is empty. */
+  blank: number
+  /** Smallest and largest number; of a categorical column, its distinct values. */
+  min?: number
+  max?: number
+  distinct?: number
+  /** Whether the column alone tells all known frauds from all genuine transactions. */
+  tellsLabel: boolean
+}
+
+/** What a dataset's rows look like. */
+export interface Profile {
+  /** Rows that were read: all, but where `stopped` says why no more. */
+  rows: number
+  stopped: string | null
+  from: EpochMs
+  to: EpochMs
+  /** By day (UTC) from the first to the last. */
+  rowsByDay: number[]
+  atMidnight: number
+  frauds: number
+  genuine: number
+  /** Amounts in major units: smallest, quartiles, 99 %, largest. */
+  amounts: { min: number; q25: number; median: number; q75: number; q99: number; max: number; zeros: number }
+  entities: KeyProfile[]
+  columns: ColumnProfile[]
+}
+
+/**
+ * Reads a dataset by its roles, as every other command does, and counts. Memory: eight bytes a row for the amounts, and
+ * the distinct keys and categories. A row that cannot be read ends the profile, which says so and stands for the rows
+ * before it.
+ */
+export async function profileOf(dataset: Dataset): Promise<Profile> {
+  const profiler = new Profiler(dataset.schema)
+  let stopped: string | null = null
+  try {
+    for await (const batch of dataset.batches()) profiler.add(batch)
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error
+    stopped = error.message
+  }
+  return profiler.result(stopped)
+}
+
+/** Smallest and largest number of a column, among genuine transactions [0] and frauds [1], and how many are empty. */
+interface Range {
+  min: [number, number]
+  max: [number, number]
+  blank: number
+}
+
+class Profiler {
+  readonly #schema: DatasetSchema
+  readonly #days = new Map<number, number>()
+  readonly #keys: Tally[]
+  readonly #ranges: Range[]
+  readonly #categories: { all: Tally; byLabel: [Set<string>, Set<string>]; blank: number }[]
+  #amounts = new Float64Array(1 << 16)
+  #rows = 0
+  #from = Infinity
+  #to = -Infinity
+  #atMidnight = 0
+  readonly #labels = [0, 0]
+
+  constructor(schema: DatasetSchema) {
+    this.#schema = schema
+    this.#keys = schema.entities.map(() => new Tally())
+    this.#ranges = schema.numeric.map(() => ({ min: [Infinity, Infinity], max: [-Infinity, -Infinity], blank: 0 }))
+    this.#categories = schema.categorical.map(() => ({ all: new Tally(), byLabel: [new Set(), new Set()], blank: 0 }))
+  }
+
+  add(batch: EventBatch): void {
+    this.#addAmounts(batch)
+    this.#addTimes(batch)
+    for (let row = 0; row < batch.size; row++) if (batch.label[row] !== UNLABELLED) this.#labels[batch.label[row]]++
+    for (const [e, tally] of this.#keys.entries())
+      for (let row = 0; row < batch.size; row++) tally.add(batch.entities[e][row])
+    for (const [n, range] of this.#ranges.entries()) addNumbers(batch, batch.numeric[n], range)
+    for (const [c, { all, byLabel }] of this.#categories.entries()) {
+      for (let row = 0; row < batch.size; row++) {
+        const category = batch.categorical[c][row]
+        if (category === '') this.#categories[c].blank++
+        else all.add(category)
+        // Beyond a few categories a column may tell the label by chance.
+        const label = batch.label[row]
+        if (label !== UNLABELLED && byLabel[label].size <= FEW) byLabel[label].add(category)
+      }
+    }
+    this.#rows += batch.size
+  }
+
+  result(stopped: string | null): Profile {
+    const { entities, numeric, categorical } = this.#schema
+    const first = Math.floor(this.#from / DAY)
+    const days = this.#rows === 0 ? 0 : Math.floor(this.#to / DAY) - first + 1
+    const known = this.#labels[0] >= ENOUGH && this.#labels[1] >= ENOUGH
+    return {
+      rows: this.#rows,
+      stopped,
+      from: this.#from,
+      to: this.#to,
+      atMidnight: this.#atMidnight,
+      rowsByDay: Array.from({ length: days }, (_, day) => this.#days.get(first + day) ?? 0),
+      genuine: this.#labels[0],
+      frauds: this.#labels[1],
+      amounts: this.#amountQuantiles(),
+      entities: entities.map(({ name, column }, e) => ({ name, column, ...keysOf(this.#keys[e]) })),
+      columns: [
+        ...numeric.map((column, n) => numericProfile(column, this.#ranges[n], known)),
+        ...categorical.map((column, c) => {
+          const { all, blank, byLabel } = this.#categories[c]
+          const few = byLabel[0].size <= FEW && byLabel[1].size <= FEW
+          return {
+            column,
+            blank,
+            distinct: all.distinct,
+            tellsLabel: known && few && ![...byLabel[0]].some((category) => byLabel[1].has(category)),
+          }
+        }),
+      ],
+    }
+  }
+
+  #addAmounts({ amount, size }: EventBatch): void {
+    if (this.#rows + size > this.#amounts.length) {
+      const wider = new Float64Array(2 * this.#amounts.length)
+      wider.set(this.#amounts)
+      this.#amounts = wider
+    }
+    this.#amounts.set(amount.subarray(0, size), this.#rows)
+  }
+
+  #addTimes({ time, size }: EventBatch): void {
+    for (let row = 0; row < size; row++) {
+      const day = Math.floor(time[row] / DAY)
+      this.#days.set(day, (this.#days.get(day) ?? 0) + 1)
+      if (time[row] === day * DAY) this.#atMidnight++
+      if (time[row] < this.#from) this.#from = time[row]
+      if (time[row] > this.#to) this.#to = time[row]
+    }
+  }
+
+  #amountQuantiles(): Profile['amounts'] {
+    const sorted = this.#amounts.subarray(0, this.#rows).toSorted()
+    const scale = 10 ** this.#schema.amount.minorUnits
+    const at = (share: number): number => (sorted[Math.floor(share * (sorted.length - 1))] ?? Number.NaN) / scale
+    const positive = sorted.findIndex((amount) => amount > 0)
+    const zeros = positive < 0 ? sorted.length : positive
+    return { min: at(0), q25: at(0.25), median: at(0.5), q75: at(0.75), q99: at(0.99), max: at(1), zeros }
+  }
+}
+
+/** Transactions of each kind that must be known before a column can be said to tell them apart. */
+const ENOUGH = 10
+/** Categories of each kind up to which a column can be said to tell them apart. */
+const FEW = 20
+
+function addNumbers({ label, size }: EventBatch, cells: Float64Array, range: Range): void {
+  for (let row = 0; row < size; row++) {
+    const cell = cells[row]
+    if (Number.isNaN(cell)) {
+      range.blank++
+      continue
+    }
+    const kind = label[row] === 1 ? 1 : 0
+    if (cell < range.min[kind]) range.min[kind] = cell
+    if (cell > range.max[kind]) range.max[kind] = cell
+  }
+}
+
+function numericProfile(column: string, { min, max, blank }: Range, known: boolean): ColumnProfile {
+  const apart = max[0] < min[1] || max[1] < min[0]
+  const both = Number.isFinite(min[0]) && Number.isFinite(min[1])
+  return {
+    column,
+    blank,
+    min: Math.min(...min),
+    max: Math.max(...max),
+    tellsLabel: known && both && blank === 0 && apart,
+  }
+}
+
+function keysOf(tally: Tally): Omit<KeyProfile, 'name' | 'column'> {
+  let cards = 0
+  for (const key of tally.values()) if (isCardNumber(String(key))) cards++
+  const most = tally.most(MOST_FREQUENT)
+  // One number in ten passes for a card's by chance. Whatever passes is masked.
+  const shown = most.map(({ value, rows }) => ({ value: isCardNumber(value) ? masked(value) : value, rows }))
+  return { distinct: tally.distinct, cardNumbers: 2 * cards > tally.distinct, most: shown }
+}

@@ -1,0 +1,65 @@
+import type { Profile } from '../../datasets/profile/profile.ts'
+import { count, figure, instant, pairs, table } from '../console/output.ts'
+
+/** Columns of a sparkline. */
+const WIDTH = 60
+const LEVELS = '▁▂▃▄▅▆▇█'
+
+/** What a dataset's rows look like, as `fd datasets describe` prints it. */
+export function profileText(profile: Profile, findings: string[]): string {
+  if (profile.rows === 0) return wrong(findings)
+  const { rows, stopped, frauds, genuine, amounts, rowsByDay, entities, columns } = profile
+  const days = rowsByDay.length
+  const span = `${instant(profile.from)} to ${instant(profile.to)}`
+  const entries: [string, string][] = [
+    ['profile of', stopped === null ? 'all rows' : `the first ${count(rows)} rows`],
+    ['span', `${span}, ${count(days)} ${days === 1 ? 'day' : 'days'}`],
+    ['rows a day', `${figure(rows / days)}  ${sparkline(rowsByDay)}`],
+    ['frauds', `${count(frauds)} of ${count(frauds + genuine)} labelled${share(frauds, frauds + genuine)}`],
+    ['not labelled', count(rows - frauds - genuine)],
+    [
+      'amounts',
+      `${figure(amounts.min)} to ${figure(amounts.max)}, ${count(amounts.zeros)} are 0; quartiles ` +
+        `${figure(amounts.q25)}, ${figure(amounts.median)}, ${figure(amounts.q75)}, 99 % to ${figure(amounts.q99)}`,
+    ],
+    ...entities.map(({ name, distinct, most }): [string, string] => {
+      const shown = most.map((key) => `${key.value} (${count(key.rows)})`).join(', ')
+      return [name, `${count(distinct)} keys, most often ${shown}`]
+    }),
+  ]
+  const attributes = table(
+    ['column', 'empty', 'distinct', 'least', 'most'],
+    columns.map(({ column, blank, distinct, min, max }) => [
+      column,
+      blank,
+      distinct === undefined ? '' : count(distinct),
+      range(min, blank === rows),
+      range(max, blank === rows),
+    ]),
+  )
+  return [pairs(entries), ...(columns.length === 0 ? [] : [attributes]), wrong(findings)].join('\n\n')
+}
+
+function share(part: number, whole: number): string {
+  return whole === 0 ? '' : `: ${figure((100 * part) / whole)} %`
+}
+
+function range(bound: number | undefined, empty: boolean): string {
+  return bound === undefined || empty ? '' : figure(bound)
+}
+
+function wrong(findings: string[]): string {
+  if (findings.length === 0) return 'Nothing looks wrong.'
+  return ['Looks wrong:', ...findings.map((finding) => `- ${finding.replaceAll('\n', '\n  ')}`)].join('\n')
+}
+
+/** A bar for each stretch of days, as high as its rows. The lowest is for none. */
+export function sparkline(days: number[]): string {
+  const width = Math.min(WIDTH, days.length)
+  const bars = Array.from({ length: width }, (_, bar) => {
+    const [from, to] = [bar, bar + 1].map((edge) => Math.floor((edge * days.length) / width))
+    return days.slice(from, to).reduce((sum, rows) => sum + rows, 0) / (to - from)
+  })
+  const most = Math.max(...bars)
+  return bars.map((rows) => LEVELS[Math.round((rows / most) * (LEVELS.length - 1))]).join('')
+}
