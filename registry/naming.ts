@@ -34,15 +34,21 @@ export function checkExperimentName(name: string): void {
 }
 
 /**
- * @throws UserError unless `name` has 1 to 256 characters, none of them `/ \ : @ % " '` or a control character, and no
- * space at either end.
+ * @throws UserError unless `name` has 1 to 256 characters, none of them `/ \ : @ % " '` or a control character, no
+ * space at either end, and no two dots at its start. `.` alone is none either.
  */
 export function checkModelName(name: string): void {
-  // oxlint-disable-next-line no-control-regex -- control characters are what this refuses
-  if (name.length < 1 || name.length > 256 || name !== name.trim() || /[/\\:@%"'\u0000-\u001f]/.test(name)) {
+  if (
+    name.length < 1 ||
+    name.length > 256 ||
+    name !== name.trim() ||
+    // oxlint-disable-next-line no-control-regex -- control characters are what this refuses
+    /[/\\:@%"'\u0000-\u001f]/.test(name) ||
+    !isCleanPath(name)
+  ) {
     throw new UserError(
-      `Model name ${quote(name)} must have 1 to 256 characters and none of / \\ : @ % " '. ` +
-        'Use for example: card-fraud',
+      `Model name ${quote(name)} must have 1 to 256 characters, none of / \\ : @ % " ', and not begin with ".." ` +
+        'or be ".". Use for example: card-fraud',
     )
   }
 }
@@ -115,6 +121,13 @@ export function checkMetric({ key, value, timestamp, step }: Metric): void {
   }
 }
 
+/** @throws UserError unless a search asks for tags, params and a metric of legal names. */
+export function checkSearchKeys({ tags = {}, params = {} }: { tags?: Tags; params?: Tags }, metric?: string): void {
+  for (const key of Object.keys(tags)) checkKey('tag', key)
+  for (const key of Object.keys(params)) checkKey('param', key)
+  if (metric !== undefined) checkKey('metric', metric)
+}
+
 /** @throws UserError unless 1 ≤ `maxResults` ≤ 50,000. */
 export function checkMaxResults(maxResults: number): void {
   if (!Number.isInteger(maxResults) || maxResults < 1 || maxResults > MAX_RESULTS) {
@@ -183,9 +196,12 @@ export function checkArtifactPath(path: string): void {
   }
 }
 
-/** True for a POSIX path below some folder that is its own normal form. */
+/**
+ * True for a POSIX path below some folder that is its own normal form. MLflow takes whatever begins with two dots for a
+ * way out of the folder.
+ */
 function isCleanPath(path: string): boolean {
-  return path.split('/').every((part) => part !== '' && part !== '.' && part !== '..')
+  return !path.startsWith('..') && path.split('/').every((part) => part !== '' && part !== '.' && part !== '..')
 }
 
 function quote(name: string): string {

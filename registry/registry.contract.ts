@@ -10,7 +10,7 @@ import type { Metric, Run } from './model.ts'
 import { NotFoundError } from './not-found.ts'
 import { openRegistry } from './open.ts'
 import { history, isMove } from './promotion/history.ts'
-import type { Registry } from './registry.ts'
+import type { Registry, RunSearch } from './registry.ts'
 
 /** Starts a process of `testing/writer.ts`, which does `job` on the registry at `url`. */
 export function startWriter(url: string, job: string, ...rest: string[]): ChildProcess {
@@ -302,7 +302,7 @@ export function registryContract(
         expect(await registry.getMetricHistory(runId, 'none')).toEqual([])
       })
 
-      test.each(['', '/a', 'a/', 'a//b', '../a', 'a/../b', 'a\nb', 'é', 'x'.repeat(251)])(
+      test.each(['', '.', '..', '..a', './a', '/a', 'a/', 'a//b', '../a', 'a/../b', 'a\nb', 'é', 'x'.repeat(251)])(
         'key %j is refused',
         async (key) => {
           const { runId } = await registry.createRun(home)
@@ -366,6 +366,16 @@ export function registryContract(
         expect(all.length).toBeGreaterThan(0)
         expect(await registry.searchRuns(experiment, { filter: search })).toEqual(all)
         expect(await registry.searchRuns(experiment, { filter: { tags: { parent: 'A' } } })).toEqual([])
+      })
+
+      test('a search by a name that nothing can have is refused', async () => {
+        await registry.createRun(home)
+        const searches: RunSearch[] = [
+          { filter: { tags: { '..': 'x' } } },
+          { filter: { params: { 'a//b': 'x' } } },
+          { orderBy: { metric: 'a`b', direction: 'ascending' } },
+        ]
+        for (const search of searches) await expect(registry.searchRuns(home, search)).rejects.toThrow(UserError)
       })
 
       test('maxResults cuts, and has bounds', async () => {
@@ -524,9 +534,12 @@ export function registryContract(
         ])
       })
 
-      test.each(['', 'a/b', 'a:b', 'a@b', ' a', 'a\n', 'x'.repeat(257)])('model name %j is refused', async (name) => {
-        await expect(registry.createRegisteredModel(name)).rejects.toThrow(UserError)
-      })
+      test.each(['', '.', '..', '..a', 'a/b', 'a:b', 'a@b', ' a', 'a\n', 'x'.repeat(257)])(
+        'model name %j is refused',
+        async (name) => {
+          await expect(registry.createRegisteredModel(name)).rejects.toThrow(UserError)
+        },
+      )
 
       test('a name is taken once, unless it may exist', async () => {
         await registry.createRegisteredModel(named('m'), { description: 'first' })

@@ -34,7 +34,7 @@ function listCommand(): Command {
 async function list({ config, output, fd }: Context): Promise<void> {
   await using registry = await openRegistry(config)
   const models = await registry.searchRegisteredModels()
-  const versions = (await Promise.all(models.map(({ name }) => registry.searchModelVersions({ name })))).flat()
+  const versions = await registry.searchModelVersions()
   const rows = versions.map((version) => [
     version.name,
     version.version,

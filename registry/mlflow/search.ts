@@ -1,5 +1,5 @@
 import type { Run } from '../model.ts'
-import { checkKey, checkMaxResults } from '../naming.ts'
+import { checkMaxResults, checkSearchKeys } from '../naming.ts'
 import type { Registry, RunFilter, RunSearch } from '../registry.ts'
 import type { MlflowClient } from './client.ts'
 import { getExperiment } from './experiments.ts'
@@ -14,7 +14,7 @@ export function searchVerbs(client: MlflowClient): Pick<Registry, 'searchRuns'> 
     async searchRuns(experimentId, search = {}) {
       const { maxResults = 1000, filter = {}, orderBy } = search
       checkMaxResults(maxResults)
-      if (orderBy !== undefined) checkKey('metric', orderBy.metric)
+      checkSearchKeys(filter, orderBy?.metric)
       await getExperiment(client, experimentId)
       const { conditions, whole } = filterOf(filter)
       const body = {
@@ -50,8 +50,6 @@ interface ServerFilter {
 
 /** Conditions on values that `quoted` cannot write are left to the client. */
 function filterOf({ status, tags = {}, params = {} }: RunFilter): ServerFilter {
-  for (const key of Object.keys(tags)) checkKey('tag', key)
-  for (const key of Object.keys(params)) checkKey('param', key)
   const wanted = [
     ...Object.entries(tags).map(([key, value]) => ({ name: `tags.\`${key}\``, value })),
     ...Object.entries(params).map(([key, value]) => ({ name: `params.\`${key}\``, value })),

@@ -1,4 +1,4 @@
-import { checkMaxResults } from '../naming.ts'
+import { checkMaxResults, checkSearchKeys } from '../naming.ts'
 import type { Registry, RunFilter, RunSearch } from '../registry.ts'
 import type { Database } from './database.ts'
 import { experimentRow } from './experiments.ts'
@@ -24,6 +24,7 @@ interface Sql {
 
 function searchQuery(experimentId: string, { filter = {}, orderBy, maxResults = 1000 }: RunSearch): Sql {
   checkMaxResults(maxResults)
+  checkSearchKeys(filter, orderBy?.metric)
   const where = conditionsOf(experimentId, filter)
   const by = orderOf(orderBy)
   const order = `${by.terms} r.start_time DESC, r.run_id`
