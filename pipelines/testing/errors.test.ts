@@ -41,9 +41,9 @@ describe('files', () => {
     [
       'a label NaN',
       [row({}), row({ Class: 'NaN' })],
-      /line 3, column Class: "NaN" is not a label: 0 \(genuine\) or 1 \(fraud\)/,
+      /line 3, column Class: "NaN" is not a label: 0, false, no \(genuine\) or 1, true, yes \(fraud\)/,
     ],
-    ['a label missing', [row({}), row({ Class: '' })], /line 3, column Class: "" is not a label/],
+    ['no label known', [row({ Class: '' }), row({ Class: '' })], /The train part of the split has no rows/],
     ['time that goes back', [row({ Time: 5 }), row({ Time: 4 })], /line 3, column Time: time goes back.*\nAdd --sort/],
     ['no rows', [], /has columns but no rows/],
     ['one class', [row({}), row({ Time: 2 }), row({ Time: 3 }), row({ Time: 4 })], /has no fraud among/],
