@@ -43,7 +43,7 @@ describe('files', () => {
       [row({}), row({ Class: 'NaN' })],
       /line 3, column Class: "NaN" is not a label: 0, false, no \(genuine\) or 1, true, yes \(fraud\)/,
     ],
-    ['no label known', [row({ Class: '' }), row({ Class: '' })], /The train part of the split has no rows/],
+    ['no label known', [row({ Class: '' }), row({ Class: '' })], /No transaction of .* has a label/],
     ['time that goes back', [row({ Time: 5 }), row({ Time: 4 })], /line 3, column Time: time goes back.*\nAdd --sort/],
     ['no rows', [], /has columns but no rows/],
     ['one class', [row({}), row({ Time: 2 }), row({ Time: 3 }), row({ Time: 4 })], /has no fraud among/],
