@@ -1,6 +1,8 @@
 import { Command } from 'commander'
+import { sameCommand, withNext } from '../console/command-line.ts'
 import {
   action,
+  cutShort,
   example,
   positiveWholeNumber,
   stopSignal,
@@ -31,7 +33,7 @@ export function archiveCommand(): Command {
   ).action(action(run))
 }
 
-async function run({ config, output }: Context, options: ArchiveCommandOptions): Promise<void> {
+async function run({ config, output, fd }: Context, options: ArchiveCommandOptions): Promise<void> {
   const { topic, untilIdle = false } = options
   const { archive } = await import('../../serving/archive.ts')
   await using log = await openLog(config, output.note)
@@ -39,6 +41,7 @@ async function run({ config, output }: Context, options: ArchiveCommandOptions):
   if (topic === 'transactions') await readyInput(log, config.scorer)
   else await log.topic(topic)
   const progress = output.progress('archived')
+  const signal = stopSignal()
   let records = 0
   await archive(
     { log, lake },
@@ -48,15 +51,18 @@ async function run({ config, output }: Context, options: ArchiveCommandOptions):
       maxRecords: options.records,
       everyMs: options.every * 1000,
       endWhenIdle: () => untilIdle,
-      signal: stopSignal(),
+      signal,
       now: wallClock,
       onWritten: (written) => progress.update((records += written)),
     },
   )
   progress.end()
   const files = (await lake.list(topic)).length
-  output.result(
-    { topic, records, files, lake: config.lake },
-    () => `${count(records)} records of "${topic}" archived; ${count(files)} files under ${config.lake}.`,
-  )
+  const result = { topic, records, files, lake: config.lake }
+  const text = `${count(records)} records of "${topic}" archived; ${count(files)} files under ${config.lake}.`
+  if (untilIdle && signal.aborted) {
+    const state = `What is archived stays so; the rest is not yet. To go on, run: ${sameCommand()}`
+    output.refuse(result, () => text, cutShort(signal, state))
+  }
+  output.result(result, () => withNext(text, fd('topics', 'list')))
 }

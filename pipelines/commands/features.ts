@@ -1,11 +1,21 @@
 import { Command } from 'commander'
 import { UserError } from '../../configs/user-error.ts'
 import type { FeatureView } from '../../features/view/view.ts'
-import { action, dateTime, example, positiveWholeNumber, wholeNumber, type Context } from '../console/command.ts'
+import { timeWord, withNext } from '../console/command-line.ts'
+import {
+  action,
+  dateTime,
+  example,
+  positiveWholeNumber,
+  stoppable,
+  stopSignal,
+  wholeNumber,
+  type Context,
+} from '../console/command.ts'
 import { outFile } from '../console/out-file.ts'
 import { count, figure, instant, pairs, table } from '../console/output.ts'
 import { openLog, openStore } from '../console/parts.ts'
-import { runBackfill, type BackfillResult, type BackfillRunOptions } from '../jobs/backfill-run.ts'
+import { nothingWritten, runBackfill, type BackfillResult, type BackfillRunOptions } from '../jobs/backfill-run.ts'
 import { verifyCommand } from './verify.ts'
 
 export function featuresCommand(): Command {
@@ -125,7 +135,7 @@ function backfillCommand(): Command {
   ).action(action(backfill))
 }
 
-async function backfill({ config, output }: Context, options: BackfillOptions): Promise<void> {
+async function backfill({ config, output, fd }: Context, options: BackfillOptions): Promise<void> {
   checkBackfill(options)
   const [{ openDataset }, { featureService }, { parquetSink }] = await Promise.all([
     import('../../datasets/catalog.ts'),
@@ -147,7 +157,7 @@ async function backfill({ config, output }: Context, options: BackfillOptions): 
   }
   let report: BackfillResult
   if (shards === undefined) {
-    report = await runBackfill(history, sinks, run, output.progress)
+    report = await runBackfill(history, sinks, run, stoppable(output.progress, stopSignal(), nothingWritten()))
   } else {
     const { runShardedBackfill } = await import('../jobs/shards.ts')
     const queue = { url: config.jobQueue, workers, configFile: options.config }
@@ -155,8 +165,13 @@ async function backfill({ config, output }: Context, options: BackfillOptions): 
   }
   const seconds = (performance.now() - started) / 1000
   output.result({ ...report, watermark: instant(report.watermark), seconds, out }, () =>
-    backfillText(report, seconds, { service: service.name, out }),
+    withNext(backfillText(report, seconds, { service: service.name, out }), afterBackfill(options, fd)),
   )
+}
+
+/** What comes next: to train on the same history. */
+function afterBackfill({ dataset, data, service, until, sort }: BackfillOptions, fd: Context['fd']): string {
+  return fd('train', { dataset, data, service, until: timeWord(until), sort })
 }
 
 /** @throws UserError for options that do not go together. */

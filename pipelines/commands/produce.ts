@@ -2,8 +2,11 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { Command } from 'commander'
 import type { EventLog, NewRecord } from '../../datasets/log/event-log.ts'
 import type { Dataset } from '../../datasets/table/dataset.ts'
+import type { EpochMs } from '../../datasets/table/transaction.ts'
+import { timeWord, withNext, type Word } from '../console/command-line.ts'
 import {
   action,
+  cutShort,
   dateTime,
   example,
   positiveNumber,
@@ -48,23 +51,34 @@ export function produceCommand(): Command {
   ).action(action(produce))
 }
 
-async function produce({ config, output }: Context, options: ProduceOptions): Promise<void> {
+async function produce({ config, output, fd }: Context, options: ProduceOptions): Promise<void> {
   const { openDataset } = await import('../../datasets/catalog.ts')
   const dataset = await openDataset(options.dataset, config, { data: options.data })
   await using log = await openLog(config, output.note)
   await readyInput(log, config.scorer)
   const progress = output.progress('produce', options.limit)
+  const signal = stopSignal()
   const started = performance.now()
-  const sent = await replay(log, dataset, { ...options, signal: stopSignal(), onSent: (done) => progress.update(done) })
+  const { next, ...sent } = await replay(log, dataset, { ...options, signal, onSent: (done) => progress.update(done) })
   progress.end()
+  const seconds = (performance.now() - started) / 1000
+  const what = `${count(sent.transactions)} transactions and ${count(sent.labels)} fraud labels`
+  const text = `${what} sent to "transactions" in ${seconds.toFixed(1)} s.`
+  if (next !== undefined) {
+    const rest = fd('produce', restOf(options, next, sent.transactions))
+    const state = `Every event before ${timeWord(next)} is in the log, none from then on. To go on, run: ${rest}`
+    output.refuse({ ...sent, next: timeWord(next), seconds }, () => text, cutShort(signal, state))
+  }
   if (sent.transactions + sent.labels === 0 && options.limit !== 0) {
     output.note(`${dataset.file} has no event in this time. Change --from and --until, or leave them out.`)
   }
-  const seconds = (performance.now() - started) / 1000
-  output.result({ ...sent, seconds }, () => {
-    const what = `${count(sent.transactions)} transactions and ${count(sent.labels)} fraud labels`
-    return `${what} sent to "transactions" in ${seconds.toFixed(1)} s.`
-  })
+  output.result({ ...sent, seconds }, () => withNext(text, fd('score', { 'until-idle': true })))
+}
+
+/** The options that send what a replay left. */
+function restOf({ dataset, data, until, limit, rate, sort }: ProduceOptions, from: number, sent: number): Word {
+  const left = limit === undefined ? undefined : limit - sent
+  return { dataset, data, from: timeWord(from), until: timeWord(until), limit: left, rate, sort }
 }
 
 /** Most events in one append, which is a block of the log. */
@@ -81,53 +95,68 @@ export interface Replay {
   rate?: number
   /** Order the file by time first. */
   sort?: boolean
-  /** Ends the replay after the events that are being appended. */
+  /** Ends the replay after the last event of the millisecond it has reached, so that it can go on from the next. */
   signal: AbortSignal
   onSent?: (transactions: number) => void
+}
+
+/** What a replay has sent. */
+export interface Replayed {
+  transactions: number
+  labels: number
+  /** Where the signal cut it short: the `logTime` of the first event that was not sent, in whole milliseconds. */
+  next?: EpochMs
 }
 
 /**
  * Appends a dataset's events to the topic "transactions". With a rate it is an open loop: each event is sent at its
  * time, whether or not readers keep up.
  */
-export async function replay(
-  log: EventLog,
-  dataset: Dataset,
-  options: Replay,
-): Promise<{ transactions: number; labels: number }> {
-  const [{ encodeEvent }, { inLogOrder }, { FRAUD_LABEL }] = await Promise.all([
+export async function replay(log: EventLog, dataset: Dataset, options: Replay): Promise<Replayed> {
+  const [{ encodeEvent }, { inLogOrder }, { FRAUD_LABEL, logTime }] = await Promise.all([
     import('../../datasets/log/event-json.ts'),
     import('../../datasets/table/log-order.ts'),
     import('../../datasets/table/transaction.ts'),
   ])
   const { from, until, limit = Infinity, rate = Infinity, signal } = options
   const bounds = { ...(from === undefined ? {} : { from }), ...(until === undefined ? {} : { until }) }
-  const sent = { transactions: 0, labels: 0 }
-  const pace = pacer(rate)
+  const sent: Replayed = { transactions: 0, labels: 0 }
+  const pace = pacer(rate, signal)
+  let reached = -Infinity
   for await (const batch of inLogOrder(dataset.batches({ sort: options.sort ?? false }), dataset.schema, bounds)) {
-    for (let row = 0; row < batch.size && sent.transactions < limit && !signal.aborted;) {
+    for (let row = 0; row < batch.size && sent.transactions < limit;) {
       const end = Math.min(batch.size, row + (await pace()))
       const now = wallClock()
       const records: NewRecord[] = []
       for (; row < end && sent.transactions < limit; row++) {
+        const time = Math.floor(logTime(batch, row))
+        if (signal.aborted && time !== reached) {
+          sent.next = time
+          break
+        }
+        reached = time
         records.push(encodeEvent(dataset.schema, batch, row, now))
         if (batch.kind[row] === FRAUD_LABEL) sent.labels++
         else sent.transactions++
       }
-      await log.append('transactions', records)
+      if (records.length > 0) await log.append('transactions', records)
+      if (sent.next !== undefined) return sent
       options.onSent?.(sent.transactions)
     }
-    if (sent.transactions >= limit || signal.aborted) break
+    if (sent.transactions >= limit) break
   }
   return sent
 }
 
-/** Waits until at least one event may be sent, and resolves to how many may be sent now. */
-function pacer(rate: number): () => Promise<number> {
+/**
+ * Waits until at least one event may be sent, and resolves to how many may be sent now. An abort ends the wait, and all
+ * others.
+ */
+function pacer(rate: number, signal: AbortSignal): () => Promise<number> {
   let started: number | undefined
   let allowed = 0
   return async () => {
-    if (!Number.isFinite(rate)) return BATCH
+    if (!Number.isFinite(rate) || signal.aborted) return BATCH
     // Time counts from the first event on: the time spent reading up to it is not made up for.
     started ??= performance.now()
     for (;;) {
@@ -137,6 +166,7 @@ function pacer(rate: number): () => Promise<number> {
         allowed += now
         return now
       }
+      if (signal.aborted) return BATCH
       await wait(1)
     }
   }

@@ -1,9 +1,9 @@
 import { Command } from 'commander'
-import { UserError } from '../../configs/user-error.ts'
 import type { Candidate, CandidateRequest } from '../../training/candidate.ts'
 import type { Report } from '../../training/fit/report.ts'
 import type { RunSubject } from '../../training/run.ts'
-import { action, example, stopSignal, type Context } from '../console/command.ts'
+import { sameCommand } from '../console/command-line.ts'
+import { action, cutShort, example, stoppable, stopSignal, type Context } from '../console/command.ts'
 import { figure, pairs, type OpenProgress, type Progress } from '../console/output.ts'
 import { openRegistry, type ModelParts } from '../console/parts.ts'
 import { buildTrainingSet } from '../jobs/training-set.ts'
@@ -79,7 +79,8 @@ export interface Trained {
  * Builds the training set, fits and judges a model, and keeps it as a run. When `register` names a model, it also
  * becomes a version of that model.
  *
- * @param listen is called when the run is about to begin, for the signal that ends it as KILLED. Default: no signal.
+ * @param listen is called when all is checked, for the signal that ends the work; a run that has begun is then KILLED.
+ * Default: no signal.
  */
 export async function train(
   { registry, config, openProgress }: ModelParts,
@@ -96,8 +97,12 @@ export async function train(
   const subject = await trainingSubject(config, options)
   // A wrong parameter is reported before minutes of data are read.
   estimator.params(options.param ?? {}, featureNames(subject.service))
-  const set = await buildTrainingSet({ ...subject, unlabelled: estimator.unsupervised }, openProgress)
   const signal = listen()
+  const nothing = `No run was begun. To train, run: ${sameCommand()}`
+  const set = await buildTrainingSet(
+    { ...subject, unlabelled: estimator.unsupervised },
+    stoppable(openProgress, signal, nothing),
+  )
   const bars = trainingBars(openProgress, options.model, signal)
   try {
     const trained = await logRun(registry, {
@@ -111,7 +116,9 @@ export async function train(
     bars.end()
     return trained
   } catch (error) {
-    if (signal.aborted) throw new UserError('Stopped. The run that was under way is kept as KILLED.', { cause: error })
+    if (signal.aborted) {
+      throw cutShort(signal, `The run is kept as KILLED. To train from the start, run: ${sameCommand()}`, error)
+    }
     throw error
   }
 }

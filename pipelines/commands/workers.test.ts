@@ -9,6 +9,7 @@ import type { Run } from '../../registry/model.ts'
 import { openRegistry } from '../../registry/open.ts'
 import type { Registry } from '../../registry/registry.ts'
 import { readImportance } from '../../training/run.ts'
+import type { ErrorDocument } from '../console/error-document.ts'
 import { runFd, startFd, type Ended, type FdProcess } from '../console/fd-process.ts'
 import { candidatePlans } from '../jobs/candidates.ts'
 
@@ -216,8 +217,10 @@ test('Ctrl-C takes the jobs back: the runs say so, and no process is left', PATI
   expect(processes.length).toBe(2)
   fd.child.kill('SIGINT')
   const { code, stderr, stdout } = await fd.ended
-  expect(stderr).toMatch(/Stopped\. The jobs that were not done have been taken back/)
-  expect([code, stdout]).toEqual([2, ''])
+  expect(stderr).toMatch(/Stopped by Ctrl-C\. Jobs that were not done are taken back\. To do all again, run: fd train /)
+  const { error } = JSON.parse(stdout) as ErrorDocument
+  expect([code, error.code]).toEqual([130, 130])
+  expect(error.next).toMatch(/^fd train .* --seeds 3 --workers 2 --json$/)
   expect((await runsOnce(registry, () => true)).map(({ status }) => status)).toEqual(['KILLED', 'KILLED', 'KILLED'])
   const alive = new Set(execFileSync('ps', ['-A', '-o', 'pid='], { encoding: 'utf8' }).split('\n').map(Number))
   expect(processes.filter((pid) => alive.has(pid))).toEqual([])
@@ -233,8 +236,8 @@ test.each([
   await fd.says(shown)
   fd.child.kill('SIGINT')
   const { code, stderr, stdout } = await fd.ended
-  expect(stderr).toMatch(/Stopped\. The run that was under way is kept as KILLED\.\n$/)
-  expect([code, stdout]).toEqual([2, ''])
+  expect(stderr).toMatch(/Stopped by Ctrl-C\. The run is kept as KILLED\. To train from the start, run: fd train .*\n$/)
+  expect([code, stdout]).toEqual([130, ''])
   expect((await runsOnce(registry, () => true)).map(({ status }) => status)).toEqual(['KILLED'])
 })
 

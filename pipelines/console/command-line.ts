@@ -20,6 +20,11 @@ function shellWord(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`
 }
 
+/** The command line that this process was started with, to type it once more. */
+export function sameCommand(): string {
+  return commandLine(process.argv.slice(2))
+}
+
 /** An instant as an option takes it: the day alone at midnight UTC, else with the time. */
 export function timeWord(time: number | undefined): string | undefined {
   if (time === undefined) return undefined

@@ -1,8 +1,9 @@
 import { Command, InvalidArgumentError } from 'commander'
 import { loadConfig, type Config } from '../../configs/config.ts'
+import { UserError } from '../../configs/user-error.ts'
 import { parseTime } from '../../datasets/table/time.ts'
 import { commandLine, type Word } from './command-line.ts'
-import { openOutput, type Output } from './output.ts'
+import { openOutput, type OpenProgress, type Output } from './output.ts'
 
 /**
  * What the action of a command is given. It stays with the action: a function below takes the part it needs, such as
@@ -95,14 +96,49 @@ export function keyValue(text: string, gathered: Record<string, string> = {}): R
   return { ...gathered, [text.slice(0, equals)]: text.slice(equals + 1) }
 }
 
+type StopName = 'SIGINT' | 'SIGTERM'
+
+/** Why a `stopSignal` aborted. Its name is that of every abort. */
+class StopRequest extends Error {
+  override readonly name = 'AbortError'
+  readonly by: StopName
+
+  constructor(by: StopName) {
+    super(`Stopped by ${by}.`)
+    this.by = by
+  }
+}
+
 /**
  * A signal that aborts at the first Ctrl-C or SIGTERM, so that a command can finish the work in hand. The second one
- * kills the process as usual.
+ * kills the process as usual. `cutShort` makes the error of what was not done.
  */
 export function stopSignal(): AbortSignal {
   const controller = new AbortController()
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => controller.abort())
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => controller.abort(new StopRequest(name)))
   return controller.signal
+}
+
+/**
+ * The error of a command that a signal ended before its work was done, with the exit code of that signal.
+ *
+ * @param state what is done and what is not, and how to go on.
+ */
+export function cutShort({ reason }: AbortSignal, state: string, cause?: unknown): UserError {
+  const term = reason instanceof StopRequest && reason.by === 'SIGTERM'
+  return new UserError(`Stopped by ${term ? 'SIGTERM' : 'Ctrl-C'}. ${state}`, { exitCode: term ? 143 : 130, cause })
+}
+
+/** Bars whose next update throws `cutShort` of `state` after `signal` aborted, so that the work behind them ends. */
+export function stoppable(openProgress: OpenProgress, signal: AbortSignal, state: string): OpenProgress {
+  return (label, total) => {
+    const bar = openProgress(label, total)
+    const update: typeof bar.update = (done, detail) => {
+      if (signal.aborted) throw cutShort(signal, state)
+      bar.update(done, detail)
+    }
+    return { ...bar, update }
+  }
 }
 
 /** Wall clock, EpochMs with microseconds. It stamps records and measures latency across processes. */

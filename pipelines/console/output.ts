@@ -17,7 +17,7 @@ export interface Output {
   json: boolean
   /** Prints the result of the command. `text` is called only without `--json`. */
   result(document: unknown, text: () => string): void
-  /** Prints a result that is a *no*, and throws `error`, which becomes a part of the JSON document. */
+  /** Prints a result that is a *no* or was cut short, and throws `error`, which becomes a part of the JSON document. */
   refuse(document: object, text: () => string, error: UserError): never
   /** Prints a line about what is going on, with the time. */
   note(line: string): void

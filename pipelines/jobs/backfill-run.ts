@@ -3,6 +3,7 @@ import type { EpochMs } from '../../datasets/table/transaction.ts'
 import type { BackfillReport, FeatureSink } from '../../features/backfill/backfill.ts'
 import type { EntityState, OnlineStore } from '../../features/store/online-store.ts'
 import type { FeatureService } from '../../features/view/view.ts'
+import { sameCommand } from '../console/command-line.ts'
 import type { OpenProgress } from '../console/output.ts'
 
 /** A dataset whose history is folded, and the service that says into which features. */
@@ -25,6 +26,11 @@ export interface BackfillRunOptions {
 export interface BackfillResult extends BackfillReport {
   version?: number
   keys: number
+}
+
+/** What a stopped backfill says: files and bases appear whole at its end, or not at all. */
+export function nothingWritten(): string {
+  return `Nothing was written or published. To backfill, run: ${sameCommand()}`
 }
 
 /** Folds a dataset's history into the sinks and, when asked, publishes the state of the fold. */

@@ -1,6 +1,8 @@
 import { withoutPassword } from '../../configs/url.ts'
 import { UserError } from '../../configs/user-error.ts'
 import type { JobEvent, JobKind, JobQueue } from '../../training/queue/job-queue.ts'
+import { sameCommand } from '../console/command-line.ts'
+import { cutShort } from '../console/command.ts'
 import type { OpenProgress, Output } from '../console/output.ts'
 import { startWorkers } from './workers.ts'
 
@@ -81,7 +83,9 @@ export async function runJobs<Data, Result>(
   const settled = await jobs
   clearTimeout(patience)
   progress.end()
-  if (plan.signal.aborted) throw new UserError('Stopped. The jobs that were not done have been taken back.')
+  if (plan.signal.aborted) {
+    throw cutShort(plan.signal, `Jobs that were not done are taken back. To do all again, run: ${sameCommand()}`)
+  }
   return settled
 }
 

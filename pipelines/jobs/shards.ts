@@ -1,16 +1,23 @@
 import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdir, readdir, rm, stat } from 'node:fs/promises'
+import { readdir, rm, stat } from 'node:fs/promises'
 import { availableParallelism, hostname } from 'node:os'
 import { join } from 'node:path'
 import type { Config } from '../../configs/config.ts'
+import { makeFolder } from '../../configs/folder.ts'
 import { UserError } from '../../configs/user-error.ts'
 import type { Dataset } from '../../datasets/table/dataset.ts'
 import type { BackfillReport, FeatureSink } from '../../features/backfill/backfill.ts'
 import type { ShardFolder } from '../../features/backfill/shard-part.ts'
-import { stopSignal } from '../console/command.ts'
+import { stoppable, stopSignal } from '../console/command.ts'
 import type { OpenProgress, Output } from '../console/output.ts'
-import { publishBase, type BackfillResult, type BackfillRunOptions, type History } from './backfill-run.ts'
+import {
+  nothingWritten,
+  publishBase,
+  type BackfillResult,
+  type BackfillRunOptions,
+  type History,
+} from './backfill-run.ts'
 import { backfillShardKind, referenceTo, resolveReferences, type BackfillShard, type ShardResult } from './kinds.ts'
 import { allOf, openQueue, runJobs, type QueueUse } from './run.ts'
 
@@ -83,15 +90,11 @@ async function joinInto(
   openProgress: OpenProgress,
 ): Promise<void> {
   const { joinShards } = await import('../../features/backfill/shard-join.ts')
-  const progress = openProgress('join', rows)
-  const joined = (done: number): void => {
-    if (signal.aborted) throw new UserError('Stopped. Nothing was written.')
-    progress.update(done)
-  }
+  const progress = stoppable(openProgress, signal, nothingWritten())('join', rows)
   await joinShards(dataset, service, sinks, parts, {
     sort,
     ...(until === undefined ? {} : { until }),
-    report: joined,
+    report: progress.update,
   })
   progress.end()
 }
@@ -100,7 +103,7 @@ async function joinInto(
 async function partsFolder(home: string, count: number): Promise<ShardFolder & AsyncDisposable> {
   const all = join(home, 'shards')
   const folder = join(all, randomUUID())
-  await mkdir(folder, { recursive: true })
+  makeFolder(folder)
   for (const name of await readdir(all)) {
     const found = await stat(join(all, name))
     if (Date.now() - found.mtimeMs > STALE_MS) await rm(join(all, name), { recursive: true, force: true })
