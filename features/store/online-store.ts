@@ -1,4 +1,5 @@
 import { UserError } from '../../configs/user-error.ts'
+import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import type { EpochMs } from '../../datasets/table/transaction.ts'
 
 /** The state of one key of one view, as `fold/entity-state.ts` encodes it. */
@@ -31,6 +32,8 @@ export interface Base {
   watermark: EpochMs
   /** Decimal places of the amounts in the state. */
   minorUnits: number
+  /** The schema by which its events were read. Undefined in what older versions wrote. */
+  schema?: DatasetSchema
 }
 
 /** A partition of a topic that a group reads. It has state of its own, which moves with it from process to process. */
@@ -52,6 +55,8 @@ export interface Checkpoint {
    * versions wrote.
    */
   partitions?: number
+  /** As in `Base`. */
+  schema?: DatasetSchema
 }
 
 /**

@@ -178,6 +178,7 @@ export async function runPromote(
     alias: options.alias,
     gates: [
       gates.signatureGate({ name: service.name, digest: serviceDigest(service), features: featureNames(service) }),
+      gates.streamGate(),
       gates.parityGate(),
       gates.averagePrecisionGate({
         margin: options.margin,

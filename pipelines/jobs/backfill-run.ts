@@ -73,9 +73,10 @@ export async function publishBase(
     transactions,
     ...(until === undefined ? {} : { until }),
   }
-  const { minorUnits } = dataset.schema.amount
+  const { schema } = dataset
+  const { minorUnits } = schema.amount
   const base = await store.publish(
-    { service: service.name, serviceDigest: serviceDigest(service), history, watermark, minorUnits },
+    { service: service.name, serviceDigest: serviceDigest(service), history, watermark, minorUnits, schema },
     states,
   )
   return base.version

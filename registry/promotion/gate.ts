@@ -1,3 +1,4 @@
+import { otherStream } from '../../datasets/table/schema-fit.ts'
 import { AVERAGE_PRECISION, ONNX_PARITY, ONNX_RELATIVE_PARITY, type ModelCard } from '../model-card.ts'
 import type { ModelVersion } from '../model.ts'
 
@@ -163,6 +164,21 @@ export function signatureGate(service: ComputedFeatures): Gate {
             ? `${service.features.length} features of service ${service.name}, in order`
             : `${mismatch}; train again: fd train --dataset ${card.dataset.name} --service ${service.name}`,
       }
+    },
+  }
+}
+
+/** The candidate reads the records that the champion reads: the same columns, types and units. */
+export function streamGate(): Gate {
+  const gate = 'stream'
+  return {
+    name: gate,
+    async judge({ version, card }, champion) {
+      if (champion?.card === undefined) return { gate, passed: true, detail: 'no champion whose stream it must read' }
+      const what = `version ${version.version}`
+      const mismatch = otherStream(what, champion.card.dataset.schema, card.dataset.schema)
+      const detail = mismatch ?? `reads the records that version ${champion.version.version} reads`
+      return { gate, passed: mismatch === undefined, detail }
     },
   }
 }

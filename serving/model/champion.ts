@@ -1,5 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { UserError } from '../../configs/user-error.ts'
+import { otherStream } from '../../datasets/table/schema-fit.ts'
 import { featureService } from '../../features/catalog.ts'
 import { categoryColumns, featureNames, serviceDigest, type FeatureService } from '../../features/view/view.ts'
 import { readModelCard, type ModelCard } from '../../registry/model-card.ts'
@@ -75,8 +76,8 @@ export interface ChampionWatchOptions {
 
 /**
  * Loads the version that the alias points to, and keeps asking whether the alias has moved, or the threshold was set. A
- * new version is loaded beside the old one and replaces it between two batches. A version of another service, or a
- * broken one, is refused: the old one goes on scoring.
+ * new version is loaded beside the old one and replaces it between two batches. A version of another service or of
+ * another stream, or a broken one, is refused: the old one goes on scoring.
  *
  * @throws UserError when there is no champion at the start.
  */
@@ -99,9 +100,10 @@ export async function watchChampion(registry: Registry, options: ChampionWatchOp
     if (version === undefined) return
     if (version === current.version) return lookAtThreshold()
     const next = await loadVersion(registry, options.name, version)
-    if (next.card.service.digest !== current.card.service.digest) {
+    const refusal = unfitSuccessor(next, current)
+    if (refusal !== undefined) {
       await next[Symbol.asyncDispose]()
-      throw otherService(next, current)
+      throw refusal
     }
     // A batch in flight may still use the old one, so it is released at the end and not now.
     retired.push(current)
@@ -117,6 +119,14 @@ export async function watchChampion(registry: Registry, options: ChampionWatchOp
       for (const champion of [...retired, current]) await champion[Symbol.asyncDispose]()
     },
   }
+}
+
+/** Why one champion cannot follow another over the same state. */
+function unfitSuccessor(next: Champion, current: Champion): UserError | undefined {
+  if (next.card.service.digest !== current.card.service.digest) return otherService(next, current)
+  const what = `Version ${next.version} of "${next.name}"`
+  const mismatch = otherStream(what, current.card.dataset.schema, next.card.dataset.schema)
+  return mismatch === undefined ? undefined : new UserError(mismatch)
 }
 
 function otherService(next: Champion, current: Champion): UserError {

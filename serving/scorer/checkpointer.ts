@@ -15,6 +15,7 @@
  * keeps the checkpoint before. Either failure is thrown by the next `write` or `written`. The changed keys are not
  * offered again, so the partition must be given up and opened anew from its stored checkpoint.
  */
+import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import type { EventBatch } from '../../datasets/table/transaction.ts'
 import { encodeState } from '../../features/fold/entity-state.ts'
 import type { ServiceFold } from '../../features/fold/service-fold.ts'
@@ -55,8 +56,8 @@ export interface Checkpointer {
 }
 
 interface CheckpointOptions {
-  /** Decimal places of the amounts in the state. */
-  minorUnits: number
+  /** By which the events are read. */
+  schema: DatasetSchema
   /** Number of partitions of the topic. */
   partitions: number
   everyMs: number
@@ -67,8 +68,9 @@ interface CheckpointOptions {
 export function checkpointer(
   fold: ServiceFold,
   state: OwnedState,
-  { minorUnits, partitions, everyMs, now }: CheckpointOptions,
+  { schema, partitions, everyMs, now }: CheckpointOptions,
 ): Checkpointer {
+  const { minorUnits } = schema.amount
   let offset = state.checkpoint?.offset ?? 0
   let watermark = state.checkpoint?.watermark ?? state.base.watermark
   let [dueAt, notBefore] = [now() + everyMs, 0]
@@ -94,7 +96,7 @@ export function checkpointer(
       if (!changed) return
       const started = now()
       const states = [...changedStates(fold)]
-      const checkpoint = { offset, watermark, minorUnits, partitions }
+      const checkpoint = { offset, watermark, minorUnits, partitions, schema }
       ;[changed, busy] = [false, true]
       writing = settled(committed.then(() => state.write(states, checkpoint))).finally(() => (busy = false))
       const encoded = now()

@@ -1,4 +1,6 @@
 import { UserError } from '../../configs/user-error.ts'
+import type { DatasetSchema } from '../../datasets/table/dataset.ts'
+import { otherStream } from '../../datasets/table/schema-fit.ts'
 import type { GroupState, OwnedState } from '../../features/store/online-store.ts'
 import { serviceDigest, type FeatureService } from '../../features/view/view.ts'
 
@@ -8,6 +10,17 @@ export function checkDefinition({ base }: OwnedState, service: FeatureService): 
   throw new UserError(
     `The online features of "${service.name}" were backfilled with another definition of it. ` +
       `Run: fd features backfill --dataset ${base.history?.dataset ?? 'NAME'} --online`,
+  )
+}
+
+/** @throws UserError when the champion was trained on records of another form than those in the state. */
+export function checkSchema({ base, checkpoint }: GroupState, schema: DatasetSchema): void {
+  const stream = checkpoint?.schema ?? base.schema
+  const mismatch = stream === undefined ? undefined : otherStream('The champion', stream, schema)
+  if (mismatch === undefined) return
+  throw new UserError(
+    `${mismatch}. If the records have changed with it, bring history in by the new dataset and score as another ` +
+      'group: fd features backfill --dataset NAME --online; fd score --group NAME',
   )
 }
 

@@ -48,7 +48,7 @@ import { openBacklog, type Backlog } from './backlog.ts'
 import type { ScoredBatch, WrittenBatch } from './batch.ts'
 import { checkpointer, type Checkpointer } from './checkpointer.ts'
 import { committer, type Committer } from './committer.ts'
-import { checkDefinition, checkPartitions, resumeAt } from './resume.ts'
+import { checkDefinition, checkPartitions, checkSchema, resumeAt } from './resume.ts'
 
 /** The longest wait for records before the loop looks at the signal, at whether it is idle, and at due checkpoints. */
 const POLL_MS = 200
@@ -153,7 +153,7 @@ export async function openStage(options: StageOptions): Promise<OpenStage> {
 async function assigned(loop: Loop, partitions: readonly number[], member: GroupMember): Promise<void> {
   if (partitions.length === 0) return
   const { options, held } = loop
-  const { log, store, group, stage, service } = options
+  const { log, store, group, stage, service, schema } = options
   const from = new Map<number, number>()
   const { offsets, partitions: count } = await log.topic(stage.topic)
   // A partition that was added has no state to compare the number with. Partition 0 was there from the start.
@@ -161,6 +161,7 @@ async function assigned(loop: Loop, partitions: readonly number[], member: Group
   for (const partition of partitions) {
     const state = await store.take(service.name, { group, topic: stage.topic, partition })
     checkDefinition(state, service)
+    checkSchema(state, schema)
     checkPartitions(stage.topic, state, count)
     const resume = resumeAt(stage.topic, partition, state, offsets[partition].start)
     held.set(partition, hold(options, member, partition, state, count))
@@ -182,7 +183,7 @@ function hold(
   const { stage, service, schema, now } = options
   const fold = new ServiceFold(service, schema, { views: stage.views })
   const checkpoints = checkpointer(fold, state, {
-    minorUnits: schema.amount.minorUnits,
+    schema,
     partitions: count,
     everyMs: options.checkpointEveryMs,
     now,
