@@ -4,11 +4,12 @@ import type { DatasetSchema, KeyRole } from './dataset.ts'
  * What of a schema says how a record of the stream is read, and so what its state means. The label is not among it: the
  * stream learns of frauds in records of their own. Orders of attributes are not, since they are read by name.
  */
-function streamForm({ label: _, ...schema }: DatasetSchema): Record<string, unknown> {
+function streamForm(schema: DatasetSchema): Record<string, unknown> {
   const { id, time, entities, numeric, categorical } = schema
   const key = ({ column, type }: KeyRole): KeyRole => ({ column, type })
   return {
     ...schema,
+    label: undefined,
     id: id === undefined ? 'none' : key(id),
     time: { ...time, origin: time.origin ?? 0 },
     entities: entities.map((entity) => ({ name: entity.name, ...key(entity) })),
