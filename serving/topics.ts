@@ -4,7 +4,7 @@ export const TRANSACTIONS = 'transactions'
 export const PREDICTIONS = 'predictions'
 /** The predictions of the champion's group at or above the threshold: what is acted upon. */
 export const FRAUD_ALERTS = 'fraud_alerts'
-/** Records that are not valid events, with the reason and their bytes. */
+/** Records that are not valid events, with the reason and their bytes, once each: by the champion's group. */
 export const DEAD_LETTERS = 'transactions.dlq'
 
 /** The alias of the version that decides. */
@@ -27,13 +27,23 @@ export function groupOf(
   return group ?? (alias === CHAMPION ? own : alias)
 }
 
+/** Where a group writes what is acted upon. */
+export interface GroupTopics {
+  alerts: string
+  deadLetters: string
+}
+
+/** The topics of the champion's group. */
+export const LIVE_TOPICS: GroupTopics = { alerts: FRAUD_ALERTS, deadLetters: DEAD_LETTERS }
+
 /**
- * The topic of a group's alerts. Only the champion's group writes `fraud_alerts`: the one that the configuration names,
- * scoring with the alias `champion`. A second group scores the same transactions again, whatever its alias; its alerts
- * would come twice, so it writes `fraud_alerts.GROUP`.
+ * The topics of a group. Only the champion's group writes the live ones: the one that the configuration names, scoring
+ * with the alias `champion`. A second group reads the same records again, whatever its alias; its alerts and dead
+ * letters would come twice, so it writes `fraud_alerts.GROUP` and `transactions.dlq.GROUP`.
  *
  * @param own the group that the configuration names.
  */
-export function alertTopic({ group, alias }: ScoringGroup, own: string): string {
-  return alias === CHAMPION && group === own ? FRAUD_ALERTS : `${FRAUD_ALERTS}.${group}`
+export function groupTopics({ group, alias }: ScoringGroup, own: string): GroupTopics {
+  if (alias === CHAMPION && group === own) return LIVE_TOPICS
+  return { alerts: `${FRAUD_ALERTS}.${group}`, deadLetters: `${DEAD_LETTERS}.${group}` }
 }

@@ -4,6 +4,7 @@ import { errorMessage } from '../../configs/user-error.ts'
 import type { Registry } from '../../registry/registry.ts'
 import type { ScoredBatch } from '../../serving/scorer/batch.ts'
 import type { ScorerOptions } from '../../serving/scorer/scorer.ts'
+import type { GroupTopics } from '../../serving/topics.ts'
 import { withNext } from '../console/command-line.ts'
 import { action, example, portNumber, stopSignal, wallClock, type Context } from '../console/command.ts'
 import { readyInput } from '../console/input-topic.ts'
@@ -24,7 +25,7 @@ export function scoreCommand(): Command {
     new Command('score')
       .description(
         'score the topic "transactions" with the champion, into "predictions" and "fraud_alerts"; ' +
-          'a group that is not the champion\'s alerts into "fraud_alerts.GROUP"',
+          'a group that is not the champion\'s writes "fraud_alerts.GROUP" and "transactions.dlq.GROUP"',
       )
       .option('--model <name>', 'registered model (default: the only one there is)')
       .option('--alias <alias>', 'which of its versions decides', 'champion')
@@ -89,14 +90,14 @@ async function run({ config, output, fd }: Context, options: ScoreOptions): Prom
   )
   progress.end()
   const value = totals.value()
-  const { alerts: alertTopic, ...who } = judge
-  output.result({ ...value, ...who, alertTopic }, () =>
-    withNext(describe(value, alertTopic), verification(judge, options, fd)),
+  const { topics, ...who } = judge
+  output.result({ ...value, ...who, alertTopic: topics.alerts, deadLetterTopic: topics.deadLetters }, () =>
+    withNext(describe(value, topics), verification(judge, options, fd)),
   )
 }
 
-/** What decides, and where its alerts go. */
-type ScoringJudge = Required<Pick<ScorerOptions, 'model' | 'alias' | 'group' | 'alerts'>>
+/** What decides, and where its alerts and dead letters go. */
+type ScoringJudge = Required<Pick<ScorerOptions, 'model' | 'alias' | 'group' | 'topics'>>
 
 async function judgeOf(
   registry: Registry,
@@ -104,7 +105,7 @@ async function judgeOf(
   own: string,
   fd: Context['fd'],
 ): Promise<ScoringJudge> {
-  const [{ alertTopic, groupOf }, { checkLogName }] = await Promise.all([
+  const [{ groupOf, groupTopics }, { checkLogName }] = await Promise.all([
     import('../../serving/topics.ts'),
     import('../../datasets/log/log-name.ts'),
   ])
@@ -112,7 +113,7 @@ async function judgeOf(
   const model = await modelName(registry, options.model, (name) => fd('score', { model: name }))
   const group = groupOf(options, own)
   checkLogName(group)
-  return { model, alias, group, alerts: alertTopic({ group, alias }, own) }
+  return { model, alias, group, topics: groupTopics({ group, alias }, own) }
 }
 
 /** The command that proves what was served. */
@@ -210,7 +211,7 @@ export async function scoreTotals(began: number): Promise<{ add(batch: ScoredBat
   }
 }
 
-function describe(totals: ScoreTotals, alerts: string): string {
+function describe(totals: ScoreTotals, { alerts, deadLetters }: GroupTopics): string {
   const { backlog } = totals
   const live = totals.scored - backlog.scored - totals.undated
   return pairs([
@@ -218,7 +219,7 @@ function describe(totals: ScoreTotals, alerts: string): string {
     [`alerts (${alerts})`, totals.alerts],
     ['labels', totals.labels],
     ...(totals.unmatched === 0 ? [] : [['labels without a transaction', totals.unmatched] as [string, number]]),
-    ['rejected (transactions.dlq)', totals.rejected],
+    [`rejected (${deadLetters})`, totals.rejected],
     ['late', totals.late],
     ...(totals.truncated === 0 ? [] : [['truncated histories', totals.truncated] as [string, number]]),
     ['replayed after a restart', totals.replayed],

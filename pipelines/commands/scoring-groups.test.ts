@@ -1,15 +1,19 @@
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { openEventLog } from '../../datasets/open.ts'
 import { latencyOf } from '../../serving/metrics/latency.ts'
-import { alertTopic, groupOf } from '../../serving/topics.ts'
+import { groupOf, groupTopics } from '../../serving/topics.ts'
 import { makeWorld, type World } from '../testing/world.ts'
 import { scoreTotals, type ScoreTotals } from './score.ts'
 
-test('only the configured group, with the champion, writes the live topic of alerts', () => {
-  expect(alertTopic({ group: 'scorer', alias: 'champion' }, 'scorer')).toBe('fraud_alerts')
-  expect(alertTopic({ group: 'shadow', alias: 'challenger' }, 'scorer')).toBe('fraud_alerts.shadow')
+test('only the configured group, with the champion, writes the live topics of alerts and dead letters', () => {
+  const live = { alerts: 'fraud_alerts', deadLetters: 'transactions.dlq' }
+  const shadow = { alerts: 'fraud_alerts.shadow', deadLetters: 'transactions.dlq.shadow' }
+  expect(groupTopics({ group: 'scorer', alias: 'champion' }, 'scorer')).toEqual(live)
+  expect(groupTopics({ group: 'shadow', alias: 'challenger' }, 'scorer')).toEqual(shadow)
   // The same decisions a second time, and other decisions under the champion's name, are not the live ones either.
-  expect(alertTopic({ group: 'shadow', alias: 'champion' }, 'scorer')).toBe('fraud_alerts.shadow')
-  expect(alertTopic({ group: 'scorer', alias: 'challenger' }, 'scorer')).toBe('fraud_alerts.scorer')
+  expect(groupTopics({ group: 'shadow', alias: 'champion' }, 'scorer')).toEqual(shadow)
+  expect(groupTopics({ group: 'scorer', alias: 'challenger' }, 'scorer').alerts).toBe('fraud_alerts.scorer')
   expect(groupOf({ alias: 'champion' }, 'scorer')).toBe('scorer')
   expect(groupOf({ alias: 'challenger' }, 'scorer')).toBe('challenger')
   expect(groupOf({ alias: 'challenger', group: 'shadow' }, 'scorer')).toBe('shadow')
@@ -31,17 +35,21 @@ test('what waited before the scorer began is told apart; time without anything t
 
 let world: World
 beforeAll(async () => {
-  world = await makeWorld({ customers: 60, terminals: 120, days: 70, liveDays: 20 })
+  world = await makeWorld({ customers: 60, terminals: 120, days: 70, liveDays: 20, scorer: { partitions: 2 } })
 })
 afterAll(() => world[Symbol.asyncDispose]())
 
 const score = async (...args: string[]): Promise<ScoreTotals> =>
   JSON.parse(await world.fd('score', '--until-idle', '--json', ...args)) as ScoreTotals
 
-test('a challenger alerts into a topic of its group; the model is the only one; the next command is told', async () => {
+test('a challenger writes into topics of its group; the model is the only one; the next command is told', async () => {
   const early = world.start('topics', 'read', 'fraud_alerts.challenger', '--follow', '--limit', '1')
   await early.says('There is no topic "fraud_alerts.challenger" yet: waiting for it')
   await world.fd('produce', '--dataset', 'simulated', '--data', world.file, '--from', world.cut)
+  {
+    await using log = await openEventLog(`lmdb:${join(world.home, 'log')}`)
+    await log.append('transactions', [{ value: 'not json', timestamp: 0, partition: 1 }])
+  }
   await world.fd('models', 'promote', '1', '--alias', 'challenger', '--force', '--reason', 'a test')
   const champion = await score()
   const challenger = await score('--alias', 'challenger')
@@ -54,6 +62,8 @@ test('a challenger alerts into a topic of its group; the model is the only one; 
   const size = (name: string): number | undefined => topics.find((topic) => topic.name === name)?.offsets[0].end
   expect(size('fraud_alerts')).toBe(champion.alerts)
   expect(size('fraud_alerts.challenger')).toBe(challenger.alerts)
+  expect([champion.rejected, challenger.rejected]).toEqual([1, 1])
+  expect([size('transactions.dlq'), size('transactions.dlq.challenger')]).toEqual([1, 1])
   const { code, stdout } = await early.ended
   expect(code).toBe(0)
   expect((JSON.parse(stdout) as { offset: number }).offset).toBe(0)

@@ -24,7 +24,7 @@ export const SCORER_METRICS = {
   rejected: {
     type: 'counter',
     name: 'fd_records_rejected_total',
-    help: 'Records that are no transaction, now in transactions.dlq, by the kind of fault.',
+    help: 'Records that are no transaction, now dead letters, by the kind of fault.',
     labels: ['kind'],
   },
   late: {

@@ -8,7 +8,7 @@ import { truncatedViews } from '../../features/fold/service-fold.ts'
 import { categoryColumns, featureNames, type FeatureService } from '../../features/view/view.ts'
 import { deadLetter } from '../dead-letter.ts'
 import { decide, predictionWriter, type Judge } from '../prediction.ts'
-import { DEAD_LETTERS, FRAUD_ALERTS, PREDICTIONS } from '../topics.ts'
+import { LIVE_TOPICS, PREDICTIONS, type GroupTopics } from '../topics.ts'
 
 /** Records to write, by topic. */
 export type Outputs = Map<string, NewRecord[]>
@@ -54,14 +54,14 @@ export interface ComputedFeatures {
  * threshold, and a dead letter for each record that is not a valid event.
  *
  * @param scores one for each row of `folded.fresh`.
- * @param alertTopic where the alerts go.
+ * @param topics where alerts and dead letters go.
  */
 export function writeOutputs(
   folded: FoldedBatch,
   scores: Float32Array,
   { service, schema }: ComputedFeatures,
   judge: Judge,
-  alertTopic = FRAUD_ALERTS,
+  topics: GroupTopics = LIVE_TOPICS,
 ): WrittenBatch {
   const { input, features, fresh, firstFeature } = folded
   const { index } = input.decoded
@@ -88,8 +88,8 @@ export function writeOutputs(
     batch: { ...intake(folded), scored, alerts: alerts.length, ...counts, timestamps, done: 0 },
     outputs: nonEmpty([
       [PREDICTIONS, predictions],
-      [alertTopic, alerts],
-      [DEAD_LETTERS, letters],
+      [topics.alerts, alerts],
+      [topics.deadLetters, letters],
     ]),
   }
 }
@@ -98,14 +98,19 @@ export function writeOutputs(
  * The outputs of a batch in a stage before the last: its fresh events with the features so far, for the next stage, and
  * dead letters as above.
  */
-export function passOn(folded: FoldedBatch, width: number, next: StageTarget & { topic: string }): WrittenBatch {
+export function passOn(
+  folded: FoldedBatch,
+  width: number,
+  next: StageTarget & { topic: string },
+  deadLetterTopic = LIVE_TOPICS.deadLetters,
+): WrittenBatch {
   const letters = deadLetters(folded)
   const events = stageRecords(folded.input, folded.features, width, next, folded.replayed)
   return {
     batch: { ...intake(folded), scored: 0, alerts: 0, late: 0, truncated: 0, timestamps: new Float64Array(0), done: 0 },
     outputs: nonEmpty([
       [next.topic, events],
-      [DEAD_LETTERS, letters],
+      [deadLetterTopic, letters],
     ]),
   }
 }

@@ -11,6 +11,8 @@ export interface ChainOptions extends Omit<StageOptions, 'stage' | 'emit'> {
   partitions: number
   /** The outputs of a batch in the last stage, where all features are known. */
   finish: StageOptions['emit']
+  /** Where stages before the last write dead letters. Default: `transactions.dlq`. */
+  deadLetterTopic?: string
   /** All stages have joined. */
   onStart?: () => void
 }
@@ -60,13 +62,16 @@ export async function runChain(options: ChainOptions): Promise<void> {
  * Passes batches on to the next stage. The topic between keeps the number of partitions it was created with, even when
  * partitions are added to `transactions` later.
  */
-function passer({ log, service, schema }: ChainOptions, { topic, entity }: Stage): StageOptions['emit'] {
+function passer(
+  { log, service, schema, deadLetterTopic }: ChainOptions,
+  { topic, entity }: Stage,
+): StageOptions['emit'] {
   const width = featureNames(service).length
   const column = schema.entities.findIndex(({ name }) => name === entity)
   let partitions: number | undefined
   return async (folded) => {
     partitions ??= (await log.topic(topic)).partitions
-    return passOn(folded, width, { topic, entity: column, partitions })
+    return passOn(folded, width, { topic, entity: column, partitions }, deadLetterTopic)
   }
 }
 

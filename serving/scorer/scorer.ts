@@ -6,7 +6,7 @@ import type { Registry } from '../../registry/registry.ts'
 import { watchChampion, type Champion } from '../model/champion.ts'
 import type { OnnxModel } from '../model/onnx-model.ts'
 import type { Judge } from '../prediction.ts'
-import { DEAD_LETTERS, FRAUD_ALERTS, PREDICTIONS } from '../topics.ts'
+import { LIVE_TOPICS, PREDICTIONS, type GroupTopics } from '../topics.ts'
 import { writeOutputs, type ComputedFeatures, type WrittenBatch } from './batch.ts'
 import { runChain, type ChainOptions } from './chain.ts'
 
@@ -35,8 +35,8 @@ export interface ScorerOptions extends Pick<
   /** The registered model. The version that its `alias` points to decides. */
   model: string
   alias: string
-  /** Where alerts go, `alertTopic` of the group. Default: `fraud_alerts`. */
-  alerts?: string
+  /** Where alerts and dead letters go, `groupTopics` of the group. Default: the live ones. */
+  topics?: GroupTopics
   championEveryMs: number
   /** Called when everything is ready; `base` is the newest backfill. */
   onStart?: (champion: Champion, base: Base | undefined) => void
@@ -63,7 +63,8 @@ export async function score(parts: ScorerParts, options: ScorerOptions): Promise
     onThreshold: (champion) => options.onThreshold?.(champion),
     onRefused: (error) => options.onRefused?.(error),
   })
-  for (const topic of [PREDICTIONS, options.alerts ?? FRAUD_ALERTS, DEAD_LETTERS]) await parts.log.createTopic(topic)
+  const topics = options.topics ?? LIVE_TOPICS
+  for (const topic of [PREDICTIONS, topics.alerts, topics.deadLetters]) await parts.log.createTopic(topic)
   const { service, card } = champions.current()
   const { schema } = card.dataset
   const base = await parts.store.base(service.name)
@@ -73,26 +74,27 @@ export async function score(parts: ScorerParts, options: ScorerOptions): Promise
     store: parts.store,
     service,
     schema,
+    deadLetterTopic: topics.deadLetters,
     finish: (folded) => {
       const { name, version, threshold, model } = champions.current()
       const judge = { name, version, threshold: threshold.value, entry: threshold.entry, group: options.group }
-      return judgeBatch(folded, { service, schema }, judge, model, options.alerts)
+      return judgeBatch(folded, { service, schema }, judge, model, topics)
     },
     onStart: () => options.onStart?.(champions.current(), base),
   })
 }
 
-/** Scores a whole batch by one model, and writes what it decides; alerts to the topic of that name. */
+/** Scores a whole batch by one model, and writes what it decides. */
 export async function judgeBatch(
   folded: FoldedBatch,
   computed: ComputedFeatures,
   judge: Judge,
   model: Pick<OnnxModel, 'score'>,
-  alerts?: string,
+  topics?: GroupTopics,
 ): Promise<WrittenBatch> {
   const { service, schema } = computed
   const sources = categoryColumns(service, schema).map(({ source }) => source)
   const input = modelInput(folded, featureNames(service).length, sources)
   const scores = input.rows === 0 ? new Float32Array(0) : await model.score(input)
-  return writeOutputs(folded, scores, computed, judge, alerts)
+  return writeOutputs(folded, scores, computed, judge, topics)
 }
