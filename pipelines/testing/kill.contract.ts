@@ -46,7 +46,9 @@ async function expectParity(world: World, group: string, transactions: number): 
 /** The partitions of "transactions" that a scorer has, according to its stderr. */
 function shareOf(stderr: string): Set<number> {
   const share = new Set<number>()
-  for (const [, numbers, change] of stderr.matchAll(/^Partitions? ([\d, ]+) of transactions: (folding|gone)/gm)) {
+  for (const [, numbers, change] of stderr.matchAll(
+    /^\S+ {2}Partitions? ([\d, ]+) of transactions: (folding|gone)/gm,
+  )) {
     for (const number of numbers.split(', ')) {
       if (change === 'folding') share.add(Number(number))
       else share.delete(Number(number))

@@ -150,7 +150,7 @@ test('a topic with fewer partitions than the configuration wants is refused, on 
   writeFileSync(config, 'scorer: { partitions: 3 }\n')
   const produce = ['produce', '--dataset', 'kaggle-cc-synthetic', '--limit', '5']
   expect((await runFd(empty, produce)).code).toBe(0)
-  for (const command of [produce, ['score']]) {
+  for (const command of [produce, ['score', '--model', 'any']]) {
     await expectRefusal(
       empty,
       [...command, '--config', config],

@@ -24,17 +24,17 @@ const [customers, liveDays, rate, rounds, awaySeconds, least] = inCi
 /** The last words of a scorer whose server stays away for longer than 2 s. */
 const AWAY = {
   kafka: new RegExp(
-    String.raw`\nKafka at \S+ did not answer for 2 s \(.*ECONNREFUSED.*\)\. ` +
+    String.raw`\n\S+ {2}Kafka at \S+ did not answer for 2 s \(.*ECONNREFUSED.*\)\. ` +
       String.raw`Nothing that was said to be written is lost\. Look at it with: fd services status kafka\n$`,
   ),
   redis: new RegExp(
-    String.raw`\nRedis at \S+ has been away for 2 s \(.*ECONNREFUSED.*\)\. ` +
+    String.raw`\n\S+ {2}Redis at \S+ has been away for 2 s \(.*ECONNREFUSED.*\)\. ` +
       String.raw`Bring it back and run the command again; what was acknowledged is kept\. See: fd doctor\n$`,
   ),
 }
 /** The last words of a scorer whose Redis has no memory left. */
 const OUT_OF_MEMORY = new RegExp(
-  String.raw`\nRedis at \S+ is out of memory; nothing was written\. Raise its limit ` +
+  String.raw`\n\S+ {2}Redis at \S+ is out of memory; nothing was written\. Raise its limit ` +
     String.raw`\(redis-cli CONFIG SET maxmemory …\) or remove other data, then run the command again\..*\n$`,
 )
 
@@ -126,8 +126,12 @@ describe.runIf(lacking === undefined)('Kafka and Redis that fail while transacti
         await scorer.says('answers again.')
         await awhile()
       })
-      expect(said).toMatch(/Lost the connection to Redis at \S+; waiting up to 60 s for it\.\nRedis at \S+ is back\./)
-      expect(said).toMatch(/Kafka at \S+ does not answer \(.*\): waiting up to 60 s\.\nKafka at \S+ answers again\./)
+      expect(said).toMatch(
+        /Lost the connection to Redis at \S+; waiting up to 60 s for it\.\n\S+ {2}Redis at \S+ is back\./,
+      )
+      expect(said).toMatch(
+        /Kafka at \S+ does not answer \(.*\): waiting up to 60 s\.\n\S+ {2}Kafka at \S+ answers again\./,
+      )
       expect(said.match(/Scoring with/g)).toHaveLength(1)
     },
   )
