@@ -4,7 +4,7 @@ import { DAY, emptyBatch, FRAUD_LABEL, HOUR, type EventBatch } from '../../datas
 import { naiveFeatures } from '../testing/naive-features.ts'
 import { cardFraud } from '../view/card-fraud.ts'
 import { userAnomaly } from '../view/user-anomaly.ts'
-import type { AggregateFeature, AggregateView, FeatureService } from '../view/view.ts'
+import { serviceDigest, type AggregateFeature, type AggregateView, type FeatureService } from '../view/view.ts'
 import { decodeState, encodeState } from './entity-state.ts'
 import { ServiceFold, truncatedViews } from './service-fold.ts'
 
@@ -111,6 +111,7 @@ const everyFunction = (
   { name: `sum_${suffix}`, function: 'sum_amount', window },
   { name: `mean_${suffix}`, function: 'mean_amount', window },
   { name: `share_${suffix}`, function: 'fraud_share', window },
+  { name: `smooth_share_${suffix}`, function: 'fraud_share', window, smoothing: { prior: 0.1, weight: 3 } },
 ]
 
 const views: AggregateView[] = [true, false].flatMap((includesCurrent) =>
@@ -216,6 +217,58 @@ test('a label counts only for rows that stand after it in the log', () => {
   const fold = new ServiceFold(cardFraud, schema)
   const risk = fold.names.indexOf('terminal_id_risk_1day_window')
   expect(foldAll(fold, log, () => 1).values.map((row) => row[risk])).toEqual([0, 0, 1])
+})
+
+/** The share of a terminal's frauds, known a week later, with a prior. */
+const smoothed = (smoothing?: { prior: number; weight: number }): FeatureService =>
+  service({
+    kind: 'aggregate',
+    name: 'terminal_target',
+    entity: 'terminal',
+    includesCurrent: false,
+    features: [{ name: 'target', function: 'fraud_share', window: { length: 30 * DAY, delay: 7 * DAY }, smoothing }],
+  })
+
+test('a share with a prior, by hand: the prior for a new key, and events only once their labels are due', () => {
+  const t = Date.UTC(2018, 3, 1)
+  const base = { amount: 100, customer: 1, terminal: 9, label: false }
+  const log = [
+    { ...base, id: 0, time: t },
+    { ...base, id: 1, time: t + HOUR },
+    { ...base, id: 0, time: t, label: true },
+    { ...base, id: 2, time: t + 7 * DAY - 1 },
+    { ...base, id: 3, time: t + 7 * DAY },
+    { ...base, id: 4, time: t + 8 * DAY },
+    { ...base, id: 5, time: t + 8 * DAY, terminal: 10 },
+  ]
+  const smoothing = { prior: 0.1, weight: 3 }
+  // 0.1 · 3 / 3 is not 0.1, so the prior of an empty window may not be computed.
+  expect((smoothing.prior * smoothing.weight) / smoothing.weight).not.toBe(smoothing.prior)
+  const { values } = foldAll(new ServiceFold(smoothed(smoothing), schema), log, () => 2)
+  const prior = smoothing.prior * smoothing.weight
+  expect(values.flat()).toEqual([0.1, 0.1, 0.1, (1 + prior) / 4, (1 + prior) / 5, 0.1])
+})
+
+test('prior and weight are part of the definition', () => {
+  const smoothings = [undefined, { prior: 0.1, weight: 3 }, { prior: 0.2, weight: 3 }, { prior: 0.1, weight: 4 }]
+  expect(new Set(smoothings.map((smoothing) => serviceDigest(smoothed(smoothing)))).size).toBe(smoothings.length)
+})
+
+test.each([
+  [-0.1, 3, /"target": the prior -0.1 is no share/],
+  [1.5, 3, /the prior 1.5 is no share/],
+  [Number.NaN, 3, /the prior NaN is no share/],
+  [0.1, 0, /weight of 0 events/],
+  [0.1, -1, /weight of -1 events/],
+  [0.1, Infinity, /weight of Infinity events/],
+  [0.1, Number.NaN, /weight of NaN events/],
+])('a prior of %d that counts for %d events is refused', (prior, weight, message) => {
+  expect(() => new ServiceFold(smoothed({ prior, weight }), schema)).toThrow(message)
+})
+
+test('a prior of −0 is 0', () => {
+  const event = { id: 0, time: 0, amount: 1, customer: 1, terminal: 1, label: false }
+  expect(foldAll(new ServiceFold(smoothed({ prior: -0, weight: 1 }), schema), [event], () => 1).values).toEqual([[0]])
 })
 
 test('two transactions of one terminal in the same second: the label finds its own', () => {

@@ -1,5 +1,6 @@
+import { UserError } from '../../configs/user-error.ts'
 import type { DurationMs } from '../../datasets/table/transaction.ts'
-import type { AggregateView, Aggregation, Window } from '../view/view.ts'
+import type { AggregateFeature, AggregateView, Aggregation, Smoothing, Window } from '../view/view.ts'
 import type { RingColumns } from './ring.ts'
 
 /** The aggregate functions as small integers, so that the hot loop switches on a number. */
@@ -27,6 +28,9 @@ export interface WindowPlan {
   lasts: Float64Array
   functions: Uint8Array
   windowOf: Uint8Array
+  /** By feature: the prior of a share and its weight in events. Both 0 for a share that is not smoothed. */
+  priors: Float64Array
+  weights: Float64Array
   /** How far back the windows by time reach, delay included; 0 when there are none. */
   span: DurationMs
   /** How many events the longest window by count needs, whatever their age. The time since the previous needs one. */
@@ -35,7 +39,11 @@ export interface WindowPlan {
   columns: RingColumns
 }
 
-/** Brings a view into the form that the fold's loops read. With `withIds` its rings keep the ids of transactions. */
+/**
+ * Brings a view into the form that the fold's loops read. With `withIds` its rings keep the ids of transactions.
+ *
+ * @throws UserError for a smoothing that is out of bounds.
+ */
 export function planView(view: AggregateView, withIds = false): WindowPlan {
   const windows: Window[] = []
   const indexOf = (window: Window): number => {
@@ -46,6 +54,7 @@ export function planView(view: AggregateView, withIds = false): WindowPlan {
     feature.function === 'seconds_since_previous' ? 0 : indexOf(feature.window),
   )
   const functions = Uint8Array.from(view.features, (feature) => CODES[feature.function])
+  const smoothings = view.features.map(smoothingOf)
   const byTime = windows.filter((window) => 'length' in window)
   return {
     delays: Float64Array.from(windows, (window) => ('length' in window ? (window.delay ?? 0) : 0)),
@@ -53,6 +62,9 @@ export function planView(view: AggregateView, withIds = false): WindowPlan {
     lasts: Float64Array.from(windows, (window) => ('last' in window ? window.last : Infinity)),
     functions,
     windowOf,
+    // A prior of −0 would be another value than 0, in a definition of the same digest.
+    priors: Float64Array.from(smoothings, (smoothing) => Math.abs(smoothing?.prior ?? 0)),
+    weights: Float64Array.from(smoothings, (smoothing) => smoothing?.weight ?? 0),
     span: Math.max(0, ...byTime.map((window) => window.length + (window.delay ?? 0))),
     mostLast: Math.max(
       functions.includes(SECONDS_SINCE_PREVIOUS) ? 1 : 0,
@@ -66,19 +78,37 @@ export function planView(view: AggregateView, withIds = false): WindowPlan {
   }
 }
 
+/** @throws UserError for a prior that is no share, or a weight that is no number above 0. */
+function smoothingOf(feature: AggregateFeature): Smoothing | undefined {
+  const smoothing = feature.function === 'fraud_share' ? feature.smoothing : undefined
+  if (smoothing === undefined) return undefined
+  const { prior, weight } = smoothing
+  if (!(prior >= 0 && prior <= 1)) {
+    throw new UserError(`Feature "${feature.name}": the prior ${prior} is no share. Give a number from 0 to 1.`)
+  }
+  if (!(weight > 0 && weight < Infinity)) {
+    throw new UserError(
+      `Feature "${feature.name}": the prior cannot have the weight of ${weight} events. Give a number above 0, ` +
+        'or leave the smoothing out.',
+    )
+  }
+  return smoothing
+}
+
 /**
- * A feature's value from its window's totals. This is the only place where sums of minor units are divided: the same
- * totals give the same bits, whichever path led to them.
+ * The value of the plan's feature `f` from its window's totals. This is the only place where sums of minor units are
+ * divided: the same totals give the same bits, whichever path led to them.
  */
 export function evaluate(
-  code: number,
+  { functions, priors, weights }: WindowPlan,
+  f: number,
   count: number,
   sum: number,
   frauds: number,
   sincePrevious: number,
   scale: number,
 ): number {
-  switch (code) {
+  switch (functions[f]) {
     case COUNT:
       return count
     case MEAN_AMOUNT:
@@ -86,7 +116,8 @@ export function evaluate(
     case SUM_AMOUNT:
       return sum / scale
     case FRAUD_SHARE:
-      return count === 0 ? 0 : frauds / count
+      // Over an empty window the prior itself: prior · weight / weight may round to a neighbour of it.
+      return count === 0 ? priors[f] : (frauds + priors[f] * weights[f]) / (count + weights[f])
     default:
       return sincePrevious
   }

@@ -104,7 +104,8 @@ export class Windows {
     for (let f = 0; f < functions.length; f++) {
       const i = first + windowOf[f]
       out[at + f] = evaluate(
-        functions[f],
+        this.#plan,
+        f,
         this.#enter[i] - this.#leave[i],
         this.#sum[i],
         this.#frauds[i],
@@ -137,7 +138,7 @@ export class Windows {
     }
     for (let f = 0; f < functions.length; f++) {
       const w = windowOf[f]
-      out[at + f] = evaluate(functions[f], counts[w], sums[w], frauds[w], sincePrevious, this.#scale)
+      out[at + f] = evaluate(this.#plan, f, counts[w], sums[w], frauds[w], sincePrevious, this.#scale)
     }
   }
 

@@ -1,4 +1,4 @@
-import type { AggregateFeature, AggregateView } from '../view/view.ts'
+import type { AggregateFeature, AggregateView, Smoothing } from '../view/view.ts'
 
 /** An event as the naive loop sees it. */
 export interface NaiveEvent {
@@ -64,6 +64,12 @@ function naiveValue(
     case 'mean_amount':
       return seen.length === 0 ? 0 : sum / seen.length / 100
     case 'fraud_share':
-      return seen.length === 0 ? 0 : seen.filter((other) => known.has(other.id)).length / seen.length
+      return naiveShare(seen.filter((other) => known.has(other.id)).length, seen.length, feature.smoothing)
   }
+}
+
+function naiveShare(frauds: number, events: number, smoothing?: Smoothing): number {
+  if (smoothing === undefined) return events === 0 ? 0 : frauds / events
+  const { prior, weight } = smoothing
+  return events === 0 ? prior : (frauds + prior * weight) / (events + weight)
 }

@@ -12,6 +12,18 @@ import type { DurationMs } from '../../datasets/table/transaction.ts'
  */
 export type Window = { length: DurationMs; delay?: DurationMs } | { last: number }
 
+/**
+ * Pulls the share of a key with few events towards a prior, so that one fraud in one event does not make a share of 1.
+ * A category with many values (a merchant) becomes a number that way, without a column for each value: its share of
+ * frauds among earlier events. The delay of the window leaves out events whose labels are not known yet.
+ */
+export interface Smoothing {
+  /** The share of a key without events, in [0, 1]: that of all transactions, say. */
+  prior: number
+  /** How many events the prior counts for, above 0. */
+  weight: number
+}
+
 /** What is computed over a window or, for `seconds_since_previous`, between two events. */
 export type Aggregation =
   /** Number of events. */
@@ -20,8 +32,11 @@ export type Aggregation =
   | { function: 'mean_amount'; window: Window }
   /** Sum of amounts in major units. */
   | { function: 'sum_amount'; window: Window }
-  /** Events known to be fraud / events; 0 over an empty window. A label counts from when its row stands in the log. */
-  | { function: 'fraud_share'; window: Window }
+  /**
+   * Events known to be fraud / events; 0 over an empty window. A label counts from when its row stands in the log. With
+   * `smoothing`, (frauds + prior · weight) / (events + weight), which is the prior over an empty window.
+   */
+  | { function: 'fraud_share'; window: Window; smoothing?: Smoothing }
   /** Seconds since the entity's previous event, −1 when there is none. */
   | { function: 'seconds_since_previous' }
 
@@ -104,7 +119,7 @@ export function serviceDigest(service: FeatureService): string {
 /**
  * Checks that a dataset has what a service reads.
  *
- * @throws UserError that names the missing entity, column or label.
+ * @throws UserError that names the missing entity or column.
  */
 export function checkService(service: FeatureService, schema: DatasetSchema, dataset: string): void {
   const missing = new Set(service.views.flatMap((view) => missingFrom(view, schema)))

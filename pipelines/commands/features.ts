@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { UserError } from '../../configs/user-error.ts'
-import type { FeatureView } from '../../features/view/view.ts'
+import type { AggregateFeature, FeatureView } from '../../features/view/view.ts'
 import { timeWord, withNext } from '../console/command-line.ts'
 import {
   action,
@@ -81,9 +81,16 @@ function viewRows(view: FeatureView): string[][] {
     view.name,
     view.entity,
     feature.name,
-    feature.function,
+    computation(feature),
     'window' in feature ? window(feature.window) : '',
   ])
+}
+
+/** The function, with the smoothing where a share has one. */
+function computation(feature: AggregateFeature): string {
+  if (feature.function !== 'fraud_share' || feature.smoothing === undefined) return feature.function
+  const { prior, weight } = feature.smoothing
+  return `fraud_share, prior ${prior} as ${weight} events`
 }
 
 function window(span: { length: number; delay?: number } | { last: number }): string {

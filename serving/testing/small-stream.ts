@@ -31,6 +31,12 @@ export const service: FeatureService = {
       includesCurrent: false,
       features: [
         { name: 'terminal_share', function: 'fraud_share', window: { length: 9 * MINUTE } },
+        {
+          name: 'terminal_smooth_share',
+          function: 'fraud_share',
+          window: { length: 9 * MINUTE, delay: MINUTE },
+          smoothing: { prior: 0.1, weight: 3 },
+        },
         { name: 'terminal_count', function: 'count', window: { length: 5 * MINUTE, delay: MINUTE } },
       ],
     },
