@@ -5,7 +5,7 @@
 // the shell: a shell that has run an older `node` before remembers where that one is.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, lstatSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -25,6 +25,15 @@ if (major < 20) {
 }
 
 if (!existsSync(marker) || readFileSync(marker, 'utf8') !== wanted) {
+  // npm ci empties the folder first. Through a link that would be the folder of another project.
+  const modules = dirname(marker)
+  if (lstatSync(modules, { throwIfNoEntry: false })?.isSymbolicLink()) {
+    console.error(
+      `${modules} is a symbolic link, and its packages are not those of package-lock.json. Installing would empty ` +
+        'the folder that it points to, so nothing was installed. Remove the link, then run the command again.',
+    )
+    process.exit(2)
+  }
   console.error('Installing the packages of package-lock.json (once, about a minute, 930 MB) …')
   const started = Date.now()
   const npm = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
