@@ -20,8 +20,8 @@ export function environmentWith(variables: Variables): Variables {
   return { ...process.env, ...variables }
 }
 
-/** Name and version of the code, as a model version records them. */
-export function codeVersion(): string {
+/** Name and version of the package, `fd 0.1.0`. `code-version.ts` says which code of that version it is. */
+export function packageVersion(): string {
   const { name, version } = z
     .object({ name: z.string(), version: z.string() })
     .parse(JSON.parse(readFileSync(join(PROJECT_ROOT, 'package.json'), 'utf8')))

@@ -1,5 +1,5 @@
 import { Command, CommanderError } from 'commander'
-import { codeVersion } from '../configs/config.ts'
+import { packageVersion } from '../configs/config.ts'
 import { UserError } from '../configs/user-error.ts'
 import { archiveCommand } from './commands/archive.ts'
 import { datasetsCommand } from './commands/datasets.ts'
@@ -27,7 +27,7 @@ export function program(): Command {
     .option('--json', 'print the result as one JSON document on stdout; all else goes to stderr')
     .option('--config <file>', 'configuration file (default: configs/local.yaml when it exists)')
     .configureHelp({ showGlobalOptions: true })
-    .version(codeVersion(), '-V, --version')
+    .version(packageVersion(), '-V, --version')
     .addHelpText('after', '\nStart here:\n  $ fd demo\n\nEverything embedded lives under FD_HOME (default .fd).')
   for (const command of [
     demoCommand(),

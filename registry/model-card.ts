@@ -65,7 +65,7 @@ export interface ModelCard {
    * where there were none.
    */
   metrics: Record<string, number>
-  /** Git commit or package version of the code that trained it. */
+  /** Package version, git commit where there was one, and sources of the code that trained it. */
   codeVersion: string
 }
 

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { CodeVersion } from '../configs/code-version.ts'
 import type { Dataset, SplitRule } from '../datasets/table/dataset.ts'
 import { DAY, type EpochMs } from '../datasets/table/transaction.ts'
 import { serviceDigest, type FeatureService } from '../features/view/view.ts'
@@ -21,7 +22,7 @@ export interface RunSubject {
   calibration: CalibrationRequest | undefined
   until: EpochMs | undefined
   sort: boolean
-  codeVersion: string
+  code: CodeVersion
   by: string
 }
 
@@ -171,8 +172,12 @@ export async function registerRun(
 }
 
 /** Tags that say who ran what code. */
-export function authorTags({ by, codeVersion }: Pick<RunSubject, 'by' | 'codeVersion'>): Record<string, string> {
-  return { 'mlflow.user': by, 'mlflow.source.name': codeVersion }
+export function authorTags({ by, code }: Pick<RunSubject, 'by' | 'code'>): Record<string, string> {
+  return {
+    'mlflow.user': by,
+    'mlflow.source.name': code.version,
+    ...(code.commit === undefined ? {} : { 'mlflow.source.git.commit': code.commit }),
+  }
 }
 
 /** Tags of a candidate's run: MLflow shows it under its parent. */
@@ -196,7 +201,7 @@ export function subjectParams(subject: RunSubject, digest: string): Record<strin
   }
 }
 
-function modelCard({ service, dataset, codeVersion }: RunSubject, candidate: Candidate, digest: string): ModelCard {
+function modelCard({ service, dataset, code }: RunSubject, candidate: Candidate, digest: string): ModelCard {
   return {
     service: { name: service.name, digest: serviceDigest(service) },
     dataset: { name: dataset.name, digest, schema: dataset.schema },
@@ -210,6 +215,6 @@ function modelCard({ service, dataset, codeVersion }: RunSubject, candidate: Can
     threshold: candidate.threshold,
     alertsPerDay: candidate.alertsPerDay,
     metrics: candidate.metrics,
-    codeVersion,
+    codeVersion: code.version,
   }
 }

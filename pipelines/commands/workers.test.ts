@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { codeVersion } from '../../configs/code-version.ts'
 import type { Run } from '../../registry/model.ts'
 import { openRegistry } from '../../registry/open.ts'
 import type { Registry } from '../../registry/registry.ts'
@@ -160,6 +161,9 @@ test(
         'card-fraud',
       ]),
     )
+    const codes = (await runsOnce(registry, () => true)).map(({ tags }) => tags['mlflow.source.name'])
+    expect(new Set(codes)).toEqual(new Set([codeVersion().version]))
+    expect((await registry.getModelVersion('card-fraud', 1)).tags['fd.code.version']).toBe(codeVersion().version)
     expect(result.candidates.map(({ model, seed }) => `${model} ${seed}`).sort()).toEqual([
       'boosting 0',
       'boosting 1',

@@ -8,7 +8,7 @@ import type { Report } from '../../training/fit/report.ts'
 import { noProgress } from '../console/output.ts'
 import { openRegistry } from '../console/parts.ts'
 import type { History } from './backfill-run.ts'
-import { resolveReferences, type TrainCandidate } from './kinds.ts'
+import { resolveReferences, sameCode, type TrainCandidate } from './kinds.ts'
 import { buildTrainingSet } from './training-set.ts'
 
 /** The job of one candidate. Run again, it finds the run that it finished, or starts anew as another run. */
@@ -17,6 +17,7 @@ export async function trainCandidateJob(
   data: TrainCandidate,
   report: (share: number) => void,
 ): Promise<{ runId: string }> {
+  const code = sameCode(data.code)
   const [{ trainCandidate }, { trainForSelection }, { trainRun }, { finishedRun }] = await Promise.all([
     import('../../training/candidate.ts'),
     import('../../training/selection.ts'),
@@ -33,6 +34,7 @@ export async function trainCandidateJob(
   return await trainRun(registry, {
     ...data,
     ...history,
+    code,
     until,
     calibration,
     parent: place,

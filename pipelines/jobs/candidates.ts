@@ -162,7 +162,7 @@ async function candidateJobs(
   { subject, plans, alertsPerDay, importance }: CandidatesRequest,
   parent: Run,
 ): Promise<{ several: CandidateJob[]; use: (at: number) => CandidateJob }> {
-  const { experiment, split, sort, until, calibration, codeVersion, by } = subject
+  const { experiment, split, sort, until, calibration, code, by } = subject
   const references = await referenceTo(subject.dataset, subject.service)
   const shared = {
     ...references,
@@ -173,7 +173,7 @@ async function candidateJobs(
     ...(until === undefined ? {} : { until }),
     ...(calibration && { calibration }),
     ...(importance === undefined ? {} : { importance }),
-    codeVersion,
+    code,
     by,
     alertsPerDay,
   }

@@ -1,5 +1,6 @@
 import { hostname } from 'node:os'
 import { z } from 'zod'
+import { codeVersion, type CodeVersion } from '../../configs/code-version.ts'
 import type { Config } from '../../configs/config.ts'
 import { UserError } from '../../configs/user-error.ts'
 import type { Dataset, SplitRule } from '../../datasets/table/dataset.ts'
@@ -10,6 +11,9 @@ import type { JobKind } from '../../training/queue/job-queue.ts'
 const datasetReference = z.object({ name: z.string(), file: z.string(), digest: z.string() })
 /** Names a feature service by name and definition. */
 const serviceReference = z.object({ name: z.string(), digest: z.string() })
+
+/** The code of whoever submitted a job. Jobs from before they named their code have none. */
+const codeSchema = z.object({ version: z.string(), digest: z.string(), commit: z.string().optional() }).optional()
 
 /** What a job reads, without the data themselves: these stay in files that every worker has. */
 export interface References {
@@ -47,7 +51,7 @@ const candidate = z.object({
   alertsPerDay: z.number(),
   importance: z.number().optional(),
   calibration: z.object({ method: z.enum(['isotonic', 'platt']), share: z.number() }).optional(),
-  codeVersion: z.string(),
+  code: codeSchema,
   by: z.string(),
 })
 /** The job that trains one candidate as a run of the registry. Its result is the id of the run. */
@@ -59,6 +63,7 @@ export const trainCandidateKind: JobKind<TrainCandidate, { runId: string }> = {
 }
 
 const shard = z.object({
+  code: codeSchema,
   dataset: datasetReference,
   service: serviceReference,
   /** Folder of the parts, on a disk that worker and command share. */
@@ -93,6 +98,23 @@ export async function referenceTo(dataset: Dataset, service: FeatureService): Pr
     dataset: { name: dataset.name, file: dataset.file, digest: await dataset.digest() },
     service: { name: service.name, digest: serviceDigest(service) },
   }
+}
+
+/**
+ * The code of a job, which must be that of this process. Sources are compared, so that an image without git does the
+ * jobs of a checkout. A refusal is a failed attempt like any other: the job goes back to the queue, where a worker of
+ * the right code may take it, and fails for good after `ATTEMPTS`.
+ *
+ * @throws UserError when the job was submitted by other code.
+ */
+export function sameCode(wanted: CodeVersion | undefined): CodeVersion {
+  const own = codeVersion()
+  if (wanted?.digest === own.digest) return wanted
+  throw new UserError(
+    `The worker at ${hostname()} has the code ${own.version}, and the job was submitted by ` +
+      `${wanted?.version ?? 'an older fd that does not name its code'}. Results of different code must not be mixed. ` +
+      'Stop that worker, start one from the code of the command (fd worker), and run the command again.',
+  )
 }
 
 /**

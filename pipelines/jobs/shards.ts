@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { readdir, rm, stat } from 'node:fs/promises'
 import { availableParallelism, hostname } from 'node:os'
 import { join } from 'node:path'
+import { codeVersion } from '../../configs/code-version.ts'
 import type { Config } from '../../configs/config.ts'
 import { makeFolder } from '../../configs/folder.ts'
 import { UserError } from '../../configs/user-error.ts'
@@ -18,7 +19,14 @@ import {
   type BackfillRunOptions,
   type History,
 } from './backfill-run.ts'
-import { backfillShardKind, referenceTo, resolveReferences, type BackfillShard, type ShardResult } from './kinds.ts'
+import {
+  backfillShardKind,
+  referenceTo,
+  resolveReferences,
+  sameCode,
+  type BackfillShard,
+  type ShardResult,
+} from './kinds.ts'
 import { allOf, openQueue, runJobs, type QueueUse } from './run.ts'
 
 /** Each shard reads the whole file, and joining holds a file open for each view of each shard. */
@@ -121,7 +129,17 @@ async function shardJobs(
   const states = openStore !== undefined
   return Array.from({ length: count }, (_, shard) => ({
     id: `${id}-${shard}`,
-    data: { ...references, folder, count, shard, features, states, sort, ...(until === undefined ? {} : { until }) },
+    data: {
+      ...references,
+      code: codeVersion(),
+      folder,
+      count,
+      shard,
+      features,
+      states,
+      sort,
+      ...(until === undefined ? {} : { until }),
+    },
   }))
 }
 
@@ -145,6 +163,7 @@ export async function backfillShardJob(
   data: BackfillShard,
   report: (share: number) => void,
 ): Promise<ShardResult> {
+  sameCode(data.code)
   const { backfillShard } = await import('../../features/backfill/shard.ts')
   if (!existsSync(data.folder)) {
     throw new UserError(

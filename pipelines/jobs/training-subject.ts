@@ -1,5 +1,6 @@
 import { userInfo } from 'node:os'
-import { codeVersion, type Config } from '../../configs/config.ts'
+import { codeVersion } from '../../configs/code-version.ts'
+import type { Config } from '../../configs/config.ts'
 import { UserError } from '../../configs/user-error.ts'
 import type { Dataset, SplitRule } from '../../datasets/table/dataset.ts'
 import type { EpochMs } from '../../datasets/table/transaction.ts'
@@ -50,7 +51,7 @@ export async function trainingSubject(config: Config, options: SubjectOptions): 
     calibration: calibrationRequest(options),
     until: options.until,
     sort: options.sort ?? false,
-    codeVersion: codeVersion(),
+    code: codeVersion(),
     by: userInfo().username,
   }
 }

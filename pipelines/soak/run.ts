@@ -1,7 +1,8 @@
 import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
-import { codeVersion, environmentWith } from '../../configs/config.ts'
+import { codeVersion } from '../../configs/code-version.ts'
+import { environmentWith } from '../../configs/config.ts'
 import type { EventLog } from '../../datasets/log/event-log.ts'
 import { openEventLog } from '../../datasets/open.ts'
 import { randomStream } from '../../datasets/random/random.ts'
@@ -91,7 +92,7 @@ export async function soak(world: World, log: string, options: SoakOptions): Pro
     flat,
     faults: faultsOf(events, outcome, verify, flat),
     machine: `${cpus().length} × ${cpus()[0].model}, Node ${process.version}`,
-    code: codeVersion(),
+    code: codeVersion().version,
   }
 }
 
