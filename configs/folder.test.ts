@@ -13,6 +13,8 @@ test('missing folders are made, also a second time; a file or a dead link in the
   makeFolder(deep)
   makeFolder(deep)
   expect(statSync(deep).isDirectory()).toBe(true)
+  makeFolder(join(root, 'own/deep'), 0o700)
+  for (const path of ['own', 'own/deep']) expect(statSync(join(root, path)).mode & 0o777).toBe(0o700)
   writeFileSync(join(root, 'file'), '')
   symlinkSync(join(root, 'nowhere'), join(root, 'dead'))
   expect(() => makeFolder(join(root, 'file'))).toThrow(/EEXIST/)

@@ -1,6 +1,7 @@
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from '../../configs/config.ts'
+import { makeFolder } from '../../configs/folder.ts'
 import { REAL_DATA } from '../../configs/testing/real-data.ts'
 import { openDataset } from '../../datasets/catalog.ts'
 import type { Dataset } from '../../datasets/table/dataset.ts'
@@ -81,7 +82,7 @@ function searched(folder: string, name: string, set: TrainingSet, train: Int32Ar
 }
 
 function write(folder: string, name: string, set: TrainingSet, parts: Record<string, Int32Array>): ContestSet {
-  mkdirSync(folder, { recursive: true })
+  makeFolder(folder)
   const written = Object.entries(parts).map(([part, rows]) => {
     const { x, y } = subset(set, rows)
     writeFileSync(join(folder, `${part}.x`), x)

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { linkSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { linkSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { credentialsFile, readCredentials } from '../../configs/credentials.ts'
+import { makeFolder } from '../../configs/folder.ts'
 import { errorCode } from '../../configs/user-error.ts'
 
 const NAMES = ['REDIS_PASSWORD', 'S3_ACCESS_KEY_ID', 'S3_SECRET_ACCESS_KEY', 'GRAFANA_PASSWORD'] as const
@@ -21,7 +22,7 @@ export function makeCredentials(home: string): Credentials {
     NAMES.map((name) => [name, kept[name] ?? randomBytes(name === 'S3_ACCESS_KEY_ID' ? 8 : 20).toString('hex')]),
   ) as Credentials
   if (NAMES.every((name) => kept[name] !== undefined)) return credentials
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+  makeFolder(dirname(file), 0o700)
   const draft = `${file}.${process.pid}`
   writeFileSync(draft, NAMES.map((name) => `${name}=${credentials[name]}\n`).join(''), { mode: 0o600 })
   try {

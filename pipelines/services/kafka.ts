@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { PROJECT_ROOT } from '../../configs/config.ts'
+import { makeFolder } from '../../configs/folder.ts'
 import { canInstallPackages, installPackages, isInstalled, markInstalled, onPath, run } from './install.ts'
 import type { Launch } from './process.ts'
 import type { Service } from './service.ts'
@@ -63,7 +64,7 @@ async function install(folder: string, version: string): Promise<void> {
   ]
   if (packages.length > 0) await installPackages(...packages)
   rmSync(folder, { recursive: true, force: true })
-  mkdirSync(folder, { recursive: true })
+  makeFolder(folder)
   const project = ['-B', '-q', '-f', join(FILES, 'pom.xml'), `-Dkafka.version=${version}`]
   const into = ['-DincludeScope=runtime', `-DoutputDirectory=${join(folder, 'lib')}`]
   await run('mvn', [...project, DEPENDENCY_PLUGIN, ...into])

@@ -1,7 +1,7 @@
-import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ServiceName } from '../../configs/config.ts'
+import { makeFolder } from '../../configs/folder.ts'
 import { errorMessage, UserError } from '../../configs/user-error.ts'
 import {
   exclusively,
@@ -42,7 +42,7 @@ export function startService(service: Service, home: string): Promise<'started' 
     const missing = service.missing()
     if (missing !== undefined) throw new UserError(missing)
     if (!(await portIsFree(service.port))) throw portTaken(service)
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    makeFolder(folder, 0o700)
     const started = await startProcess(folder, await service.prepare(folder))
     await untilHealthy(service, folder, started)
     await service.finish?.()

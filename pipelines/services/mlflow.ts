@@ -1,5 +1,5 @@
-import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { makeFolder } from '../../configs/folder.ts'
 import { canInstallPackages, isInstalled, onPath } from './install.ts'
 import type { Launch } from './process.ts'
 import { installPython, pythonOf } from './python-environment.ts'
@@ -34,7 +34,7 @@ function missing(installed: string, version: string): string | undefined {
 
 function prepare(installed: string, folder: string, port: number): Launch {
   const artifacts = join(folder, 'artifacts')
-  mkdirSync(artifacts, { recursive: true })
+  makeFolder(artifacts)
   // Run as a module: the environment's scripts name its path in their first line, which has a length limit.
   const server = ['-m', 'mlflow', 'server', '--host', '127.0.0.1', '--port', String(port), '--workers', '1']
   const database = ['--backend-store-uri', `sqlite:///${join(folder, 'mlflow.db')}`]

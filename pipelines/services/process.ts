@@ -3,7 +3,6 @@ import {
   closeSync,
   existsSync,
   linkSync,
-  mkdirSync,
   openSync,
   readFileSync,
   readSync,
@@ -17,6 +16,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { environmentWith } from '../../configs/config.ts'
 import type { Variables } from '../../configs/credentials.ts'
+import { makeFolder } from '../../configs/folder.ts'
 import { errorCode } from '../../configs/user-error.ts'
 
 /** A command that becomes a server. It must stay in the foreground. */
@@ -135,7 +135,7 @@ export function startOf(pid: number): string | undefined {
  * waits for the first and then finds the server running. It does not wait forever: every wait of the first is bounded.
  */
 export async function exclusively<T>(folder: string, action: () => Promise<T>): Promise<T> {
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  makeFolder(folder, 0o700)
   const lock = join(folder, 'lock')
   while (!takeLock(lock)) await sleep(LOCK_POLL_MS)
   try {

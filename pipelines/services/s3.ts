@@ -1,5 +1,5 @@
-import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { makeFolder } from '../../configs/folder.ts'
 import { UserError } from '../../configs/user-error.ts'
 import type { Credentials } from './credentials.ts'
 import { isInstalled, markInstalled, onPath, run } from './install.ts'
@@ -67,7 +67,7 @@ function missing(installed: string, version: string): string | undefined {
 
 function prepare(installed: string, folder: string, port: number, { key, secret }: Keys): Launch {
   const [data, metadata] = [join(folder, 'data'), join(folder, 'metadata')]
-  for (const part of [data, metadata]) mkdirSync(part, { recursive: true })
+  for (const part of [data, metadata]) makeFolder(part)
   const server = ['--port', `127.0.0.1:${port}`, '--region', REGION, '--health', '/health', '--quiet']
   return {
     command: join(installed, 'versitygw'),
@@ -78,7 +78,7 @@ function prepare(installed: string, folder: string, port: number, { key, secret 
 }
 
 async function install(folder: string, version: string): Promise<void> {
-  mkdirSync(folder, { recursive: true })
+  makeFolder(folder)
   await run('go', ['install', '-trimpath', '-ldflags', '-s -w', `${MODULE}@${version}`], {
     env: { GOBIN: folder, GOFLAGS: '-modcacherw' },
     otherwise: `Go is not installed. ${GET_GO}`,

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
-import { mkdirSync, renameSync } from 'node:fs'
-import { mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { renameSync } from 'node:fs'
+import { open, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { makeFolder } from '../../configs/folder.ts'
 import { errorCode, errorMessage, UserError } from '../../configs/user-error.ts'
 import { DAY, type EpochMs } from '../../datasets/table/transaction.ts'
 import { artifactChanged, fileAndFolder } from '../conflict.ts'
@@ -92,7 +93,7 @@ function rootOf({ database, folder }: ArtifactStore, runId: string): string {
 
 /** Deletes what killed writers left half-written. No living write takes as long as a day. */
 export async function sweepIncoming(folder: string, now: EpochMs): Promise<void> {
-  await mkdir(incoming(folder), { recursive: true })
+  makeFolder(incoming(folder))
   for (const name of await readdir(incoming(folder))) {
     const file = join(incoming(folder), name)
     try {
@@ -117,7 +118,7 @@ function moveIntoPlace(database: Database, artifact: Artifact, temporary: string
   database.write(() => {
     if (alreadyLogged(database, artifact)) return
     refuseOverlap(artifactRows(database, runId), runId, path)
-    mkdirSync(dirname(file), { recursive: true })
+    makeFolder(dirname(file))
     renameSync(temporary, file)
     database.run('INSERT INTO artifacts VALUES (?, ?, ?, ?)', runId, path, size, sha256)
   })
