@@ -34,6 +34,9 @@ schema:
 
 const timed = (more: string): string => SHOP.replace(/unit: s.*?}/, `unit: timestamp, ${more} }`)
 
+const keyed = (as: string): string => SHOP.replace('type: string', as)
+const TWO_ROLES = /line 5, schema: the column u has two roles that write it differently/
+
 const HANDBOOK_SPLIT = 'kind: delayed, trainFrom: 2018-07-25, trainDays: 7, delayDays: 7, testDays: 7'
 
 test('the built-in datasets come first, then the user’s own; the example is none', () => {
@@ -105,6 +108,9 @@ test.each([
     /name one of the schema’s entities/,
   ],
   ['the label among its features', `${SHOP}  numeric: [x, y]\n`, /the column y is the label, so it can be no feature/],
+  ['a card number beside its token', `${keyed('type: string, token: true')}  categorical: [u]\n`, TWO_ROLES],
+  ['a token that is the amount', keyed('type: string, token: true').replace('column: a', 'column: u'), TWO_ROLES],
+  ['a number beside its text', `${keyed('type: integer')}  categorical: [u]\n`, TWO_ROLES],
   ['an unknown key in a role', SHOP.replace('unit: s', 'units: s'), /line 5, schema\.time: Unrecognized key: "units"/],
   ['a value of another kind', SHOP.replace('minorUnits: 0', 'minorUnits: two'), /line 6, schema\.amount\.minorUnits: /],
   [

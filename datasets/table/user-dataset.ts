@@ -79,11 +79,32 @@ const roles = z.strictObject({
     .optional(),
 })
 
-const tableSchema = roles.refine((schema) => readsLabel(schema) === undefined, {
-  error: ({ input }) =>
-    `the column ${readsLabel(input as z.infer<typeof roles>)} is the label, so it can be no feature: a model would ` +
-    'read the answer. Leave it out of numeric and categorical',
-})
+/**
+ * A column that two roles write differently, since a record of the stream holds one value a column: a card number beside
+ * its token, or a number beside its text.
+ */
+function writtenTwice({ id, time, amount, entities, numeric, categorical }: z.infer<typeof roles>): string | undefined {
+  const keys = [...(id === undefined ? [] : [id]), ...entities.filter(({ token }) => token !== true)]
+  const others = [...keys.map(({ column }) => column), time.column, amount.column, ...numeric, ...categorical]
+  const tokens = entities.filter(({ token }) => token === true).map(({ column }) => column)
+  const numbers = keys.filter(({ type }) => type === 'integer').map(({ column }) => column)
+  return (
+    tokens.find((column, n) => others.includes(column) || tokens.indexOf(column) !== n) ??
+    numbers.find((column) => categorical.includes(column))
+  )
+}
+
+const tableSchema = roles
+  .refine((schema) => readsLabel(schema) === undefined, {
+    error: ({ input }) =>
+      `the column ${readsLabel(input as z.infer<typeof roles>)} is the label, so it can be no feature: a model would ` +
+      'read the answer. Leave it out of numeric and categorical',
+  })
+  .refine((schema) => writtenTwice(schema) === undefined, {
+    error: ({ input }) =>
+      `the column ${writtenTwice(input as z.infer<typeof roles>)} has two roles that write it differently: a column ` +
+      'with `token: true` takes no other role, and a key that is also categorical needs `type: string`',
+  })
 
 const splitRule = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('ordered'), trainShare: z.number().gt(0).lt(1) }),
