@@ -85,11 +85,12 @@ const roles = z.strictObject({
  */
 function writtenTwice({ id, time, amount, entities, numeric, categorical }: z.infer<typeof roles>): string | undefined {
   const keys = [...(id === undefined ? [] : [id]), ...entities.filter(({ token }) => token !== true)]
-  const others = [...keys.map(({ column }) => column), time.column, amount.column, ...numeric, ...categorical]
+  const plain = [...keys.map(({ column }) => column), time.column, amount.column, ...numeric, ...categorical]
+  const others = new Set(plain)
   const tokens = entities.filter(({ token }) => token === true).map(({ column }) => column)
   const numbers = keys.filter(({ type }) => type === 'integer').map(({ column }) => column)
   return (
-    tokens.find((column, n) => others.includes(column) || tokens.indexOf(column) !== n) ??
+    tokens.find((column, n) => others.has(column) || tokens.indexOf(column) !== n) ??
     numbers.find((column) => categorical.includes(column))
   )
 }
