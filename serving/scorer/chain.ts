@@ -29,7 +29,6 @@ export async function runChain(options: ChainOptions): Promise<void> {
   const { log, service, schema, group } = options
   const { partitions } = await log.createTopic(TRANSACTIONS, { partitions: options.partitions })
   const plan = planChain(service, schema, { name: TRANSACTIONS, partitions }, group)
-  const missing = await missingTopics(log, plan.slice(1))
   const failed = new AbortController()
   const signal = AbortSignal.any([options.signal, failed.signal])
   await using stack = new AsyncDisposableStack()
@@ -41,7 +40,7 @@ export async function runChain(options: ChainOptions): Promise<void> {
     const emit = next === undefined ? options.finish : passer(options, next)
     const endWhenIdle = (): boolean => options.endWhenIdle() && (before === undefined || ended.has(before))
     stages.push(stack.use(await openStage({ ...options, stage, emit, signal, endWhenIdle })))
-    if (n === 0) await makeTopics(options, stages[0], missing, partitions)
+    if (n === 0) await makeTopics(options, stages[0], plan.slice(1), partitions)
   }
   options.onStart?.()
   const run = async (stage: OpenStage): Promise<void> => {
@@ -90,9 +89,11 @@ async function missingTopics(log: EventLog, stages: readonly Stage[]): Promise<S
 async function makeTopics(
   { log, group, service }: ChainOptions,
   { member }: OpenStage,
-  missing: readonly Stage[],
+  stages: readonly Stage[],
   partitions: number,
 ): Promise<void> {
+  // Looked for only now: a member that committed before this one joined had made them.
+  const missing = await missingTopics(log, stages)
   const begun = [...member.committed].find(([, offset]) => offset > 0)
   if (missing.length > 0 && begun !== undefined) {
     const [partition, offset] = begun

@@ -208,8 +208,10 @@ async function revoked({ joined, held, options }: Loop, partitions: readonly num
   joined?.backlog.forget(partitions)
   for (const partition of partitions) {
     const holding = held.get(partition)
-    // Nothing can be committed to a lost partition. Its new owner goes on from the last commit that was accepted.
-    if (!lost && holding !== undefined) await writeOut(holding)
+    // Nothing more can be committed to a lost partition. Its new owner goes on from the last commit that was accepted.
+    // One that is under way must end first: it must not meet a log that is closed, or the same partition's next term.
+    if (lost) await Promise.allSettled([holding?.commits.durable()])
+    else if (holding !== undefined) await writeOut(holding)
     holding?.state[Symbol.dispose]()
     held.delete(partition)
   }
