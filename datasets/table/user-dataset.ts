@@ -80,8 +80,8 @@ const roles = z.strictObject({
 })
 
 /**
- * A column that two roles write differently, since a record of the stream holds one value a column: a card number beside
- * its token, or a number beside its text.
+ * A column that two roles write differently, though a record of the stream holds one value a column: a card number
+ * beside its token, or a number beside its text.
  */
 function writtenTwice({ id, time, amount, entities, numeric, categorical }: z.infer<typeof roles>): string | undefined {
   const keys = [...(id === undefined ? [] : [id]), ...entities.filter(({ token }) => token !== true)]
