@@ -6,6 +6,7 @@ import { PROJECT_ROOT } from '../../configs/config.ts'
 const LONG = [
   'pipelines/testing/services-fault.test.ts',
   'pipelines/testing/services-kill.test.ts',
+  'serving/testing/simulation.test.ts',
   'pipelines/testing/kill.test.ts',
   'training/queue/job-queue.test.ts',
   'pipelines/testing/service-refusals.test.ts',

@@ -34,7 +34,7 @@
  * states would count their events twice. A scorer that was stopped for longer than its session can therefore go on
  * without harm: what it tries to write is refused, it learns that its partitions are gone, and drops them.
  */
-import type { EventLog, GroupMember, RecordBatch } from '../../datasets/log/event-log.ts'
+import { PartitionLost, type EventLog, type GroupMember, type RecordBatch } from '../../datasets/log/event-log.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import type { DurationMs } from '../../datasets/table/transaction.ts'
 import type { Stage } from '../../features/chain/chain.ts'
@@ -211,11 +211,16 @@ async function revoked({ joined, held, options }: Loop, partitions: readonly num
     // Nothing more can be committed to a lost partition. Its new owner goes on from the last commit that was accepted.
     // One that is under way must end first: it must not meet a log that is closed, or the same partition's next term.
     if (lost) await Promise.allSettled([holding?.commits.durable()])
-    else if (holding !== undefined) await writeOut(holding)
+    else if (holding !== undefined) await writeOut(holding).catch(unlessPartitionLost)
     holding?.state[Symbol.dispose]()
     held.delete(partition)
   }
   options.onRevoked?.(options.stage.topic, partitions, held.size)
+}
+
+/** A partition that is given up may be lost on the way: its new owner goes on from the last accepted commit. */
+function unlessPartitionLost(error: unknown): void {
+  if (!(error instanceof PartitionLost)) throw error
 }
 
 /** Makes durable all that was folded: first the commits, then the state. */
