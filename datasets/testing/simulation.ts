@@ -20,6 +20,7 @@ interface Step {
   run: () => void
   /** An effect may outlive its process: it is on its way already. An answer may not. */
   kind: 'effect' | 'answer'
+  slow: boolean
 }
 
 /**
@@ -28,6 +29,10 @@ interface Step {
  */
 const TURNS = 12
 const NOW = Promise.resolve()
+
+/** The share of steps that are slow, and how likely one is passed over when it is drawn. */
+const SLOW = 0.1
+const PASSED_OVER = 0.95
 
 /** The longest that one step takes, in ms of the simulated clock. */
 const LONGEST_STEP_MS = 4
@@ -60,9 +65,9 @@ export class Simulation {
     return new SimulatedProcess(name, this, this.#random, rates)
   }
 
-  /** Whether something that the process asked for is still on its way. */
-  busy(process: SimulatedProcess): boolean {
-    return this.#steps.some((step) => step.process === process)
+  /** Whether something that the process asked for is on its way; with `name`, calls whose name begins so. */
+  busy(process: SimulatedProcess, name = ''): boolean {
+    return this.#steps.some((step) => step.process === process && step.name.startsWith(name))
   }
 
   tell(what: string): void {
@@ -70,8 +75,8 @@ export class Simulation {
   }
 
   /** Puts a step among those that may happen next. For `SimulatedProcess`. */
-  plan(step: Step): void {
-    this.#steps.push(step)
+  plan({ slow = this.#random.uniform() < SLOW, ...step }: Omit<Step, 'slow'> & { slow?: boolean | undefined }): void {
+    this.#steps.push({ ...step, slow })
   }
 
   /**
@@ -83,12 +88,18 @@ export class Simulation {
     for (let turn = 0; turn < TURNS; turn++) await NOW
     if (this.#steps.length === 0) await settled()
     if (this.#steps.length === 0) return false
-    const at = this.#random.integer(this.#steps.length)
+    const at = this.#draw()
     const [step] = this.#steps.splice(at, 1)
     this.#clock += this.#random.integer(LONGEST_STEP_MS + 1)
     this.tell(`${step.process.name} ${step.kind === 'effect' ? '' : 'hears of '}${step.name}`)
     step.run()
     return true
+  }
+
+  /** The place of the next step. A slow one is passed over for a while. */
+  #draw(): number {
+    const at = this.#random.integer(this.#steps.length)
+    return this.#steps[at].slow && this.#random.uniform() < PASSED_OVER ? this.#random.integer(this.#steps.length) : at
   }
 
   /** Takes a dead process out. Of what it had asked for, each call is either forgotten or still on its way. */
@@ -132,17 +143,17 @@ export class SimulatedProcess implements Scheduler {
     this.#simulation.bury(this)
   }
 
-  call<T>(name: string, effect: () => T): Promise<T> {
+  call<T>(name: string, effect: () => T, slow?: boolean): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>()
     if (!this.#dead) {
       const run = (): void => this.#happen(name, effect, resolve, reject)
-      this.#simulation.plan({ process: this, name, kind: 'effect', run })
+      this.#simulation.plan({ process: this, name, kind: 'effect', run, slow })
     }
     return promise
   }
 
   wait(timeoutMs: number): Promise<boolean> {
-    return this.call(`wait of ${timeoutMs} ms`, () => true)
+    return this.call(`wait of ${timeoutMs} ms`, () => true, true)
   }
 
   #happen<T>(name: string, effect: () => T, resolve: (value: T) => void, reject: (error: unknown) => void): void {

@@ -40,6 +40,8 @@ export class MemoryServer {
   readonly #bases = new Map<string, StoredBase[]>()
   readonly #published = new Map<string, Base[]>()
   readonly #versions = new Map<string, number>()
+  /** Called when a process takes a state, in the same step. */
+  onTake: (place: GroupPartition, process: string) => void = () => {}
   /** Called just before a checkpoint is there, in the same step. */
   onCheckpoint: (place: GroupPartition, checkpoint: Checkpoint) => void = () => {}
 
@@ -140,6 +142,7 @@ function stateOf(scheduler: Scheduler, stored: StoredBase, place: GroupPartition
 function takeState(scheduler: Scheduler, server: MemoryServer, stored: StoredBase, place: GroupPartition): OwnedState {
   const scope = scopeOf(stored, place)
   const owner = ++scope.owner
+  server.onTake(place, scheduler.name)
   return {
     ...stateOf(scheduler, stored, place),
     write: (states, checkpoint) => {

@@ -17,6 +17,7 @@ export interface Told {
   scored: number
   labels: number
   rejected: number
+  replayed: number
 }
 
 /**
@@ -33,7 +34,7 @@ export async function expectPromisesKept(broker: MemoryBroker, server: MemorySer
   for (const [n, stage] of plan.entries()) {
     const emit = emitter(plan.at(n + 1), partitions)
     for (let partition = 0; partition < partitions; partition++) {
-      const { outputs, states } = await undisturbed(broker, stage, partition, emit)
+      const { outputs, states, watermark } = await undisturbed(broker, stage, partition, emit)
       for (const [topic, records] of outputs) {
         const lines = records.map(line)
         wanted.get(topic)?.push(...lines)
@@ -45,17 +46,20 @@ export async function expectPromisesKept(broker: MemoryBroker, server: MemorySer
       const stored = server.stored(service.name, { group: GROUP, topic: stage.topic, partition })
       const place = `${stage.topic}/${partition}`
       same([committed, stored.checkpoint?.offset ?? 0], [length, length], `offsets of ${place}`)
+      same(stored.checkpoint?.watermark, watermark, `watermark of ${place}`)
       for (const { view, key, bytes } of states.values())
         same(hex(stored.read(view, key)), hex(bytes), `state of ${key} in ${view} of ${place}`)
     }
   }
   for (const topic of topics) same(written.get(topic)?.toSorted(), wanted.get(topic)?.toSorted(), topic)
+  const alerts = (written.get(PREDICTIONS) ?? []).filter((each) => each.includes('"decision":"alert"'))
+  same(written.get(FRAUD_ALERTS)?.toSorted(), alerts.toSorted(), 'alerts')
   const count = (topic: string): number => written.get(topic)?.length ?? 0
   const all = broker.require(TRANSACTIONS).partitions.flat().length
   const [scored, rejected] = [count(PREDICTIONS), count(DEAD_LETTERS)]
   const labels = all - scored - rejected
   if (told.scored > scored || told.rejected > rejected || told.labels > labels)
-    same(told, { scored, rejected, labels }, 'counted batches')
+    same(told, { ...told, scored, rejected, labels }, 'counted batches')
 }
 
 function emitter(next: Stage | undefined, partitions: number): (folded: FoldedBatch) => Promise<WrittenBatch> {

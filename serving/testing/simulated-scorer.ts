@@ -1,9 +1,10 @@
 import { errorMessage } from '../../configs/user-error.ts'
-import { PartitionLost, type NewRecord } from '../../datasets/log/event-log.ts'
+import type { NewRecord } from '../../datasets/log/event-log.ts'
 import { randomStream, type Random } from '../../datasets/random/random.ts'
 import { MemoryBroker } from '../../datasets/testing/memory-broker.ts'
 import { openMemoryLog } from '../../datasets/testing/memory-log.ts'
 import { SimulatedFault, Simulation, type SimulatedProcess } from '../../datasets/testing/simulation.ts'
+import { planChain, type Stage } from '../../features/chain/chain.ts'
 import { MemoryServer, openMemoryStore } from '../../features/testing/memory-store.ts'
 import { runChain } from '../scorer/chain.ts'
 import { judgeBatch } from '../scorer/scorer.ts'
@@ -51,16 +52,24 @@ export function weatherOf(random: Random): Weather {
   }
 }
 
+/**
+ * Storm: whatever the weather brings. Live: nothing fails any more, and all must get scored while scorers run. Idle:
+ * who has nothing left to do ends.
+ */
+type Phase = 'storm' | 'live' | 'idle'
+
 /** A scorer process of the simulation. */
 interface Scorer {
   process: SimulatedProcess
   stop: AbortController
+  /** The topics of which it was given partitions. */
+  topics: Set<string>
   outcome?: 'ended' | { error: unknown }
 }
 
 /**
  * The scorer under one schedule: processes that score, a producer, faults and kills, as `seed` decides; then a calm in
- * which all must end. Throws where a promise is broken.
+ * which all must be scored and end. Throws where a promise is broken.
  *
  * @returns the number of steps.
  */
@@ -74,7 +83,7 @@ class Cluster {
   steps = 0
   readonly broker = new MemoryBroker()
   readonly server = new MemoryServer()
-  readonly told: Told = { scored: 0, labels: 0, rejected: 0 }
+  readonly told: Told = { scored: 0, labels: 0, rejected: 0, replayed: 0 }
   readonly weather: Weather
   readonly #random: Random
   readonly #simulation: Simulation
@@ -84,10 +93,13 @@ class Cluster {
   #records: NewRecord[]
   #scorers: Scorer[] = []
   #started = 0
-  /** Whether something has happened after which a scorer may end with an error. */
+  /** Whether something has happened after which records may have to be replayed. */
   #disturbed = false
-  #calm = false
+  #phase: Phase = 'storm'
+  /** Whether a state was taken by a process that had lost the partition by then. */
+  #takenLate = false
   #produced = false
+  readonly #plan: Stage[]
   #last: Scorer | undefined
 
   constructor(seed: number, weather: Partial<Weather> = {}, trace?: string[]) {
@@ -95,12 +107,19 @@ class Cluster {
     this.weather = { ...weatherOf(this.#random), ...weather }
     this.#simulation = new Simulation(this.#random, START, trace)
     Object.assign(this.#simulation.rates, { refused: this.weather.refused, unanswered: this.weather.unanswered })
+    this.#disturbed = this.weather.refused + this.weather.unanswered > 0
     this.#producer = this.#simulation.process('producer', CALM)
     this.#control = this.#simulation.process('control', CALM)
+    this.#plan = planChain(service, schema, { name: TRANSACTIONS, partitions: this.weather.partitions }, GROUP)
     this.#records = smallStream(this.#random, this.weather.events, START)
     this.broker.onCommit = ({ topic, owners }, partition, next) => {
       const { committed } = owners[partition]
       if (next < committed) this.#violations.push(`${topic}/${partition} goes back from ${committed} to ${next}`)
+    }
+    this.server.onTake = ({ group, topic, partition }, process) => {
+      const { owners, members } = this.broker.group(group, topic)
+      const owner = members.find(({ number }) => number === owners[partition].member)
+      if (owner?.process !== process) this.#takenLate = true
     }
     this.server.onCheckpoint = ({ group, topic, partition }, { offset }) => {
       const { committed } = this.broker.group(group, topic).owners[partition]
@@ -114,10 +133,11 @@ class Cluster {
     void this.#produce()
     for (;;) {
       this.#act()
-      if (!(await this.#simulation.step()) && this.#calm && this.#ended()) break
+      if (!(await this.#simulation.step()) && this.#ended()) break
       if (this.#violations.length > 0) throw new Error(this.#violations.join('; '))
       if (++this.steps > MOST_STEPS) throw new Error(`Does not end: ${this.#running().length} scorers go on`)
     }
+    if (!this.#disturbed && this.told.replayed > 0) throw new Error(`${this.told.replayed} records were replayed`)
     await expectPromisesKept(this.broker, this.server, this.told)
   }
 
@@ -128,6 +148,7 @@ class Cluster {
   #ended(): boolean {
     this.#reap()
     for (const { process } of this.#running()) throw new Error(`${process.name} waits for nothing`)
+    if (this.#phase !== 'idle') return false
     if (this.#last?.outcome === 'ended') return true
     this.#last = this.#start()
     return false
@@ -145,11 +166,12 @@ class Cluster {
   #act(): void {
     const { weather } = this
     this.#reap()
-    if (!this.#calm && this.#produced && this.#random.uniform() < 0.02) this.#becomeCalm()
+    if (this.#phase === 'storm' && this.#produced && this.#random.uniform() < 0.02) this.#becomeCalm()
+    if (this.#phase === 'live' && this.#allScored()) this.#become('idle')
+    if (this.#phase === 'idle') return
     const running = this.#running()
-    if (this.#calm) return
     if (running.length === 0 || (running.length < weather.members && this.#random.uniform() < 0.1)) this.#start()
-    if (running.length === 0) return
+    if (running.length === 0 || this.#phase !== 'storm') return
     const victim = running[this.#random.integer(running.length)]
     if (weather.killAt === undefined ? this.#random.uniform() < weather.kill : this.steps === weather.killAt)
       this.#kill(victim)
@@ -161,17 +183,33 @@ class Cluster {
     return this.#scorers.filter(({ outcome }) => outcome === undefined)
   }
 
-  /** From here on nothing fails, and whoever has nothing to do ends. */
+  #become(phase: Phase): void {
+    this.#phase = phase
+    this.#simulation.tell(phase)
+  }
+
+  /** From here on nothing fails. */
   #becomeCalm(): void {
-    this.#calm = true
-    this.#simulation.tell('calm')
+    this.#become('live')
     Object.assign(this.#simulation.rates, CALM)
+  }
+
+  /** Whether the outputs of every record are written, in all stages. */
+  #allScored(): boolean {
+    const groups = [...this.broker.groups.values()]
+    return (
+      groups.length === this.#plan.length &&
+      groups.every(({ topic, owners }) => {
+        const { partitions } = this.broker.require(topic)
+        return owners.every(({ committed }, partition) => committed === partitions[partition].length)
+      })
+    )
   }
 
   #start(): Scorer {
     if (++this.#started > MOST_STARTS) throw new Error('Scorers are started again and again')
     const process = this.#simulation.process(`scorer ${this.#started}`)
-    const scorer: Scorer = { process, stop: new AbortController() }
+    const scorer: Scorer = { process, stop: new AbortController(), topics: new Set() }
     this.#scorers.push(scorer)
     this.#simulation.tell(`start of ${process.name}`)
     void this.#score(scorer).then(
@@ -181,7 +219,7 @@ class Cluster {
     return scorer
   }
 
-  #score({ process, stop }: Scorer): Promise<void> {
+  #score({ process, stop, topics }: Scorer): Promise<void> {
     const { weather, told } = this
     return runChain({
       log: openMemoryLog(this.broker, process),
@@ -195,12 +233,14 @@ class Cluster {
       checkpointEveryMs: weather.checkpointEveryMs,
       signal: stop.signal,
       now: () => process.now(),
-      endWhenIdle: () => this.#calm,
+      endWhenIdle: () => this.#phase === 'idle',
+      onAssigned: (topic) => void topics.add(topic),
       finish: (folded) =>
         judgeBatch(folded, { service, schema }, JUDGE, {
           score: ({ numbers, rows }) => process.call('model', () => standIn(numbers, rows)),
         }),
-      onBatch: ({ scored, labels, rejected }) => {
+      onBatch: ({ scored, labels, rejected, replayed }) => {
+        told.replayed += replayed
         told.scored += scored
         told.labels += labels
         told.rejected += rejected
@@ -212,14 +252,22 @@ class Cluster {
   #reap(): void {
     for (const scorer of this.#scorers) {
       if (scorer.outcome === undefined) continue
-      if (scorer.outcome !== 'ended') {
-        const { error } = scorer.outcome
-        this.#simulation.tell(`${scorer.process.name} ends: ${errorMessage(error)}`)
-        if (!expected(error, this.#disturbed)) throw error
-      }
+      this.#expectGoodEnd(scorer)
       this.#bury(scorer)
     }
     this.#scorers = this.#running()
+  }
+
+  /** An error must have a cause, and an end a reason. No commit may be under way any more. */
+  #expectGoodEnd({ process, outcome, stop, topics }: Scorer): void {
+    if (this.#simulation.busy(process, 'commit')) throw new Error(`${process.name} ends while a commit is under way`)
+    if (outcome !== 'ended' && outcome !== undefined) {
+      this.#simulation.tell(`${process.name} ends: ${errorMessage(outcome.error)}`)
+      // Who has lost a partition may take its state from the new owner, if it asked before it knew. That one starts again.
+      const robbed = this.#takenLate && /has taken over/.test(errorMessage(outcome.error))
+      if (!robbed && !isFault(outcome.error)) throw outcome.error
+    } else if (!stop.signal.aborted && (this.#phase !== 'idle' || topics.size < this.#plan.length))
+      throw new Error(`${process.name} ends without a reason`)
   }
 
   #kill(victim: Scorer): void {
@@ -257,9 +305,8 @@ class Cluster {
   }
 }
 
-/** Whether a scorer may end so: by a fault of the simulation, or since another has taken what it had. */
-function expected(error: unknown, disturbed: boolean): boolean {
-  if (error instanceof SimulatedFault) return true
-  if (error instanceof SuppressedError) return expected(error.error, disturbed) && expected(error.suppressed, disturbed)
-  return disturbed && (error instanceof PartitionLost || /has taken over/.test(errorMessage(error)))
+/** Whether an error is a fault of the simulation. Nothing else may end a scorer, least of all what others do. */
+function isFault(error: unknown): boolean {
+  if (error instanceof SuppressedError) return isFault(error.error) && isFault(error.suppressed)
+  return error instanceof SimulatedFault
 }

@@ -17,6 +17,8 @@ export interface Undisturbed {
   outputs: Outputs
   /** The state of every key, by view and key. */
   states: Map<string, { view: string; key: number | string; bytes: Buffer }>
+  /** The newest event time; undefined where there are no records, and −Infinity where none is an event. */
+  watermark: number | undefined
 }
 
 /**
@@ -31,19 +33,20 @@ export async function undisturbed(
   emit: (folded: FoldedBatch) => Promise<WrittenBatch>,
 ): Promise<Undisturbed> {
   const records = broker.batch(stage.topic, partition, 0, Infinity)
-  if (records === undefined) return { outputs: new Map<string, NewRecord[]>(), states: new Map() }
+  if (records === undefined) return { outputs: new Map<string, NewRecord[]>(), states: new Map(), watermark: undefined }
   const read = stageReader(schema, featureNames(service).length, stage.entity === undefined, Infinity)
   const fold = new ServiceFold(service, schema, { views: stage.views })
-  const { outputs } = await emit(
-    await foldBatch(read(records), 0, fold, EMPTY, new Seam({ base: EMPTY.base, group: GROUP })),
-  )
+  const folded = await foldBatch(read(records), 0, fold, EMPTY, new Seam({ base: EMPTY.base, group: GROUP }))
+  const { events } = folded.input.decoded
+  const watermark = events.time.subarray(0, events.size).reduce((most, time) => Math.max(most, time), -Infinity)
+  const { outputs } = await emit(folded)
   const states: Undisturbed['states'] = new Map()
   for (const view of fold.views)
     for (let slot = 0; slot < view.keys; slot++) {
       const [name, key] = [view.view.name, view.key(slot)]
       states.set(`${name} ${key}`, { view: name, key, bytes: encodeState(view, slot) })
     }
-  return { outputs, states }
+  return { outputs, states, watermark }
 }
 
 const EMPTY: GroupState = {
