@@ -39,9 +39,9 @@ export interface Weather {
 export function weatherOf(random: Random): Weather {
   const sometimes = (most: number): number => (random.integer(2) === 0 ? 0 : random.uniform() * most)
   return {
-    partitions: 1 + random.integer(3),
-    members: 1 + random.integer(3),
-    events: 4 + random.integer(28),
+    partitions: [1, 1, 2, 3][random.integer(4)],
+    members: [1, 2, 2, 3][random.integer(4)],
+    events: 4 + random.integer(16),
     maxBatch: 1 + random.integer(8),
     checkpointEveryMs: 1 + random.integer(60),
     refused: sometimes(0.02),
