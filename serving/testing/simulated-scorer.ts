@@ -263,8 +263,7 @@ class Cluster {
     if (this.#simulation.busy(process, 'commit')) throw new Error(`${process.name} ends while a commit is under way`)
     if (outcome !== 'ended' && outcome !== undefined) {
       this.#simulation.tell(`${process.name} ends: ${errorMessage(outcome.error)}`)
-      // Who has lost a partition may take its state from the new owner, if it asked before it knew.
-      // Then the new owner starts again.
+      // Who asked before it knew of its loss may take the state from the new owner, which then starts again.
       const robbed = this.#takenLate && /has taken over/.test(errorMessage(outcome.error))
       if (!robbed && !isFault(outcome.error)) throw outcome.error
     } else if (!stop.signal.aborted && (this.#phase !== 'idle' || topics.size < this.#plan.length))
