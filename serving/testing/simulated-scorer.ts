@@ -12,45 +12,13 @@ import { TRANSACTIONS } from '../topics.ts'
 import { expectPromisesKept, type Told } from './promises.ts'
 import { schema, service, smallStream } from './small-stream.ts'
 import { GROUP, JUDGE, standIn } from './stand-in.ts'
+import { weatherOf, type Weather } from './weather.ts'
 
 const START = Date.UTC(2018, 3, 1)
 /** A schedule of this many steps does not end. The longest seen had a tenth of them. */
 const MOST_STEPS = 20_000
 const MOST_STARTS = 60
 const CALM = { refused: 0, unanswered: 0 }
-
-/** What may happen in a schedule. Without a word, a seed chooses. */
-export interface Weather {
-  partitions: number
-  members: number
-  events: number
-  maxBatch: number
-  checkpointEveryMs: number
-  refused: number
-  unanswered: number
-  /** How likely each is at a step. */
-  kill: number
-  evict: number
-  stop: number
-  /** The only kill, if given, is at this step. */
-  killAt?: number
-}
-
-export function weatherOf(random: Random): Weather {
-  const sometimes = (most: number): number => (random.integer(2) === 0 ? 0 : random.uniform() * most)
-  return {
-    partitions: [1, 1, 2, 3][random.integer(4)],
-    members: [1, 2, 2, 3][random.integer(4)],
-    events: 4 + random.integer(16),
-    maxBatch: 1 + random.integer(8),
-    checkpointEveryMs: 1 + random.integer(60),
-    refused: sometimes(0.02),
-    unanswered: sometimes(0.02),
-    kill: sometimes(0.03),
-    evict: sometimes(0.03),
-    stop: sometimes(0.02),
-  }
-}
 
 /**
  * Storm: whatever the weather brings. Live: nothing fails any more, and all must get scored while scorers run. Idle:

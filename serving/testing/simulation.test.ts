@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { simulateScorer, type Weather } from './simulated-scorer.ts'
+import { simulateScorer } from './simulated-scorer.ts'
+import type { Weather } from './weather.ts'
 
 /** All of them in CI; at a desk, some. One seed alone is run again with FD_SIM_SEED=… */
 const COUNT = process.env['CI'] === undefined ? 1_000 : 30_000
