@@ -157,6 +157,6 @@ async function goodRecords(world: World): Promise<NewRecord[]> {
 }
 
 async function deadLetters(world: World): Promise<DeadLetter[]> {
-  const lines = (await world.fd('topics', 'read', 'transactions.dlq')).trim().split('\n')
+  const lines = (await world.fd('topics', 'read', 'transactions.dlq.hostile')).trim().split('\n')
   return lines.map((line) => (JSON.parse(line) as { value: DeadLetter }).value)
 }
