@@ -25,8 +25,8 @@ async function backfill({ fd, file }: World, ...until: string[]): Promise<void> 
   await fd('features', 'backfill', '--dataset', 'simulated', '--data', file, '--online', ...until)
 }
 
-async function deadLetters({ fd }: World): Promise<DeadLetter[]> {
-  const lines = (await fd('topics', 'read', 'transactions.dlq')).split('\n').filter((line) => line !== '')
+async function deadLetters({ fd }: World, group: string): Promise<DeadLetter[]> {
+  const lines = (await fd('topics', 'read', `transactions.dlq.${group}`)).split('\n').filter((line) => line !== '')
   return lines.map((line) => (JSON.parse(line) as { value: DeadLetter }).value)
 }
 
@@ -73,7 +73,7 @@ test('a transaction that comes after history has ended, and that history holds, 
   await resent.fd(...send, resent.cut)
   await resent.fd(...send, day(-2), '--until', day(0))
   await resent.fd('score', '--group', 'resent', '--until-idle')
-  const letters = await deadLetters(resent)
+  const letters = await deadLetters(resent, 'resent')
   expect(letters.length).toBeGreaterThan(20)
   expect(letters[0].reason).toMatch(/was here before, in the log or in the history that was backfilled/)
   expect((await resent.predictions('resent')).length).toBe(exact.size)
@@ -135,6 +135,6 @@ test('the same stream sent twice: each transaction has one prediction, and its r
   expect(predictions.map(({ transaction_id: id, features }) => ({ id, features }))).toEqual(
     [...exact.values()].map(({ transaction_id: id, features }) => ({ id, features })),
   )
-  expect((await deadLetters(twice)).length).toBe(exact.size)
+  expect((await deadLetters(twice, 'twice')).length).toBe(exact.size)
   await twice.fd('features', 'verify', '--group', 'twice')
 })
