@@ -348,7 +348,7 @@ describe.runIf(
 
   test.each([
     ['produce', '--dataset', 'kaggle-cc-synthetic', '--limit', '1'],
-    ['score', '--until-idle'],
+    ['score', '--model', 'any', '--until-idle'],
     ['topics', 'list'],
     ['topics', 'read', 'transactions'],
     ['archive', '--until-idle'],

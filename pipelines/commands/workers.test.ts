@@ -318,7 +318,7 @@ test.runIf(mlflow !== undefined)(
       filter: { tags: { 'mlflow.parentRunId': parent.runId } },
     })
     expect(sortedIds(children)).toEqual(sortedIds([...result.candidates, { runId: result.best }]))
-    expect([parent, ...children].map(({ status }) => status)).toEqual(['FINISHED', 'FINISHED', 'FINISHED'])
+    expect([parent, ...children].map(({ status }) => status)).toEqual(Array(4).fill('FINISHED'))
     expect(await registry.getModelVersion(name, result.version ?? 0)).toMatchObject({ runId: result.best })
     expect(result.importance).toEqual(await readImportance(registry, result.best))
   },
@@ -357,12 +357,13 @@ describe.runIf(redis !== undefined)('through a shared queue', () => {
         'FINISHED',
         'FINISHED',
         'FINISHED',
+        'FINISHED',
         'KILLED',
       ])
       second.child.kill('SIGINT')
       const { code, stdout, stderr } = await second.ended
       expect(code, stderr).toBe(0)
-      expect(JSON.parse(stdout)).toEqual({ done: 2, failed: 0, cancelled: 0 })
+      expect(JSON.parse(stdout)).toEqual({ done: 3, failed: 0, cancelled: 0 })
       expect(stderr).not.toContain(url.password === '' ? '\0' : url.password)
     },
   )

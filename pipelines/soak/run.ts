@@ -54,7 +54,8 @@ const FILLING_DAYS = 45
 const WARM_UP = 0.02
 const SAMPLE_MS = 250
 const TELL_MS = 15_000
-const GROUP = 'soak'
+/** The group of the configuration: its dead letters are in the live topic. */
+const GROUP = 'scorer'
 
 /**
  * Streams through scorer and producer processes of a world while both are killed and stopped. Afterwards each record
