@@ -16,8 +16,8 @@ const WIDE = 0x8000_0000
 const FULL = 0.7
 
 /**
- * The keys of a view, each with its slot: 0, 1, 2 … in the order in which they came. A key is a number or a text; 7 and
- * "7" are two keys.
+ * The keys of a view, each with its slot: 0, 1, 2 … in the order in which they came. A key is a number or a text; 7
+ * and "7" are two keys.
  *
  * It does what a JavaScript `Map` and an array would, without their limits: a `Map` ends at 16,777,216 keys, copies
  * itself when it grows, and each text in it is an object that the garbage collector visits.

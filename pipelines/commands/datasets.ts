@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander'
 import { UserError } from '../../configs/user-error.ts'
 import type { Dataset, SplitRule } from '../../datasets/table/dataset.ts'
+import { withNext } from '../console/command-line.ts'
 import { action, dateTime, example, wholeNumber, type Context } from '../console/command.ts'
 import { outFile } from '../console/out-file.ts'
 import { count, pairs, table } from '../console/output.ts'
@@ -30,14 +31,18 @@ interface Entry {
   missing: string | null
 }
 
-async function list({ config, output }: Context): Promise<void> {
+async function list({ config, output, fd }: Context): Promise<void> {
   const { datasetNames, openDataset } = await import('../../datasets/catalog.ts')
   const found: Entry[] = []
   for (const name of datasetNames(config)) found.push(await entry(name, () => openDataset(name, config)))
+  const there = found.find(({ file }) => file !== null)
   output.result(found, () =>
-    table(
-      ['dataset', 'file', 'description'],
-      found.map(({ name, file, description }) => [name, file ?? 'none yet', description]),
+    withNext(
+      table(
+        ['dataset', 'file', 'description'],
+        found.map(({ name, file, description }) => [name, file ?? 'none yet', description]),
+      ),
+      there === undefined ? fd('datasets', 'simulate') : fd('datasets', 'describe', there.name),
     ),
   )
 }
@@ -62,7 +67,7 @@ function describeCommand(): Command {
   ).action(action(describe))
 }
 
-async function describe({ config, output }: Context, options: { data?: string }, name: string): Promise<void> {
+async function describe({ config, output, fd }: Context, options: { data?: string }, name: string): Promise<void> {
   const { openDataset } = await import('../../datasets/catalog.ts')
   const { profileOf } = await import('../../datasets/profile/profile.ts')
   const { findingsOf } = await import('../../datasets/profile/findings.ts')
@@ -72,7 +77,10 @@ async function describe({ config, output }: Context, options: { data?: string },
   const rows = profile.stopped === null ? profile.rows : await dataset.count()
   const [digest, findings] = [await dataset.digest(), findingsOf(profile, schema)]
   output.result({ name, description, file, rows, digest, service, split, schema, profile, findings }, () =>
-    [descriptionText(dataset, rows, digest), profileText(profile, findings)].join('\n\n'),
+    withNext(
+      [descriptionText(dataset, rows, digest), profileText(profile, findings)].join('\n\n'),
+      fd('train', { dataset: name, data: options.data, register: service }),
+    ),
   )
 }
 
@@ -131,7 +139,7 @@ function simulateCommand(): Command {
   ).action(action(simulate))
 }
 
-async function simulate({ config, output }: Context, options: SimulateOptions): Promise<void> {
+async function simulate({ config, output, fd }: Context, options: SimulateOptions): Promise<void> {
   const { simulateToParquet, simulatedFile } = await import('../../datasets/simulator/simulator.ts')
   const file = outFile(options.out ?? simulatedFile(config), config.home)
   const progress = output.progress('simulate', options.days)
@@ -141,7 +149,8 @@ async function simulate({ config, output }: Context, options: SimulateOptions): 
   const seconds = (performance.now() - started) / 1000
   output.result({ file, ...report, seconds }, () => {
     const what = `${count(report.transactions)} transactions with ${count(report.frauds)} frauds`
-    return `${what} in ${seconds.toFixed(1)} s: ${file}`
+    const next = fd('datasets', 'describe', 'simulated', { data: options.out })
+    return withNext(`${what} in ${seconds.toFixed(1)} s: ${file}`, next)
   })
 }
 
@@ -154,7 +163,7 @@ function fetchCommand(): Command {
   ).action(action(fetchDataset))
 }
 
-async function fetchDataset({ config, output }: Context, _: object, name: string): Promise<void> {
+async function fetchDataset({ config, output, fd }: Context, _: object, name: string): Promise<void> {
   if (name !== 'kaggle-cc') {
     throw new UserError(
       `"${name}" cannot be fetched; kaggle-cc can. Others are made (fd datasets simulate) or given (--data FILE).`,
@@ -164,5 +173,5 @@ async function fetchDataset({ config, output }: Context, _: object, name: string
   const progress = output.progress('fetch')
   const { file, sha256 } = await fetchKaggleCc(config, (done) => progress.update(done))
   progress.end()
-  output.result({ file, sha256 }, () => `${file}\nsha256 ${sha256}`)
+  output.result({ file, sha256 }, () => withNext(`${file}\nsha256 ${sha256}`, fd('datasets', 'describe', name)))
 }

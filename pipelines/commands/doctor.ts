@@ -3,6 +3,7 @@ import { Command } from 'commander'
 import type { Config } from '../../configs/config.ts'
 import type { Finding, Inspection } from '../../configs/finding.ts'
 import { errorMessage, UserError } from '../../configs/user-error.ts'
+import { withNext } from '../console/command-line.ts'
 import { action, example, wallClock, type Context } from '../console/command.ts'
 import { table } from '../console/output.ts'
 import type { Check } from '../doctor/check.ts'
@@ -22,7 +23,7 @@ export function doctorCommand(): Command {
   ).action(action(doctor))
 }
 
-async function doctor({ config, output }: Context): Promise<void> {
+async function doctor({ config, output, fd }: Context): Promise<void> {
   const inspection = { now: wallClock, id: randomUUID().slice(0, 8), tell: output.note }
   const found: (Finding & { check: string })[] = []
   for (const [check, run] of Object.entries(CHECKS)) {
@@ -35,7 +36,7 @@ async function doctor({ config, output }: Context): Promise<void> {
       found.map(({ state, check, aspect, detail }) => [state, check, aspect, detail]),
     )
   const broken = found.filter(({ state }) => state === 'broken')
-  if (broken.length === 0) return output.result(found, text)
+  if (broken.length === 0) return output.result(found, () => withNext(text(), fd('datasets', 'list')))
   const names = [...new Set(broken.map(({ check }) => check))].join(', ')
   const failed = new UserError(`${broken.length} of ${found.length} checks failed: ${names}.`, { exitCode: 1 })
   output.refuse(found, text, failed)

@@ -32,7 +32,7 @@ function listCommand(): Command {
   return example(new Command('list').description('feature services'), 'fd features list').action(action(list))
 }
 
-async function list({ output }: Context): Promise<void> {
+async function list({ output, fd }: Context): Promise<void> {
   const { featureServices } = await import('../../features/catalog.ts')
   const [{ featureNames }, { ATTRIBUTES }] = await Promise.all([
     import('../../features/view/view.ts'),
@@ -44,7 +44,8 @@ async function list({ output }: Context): Promise<void> {
     service.description,
   ])
   rows.push([ATTRIBUTES, 'any', "The dataset's own amount, numeric and categorical columns."])
-  output.result(featureServices, () => table(['service', 'features', 'description'], rows))
+  const next = fd('features', 'describe', featureServices[0].name)
+  output.result(featureServices, () => withNext(table(['service', 'features', 'description'], rows), next))
 }
 
 function describeCommand(): Command {
@@ -54,7 +55,7 @@ function describeCommand(): Command {
   ).action(action(describe))
 }
 
-async function describe({ output }: Context, _: object, name: string): Promise<void> {
+async function describe({ output, fd }: Context, _: object, name: string): Promise<void> {
   const { featureService } = await import('../../features/catalog.ts')
   const { serviceDigest } = await import('../../features/view/view.ts')
   const service = featureService(name)
@@ -62,7 +63,8 @@ async function describe({ output }: Context, _: object, name: string): Promise<v
   output.result({ ...service, digest }, () => {
     const rows = service.views.flatMap(viewRows)
     const features = table(['view', 'entity', 'feature', 'function', 'window'], rows)
-    return `${service.description}\ndigest ${digest}\n\n${features}`
+    const next = fd('features', 'backfill', { dataset: 'NAME', service: service.name, online: true })
+    return withNext(`${service.description}\ndigest ${digest}\n\n${features}`, next)
   })
 }
 

@@ -90,7 +90,9 @@ test.each([
   [['--budget', '2', '--threshold', '.5'], 'Give one of the two'],
   [['--budget', 'many'], 'Expected alerts a day, such as 40/day'],
   [['--budget', '0/day'], 'Expected alerts a day, such as 40/day'],
-  [['--threshold', 'high'], 'Expected a number'],
+  [['--threshold', 'high'], 'Expected a score, from 0 to 1'],
+  [['--threshold', '40'], 'Expected a score, from 0 to 1'],
+  [['--threshold', '-0.1'], 'Expected a score, from 0 to 1'],
 ])('%j is refused', PATIENT, async (options, message) => {
   const { code, stderr } = await world.try('models', 'threshold', 'card-fraud', '1', ...options)
   expect([code, stderr]).toEqual([2, expect.stringContaining(message)])

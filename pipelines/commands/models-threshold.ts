@@ -22,7 +22,7 @@ export function thresholdCommand(): Command {
       .argument('<name>')
       .argument('<version>', 'version', wholeNumber)
       .option('--budget <n/day>', 'set the threshold of so many alerts a day on the test rows', alertsPerDay)
-      .option('--threshold <score>', 'set this threshold: a score at or above it is an alert', finite)
+      .option('--threshold <score>', 'set this threshold: a score at or above it is an alert', aScore)
       .option('--reason <text>', 'why; kept in the history'),
     'fd models threshold card-fraud 3',
     'fd models threshold card-fraud 3 --budget 40/day --reason "two more analysts"',
@@ -170,7 +170,7 @@ function tableText(
       ['frauds a day', frauds === 0 ? 'not known' : figure(frauds)],
     ]),
     table(heading, [cells('now', present), ...rows.map((row, i) => cells(String(budgets[i]), row))]),
-    `To set one: fd models threshold ${name} ${version} --budget ${budgets[0] ?? 1}/day`,
+    `To set one: fd models threshold ${name} ${version} --budget ${budgets.findLast((n) => n <= frauds) ?? 1}/day`,
   ].join('\n\n')
 }
 
@@ -185,8 +185,9 @@ function alertsPerDay(text: string): number {
   return value
 }
 
-function finite(text: string): number {
+/** Above 1 nothing would ever be an alert: a percentage, or a slip. */
+function aScore(text: string): number {
   const value = text.trim() === '' ? Number.NaN : Number(text)
-  if (!Number.isFinite(value)) throw new InvalidArgumentError('Expected a number.')
+  if (!(value >= 0 && value <= 1)) throw new InvalidArgumentError('Expected a score, from 0 to 1.')
   return value
 }

@@ -2,6 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { TextDecoder } from 'node:util'
 import { Command } from 'commander'
 import type { EventLog, RecordBatch } from '../../datasets/log/event-log.ts'
+import { withNext } from '../console/command-line.ts'
 import { action, example, stopSignal, wholeNumber, type Context } from '../console/command.ts'
 import { count, table, type Output } from '../console/output.ts'
 import { openLog } from '../console/parts.ts'
@@ -27,7 +28,7 @@ export function topicsCommand(): Command {
   return topics
 }
 
-async function list({ config, output }: Context): Promise<void> {
+async function list({ config, output, fd }: Context): Promise<void> {
   await using log = await openLog(config, output.note)
   const found = await log.topics()
   const rows = found.map((topic) => [
@@ -38,7 +39,7 @@ async function list({ config, output }: Context): Promise<void> {
   output.result(found, () =>
     found.length === 0
       ? 'No topics yet. Run: fd produce --dataset simulated'
-      : table(['topic', 'partitions', 'records'], rows),
+      : withNext(table(['topic', 'partitions', 'records'], rows), fd('topics', 'read', found[0].name, { limit: 3 })),
   )
 }
 

@@ -128,15 +128,20 @@ export function parityGate(tolerance = 1e-6, relative = 1e-4): Gate {
       const difference = candidate.card.metrics[ONNX_PARITY]
       if (difference === undefined) return { gate, passed: false, detail: notRecorded(candidate, ONNX_PARITY) }
       const share = candidate.card.metrics[ONNX_RELATIVE_PARITY]
-      const detail = `scores differ by at most ${difference}, ${tolerance} is allowed`
+      const detail = `scores differ by at most ${rounded(difference)}, ${tolerance} is allowed`
       if (share === undefined) return { gate, passed: difference <= tolerance, detail }
       return {
         gate,
         passed: difference <= tolerance && share <= relative,
-        detail: `${detail}; by at most ${share} of themselves, ${relative} is allowed`,
+        detail: `${detail}; by at most ${rounded(share)} of themselves, ${relative} is allowed`,
       }
     },
   }
+}
+
+/** Two digits after the first say enough of a difference; it is judged unrounded. */
+function rounded(difference: number): string {
+  return String(Number(difference.toPrecision(3)))
 }
 
 /** What a feature service computes, and the digest of its definition. */
