@@ -570,11 +570,12 @@ const CONSUMER_PROCESS = `
     onAssigned: async (partitions) => say('+' + partitions),
     onRevoked: async (partitions, lost) => say((lost ? '!' : '-') + partitions),
   })
-  say('joined')
   let stop = false
   let freeze = false
   process.on('SIGTERM', () => (stop = true))
   process.on('SIGUSR2', () => (freeze = true))
+  // Last, since from here on signals come. One without a handler would end the process.
+  say('joined')
   const commit = async (partition, next, values) => {
     const outputs = new Map([['out', values.map((value) => ({ value, timestamp: 0, partition }))]])
     try {

@@ -200,14 +200,14 @@ test.each<[string, string, Record<string, string>, DatasetSchema, (random: Rando
   ],
   ['zone', 'at', SOUND, timed({ zone: 'America/New_York' }), clockCell],
 ])('with declared %s, a cell of %s means the same in a file and in the stream', async (_, column, sound, of, cell) => {
-  const random = randomStream(23, column.length)
+  const [rounds, random] = [28, randomStream(23, column.length)]
   let accepted = 0
-  for (let i = 0; i < 20; i++) {
+  for (let i = 0; i < rounds; i++) {
     const cells = { ...sound, [column]: cell(random) }
     const [file, stream] = [rowOf(await fromFile(cells, of)), rowOf(fromStream(cells, of))]
     expect({ cells, row: file }).toEqual({ cells, row: stream })
     if (file !== undefined) accepted++
   }
-  expect(accepted).toBeGreaterThan(2)
-  expect(accepted).toBeLessThan(20)
+  expect(accepted).toBeGreaterThan(3)
+  expect(accepted).toBeLessThan(rounds)
 })

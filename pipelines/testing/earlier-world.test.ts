@@ -53,9 +53,12 @@ test.each(Object.keys(topics))('the scorer goes on from the checkpoint of an ear
   expect(digestOf(lines.map((line) => JSON.parse(line) as { timestamp?: number }))).toEqual(topics[topic])
 })
 
-// An answer may have more fields than it had, and none less or other.
+/** Fields that answers have gained since: the hashes of the history. */
+const GAINED = new Set(['hash', 'head'])
+
 test.each(Object.keys(answers))('an earlier version answered the same: fd %s', async (command) => {
-  expect(JSON.parse(await fd(...command.split(' '), '--json'))).toMatchObject(answers[command] as object)
+  const answer = await fd(...command.split(' '), '--json')
+  expect(JSON.parse(answer, (name, value: unknown) => (GAINED.has(name) ? undefined : value))).toEqual(answers[command])
 })
 
 test('the lake holds the records of the log, in their order', async () => {

@@ -17,7 +17,7 @@ const jobs: Record<string, (registry: Registry) => Promise<void>> = {
       await registry.logBatch(runId, { metrics: [{ key, value: step, step }], tags: { last: `${key} ${step}` } })
     }
   },
-  /** NAME SOURCE COUNT: versions, each promoted. */
+  /** NAME SOURCE COUNT: versions, each promoted. No champion: others look at all champions of a shared server. */
   async versions(registry) {
     const [name, source, count] = rest
     for (let index = 0; index < Number(count); index++) {
@@ -26,7 +26,7 @@ const jobs: Record<string, (registry: Registry) => Promise<void>> = {
       const verdict = await promote(registry, {
         name,
         version,
-        alias: 'champion',
+        alias: 'racer',
         gates: [],
         by: String(process.pid),
         now: time++,
