@@ -230,21 +230,28 @@ function labelColumns({ label, time }: DatasetSchema, source: TableSource): Tabl
     }
     return undefined
   }
-  const labels = { column, sql: labelSql(source.ref(column)), fill }
+  const labels = { column, sql: labelSql(source.ref(column), source.types.get(column)), fill }
   return knownAt === undefined ? [labels] : [labels, knownAtColumn(knownAt, time, source)]
 }
 
-/** 1 fraud, 0 genuine, NaN not known; anything else is no label. */
-function labelSql(ref: string): string {
-  const word = `lower(trim(${ref}::VARCHAR))`
-  // Infinity is no label, and so stands for what is no number, and for NaN.
-  const number = `coalesce(nullif(try_cast(${word} AS DOUBLE), 'nan'::DOUBLE), 'inf'::DOUBLE)`
+/** DuckDB's types that are numbers, or become 0 and 1 as numbers do. */
+const NUMERIC = /INT|DOUBLE|FLOAT|DECIMAL|BOOLEAN/
+
+/** 1 fraud, 0 genuine, NaN not known; anything else is no label. Infinity stands for what is no number, and for NaN. */
+function labelSql(ref: string, type: string | undefined): string {
+  const figure = (number: string): string => `coalesce(nullif(${number}, 'nan'::DOUBLE), 'inf'::DOUBLE)`
+  if (NUMERIC.test(type ?? '')) return `CASE WHEN ${ref} IS NULL THEN 'nan'::DOUBLE ELSE ${figure(`${ref}::DOUBLE`)} END`
+  const cell = `${ref}::VARCHAR`
+  const word = `lower(trim(${cell}))`
   const cases = [
+    // Nearly all labels are these, which need no look at words.
+    `WHEN ${cell} = '0' THEN 0`,
+    `WHEN ${cell} = '1' THEN 1`,
     `WHEN ${ref} IS NULL OR ${word} = '' THEN 'nan'::DOUBLE`,
     `WHEN ${word} IN ('true', 'yes', 'y', 't') THEN 1`,
     `WHEN ${word} IN ('false', 'no', 'n', 'f') THEN 0`,
   ]
-  return `CASE ${cases.join(' ')} ELSE ${number} END`
+  return `CASE ${cases.join(' ')} ELSE ${figure(`try_cast(${word} AS DOUBLE)`)} END`
 }
 
 /** When the label became known, written as the time is. An empty cell means not known yet, which is Infinity. */
