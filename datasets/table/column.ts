@@ -240,7 +240,8 @@ const NUMERIC = /INT|DOUBLE|FLOAT|DECIMAL|BOOLEAN/
 /** 1 fraud, 0 genuine, NaN not known; anything else is no label. Infinity stands for what is no number, and for NaN. */
 function labelSql(ref: string, type: string | undefined): string {
   const figure = (number: string): string => `coalesce(nullif(${number}, 'nan'::DOUBLE), 'inf'::DOUBLE)`
-  if (NUMERIC.test(type ?? '')) return `CASE WHEN ${ref} IS NULL THEN 'nan'::DOUBLE ELSE ${figure(`${ref}::DOUBLE`)} END`
+  if (NUMERIC.test(type ?? ''))
+    return `CASE WHEN ${ref} IS NULL THEN 'nan'::DOUBLE ELSE ${figure(`${ref}::DOUBLE`)} END`
   const cell = `${ref}::VARCHAR`
   const word = `lower(trim(${cell}))`
   const cases = [
