@@ -40,9 +40,11 @@ export class KeyTable {
   readonly #segments: Uint32Array[] = Array.from({ length: SEGMENTS }, () => EMPTY)
   readonly #filled = new Uint32Array(SEGMENTS)
   /** By slot: the number, or where the text begins. */
-  readonly #values = new Growing(Float64Array)
+  readonly #valueRoom = new Growing(Float64Array)
   /** By slot: `NUMBER`, or the length of the text and `WIDE`. */
-  readonly #sizes = new Growing(Uint32Array)
+  readonly #sizeRoom = new Growing(Uint32Array)
+  #values = this.#valueRoom.array
+  #sizes = this.#sizeRoom.array
   readonly #texts = new Growing(Uint8Array)
   #textsEnd = 0
   readonly #seedHigh: number
@@ -66,10 +68,10 @@ export class KeyTable {
     const table = this.#segments[this.#high]
     const low = this.#low
     const mask = table.length - 1
-    for (let at = (low << 1) & mask; table[at + 1] !== 0; at = (at + 2) & mask) {
-      if (table[at] === low && this.#is(table[at + 1] - 1, key)) return table[at + 1] - 1
+    for (let at = (low << 1) & mask; ; at = (at + 2) & mask) {
+      const slot = table[at + 1] - 1
+      if (slot < 0 || (table[at] === low && this.#is(slot, key))) return slot
     }
-    return -1
   }
 
   /** Adds a key that is not known yet, and returns its slot. */
@@ -86,8 +88,8 @@ export class KeyTable {
 
   /** The key of a slot. */
   key(slot: number): number | string {
-    const value = this.#values.array[slot]
-    const size = this.#sizes.array[slot]
+    const value = this.#values[slot]
+    const size = this.#sizes[slot]
     if (size === NUMBER) return value
     const { buffer } = this.#texts.array
     const bytes = size >= WIDE ? (size - WIDE) * 2 : size
@@ -103,8 +105,8 @@ export class KeyTable {
   }
 
   #keep(slot: number, key: number | string): void {
-    const values = this.#values.grow(slot + 1)
-    const sizes = this.#sizes.grow(slot + 1)
+    const values = (this.#values = this.#valueRoom.grow(slot + 1))
+    const sizes = (this.#sizes = this.#sizeRoom.grow(slot + 1))
     if (typeof key === 'number') {
       // Adding 0 makes −0 and 0 one key.
       values[slot] = key + 0
@@ -128,8 +130,8 @@ export class KeyTable {
 
   /** Whether the key of a slot is this one. */
   #is(slot: number, key: number | string): boolean {
-    const value = this.#values.array[slot]
-    const size = this.#sizes.array[slot]
+    const value = this.#values[slot]
+    const size = this.#sizes[slot]
     if (typeof key === 'number') return size === NUMBER && value === key
     const texts = this.#texts.array
     if (size === key.length) {
@@ -148,9 +150,10 @@ export class KeyTable {
     let high = this.#seedHigh
     let low = this.#seedLow
     if (typeof key === 'number') {
+      // Most keys have 32 bits. Then one word is mixed twice: keys that differ never have the same low half.
+      if (key >>> 0 !== key) low ^= mix(high ^ (key / 0x1_0000_0000))
       low = mix(low ^ key)
-      high = mix(high ^ low ^ (key / 0x1_0000_0000))
-      low = mix(low ^ high)
+      high = mix(high ^ low)
     } else {
       for (let i = 0; i < key.length; i++) {
         const code = key.charCodeAt(i)
