@@ -277,7 +277,9 @@ describe('promotion', () => {
 
   test('two processes promoting at once leave a whole, ordered history', async () => {
     await add(card(0.7))
-    const printed = (await Promise.all([0, 1].map(() => linesOf(startWriter(url, 'versions', 'm', source, '15')))))
+    const printed = (
+      await Promise.all([0, 1].map(() => linesOf(startWriter(url, 'versions', 'm', source, '15', 'champion'))))
+    )
       .flat()
       .filter((line) => line !== 'open')
     expect(printed.map((line) => Number(line.split(' ')[0])).sort((a, b) => a - b)).toEqual(

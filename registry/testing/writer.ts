@@ -17,16 +17,16 @@ const jobs: Record<string, (registry: Registry) => Promise<void>> = {
       await registry.logBatch(runId, { metrics: [{ key, value: step, step }], tags: { last: `${key} ${step}` } })
     }
   },
-  /** NAME SOURCE COUNT: versions, each promoted. No champion: others look at all champions of a shared server. */
+  /** NAME SOURCE COUNT ALIAS: versions, each promoted. */
   async versions(registry) {
-    const [name, source, count] = rest
+    const [name, source, count, alias] = rest
     for (let index = 0; index < Number(count); index++) {
       const given = await registry.getModelVersion(name, 1)
       const { version } = await registry.createModelVersion({ name, source, tags: given.tags })
       const verdict = await promote(registry, {
         name,
         version,
-        alias: 'racer',
+        alias,
         gates: [],
         by: String(process.pid),
         now: time++,
