@@ -34,7 +34,7 @@ if (!existsSync(marker) || readFileSync(marker, 'utf8') !== wanted) {
     )
     process.exit(2)
   }
-  console.error('Installing the packages of package-lock.json (once, about a minute, 930 MB) …')
+  console.error('Installing the packages of package-lock.json (once, about a minute, 980 MB) …')
   const started = Date.now()
   const npm = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
     cwd: root,
