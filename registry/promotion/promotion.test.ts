@@ -10,7 +10,15 @@ import type { Tags } from '../model.ts'
 import { openRegistry } from '../open.ts'
 import { linesOf, seeded, startWriter } from '../registry.contract.ts'
 import type { Registry } from '../registry.ts'
-import { averagePrecisionGate, parityGate, signatureGate, type Compare, type Comparison, type Gate } from './gate.ts'
+import {
+  averagePrecisionGate,
+  parityGate,
+  signatureGate,
+  streamGate,
+  type Compare,
+  type Comparison,
+  type Gate,
+} from './gate.ts'
 import { history, historyOf, holders, type History } from './history.ts'
 import { promote, register, rollback, type Verdict } from './promotion.ts'
 
@@ -119,6 +127,49 @@ describe('gates', () => {
       /^0\.6700 against 0\.6600 of version 1, difference \+0\.0100.*100 rows with 7 frauds.*drawn by customer/,
     )
     expect(await champion()).toBe(passed ? 2 : 1)
+  })
+
+  test('a candidate reads the records that the champion reads', async () => {
+    const { dataset } = card(0.6)
+    const { schema } = dataset
+    const mills = { ...dataset, schema: { ...schema, amount: { ...schema.amount, minorUnits: 3 } } }
+    await add(card(0.6))
+    await add(card(0.6))
+    await add(card(0.6, { dataset: mills }))
+    const judged = async (version: number): Promise<[passed: boolean, detail: string]> => {
+      const { checks } = await move(version, { gates: [streamGate()] })
+      return [checks[0].passed, checks[0].detail]
+    }
+    expect(await judged(1)).toEqual([true, 'no champion whose stream it must read'])
+    expect(await judged(2)).toEqual([true, 'reads the records that version 1 reads'])
+    expect(await judged(3)).toEqual([false, expect.stringMatching(/^version 3 was trained on .* amount is /)])
+    expect(await champion()).toBe(2)
+  })
+
+  test('a champion that fd did not register has no stream to hold a candidate to', async () => {
+    await add(card(0.6))
+    await registry.createModelVersion({ name: 'm', source })
+    await registry.setRegisteredModelAlias('m', 'champion', 2)
+    expect(await move(1, { gates: [streamGate()] })).toMatchObject({ outcome: 'promoted', previous: 2 })
+  })
+
+  test('differences of the graph are told with three digits', async () => {
+    await add(card(0.6, { metrics: { average_precision: 0.6, onnx_parity: 5.960464477539063e-8 } }))
+    const { checks } = await move(1, { gates: [parityGate()] })
+    expect(checks[0].detail).toBe('scores differ by at most 5.96e-8, 0.000001 is allowed')
+  })
+
+  test('what stands already is left as it stands, and no gate is asked', async () => {
+    await add(card(0.6))
+    await move(1)
+    expect(await move(1, { gates: [failing(new Error('asked'))] })).toEqual({
+      passed: true,
+      checks: [],
+      outcome: 'unchanged',
+      alias: 'champion',
+      version: 1,
+      previous: 1,
+    })
   })
 
   test('the margin can be another', async () => {
@@ -491,6 +542,11 @@ describe('history', () => {
       judge: async () => ({ gate: `gate ${index}`, passed: true, detail: 'x'.repeat(10_000) }),
     }))
     await expect(move(1, { reason: 'x'.repeat(1_001) })).rejects.toThrow(/1001 characters.*1000/)
+    const long = { name: 'm', by: 'ann', reason: 'x'.repeat(1_001), now: 1 }
+    const refused = /1001 characters.*1000/
+    await expect(rollback(registry, { ...long, alias: 'champion' })).rejects.toThrow(refused)
+    await expect(register(registry, { ...long, source, card: card(0.6) })).rejects.toThrow(refused)
+    await expect(registry.getModelVersion('m', 2)).rejects.toThrow(UserError)
     expect((await move(1, { gates: wordy, reason: 'x'.repeat(1_000) })).outcome).toBe('promoted')
     const longest = Math.max(...Object.values((await registry.getRegisteredModel('m')).tags).map((text) => text.length))
     expect(longest).toBeGreaterThan(5_000)
@@ -510,4 +566,20 @@ describe('history', () => {
     await registry.addRegisteredModelTag('m', { key: 'fd.history.000002', value: '{"event":"party"}' })
     await expect(history(registry, 'm')).rejects.toThrow(/fd\.history\.000002.*party/)
   })
+})
+
+test('entries are read in the order of their numbers, whatever the order of the tags', async () => {
+  for (const version of [1, 2, 3]) await add(card(0.6 + version / 100))
+  await move(2)
+  const model = await registry.getRegisteredModel('m')
+  const tags = Object.fromEntries(Object.entries(model.tags).toReversed())
+  expect(historyOf({ ...model, tags })).toEqual(historyOf(model))
+  expect(historyOf(model).entries.map(({ sequence }) => sequence)).toEqual([1, 2, 3, 4])
+})
+
+test.each(['fd.history.1x', 'fd.history.x1', 'fd.history.'])('a tag %s is no entry, and is named', async (key) => {
+  await add(card(0.6))
+  const model = await registry.getRegisteredModel('m')
+  const tags = { ...model.tags, [key]: model.tags['fd.history.000001'] }
+  expect(() => historyOf({ ...model, tags })).toThrow(`Tag "${key}" of "m" is not an entry`)
 })

@@ -163,11 +163,9 @@ async function tryToRollBack(registry: Registry, request: RollbackRequest): Prom
 /** The last version that held the alias before its present holder and still exists. */
 async function holderBefore(registry: Registry, model: RegisteredModel, alias: string): Promise<number | undefined> {
   const holder = holderOf(model, alias)
-  const stack = holders(historyOf(model), alias)
-  const earlier = holder !== undefined && stack.at(-1) === holder ? stack.slice(0, -1) : stack
   const versions = await registry.searchModelVersions({ name: model.name })
   const existing = new Set(versions.map(({ version }) => version))
-  return earlier.findLast((version) => existing.has(version) && version !== holder)
+  return holders(historyOf(model), alias).findLast((version) => existing.has(version) && version !== holder)
 }
 
 async function judge(
