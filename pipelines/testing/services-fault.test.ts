@@ -247,7 +247,7 @@ describe.runIf(lacking === undefined)('Kafka and Redis that fail while transacti
 
   test.runIf(inCi && servers.get('mlflow').missing() === undefined)(
     'an MLflow killed with -9: the scorer keeps its champion, and takes the next one when it is back',
-    { timeout: 300_000 },
+    { timeout: 600_000 },
     async () => {
       await servers.start('mlflow')
       const world = (await freshWorld()).with(servers.get('mlflow').environment)
@@ -260,6 +260,10 @@ describe.runIf(lacking === undefined)('Kafka and Redis that fail while transacti
       await servers.start('mlflow')
       const version = await promoted(world)
       await scorer.says(`New champion: card-fraud version ${version}`)
+      // The stream ends only once the new champion has decided something: else it may be told and never be used.
+      const versions = async (): Promise<number[]> =>
+        (await world.predictions('harmed')).map(({ model }) => model.version)
+      await expect.poll(versions, { timeout: 120_000, interval: 1000 }).toContain(version)
       const transactions = await stream.end()
       scorer.child.kill('SIGTERM')
       const { code, stderr } = await scorer.ended
@@ -267,7 +271,7 @@ describe.runIf(lacking === undefined)('Kafka and Redis that fail while transacti
       await world.fd('score', '--group', 'harmed', '--until-idle')
       const parity: unknown = JSON.parse(await world.fd('features', 'verify', '--group', 'harmed', '--json'))
       expect(parity).toMatchObject({ transactions, differences: 0, duplicates: 0, missing: 0 })
-      expect(new Set((await world.predictions('harmed')).map(({ model }) => model.version)).size).toBe(2)
+      expect(new Set(await versions()).size).toBe(2)
     },
   )
 
