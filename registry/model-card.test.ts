@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest'
 import { UserError } from '../configs/user-error.ts'
+import type { DatasetSchema } from '../datasets/table/dataset.ts'
+import { TIME_UNITS } from '../datasets/table/time.ts'
 import { modelCardTags, readModelCard, type ModelCard } from './model-card.ts'
 
 const card: ModelCard = {
@@ -39,6 +41,30 @@ const card: ModelCard = {
 test('a card read back from its tags is the card', () => {
   expect(readModelCard({ name: 'm', version: 1, tags: modelCardTags(card) })).toEqual(card)
 })
+
+/** All properties of a type, those that may be absent too. */
+type Whole<T> = T extends object ? { [K in keyof T]-?: Whole<NonNullable<T[K]>> } : T
+
+/** The compiler asks for every property here that a schema may have. */
+const WHOLE: Whole<DatasetSchema> = {
+  id: { column: 'id', type: 'string' },
+  time: { column: 'at', unit: 'timestamp', origin: 1, format: '%d/%m/%Y', zone: 'Europe/Berlin' },
+  amount: { column: 'amount', minorUnits: 2 },
+  label: { column: 'fraud', delay: 1000, knownAt: 'known' },
+  entities: [{ name: 'card', column: 'card', type: 'string', token: true }],
+  numeric: ['x'],
+  categorical: ['country'],
+  missing: ['NA'],
+  numbers: { decimal: ',', thousands: '.' },
+}
+
+test.each([WHOLE, ...TIME_UNITS.map((unit) => ({ ...WHOLE, time: { ...WHOLE.time, unit } }))])(
+  'a schema is read back whole, since the stream is read by it: unit $time.unit',
+  (schema) => {
+    const whole = { ...card, dataset: { ...card.dataset, schema } }
+    expect(readModelCard({ name: 'm', version: 1, tags: modelCardTags(whole) })).toEqual(whole)
+  },
+)
 
 test('the names of the tags are fixed', () => {
   expect(Object.keys(modelCardTags({ ...card, metrics: { average_precision: 1 } })).sort()).toEqual([
@@ -99,6 +125,7 @@ test.each([
   ['fd.signature', '{"features":[]}'],
   ['fd.signature', '{'],
   ['fd.dataset.schema', '[]'],
+  ['fd.dataset.schema', JSON.stringify({ ...WHOLE, missing_texts: [] })],
   ['fd.service.digest', ''],
   ['fd.metric.average_precision', 'good'],
 ])('tag %s = %j is refused by name', (tag, value) => {

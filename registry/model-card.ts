@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { refuseNewer } from '../configs/format.ts'
 import { UserError } from '../configs/user-error.ts'
 import type { DatasetSchema } from '../datasets/table/dataset.ts'
+import { TIME_UNITS } from '../datasets/table/time.ts'
 import type { EpochMs } from '../datasets/table/transaction.ts'
 import type { ModelVersion, Tags } from './model.ts'
 
@@ -69,15 +70,28 @@ export interface ModelCard {
   codeVersion: string
 }
 
-const key = z.object({ column: z.string(), type: z.enum(['integer', 'string']) })
-const datasetSchema: z.ZodType<DatasetSchema> = z.object({
+const key = z.strictObject({ column: z.string(), type: z.enum(['integer', 'string']) })
+/** Strict: a property that is not known here says how records are read, and whoever drops it reads them otherwise. */
+const datasetSchema: z.ZodType<DatasetSchema> = z.strictObject({
   id: key.optional(),
-  time: z.object({ column: z.string(), unit: z.enum(['timestamp', 's', 'ms']), origin: z.number().optional() }),
-  amount: z.object({ column: z.string(), minorUnits: z.number().int().nonnegative() }),
-  label: z.object({ column: z.string(), delay: z.number().optional(), knownAt: z.string().optional() }).optional(),
+  time: z.strictObject({
+    column: z.string(),
+    unit: z.enum(TIME_UNITS),
+    origin: z.number().optional(),
+    format: z.string().optional(),
+    zone: z.string().optional(),
+  }),
+  amount: z.strictObject({ column: z.string(), minorUnits: z.number().int().nonnegative() }),
+  label: z
+    .strictObject({ column: z.string(), delay: z.number().optional(), knownAt: z.string().optional() })
+    .optional(),
   entities: z.array(key.extend({ name: z.string(), token: z.boolean().optional() })),
   numeric: z.array(z.string()),
   categorical: z.array(z.string()),
+  missing: z.array(z.string()).optional(),
+  numbers: z
+    .strictObject({ decimal: z.enum(['.', ',']), thousands: z.enum(['.', ',', ' ', "'"]).optional() })
+    .optional(),
 })
 
 const tensor = z.object({
