@@ -31,6 +31,9 @@ export function packageVersion(): string {
 /** Root of the project: the folder that holds `configs/` and the other folders. */
 export const PROJECT_ROOT = resolve(import.meta.dirname, '..')
 
+/** Where datasets are described unless the configuration names another folder; `example.yaml` there shows the form. */
+export const DATASET_FOLDER = join(PROJECT_ROOT, 'configs', 'datasets')
+
 const text = z.string()
 const port = z.number().int().min(1).max(65_535)
 const positive = z.number().int().positive()
@@ -109,6 +112,8 @@ const schema = z.strictObject({
   lake: text.default('file:'),
   /** Servers of `fd services`; no other command reads it. */
   services: services.default({}),
+  /** Folder of the user's own datasets, a YAML file each. */
+  datasetFolder: text.default(DATASET_FOLDER),
   /** By dataset name: where its file is when no `--data` is given. */
   datasets: z.record(text, z.strictObject({ path: text })).default({}),
   scorer: scorer.prefault({}),
@@ -142,6 +147,7 @@ type FieldPath = [keyof Config] | { [S in Section]: [S, keyof Config[S]] }[Secti
 const ENVIRONMENT: Record<string, FieldPath> = {
   FD_HOME: ['home'],
   FD_CACHE: ['cache'],
+  FD_DATASET_FOLDER: ['datasetFolder'],
   /** Without the scheme: `HOST:PORT,HOST:PORT`. */
   KAFKA_BROKERS: ['eventLog'],
   FD_EVENT_LOG: ['eventLog'],
@@ -263,7 +269,8 @@ function inside(home: string, url: string): boolean {
 
 function complete(config: Config): Config {
   const home = resolve(config.home)
-  const completed = { ...config, home, cache: resolve(config.cache) }
+  const [cache, datasetFolder] = [config.cache, config.datasetFolder].map((path) => resolve(path))
+  const completed = { ...config, home, cache, datasetFolder }
   for (const key of embedded) {
     const url = config[key]
     const [scheme, rest] = [url.slice(0, url.indexOf(':') + 1), url.slice(url.indexOf(':') + 1)]

@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import type { Config } from '../configs/config.ts'
-import { loadConfig } from '../configs/config.ts'
+import { DATASET_FOLDER, loadConfig } from '../configs/config.ts'
 import { datasetNames, openDataset } from './catalog.ts'
 import { simulatedFile, simulateToParquet } from './simulator/simulator.ts'
 import { DAY, HOUR } from './table/transaction.ts'
-import { DATASET_FOLDER, readUserDataset } from './table/user-dataset.ts'
+import { readUserDataset } from './table/user-dataset.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'fd-catalog-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -20,6 +20,11 @@ function described(files: Record<string, string>): string {
   mkdirSync(made)
   for (const [name, text] of Object.entries(files)) writeFileSync(join(made, name), text)
   return made
+}
+
+/** The configuration with these files as the user's datasets. */
+function within(files: Record<string, string>): Config {
+  return { ...config, datasetFolder: described(files) }
 }
 
 const SHOP = `
@@ -40,10 +45,10 @@ const TWO_ROLES = /line 5, schema: the column u has two roles that write it diff
 const HANDBOOK_SPLIT = 'kind: delayed, trainFrom: 2018-07-25, trainDays: 7, delayDays: 7, testDays: 7'
 
 test('the built-in datasets come first, then the user’s own; the example is none', () => {
-  expect(
-    datasetNames(config, described({ 'zoo.yaml': SHOP, 'apple.yaml': SHOP, 'example.yaml': SHOP, 'notes.txt': '' })),
-  ).toEqual(['kaggle-cc', 'kaggle-cc-synthetic', 'handbook', 'simulated', 'apple', 'zoo'])
-  expect(() => datasetNames(config, described({ 'handbook.yaml': SHOP }))).toThrow(
+  expect(datasetNames(within({ 'zoo.yaml': SHOP, 'apple.yaml': SHOP, 'example.yaml': SHOP, 'notes.txt': '' }))).toEqual(
+    ['kaggle-cc', 'kaggle-cc-synthetic', 'handbook', 'simulated', 'apple', 'zoo'],
+  )
+  expect(() => datasetNames(within({ 'handbook.yaml': SHOP }))).toThrow(
     /handbook\.yaml has the name of a built-in dataset/,
   )
 })
@@ -59,12 +64,12 @@ test('a user’s own table is read by its YAML; the flag and the configuration s
   const data = join(folder, 'shop.csv')
   const text = 't,a,y,u\n1,5,1,ann\n'
   writeFileSync(data, text)
-  const yamls = described({ 'shop.yaml': `${SHOP}path: ${data}\n`, 'bare.yaml': SHOP })
-  const configured = { ...config, datasets: { bare: { path: data } } }
+  const yamls = within({ 'shop.yaml': `${SHOP}path: ${data}\n`, 'bare.yaml': SHOP })
+  const configured = { ...yamls, datasets: { bare: { path: data } } }
   for (const dataset of [
-    await openDataset('shop', config, { folder: yamls }),
-    await openDataset('bare', config, { data, folder: yamls }),
-    await openDataset('bare', configured, { folder: yamls }),
+    await openDataset('shop', yamls),
+    await openDataset('bare', yamls, { data }),
+    await openDataset('bare', configured),
   ]) {
     expect(dataset).toMatchObject({
       service: 'user-anomaly',
@@ -87,12 +92,19 @@ test('a user’s own table is read by its YAML; the flag and the configuration s
       ])
     }
   }
-  await expect(openDataset('bare', config, { folder: yamls })).rejects.toThrow(
+  await expect(openDataset('bare', yamls)).rejects.toThrow(
     /The dataset bare has no file\. Give --data FILE, or set `path` in .*bare\.yaml/,
   )
-  await expect(
-    openDataset('bare', { ...config, datasets: { bare: { path: '/none.csv' } } }, { folder: yamls }),
-  ).rejects.toThrow(/There is no file \/none\.csv\. Mend datasets\.bare\.path/)
+  await expect(openDataset('bare', { ...yamls, datasets: { bare: { path: '/none.csv' } } })).rejects.toThrow(
+    /There is no file \/none\.csv\. Mend datasets\.bare\.path/,
+  )
+})
+
+test('a folder of one’s own: a path is relative to it, and one that is not there is named', async () => {
+  const yamls = within({ 'shop.yaml': `${SHOP}path: shop.csv\n`, 'shop.csv': 't,a,y,u\n1,5,1,ann\n' })
+  expect((await openDataset('shop', yamls)).file).toBe(join(yamls.datasetFolder, 'shop.csv'))
+  expect(loadConfig(undefined, { FD_DATASET_FOLDER: 'mine' }).datasetFolder).toBe(resolve('mine'))
+  expect(() => datasetNames({ ...config, datasetFolder: '/none' })).toThrow(/There is no folder \/none of datasets/)
 })
 
 test.each([
@@ -137,7 +149,7 @@ test.each([
   ['two separators alike', `${SHOP}  numbers: { thousands: '.' }\n`, /decimal and thousands must differ/],
   ['nothing', '', /does not describe a dataset/],
 ])('a YAML with %s is the user’s error', async (_what, text, message) => {
-  await expect(openDataset('shop', config, { folder: described({ 'shop.yaml': text }) })).rejects.toThrow(message)
+  await expect(openDataset('shop', within({ 'shop.yaml': text }))).rejects.toThrow(message)
 })
 
 test('the example is a valid description', () => {

@@ -1,10 +1,11 @@
+import { join } from 'node:path'
 import type { Config } from '../configs/config.ts'
 import { UserError } from '../configs/user-error.ts'
 import { handbook, simulated } from './published/handbook.ts'
 import { kaggleCcSynthetic } from './published/kaggle-cc-synthetic.ts'
 import { kaggleCc } from './published/kaggle-cc.ts'
 import type { Dataset } from './table/dataset.ts'
-import { DATASET_FOLDER, userDataset, userDatasetNames } from './table/user-dataset.ts'
+import { userDataset, userDatasetNames } from './table/user-dataset.ts'
 
 /** The datasets that come with the project. Those of users are YAML files. */
 const BUILT_IN: Record<string, (config: Config, data?: string) => Dataset> = {
@@ -19,11 +20,11 @@ const BUILT_IN: Record<string, (config: Config, data?: string) => Dataset> = {
  *
  * @throws UserError when one of the user's has the name of a built-in.
  */
-export function datasetNames(_config: Config, folder = DATASET_FOLDER): string[] {
-  const own = userDatasetNames(folder)
+export function datasetNames({ datasetFolder }: Config): string[] {
+  const own = userDatasetNames(datasetFolder)
   const clash = own.find((name) => Object.hasOwn(BUILT_IN, name))
   if (clash !== undefined) {
-    const file = `${folder}/${clash}.yaml`
+    const file = `${datasetFolder}/${clash}.yaml`
     throw new UserError(`${file} has the name of a built-in dataset. Rename it, such as my-${clash}.yaml.`)
   }
   return [...Object.keys(BUILT_IN), ...own]
@@ -33,23 +34,15 @@ export function datasetNames(_config: Config, folder = DATASET_FOLDER): string[]
  * The dataset of that name. This looks for its file, but does not read it yet.
  *
  * @param options.data the file, instead of the configured or usual one.
- * @param options.folder the folder of the user's YAML files.
  * @throws UserError for an unknown name (the names are listed), a missing file, or a YAML that is not valid.
  */
-export async function openDataset(
-  name: string,
-  config: Config,
-  options: { data?: string; folder?: string } = {},
-): Promise<Dataset> {
-  const folder = options.folder ?? DATASET_FOLDER
-  const names = datasetNames(config, folder)
+export async function openDataset(name: string, config: Config, options: { data?: string } = {}): Promise<Dataset> {
+  const names = datasetNames(config)
   if (!names.includes(name)) {
     throw new UserError(
       `There is no dataset "${name}". There are: ${names.join(', ')}.\n` +
-        'For your own, copy configs/datasets/example.yaml to configs/datasets/NAME.yaml.',
+        `For your own, copy configs/datasets/example.yaml to ${join(config.datasetFolder, 'NAME.yaml')}.`,
     )
   }
-  return Object.hasOwn(BUILT_IN, name)
-    ? BUILT_IN[name](config, options.data)
-    : userDataset(name, config, options.data, folder)
+  return Object.hasOwn(BUILT_IN, name) ? BUILT_IN[name](config, options.data) : userDataset(name, config, options.data)
 }

@@ -30,10 +30,8 @@ schema:
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
 async function keys(environment: Record<string, string>): Promise<string[]> {
-  const dataset = await openDataset('payments', loadConfig(undefined, environment), {
-    data: join(folder, 'payments.csv'),
-    folder,
-  })
+  const config = loadConfig(undefined, { ...environment, FD_DATASET_FOLDER: folder })
+  const dataset = await openDataset('payments', config, { data: join(folder, 'payments.csv') })
   const read: string[] = []
   for await (const batch of dataset.batches()) {
     read.push(...Array.from({ length: batch.size }, (_, row) => String(batch.entities[0][row])))

@@ -1,9 +1,9 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { isNode, LineCounter, parseDocument, type Document } from 'yaml'
 import { z } from 'zod'
 import type { Config } from '../../configs/config.ts'
-import { PROJECT_ROOT } from '../../configs/config.ts'
+import { DATASET_FOLDER, PROJECT_ROOT } from '../../configs/config.ts'
 import { duration } from '../../configs/duration.ts'
 import { UserError } from '../../configs/user-error.ts'
 import type { Dataset, DatasetSchema, SplitRule } from './dataset.ts'
@@ -12,8 +12,7 @@ import { timeFormatFault } from './time-format.ts'
 import { isTimeZone } from './time-zone.ts'
 import { parseTime, TIME_FORM, TIME_UNITS } from './time.ts'
 
-/** Where users describe their own tables, each in a YAML file. `example.yaml` shows the form and is no dataset. */
-export const DATASET_FOLDER = join(PROJECT_ROOT, 'configs', 'datasets')
+/** Shows the form, and is no dataset. */
 const EXAMPLE = 'example'
 
 /** ISO 8601 → EpochMs; UTC without an offset. */
@@ -145,8 +144,16 @@ export interface UserDataset {
   schema: DatasetSchema
 }
 
-/** Names of the user's datasets, sorted: the YAML files of the folder except `example.yaml`. */
+/**
+ * Names of the user's datasets, sorted: the YAML files of the folder except `example.yaml`.
+ *
+ * @throws UserError when there is no such folder.
+ */
 export function userDatasetNames(folder: string): string[] {
+  if (!existsSync(folder))
+    throw new UserError(
+      `There is no folder ${folder} of datasets. Mend datasetFolder in the configuration, or make it.`,
+    )
   return readdirSync(folder)
     .filter((file) => file.endsWith('.yaml'))
     .map((file) => file.slice(0, -'.yaml'.length))
@@ -156,14 +163,16 @@ export function userDatasetNames(folder: string): string[] {
 
 /**
  * A dataset by its YAML file. Its table is `data`, else the configured path, else the YAML's `path`, which is relative
- * to the project.
+ * to the project, or to the YAML's folder where that is another than the project's.
  *
  * @throws UserError when the YAML is not valid (key and value given), or there is no table.
  */
-export function userDataset(name: string, config: Config, data: string | undefined, folder: string): Dataset {
+export function userDataset(name: string, config: Config, data: string | undefined): Dataset {
+  const folder = config.datasetFolder
   const yaml = join(folder, `${name}.yaml`)
   const { path, ...description } = readUserDataset(yaml)
-  const usual = path === undefined ? undefined : resolve(PROJECT_ROOT, path)
+  const base = folder === DATASET_FOLDER ? PROJECT_ROOT : folder
+  const usual = path === undefined ? undefined : resolve(base, path)
   const file = locateFile(name, config, data, usual)
   if (file === undefined) {
     const problem = usual === undefined ? '' : `: there is no ${usual}`
