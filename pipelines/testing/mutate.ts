@@ -12,18 +12,30 @@ const LEAST = 90
 
 interface Subject {
   readonly files: readonly string[]
-  /** The folder of the tests. A mutant is switched on in the test's own process: tests that start others only cost. */
-  readonly tests: string
+  /** A mutant is switched on in the test's own process: tests that start others only cost. */
+  readonly tests: readonly string[]
 }
 
 const SUBJECTS: Readonly<Record<string, Subject>> = {
-  fold: { files: ['features/fold/*.ts'], tests: 'features/fold' },
-  chain: { files: ['features/chain/*.ts'], tests: 'features/chain' },
-  scorer: { files: ['serving/scorer/*.ts', 'serving/model/champion.ts'], tests: 'serving' },
-  events: { files: ['datasets/log/event-{json,field}.ts'], tests: 'datasets/log' },
-  cells: { files: ['datasets/table/{time,amount,key}.ts'], tests: 'datasets/table' },
-  promotion: { files: ['registry/promotion/*.ts'], tests: 'registry/promotion' },
-  metrics: { files: ['training/metrics/*.ts'], tests: 'training/metrics' },
+  fold: { files: ['features/fold/*.ts'], tests: ['features/fold/*.test.ts'] },
+  chain: {
+    files: ['features/chain/*.ts'],
+    tests: ['features/chain/*.test.ts', 'serving/scorer/chain.test.ts', 'serving/testing/simulation.test.ts'],
+  },
+  scorer: {
+    files: ['serving/scorer/*.ts', 'serving/model/champion.ts'],
+    tests: ['serving/{scorer,testing}/*.test.ts', 'pipelines/testing/champion.test.ts'],
+  },
+  events: {
+    files: ['datasets/log/event-{json,field}.ts'],
+    tests: ['datasets/log/event-json.test.ts'],
+  },
+  cells: {
+    files: ['datasets/table/{time,time-format,time-zone,amount,number-form,key}.ts'],
+    tests: ['datasets/table/{time,written-time,amount,key}.test.ts'],
+  },
+  promotion: { files: ['registry/promotion/*.ts'], tests: ['registry/promotion/*.test.ts'] },
+  metrics: { files: ['training/metrics/*.ts'], tests: ['training/metrics/*.test.ts'] },
 }
 
 /** The shares of mutants noticed, by state: those that end the test or its time count as noticed. */
@@ -42,18 +54,24 @@ async function examine(subject: string, { files, tests }: Subject): Promise<Outc
     mutate: [...files, '!**/*.{test,contract,bench}.ts'],
     testRunner: 'vitest',
     plugins: ['@stryker-mutator/vitest-runner'],
-    vitest: { configFile: 'pipelines/testing/mutation.vitest.ts', dir: tests, related: false },
+    testFiles: [...tests],
+    vitest: { configFile: 'pipelines/testing/mutation.vitest.ts', related: false },
     // Version 7 of TypeScript has no API that Stryker could rewrite a configuration with: it is given no file.
     tsconfigFile: 'none.json',
     coverageAnalysis: 'perTest',
-    reporters: ['json', 'html', 'clear-text'],
+    reporters: ['progress-append-only', 'json', 'html', 'clear-text'],
     clearTextReporter: { logTests: false, reportTests: false, reportScoreTable: false, allowColor: false },
     jsonReporter: { fileName: `${report}.json` },
     htmlReporter: { fileName: `${report}.html` },
-    tempDirName: '.fd/mutation/sandbox',
+    tempDirName: `${report}.sandbox`,
+    ignorePatterns: ['.fd'],
+    // A run goes on from the last one: only what changed in the code or in its tests is asked again.
+    incremental: true,
+    incrementalFile: `${report}.incremental.json`,
     concurrency: availableParallelism(),
-    timeoutMS: 5_000,
-    timeoutFactor: 2,
+    // Endless loops are found by counting their turns. A slow machine must not pass for a test that noticed.
+    timeoutMS: 30_000,
+    timeoutFactor: 5,
   }).runMutationTest()
   const having = (...states: string[]): number => results.filter(({ status }) => states.includes(status)).length
   const noticed = having('Killed', 'Timeout', 'RuntimeError')

@@ -253,7 +253,10 @@ test(
   },
 )
 
-describe.each([11, 12, 13, 14])('a chain of three stages over three partitions, seed %i', (seed) => {
+/** All of them in CI; at a desk, some. */
+const SEEDS = process.env['CI'] === undefined ? [11, 12] : [11, 12, 13, 14]
+
+describe.each(SEEDS)('a chain of three stages over three partitions, seed %i', (seed) => {
   test(
     'serves what the quadratic loop finds in the order of each stage, however often it fails and starts again',
     { timeout: 60_000 },

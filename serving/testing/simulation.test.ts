@@ -2,8 +2,8 @@ import { expect, test } from 'vitest'
 import { simulateScorer } from './simulated-scorer.ts'
 import type { Weather } from './weather.ts'
 
-/** All of them in CI; at a desk, some. One seed alone is run again with FD_SIM_SEED=… */
-const COUNT = process.env['CI'] === undefined ? 1_000 : 100_000
+/** All of them in CI; at a desk, some, or FD_SIM_COUNT=… One seed alone is run again with FD_SIM_SEED=… */
+const COUNT = Number(process.env['FD_SIM_COUNT'] ?? (process.env['CI'] === undefined ? 1_000 : 100_000))
 const SEED = process.env['FD_SIM_SEED']
 
 /** Runs a schedule. If it fails, it is run again for a trace of its last steps. */
