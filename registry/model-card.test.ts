@@ -26,6 +26,7 @@ const card: ModelCard = {
     input: { name: 'features', dtype: 'float32', shape: [-1, 2] },
     outputs: [{ name: 'score', dtype: 'float32', shape: [-1] }],
   },
+  dictionaries: { merchant: 1203, country: 0 },
   threshold: 0.1 + 0.2,
   alertsPerDay: 2.5,
   metrics: {
@@ -73,6 +74,7 @@ test('the names of the tags are fixed', () => {
     'fd.dataset.digest',
     'fd.dataset.name',
     'fd.dataset.schema',
+    'fd.dictionaries',
     'fd.holdout.digest',
     'fd.holdout.from',
     'fd.holdout.rows',

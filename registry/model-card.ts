@@ -57,6 +57,11 @@ export interface ModelCard {
    */
   holdout: { digest: string; rows: number; period?: Period }
   signature: Signature
+  /**
+   * By feature that is a category: how many names the model knows. Any other counts as missing. Absent in models
+   * without categories, and in versions from before cards recorded it.
+   */
+  dictionaries?: Record<string, number>
   /** A score at or above it is an alert. */
   threshold: number
   /** The budget that the threshold was chosen by. Absent in versions from before cards recorded it. */
@@ -127,6 +132,7 @@ const TAGS = {
   'fd.training.from': finite().optional(),
   'fd.training.to': finite().optional(),
   'fd.signature': json(signature),
+  'fd.dictionaries': json(z.record(z.string(), z.number().int().nonnegative())).optional(),
   'fd.threshold': finite(),
   'fd.threshold.alerts_per_day': number().pipe(z.number().positive()).optional(),
   'fd.code.version': text,
@@ -137,7 +143,7 @@ const TAGS = {
  * ECMAScript prints them.
  */
 export function modelCardTags(card: ModelCard): Tags {
-  const { training, alertsPerDay } = card
+  const { training, alertsPerDay, dictionaries } = card
   const fixed: Partial<Record<keyof typeof TAGS | typeof FORM_TAG, string>> = {
     [FORM_TAG]: String(FORM),
     'fd.service.name': card.service.name,
@@ -150,6 +156,7 @@ export function modelCardTags(card: ModelCard): Tags {
     ...periodTags('fd.holdout', card.holdout.period),
     ...periodTags('fd.training', training),
     'fd.signature': JSON.stringify(card.signature),
+    ...(dictionaries && { 'fd.dictionaries': JSON.stringify(dictionaries) }),
     'fd.threshold': String(card.threshold),
     ...(alertsPerDay === undefined ? {} : { 'fd.threshold.alerts_per_day': String(alertsPerDay) }),
     'fd.code.version': card.codeVersion,
@@ -185,12 +192,14 @@ export function readModelCard(version: Pick<ModelVersion, 'name' | 'version' | '
   const training = periodOf(tags['fd.training.from'], tags['fd.training.to'])
   const period = periodOf(tags['fd.holdout.from'], tags['fd.holdout.to'])
   const alertsPerDay = tags['fd.threshold.alerts_per_day']
+  const dictionaries = tags['fd.dictionaries']
   return {
     service: { name: tags['fd.service.name'], digest: tags['fd.service.digest'] },
     dataset: { name: tags['fd.dataset.name'], digest: tags['fd.dataset.digest'], schema: tags['fd.dataset.schema'] },
     ...(training && { training }),
     holdout: { digest: tags['fd.holdout.digest'], rows: tags['fd.holdout.rows'], ...(period && { period }) },
     signature: tags['fd.signature'],
+    ...(dictionaries && { dictionaries }),
     threshold: tags['fd.threshold'],
     ...(alertsPerDay === undefined ? {} : { alertsPerDay }),
     metrics: metrics.data,

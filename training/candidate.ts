@@ -43,6 +43,8 @@ export interface Candidate {
   threshold: number
   /** Alert budget of the request. */
   alertsPerDay: number
+  /** By feature that is a category: how many names the model knows. Any other counts as missing. */
+  dictionaries: Record<string, number>
   /** All training rows. */
   training: Period
   holdout: Holdout
@@ -98,7 +100,7 @@ export async function trainCandidate(
   }
   return {
     onnx,
-    signature: signatureOf(set.names, set.categorical),
+    ...inputsOf(model, set),
     params,
     metrics,
     threshold,
@@ -108,6 +110,15 @@ export async function trainCandidate(
     telling,
     ...(await measuredImportance({ onnx, gain: model.gain }, labelled(test), request, shuffled)),
   }
+}
+
+/** What the model reads. */
+function inputsOf(
+  { names, categorical = [] }: FittedModel,
+  set: TrainingSet,
+): Pick<Candidate, 'signature' | 'dictionaries'> {
+  const sizes = categorical.map((column) => [names[column.feature], column.names.length] as const)
+  return { signature: signatureOf(set.names, set.categorical), dictionaries: Object.fromEntries(sizes) }
 }
 
 function parityMetrics(own: Float32Array, graphs: Float32Array): Record<string, number> {

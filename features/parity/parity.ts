@@ -114,13 +114,13 @@ export async function verifyParity(request: ParityRequest): Promise<ParityReport
   const { log, service, schema, group } = request
   const names = featureNames(service)
   const chain = planChain(service, schema, await log.topic(request.input), group)
-  const served = await servedFeatures(log, request.served, group, names)
+  const categories = new Set(categoryColumns(service, schema).map(({ feature }) => feature))
+  const served = await servedFeatures(log, request.served, group, names, categories)
   const coverage = await (request.cover ?? onNothing)(served.origins)
   const report = emptyReport(coverage)
   report.duplicates += served.duplicates
   const passed = await Promise.all(chain.slice(1).map(({ topic }) => passedOn(log, topic)))
   for (const { duplicates } of passed) report.duplicates += duplicates
-  const categories = new Set(categoryColumns(service, schema).map(({ feature }) => feature))
   const bases = new Set([...coverage.values()].filter((base) => typeof base !== 'string'))
   for (const base of bases.size === 0 ? [EMPTY_BASE] : bases) {
     const history = await foldHistory(request, base)

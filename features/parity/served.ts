@@ -40,8 +40,8 @@ export interface Served extends Placed {
   /** The origin of a record's prediction. Of a record without one, that of the predictions behind it, or the last. */
   origin(partition: number, offset: number): Origin | undefined
   /**
-   * Values in the order of the names asked for, NaN where null, and the code of a category. Undefined when there is no
-   * prediction.
+   * Values in the order of the names asked for, NaN where null, and the code of a category, missing or not. Undefined
+   * when there is no prediction.
    */
   row(partition: number, offset: number): Float64Array | undefined
 }
@@ -118,6 +118,7 @@ class Rows {
 /**
  * Reads all predictions of a group.
  *
+ * @param categories those of `names`, by number, that are categories.
  * @throws UserError when a record of the topic is not JSON.
  */
 export async function servedFeatures(
@@ -125,6 +126,7 @@ export async function servedFeatures(
   topic: string,
   group: string,
   names: readonly string[],
+  categories: ReadonlySet<number>,
 ): Promise<Served> {
   const places = newPlaces()
   const values = new Rows(names.length)
@@ -137,7 +139,7 @@ export async function servedFeatures(
       if (row === undefined) continue
       origins.add(row, prediction)
       const into = values.at(row)
-      for (let f = 0; f < names.length; f++) into[f] = numberOf(prediction.features[names[f]])
+      for (let f = 0; f < names.length; f++) into[f] = numberOf(prediction.features[names[f]], categories.has(f))
     }
   }
   return {
@@ -151,9 +153,10 @@ export async function servedFeatures(
   }
 }
 
-/** The number that the fold computed for a served value: of a category, its code. */
-function numberOf(value: number | string | null | undefined): number {
-  return typeof value === 'string' ? categoryCode(value) : (value ?? Number.NaN)
+/** The number that the fold computed for a served value: of a category its code, which has one for a missing name. */
+function numberOf(value: number | string | null | undefined, category: boolean): number {
+  if (typeof value === 'string') return categoryCode(value)
+  return value === null && category ? categoryCode('') : (value ?? Number.NaN)
 }
 
 interface Origins {

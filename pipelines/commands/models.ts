@@ -10,7 +10,7 @@ import { CHAMPION } from '../../serving/topics.ts'
 import { withNext } from '../console/command-line.ts'
 import { action, example, share, type Context } from '../console/command.ts'
 import { modelName } from '../console/model-name.ts'
-import { figure, instant, pairs, table } from '../console/output.ts'
+import { count, figure, instant, pairs, table } from '../console/output.ts'
 import { openRegistry, type ModelParts } from '../console/parts.ts'
 import { compareOnUnseen } from '../jobs/judge.ts'
 import { findVersion, nextOf, promotedVersion } from './model-reference.ts'
@@ -88,6 +88,7 @@ async function describe({ config, output, fd }: Context, _: object, reference?: 
         ['aliases', version.aliases.join(', ')],
         ['registered', instant(version.creationTime)],
         ['service', `${card.service.name} (${card.signature.features.length} features)`],
+        ...dictionaryEntry(card.dictionaries),
         ['dataset', `${card.dataset.name} ${card.dataset.digest.slice(0, 12)}`],
         ...periodEntry('trained on', card.training),
         ...periodEntry('judged on', card.holdout.period),
@@ -100,6 +101,12 @@ async function describe({ config, output, fd }: Context, _: object, reference?: 
       `Next: ${decides ? fd('score', { model: name }) : fd('models', 'promote', name, number)}`,
     ].join('\n\n'),
   )
+}
+
+/** How many names the model knows of each category. */
+function dictionaryEntry(dictionaries: Record<string, number> = {}): [string, string][] {
+  const known = Object.entries(dictionaries).map(([feature, names]) => `${feature} ${count(names)}`)
+  return known.length === 0 ? [] : [['names known', known.join(', ')]]
 }
 
 function periodEntry(name: string, period: Period | undefined): [string, string][] {

@@ -122,7 +122,7 @@ export async function fittedTrees(model: TreeModel, weight = 1): Promise<FittedT
     encoder,
     trees,
     leaves: leavesOf(link),
-    categorical: encoder.map(({ feature }) => feature),
+    categorical: encoder,
     margins(x, categorical = []) {
       const sums = score(encode(encoder, x, names.length, categorical))
       return link === 'mean' ? sums.map((sum) => sum / trees.roots.length) : sums

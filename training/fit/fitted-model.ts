@@ -17,8 +17,8 @@ export const CATEGORIES = 'categories'
 export interface FittedModel {
   /** Names of the columns that the model reads, in order. */
   names: string[]
-  /** The columns that hold categories, rising. Absent: none. */
-  categorical?: number[]
+  /** The columns that hold categories, rising, and the names in the dictionary of each. Absent: none. */
+  categorical?: readonly { feature: number; names: readonly string[] }[]
   /**
    * The trainer's own margins: one float32 for each row of `x` (row-major, `names.length` wide), larger for a more
    * suspicious row. `categorical` describes the columns of `x` that hold categories. Default: there are none.
@@ -63,7 +63,7 @@ export function toOnnx(model: FittedModel): Uint8Array {
   const margin = model.graph(model.link === undefined ? OUTPUT : 'margin')
   const link = model.link?.graph('margin', OUTPUT) ?? { constants: [], nodes: [] }
   const { categorical = [], names } = model
-  const categories = categorical.map((feature) => names[feature])
+  const categories = categorical.map(({ feature }) => names[feature])
   return encodeGraph({
     name: 'score',
     inputs: [

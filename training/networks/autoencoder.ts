@@ -88,7 +88,7 @@ function autoencoderModel(
   const width = names.length
   return {
     names,
-    categorical: encoder.map(({ feature }) => feature),
+    categorical: encoder,
     margins(x, categorical = []) {
       const errors = errorsOf(layers, scale(scaling, encode(encoder, x, width, categorical)), width)
       return Float32Array.from(errors, (error) => Math.log(error) - logOdd)

@@ -98,7 +98,7 @@ function fraudWeight({ rows, y }: TrainingSet, given: number): number {
 function neuralModel(names: string[], encoder: CategoryRanks[], scaling: Scaling, layers: Dense[]): FittedModel {
   return {
     names,
-    categorical: encoder.map(({ feature }) => feature),
+    categorical: encoder,
     margins: (x, categorical = []) =>
       Float32Array.from(forward(layers, scale(scaling, encode(encoder, x, names.length, categorical)))),
     graph(output) {
