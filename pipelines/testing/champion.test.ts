@@ -34,7 +34,8 @@ const cardFraud = featureService('card-fraud')
 
 /** A graph that adds `score` to the largest of a row's numbers. */
 function graphOf(names: string[], score: number, categories = 0): Uint8Array {
-  const categorical = Array.from({ length: categories }, (_, n) => names.length - categories + n)
+  const first = names.length - categories
+  const categorical = Array.from({ length: categories }, (_, n) => ({ feature: first + n, names: [] }))
   return toOnnx({
     names,
     categorical,
