@@ -6,7 +6,7 @@ import { randomStream } from '../../datasets/random/random.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import { DAY, emptyBatch, FRAUD_LABEL, HOUR, type EventBatch } from '../../datasets/table/transaction.ts'
 import { decodeState, encodeState } from '../fold/entity-state.ts'
-import { ServiceFold } from '../fold/service-fold.ts'
+import { featureMatrix, ServiceFold } from '../fold/service-fold.ts'
 import { naiveFeatures } from '../testing/naive-features.ts'
 import { cardFraud } from '../view/card-fraud.ts'
 import { Seam, type HistoryGap } from './seam.ts'
@@ -122,6 +122,34 @@ test.each([1, 2, 3, 4, 5])('what was here before is rejected, the rest is folded
     if (random.uniform() < 0.3) fold = restarted(fold)
   }
   expect(log.filter(({ again }) => again).length).toBeGreaterThan(50)
+})
+
+test.each([1, 2, 3])('in a later stage the features of the stages before go with their rows, seed %i', (seed) => {
+  const log = makeLog(seed)
+  const views = cardFraud.views.filter(({ name }) => name === 'terminal_risk')
+  const fold = new ServiceFold(cardFraud, schema, { views })
+  const width = fold.names.length
+  const [own] = fold.columns
+  const seam = new Seam({ base: { watermark: -Infinity }, group: 'g' })
+  for (let from = 0; from < log.length; from += 50) {
+    const events = log.slice(from, from + 50)
+    const transactions = events.filter(({ label }) => !label)
+    const earlier = featureMatrix(transactions.length, width)
+    for (const [k, { time }] of transactions.entries()) {
+      earlier.values.fill(time, k * width, (k + 1) * width)
+      earlier.late[k] = (time / 60_000) % 2
+      earlier.truncated[k] = time / 60_000
+    }
+    const batch = decoded(events)
+    fold.prepare(batch.events)
+    seam.join({ ...inputOf(batch, 0), earlier }, fold, Infinity)
+    const { rows, values, late, truncated } = fold.fold(batch.events, earlier)
+    const kept = transactions.filter(({ again }) => !again).map(({ time }) => time)
+    expect(Array.from({ length: rows }, (_, k) => values[k * width])).toEqual(kept)
+    expect(Array.from({ length: rows }, (_, k) => values[k * width + own - 1])).toEqual(kept)
+    expect([...late.subarray(0, rows)]).toEqual(kept.map((time) => (time / 60_000) % 2))
+    expect([...truncated.subarray(0, rows)]).toEqual(kept.map((time) => time / 60_000))
+  }
 })
 
 const START = Date.UTC(2018, 3, 1)

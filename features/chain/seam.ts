@@ -20,9 +20,8 @@
  * History ends at its `until`. Without one it ends just after its newest transaction.
  */
 import { UserError } from '../../configs/user-error.ts'
-import type { DecodedBatch } from '../../datasets/log/event-json.ts'
-import { DAY, FRAUD_LABEL, HOUR, removeRows, type EpochMs } from '../../datasets/table/transaction.ts'
-import type { ServiceFold } from '../fold/service-fold.ts'
+import { DAY, FRAUD_LABEL, HOUR, removeRows, type EpochMs, type EventBatch } from '../../datasets/table/transaction.ts'
+import { keepRows, type ServiceFold } from '../fold/service-fold.ts'
 import type { Base } from '../store/online-store.ts'
 import type { StageInput } from './stage-record.ts'
 
@@ -75,7 +74,7 @@ export class Seam {
       if (!this.#folded) this.#tellGap(input, repeats)
       if (!this.#decided) this.#checkUndecided(input, repeats, committed)
     }
-    removeRepeats(input.decoded, fold, repeats)
+    removeRepeats(input, fold, repeats)
   }
 
   #tellGap({ decoded: { events } }: StageInput, repeats: readonly number[]): void {
@@ -130,10 +129,14 @@ function earliest(time: Float64Array, rows: readonly number[]): EpochMs {
   return rows.reduce((first, row) => Math.min(first, time[row]), Infinity)
 }
 
-/** Takes rows out of a batch, in place, and makes rejections of them. */
-function removeRepeats(decoded: DecodedBatch, fold: ServiceFold, rows: readonly number[]): void {
+/**
+ * Takes rows out of a batch, in place, and makes rejections of them. What the stages before found for these rows goes
+ * with them.
+ */
+function removeRepeats({ decoded, earlier }: StageInput, fold: ServiceFold, rows: readonly number[]): void {
   if (rows.length === 0) return
   const { events, index, rejected } = decoded
+  if (earlier !== undefined) keepRows(earlier, fold.names.length, transactionsBut(rows, events))
   for (const row of rows) {
     const reason =
       `transaction ${events.ids[row]} of this key and time was here before, in the log or in the history that was ` +
@@ -146,4 +149,17 @@ function removeRepeats(decoded: DecodedBatch, fold: ServiceFold, rows: readonly 
   let kept = 0
   for (let row = 0; row < events.size + rows.length; row++) if (!gone.has(row)) index[kept++] = index[row]
   fold.prepare(events)
+}
+
+/** A batch's transactions but those in `rows`, by their number among all its transactions. Rising. */
+function transactionsBut(rows: readonly number[], { kind, size }: EventBatch): number[] {
+  const gone = new Set(rows)
+  const kept: number[] = []
+  let k = 0
+  for (let row = 0; row < size; row++) {
+    if (kind[row] === FRAUD_LABEL) continue
+    if (!gone.has(row)) kept.push(k)
+    k++
+  }
+  return kept
 }

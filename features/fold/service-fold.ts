@@ -24,6 +24,17 @@ export function featureMatrix(rows = 0, width = 0): FeatureMatrix {
   }
 }
 
+/** Takes all rows but the given ones, which rise, out of a matrix of `width` features, in place. */
+export function keepRows(matrix: FeatureMatrix, width: number, rows: readonly number[]): void {
+  const { values, late, truncated } = matrix
+  for (const [to, from] of rows.entries()) {
+    values.copyWithin(to * width, from * width, (from + 1) * width)
+    late[to] = late[from]
+    truncated[to] = truncated[from]
+  }
+  matrix.rows = rows.length
+}
+
 /** Bits for truncated views that a record between two stages has room for. */
 const MOST_BITS = 24
 
