@@ -1,5 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
+import type { ServiceName } from '../../configs/config.ts'
 import type { Random } from '../../datasets/random/random.ts'
+import type { OwnServices } from '../testing/own-services.ts'
 import type { Supervised } from './supervisor.ts'
 
 /** How many of each blow have fallen. */
@@ -17,6 +19,7 @@ const LONGEST_LIFE_MS = 800
 /** One blow in so many hits a scorer that may not have begun to score. */
 const EARLY = 8
 const LONGEST_PAUSE_MS = 1_000
+const LONGEST_ABSENCE_MS = 3_000
 
 /** Scorer and producer: killed with −9, asked to end, or held for a while and let go on. */
 export function processVictims(scorer: Supervised, producer: Supervised): Victim[] {
@@ -60,8 +63,23 @@ export function processVictims(scorer: Supervised, producer: Supervised): Victim
   ]
 }
 
+/** The servers of scorer and producer: killed with −9, away for a while, and started again on what they had written. */
+export function serverVictims(servers: OwnServices): Victim[] {
+  const victim = (name: ServiceName, share: number): Victim => ({
+    name: `${name}Killed`,
+    share,
+    strike: async (random) => {
+      await servers.kill(name)
+      await wait(random.uniform() * LONGEST_ABSENCE_MS)
+      await servers.start(name)
+    },
+  })
+  return [victim('redis', 0.15), victim('kafka', 0.1)]
+}
+
 /**
- * Strikes `count` times, at random moments before `end` of the stream. Resolves when all blows have fallen.
+ * Strikes `count` times, at random moments before `end` of the stream: each victim once, then whom the shares give.
+ * Resolves when all blows have fallen.
  *
  * @param position how many records the log has.
  */
@@ -71,9 +89,9 @@ export async function disturb(
 ): Promise<Blows> {
   const blows: Blows = Object.fromEntries(victims.map(({ name }) => [name, 0]))
   const moments = Array.from({ length: count }, () => random.uniform() * end).sort((a, b) => a - b)
-  for (const moment of moments) {
+  for (const [n, moment] of moments.entries()) {
     while ((await position()) < moment) await wait(20)
-    const victim = draw(victims, random)
+    const victim = victims[n] ?? draw(victims, random)
     await victim.strike(random)
     blows[victim.name]++
   }

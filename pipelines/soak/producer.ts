@@ -6,7 +6,8 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type { EventLog, NewRecord } from '../../datasets/log/event-log.ts'
 import { openEventLog } from '../../datasets/open.ts'
 import type { EpochMs } from '../../datasets/table/transaction.ts'
-import { DEAD_LETTERS, PREDICTIONS, TRANSACTIONS } from '../../serving/topics.ts'
+import type { Prediction } from '../../serving/prediction.ts'
+import { PREDICTIONS, TRANSACTIONS } from '../../serving/topics.ts'
 import { FIRST_TIMESTAMP, soakStream } from './soak-stream.ts'
 
 /** What a producer is to do. */
@@ -21,6 +22,7 @@ export interface ProducerOrder {
 
 const BATCH = 512
 const LOOK_MS = 20
+const LOOK_BACK = 32
 
 async function produce(order: ProducerOrder): Promise<void> {
   await using log = await openEventLog(order.log, (line) => void process.stderr.write(`${line}\n`))
@@ -30,7 +32,7 @@ async function produce(order: ProducerOrder): Promise<void> {
   let ahead = order.lead
   while (n < order.events) {
     while (ahead >= order.lead) {
-      ahead = n - (await answered(log))
+      ahead = await unanswered(log)
       if (ahead >= order.lead) await wait(LOOK_MS)
     }
     const records: NewRecord[] = []
@@ -45,23 +47,30 @@ async function produce(order: ProducerOrder): Promise<void> {
 
 /** The number after the last record in the log. */
 async function nextNumber(log: EventLog): Promise<number> {
+  const last = await lastRecord(log, TRANSACTIONS)
+  return last === undefined ? 0 : last.timestamp - FIRST_TIMESTAMP + 1
+}
+
+/** How many records lie after the last one that has a prediction. */
+async function unanswered(log: EventLog): Promise<number> {
   const { offsets } = await log.topic(TRANSACTIONS)
-  const from = Math.max(0, offsets[0].end - 1)
-  let next = 0
-  for await (const { size, timestamps } of log.read(TRANSACTIONS, 0, { from })) {
-    if (size > 0) next = timestamps[size - 1] - FIRST_TIMESTAMP + 1
+  const last = await lastRecord(log, PREDICTIONS)
+  if (last === undefined) return offsets[0].end
+  const { input } = JSON.parse(last.value) as Pick<Prediction, 'input'>
+  return offsets[0].end - input.offset - 1
+}
+
+/** The last record of a topic. Looks a little back, since the last offsets on Kafka are of marks and not of records. */
+async function lastRecord(log: EventLog, topic: string): Promise<{ timestamp: number; value: string } | undefined> {
+  const { offsets } = await log.topic(topic)
+  let last: { timestamp: number; value: string } | undefined
+  for await (const batch of log.read(topic, 0, { from: Math.max(offsets[0].start, offsets[0].end - LOOK_BACK) })) {
+    const i = batch.size - 1
+    if (i < 0) continue
+    const value = Buffer.from(batch.bytes.subarray(batch.valueStart[i], batch.valueEnd[i])).toString('utf8')
+    last = { timestamp: batch.timestamps[i], value }
   }
-  return next
-}
-
-/** About how many records have been scored or rejected. Labels, one in a hundred, give no record to count. */
-async function answered(log: EventLog): Promise<number> {
-  const ends = await Promise.all([PREDICTIONS, DEAD_LETTERS].map((topic) => endOf(log, topic)))
-  return (ends[0] + ends[1]) / 0.985
-}
-
-async function endOf(log: EventLog, topic: string): Promise<number> {
-  return (await log.topic(topic)).offsets[0].end
+  return last
 }
 
 const order: unknown = JSON.parse(process.argv[2])

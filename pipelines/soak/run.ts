@@ -9,9 +9,10 @@ import { randomStream } from '../../datasets/random/random.ts'
 import { HOUR } from '../../datasets/table/transaction.ts'
 import { TRANSACTIONS } from '../../serving/topics.ts'
 import { startProgram } from '../console/fd-process.ts'
+import type { OwnServices } from '../testing/own-services.ts'
 import type { World } from '../testing/world.ts'
 import { checkOutcome, type Outcome } from './check.ts'
-import { disturb, processVictims, type Blows } from './disturbance.ts'
+import { disturb, processVictims, serverVictims, type Blows } from './disturbance.ts'
 import { flatness, sample, type Flatness, type Sample } from './flatness.ts'
 import type { ProducerOrder } from './producer.ts'
 import { recordsADay, soakStream } from './soak-stream.ts'
@@ -23,12 +24,14 @@ export interface SoakOptions {
   events: number
   /** Blows to the processes. */
   kills: number
+  /** The servers that the world's log and store are on. Without them both are embedded. */
+  servers?: OwnServices
   /** Told about progress. */
   tell: (line: string) => void
 }
 
 export interface SoakReport {
-  soak: 'embedded'
+  soak: 'embedded' | 'services'
   seed: number
   events: number
   blows: Blows
@@ -82,7 +85,7 @@ export async function soak(world: World, log: string, options: SoakOptions): Pro
   const { samples, ...counts } = streamed
   const flat = judgeFlatness(samples, events)
   return {
-    soak: 'embedded',
+    soak: options.servers === undefined ? 'embedded' : 'services',
     seed,
     events,
     ...counts,
@@ -101,7 +104,7 @@ export async function soak(world: World, log: string, options: SoakOptions): Pro
 async function streamAll(
   world: World,
   order: ProducerOrder,
-  { kills, seed, events, tell }: SoakOptions,
+  { kills, seed, events, servers, tell }: SoakOptions,
 ): Promise<Pick<SoakReport, 'blows' | 'scorers' | 'producers'> & { samples: Sample[] }> {
   const scorer = supervise(() => world.start('score', '--group', GROUP, '--json'))
   await scorer.current().says('Scoring with')
@@ -113,7 +116,8 @@ async function streamAll(
   const watching = watch(log, scorer, { samples, signal: ended.signal, tell })
   let blows: Blows
   try {
-    const struck = disturb(processVictims(scorer, producer), {
+    const victims = [...processVictims(scorer, producer), ...(servers === undefined ? [] : serverVictims(servers))]
+    const struck = disturb(victims, {
       count: kills,
       end: events * DISTURBED,
       random: randomStream(seed, 1),
