@@ -10,7 +10,7 @@ export const DAY: DurationMs = 86_400_000
 /** Ids or entity keys of a batch: whole numbers as float64 (exact below 2^53), anything else as text. */
 export type KeyColumn = Float64Array | string[]
 
-/** The kinds of rows in a batch. A label row says that an earlier transaction became known as fraud. */
+/** The kinds of rows in a batch. A label row says that a transaction became known as fraud. */
 export const TRANSACTION = 0
 export const FRAUD_LABEL = 1
 

@@ -2,6 +2,7 @@ import type { DecodedBatch } from '../../datasets/log/event-json.ts'
 import type { RecordBatch } from '../../datasets/log/event-log.ts'
 import { FRAUD_LABEL } from '../../datasets/table/transaction.ts'
 import { decodeState } from '../fold/entity-state.ts'
+import { LABEL_COUNTS, type LabelCounts } from '../fold/fraud-labels.ts'
 import { toModelInput } from '../fold/model-input.ts'
 import type { FeatureMatrix, ServiceFold } from '../fold/service-fold.ts'
 import type { GroupState } from '../store/online-store.ts'
@@ -22,8 +23,8 @@ export interface FoldedBatch {
    * their outputs have been written already.
    */
   replayed: number
-  /** How many fraud labels found no transaction. */
-  unmatched: number
+  /** Of fraud labels that found no transaction when they came. */
+  labels: LabelCounts
   /** Rows of `input.decoded.events` with the transactions to be scored, in order. */
   fresh: number[]
   /** The row in `features` of the first fresh transaction. That of the i-th is `firstFeature + i`. */
@@ -52,11 +53,12 @@ export async function foldBatch(
     }
   }
   seam.join(input, fold, committed)
-  const before = fold.unmatchedLabels
+  const before = fold.labels
   const features = fold.fold(events, input.earlier)
-  const unmatched = fold.unmatchedLabels - before
+  const labels = fold.labels
+  for (const key of LABEL_COUNTS) labels[key] -= before[key]
   const replayed = firstAtOrAfter(input.records, committed)
-  return { input, features, base: state.base.version, replayed, unmatched, ...freshRows(input.decoded, replayed) }
+  return { input, features, base: state.base.version, replayed, labels, ...freshRows(input.decoded, replayed) }
 }
 
 function firstAtOrAfter(records: RecordBatch, offset: number): number {

@@ -15,7 +15,8 @@
  * 5. **Gap.** Where the first record that is folded happened long after the end of history, windows lack what lies
  *    between. That is told, and no fault: there may have been no transactions.
  *
- * A label marks its transaction wherever that stands, and marking twice is marking once. So labels need no rule.
+ * A label marks its transaction wherever that stands, also behind it (`fraud-labels.ts`), and marking twice is marking
+ * once. So labels need no rule.
  *
  * History ends at its `until`. Without one it ends just after its newest transaction.
  */

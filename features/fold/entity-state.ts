@@ -1,5 +1,6 @@
 import { refuseNewer } from '../../configs/format.ts'
 import { UserError } from '../../configs/user-error.ts'
+import type { HeldLabels } from './fraud-labels.ts'
 import type { EventRings } from './ring.ts'
 import type { ViewFold } from './view-fold.ts'
 
@@ -11,8 +12,9 @@ const AMOUNT = 1
 const LABEL = 2
 const PUSHED_OUT = 4
 const ID = 8
-/** Columns that a state may have or lack: older versions wrote none of them. */
-const OPTIONAL = PUSHED_OUT | ID
+const HELD = 16
+/** Parts that a state may have or lack: older versions wrote none of them. */
+const OPTIONAL = PUSHED_OUT | ID | HELD
 
 /** The other half of an id that is not known; no id has it. */
 const UNKNOWN_ID = 0xffff_ffff
@@ -23,13 +25,16 @@ const UNKNOWN_ID = 0xffff_ffff
  *
  * Little endian, in this order; events stand oldest first:
  *
- *     header       u8 version, u8 columns (1 amount, 2 label, 4 pushed out, 8 id), u16 windows, u32 events, f64 clock
+ *     header       u8 version, u8 columns (1 amount, 2 label, 4 pushed out, 8 id, 16 held), u16 windows, u32 events,
+ *                  f64 clock
  *     per window   u32 enter, u32 leave, counted from the oldest event
  *     per event    f64 time
  *     per event    f64 amount             where the view reads amounts
  *     per event    u32 id hash            where it reads labels or keeps ids
  *     per event    u32 other half of id   where it keeps ids
  *     per event    u8 fraud               where it reads labels
+ *     per label that is held for its transaction, in order of arrival: f64 time; then for each u32 id hash; then u32
+ *     their number; where there are any
  *     f64 time of the newest event pushed out, where a full ring has pushed one out
  */
 export function encodeState(view: ViewFold, slot: number): Buffer {
@@ -39,8 +44,10 @@ export function encodeState(view: ViewFold, slot: number): Buffer {
   const first = rings.first[slot]
   const events = rings.next[slot] - first
   const pushedOut = view.pushedOut.at(slot)
-  const columns = columnsOf(view) + (pushedOut === -Infinity ? 0 : PUSHED_OUT)
-  const bytes = Buffer.allocUnsafeSlow(placesOf(events, progress.length / 2, columns).end)
+  const held = view.labels.held(slot)
+  const columns = columnsOf(view) + (pushedOut === -Infinity ? 0 : PUSHED_OUT) + (held.times.length === 0 ? 0 : HELD)
+  const at = placesOf(events, progress.length / 2, columns, held.times.length)
+  const bytes = Buffer.allocUnsafeSlow(at.end)
   bytes.writeUInt8(VERSION, 0)
   bytes.writeUInt8(columns, 1)
   bytes.writeUInt16LE(progress.length / 2, 2)
@@ -49,13 +56,28 @@ export function encodeState(view: ViewFold, slot: number): Buffer {
   if (pushedOut !== -Infinity) bytes.writeDoubleLE(pushedOut, bytes.length - 8)
   new Uint32Array(bytes.buffer, HEADER, progress.length).set(progress)
   // Every column begins at a multiple of its element's size, so it can be written as a typed array.
-  const at = placesOf(events, progress.length / 2, columns)
   copyRing(rings.time, new Float64Array(bytes.buffer, at.times, events), rings, slot)
   if (amount) copyRing(rings.amount, new Float64Array(bytes.buffer, at.amounts, events), rings, slot)
   if (label || id) copyRing(rings.idHash, new Uint32Array(bytes.buffer, at.hashes, events), rings, slot)
   if (id) copyRing(rings.idHigh, new Uint32Array(bytes.buffer, at.highs, events), rings, slot)
   if (label) copyRing(rings.fraud, new Uint8Array(bytes.buffer, at.frauds, events), rings, slot)
+  if (held.times.length > 0) writeHeld(bytes, at.held, held)
   return bytes
+}
+
+/** The labels have no fixed place, so their times are not aligned. */
+function writeHeld(bytes: Buffer, start: number, { times, idHashes }: HeldLabels): void {
+  let at = start
+  for (const time of times) at = bytes.writeDoubleLE(time, at)
+  for (const hash of idHashes) at = bytes.writeUInt32LE(hash, at)
+  bytes.writeUInt32LE(times.length, at)
+}
+
+function readHeld(bytes: Buffer, at: number, count: number): HeldLabels {
+  return {
+    times: Array.from({ length: count }, (_, i) => bytes.readDoubleLE(at + 8 * i)),
+    idHashes: Array.from({ length: count }, (_, i) => bytes.readUInt32LE(at + 8 * count + 4 * i)),
+  }
 }
 
 /** Copies one column of a slot's events, oldest first. A ring consists of at most two runs. */
@@ -80,9 +102,9 @@ function copyRing<T extends Float64Array | Uint32Array | Uint8Array>(
 export function decodeState(view: ViewFold, slot: number, bytes: Uint8Array): void {
   const { rings } = view
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const { events, progress, clock, pushedOut, columns } = decodeHeader(view, slot, buffer)
+  const { events, progress, clock, pushedOut, columns, held } = decodeHeader(view, slot, buffer)
   const { amount, label, id } = rings.columns
-  const at = placesOf(events, progress.length / 2, columns)
+  const at = placesOf(events, progress.length / 2, columns, held)
   const withIds = (columns & ID) !== 0
   for (let e = 0; e < events; e++) {
     const position = rings.push(slot)
@@ -95,6 +117,7 @@ export function decodeState(view: ViewFold, slot: number, bytes: Uint8Array): vo
   }
   view.clock.set(slot, clock)
   view.pushedOut.set(slot, pushedOut)
+  view.labels.restore(slot, readHeld(buffer, at.held, held))
   view.windows.resume(slot, progress)
 }
 
@@ -104,6 +127,8 @@ interface Header {
   clock: number
   pushedOut: number
   columns: number
+  /** Number of labels that are held. */
+  held: number
 }
 
 function decodeHeader(view: ViewFold, slot: number, buffer: Buffer): Header {
@@ -116,12 +141,13 @@ function decodeHeader(view: ViewFold, slot: number, buffer: Buffer): Header {
     'Or write it anew with this one: fd features backfill --online',
   )
   const events = buffer.length < HEADER ? 0 : buffer.readUInt32LE(4)
+  const held = buffer.length < HEADER || (columns & HELD) === 0 ? 0 : buffer.readUInt32LE(endOfHeld(buffer) - 4)
   const fits =
     buffer.length >= HEADER &&
     buffer[0] === VERSION &&
     (columns & ~OPTIONAL) === (columnsOf(view) & ~OPTIONAL) &&
     buffer.readUInt16LE(2) === windows &&
-    buffer.length === placesOf(events, windows, columns).end
+    buffer.length === placesOf(events, windows, columns, held).end
   if (!fits) {
     throw new UserError(
       `The stored state of ${view.view.entity} ${view.key(slot)} is not what view "${view.view.name}" writes ` +
@@ -130,12 +156,17 @@ function decodeHeader(view: ViewFold, slot: number, buffer: Buffer): Header {
   }
   const progress = Uint32Array.from({ length: windows * 2 }, (_, i) => buffer.readUInt32LE(HEADER + i * 4))
   const pushedOut = (columns & PUSHED_OUT) === 0 ? -Infinity : buffer.readDoubleLE(buffer.length - 8)
-  return { events, progress, clock: buffer.readDoubleLE(8), pushedOut, columns }
+  return { events, progress, clock: buffer.readDoubleLE(8), pushedOut, columns, held }
 }
 
 /** The bits of the columns that a view's rings have. */
 function columnsOf({ rings: { columns } }: ViewFold): number {
   return (columns.amount ? AMOUNT : 0) + (columns.label ? LABEL : 0) + (columns.id ? ID : 0)
+}
+
+/** Where the part with held labels ends. */
+function endOfHeld(buffer: Buffer): number {
+  return buffer.length - ((buffer[1] & PUSHED_OUT) === 0 ? 0 : 8)
 }
 
 /** Where each column begins, and where the state ends. A column that is not there has no room. */
@@ -145,15 +176,19 @@ interface Places {
   hashes: number
   highs: number
   frauds: number
+  held: number
   end: number
 }
 
-function placesOf(events: number, windows: number, columns: number): Places {
+/** @param labels how many are held. */
+function placesOf(events: number, windows: number, columns: number, labels: number): Places {
   const has = (bits: number): number => ((columns & bits) === 0 ? 0 : 1)
   const times = HEADER + windows * 8
   const amounts = times + events * 8
   const hashes = amounts + events * 8 * has(AMOUNT)
   const highs = hashes + events * 4 * has(LABEL | ID)
   const frauds = highs + events * 4 * has(ID)
-  return { times, amounts, hashes, highs, frauds, end: frauds + events * has(LABEL) + 8 * has(PUSHED_OUT) }
+  const held = frauds + events * has(LABEL)
+  const end = held + (12 * labels + 4) * has(HELD) + 8 * has(PUSHED_OUT)
+  return { times, amounts, hashes, highs, frauds, held, end }
 }

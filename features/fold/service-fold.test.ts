@@ -284,7 +284,7 @@ test('two transactions of one terminal in the same second: the label finds its o
   const fold = new ServiceFold(cardFraud, schema)
   const risk = fold.names.indexOf('terminal_id_risk_1day_window')
   expect(foldAll(fold, log, () => 5).values.at(-1)?.[risk]).toBe(0.5)
-  expect(fold.views[1].unmatchedLabels).toBe(0)
+  expect(fold.labels).toEqual({ early: 0, matched: 0, unmatched: 0 })
 })
 
 test('weekend, night and the last five amounts, by hand', () => {
@@ -378,14 +378,14 @@ test('a key with too many events keeps the newest, says so, and is exact again o
   expect(flagged[70]).toEqual([])
 })
 
-test('a label finds its transaction by id, an hour off its time; one that finds none is counted', () => {
+test('a label finds its transaction by id, an hour off its time; one that finds none is held', () => {
   const at = Date.UTC(2018, 3, 1)
   const event = { amount: 100, customer: 1, terminal: 1, label: false }
   const fold = new ServiceFold(cardFraud, schema)
   const label = (id: number, off: number): Event => ({ ...event, id, time: at + off, label: true })
   fold.fold(toBatch([5, 6, 7].map((id) => ({ ...event, id, time: at + id * 1000 }))))
   fold.fold(toBatch([label(5, 5400), label(6, 6000 - HOUR), label(7, 7001 + HOUR), label(8, 5000)]))
-  expect(fold.unmatchedLabels).toBe(2)
+  expect(fold.labels).toEqual({ early: 2, matched: 0, unmatched: 0 })
   const { values } = fold.fold(toBatch([{ ...event, id: 9, time: at + 20 * DAY }]))
   const risk = fold.names.indexOf('terminal_id_risk_30day_window')
   expect(values[risk]).toBe(2 / 3)

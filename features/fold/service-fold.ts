@@ -3,6 +3,7 @@ import { DAY, FRAUD_LABEL, HOUR, type DurationMs, type EventBatch } from '../../
 import { featureNames, type FeatureService, type FeatureView, type RequestFeature } from '../view/view.ts'
 import { categoryCode } from './category.ts'
 import type { FoldOutput } from './fold-output.ts'
+import { LABEL_COUNTS, noLabels, type LabelCounts } from './fraud-labels.ts'
 import { Repeats } from './repeats.ts'
 import { ViewFold } from './view-fold.ts'
 
@@ -187,9 +188,11 @@ export class ServiceFold {
     return matrix
   }
 
-  /** How many fraud labels found no transaction, over all views that read labels. */
-  get unmatchedLabels(): number {
-    return this.views.reduce((sum, view) => sum + view.unmatchedLabels, 0)
+  /** What became of fraud labels that found no transaction when they came, over all views that read labels. */
+  get labels(): LabelCounts {
+    const sum = noLabels()
+    for (const { labels } of this.views) for (const key of LABEL_COUNTS) sum[key] += labels.counts[key]
+    return sum
   }
 
   /** How many keys have changed since the last checkpoint. */

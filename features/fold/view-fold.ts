@@ -3,6 +3,7 @@ import type { AggregateView } from '../view/view.ts'
 import { ChangedSlots } from './changed-slots.ts'
 import type { FoldOutput, FoldPlace } from './fold-output.ts'
 import type { FoldSettings } from './fold-settings.ts'
+import { FraudLabels } from './fraud-labels.ts'
 import { hashId, hashIdHigh } from './id-hash.ts'
 import { KeyTable } from './key-table.ts'
 import { EventRings } from './ring.ts'
@@ -10,17 +11,14 @@ import { SlotTimes } from './slot-times.ts'
 import { planView, type WindowPlan } from './window-plan.ts'
 import { Windows } from './windows.ts'
 
-/** How far the time of a label may lie from that of its transaction. */
-const NEAR: DurationMs = HOUR
-
 /**
  * The fold of one view: events in log order go in, the features of each transaction come out. It is the only
  * implementation of every windowed feature. Backfill and scorer both drive it over the same rows in the same order, so
  * their values are the same bits.
  *
  * State of one key (a slot): its recent events in a ring (`ring.ts`), two bounds and two sums per window
- * (`windows.ts`), the clock, which is the time of its newest event, and whether it has changed since the last
- * checkpoint.
+ * (`windows.ts`), the clock, which is the time of its newest event, fraud labels that came before their transaction
+ * (`fraud-labels.ts`), and whether it has changed since the last checkpoint.
  *
  * Order: the log decides what an event may see, event time decides which windows it falls into. An event at or after
  * the clock takes the fast path, `#inOrder`. An older one goes into the ring where its time belongs, and its features
@@ -40,8 +38,7 @@ export class ViewFold {
   readonly windows: Windows
   /** How many transactions came later than the allowed lateness. */
   late = 0
-  /** How many fraud labels found no transaction in the ring, because it had gone already or had not come yet. */
-  unmatchedLabels = 0
+  readonly labels: FraudLabels
 
   readonly #plan: WindowPlan
   readonly #lateness: DurationMs
@@ -60,6 +57,7 @@ export class ViewFold {
     this.#lateness = settings.lateness ?? HOUR
     this.rings = new EventRings(this.#plan.columns, settings.maxEvents ?? 1 << 20)
     this.windows = new Windows(this.#plan, this.rings, settings.scale)
+    this.labels = new FraudLabels(this.rings, this.windows)
   }
 
   get keys(): number {
@@ -112,7 +110,7 @@ export class ViewFold {
       const idHash = labels || whole ? hashId(ids[row]) : 0
       if (whole) this.#idHigh = hashIdHigh(ids[row])
       if (kind[row] === FRAUD_LABEL) {
-        if (labels) this.#label(slot, t, idHash)
+        if (labels && this.labels.fold(slot, t, idHash, this.#reach(slot))) this.#changes.mark(slot)
         continue
       }
       this.#changes.mark(slot)
@@ -131,6 +129,7 @@ export class ViewFold {
       }
       if (this.view.includesCurrent) pushedOut = this.pushedOut.at(slot)
       if (pushedOut > t - reach) into.truncated[k] |= bit
+      if (this.labels.holding > 0) this.labels.follow(slot, t, idHash, this.#reach(slot))
       k++
     }
   }
@@ -241,24 +240,20 @@ export class ViewFold {
     return place > this.rings.first[slot] ? (t - this.rings.time[this.rings.position(slot, place - 1)]) / 1000 : -1
   }
 
-  /**
-   * Marks a transaction as known fraud, in its ring and in the windows that hold it. The id hash says which one it is;
-   * the time t only where to look, since a label's source may keep it in coarser units.
-   */
-  #label(slot: number, t: EpochMs, idHash: number): void {
-    const { rings } = this
-    const found = rings.find(slot, t, t, idHash) ?? rings.find(slot, t - NEAR, t + NEAR, idHash)
-    if (found === undefined) return void this.unmatchedLabels++
-    const p = rings.position(slot, found)
-    if (rings.fraud[p] === 0) this.windows.becameFraud(slot, found)
-    rings.fraud[p] = 1
-    this.#changes.mark(slot)
+  /** Events before this time are not in the ring of a slot, and do not stay in it when they come. */
+  #reach(slot: number): EpochMs {
+    return Math.max(this.#bound(slot), this.pushedOut.at(slot))
+  }
+
+  /** Where the longest window of an event as late as is allowed begins. */
+  #bound(slot: number): EpochMs {
+    return this.clock.at(slot) - this.#plan.span - this.#lateness
   }
 
   /** Drops the events that no window can reach any more, not even the window of an event as late as is allowed. */
   #trim(slot: number): void {
     const { time, next, first } = this.rings
-    const bound = this.clock.at(slot) - this.#plan.span - this.#lateness
+    const bound = this.#bound(slot)
     const spare = this.#plan.mostLast
     let oldest = first[slot]
     while (oldest + spare < next[slot] && time[this.rings.position(slot, oldest + spare)] < bound) oldest++

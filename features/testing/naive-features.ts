@@ -12,7 +12,8 @@ export interface NaiveEvent {
 
 /**
  * What features mean, for tests: the obvious quadratic loop. For each transaction it looks at every event of its key
- * that stands earlier in `order`. Returns the values of each transaction by its id, in `order`.
+ * that stands earlier in `order`. A label counts from where it stands, also one that stands before its transaction, but
+ * never for that transaction itself. Returns the values of each transaction by its id, in `order`.
  */
 export function naiveFeatures<E extends NaiveEvent>(
   view: AggregateView,
@@ -64,7 +65,11 @@ function naiveValue(
     case 'mean_amount':
       return seen.length === 0 ? 0 : sum / seen.length / 100
     case 'fraud_share':
-      return naiveShare(seen.filter((other) => known.has(other.id)).length, seen.length, feature.smoothing)
+      return naiveShare(
+        seen.filter((other) => other !== event && known.has(other.id)).length,
+        seen.length,
+        feature.smoothing,
+      )
   }
 }
 

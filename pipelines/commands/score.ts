@@ -183,7 +183,8 @@ function historyLine(transactions: number | undefined): string {
 export async function scoreTotals(began: number): Promise<{ add(batch: ScoredBatch): void; value(): ScoreTotals }> {
   const { latencyHistogram, latencyOf } = await import('../../serving/metrics/latency.ts')
   const [latency, waiting] = [latencyHistogram(), latencyHistogram()]
-  const totals = { scored: 0, alerts: 0, rejected: 0, labels: 0, unmatched: 0, late: 0, truncated: 0, replayed: 0 }
+  const counts = { scored: 0, alerts: 0, rejected: 0, labels: 0, late: 0, truncated: 0, replayed: 0 }
+  const totals = { ...counts, early: 0, matched: 0, unmatched: 0 }
   let busyMs = 0
   let last = began
   return {
@@ -218,7 +219,9 @@ function describe(totals: ScoreTotals, { alerts, deadLetters }: GroupTopics): st
     ['scored', totals.scored],
     [`alerts (${alerts})`, totals.alerts],
     ['labels', totals.labels],
-    ...(totals.unmatched === 0 ? [] : [['labels without a transaction', totals.unmatched] as [string, number]]),
+    ...(totals.early === 0 ? [] : [entry('labels before their transaction', totals.early)]),
+    ...(totals.matched === 0 ? [] : [entry('their transaction has come', totals.matched)]),
+    ...(totals.unmatched === 0 ? [] : [entry('labels without a transaction', totals.unmatched)]),
     [`rejected (${deadLetters})`, totals.rejected],
     ['late', totals.late],
     ...(totals.truncated === 0 ? [] : [['truncated histories', totals.truncated] as [string, number]]),

@@ -19,7 +19,8 @@ test('only the configured group, with the champion, writes the live topics of al
   expect(groupOf({ alias: 'challenger', group: 'shadow' }, 'scorer')).toBe('shadow')
 })
 
-const BATCH = { alerts: 0, rejected: 0, rejections: {}, labels: 0, unmatched: 0, late: 0, truncated: 0, replayed: 0 }
+const LABELS = { labels: 0, early: 0, matched: 0, unmatched: 0 }
+const BATCH = { ...LABELS, alerts: 0, rejected: 0, rejections: {}, late: 0, truncated: 0, replayed: 0 }
 
 test('what waited before the scorer began is told apart; time without anything to score is not counted', async () => {
   const totals = await scoreTotals(10_000)

@@ -1,4 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { FRAUD_KNOWN_AT } from '../../datasets/log/event-json.ts'
+import type { NewRecord } from '../../datasets/log/event-log.ts'
+import { openEventLog } from '../../datasets/open.ts'
 import type { DeadLetter } from '../../serving/dead-letter.ts'
 import type { Prediction } from '../../serving/prediction.ts'
 import { makeWorld, type World } from './world.ts'
@@ -137,4 +140,36 @@ test('the same stream sent twice: each transaction has one prediction, and its r
   )
   expect((await deadLetters(twice, 'twice')).length).toBe(exact.size)
   await twice.fd('features', 'verify', '--group', 'twice')
+})
+
+test('labels that all come before their transactions: the same features, held over a restart', async () => {
+  const url = `lmdb:${world.home}/early-labels`
+  const early = world.with({ FD_EVENT_LOG: url, FD_ONLINE_STORE: `lmdb:${world.home}/early-labels-store` })
+  await early.backfill()
+  const lines = (await world.fd('topics', 'read', 'transactions')).trim().split('\n')
+  const records = lines.map((line): NewRecord => {
+    const { key, timestamp, value } = JSON.parse(line) as { key: string; timestamp: number; value: unknown }
+    return { key, timestamp, value: JSON.stringify(value), partition: 0 }
+  })
+  const isLabel = ({ value }: NewRecord): boolean => String(value).includes(FRAUD_KNOWN_AT)
+  const score = async (...sent: NewRecord[]): Promise<Record<string, number>> => {
+    {
+      await using log = await openEventLog(url)
+      await log.createTopic('transactions', { partitions: 1 })
+      await log.append('transactions', sent)
+    }
+    const totals = await early.fd('score', '--group', 'early-labels', '--until-idle', '--json')
+    return JSON.parse(totals) as Record<string, number>
+  }
+  const first = await score(...records.filter(isLabel))
+  expect(first).toMatchObject({ scored: 0, matched: 0, unmatched: 0 })
+  expect(first['early']).toBeGreaterThan(5)
+  expect(first['early']).toBeLessThan(first['labels'])
+  const second = await score(...records.filter((record) => !isLabel(record)))
+  expect(second).toMatchObject({ scored: exact.size, early: 0, matched: first['early'], unmatched: 0 })
+  // The views leave out what is younger than the labels' delay, so it makes no difference when a label came.
+  expect(
+    (await early.predictions('early-labels')).map(({ transaction_id: id, features }) => ({ id, features })),
+  ).toEqual([...exact.values()].map(({ transaction_id: id, features }) => ({ id, features })))
+  await early.fd('features', 'verify', '--group', 'early-labels')
 })

@@ -23,6 +23,8 @@ const batch = (change: Partial<ScoredBatch>): ScoredBatch => ({
   labels: 0,
   late: 0,
   truncated: 0,
+  early: 0,
+  matched: 0,
   unmatched: 0,
   replayed: 0,
   timestamps: new Float64Array(0),

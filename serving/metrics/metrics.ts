@@ -1,6 +1,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Tell } from '../../configs/tell.ts'
 import { REJECTION_KINDS, type RejectionKind } from '../../datasets/log/event-field.ts'
+import { LABEL_COUNTS } from '../../features/fold/fraud-labels.ts'
 import type { Champion } from '../model/champion.ts'
 import type { ScoredBatch } from '../scorer/batch.ts'
 import { latencyOf } from './latency.ts'
@@ -38,10 +39,20 @@ export const SCORER_METRICS = {
     help: 'Transactions of a key with more events than a view keeps, scored with the newest of them.',
   },
   labels: { type: 'counter', name: 'fd_labels_total', help: 'Fraud labels folded.' },
+  early: {
+    type: 'counter',
+    name: 'fd_labels_early_total',
+    help: 'Fraud labels that came before their transaction; a view holds them for it.',
+  },
+  matched: {
+    type: 'counter',
+    name: 'fd_labels_matched_total',
+    help: 'Held fraud labels whose transaction has come.',
+  },
   unmatched: {
     type: 'counter',
     name: 'fd_labels_unmatched_total',
-    help: 'Fraud labels that found no transaction in a view: too old, of another key, or before it.',
+    help: 'Fraud labels that a view gave up: no transaction of their key, id and time came while it could count.',
   },
   replayed: {
     type: 'counter',
@@ -162,6 +173,8 @@ function makeInstruments(registry: Registry) {
     late: counter('late'),
     truncated: counter('truncated'),
     labels: counter('labels'),
+    early: counter('early'),
+    matched: counter('matched'),
     unmatched: counter('unmatched'),
     replayed: counter('replayed'),
     batches: counter('batches'),
@@ -184,7 +197,7 @@ function definition(key: keyof typeof SCORER_METRICS): { name: string; help: str
 }
 
 function batchMeter(instruments: Instruments): ScorerMetrics['onBatch'] {
-  const { scored, alerts, rejected, late, truncated, labels, unmatched, replayed, batches, latency } = instruments
+  const { scored, alerts, rejected, late, truncated, labels, replayed, batches, latency } = instruments
   // Prometheus sees no rise in a series that begins at 1, so the first fault of a kind would go unnoticed.
   for (const kind of REJECTION_KINDS) rejected.inc({ kind }, 0)
   return (batch) => {
@@ -193,7 +206,7 @@ function batchMeter(instruments: Instruments): ScorerMetrics['onBatch'] {
     late.inc(batch.late)
     truncated.inc(batch.truncated)
     labels.inc(batch.labels)
-    unmatched.inc(batch.unmatched)
+    for (const key of LABEL_COUNTS) instruments[key].inc(batch[key])
     replayed.inc(batch.replayed)
     batches.inc()
     for (const [kind, count] of Object.entries(batch.rejections) as [RejectionKind, number][])

@@ -4,6 +4,7 @@ import type { NewRecord } from '../../datasets/log/event-log.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import type { FoldedBatch } from '../../features/chain/folded-batch.ts'
 import { stageRecords, type StageTarget } from '../../features/chain/stage-record.ts'
+import type { LabelCounts } from '../../features/fold/fraud-labels.ts'
 import { truncatedViews } from '../../features/fold/service-fold.ts'
 import { categoryColumns, featureNames, type FeatureService } from '../../features/view/view.ts'
 import { deadLetter } from '../dead-letter.ts'
@@ -24,7 +25,9 @@ export interface ScoredBatch {
   /** `rejected` by kind of fault. */
   rejections: Partial<Record<RejectionKind, number>>
   labels: number
-  /** Fraud labels that found no transaction in a view: it is too old, of another key, or has not come yet. */
+  /** As in `LabelCounts`, summed over the views that read labels. Counts what was replayed, too. */
+  early: number
+  matched: number
   unmatched: number
   late: number
   /** Transactions of a key with more events than a ring holds, so that a view lacks some of them. */
@@ -130,11 +133,11 @@ function deadLetters(folded: FoldedBatch): NewRecord[] {
  */
 function intake(
   folded: FoldedBatch,
-): Pick<ScoredBatch, 'rejected' | 'rejections' | 'labels' | 'replayed' | 'unmatched'> {
-  const { input, replayed, unmatched, fresh } = folded
+): Pick<ScoredBatch, 'rejected' | 'rejections' | 'labels' | 'replayed' | keyof LabelCounts> {
+  const { input, replayed, fresh } = folded
   const rejected = rejections(folded)
   const labels = input.earlier === undefined ? input.records.size - replayed - fresh.length - rejected.length : 0
-  return { rejected: rejected.length, rejections: countByKind(rejected), labels, unmatched, replayed }
+  return { rejected: rejected.length, rejections: countByKind(rejected), labels, ...folded.labels, replayed }
 }
 
 function countByKind(rejected: readonly Rejection[]): Partial<Record<RejectionKind, number>> {

@@ -52,6 +52,8 @@ function batchOf(n: number, counts: Record<string, number>, bytes = 4): WrittenB
       labels: 0,
       late: 0,
       truncated: 0,
+      early: 0,
+      matched: 0,
       unmatched: 0,
       replayed: 0,
       timestamps: new Float64Array(0),

@@ -57,6 +57,8 @@ export const service: FeatureService = {
 
 interface Event {
   id: number
+  /** Where its record was put. */
+  place: number
   time: number
   amount: number
   card: number
@@ -67,7 +69,10 @@ interface Event {
 const CARDS = 3
 const TERMINALS = 2
 
-/** Records of a few cards: transactions, some late, some that come twice, fraud labels, and some that are no events. */
+/**
+ * Records of a few cards: transactions, some late, some that come twice, fraud labels, some of them before their
+ * transaction, and some that are no events.
+ */
 export function smallStream(random: Random, size: number, start: number): NewRecord[] {
   const events: Event[] = []
   const records: NewRecord[] = []
@@ -78,10 +83,13 @@ export function smallStream(random: Random, size: number, start: number): NewRec
     const chance = random.uniform()
     if (chance < 0.05) records.push({ key: String(random.integer(CARDS)), value: 'no event', timestamp: now })
     else if (about !== undefined && chance < 0.15) records.push(encode({ ...about }, now))
-    else if (about !== undefined && chance < 0.3) records.push(encode({ ...about, knownAt: now }, now))
-    else {
+    else if (about !== undefined && chance < 0.3) {
+      records.push(encode({ ...about, knownAt: now }, now))
+      if (chance < 0.22) exchange(records, about.place, n)
+    } else {
       const event = {
         id: n,
+        place: n,
         time: now - (random.uniform() < 0.2 ? random.integer(4 * MINUTE) : 0),
         amount: 1 + random.integer(9_999),
         card: random.integer(CARDS),
@@ -94,7 +102,14 @@ export function smallStream(random: Random, size: number, start: number): NewRec
   return records
 }
 
-function encode({ id, time, amount, card, terminal, knownAt }: Event, timestamp: number): NewRecord {
+/** Lets two records of one key change places. Each place keeps its timestamp. */
+function exchange(records: NewRecord[], a: number, b: number): void {
+  const [before, after] = [records[a], records[b]]
+  records[a] = { ...after, timestamp: before.timestamp }
+  records[b] = { ...before, timestamp: after.timestamp }
+}
+
+function encode({ id, time, amount, card, terminal, knownAt }: Omit<Event, 'place'>, timestamp: number): NewRecord {
   const batch = emptyBatch({ id: 'integer', entities: schema.entities, numeric: 0, categorical: 0 }, 1)
   batch.ids[0] = id
   batch.time[0] = time
