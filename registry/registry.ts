@@ -37,7 +37,8 @@ import type {
  * adds the next entry of the history and moves the alias: both or neither. On `sqlite:` that is one transaction: of
  * two promotions at once, the second finds the entry taken and decides again. MLflow has no such call. There a param
  * decides, which a server writes once: `mlflow/ledger.ts`. Tag and alias follow it. When a writer is killed before they
- * did, `history` marks the move, and the next writer of the model completes it.
+ * did, `history` marks the move, and the next writer of the model completes it. That one also sets an alias right which
+ * the last call of a killed writer has set back: `mlflow/completion.ts`.
  *
  * **Errors.** What does not exist (experiment, run, artifact, model, version, alias) is a NotFoundError, which is a
  * UserError. So is a call that contradicts what is kept (`conflict.ts`), a server that is away or refuses, a full or

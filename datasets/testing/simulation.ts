@@ -21,6 +21,8 @@ interface Step {
   /** An effect may outlive its process: it is on its way already. An answer may not. */
   kind: 'effect' | 'answer'
   slow: boolean
+  /** Happens long after the others that it could have happened before. */
+  late?: boolean
 }
 
 /**
@@ -33,6 +35,8 @@ const NOW = Promise.resolve()
 /** The share of steps that are slow, and how likely one is passed over when it is drawn. */
 const SLOW = 0.1
 const PASSED_OVER = 0.95
+/** How likely a step that is late has to wait for all others. */
+const LEFT_BEHIND = 0.99
 
 /** The longest that one step takes, in ms of the simulated clock. */
 const LONGEST_STEP_MS = 4
@@ -44,6 +48,8 @@ const LONGEST_STEP_MS = 4
  */
 export class Simulation {
   readonly rates: FaultRates = { refused: 0, unanswered: 0 }
+  /** Of the calls of a dead process that still arrive, the share that does so late. */
+  late = 0
   readonly #random: Random
   readonly #trace: string[] | undefined
   #clock: number
@@ -98,6 +104,10 @@ export class Simulation {
 
   /** The place of the next step. A slow one is passed over for a while. */
   #draw(): number {
+    if (this.late > 0 && this.#random.uniform() < LEFT_BEHIND) {
+      const others = this.#steps.flatMap(({ late }, place) => (late === true ? [] : [place]))
+      if (others.length < this.#steps.length && others.length > 0) return others[this.#random.integer(others.length)]
+    }
     const at = this.#random.integer(this.#steps.length)
     return this.#steps[at].slow && this.#random.uniform() < PASSED_OVER ? this.#random.integer(this.#steps.length) : at
   }
@@ -107,6 +117,8 @@ export class Simulation {
     this.#steps = this.#steps.filter(
       (step) => step.process !== process || (step.kind === 'effect' && this.#random.integer(2) === 0),
     )
+    if (this.late === 0) return
+    for (const step of this.#steps) if (step.process === process) step.late = this.#random.uniform() < this.late
   }
 }
 

@@ -1,3 +1,4 @@
+import { setTimeout as wait } from 'node:timers/promises'
 import { z } from 'zod'
 import type { DurationMs } from '../../datasets/table/transaction.ts'
 import type { MlflowCredentials } from '../registry.ts'
@@ -25,6 +26,8 @@ export interface MlflowClient {
   readFile(path: string): Promise<Uint8Array>
   writeFile(path: string, bytes: Uint8Array): Promise<void>
   deleteFile(path: string): Promise<void>
+  /** Waits for what others may be doing. */
+  pause(time: DurationMs): Promise<void>
 }
 
 type Query = Record<string, string | number | undefined>
@@ -67,6 +70,7 @@ export function mlflowClient(
     async deleteFile(path) {
       await fileAnswer(connection, 'DELETE', path)
     },
+    pause: (time) => wait(time),
   }
 }
 

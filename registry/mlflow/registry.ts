@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { EpochMs } from '../../datasets/table/transaction.ts'
 import { checkArtifactPath } from '../naming.ts'
 import type { Registry, RegistryOptions } from '../registry.ts'
 import { aliasVerbs } from './aliases.ts'
@@ -22,7 +23,11 @@ import { versionVerbs } from './versions.ts'
  * - Artifacts and the history are written once among `fd` processes only; the port has the details.
  */
 export function openMlflowRegistry(url: string, { now, credentials, patience }: RegistryOptions): Registry {
-  const client = mlflowClient(url, credentials, patience)
+  return registryOver(mlflowClient(url, credentials, patience), now)
+}
+
+/** The registry of the server that `client` talks to. */
+export function registryOver(client: MlflowClient, now: () => EpochMs): Registry {
   const artifacts = artifactVerbs(client)
   const versions = versionVerbs(client)
   return {

@@ -100,7 +100,8 @@ export function openDatabase(folder: string, now: EpochMs): Database {
   return databaseOver(connection, file)
 }
 
-function databaseOver(connection: DatabaseSync, file: string): Database {
+/** @param connection with the newest schema. @param file named in errors. */
+export function databaseOver(connection: DatabaseSync, file: string): Database {
   const prepared = new Map<string, StatementSync>()
   const prepare = (sql: string): StatementSync => {
     const statement = prepared.get(sql) ?? connection.prepare(sql)

@@ -4,7 +4,7 @@ import { UserError } from '../../configs/user-error.ts'
 import type { Registry, RegistryOptions } from '../registry.ts'
 import { aliasVerbs } from './aliases.ts'
 import { artifactVerbs, sweepIncoming } from './artifacts.ts'
-import { openDatabase } from './database.ts'
+import { openDatabase, type Database } from './database.ts'
 import { experimentVerbs } from './experiments.ts'
 import { logVerbs } from './metrics.ts'
 import { modelVerbs } from './models.ts'
@@ -18,11 +18,20 @@ import { versionVerbs } from './versions.ts'
  *
  * Calls are synchronous inside. A read takes tens of microseconds, a write waits for other processes' writes.
  */
-export async function openSqliteRegistry(folder: string, { now, newId = hexId }: RegistryOptions): Promise<Registry> {
+export async function openSqliteRegistry(folder: string, { now, newId }: RegistryOptions): Promise<Registry> {
   if (folder === '') throw new UserError('The registry URL "sqlite:" names no folder. Use sqlite:FOLDER.')
   const root = resolve(folder)
   const database = openDatabase(root, now())
   await sweepIncoming(root, now())
+  return registryOver(database, root, { now, newId })
+}
+
+/** The registry of a database, whose artifacts are below `root`. */
+export function registryOver(
+  database: Database,
+  root: string,
+  { now, newId = hexId }: Pick<RegistryOptions, 'now' | 'newId'>,
+): Registry {
   const artifacts = artifactVerbs(database, root, newId)
   const versions = versionVerbs(database, now)
   return {
