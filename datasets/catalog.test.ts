@@ -43,6 +43,7 @@ const keyed = (as: string): string => SHOP.replace('type: string', as)
 const TWO_ROLES = /line 5, schema: the column u has two roles that write it differently/
 
 const HANDBOOK_SPLIT = 'kind: delayed, trainFrom: 2018-07-25, trainDays: 7, delayDays: 7, testDays: 7'
+const ON_DEVICE = `split: { ${HANDBOOK_SPLIT}, cardEntity: device }\n`
 
 test('the built-in datasets come first, then the user’s own; the example is none', () => {
   expect(datasetNames(within({ 'zoo.yaml': SHOP, 'apple.yaml': SHOP, 'example.yaml': SHOP, 'notes.txt': '' }))).toEqual(
@@ -146,6 +147,16 @@ test.each([
     `${SHOP}  missing: [NA, NULL]\n`,
     /line 9, schema\.missing\.1: give text in quotes/,
   ],
+  [
+    'a key of the log that may be blank',
+    keyed('type: string, optional: true'),
+    /line 8, schema\.entities\.0\.optional: the key of the first entity divides the log/,
+  ],
+  [
+    'cards that may be blank',
+    `${SHOP.replace(']', ', { name: device, column: d, type: string, optional: true }]')}${ON_DEVICE}`,
+    /split\.cardEntity: name one of the schema’s entities, whose key is not optional/,
+  ],
   ['two separators alike', `${SHOP}  numbers: { thousands: '.' }\n`, /decimal and thousands must differ/],
   ['nothing', '', /does not describe a dataset/],
 ])('a YAML with %s is the user’s error', async (_what, text, message) => {
@@ -155,7 +166,10 @@ test.each([
 test('the example is a valid description', () => {
   const example = readUserDataset(join(DATASET_FOLDER, 'example.yaml'))
   expect(example.schema.label).toEqual({ column: 'is_fraud', delay: 7 * DAY })
-  expect(example.schema.entities).toEqual([{ name: 'customer', column: 'user_id', type: 'string' }])
+  expect(example.schema.entities).toEqual([
+    { name: 'customer', column: 'user_id', type: 'string' },
+    { name: 'device', column: 'device_id', type: 'string', optional: true },
+  ])
 })
 
 test('the Handbook’s split is read from YAML as the built-in one has it', async () => {

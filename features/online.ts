@@ -1,4 +1,5 @@
 import { UserError } from '../configs/user-error.ts'
+import { isBlank } from '../datasets/table/key.ts'
 import type { EpochMs } from '../datasets/table/transaction.ts'
 import { decodeState } from './fold/entity-state.ts'
 import { ViewFold } from './fold/view-fold.ts'
@@ -17,7 +18,7 @@ export interface OnlineFeatures {
  * Reads the features of an entity's key from the online store, as a transaction at `at` would find them, itself not
  * counted. By default `at` is the newest event time that the store has seen.
  *
- * @throws UserError when the service has no such entity, or the store has no such key.
+ * @throws UserError when the service has no such entity, the key is blank, or the store has no such key.
  */
 export async function onlineFeatures(
   state: GroupState,
@@ -30,6 +31,9 @@ export async function onlineFeatures(
   if (views.length === 0) {
     const entities = new Set(service.views.flatMap((view) => (view.kind === 'aggregate' ? [view.entity] : [])))
     throw new UserError(`Service "${service.name}" has no entity "${entity}". It has: ${[...entities].join(', ')}`)
+  }
+  if (isBlank(keyText)) {
+    throw new UserError(`A transaction without a ${entity} has no features of one: they are missing. Give a key.`)
   }
   const time = at ?? state.checkpoint?.watermark ?? state.base.watermark
   const minorUnits = state.checkpoint?.minorUnits ?? state.base.minorUnits

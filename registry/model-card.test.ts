@@ -52,7 +52,7 @@ const WHOLE: Whole<DatasetSchema> = {
   time: { column: 'at', unit: 'timestamp', origin: 1, format: '%d/%m/%Y', zone: 'Europe/Berlin' },
   amount: { column: 'amount', minorUnits: 2 },
   label: { column: 'fraud', delay: 1000, knownAt: 'known' },
-  entities: [{ name: 'card', column: 'card', type: 'string', token: true }],
+  entities: [{ name: 'card', column: 'card', type: 'string', token: true, optional: true }],
   numeric: ['x'],
   categorical: ['country'],
   missing: ['NA'],

@@ -90,7 +90,7 @@ const datasetSchema: z.ZodType<DatasetSchema> = z.strictObject({
   label: z
     .strictObject({ column: z.string(), delay: z.number().optional(), knownAt: z.string().optional() })
     .optional(),
-  entities: z.array(key.extend({ name: z.string(), token: z.boolean().optional() })),
+  entities: z.array(key.extend({ name: z.string(), token: z.boolean().optional(), optional: z.boolean().optional() })),
   numeric: z.array(z.string()),
   categorical: z.array(z.string()),
   missing: z.array(z.string()).optional(),

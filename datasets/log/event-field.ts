@@ -1,6 +1,6 @@
 import { amountBounds, amountFault, toMinorUnits } from '../table/amount.ts'
-import type { DatasetSchema } from '../table/dataset.ts'
-import { isWholeKey, keyFault, textFault, WHOLE_NUMBER } from '../table/key.ts'
+import type { DatasetSchema, EntityRole } from '../table/dataset.ts'
+import { isBlank, isWholeKey, keyFault, textFault, WHOLE_NUMBER } from '../table/key.ts'
 import { numberReader } from '../table/number-form.ts'
 import { countedTime, EXPECTED_TIME, likelyUnit, parseTime, textTimeReader, type TimeUnit } from '../table/time.ts'
 import type { EpochMs, KeyColumn } from '../table/transaction.ts'
@@ -71,9 +71,22 @@ function unexpected(column: string, expected: string, found: unknown): Refusal {
   )
 }
 
-/** Reads an id or entity key into row `row` of its column, which says by its type whether it is a number or text. */
-export function readKey(fields: Fields, column: string, into: KeyColumn, row: number, forms: CellForms): void {
+/**
+ * Reads an id or entity key into row `row` of its column, which says by its type whether it is a number or text. An
+ * optional key that is absent, null or blank becomes none.
+ */
+export function readKey(
+  fields: Fields,
+  { column, optional = false }: Pick<EntityRole, 'column' | 'optional'>,
+  into: KeyColumn,
+  row: number,
+  forms: CellForms,
+): void {
   const found = cell(fields, column, forms)
+  if (optional && (found === undefined || found === null || (typeof found === 'string' && isBlank(found)))) {
+    into[row] = Array.isArray(into) ? '' : Number.NaN
+    return
+  }
   if (!Array.isArray(into)) {
     if (!isWholeKey(found)) throw unexpected(column, WHOLE_NUMBER, found)
     into[row] = found

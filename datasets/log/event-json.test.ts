@@ -99,6 +99,27 @@ test('what is encoded is decoded to the same bits, for transactions and labels',
   expect(encoded[0].key).toBe(transaction.card)
 })
 
+test('an optional key may be null, absent or blank, in a label too; it is encoded as null', () => {
+  const optional: DatasetSchema = {
+    ...schema,
+    entities: schema.entities.map((entity, e) => (e === 0 ? entity : { ...entity, optional: true })),
+    missing: ['NA'],
+  }
+  const rows = [transaction, { ...transaction, kind: FRAUD_LABEL, knownAt: at + DAY }].map((row) => ({
+    ...row,
+    terminal: Number.NaN,
+  }))
+  const encoded = rows.map((_, row) => String(encodeEvent(optional, batchOf(rows), row, 0).value))
+  for (const value of encoded) expect(JSON.parse(value)).toMatchObject({ CARD: transaction.card, TERMINAL: null })
+  const values = [...encoded, ...[undefined, '', '  ', 'NA'].map((TERMINAL) => text({ TERMINAL }))]
+  const { events, rejected } = eventDecoder(optional)(records([...values, text({ TERMINAL: 3 })]))
+  expect(rejected).toEqual([])
+  expect([...(events.entities[1] as Float64Array).subarray(0, events.size)]).toEqual([...values.map(() => NaN), 3])
+  const found = [true, 'x', 1.5, -1, '\t'].map((TERMINAL) => text({ TERMINAL }))
+  expect(eventDecoder(optional)(records(found)).events.size).toBe(0)
+  expect(eventDecoder(optional)(records([text({ CARD: null }), text({ CARD: '' })])).events.size).toBe(0)
+})
+
 test('times may be ISO 8601, and seconds from an origin where the schema says so', () => {
   const value = (time: unknown): string =>
     JSON.stringify({ ID: 1, AT: time, AMOUNT: 1, CARD: 'c', TERMINAL: 1, V1: 0, COUNTRY: null })

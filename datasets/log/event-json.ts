@@ -44,7 +44,7 @@ export const SCHEMA_VERSION = 'schema_version'
 const KNOWN_VERSION = 1
 
 /** Name of the id field when the dataset has no id column. */
-const DEFAULT_ID = 'transaction_id'
+const DEFAULT_ID = { column: 'transaction_id' }
 
 /**
  * Largest record, key and value, in bytes. What fd writes of a record (a dead letter, a record between stages) must fit
@@ -70,35 +70,32 @@ export interface DecodedBatch {
 
 /**
  * Encodes one event as a JSON record. A transaction is the dataset's row under the dataset's own column names (amount
- * in major units; time in the column's unit, or ISO 8601). A fraud label repeats id, time and entity keys and adds
- * `fraud_known_at`. The record's key is the first entity's key, so that all events of one card share a partition;
- * without entities, the key is the id.
+ * in major units; time in the column's unit, or ISO 8601; null for what is missing). A fraud label repeats id, time and
+ * entity keys and adds `fraud_known_at`. The record's key is the first entity's key, so that all events of one card
+ * share a partition; without entities, the key is the id.
  *
  * @param timestamp the record's own: when it was put into the log, not when the transaction happened.
  */
 export function encodeEvent(schema: DatasetSchema, batch: EventBatch, row: number, timestamp: EpochMs): NewRecord {
   const key = String(batch.entities.length > 0 ? batch.entities[0][row] : batch.ids[row])
   const value: Record<string, number | string | null> = {
-    [schema.id?.column ?? DEFAULT_ID]: batch.ids[row],
+    [(schema.id ?? DEFAULT_ID).column]: batch.ids[row],
     [schema.time.column]: timeCount(batch.time[row], schema.time.unit, schema.time.origin),
   }
-  schema.entities.forEach((entity, e) => (value[entity.column] = batch.entities[e][row]))
+  schema.entities.forEach((entity, e) => (value[entity.column] = nullForMissing(batch.entities[e][row])))
   if (batch.kind[row] === FRAUD_LABEL) {
     value[FRAUD_KNOWN_AT] = batch.knownAt[row]
   } else {
     value[schema.amount.column] = batch.amount[row] / 10 ** schema.amount.minorUnits
-    schema.numeric.forEach((column, n) => (value[column] = nullForNaN(batch.numeric[n][row])))
-    schema.categorical.forEach((column, c) => (value[column] = nullForEmpty(batch.categorical[c][row])))
+    schema.numeric.forEach((column, n) => (value[column] = nullForMissing(batch.numeric[n][row])))
+    schema.categorical.forEach((column, c) => (value[column] = nullForMissing(batch.categorical[c][row])))
   }
   return { key, value: JSON.stringify(value), timestamp }
 }
 
-function nullForNaN(number: number): number | null {
-  return Number.isNaN(number) ? null : number
-}
-
-function nullForEmpty(text: string): string | null {
-  return text === '' ? null : text
+/** Missing are a key or a number that is NaN, and a key or a category that is ''. */
+function nullForMissing(cell: number | string): number | string | null {
+  return cell === '' || Number.isNaN(cell) ? null : cell
 }
 
 /**
@@ -190,9 +187,9 @@ function checkAhead(column: string, time: EpochMs, timestamp: EpochMs, maxAhead:
 }
 
 function readEvent(schema: DatasetSchema, forms: CellForms, fields: Fields, events: EventBatch, row: number): void {
-  readKey(fields, schema.id?.column ?? DEFAULT_ID, events.ids, row, forms)
+  readKey(fields, schema.id ?? DEFAULT_ID, events.ids, row, forms)
   events.time[row] = readTime(fields, schema, forms)
-  schema.entities.forEach((entity, e) => readKey(fields, entity.column, events.entities[e], row, forms))
+  schema.entities.forEach((entity, e) => readKey(fields, entity, events.entities[e], row, forms))
   if (field(fields, FRAUD_KNOWN_AT) === undefined) {
     events.kind[row] = TRANSACTION
     events.amount[row] = readAmount(fields, schema, forms)

@@ -79,8 +79,9 @@ async function fromFile(cells: Record<string, string>, of = schema): Promise<Eve
 }
 
 /** Whether a producer sends the cell as a number of JSON. Where numbers have a form of their own it sends the text. */
-function isNumber(column: string, cell: string, { missing, numbers, time }: DatasetSchema): boolean {
+function isNumber(column: string, cell: string, { missing, numbers, time, entities }: DatasetSchema): boolean {
   if (missing?.includes(cell) === true) return false
+  if (entities.some((entity) => entity.column === column && entity.type === 'integer')) return /^\d+$/.test(cell)
   const counted = column === 'at' && time.unit !== 'timestamp'
   return column === 'id' || (numbers === undefined && (NUMBERS.has(column) || counted))
 }
@@ -112,7 +113,7 @@ function rowOf(batch: EventBatch | undefined): unknown[] | undefined {
       batch.ids[0],
       batch.time[0],
       batch.amount[0],
-      batch.entities[0][0],
+      ...batch.entities.map((keys) => keys[0]),
       batch.numeric[0][0],
       batch.categorical[0][0],
     ]
@@ -170,6 +171,18 @@ const timed = (time: Partial<DatasetSchema['time']>): DatasetSchema => ({
   time: { ...schema.time, ...time },
 })
 
+const optional: DatasetSchema = {
+  ...schema,
+  missing,
+  entities: [
+    ...schema.entities,
+    { name: 'device', column: 'device', type: 'string', optional: true },
+    { name: 'shop', column: 'shop', type: 'integer', optional: true },
+  ],
+}
+const keyed = { ...SOUND, device: 'd', shop: '3' }
+const blanks = ['', ' ', '   ', ...missing]
+
 test.each<[string, string, Record<string, string>, DatasetSchema, (random: Random) => string]>([
   ['missing texts', 'x', SOUND, { ...schema, missing }, (random) => pick(random, ...missing, 'na', 'N/A', '5', '-1')],
   [
@@ -186,6 +199,20 @@ test.each<[string, string, Record<string, string>, DatasetSchema, (random: Rando
     SOUND,
     { ...schema, missing },
     (random) => pick(random, ...missing, '1', '2.50', '7', '0', '1.005'),
+  ],
+  [
+    'optional keys',
+    'device',
+    keyed,
+    optional,
+    (random) => pick(random, ...blanks, 'd', ' d', 'nan', 'null', '\t', 'x y'),
+  ],
+  [
+    'optional keys',
+    'shop',
+    keyed,
+    optional,
+    (random) => pick(random, ...blanks, '7', '0', 'nan', 'seven', '\t', '7.5'),
   ],
   ['numbers', 'amount', german, { ...schema, numbers }, germanCell],
   ['numbers', 'x', german, { ...schema, numbers }, germanCell],

@@ -47,10 +47,13 @@ function amountFindings({ rows, amounts }: Profile): string[] {
 }
 
 function keyFindings({ rows, entities }: Profile, schema: DatasetSchema): string[] {
-  return entities.flatMap(({ name, column, distinct, cardNumbers }, e) => {
+  return entities.flatMap(({ name, column, blank, distinct, cardNumbers }, e) => {
+    if (blank === rows) return [`No row has a ${name} (${column}).`]
     const found: string[] = []
-    if (distinct === rows) found.push(`Every row has a ${name} (${column}) of its own: no key has a history.`)
-    if (distinct === 1) found.push(`All rows have the same ${name} (${column}).`)
+    const one = blank === 0 ? '' : ' with one'
+    if (distinct === rows - blank)
+      found.push(`Every row${one} has a ${name} (${column}) of its own: no key has a history.`)
+    if (distinct === 1) found.push(`All rows${one} have the same ${name} (${column}).`)
     if (cardNumbers && schema.entities[e].token !== true)
       found.push(`${column} seems to hold card numbers: mark the entity ${name} with token: true.`)
     return found

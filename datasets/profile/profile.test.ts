@@ -127,6 +127,25 @@ test.each<[string, (row: Row, index: number) => Partial<Row>, RegExp]>([
   expect(findings.filter((found) => finding.test(found))).toHaveLength(1)
 })
 
+test('rows without a key are counted, and are no key', async () => {
+  const optional = {
+    ...SCHEMA,
+    entities: [...SCHEMA.entities, { name: 'device', column: 'country', type: 'string' as const, optional: true }],
+  }
+  const rows = rowsOf(300)
+  const { profile, findings } = await profiled(rows, optional)
+  const blank = rows.filter(({ country }) => country === '').length
+  expect(blank).toBeGreaterThan(30)
+  expect(profile.entities[1]).toMatchObject({ blank, distinct: 3 })
+  expect(profile.entities[1].most.map(({ value }) => value)).not.toContain('')
+  expect(findings).toEqual([])
+  const none = await profiled(
+    rowsOf(200, () => ({ country: '' })),
+    optional,
+  )
+  expect(none.findings).toContain('No row has a device (country).')
+})
+
 test('a row that cannot be read ends the profile, which stands for those before it', async () => {
   const { profile } = await profiled(rowsOf(40_000, (_, i) => (i === 39_000 ? { x: 'many' } : {})))
   expect(profile.rows).toBeGreaterThan(0)

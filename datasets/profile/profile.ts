@@ -1,6 +1,7 @@
 import { UserError } from '../../configs/user-error.ts'
 import type { Dataset, DatasetSchema } from '../table/dataset.ts'
-import { DAY, UNLABELLED, type EpochMs, type EventBatch } from '../table/transaction.ts'
+import { isNoKey } from '../table/key.ts'
+import { DAY, UNLABELLED, type EpochMs, type EventBatch, type KeyColumn } from '../table/transaction.ts'
 import { isCardNumber, masked, Tally, type Frequency } from './tally.ts'
 
 /** How many of the most frequent keys and categories are shown. */
@@ -10,6 +11,8 @@ const MOST_FREQUENT = 10
 export interface KeyProfile {
   name: string
   column: string
+  /** Rows without a key. */
+  blank: number
   distinct: number
   /** Whether most of the distinct keys look like card numbers; they are masked then. */
   cardNumbers: boolean
@@ -74,7 +77,7 @@ interface Range {
 class Profiler {
   readonly #schema: DatasetSchema
   readonly #days = new Map<number, number>()
-  readonly #keys: Tally[]
+  readonly #keys: { all: Tally; blank: number }[]
   readonly #ranges: Range[]
   readonly #categories: { all: Tally; byLabel: [Set<string>, Set<string>]; blank: number }[]
   #amounts = new Float64Array(1 << 16)
@@ -86,7 +89,7 @@ class Profiler {
 
   constructor(schema: DatasetSchema) {
     this.#schema = schema
-    this.#keys = schema.entities.map(() => new Tally())
+    this.#keys = schema.entities.map(() => ({ all: new Tally(), blank: 0 }))
     this.#ranges = schema.numeric.map(() => ({ min: [Infinity, Infinity], max: [-Infinity, -Infinity], blank: 0 }))
     this.#categories = schema.categorical.map(() => ({ all: new Tally(), byLabel: [new Set(), new Set()], blank: 0 }))
   }
@@ -95,8 +98,7 @@ class Profiler {
     this.#addAmounts(batch)
     this.#addTimes(batch)
     for (let row = 0; row < batch.size; row++) if (batch.label[row] !== UNLABELLED) this.#labels[batch.label[row]]++
-    for (const [e, tally] of this.#keys.entries())
-      for (let row = 0; row < batch.size; row++) tally.add(batch.entities[e][row])
+    for (const [e, keys] of this.#keys.entries()) addKeys(batch, batch.entities[e], keys)
     for (const [n, range] of this.#ranges.entries()) addNumbers(batch, batch.numeric[n], range)
     for (const [c, { all, byLabel }] of this.#categories.entries()) {
       for (let row = 0; row < batch.size; row++) {
@@ -126,7 +128,12 @@ class Profiler {
       genuine: this.#labels[0],
       frauds: this.#labels[1],
       amounts: this.#amountQuantiles(),
-      entities: entities.map(({ name, column }, e) => ({ name, column, ...keysOf(this.#keys[e]) })),
+      entities: entities.map(({ name, column }, e) => ({
+        name,
+        column,
+        blank: this.#keys[e].blank,
+        ...keysOf(this.#keys[e].all),
+      })),
       columns: [
         ...numeric.map((column, n) => numericProfile(column, this.#ranges[n], known)),
         ...categorical.map((column, c) => {
@@ -177,6 +184,13 @@ const ENOUGH = 10
 /** Categories of each kind up to which a column can be said to tell them apart. */
 const FEW = 20
 
+function addKeys({ size }: EventBatch, column: KeyColumn, keys: { all: Tally; blank: number }): void {
+  for (let row = 0; row < size; row++) {
+    if (isNoKey(column[row])) keys.blank++
+    else keys.all.add(column[row])
+  }
+}
+
 function addNumbers({ label, size }: EventBatch, cells: Float64Array, range: Range): void {
   for (let row = 0; row < size; row++) {
     const cell = cells[row]
@@ -202,7 +216,7 @@ function numericProfile(column: string, { min, max, blank }: Range, known: boole
   }
 }
 
-function keysOf(tally: Tally): Omit<KeyProfile, 'name' | 'column'> {
+function keysOf(tally: Tally): Omit<KeyProfile, 'name' | 'column' | 'blank'> {
   let cards = 0
   for (const key of tally.values()) if (isCardNumber(String(key))) cards++
   const most = tally.most(MOST_FREQUENT)

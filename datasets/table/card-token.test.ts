@@ -4,6 +4,9 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { loadConfig } from '../../configs/config.ts'
 import { openDataset } from '../catalog.ts'
+import { tokenizer } from './card-token.ts'
+import { batchShape, type DatasetSchema } from './dataset.ts'
+import { emptyBatch } from './transaction.ts'
 
 let folder: string
 const cards = ['4111111111111111', '5500005555555559', '4111111111111111']
@@ -51,6 +54,20 @@ test(
     expect((await keys({ FD_TOKEN_KEY: `${secret}!` }))[0]).not.toBe(tokens[0])
   },
 )
+
+test('a row without a card has no token', async () => {
+  const schema: DatasetSchema = {
+    time: { column: 't', unit: 'ms' },
+    amount: { column: 'a', minorUnits: 2 },
+    entities: [{ name: 'payee', column: 'pan', type: 'string', token: true, optional: true }],
+    numeric: [],
+    categorical: [],
+  }
+  const batch = emptyBatch(batchShape(schema), 3)
+  batch.entities[0] = [cards[0], '', '']
+  const [tokens] = tokenizer(schema, secret)(batch).entities
+  expect(tokens).toEqual([expect.stringMatching(/^[\w-]{22}$/), '', ''])
+})
 
 test.each([[{}], [{ FD_TOKEN_KEY: 'short' }]])(
   'without a secret, or with a short one, no card is read (%j)',

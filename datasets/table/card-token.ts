@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto'
 import { UserError } from '../../configs/user-error.ts'
 import type { DatasetSchema } from './dataset.ts'
+import { isNoKey } from './key.ts'
 import type { EventBatch } from './transaction.ts'
 
 /** Characters of a token: 132 bits of the digest, so that two cards never share one. */
@@ -12,7 +13,7 @@ const SHORTEST_SECRET = 16
 /**
  * Replaces the keys of entities marked `token` by keyed tokens, before anything is stored or logged: HMAC-SHA256 of the
  * key's text under `secret`, base64url, cut to 22 characters. Under one secret a card always gives the same token;
- * without the secret nobody can compute a card's token. Batches are changed in place.
+ * without the secret nobody can compute a card's token. A row without a key has no token. Batches are changed in place.
  *
  * @throws UserError when an entity is marked and there is no secret, or one that is too short.
  */
@@ -35,7 +36,10 @@ export function tokenizer(schema: DatasetSchema, secret: string | undefined): (b
   }
   return (batch) => {
     for (const e of marked)
-      batch.entities[e] = Array.from({ length: batch.size }, (_, row) => tokenOf(String(batch.entities[e][row])))
+      batch.entities[e] = Array.from({ length: batch.size }, (_, row) => {
+        const key = batch.entities[e][row]
+        return isNoKey(key) ? '' : tokenOf(String(key))
+      })
     return batch
   }
 }

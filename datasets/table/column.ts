@@ -1,17 +1,17 @@
 import { UserError } from '../../configs/user-error.ts'
 import { amountBounds, amountFault, toMinorUnits } from './amount.ts'
-import type { DatasetSchema, KeyRole } from './dataset.ts'
+import type { DatasetSchema } from './dataset.ts'
 import { sqlText, type ColumnChunk } from './duckdb.ts'
-import { isWholeKey, keyFault, textFault, WHOLE_NUMBER } from './key.ts'
+import { textFault } from './key.ts'
 import { NOT_UTF8, type TableSource } from './source.ts'
 import { clockOf, countedTime, likelyUnit, textTimeForm, textTimeReader, type TimeForm, type TimeUnit } from './time.ts'
-import { UNLABELLED, type EventBatch, type KeyColumn } from './transaction.ts'
+import { UNLABELLED, type EventBatch } from './transaction.ts'
 
 /** The problem of a cell that is no time. */
 const NO_TIME = 'is not a time from 1970 to 2999'
 
 /** The problem of a cell that should be text. */
-const BYTES = 'is not UTF-8 text; fd reads bytes as text only'
+export const BYTES = 'is not UTF-8 text; fd reads bytes as text only'
 
 /** The problem of a cell that is no label. */
 const NO_LABEL = 'is not a label: 0, false, no (genuine) or 1, true, yes (fraud), or empty (not known)'
@@ -36,21 +36,8 @@ export interface TableColumn {
   fill(batch: EventBatch, at: number, chunk: ColumnChunk, index: number): BadCell | undefined
 }
 
-/** The columns of a schema in reading order: id, time, amount, entities, label, known at, numeric, categorical. */
-export function tableColumns(schema: DatasetSchema, source: TableSource): TableColumn[] {
-  return [
-    ...(schema.id === undefined ? [] : [keyColumn(schema.id, source, (batch) => batch.ids)]),
-    timeColumn(schema, source),
-    amountColumn(schema, source),
-    ...schema.entities.map((entity, index) => keyColumn(entity, source, (batch) => batch.entities[index])),
-    ...labelColumns(schema, source),
-    ...schema.numeric.map((column, index) => numericColumn(column, source, index)),
-    ...schema.categorical.map((column, index) => categoricalColumn(column, source, index)),
-  ]
-}
-
 /** A number that must be there: NULL and text that is no number become NaN. */
-function requiredNumber(ref: string): string {
+export function requiredNumber(ref: string): string {
   return `coalesce(try_cast(${ref} AS DOUBLE), 'nan'::DOUBLE)`
 }
 
@@ -58,52 +45,12 @@ function requiredNumber(ref: string): string {
  * A number that may be missing: NULL and '' become NaN, text that is no number becomes infinity, which is an error. So
  * the two stay apart without a validity mask.
  */
-function optionalNumber(name: string): string {
+export function optionalNumber(name: string): string {
   const isEmpty = `${name} IS NULL OR trim(${name}::VARCHAR) = ''`
   return `coalesce(try_cast(${name} AS DOUBLE), CASE WHEN ${isEmpty} THEN 'nan'::DOUBLE ELSE 'inf'::DOUBLE END)`
 }
 
-function keyColumn(
-  { column, type }: KeyRole,
-  source: TableSource,
-  target: (batch: EventBatch) => KeyColumn,
-): TableColumn {
-  if (type === 'string') {
-    return {
-      column,
-      sql: `${source.ref(column)}::VARCHAR`,
-      fill: (batch, at, chunk, index) => fillText(column, target(batch), at, chunk.strings(index)),
-    }
-  }
-  return {
-    column,
-    sql: requiredNumber(source.ref(column)),
-    fill: (batch, at, chunk, index) => fillWhole(column, target(batch), at, chunk.doubles(index)),
-  }
-}
-
-function fillText(column: string, target: KeyColumn, at: number, cells: string[]): BadCell | undefined {
-  for (let row = 0; row < cells.length; row++) {
-    if (cells[row] === '') return { row, column, problem: 'is empty; every row needs one' }
-    if (cells[row] === NOT_UTF8) return { row, column, problem: BYTES }
-    const fault = keyFault(cells[row])
-    if (fault !== undefined) return { row, column, problem: `is no key: it must be ${fault}` }
-    target[at + row] = cells[row]
-  }
-  return undefined
-}
-
-function fillWhole(column: string, target: KeyColumn, at: number, cells: Float64Array): BadCell | undefined {
-  for (let row = 0; row < cells.length; row++) {
-    if (!isWholeKey(cells[row])) {
-      return { row, column, problem: `is not ${WHOLE_NUMBER}; a key that is text or longer needs \`type: string\`` }
-    }
-    target[at + row] = cells[row]
-  }
-  return undefined
-}
-
-function timeColumn({ time }: DatasetSchema, source: TableSource): TableColumn {
+export function timeColumn({ time }: DatasetSchema, source: TableSource): TableColumn {
   const { column, unit, origin } = time
   const into = (batch: EventBatch): Float64Array => batch.time
   if (unit === 'timestamp') return instantColumn(column, time, source, into)
@@ -194,7 +141,7 @@ function epochMs(column: string, source: TableSource): string {
   )
 }
 
-function amountColumn({ amount: { column, minorUnits } }: DatasetSchema, source: TableSource): TableColumn {
+export function amountColumn({ amount: { column, minorUnits } }: DatasetSchema, source: TableSource): TableColumn {
   const fill: TableColumn['fill'] = (batch, at, chunk, index) => {
     const cells = chunk.doubles(index)
     for (let row = 0; row < cells.length; row++) {
@@ -217,7 +164,7 @@ function amountProblem(amount: number, decimals: number): string {
   return `has more than ${decimals} decimals; set \`minorUnits\` of the amount to the decimals of the currency`
 }
 
-function labelColumns({ label, time }: DatasetSchema, source: TableSource): TableColumn[] {
+export function labelColumns({ label, time }: DatasetSchema, source: TableSource): TableColumn[] {
   if (label === undefined) return []
   const { column, delay = 0, knownAt } = label
   const fill: TableColumn['fill'] = (batch, at, chunk, index) => {
@@ -260,7 +207,7 @@ function knownAtColumn(column: string, time: TimeForm, source: TableSource): Tab
   return instantColumn(column, time, source, (batch) => batch.knownAt, Infinity)
 }
 
-function numericColumn(column: string, source: TableSource, target: number): TableColumn {
+export function numericColumn(column: string, source: TableSource, target: number): TableColumn {
   const fill: TableColumn['fill'] = (batch, at, chunk, index) => {
     const cells = chunk.doubles(index)
     for (let row = 0; row < cells.length; row++) {
@@ -272,7 +219,7 @@ function numericColumn(column: string, source: TableSource, target: number): Tab
   return { column, sql: optionalNumber(source.number(column)), fill }
 }
 
-function categoricalColumn(column: string, source: TableSource, target: number): TableColumn {
+export function categoricalColumn(column: string, source: TableSource, target: number): TableColumn {
   const fill: TableColumn['fill'] = (batch, at, chunk, index) => {
     for (const [row, cell] of chunk.strings(index).entries()) {
       if (cell === NOT_UTF8) return { row, column, problem: BYTES }

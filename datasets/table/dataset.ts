@@ -16,6 +16,11 @@ export interface EntityRole extends KeyRole {
    * `string`.
    */
   token?: boolean
+  /**
+   * A row may have no key here: nothing is folded for it, and its features of this entity are missing. The first entity
+   * is never optional, since it is the key of the log, by which one partition sees all events of a key in order.
+   */
+  optional?: boolean
 }
 
 /** Which column of a table of transactions plays which role. Everything else about a dataset follows from this. */

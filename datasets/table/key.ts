@@ -18,6 +18,19 @@ export function textFault(text: string): string | undefined {
   return text.isWellFormed() ? undefined : 'well-formed text, without half a surrogate pair'
 }
 
+/** Whether a cell of text is blank: empty, or spaces alone. A row with a blank cell in an optional key has no key. */
+export function isBlank(text: string): boolean {
+  return /^ *$/.test(text)
+}
+
+/**
+ * Whether a key column holds no key in a row: NaN among whole numbers, '' among texts. No key is either, so rows
+ * without one never share a history.
+ */
+export function isNoKey(key: number | string): boolean {
+  return key === '' || Number.isNaN(key)
+}
+
 /** Why a text cannot be an id or a key; undefined when it can. Blanks at its ends would make two keys of one card. */
 export function keyFault(text: string): string | undefined {
   if (text === '') return 'text that is not empty'

@@ -12,7 +12,11 @@ function streamForm(schema: DatasetSchema): Record<string, unknown> {
     label: undefined,
     id: id === undefined ? 'none' : key(id),
     time: { ...time, origin: time.origin ?? 0 },
-    entities: entities.map((entity) => ({ name: entity.name, ...key(entity) })),
+    entities: entities.map(({ name, optional = false, ...rest }) => ({
+      name,
+      ...key(rest),
+      ...(optional ? { optional } : {}),
+    })),
     numeric: numeric.toSorted(),
     categorical: categorical.toSorted(),
   }

@@ -389,6 +389,46 @@ test('bytes that Parquet does not call text are read as UTF-8, or refused with r
   )
 })
 
+test('an optional key is none where its cell is blank, NULL, or the NaN that pandas writes', async () => {
+  const [id, shop] = [
+    { name: 'device', column: 'country', type: 'string' as const },
+    { name: 'shop', column: 'x', type: 'integer' as const },
+  ]
+  const schema = (optional: boolean): DatasetSchema => ({
+    ...SCHEMA,
+    entities: [...SCHEMA.entities, { ...id, optional }, { ...shop, optional }],
+    numeric: [],
+    categorical: [],
+  })
+  const keys = async (file: string): Promise<unknown[]> =>
+    (await readAll(file, schema(true))).map(({ entities }) => (entities as unknown[]).slice(1))
+  const row = (n: number, x: string, country: string): string => `${n},2024-01-01 00:00:0${n},1,0,c,${x},${country},`
+  const cells = csv([row(1, '7', 'd'), row(2, '', ''), row(3, '  ', ' '), row(4, '7.0', '""')])
+  expect(await keys(cells)).toEqual([
+    ['d', 7],
+    ['', Number.NaN],
+    ['', Number.NaN],
+    ['', 7],
+  ])
+  await expect(readAll(cells, schema(false))).rejects.toThrow(/line 3, column country: "" is empty/)
+  await expect(readAll(csv([row(1, 'nan', 'd')]), schema(true))).rejects.toThrow(/column x: "nan" is not a whole/)
+
+  const file = join(folder, 'pandas.parquet')
+  await using database = await openDatabase()
+  const columns = `n AS id, TIMESTAMP '2024-01-01' AS "at", 1 AS amount, 0 AS fraud, 'c' AS card`
+  const rows = `(VALUES (1, 7, 4), (2, 'nan'::DOUBLE, 'nan'::DOUBLE), (3, NULL, NULL)) AS rows (n, x, country)`
+  await database.run(
+    `COPY (SELECT ${columns}, x::DOUBLE AS x, country::DOUBLE AS country FROM ${rows}) ` +
+      `TO ${sqlText(file)} (FORMAT parquet)`,
+  )
+  expect(await keys(file)).toEqual([
+    ['4.0', 7],
+    ['', Number.NaN],
+    ['', Number.NaN],
+  ])
+  await expect(readAll(file, schema(false))).rejects.toThrow(/row 1, column country: "nan" is empty/)
+})
+
 test('32-bit amounts are their shortest decimal; times count in any unit, and a wrong unit is named', async () => {
   const file = join(folder, 'floats.parquet')
   const counted = { ...SCHEMA, time: { column: 'at', unit: 'us' as const } }

@@ -1,9 +1,10 @@
 import { UserError } from '../../configs/user-error.ts'
 import type { BadCell, TableColumn } from './column.ts'
-import { tableColumns } from './column.ts'
+import { amountColumn, categoricalColumn, labelColumns, numericColumn, timeColumn } from './column.ts'
 import { batchShape, type DatasetSchema } from './dataset.ts'
 import type { ColumnChunk, Database } from './duckdb.ts'
 import { openDatabase } from './duckdb.ts'
+import { keyColumn } from './key-column.ts'
 import type { SeenIds } from './seen-ids.ts'
 import { seenIds } from './seen-ids.ts'
 import type { TableSource } from './source.ts'
@@ -63,6 +64,19 @@ async function openReading(database: Database, file: string, schema: DatasetSche
   requireColumns(source, schema)
   const columns = tableColumns(schema, source)
   return { database, source, schema, columns, sort, seen: seenIds(), rows: 0, lastTime: -Infinity }
+}
+
+/** The columns of a schema in reading order: id, time, amount, entities, label, known at, numeric, categorical. */
+function tableColumns(schema: DatasetSchema, source: TableSource): TableColumn[] {
+  return [
+    ...(schema.id === undefined ? [] : [keyColumn(schema.id, source, (batch) => batch.ids)]),
+    timeColumn(schema, source),
+    amountColumn(schema, source),
+    ...schema.entities.map((entity, index) => keyColumn(entity, source, (batch) => batch.entities[index])),
+    ...labelColumns(schema, source),
+    ...schema.numeric.map((column, index) => numericColumn(column, source, index)),
+    ...schema.categorical.map((column, index) => categoricalColumn(column, source, index)),
+  ]
 }
 
 /** Rows in the file. @throws UserError as `readTable` for the file as a whole. */

@@ -34,7 +34,7 @@ export interface EventBatch {
   time: Float64Array
   /** Minor units (cents), whole numbers. */
   amount: Float64Array
-  /** A column for each entity, in the order of `schema.entities`. */
+  /** A column for each entity, in the order of `schema.entities`. A row without a key has NaN or '' (`isNoKey`). */
   entities: KeyColumn[]
   /** A column for each numeric attribute, in the order of `schema.numeric`. NaN: missing. */
   numeric: Float64Array[]

@@ -25,7 +25,7 @@ const key = { column: z.string(), type: z.enum(['integer', 'string']) }
 const days = z.number().int().positive()
 
 const entity = z
-  .strictObject({ name: z.string(), ...key, token: z.boolean().optional() })
+  .strictObject({ name: z.string(), ...key, token: z.boolean().optional(), optional: z.boolean().optional() })
   .refine(({ type, token }) => token !== true || type === 'string', 'a token is text: give type: string')
 
 const time = z
@@ -66,7 +66,14 @@ const roles = z.strictObject({
     .strictObject({ column: z.string(), delay: duration.optional(), knownAt: z.string().optional() })
     .refine((label) => label.delay === undefined || label.knownAt === undefined, 'give delay or knownAt, not both')
     .optional(),
-  entities: z.array(entity).default([]),
+  entities: z
+    .array(entity)
+    .refine((entities) => entities[0]?.optional !== true, {
+      path: [0, 'optional'],
+      error:
+        'the key of the first entity divides the log, so every row needs one: put an entity first that all rows have',
+    })
+    .default([]),
   numeric: z.array(z.string()).default([]),
   categorical: z.array(z.string()).default([]),
   missing: z
@@ -128,10 +135,11 @@ const datasetYaml = z
   })
   .refine(
     ({ split, schema }) =>
-      split.kind === 'ordered' || schema.entities.some((entity) => entity.name === split.cardEntity),
+      split.kind === 'ordered' ||
+      schema.entities.some(({ name, optional }) => name === split.cardEntity && optional !== true),
     {
       path: ['split', 'cardEntity'],
-      error: 'name one of the schema’s entities',
+      error: 'name one of the schema’s entities, whose key is not optional',
     },
   )
 

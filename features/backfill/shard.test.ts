@@ -53,6 +53,7 @@ let folders = 0
 async function fold(
   count: number,
   options: { until?: number } = {},
+  of = dataset,
 ): Promise<{ parts: ShardFolder; reports: ShardReport[] }> {
   const parts = { folder: join(folder, `parts-${folders++}`), count }
   mkdirSync(parts.folder)
@@ -60,7 +61,7 @@ async function fold(
   for (let shard = 0; shard < count; shard++)
     reports.push(
       await backfillShard(
-        dataset,
+        of,
         cardFraud,
         { ...parts, shard },
         { ...options, features: true, states: true, attempt: 'only' },
@@ -87,6 +88,31 @@ test.each<[number, { until?: number }]>([
   expect(reports.reduce((sum, { keys }) => sum + keys, 0)).toBe(
     unsharded.views.reduce((sum, view) => sum + view.keys, 0),
   )
+})
+
+test('rows without a terminal have missing features in some shard, and leave no state', async () => {
+  const blank: Dataset = {
+    ...dataset,
+    schema: { ...dataset.schema, entities: dataset.schema.entities.map((each, e) => ({ ...each, optional: e > 0 })) },
+    batches: async function* (options) {
+      for await (const batch of dataset.batches(options)) {
+        for (let row = 0; row < batch.size; row += 3) batch.entities[1][row] = Number.NaN
+        yield batch
+      }
+    },
+  }
+  const whole = bitSink()
+  const { report, fold: unsharded } = await backfill(blank, cardFraud, [whole])
+  const { parts } = await fold(3, {}, blank)
+  const joined = bitSink()
+  await joinShards(blank, cardFraud, [joined], parts)
+  expect(Buffer.compare(joined.bits(), whole.bits())).toBe(0)
+  expect(sorted(joinStates(parts))).toEqual(sorted(statesOf(unsharded)))
+  const values = new Float64Array(Uint8Array.from(whole.bits()).buffer)
+  const missing = Array.from({ length: report.transactions }, (_, k) => values.subarray(k * 15 + 9, k * 15 + 15))
+  expect(missing.filter((row) => row.every(Number.isNaN)).length).toBeGreaterThan(report.transactions / 3 - 1)
+  expect(missing.filter((row) => row.some(Number.isNaN) && !row.every(Number.isNaN))).toEqual([])
+  expect(sorted(statesOf(unsharded)).filter((state) => /NaN/.test(state))).toEqual([])
 })
 
 test('the Parquet file is the same to the byte', async () => {

@@ -3,6 +3,7 @@ import { eventDecoder, type DecodedBatch } from '../../datasets/log/event-json.t
 import type { NewRecord, RecordBatch } from '../../datasets/log/event-log.ts'
 import { partitionOf } from '../../datasets/log/murmur2.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
+import { isNoKey } from '../../datasets/table/key.ts'
 import { FRAUD_LABEL, type DurationMs } from '../../datasets/table/transaction.ts'
 import { featureMatrix, type FeatureMatrix } from '../fold/service-fold.ts'
 
@@ -24,7 +25,7 @@ export interface StageInput {
  * A record between two stages, little endian. Its header is u8 late, u24 bits of the truncated views, u32 partition and
  * f64 offset in the topic of the first stage. Then come all features of the service as f64, as far as they are known (a
  * label has zeros), and the value as the producer wrote it. Key and timestamp are the producer's. The partition follows
- * from the entity's key as text.
+ * from the entity's key as text, or where there is none from the record's.
  */
 const HEADER = 16
 
@@ -115,7 +116,10 @@ function gatherFeatures(
   into.rows = k
 }
 
-/** How a stage passes its events on: by the key of `schema.entities[entity]`, over this number of partitions. */
+/**
+ * How a stage passes its events on: by the key of `schema.entities[entity]`, over this number of partitions. An event
+ * without that key goes by the key of its record, so that such events are spread as all others are.
+ */
 export interface StageTarget {
   entity: number
   partitions: number
@@ -150,7 +154,8 @@ export function stageRecords(
       at += prefix
       at += values.bytes.copy(out, at, values.valueStart[i], values.valueEnd[i])
       const key = records.bytes.subarray(records.keyStart[i], records.valueStart[i])
-      const partition = partitionOf(Buffer.from(String(events.entities[target.entity][row])), target.partitions)
+      const next = events.entities[target.entity][row]
+      const partition = partitionOf(isNoKey(next) ? key : Buffer.from(String(next)), target.partitions)
       written.push({ key, value: out.subarray(start, at), timestamp: records.timestamps[i], partition })
     }
     if (!label) k++

@@ -1,6 +1,7 @@
 import { FRAUD_LABEL, type EventBatch } from '../../datasets/table/transaction.ts'
 import { Growing } from './growing.ts'
 import { hashId, hashIdHigh } from './id-hash.ts'
+import { NO_SLOT } from './slots.ts'
 import type { ViewFold } from './view-fold.ts'
 
 /** Finds transactions that come twice, by the rings of a view that keeps ids. */
@@ -18,7 +19,7 @@ export class Repeats {
   /**
    * The rows of a batch that are transactions for the second time: one of the same key, time and id stands in the ring
    * of their key, or earlier in the batch. Rising. The ring reaches back over the view's windows, so what is not found
-   * there would be counted by no window.
+   * there would be counted by no window. A row without a key is never found.
    *
    * A row in order costs a comparison of times, and one with each row of its key before it in the batch.
    *
@@ -31,15 +32,15 @@ export class Repeats {
     const previous = this.#previous
     const found: number[] = []
     for (let row = 0; row < batch.size; row++) {
-      if (kind[row] === FRAUD_LABEL) continue
       const slot = slots[row]
+      if (kind[row] === FRAUD_LABEL || slot === NO_SLOT) continue
       let earlier = last[slot] - 1
       previous[row] = earlier
       while (earlier >= 0 && (time[earlier] !== time[row] || ids[earlier] !== ids[row])) earlier = previous[earlier]
       if (earlier >= 0 || this.#inRing(slot, time[row], ids[row])) found.push(row)
       else last[slot] = row + 1
     }
-    for (let row = 0; row < batch.size; row++) last[slots[row]] = 0
+    for (let row = 0; row < batch.size; row++) if (slots[row] !== NO_SLOT) last[slots[row]] = 0
     return found
   }
 

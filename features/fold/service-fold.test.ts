@@ -6,6 +6,7 @@ import { cardFraud } from '../view/card-fraud.ts'
 import { userAnomaly } from '../view/user-anomaly.ts'
 import { serviceDigest, type AggregateFeature, type AggregateView, type FeatureService } from '../view/view.ts'
 import { decodeState, encodeState } from './entity-state.ts'
+import { noLabels } from './fraud-labels.ts'
 import { ServiceFold, truncatedViews } from './service-fold.ts'
 
 const schema: DatasetSchema = {
@@ -79,9 +80,8 @@ function toBatch(events: Event[]): EventBatch {
 
 /** The rows of a view by the quadratic loop. */
 function naive(view: AggregateView, log: Event[]): number[][] {
-  return [
-    ...naiveFeatures(view, log, (event) => (view.entity === 'customer' ? event.customer : event.terminal)).values(),
-  ]
+  const keyOf = (event: Event): number => (view.entity === 'customer' ? event.customer : event.terminal)
+  return [...naiveFeatures(view, log, (event) => (Number.isNaN(keyOf(event)) ? undefined : keyOf(event))).values()]
 }
 
 function service(view: AggregateView): FeatureService {
@@ -186,6 +186,64 @@ describe.each(views)('$name equals the quadratic loop bit for bit', (view) => {
       }
     }
     expect(pieces).toEqual(whole)
+  })
+})
+
+describe.each(views.filter(({ entity }) => entity === 'terminal'))('$name where a key may be blank', (view) => {
+  const optional = {
+    ...schema,
+    entities: schema.entities.map((each) => ({ ...each, optional: each.name !== 'customer' })),
+  }
+
+  /** A log in which every third transaction has no terminal, its labels neither. */
+  const withBlanks = (seed: number): Event[] =>
+    makeLog(seed, 400, 6 * HOUR).map((event) => (event.id % 3 === 0 ? { ...event, terminal: Number.NaN } : event))
+
+  test.each([31, 32, 33])('rows without one have missing features and no part in any other, seed %i', (seed) => {
+    const log = withBlanks(seed)
+    const next = random(seed + 100)
+    const exact = naive(view, log)
+    expect(exact.filter((row) => row.every(Number.isNaN)).length).toBeGreaterThan(50)
+    let fold = new ServiceFold(service(view), optional, { lateness: 6 * HOUR })
+    const values: number[][] = []
+    for (let from = 0; from < log.length;) {
+      const size = 1 + Math.floor(next() * 40)
+      values.push(...foldAll(fold, log.slice(from, from + size), () => size).values)
+      from += size
+      const [before, resumed] = [fold.views[0], new ServiceFold(service(view), optional, { lateness: 6 * HOUR })]
+      for (let slot = 0; slot < before.keys; slot++)
+        decodeState(resumed.views[0], resumed.views[0].addKey(before.key(slot)), encodeState(before, slot))
+      fold = resumed
+    }
+    expect(values).toEqual(exact)
+    expect(fold.views[0].keys).toBe(3)
+  })
+
+  test('one that comes twice is found by a view whose key every row has, else where it has a key', () => {
+    const [one, two, three] = [1, Number.NaN, 1].map((terminal, id): Event => ({
+      id,
+      time: 1000,
+      amount: 1,
+      customer: 1,
+      terminal,
+      label: false,
+    }))
+    const repeats = (of: FeatureService): number[] => {
+      const fold = new ServiceFold(of, optional)
+      const batch = toBatch([one, two, one, two, three])
+      fold.prepare(batch)
+      return fold.repeated(batch)
+    }
+    const customers: AggregateView = { ...view, name: 'customers', entity: 'customer' }
+    expect(repeats({ ...service(view), views: [view, customers] })).toEqual([2, 3])
+    expect(repeats(service(view))).toEqual([2])
+  })
+
+  test('a label without a key marks nothing, waits for nothing, and is not counted', () => {
+    const fold = new ServiceFold(service(view), optional)
+    const event: Event = { id: 1, time: 1000, amount: 1, customer: 1, terminal: Number.NaN, label: false }
+    fold.fold(toBatch([event, { ...event, label: true }]))
+    expect([fold.labels, fold.changedKeys]).toEqual([noLabels(), 0])
   })
 })
 

@@ -158,12 +158,13 @@ export class ServiceFold {
 
   /**
    * The rows of a prepared batch that are transactions for the second time, by the first view of the log's key or,
-   * without one, by another that keeps ids. None where the service has no such view here: then nothing is known of what
-   * was.
+   * without one, by another that keeps ids, of an entity that every row has if there is one. None where the service has
+   * no such view here: then nothing is known of what was.
    */
   repeated(batch: EventBatch): number[] {
     const keepers = this.#folded.filter(({ repeats }) => repeats !== undefined)
-    const keeper = keepers.find(({ entity }) => entity === 0) ?? keepers.at(0)
+    const always = keepers.filter(({ entity }) => this.#schema.entities[entity].optional !== true)
+    const keeper = always.find(({ entity }) => entity === 0) ?? always.at(0) ?? keepers.at(0)
     return keeper?.repeats?.rows(batch, keeper.slots) ?? []
   }
 

@@ -8,6 +8,7 @@ import { hashId, hashIdHigh } from './id-hash.ts'
 import { KeyTable } from './key-table.ts'
 import { EventRings } from './ring.ts'
 import { SlotTimes } from './slot-times.ts'
+import { findSlots, NO_SLOT } from './slots.ts'
 import { planView, type WindowPlan } from './window-plan.ts'
 import { Windows } from './windows.ts'
 
@@ -74,18 +75,11 @@ export class ViewFold {
   }
 
   /**
-   * Writes the slot of each row's key to `slots` and returns the keys seen for the first time. The caller restores
-   * their stored state, if there is any, before it calls `fold`.
+   * Writes the slot of each row's key to `slots` (`NO_SLOT` where it has none) and returns the keys seen for the first
+   * time. The caller restores their stored state, if there is any, before it calls `fold`.
    */
   resolve(batch: EventBatch, entity: number, slots: Uint32Array): (number | string)[] {
-    const keys = batch.entities[entity]
-    const fresh: (number | string)[] = []
-    for (let row = 0; row < batch.size; row++) {
-      const known = this.#keys.slot(keys[row])
-      slots[row] = known < 0 ? this.addKey(keys[row]) : known
-      if (known < 0) fresh.push(keys[row])
-    }
-    return fresh
+    return findSlots(batch.entities[entity], batch.size, this.#keys, slots, (key) => this.addKey(key))
   }
 
   addKey(key: number | string): number {
@@ -98,7 +92,8 @@ export class ViewFold {
   /**
    * Folds a batch in row order, with the slots that `resolve` gave. The features of the k-th transaction (label rows do
    * not count) go to row k of `into`. `late[k]` becomes 1 when the transaction came later than allowed, and
-   * `truncated[k]` gets the view's bit when its windows reach back to events that a full ring has pushed out.
+   * `truncated[k]` gets the view's bit when its windows reach back to events that a full ring has pushed out. Features
+   * of a row without a key are NaN.
    */
   fold(batch: EventBatch, slots: Uint32Array, into: FoldOutput, { column, stride, bit }: FoldPlace): void {
     const { kind, time, amount, ids } = batch
@@ -107,6 +102,12 @@ export class ViewFold {
     for (let row = 0; row < batch.size; row++) {
       const slot = slots[row]
       const t = time[row]
+      if (slot === NO_SLOT) {
+        if (kind[row] === FRAUD_LABEL) continue
+        const at = k++ * stride + column
+        into.values.fill(Number.NaN, at, at + this.#plan.functions.length)
+        continue
+      }
       const idHash = labels || whole ? hashId(ids[row]) : 0
       if (whole) this.#idHigh = hashIdHigh(ids[row])
       if (kind[row] === FRAUD_LABEL) {

@@ -13,17 +13,23 @@ export interface NaiveEvent {
 /**
  * What features mean, for tests: the obvious quadratic loop. For each transaction it looks at every event of its key
  * that stands earlier in `order`. A label counts from where it stands, also one that stands before its transaction, but
- * never for that transaction itself. Returns the values of each transaction by its id, in `order`.
+ * never for that transaction itself. Returns the values of each transaction by its id, in `order`; NaN where it has no
+ * key.
  */
 export function naiveFeatures<E extends NaiveEvent>(
   view: AggregateView,
   order: readonly E[],
-  keyOf: (event: E) => number | string,
+  keyOf: (event: E) => number | string | undefined,
 ): Map<number, number[]> {
   const known = new Set<number>()
   const rows = new Map<number, number[]>()
   order.forEach((event, place) => {
     if (event.label) return void known.add(event.id)
+    if (keyOf(event) === undefined)
+      return void rows.set(
+        event.id,
+        view.features.map(() => Number.NaN),
+      )
     const earlier = order.slice(0, place).filter((other) => !other.label && keyOf(other) === keyOf(event))
     const visible = view.includesCurrent ? [...earlier, event] : earlier
     rows.set(

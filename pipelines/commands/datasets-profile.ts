@@ -22,9 +22,10 @@ export function profileText(profile: Profile, findings: string[]): string {
       `${figure(amounts.min)} to ${figure(amounts.max)}, ${count(amounts.zeros)} are 0; quartiles ` +
         `${figure(amounts.q25)}, ${figure(amounts.median)}, ${figure(amounts.q75)}, 99 % to ${figure(amounts.q99)}`,
     ],
-    ...entities.map(({ name, distinct, most }): [string, string] => {
+    ...entities.map(({ name, blank, distinct, most }): [string, string] => {
       const shown = most.map((key) => `${key.value} (${count(key.rows)})`).join(', ')
-      return [name, `${count(distinct)} keys, most often ${shown}`]
+      const without = blank === 0 ? '' : `; ${count(blank)} rows without`
+      return [name, `${count(distinct)} keys${shown === '' ? '' : `, most often ${shown}`}${without}`]
     }),
   ]
   const attributes = table(

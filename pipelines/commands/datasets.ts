@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander'
 import { UserError } from '../../configs/user-error.ts'
-import type { Dataset, SplitRule } from '../../datasets/table/dataset.ts'
+import type { Dataset, EntityRole, SplitRule } from '../../datasets/table/dataset.ts'
 import { withNext } from '../console/command-line.ts'
 import { action, dateTime, example, wholeNumber, type Context } from '../console/command.ts'
 import { outFile } from '../console/out-file.ts'
@@ -94,13 +94,17 @@ function descriptionText({ description, schema, service, split, file }: Dataset,
     ['event time', `${schema.time.column} (${schema.time.unit})`],
     ['amount', `${schema.amount.column} (${schema.amount.minorUnits} decimals)`],
     ['label', schema.label === undefined ? 'none' : `${schema.label.column}, known ${known(schema.label)}`],
-    ['entities', schema.entities.map((entity) => `${entity.name} (${entity.column})`).join(', ')],
+    ['entities', schema.entities.map(entityText).join(', ')],
     ['numeric', schema.numeric.join(', ')],
     ['categorical', schema.categorical.join(', ')],
     ['feature service', service],
     ['split', splitText(split)],
   ]
   return pairs(entries.filter(([, value]) => value !== ''))
+}
+
+function entityText({ name, column, optional }: EntityRole): string {
+  return `${name} (${column}${optional === true ? ', may be blank' : ''})`
 }
 
 function known(label: { delay?: number; knownAt?: string }): string {

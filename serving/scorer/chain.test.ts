@@ -9,6 +9,7 @@ import { partitionOf } from '../../datasets/log/murmur2.ts'
 import { openEventLog } from '../../datasets/open.ts'
 import { randomStream } from '../../datasets/random/random.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
+import { isNoKey } from '../../datasets/table/key.ts'
 import { emptyBatch, FRAUD_LABEL, SECOND, type EventBatch } from '../../datasets/table/transaction.ts'
 import { statesOf } from '../../features/backfill/backfill.ts'
 import { planChain, statePlace } from '../../features/chain/chain.ts'
@@ -40,8 +41,8 @@ const schema: DatasetSchema = {
   amount: { column: 'amount', minorUnits: 2 },
   entities: [
     { name: 'card', column: 'card', type: 'string' },
-    { name: 'terminal', column: 'terminal', type: 'integer' },
-    { name: 'shop', column: 'shop', type: 'string' },
+    { name: 'terminal', column: 'terminal', type: 'integer', optional: true },
+    { name: 'shop', column: 'shop', type: 'string', optional: true },
   ],
   numeric: [],
   categorical: [],
@@ -82,14 +83,16 @@ interface Event {
   time: number
   amount: number
   card: string
+  /** NaN: none. */
   terminal: number
+  /** '': none. */
   shop: string
   label: boolean
 }
 
 /**
- * Events out of order, with frauds that become known later. In whatever order the stages see them, none is later than
- * the allowed hour.
+ * Events out of order, some without a terminal or a shop, with frauds that become known later. In whatever order the
+ * stages see them, none is later than the allowed hour.
  */
 function makeEvents(seed: number, size: number): Event[] {
   const { uniform } = randomStream(seed)
@@ -103,8 +106,8 @@ function makeEvents(seed: number, size: number): Event[] {
       time: now - (uniform() < 0.1 ? pick(5 * MINUTE) : 0),
       amount: pick(50_000),
       card: `c${pick(9)}`,
-      terminal: pick(7),
-      shop: `s${pick(5)}`,
+      terminal: uniform() < 0.1 ? Number.NaN : pick(7),
+      shop: uniform() < 0.1 ? '' : `s${pick(5)}`,
       label: false,
     })
     const about = events[pick(events.length)]
@@ -128,9 +131,15 @@ function toBatch(events: readonly Event[]): EventBatch {
   return batch
 }
 
+type Entity = 'card' | 'terminal' | 'shop'
+
+function keyOf(event: Event, entity: Entity): string | number | undefined {
+  return isNoKey(event[entity]) ? undefined : event[entity]
+}
+
 /** The features by the quadratic loop over the events in the order in which a stage saw them: id → values. */
 function naive(view: AggregateView, order: readonly Event[]): Map<number, number[]> {
-  return naiveFeatures(view, order, (event) => event[view.entity as 'card' | 'terminal' | 'shop'])
+  return naiveFeatures(view, order, (event) => keyOf(event, view.entity as Entity))
 }
 
 const folders: string[] = []
@@ -202,6 +211,11 @@ async function predictions(log: EventLog): Promise<{ prediction: Prediction; key
     }
   }
   return found
+}
+
+/** A value that was served; NaN where it is missing. */
+function valueOf(features: Prediction['features'] | undefined, name: string): unknown {
+  return features?.[name] === null ? Number.NaN : features?.[name]
 }
 
 /** The events of a stage's topic in the order of each partition. `header` bytes stand before each event. */
@@ -291,13 +305,18 @@ describe.each(SEEDS)('a chain of three stages over three partitions, seed %i', (
             .map(({ id, label }) => `${id} ${label}`)
             .sort(),
         ).toEqual(events.map(({ id, label }) => `${id} ${label}`).sort())
+        const without = byPartition.filter((order) =>
+          order.some((event) => keyOf(event, (stage.entity ?? 'card') as Entity) === undefined),
+        )
+        // They are no hot key: they go by the keys of their records.
+        expect(without.length).toBe(stage.entity === undefined ? 0 : 3)
         for (const view of stage.views) {
           const expected =
             view.kind === 'aggregate'
               ? new Map(byPartition.flatMap((order) => [...naive(view, order)]))
               : new Map(events.map(({ id, amount }) => [id, [amount / 100]]))
           for (const [id, values] of expected)
-            expect([id, view.features.map(({ name }) => served.get(id)?.[name])]).toEqual([id, values])
+            expect([id, view.features.map(({ name }) => valueOf(served.get(id), name))]).toEqual([id, values])
         }
       }
       const transactions = events.filter(({ label }) => !label).length
@@ -346,7 +365,7 @@ describe.each(SEEDS)('a chain of three stages over three partitions, seed %i', (
         .filter(({ id, label }) => [...rest].some((event) => event.id === id && event.label === label))
       for (const view of stage.views.filter(({ kind }) => kind === 'aggregate') as AggregateView[]) {
         const expected = naive(view, [...scored, ...later])
-        const values = (id: number): unknown => view.features.map(({ name }) => served.get(id)?.[name])
+        const values = (id: number): unknown => view.features.map(({ name }) => valueOf(served.get(id), name))
         const ids = [...rest].filter(({ label }) => !label).map(({ id }) => id)
         expect(new Map(ids.map((id) => [id, values(id)]))).toEqual(new Map(ids.map((id) => [id, expected.get(id)])))
       }
@@ -390,7 +409,7 @@ describe.each(SEEDS)('a chain of three stages over three partitions, seed %i', (
     expect((await world.log.topics()).map(({ name }) => name)).toEqual([PREDICTIONS, TRANSACTIONS])
     const { values, rows } = new ServiceFold(service, schema).fold(toBatch(events))
     const served = (await predictions(world.log)).map(({ prediction }) =>
-      names.map((name) => prediction.features[name]),
+      names.map((name) => valueOf(prediction.features, name)),
     )
     expect(served).toEqual(
       Array.from({ length: rows }, (_, k) => [...values.subarray(k * names.length, (k + 1) * names.length)]),
@@ -492,7 +511,9 @@ test.each([1, 3])(
     await chain(world)
     const topics = await world.log.topics()
     for (const entity of ['card', 'terminal', 'shop'] as const) {
-      for (const key of new Set(events.map((event) => String(event[entity])))) {
+      for (const key of new Set(
+        events.flatMap((event) => (keyOf(event, entity) === undefined ? [] : [String(event[entity])])),
+      )) {
         const state = await world.store.group(service.name, statePlace(topics, TRANSACTIONS, 'g', service, entity, key))
         // There is no history, so a key without state of the group would be refused.
         expect(String((await onlineFeatures(state, service, entity, key)).key)).toBe(key)
@@ -500,6 +521,17 @@ test.each([1, 3])(
     }
   },
 )
+
+test('nothing is kept for transactions without a key, and whoever asks is told so', async () => {
+  await using world = await freshWorld()
+  await append(world.log, makeEvents(9, 60), 1)
+  await chain(world)
+  const place = statePlace(await world.log.topics(), TRANSACTIONS, 'g', service, 'shop', '')
+  const state = await world.store.group(service.name, place)
+  await expect(onlineFeatures(state, service, 'shop', '')).rejects.toThrow(/without a shop has no features of one/)
+  expect(await state.read('shop_view', [''])).toEqual([undefined])
+  expect(await state.read('terminal_view', [Number.NaN])).toEqual([undefined])
+})
 
 test('records that are no transactions become dead letters once, and go no further', async () => {
   await using world = await freshWorld()

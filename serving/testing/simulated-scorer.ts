@@ -79,7 +79,7 @@ class Cluster {
     this.#producer = this.#simulation.process('producer', CALM)
     this.#control = this.#simulation.process('control', CALM)
     this.#plan = planChain(service, schema, { name: TRANSACTIONS, partitions: this.weather.partitions }, GROUP)
-    this.#records = smallStream(this.#random, this.weather.events, START)
+    this.#records = smallStream(this.#random, this.weather, START)
     this.broker.onCommit = ({ topic, owners }, partition, next) => {
       const { committed } = owners[partition]
       if (next < committed) this.#violations.push(`${topic}/${partition} goes back from ${committed} to ${next}`)

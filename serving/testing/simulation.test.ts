@@ -49,11 +49,13 @@ const evicted: Partial<Weather> = {
   kill: 0,
   evict: 0.08,
   stop: 0,
+  blankKeys: false,
 }
 
+/** Their seeds are of a time when every transaction had a terminal. */
 test.each<[string, number, Partial<Weather>?]>([
-  ['a commit to a lost partition is under way when its scorer ends', 5875],
-  ['a partition is lost while it is given up', 5183],
+  ['a commit to a lost partition is under way when its scorer ends', 5875, { blankKeys: false }],
+  ['a partition is lost while it is given up', 5183, { blankKeys: false }],
   ['two scorers begin at once on a new log, and one makes the topics', 1839, evicted],
 ])('a schedule that once failed: %s', async (_, seed, weather) => {
   expect(await run(seed, weather)).toBeGreaterThan(50)

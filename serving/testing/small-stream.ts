@@ -4,6 +4,7 @@ import type { Random } from '../../datasets/random/random.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import { emptyBatch, FRAUD_LABEL, SECOND } from '../../datasets/table/transaction.ts'
 import type { FeatureService } from '../../features/view/view.ts'
+import type { Weather } from './weather.ts'
 
 const MINUTE = 60 * SECOND
 
@@ -13,7 +14,7 @@ export const schema: DatasetSchema = {
   amount: { column: 'amount', minorUnits: 2 },
   entities: [
     { name: 'card', column: 'card', type: 'integer' },
-    { name: 'terminal', column: 'terminal', type: 'integer' },
+    { name: 'terminal', column: 'terminal', type: 'integer', optional: true },
   ],
   numeric: [],
   categorical: [],
@@ -67,13 +68,20 @@ interface Event {
 }
 
 const CARDS = 3
-const TERMINALS = 2
+const TERMINALS = [0, 1]
+/** One in four transactions has none. */
+const WITH_BLANKS = [0, Number.NaN, 1, 0]
 
 /**
  * Records of a few cards: transactions, some late, some that come twice, fraud labels, some of them before their
  * transaction, and some that are no events.
  */
-export function smallStream(random: Random, size: number, start: number): NewRecord[] {
+export function smallStream(
+  random: Random,
+  { events: size, blankKeys }: Pick<Weather, 'events' | 'blankKeys'>,
+  start: number,
+): NewRecord[] {
+  const terminals = blankKeys ? WITH_BLANKS : TERMINALS
   const events: Event[] = []
   const records: NewRecord[] = []
   let now = start
@@ -93,7 +101,7 @@ export function smallStream(random: Random, size: number, start: number): NewRec
         time: now - (random.uniform() < 0.2 ? random.integer(4 * MINUTE) : 0),
         amount: 1 + random.integer(9_999),
         card: random.integer(CARDS),
-        terminal: random.integer(TERMINALS),
+        terminal: terminals[random.integer(terminals.length)],
       }
       events.push(event)
       records.push(encode(event, now))

@@ -5,6 +5,8 @@ export interface Weather {
   partitions: number
   members: number
   events: number
+  /** Whether some transactions have no terminal. */
+  blankKeys: boolean
   maxBatch: number
   checkpointEveryMs: number
   refused: number
@@ -23,6 +25,7 @@ export function weatherOf(random: Random): Weather {
     partitions: [1, 1, 2, 3][random.integer(4)],
     members: [1, 2, 2, 3][random.integer(4)],
     events: 4 + random.integer(16),
+    blankKeys: true,
     maxBatch: 1 + random.integer(8),
     checkpointEveryMs: 1 + random.integer(60),
     refused: sometimes(0.02),

@@ -1,0 +1,80 @@
+import { BYTES, optionalNumber, requiredNumber, type BadCell, type TableColumn } from './column.ts'
+import type { EntityRole } from './dataset.ts'
+import { isBlank, isWholeKey, keyFault, WHOLE_NUMBER } from './key.ts'
+import { NOT_UTF8, type TableSource } from './source.ts'
+import type { EventBatch, KeyColumn } from './transaction.ts'
+
+/** The column of an id or of an entity's keys. A blank cell of an optional key becomes none (`isNoKey`). */
+export function keyColumn(
+  { column, type, optional = false }: Omit<EntityRole, 'name'>,
+  source: TableSource,
+  target: (batch: EventBatch) => KeyColumn,
+): TableColumn {
+  if (type === 'string') {
+    return {
+      column,
+      sql: keyText(column, source),
+      fill: (batch, at, chunk, index) => fillText(column, target(batch), at, chunk.strings(index), optional),
+    }
+  }
+  return {
+    column,
+    sql: optional ? optionalWhole(column, source) : requiredNumber(source.ref(column)),
+    fill: (batch, at, chunk, index) => fillWhole(column, target(batch), at, chunk.doubles(index), optional),
+  }
+}
+
+/** DuckDB's types that have a NaN. */
+const FLOATS = /^(FLOAT|DOUBLE)$/
+
+/** Keys as text. A float that is NaN is what pandas writes for none. */
+function keyText(column: string, source: TableSource): string {
+  const cell = source.ref(column)
+  const text = `${cell}::VARCHAR`
+  return FLOATS.test(source.types.get(column) ?? '') ? `CASE WHEN isnan(${cell}) THEN NULL ELSE ${text} END` : text
+}
+
+/** A key that may be blank, as `optionalNumber`. The text nan is no number here: in the stream it is none either. */
+function optionalWhole(column: string, source: TableSource): string {
+  const cell = source.ref(column)
+  if (source.types.get(column) !== 'VARCHAR') return optionalNumber(cell)
+  const number = `coalesce(nullif(try_cast(${cell} AS DOUBLE), 'nan'::DOUBLE), 'inf'::DOUBLE)`
+  return `CASE WHEN ${cell} IS NULL OR trim(${cell}) = '' THEN 'nan'::DOUBLE ELSE ${number} END`
+}
+
+function fillText(
+  column: string,
+  target: KeyColumn,
+  at: number,
+  cells: string[],
+  optional: boolean,
+): BadCell | undefined {
+  for (let row = 0; row < cells.length; row++) {
+    if (optional && isBlank(cells[row])) {
+      target[at + row] = ''
+      continue
+    }
+    if (cells[row] === '') return { row, column, problem: 'is empty; every row needs one' }
+    if (cells[row] === NOT_UTF8) return { row, column, problem: BYTES }
+    const fault = keyFault(cells[row])
+    if (fault !== undefined) return { row, column, problem: `is no key: it must be ${fault}` }
+    target[at + row] = cells[row]
+  }
+  return undefined
+}
+
+function fillWhole(
+  column: string,
+  target: KeyColumn,
+  at: number,
+  cells: Float64Array,
+  optional: boolean,
+): BadCell | undefined {
+  for (let row = 0; row < cells.length; row++) {
+    if (!isWholeKey(cells[row]) && !(optional && Number.isNaN(cells[row]))) {
+      return { row, column, problem: `is not ${WHOLE_NUMBER}; a key that is text or longer needs \`type: string\`` }
+    }
+    target[at + row] = cells[row]
+  }
+  return undefined
+}
