@@ -138,6 +138,23 @@ test.each<[string, string | Uint8Array, RegExp, RejectionKind]>([
   ['empty', '', /not JSON/, 'not_json'],
   ['cut short', '{"ID": 1', /not JSON/, 'not_json'],
   ['bytes that are not UTF-8', Uint8Array.of(0x7b, 0xff, 0xfe), /not JSON/, 'not_json'],
+  [
+    'a text whose bytes are not UTF-8',
+    Buffer.from(text({ CARD: '~' })).map((byte) => (byte === 0x7e ? 0xff : byte)),
+    /not JSON/,
+    'not_json',
+  ],
+  ['a number', '5', /expected a JSON object, found 5$/, 'not_json'],
+  ['a list of nothing', '[null, {}]', /expected a JSON object, found \[null,"…"\]$/, 'not_json'],
+  [
+    'a list for text',
+    text({ CARD: Array.from({ length: 40 }, (_, n) => n) }),
+    /^CARD: .*\[0,1,[0-9,]+…$/,
+    'wrong_value',
+  ],
+  ['a number for a category', text({ COUNTRY: 4 }), /^COUNTRY: expected text, found 4$/, 'wrong_value'],
+  ['a time in a list', text({ AT: ['2018-04-01'] }), /^AT: expected a time .*found \["2018-04-01"\]$/, 'wrong_value'],
+  ['a label known at a truth', text({ fraud_known_at: true }), /^fraud_known_at: .*, found true$/, 'wrong_value'],
   ['a list', '[1]', /expected a JSON object, found \[1\]/, 'not_json'],
   ['null', 'null', /expected a JSON object/, 'not_json'],
   ['lists 6,000 deep', nested(6_000), /expected a JSON object, found \["…"\]/, 'not_json'],
@@ -186,7 +203,7 @@ test.each<[string, string | Uint8Array, RegExp, RejectionKind]>([
   [
     'a time that is none',
     text({ AT: 'yesterday' }),
-    /AT: expected a time from 1970 to 2999, found "yesterday"/,
+    /^AT: expected a time from 1970 to 2999, found "yesterday"$/,
     'wrong_value',
   ],
   ['an attribute missing', text({ V1: undefined }), /V1: expected a number, found nothing/, 'missing_field'],
@@ -205,7 +222,7 @@ test.each<[string, string | Uint8Array, RegExp, RejectionKind]>([
   [
     'a label without its instant',
     text({ [FRAUD_KNOWN_AT]: 'soon' }),
-    /fraud_known_at: expected a time from 1970 to 2999, found "soon"/,
+    /^fraud_known_at: expected a time from 1970 to 2999, found "soon"$/,
     'wrong_value',
   ],
 ])('%s is rejected with the reason, and its neighbours are read', (_, bad, reason, kind) => {
@@ -268,4 +285,102 @@ test('the columns are reused without a trace of the batch before', () => {
   expect(events.kind[0]).toBe(TRANSACTION)
   expect(events.knownAt[0]).toBe(Infinity)
   expect(events.numeric[0][0]).toBeNaN()
+})
+
+/** The first row's columns of a record that must be accepted, or the reason for its rejection. */
+function decodedBy(of: DatasetSchema, change: Record<string, unknown>): unknown {
+  const { events, rejected } = eventDecoder(of)(records([text(change)]))
+  if (rejected.length > 0) return rejected[0].reason
+  const { time, amount, numeric, categorical, knownAt, kind } = events
+  if (kind[0] === FRAUD_LABEL) return { knownAt: knownAt[0] }
+  return { time: time[0], amount: amount[0], v1: numeric[0][0], country: categorical[0][0] }
+}
+const plain = { time: at, amount: 1050, v1: 0.5, country: 'CH' }
+
+test('texts that are declared to be missing are missing in every column, and only where they are declared', () => {
+  const declared = { ...schema, missing: ['?', 'NA'] }
+  expect(decodedBy(declared, { V1: '?', COUNTRY: 'NA' })).toEqual({ ...plain, v1: Number.NaN, country: '' })
+  expect(decodedBy(declared, { V1: null, COUNTRY: null })).toEqual({ ...plain, v1: Number.NaN, country: '' })
+  expect(decodedBy(declared, { COUNTRY: 'N/A' })).toEqual({ ...plain, country: 'N/A' })
+  expect(decodedBy(declared, { AMOUNT: '?' })).toBe('AMOUNT: expected a number, found null')
+  expect(decodedBy(declared, { CARD: 'NA' })).toBe('CARD: expected text, found null')
+  expect(decodedBy(schema, { COUNTRY: '?' })).toEqual({ ...plain, country: '?' })
+  expect(decodedBy(schema, { V1: '?' })).toBe('V1: expected a number, found "?"')
+})
+
+test('numbers may be text where their form is declared, and nowhere else', () => {
+  const declared: DatasetSchema = { ...schema, numbers: { decimal: ',', thousands: '.' } }
+  expect(decodedBy(declared, { AMOUNT: '1.234,5', V1: ' -1,25 ' })).toEqual({ ...plain, amount: 123_450, v1: -1.25 })
+  expect(decodedBy(declared, { AMOUNT: 10.5, V1: 0.5 })).toEqual(plain)
+  for (const blank of ['', '  ']) expect(decodedBy(declared, { V1: blank })).toEqual({ ...plain, v1: Number.NaN })
+  expect(decodedBy(declared, { V1: 'abc' })).toBe('V1: expected a number, found "abc"')
+  expect(decodedBy(declared, { AMOUNT: '' })).toBe('AMOUNT: expected a number, found ""')
+  expect(decodedBy(schema, { V1: '' })).toBe('V1: expected a number, found ""')
+  expect(decodedBy(schema, { V1: '1' })).toBe('V1: expected a number, found "1"')
+})
+
+test('counted times may be text where the form of numbers is declared; written times are never counts', () => {
+  const hours: DatasetSchema = { ...schema, time: { column: 'AT', unit: 'h', origin: at } }
+  const german: DatasetSchema = { ...hours, numbers: { decimal: ',', thousands: '.' } }
+  expect(decodedBy(german, { AT: '1.000' })).toEqual({ ...plain, time: at + 1000 * HOUR })
+  for (const of of [hours, german]) {
+    expect(decodedBy(of, { AT: 2 })).toEqual({ ...plain, time: at + 2 * HOUR })
+    expect(decodedBy(of, { AT: '2018-04-01T12:00Z' })).toEqual(plain)
+    expect(decodedBy(of, { AT: null })).toBe('AT: expected a time from 1970 to 2999, found null')
+  }
+  expect(decodedBy(hours, { AT: '2' })).toBe('AT: expected a time from 1970 to 2999, found "2"')
+  const written: DatasetSchema = { ...schema, numbers: { decimal: '.' } }
+  expect(decodedBy(written, { AT: '1522584000000' })).toMatch(/^AT: expected a time/)
+})
+
+test('the first instant of 1970 is a time, of transactions and of labels', () => {
+  expect(decodedBy(schema, { AT: 0 })).toEqual({ ...plain, time: 0 })
+  for (const known of [0, '1970-01-01']) expect(decodedBy(schema, { fraud_known_at: known })).toEqual({ knownAt: 0 })
+  expect(decodedBy(schema, { fraud_known_at: '2018-04-01 12:00:00' })).toEqual({ knownAt: at })
+})
+
+test('a value is shown whole up to sixty characters', () => {
+  const shown = (length: number): unknown => decodedBy(schema, { V1: 'x'.repeat(length) })
+  expect(shown(58)).toBe(`V1: expected a number, found "${'x'.repeat(58)}"`)
+  expect(shown(59)).toBe(`V1: expected a number, found "${'x'.repeat(59)}… (59 characters)`)
+})
+
+test('a record of the largest size is read', () => {
+  const size = text({ more: '' }).length
+  const sized = (bytes: number): string => text({ more: 'x'.repeat(bytes - size) })
+  const { rejected } = eventDecoder(schema)(records([sized(LARGEST_RECORD), sized(LARGEST_RECORD + 1)]))
+  expect(rejected.map(({ index, kind }) => [index, kind])).toEqual([[1, 'too_large']])
+})
+
+test('without an id column records carry transaction_id, and without entities it is their key', () => {
+  const bare: DatasetSchema = {
+    time: { column: 'AT', unit: 's' },
+    amount: { column: 'AMOUNT', minorUnits: 2 },
+    entities: [],
+    numeric: [],
+    categorical: [],
+  }
+  const batch = emptyBatch({ id: 'integer', entities: [], numeric: 0, categorical: 0 }, 1)
+  batch.ids[0] = 77
+  batch.time[0] = at
+  batch.amount[0] = 250
+  const record = encodeEvent(bare, batch, 0, 5)
+  expect(record).toEqual({ key: '77', value: '{"transaction_id":77,"AT":1522584000,"AMOUNT":2.5}', timestamp: 5 })
+  const { events, rejected } = eventDecoder(bare)(records([String(record.value), '{"AT":1,"AMOUNT":1}']))
+  expect([events.size, events.ids[0], events.amount[0]]).toEqual([1, 77, 250])
+  expect(rejected).toEqual([{ index: 1, kind: 'missing_field', reason: expect.stringMatching(/^transaction_id: /) }])
+})
+
+test('an attribute that is missing is written as null', () => {
+  const batch = batchOf([{ ...transaction, v1: Number.NaN, country: '' }])
+  const { value } = encodeEvent(schema, batch, 0, 0)
+  expect(JSON.parse(String(value))).toMatchObject({ V1: null, COUNTRY: null })
+})
+
+test('an entity’s column may have the name of the version', () => {
+  const own: DatasetSchema = {
+    ...schema,
+    entities: [...schema.entities, { name: 'version', column: 'schema_version', type: 'integer' }],
+  }
+  expect(eventDecoder(own)(records([text({ schema_version: 2 })])).rejected).toEqual([])
 })
