@@ -267,8 +267,8 @@ test(
   },
 )
 
-/** All of them in CI; at a desk, some. */
-const SEEDS = process.env['CI'] === undefined ? [11, 12] : [11, 12, 13, 14]
+/** All of them in CI; at a desk, one. */
+const SEEDS = process.env['CI'] === undefined ? [11] : [11, 12, 13, 14]
 
 describe.each(SEEDS)('a chain of three stages over three partitions, seed %i', (seed) => {
   test(
