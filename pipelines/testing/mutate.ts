@@ -5,7 +5,9 @@
  *
  * Reports: `.fd/mutation/SUBJECT.json` and `.html`, with every mutant; a table on standard output.
  */
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
+import { dirname, resolve } from 'node:path'
 import { Stryker } from '@stryker-mutator/core'
 
 const LEAST = 90
@@ -17,7 +19,7 @@ interface Subject {
 }
 
 const SUBJECTS: Readonly<Record<string, Subject>> = {
-  fold: { files: ['features/fold/*.ts'], tests: ['features/fold/*.test.ts'] },
+  fold: { files: ['features/fold/*.ts'], tests: ['features/fold/*.test.ts', 'features/view/attributes.test.ts'] },
   chain: {
     files: ['features/chain/*.ts'],
     tests: ['features/chain/*.test.ts', 'serving/scorer/chain.test.ts', 'serving/testing/simulation.test.ts'],
@@ -50,12 +52,19 @@ interface Outcome {
 
 async function examine(subject: string, { files, tests }: Subject): Promise<Outcome> {
   const report = `.fd/mutation/${subject}`
+  const configFile = resolve(`${report}.vitest.ts`)
+  mkdirSync(dirname(configFile), { recursive: true })
+  // Stryker has an option for the tests, but a mutant that is met before any test is put to all of the project's.
+  writeFileSync(
+    configFile,
+    "import { mutationConfig } from '../../pipelines/testing/mutation-config.ts'\n" +
+      `export default mutationConfig(${JSON.stringify(tests)})\n`,
+  )
   const results = await new Stryker({
     mutate: [...files, '!**/*.{test,contract,bench}.ts'],
     testRunner: 'vitest',
     plugins: ['@stryker-mutator/vitest-runner'],
-    testFiles: [...tests],
-    vitest: { configFile: 'pipelines/testing/mutation.vitest.ts', related: false },
+    vitest: { configFile, related: false },
     // Version 7 of TypeScript has no API that Stryker could rewrite a configuration with: it is given no file.
     tsconfigFile: 'none.json',
     coverageAnalysis: 'perTest',
@@ -71,7 +80,7 @@ async function examine(subject: string, { files, tests }: Subject): Promise<Outc
     concurrency: availableParallelism(),
     // Endless loops are found by counting their turns. A slow machine must not pass for a test that noticed.
     timeoutMS: 30_000,
-    timeoutFactor: 5,
+    timeoutFactor: 3,
   }).runMutationTest()
   const having = (...states: string[]): number => results.filter(({ status }) => states.includes(status)).length
   const noticed = having('Killed', 'Timeout', 'RuntimeError')

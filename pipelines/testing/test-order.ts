@@ -6,6 +6,7 @@ import { PROJECT_ROOT } from '../../configs/config.ts'
 const LONG = [
   'pipelines/testing/services-fault.test.ts',
   'pipelines/testing/services-kill.test.ts',
+  'serving/scorer/chain.test.ts',
   'serving/testing/simulation.test.ts',
   'pipelines/testing/kill.test.ts',
   'training/queue/job-queue.test.ts',
@@ -20,7 +21,6 @@ const LONG = [
   'pipelines/testing/hostile.test.ts',
   'pipelines/soak/soak.test.ts',
   'datasets/log/file-and-stream.test.ts',
-  'serving/scorer/chain.test.ts',
   'training/metrics/permutation.test.ts',
   'features/fold/key-table.test.ts',
   'datasets/table/written-time.test.ts',
