@@ -13,7 +13,8 @@
  * 4. **Late.** A record from before the end of history that history does not hold is an event that came late. It is
  *    folded as any other.
  * 5. **Gap.** Where the first record that is folded happened long after the end of history, windows lack what lies
- *    between. That is told, and no fault: there may have been no transactions.
+ *    between. That is told, and no fault: there may have been no transactions. Where the history's file goes on, parity
+ *    counts what it has in a gap of any length.
  *
  * A label marks its transaction wherever that stands, also behind it (`fraud-labels.ts`), and marking twice is marking
  * once. So labels need no rule.

@@ -8,6 +8,7 @@ import { origins, stageReader, type StageInput } from '../chain/stage-record.ts'
 import { isSameCategory } from '../fold/category.ts'
 import { ServiceFold, type FeatureMatrix } from '../fold/service-fold.ts'
 import { categoryColumns, featureNames, type FeatureService } from '../view/view.ts'
+import { Continuation, type Lacking } from './continuation.ts'
 import { passedOn, servedFeatures, type Origin, type Placed, type Served } from './served.ts'
 
 /** A value that was served and differs from what batch computes. Categories stand as their codes. */
@@ -38,6 +39,8 @@ export interface ParityReport {
   bases: CoveredBase[]
   /** The stretch of each partition whose predictions were compared. */
   ranges: CoveredRange[]
+  /** What lies between history and log, or in holes of the log, as far as the files of the bases show it. */
+  lacking: Lacking[]
   /** Predictions that were not compared, and why. */
   uncovered: { predictions: number; reason: string }[]
 }
@@ -144,7 +147,7 @@ function emptyReport(coverage: Coverage): ParityReport {
     typeof reason === 'string' ? [{ predictions, reason }] : [],
   )
   const counts = { transactions: 0, values: 0, differences: 0, duplicates: 0, missing: 0, repeats: 0 }
-  return { ...counts, firstDifferences: [], bases: [], ranges: [], uncovered }
+  return { ...counts, firstDifferences: [], bases: [], ranges: [], lacking: [], uncovered }
 }
 
 async function foldHistory({ service, schema }: ParityRequest, { history }: ParityBase): Promise<ServiceFold> {
@@ -171,10 +174,11 @@ interface Comparison {
 }
 
 async function compareStage(comparison: Comparison): Promise<void> {
-  const { request, stage, names, fold, report } = comparison
+  const { request, stage, names, fold, report, base } = comparison
   const { log, schema } = request
   const read = stageReader(schema, names.length, stage.entity === undefined, request.maxAhead)
   const { offsets } = await log.topic(stage.topic)
+  const continuation = new Continuation(base.history?.until ?? Infinity)
   for (const partition of offsets.keys()) {
     const seam = new Seam({ ...BEHIND, group: request.group })
     const last = await lastHandedOn(comparison, partition)
@@ -183,11 +187,18 @@ async function compareStage(comparison: Comparison): Promise<void> {
       const { decoded, earlier } = input
       fold.prepare(decoded.events)
       seam.join(input, fold, Infinity)
-      if (stage.entity === undefined) report.repeats += repeatsOf(comparison, input)
+      if (stage.entity === undefined) {
+        report.repeats += repeatsOf(comparison, input)
+        continuation.add(decoded)
+      }
       compareBatch(comparison, input, fold.fold(decoded.events, earlier), last)
       request.report?.(report.transactions)
     }
   }
+  // A log whose oldest records were deleted no longer shows what it had.
+  const whole = stage.entity === undefined && offsets.every(({ start }) => start === 0)
+  const lacking = whole && base.history !== undefined && (await continuation.lacking(base.history.dataset))
+  if (lacking) report.lacking.push(lacking)
 }
 
 /**

@@ -144,8 +144,11 @@ function changeNotes(
         `The history ends at ${instant(from)}, and ${topic} begins at ${instant(to)}: windows lack what lies between.`,
       ),
     onRevoked: (topic, gone, left) => note(revokedLine(topic, gone, left)),
-    onStart: ({ name, version }, base) =>
-      note(`Scoring with ${name} version ${version}, group ${group}, ${historyLine(base?.history?.transactions)}.`),
+    onStart: ({ name, version, card }, base) => {
+      note(`Scoring with ${name} version ${version}, group ${group}, ${historyLine(base?.history?.transactions)}.`)
+      const dataset = base?.history?.dataset ?? card.dataset.name
+      if (dataset !== card.dataset.name) note(otherDatasetLine(dataset, card.dataset.name))
+    },
     onSwap: ({ name, version }) => note(`New champion: ${name} version ${version}.`),
     onThreshold: ({ name, version, threshold }) =>
       note(`New threshold of ${name} version ${version}: ${threshold.value}.`),
@@ -168,6 +171,14 @@ function standbyLine(topic: string): string {
 
 function partitionsOf(topic: string, partitions: readonly number[]): string {
   return `${partitions.length === 1 ? 'Partition' : 'Partitions'} ${partitions.join(', ')} of ${topic}`
+}
+
+function otherDatasetLine(history: string, trained: string): string {
+  return (
+    `The history is of dataset ${history}, and the model was trained on ${trained}: where their transactions are not ` +
+    `of the same customers, windows hold foreign ones. To bring in its own: ` +
+    `fd features backfill --dataset ${trained} --until DATE --online`
+  )
 }
 
 function historyLine(transactions: number | undefined): string {

@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import type { Config } from '../../configs/config.ts'
 import { UserError } from '../../configs/user-error.ts'
 import type { EventLog } from '../../datasets/log/event-log.ts'
+import type { Lacking } from '../../features/parity/continuation.ts'
 import type { ParityReport } from '../../features/parity/parity.ts'
 import type { OnlineStore } from '../../features/store/online-store.ts'
 import type { ModelCard } from '../../registry/model-card.ts'
@@ -53,6 +54,7 @@ async function verify({ config, output, fd }: Context, options: VerifyOptions): 
   await using store = await openStore(config, output.note)
   const parts = { log, store, registry, config, openProgress: output.progress }
   const report = await runVerify(parts, card, { group, from, to })
+  for (const lacking of report.lacking) output.note(lackingLine(lacking))
   const wrong = report.differences + report.duplicates + report.missing
   if (wrong === 0) return output.result(report, () => withNext(describe(report), fd('archive', { 'until-idle': true })))
   const faults = new UserError(`${count(wrong)} faults: what was served is not what batch computes.`, { exitCode: 1 })
@@ -138,6 +140,14 @@ async function nothingCompared(log: EventLog, { group, from = 0, to }: Stretch):
 function historyText(until: number | undefined, digest: string | undefined): string {
   const end = until === undefined ? 'to the end of its file' : `until ${instant(until)}`
   return digest === undefined ? end : `${end}, file ${digest.slice(0, 12)}`
+}
+
+function lackingLine({ file, transactions, from, to }: Lacking): string {
+  return (
+    `${file} has ${count(transactions)} transactions between ${instant(from)} and ${instant(to)} that are neither in ` +
+    'history nor in the log: windows lack them. A stream begins where its history ends when both are given the same ' +
+    'time: fd features backfill --until DATE --online, and: fd produce --from DATE'
+  )
 }
 
 function describe(report: ParityReport): string {

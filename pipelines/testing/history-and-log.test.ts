@@ -1,10 +1,15 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { cp } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { FRAUD_KNOWN_AT } from '../../datasets/log/event-json.ts'
 import type { NewRecord } from '../../datasets/log/event-log.ts'
 import { openEventLog } from '../../datasets/open.ts'
 import type { DeadLetter } from '../../serving/dead-letter.ts'
 import type { Prediction } from '../../serving/prediction.ts'
 import { makeWorld, type World } from './world.ts'
+
+// Each test starts many processes, one after the other.
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 })
 
 const DAY = 86_400_000
 
@@ -63,6 +68,59 @@ test('a history that ends days before the log begins is told', async () => {
   const { code, stderr } = await early.try('score', '--group', 'early', '--until-idle')
   expect(code, stderr).toBe(0)
   expect(stderr).toMatch(/The history ends at 2018-05-1\d .*, and transactions begins at 2018-05-29 .*: windows lack/)
+})
+
+test('a stream that begins hours after its history ends: verify counts what neither of them has', async () => {
+  const later = world.with({
+    FD_EVENT_LOG: `lmdb:${world.home}/later`,
+    FD_ONLINE_STORE: `lmdb:${world.home}/later-store`,
+  })
+  await later.backfill()
+  const from = Date.parse(world.cut) + DAY / 2
+  await later.fd('produce', '--dataset', 'simulated', '--data', world.file, '--from', new Date(from).toISOString())
+  await later.fd('score', '--group', 'later', '--until-idle')
+  const skipped = [...exact.values()].filter(({ event_time: time }) => time < from).length
+  expect(skipped).toBeGreaterThan(0)
+  const { code, stdout, stderr } = await later.try('features', 'verify', '--group', 'later', '--json')
+  expect(code, stderr).toBe(0)
+  expect(stderr).toContain(`has ${skipped} transactions between`)
+  const to = Math.max(...[...exact.values()].map(({ event_time: time }) => time))
+  expect(JSON.parse(stdout)).toMatchObject({
+    transactions: exact.size - skipped,
+    differences: 0,
+    lacking: [{ file: world.file, transactions: skipped, from: Date.parse(world.cut), to }],
+  })
+})
+
+test('a log that was made anew is refused by the state of the old one, until it has a history of its own', async () => {
+  const anew = world.with({ FD_EVENT_LOG: `lmdb:${world.home}/anew`, FD_ONLINE_STORE: `lmdb:${world.home}/anew-store` })
+  await cp(join(world.home, 'online'), join(world.home, 'anew-store'), { recursive: true })
+  await produce(anew)
+  const { code, stderr } = await anew.try('score', '--until-idle')
+  expect(code, stderr).toBe(2)
+  expect(stderr).toMatch(/The state of group "scorer" has folded partition 0 of "transactions" up to offset \d+, but/)
+  await anew.backfill()
+  await anew.fd('score', '--until-idle')
+  const features = (predictions: Iterable<Prediction>): unknown =>
+    Array.from(predictions, ({ transaction_id: id, features: served }) => ({ id, served }))
+  expect(features(await anew.predictions())).toEqual(features(exact.values()))
+})
+
+test('a history of another dataset than the model was trained on is told', async () => {
+  const foreign = otherStore('foreign')
+  await foreign.fd(
+    'features',
+    'backfill',
+    '--dataset',
+    'handbook',
+    '--data',
+    world.file,
+    '--until',
+    world.cut,
+    '--online',
+  )
+  const { stderr } = await foreign.try('score', '--group', 'foreign', '--until-idle')
+  expect(stderr).toContain('The history is of dataset handbook, and the model was trained on simulated')
 })
 
 test('a transaction that comes after history has ended, and that history holds, is a dead letter', async () => {

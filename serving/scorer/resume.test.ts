@@ -56,14 +56,27 @@ test('the topic has the partitions that it had when the state was written', () =
   )
 })
 
+const place = { group: 'g', topic: 'in', partition: 1 }
+
 test('it goes on at its checkpoint, or at the start of the log; not where the log has lost what lies between', () => {
-  expect(resumeAt('in', 1, state({}), 4)).toBe(4)
-  for (const start of [0, 7]) expect(resumeAt('in', 1, state({ checkpoint: {} }), start)).toBe(7)
-  expect(() => resumeAt('in', 1, state({ checkpoint: {} }), 8)).toThrow(
+  expect(resumeAt(place, state({}), { start: 4, committed: 0 })).toBe(4)
+  expect(resumeAt(place, state({}), { start: 0, committed: 9 })).toBe(0)
+  for (const log of [
+    { start: 0, committed: 7 },
+    { start: 7, committed: 9 },
+  ])
+    expect(resumeAt(place, state({ checkpoint: {} }), log)).toBe(7)
+  expect(() => resumeAt(place, state({ checkpoint: {} }), { start: 8, committed: 9 })).toThrow(
     new UserError(
       'The state of this group has folded partition 1 of "in" up to offset 7, but the log now begins at 8: what lies ' +
         'between is lost to it. Backfill the history that covers it, then start the scorer again: ' +
         'fd features backfill --online',
     ),
+  )
+})
+
+test('a state that is ahead of the outputs is of another log, or of a later copy of it', () => {
+  expect(() => resumeAt(place, state({ checkpoint: {} }), { start: 0, committed: 6 })).toThrow(
+    /group "g" has folded partition 1 of "in" up to offset 7, but the log has its outputs only up to 6/,
   )
 })

@@ -1,7 +1,7 @@
 import { UserError } from '../../configs/user-error.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import { otherStream } from '../../datasets/table/schema-fit.ts'
-import type { GroupState, OwnedState } from '../../features/store/online-store.ts'
+import type { GroupPartition, GroupState, OwnedState } from '../../features/store/online-store.ts'
 import { serviceDigest, type FeatureService } from '../../features/view/view.ts'
 
 /** @throws UserError when the state was backfilled with another definition of the service. */
@@ -39,13 +39,33 @@ export function checkPartitions(topic: string, { checkpoint }: GroupState, count
   )
 }
 
+/** What the log has of a partition: its oldest record, and where the group's outputs end. */
+interface LogProgress {
+  start: number
+  /** The next offset whose outputs are not written, 0 when none are. */
+  committed: number
+}
+
 /**
  * The offset at which to go on: that of the checkpoint, or without one the oldest of the log.
  *
- * @throws UserError when the log no longer has the records after the checkpoint.
+ * @throws UserError when the state is ahead of the outputs, which no scorer leaves behind, or when the log no longer
+ * has the records after the checkpoint.
  */
-export function resumeAt(topic: string, partition: number, { checkpoint }: OwnedState, start: number): number {
+export function resumeAt(
+  { group, topic, partition }: GroupPartition,
+  { checkpoint }: OwnedState,
+  { start, committed }: LogProgress,
+): number {
   const offset = checkpoint?.offset ?? start
+  if (checkpoint !== undefined && offset > committed) {
+    throw new UserError(
+      `The state of group "${group}" has folded partition ${partition} of "${topic}" up to offset ${offset}, but the ` +
+        `log has its outputs only up to ${committed}: this log is not the one that the state comes from, or an older ` +
+        'copy of it, and what lies between would never be scored. Put the log of that state back, or begin anew on ' +
+        'this one, from the history that ends where it begins: fd features backfill --until DATE --online',
+    )
+  }
   if (offset >= start) return offset
   throw new UserError(
     `The state of this group has folded partition ${partition} of "${topic}" up to offset ${offset}, ` +

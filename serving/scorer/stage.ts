@@ -159,11 +159,13 @@ async function assigned(loop: Loop, partitions: readonly number[], member: Group
   // A partition that was added has no state to compare the number with. Partition 0 was there from the start.
   checkPartitions(stage.topic, await store.group(service.name, { group, topic: stage.topic, partition: 0 }), count)
   for (const partition of partitions) {
-    const state = await store.take(service.name, { group, topic: stage.topic, partition })
+    const place = { group, topic: stage.topic, partition }
+    const state = await store.take(service.name, place)
     checkDefinition(state, service)
     checkSchema(state, schema)
     checkPartitions(stage.topic, state, count)
-    const resume = resumeAt(stage.topic, partition, state, offsets[partition].start)
+    const committed = member.committed.get(partition) ?? 0
+    const resume = resumeAt(place, state, { start: offsets[partition].start, committed })
     held.set(partition, hold(options, member, partition, state, count))
     member.seek(partition, resume)
     from.set(partition, resume)
