@@ -132,17 +132,6 @@ export class EventRings {
     return undefined
   }
 
-  /** Bytes reserved for events. */
-  get bytes(): number {
-    return (
-      this.time.byteLength +
-      this.amount.byteLength +
-      this.fraud.byteLength +
-      this.idHash.byteLength +
-      this.idHigh.byteLength
-    )
-  }
-
   #grow(slot: number): void {
     const size = this.mask[slot] + 1
     const from = this.base[slot]
