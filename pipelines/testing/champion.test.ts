@@ -3,8 +3,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { errorMessage, UserError } from '../../configs/user-error.ts'
+import { encodeEvent } from '../../datasets/log/event-json.ts'
+import type { EventLog } from '../../datasets/log/event-log.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
+import { emptyBatch, HOUR } from '../../datasets/table/transaction.ts'
+import { MemoryBroker } from '../../datasets/testing/memory-broker.ts'
+import { openMemoryLog } from '../../datasets/testing/memory-log.ts'
+import { atOnce } from '../../datasets/testing/scheduler.ts'
 import { featureService } from '../../features/catalog.ts'
+import { formerCategoryCode } from '../../features/fold/category.ts'
+import { MemoryServer, openMemoryStore } from '../../features/testing/memory-store.ts'
 import { featureNames, serviceDigest, type FeatureService } from '../../features/view/view.ts'
 import { logOnnxModel } from '../../registry/ml-model.ts'
 import type { ModelCard } from '../../registry/model-card.ts'
@@ -13,6 +21,10 @@ import { register } from '../../registry/promotion/promotion.ts'
 import { setThreshold } from '../../registry/promotion/threshold.ts'
 import type { Registry } from '../../registry/registry.ts'
 import { loadVersion, watchChampion, type Champion, type ChampionWatch } from '../../serving/model/champion.ts'
+import type { Prediction } from '../../serving/prediction.ts'
+import type { ScoredBatch } from '../../serving/scorer/batch.ts'
+import { score, type ScorerOptions } from '../../serving/scorer/scorer.ts'
+import { DEAD_LETTERS, FRAUD_ALERTS, groupTopics, PREDICTIONS, TRANSACTIONS } from '../../serving/topics.ts'
 import { signatureOf, toOnnx } from '../../training/fit/fitted-model.ts'
 import { attribute } from '../../training/graph/proto.ts'
 
@@ -109,6 +121,16 @@ describe('a version is loaded', () => {
     const numbers = new Float32Array(names.length)
     expect([...(await champion.model.score({ rows: 1, numbers, categories: ['CH', 'a'] }))]).toEqual([3])
     await expect(champion.model.score({ rows: 1, numbers, categories: ['CH'] })).rejects.toThrow('2')
+  })
+
+  test('with codes of categories where it is of an earlier version, whose graph reads numbers alone', async () => {
+    const service = featureService('attributes', schema)
+    const names = featureNames(service)
+    await add(cardOf(service), graphOf(names, 0))
+    await using champion = await loadVersion(registry, 'm', 1)
+    const input = { rows: 1, numbers: new Float32Array(names.length), categories: ['CH', 'a'] }
+    const codes = input.categories.map(formerCategoryCode)
+    expect([...(await champion.model.score(input))]).toEqual([Math.max(...codes)])
   })
 
   test.each<[string, Partial<ModelCard>]>([
@@ -259,5 +281,151 @@ describe('a watch over the champion', () => {
     expect(watch.current()).toMatchObject({ version: 1, threshold: { value: 0.25, entry: 3 } })
     expect(await scoreOf(watch.current())).toBe(1)
     await watch[Symbol.asyncDispose]()
+  })
+})
+
+describe('a scorer', () => {
+  const START = Date.UTC(2018, 3, 1)
+  let log: EventLog
+  const store = () => openMemoryStore(new MemoryServer(), atOnce)
+  beforeEach(() => {
+    log = openMemoryLog(new MemoryBroker(), atOnce)
+  })
+
+  /** Appends a transaction of some money, so many hours after the first. */
+  async function pay(id: number, amount: number, hours = id): Promise<void> {
+    const batch = emptyBatch({ id: 'integer', entities: schema.entities, numeric: 1, categorical: 2 }, 1)
+    batch.ids[0] = id
+    batch.time[0] = START + hours * HOUR
+    batch.amount[0] = amount * 100
+    batch.entities[0][0] = 'c1'
+    batch.entities[1][0] = 't1'
+    for (const column of batch.categorical) column[0] = 'CH'
+    await log.append(TRANSACTIONS, [encodeEvent(schema, batch, 0, START + id * HOUR)])
+  }
+
+  async function read(topic: string): Promise<Prediction[]> {
+    const found: Prediction[] = []
+    for await (const { size, bytes, valueStart, valueEnd } of log.read(topic, 0))
+      for (let i = 0; i < size; i++)
+        found.push(JSON.parse(bytes.toString('utf8', valueStart[i], valueEnd[i])) as Prediction)
+    return found
+  }
+
+  const options = (change: Partial<ScorerOptions> = {}): ScorerOptions => ({
+    model: 'm',
+    alias: 'champion',
+    group: 'g',
+    partitions: 1,
+    maxBatch: 16,
+    checkpointEveryMs: 60_000,
+    championEveryMs: 1,
+    endWhenIdle: () => true,
+    signal: new AbortController().signal,
+    now: () => Date.now(),
+    ...change,
+  })
+
+  test('is refused without a champion, and makes no topic', async () => {
+    await addVersion(1)
+    await expect(score({ log, store: store(), registry }, options())).rejects.toThrow(/champion/)
+    expect(await log.topics()).toEqual([])
+  })
+
+  test('scores by the champion, and writes alerts and dead letters where its group does', async () => {
+    await addVersion(-50)
+    await crown(1)
+    await log.createTopic(TRANSACTIONS)
+    await pay(1, 20)
+    await pay(2, 50.5)
+    await pay(3, 60)
+    // Five hours late.
+    await pay(4, 10, -1)
+    await log.append(TRANSACTIONS, [{ value: 'no event', timestamp: START }])
+    const told: unknown[] = []
+    const batches: ScoredBatch[] = []
+    const topics = groupTopics({ group: 'shadow', alias: 'challenger' }, 'g')
+    const onStart: ScorerOptions['onStart'] = ({ version }, base) => told.push([version, base])
+    await score(
+      { log, store: store(), registry },
+      options({ topics, onStart, onBatch: (batch) => batches.push(batch) }),
+    )
+    expect(told).toEqual([[1, undefined]])
+    const predictions = await read(PREDICTIONS)
+    expect(predictions.map(({ transaction_id: id, score: found, decision }) => [id, found, decision])).toEqual([
+      [1, -30, 'approve'],
+      // At the threshold itself.
+      [2, 0.5, 'alert'],
+      [3, 10, 'alert'],
+      [4, -40, 'approve'],
+    ])
+    expect(predictions[0]).toMatchObject({ model: { name: 'm', version: 1 }, threshold: 0.5, group: 'g' })
+    expect(predictions.map(({ late }) => late)).toEqual([undefined, undefined, undefined, true])
+    expect(await read('fraud_alerts.shadow')).toEqual(predictions.slice(1, 3))
+    expect((await read('transactions.dlq.shadow')).map(({ input }) => input)).toEqual([{ partition: 0, offset: 4 }])
+    expect((await log.topics()).map(({ name }) => name).toSorted()).toEqual(
+      ['fraud_alerts.shadow', PREDICTIONS, TRANSACTIONS, 'transactions.dlq.shadow'].toSorted(),
+    )
+    const sum = (key: 'scored' | 'alerts' | 'late' | 'rejected' | 'truncated'): number =>
+      batches.reduce((total, batch) => total + batch[key], 0)
+    expect([sum('scored'), sum('alerts'), sum('late'), sum('rejected'), sum('truncated')]).toEqual([4, 2, 1, 1, 0])
+    expect(batches.flatMap(({ timestamps }) => [...timestamps])).toEqual([1, 2, 3, 4].map((n) => START + n * HOUR))
+  })
+
+  test('all topics are there before the first record', async () => {
+    await addVersion(1)
+    await crown(1)
+    await score({ log, store: store(), registry }, options())
+    expect((await log.topics()).map(({ name }) => name).toSorted()).toEqual(
+      [FRAUD_ALERTS, PREDICTIONS, TRANSACTIONS, DEAD_LETTERS].toSorted(),
+    )
+  })
+
+  test('takes up a new champion and a new threshold while it runs, and tells of one that it refuses', async () => {
+    await addVersion(0)
+    await addVersion(-100)
+    await addVersion(3, {}, featureService('user-anomaly'))
+    await crown(1)
+    const told: Told = []
+    const end = new AbortController()
+    const running = score(
+      { log, store: store(), registry },
+      options({
+        endWhenIdle: () => false,
+        signal: end.signal,
+        onSwap: ({ version }) => told.push(['swap', version]),
+        onThreshold: ({ threshold }) => told.push(['threshold', threshold.value]),
+        onRefused: (error) => told.push(['refused', errorMessage(error)]),
+        onStart: () => told.push(['start', 1]),
+      }),
+    )
+    await said(told, 1)
+    const scored = async (count: number): Promise<Prediction> => {
+      await expect.poll(async () => (await read(PREDICTIONS)).length).toBe(count)
+      return (await read(PREDICTIONS))[count - 1]
+    }
+    await pay(1, 20)
+    expect(await scored(1)).toMatchObject({ model: { name: 'm', version: 1 }, score: 20, threshold: 0.5 })
+    await crown(2)
+    await said(told, 2)
+    await pay(2, 20)
+    expect(await scored(2)).toMatchObject({ model: { name: 'm', version: 2 }, score: -80, decision: 'approve' })
+    const card = cardOf(cardFraud)
+    await setThreshold(registry, { name: 'm', version: 2, card, threshold: -90, by: 'eve', now: 2 })
+    await said(told, 3)
+    await pay(3, 20)
+    expect(await scored(3)).toMatchObject({ score: -80, decision: 'alert', threshold: -90, threshold_entry: 4 })
+    await crown(3)
+    await said(told, 4)
+    await pay(4, 20)
+    expect(await scored(4)).toMatchObject({ model: { name: 'm', version: 2 } })
+    end.abort()
+    await running
+    expect(told).toEqual([
+      ['start', 1],
+      ['swap', 2],
+      ['threshold', -90],
+      ['refused', expect.stringContaining('Version 3 of "m" reads service "user-anomaly"')],
+    ])
   })
 })
