@@ -277,6 +277,35 @@ test('an event further ahead of its record than allowed is rejected; a record wi
   expect(eventDecoder(schema, { maxAhead: 365 * DAY })(batch).rejected).toEqual([])
 })
 
+test('what the log itself knows of a record’s append bounds its event, whatever timestamp the producer gave', () => {
+  const [sane, ahead, far] = [at, at + 2 * HOUR, Date.UTC(2100, 0)]
+  const cases: [event: number, timestamp: number, appended: number, taken: boolean][] = [
+    [sane, 0, at, true],
+    [ahead, 0, at, false],
+    [far, 0, at, false],
+    [ahead, far, at, false],
+    [far, far, at, false],
+    [sane, far, at, true],
+    [ahead, -1, at, false],
+    [far, Number.NaN, at, false],
+    [ahead, at, far, false],
+    // A log that does not know adds nothing. One that knows of no time at all lets nothing pass.
+    [far, 0, Infinity, true],
+    [ahead, at, Infinity, false],
+    [sane, -1, -1, false],
+    [sane, 0, 0, false],
+  ]
+  const batch = records(cases.map(([event]) => text({ AT: event })))
+  batch.timestamps.set(cases.map(([, timestamp]) => timestamp))
+  batch.appended = Float64Array.from(cases, ([, , appended]) => appended)
+  const { index, rejected } = eventDecoder(schema)(batch)
+  const taken = cases.flatMap(([, , , taken], i) => (taken ? [i] : []))
+  expect([...index.subarray(0, taken.length)]).toEqual(taken)
+  expect(rejected.map(({ kind }) => kind)).toEqual(rejected.map(() => 'ahead_of_time'))
+  expect(rejected).toHaveLength(cases.length - taken.length)
+  expect(rejected.at(-1)?.reason).toMatch(/^AT: found 2018.* timestamp is none \(0\).*message\.timestamp\.type/)
+})
+
 test('the columns are reused without a trace of the batch before', () => {
   const decode = eventDecoder(schema)
   decode(records([text({ ID: 1, [FRAUD_KNOWN_AT]: at }), text({ ID: 2 })]))

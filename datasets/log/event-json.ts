@@ -104,8 +104,9 @@ function nullForMissing(cell: number | string): number | string | null {
  * field of the wrong type, is larger than `LARGEST_RECORD`, or has a newer format than this code knows. Whatever is
  * thrown while a record is read is that record's rejection, so that no record can stop its readers.
  *
- * @param maxAhead how far an event may lie ahead of its record's timestamp. One from far ahead would make every later
- * event of its key late, and could come from anybody. The timestamp is in the log, so every reader decides the same.
+ * @param maxAhead how far an event may lie ahead of the moment when its record was appended. One from far ahead would
+ * make every later event of its key late, and could come from anybody. That moment is the record's timestamp, or that
+ * of the log where it has one and it is earlier. Both are in the log, so every reader decides the same.
  */
 export function eventDecoder(
   schema: DatasetSchema,
@@ -129,7 +130,7 @@ export function eventDecoder(
         const fields = parse(utf8, records, i)
         if (versioned) checkVersion(field(fields, SCHEMA_VERSION))
         readEvent(schema, forms, fields, events, row)
-        checkAhead(schema.time.column, events.time[row], records.timestamps[i], maxAhead)
+        checkAhead(schema.time.column, events.time[row], appendedBy(records, i), maxAhead)
         index[row++] = i
       } catch (error) {
         const kind = error instanceof Refusal ? error.kind : 'wrong_value'
@@ -176,12 +177,26 @@ function checkVersion(version: unknown): void {
   throw new Refusal(`${found}: the record is of a newer form than this fd reads`, 'newer_schema')
 }
 
-/** A record whose timestamp is 0 or less has none: nothing can be said of it. */
-function checkAhead(column: string, time: EpochMs, timestamp: EpochMs, maxAhead: DurationMs): void {
-  if (timestamp <= 0 || time <= timestamp + maxAhead) return
-  const [found, most] = [time, timestamp + maxAhead].map((instant) => new Date(instant).toISOString())
+/**
+ * When the record stood in the log at the latest: its timestamp, unless the log knows better. A timestamp of 0 or less
+ * is none. Both stand in the log, so every reader finds the same. Infinity where neither says anything.
+ */
+function appendedBy({ timestamps, appended }: RecordBatch, i: number): EpochMs {
+  return Math.min(timestamps[i] > 0 ? timestamps[i] : Infinity, appended?.[i] ?? Infinity)
+}
+
+function checkAhead(column: string, time: EpochMs, appended: EpochMs, maxAhead: DurationMs): void {
+  if (time <= appended + maxAhead) return
+  const found = `found ${new Date(time).toISOString()}`
+  if (appended <= 0)
+    throw new Refusal(
+      `${column}: ${found} in a record whose timestamp is none (${appended}), so that nothing says how far ahead it ` +
+        'is; let the producer set timestamps, or the topic (message.timestamp.type=LogAppendTime)',
+      'ahead_of_time',
+    )
+  const most = new Date(appended + maxAhead).toISOString()
   throw new Refusal(
-    `${column}: expected a time until ${most}, which is scorer.maxAhead after the record was appended, found ${found}`,
+    `${column}: expected a time until ${most}, which is scorer.maxAhead after the record was appended, ${found}`,
     'ahead_of_time',
   )
 }

@@ -166,6 +166,11 @@ export interface RecordBatch {
   size: number
   offsets: Float64Array
   timestamps: Float64Array
+  /**
+   * The moment by which each record stood in the log, as far as the log itself vouches for it, EpochMs. Infinity, or no
+   * column, where it does not. A timestamp is only what the producer says.
+   */
+  appended?: Float64Array
   bytes: Buffer
   keyStart: Uint32Array
   valueStart: Uint32Array

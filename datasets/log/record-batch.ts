@@ -8,6 +8,7 @@ export function sliceBatch(batch: RecordBatch, from: number, to: number): Record
     size: to - from,
     offsets: batch.offsets.subarray(from, to),
     timestamps: batch.timestamps.subarray(from, to),
+    ...(batch.appended === undefined ? {} : { appended: batch.appended.subarray(from, to) }),
     keyStart: batch.keyStart.subarray(from, to),
     valueStart: batch.valueStart.subarray(from, to),
     valueEnd: batch.valueEnd.subarray(from, to),
@@ -25,6 +26,9 @@ export function joinBatches(batches: RecordBatch[]): RecordBatch {
     size,
     offsets: new Float64Array(size),
     timestamps: new Float64Array(size),
+    ...(batches.every(({ appended }) => appended === undefined)
+      ? {}
+      : { appended: new Float64Array(size).fill(Infinity) }),
     bytes: Buffer.allocUnsafeSlow(batches.reduce((sum, batch) => sum + batchBytes(batch), 0)),
     keyStart: new Uint32Array(size),
     valueStart: new Uint32Array(size),
@@ -49,6 +53,7 @@ function copyBatch(batch: RecordBatch, joined: RecordBatch, row: number, at: num
   const shift = at - batch.keyStart[0]
   joined.offsets.set(batch.offsets, row)
   joined.timestamps.set(batch.timestamps, row)
+  if (batch.appended !== undefined) joined.appended?.set(batch.appended, row)
   batch.bytes.copy(joined.bytes, at, batch.keyStart[0], batch.valueEnd[batch.size - 1])
   for (let i = 0; i < batch.size; i++) {
     joined.keyStart[row + i] = batch.keyStart[i] + shift

@@ -42,7 +42,8 @@ export function stageReader(
   first: boolean,
   maxAhead?: DurationMs,
 ): (records: RecordBatch) => StageInput {
-  const decode = eventDecoder(schema, { maxAhead })
+  // The first stage has judged which events are ahead of time. A later one sees when its own record was appended.
+  const decode = eventDecoder(schema, { maxAhead: first ? maxAhead : Infinity })
   if (first) {
     return (records) => ({
       records,

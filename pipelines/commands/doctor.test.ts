@@ -294,6 +294,29 @@ describe.runIf(kafka !== undefined)('Kafka', () => {
   })
 })
 
+test('an input topic that takes timestamps of any time to come is told, with the command', () => {
+  const told = (partitions: number | undefined, settings: Record<string, string>): string[] =>
+    judgeTopic(
+      {
+        name: 't',
+        brokers: 1,
+        replicas: [1],
+        inSync: 1,
+        settings: {
+          'max.message.bytes': String(8 << 20),
+          'message.timestamp.after.max.ms': String(2 ** 60),
+          ...settings,
+        },
+      },
+      { bootstrap: 'h:1', partitions },
+    ).map(({ state, detail }) => `${state}: ${detail}`)
+  const command = /^warning: topic "t" takes .*--topic t --add-config message\.timestamp\.after\.max\.ms=3600000$/
+  expect(told(1, {})).toEqual([expect.stringMatching(command)])
+  expect(told(undefined, {})).toEqual([])
+  expect(told(1, { 'message.timestamp.type': 'LogAppendTime' })).toEqual([])
+  expect(told(1, { 'message.timestamp.after.max.ms': '3600000' })).toEqual([])
+})
+
 const { kafka: settings } = readConfig(join(PROJECT_ROOT, 'configs', 'services.yaml'), {}).services
 const cache = readConfig().cache
 

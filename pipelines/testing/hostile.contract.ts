@@ -102,8 +102,26 @@ export function hostileRecords(seed: number, count: number, time: number): NewRe
     if (touchesOthers(value)) value = 'touches others'
     if (n % BOMB_EVERY === 7) value = new Uint8Array(BOMB_BYTES).fill(1)
     const key = Uint8Array.from({ length: random.integer(20) }, () => random.integer(256))
-    return { value, timestamp: random.integer(20) === 0 ? 0 : time, partition: 0, ...(key.length > 0 && { key }) }
+    const timestamp = ODD_TIMESTAMPS[random.integer(20)] ?? time
+    return { value, timestamp, partition: 0, ...(key.length > 0 && { key }) }
   })
+}
+
+/** Timestamps that no record was appended at: none, before 1970, and far ahead. */
+const ODD_TIMESTAMPS = [0, -1, -4e12, Date.UTC(2100, 0)]
+
+/**
+ * Events of the keys of a good record, from so far ahead that all later ones of these keys would be late: dated just so
+ * far as each of their odd timestamps would allow, or further.
+ */
+function spoilers({ value }: NewRecord): NewRecord[] {
+  const good = JSON.parse(String(value)) as Record<string, unknown>
+  return ODD_TIMESTAMPS.flatMap((timestamp, n) =>
+    [Date.UTC(2100, 0), Date.UTC(2998, 0)].map((time, m) => {
+      const event = { ...good, TRANSACTION_ID: 2 * STRANGERS + 2 * n + m, TX_DATETIME: time }
+      return { value: JSON.stringify(event), timestamp, partition: 0 }
+    }),
+  )
 }
 
 /**
@@ -112,7 +130,8 @@ export function hostileRecords(seed: number, count: number, time: number): NewRe
  */
 export async function expectHostileHarmless(quiet: World, hostile: World, url: string, count: number): Promise<void> {
   const good = await goodRecords(quiet)
-  const sent = count + good.length
+  const ahead = spoilers(good[0])
+  const sent = count + good.length + ahead.length
   await quiet.fd('score', '--group', 'quiet', '--until-idle')
   const alone = await quiet.predictions('quiet')
   const bad = hostileRecords(11, count, Date.UTC(2018, 5, 1))
@@ -120,6 +139,7 @@ export async function expectHostileHarmless(quiet: World, hostile: World, url: s
   {
     await using log = await openEventLog(url)
     await log.createTopic('transactions', { partitions: 1 })
+    await log.append('transactions', ahead)
     let next = 0
     while (next < bad.length || good.length > 0) {
       const end = next + random.integer(200)
@@ -138,6 +158,8 @@ export async function expectHostileHarmless(quiet: World, hostile: World, url: s
   expect(new Set(told).size).toBe(told.length)
   expect(told.length + labels).toBe(sent)
   expect(letters.length).toBeGreaterThan(count / 2)
+  const first = letters.filter(({ input }) => input.offset < ahead.length)
+  expect(first.map(({ reason }) => reason)).toEqual(ahead.map(() => expect.stringMatching(/^TX_DATETIME: .* ahead/)))
   const known = scored.filter(({ transaction_id: id }) => Number(id) < STRANGERS)
   expect(known.map(outcome)).toEqual(alone.map(outcome))
   await hostile.fd('features', 'verify', '--group', 'hostile')

@@ -59,6 +59,11 @@ export function explained(location: KafkaLocation, error: unknown): unknown {
 }
 
 function refusal({ shown }: KafkaLocation, names: string[]): string | undefined {
+  if (names.includes('INVALID_TIMESTAMP'))
+    return (
+      `Kafka at ${shown} refused the time of this machine as a timestamp (INVALID_TIMESTAMP): the clocks are too far ` +
+      'apart. Set both clocks by the network, on each machine: timedatectl set-ntp true'
+    )
   const refused = names.find((name) => name.endsWith('AUTHORIZATION_FAILED'))
   if (refused === undefined) return undefined
   const what = `Kafka at ${shown} does not allow this user what fd needs (${refused})`

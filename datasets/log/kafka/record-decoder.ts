@@ -113,6 +113,8 @@ function decodeBatch(source: Buffer, start: number, end: number, head: BatchHead
     ...columns,
     offsets: columns.offsets.subarray(0, size),
     timestamps: columns.timestamps.subarray(0, size),
+    // A broker takes no timestamp from far ahead, or sets them all itself. One that is 0 or less says nothing.
+    appended: columns.timestamps.subarray(0, size),
   }
 }
 

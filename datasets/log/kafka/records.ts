@@ -1,4 +1,5 @@
 import { crc32c } from '@platformatic/kafka'
+import type { EpochMs } from '../../table/transaction.ts'
 import type { NewRecord } from '../event-log.ts'
 
 /**
@@ -70,16 +71,19 @@ export function batchLength(records: NewRecord[], from: number): number {
 
 /**
  * Records `from` to `to` (excluded) as one batch. Kafka's timestamps are whole milliseconds, so fractions are cut off.
+ * A timestamp that is ahead becomes the present: a broker would refuse the batch, and with it whoever passes on a
+ * record that came with such a timestamp.
  */
 export function encodeBatch(records: NewRecord[], from: number, to: number, producer: BatchProducer): Buffer {
   let most = HEADER
   for (let i = from; i < to; i++) most += recordBytes(records[i])
   const bytes = Buffer.allocUnsafe(most)
-  const base = Math.floor(records[from].timestamp)
+  const now = Date.now()
+  const base = wholeTimestamp(records[from], now)
   let newest = base
   let at = HEADER
   for (let i = from; i < to; i++) {
-    const timestamp = Math.floor(records[i].timestamp)
+    const timestamp = wholeTimestamp(records[i], now)
     newest = Math.max(newest, timestamp)
     at = writeRecord(bytes, at, records[i], timestamp - base, i - from)
   }
@@ -97,6 +101,10 @@ export function encodeBatch(records: NewRecord[], from: number, to: number, prod
   bytes.writeInt32BE(to - from, 57)
   bytes.writeUInt32BE(crc32c(bytes.subarray(21, at)), 17)
   return bytes.subarray(0, at)
+}
+
+function wholeTimestamp({ timestamp }: NewRecord, now: EpochMs): EpochMs {
+  return Math.floor(Math.min(timestamp, now))
 }
 
 /**

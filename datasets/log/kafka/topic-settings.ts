@@ -7,7 +7,7 @@ import {
 } from '@platformatic/kafka'
 import { broken, find, findings, type Finding, type Judgement, warning } from '../../../configs/finding.ts'
 import { UserError } from '../../../configs/user-error.ts'
-import { DAY, type DurationMs } from '../../table/transaction.ts'
+import { DAY, HOUR, type DurationMs } from '../../table/transaction.ts'
 import type { LogNeeds } from '../event-log.ts'
 import type { KafkaCluster } from './cluster.ts'
 import { kafkaErrors } from './error.ts'
@@ -28,7 +28,16 @@ export interface ClusterTopic {
   settings: Record<string, string>
 }
 
-const SETTINGS = ['retention.ms', 'retention.bytes', 'cleanup.policy', 'max.message.bytes', 'min.insync.replicas']
+const TIMESTAMP_AHEAD = 'message.timestamp.after.max.ms'
+const SETTINGS = [
+  'retention.ms',
+  'retention.bytes',
+  'cleanup.policy',
+  'max.message.bytes',
+  'min.insync.replicas',
+  'message.timestamp.type',
+  TIMESTAMP_AHEAD,
+]
 
 /** The settings of fd's topics, and what this user may do with each of them and with the scorer's group. */
 export async function inspectTopics(cluster: KafkaCluster, needs: LogNeeds): Promise<Finding[]> {
@@ -144,6 +153,8 @@ interface JudgedTopic {
   most: string
   /** min.insync.replicas. */
   least: number
+  /** How far ahead of the broker's clock a record's timestamp may lie, ms. */
+  ahead: number
 }
 
 interface TopicRule {
@@ -185,6 +196,14 @@ const SETTING_RULES: TopicRule[] = [
     says: (topic) =>
       `topic "${topic.name}" is compacted (cleanup.policy=${topic.policy}): of a key only the last event stays. ` +
       `Run: ${configure(topic, 'cleanup.policy=delete')}`,
+  },
+  {
+    state: warning,
+    violatedBy: ({ need, ahead }) => need.partitions !== undefined && ahead > DAY,
+    says: (topic) =>
+      `topic "${topic.name}" takes records with a timestamp of any time to come (${TIMESTAMP_AHEAD}): ` +
+      'one of them, from whoever may write to it, carries an event that makes all later ones of its card late. ' +
+      `Run: ${configure(topic, `${TIMESTAMP_AHEAD}=${HOUR}`)}`,
   },
   {
     state: broken,
@@ -245,6 +264,7 @@ export function judgeTopic(topic: ClusterTopic, need: TopicNeed): Judgement[] {
     policy: settings['cleanup.policy'] ?? 'delete',
     most: settings['max.message.bytes'] ?? '',
     least: Number(settings['min.insync.replicas'] ?? '1'),
+    ahead: settings['message.timestamp.type'] === 'LogAppendTime' ? 0 : Number(settings[TIMESTAMP_AHEAD] ?? '0'),
   }
   const replication = REPLICA_RULES.find((rule) => rule.violatedBy(judged))
   const rules = SETTING_RULES.filter((rule) => rule.violatedBy(judged))

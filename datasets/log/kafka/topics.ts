@@ -1,6 +1,6 @@
 import { ConfigResourceTypes, createTopicsV7, describeConfigsV4, listOffsetsV7, metadataV12 } from '@platformatic/kafka'
 import { UserError } from '../../../configs/user-error.ts'
-import { SECOND } from '../../table/transaction.ts'
+import { HOUR, SECOND } from '../../table/transaction.ts'
 import type { OffsetRange, Topic, TopicSettings } from '../event-log.ts'
 import { checkLogName, isLogName } from '../log-name.ts'
 import type { KafkaCluster } from './cluster.ts'
@@ -26,8 +26,8 @@ const NEWEST = -1n
 const SETTINGS = {
   // Accept records of some megabytes, as the embedded log does.
   'max.message.bytes': String(8 << 20),
-  // Event time belongs to the stream. In a simulated or replayed stream it may run ahead of the broker's clock.
-  'message.timestamp.after.max.ms': '9223372036854775807',
+  // The broker vouches that no record's timestamp is far ahead of its clock: events are judged by it.
+  'message.timestamp.after.max.ms': String(HOUR),
 }
 
 export function kafkaTopics(cluster: KafkaCluster): KafkaTopics {

@@ -6,16 +6,19 @@ import type { NewRecord, RecordBatch } from '../event-log.ts'
  * A block holds the records of one append to one partition, in columns. So a reader can serve them as a RecordBatch
  * over the block's own bytes. Numbers are little-endian, as on every machine where Node runs with LMDB:
  *
- *     0  u32   'FDB' and version 1
+ *     0  u32   'FDB' and version 2
  *     4  u32   CRC-32 of everything from byte 16
  *     8  f64   offset of the first record (stamped in the transaction, where it becomes known)
  *    16  u32   records, n
  *    20  u32   bytes of the block
  *    24  f64   newest timestamp
- *    32  f64   timestamps [n]
+ *    32  f64   when the block was appended, by the clock of the process that did
+ *    40  f64   timestamps [n]
  *        u32   where each record's key starts, and finally where the data end [n + 1]
  *        u32   where each record's value starts [n]
  *        keys and values, record by record
+ *
+ * Version 1 lacks the time of the append. Its timestamps begin at byte 32.
  */
 export interface RecordBlock {
   count: number
@@ -23,8 +26,10 @@ export interface RecordBlock {
   bytes: Buffer
 }
 
-const MAGIC = 0x01_42_44_46
-const HEADER = 32
+const MAGIC = 0x02_42_44_46
+const MAGIC_1 = 0x01_42_44_46
+const HEADER = 40
+const HEADER_1 = 32
 /** Bytes of one record in the columns: timestamp, key start, value start. */
 const COLUMNS = 16
 /**
@@ -70,7 +75,7 @@ function encodeBlock(records: NewRecord[], first: number, last: number, dataByte
   const count = last - first
   const dataStart = HEADER + count * COLUMNS + 4
   const bytes = Buffer.allocUnsafeSlow(dataStart + dataBytes)
-  const { timestamps, bounds, valueStart } = columnsOf(bytes, count)
+  const { timestamps, bounds, valueStart } = columnsOf(bytes, HEADER, count)
   let at = dataStart
   let newest = -Infinity
   for (let i = 0; i < count; i++) {
@@ -87,6 +92,7 @@ function encodeBlock(records: NewRecord[], first: number, last: number, dataByte
   bytes.writeUInt32LE(count, 16)
   bytes.writeUInt32LE(bytes.length, 20)
   bytes.writeDoubleLE(newest, 24)
+  bytes.writeDoubleLE(Date.now(), 32)
   bytes.writeUInt32LE(crc32(bytes.subarray(16)), 4)
   return { count, newest, bytes }
 }
@@ -104,11 +110,11 @@ interface BlockColumns {
   valueStart: Uint32Array
 }
 
-function columnsOf(bytes: Buffer, count: number): BlockColumns {
+function columnsOf(bytes: Buffer, header: number, count: number): BlockColumns {
   const { buffer, byteOffset } = bytes
-  const boundsStart = byteOffset + HEADER + count * 8
+  const boundsStart = byteOffset + header + count * 8
   return {
-    timestamps: new Float64Array(buffer, byteOffset + HEADER, count),
+    timestamps: new Float64Array(buffer, byteOffset + header, count),
     bounds: new Uint32Array(buffer, boundsStart, count + 1),
     valueStart: new Uint32Array(buffer, boundsStart + (count + 1) * 4, count),
   }
@@ -141,7 +147,8 @@ export function decodeBlock(
   if (damage !== undefined) return { damage }
   const bytes = encoded.byteOffset % 8 === 0 ? encoded : realigned(encoded)
   const size = bytes.readUInt32LE(16)
-  const { timestamps, bounds, valueStart } = columnsOf(bytes, size)
+  const stamped = bytes.readUInt32LE(0) === MAGIC
+  const { timestamps, bounds, valueStart } = columnsOf(bytes, stamped ? HEADER : HEADER_1, size)
   const offsets = new Float64Array(size)
   const offset = bytes.readDoubleLE(8)
   for (let i = 0; i < size; i++) offsets[i] = offset + i
@@ -151,6 +158,7 @@ export function decodeBlock(
     size,
     offsets,
     timestamps,
+    ...(stamped ? { appended: new Float64Array(size).fill(bytes.readDoubleLE(32)) } : {}),
     bytes,
     keyStart: bounds.subarray(0, size),
     valueStart,
@@ -159,13 +167,14 @@ export function decodeBlock(
 }
 
 function damageOf(bytes: Buffer, lastOffset: number): string | undefined {
-  if (bytes.length < HEADER) return `${bytes.length} bytes are too few for a block`
+  if (bytes.length < HEADER_1) return `${bytes.length} bytes are too few for a block`
   const magic = bytes.readUInt32LE(0)
-  if (magic !== MAGIC && magic << 8 === MAGIC << 8) {
-    const form = `it has form ${magic >>> 24}, this fd knows form 1`
+  const known = magic === MAGIC || magic === MAGIC_1
+  if (!known && magic << 8 === MAGIC << 8) {
+    const form = `it has form ${magic >>> 24}, this fd knows forms 1 and 2`
     return `${form}; if a newer fd wrote it, update this one: git pull && npm ci`
   }
-  if (magic !== MAGIC) return 'it does not begin as a block'
+  if (!known) return 'it does not begin as a block'
   const length = bytes.readUInt32LE(20)
   if (length !== bytes.length) return `it has ${bytes.length} bytes instead of ${length}`
   if (crc32(bytes.subarray(16)) !== bytes.readUInt32LE(4)) return 'its checksum does not match'
