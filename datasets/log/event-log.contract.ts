@@ -30,6 +30,8 @@ export interface LogHarness {
   retentionByRecordTime: boolean
   /** Opens the log of a URL. By default through the door that the code itself uses. */
   open?(url: string): Promise<EventLog>
+  /** A command before that of a process, which puts it into a pid namespace of its own, as a container does. */
+  elsewhere?: string[]
   /** False for a log that lives in one process: tests that need several pass it over. */
   processes?: false
 }
@@ -79,14 +81,14 @@ async function readAll(
 const DOOR = pathToFileURL(join(import.meta.dirname, '../open.ts')).href
 
 /** Runs an ES module in a process of its own. In it, `log` is open. */
-function child(url: string, body: string): ChildProcess {
+function child(url: string, body: string, before: readonly string[] = []): ChildProcess {
   const program = `import { openEventLog } from ${JSON.stringify(DOOR)}
     const log = await openEventLog(${JSON.stringify(url)})
     ${body}
     await log[Symbol.asyncDispose]()`
-  return spawn(join(PROJECT_ROOT, 'node_modules', '.bin', 'node'), ['--input-type=module', '--eval', program], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
+  const node = join(PROJECT_ROOT, 'node_modules', '.bin', 'node')
+  const [command, ...parts] = [...before, node, '--input-type=module', '--eval', program]
+  return spawn(command, parts, { stdio: ['ignore', 'pipe', 'inherit'] })
 }
 
 /** Resolves at the child's first line of output. */
@@ -213,6 +215,27 @@ function recordTests(harness: LogHarness): void {
       return { partition: 0, offset, key: latin1(key), value: latin1(value), timestamp }
     })
     expect(await readAll(log, 't', 0, 0, 2)).toEqual(expected)
+  })
+
+  test('where a log vouches for when a record was appended, no timestamp says otherwise', async () => {
+    await using log = await opened(harness)
+    const spans: [number, number][] = []
+    for (let i = 0; i < 3; i++) {
+      const before = Date.now()
+      const record = (timestamp: number): NewRecord => ({ value: String(i), timestamp })
+      await log.append('t', [0, -1, 7, Date.UTC(2100, 0)].map(record))
+      spans.push([before, Date.now()])
+    }
+    for (const maxRecords of [1, 3, 100]) {
+      for await (const { size, offsets, timestamps, appended } of log.read('t', 0, { maxRecords })) {
+        expect(appended?.length ?? size).toBe(size)
+        for (let i = 0; i < size && appended !== undefined; i++) {
+          const [from, to] = spans[Math.floor(offsets[i] / 4)]
+          const within = appended[i] >= from && appended[i] <= to
+          expect(within || (timestamps[i] < from && appended[i] === timestamps[i]), String(appended[i])).toBe(true)
+        }
+      }
+    }
   })
 
   test('topics are listed by name; an unknown one is an error that lists them; settings stay', async () => {
@@ -609,8 +632,8 @@ interface ConsumerProcess extends Consumer {
 }
 
 /** Resolves when the process has joined. */
-async function consumerProcess(url: string): Promise<ConsumerProcess> {
-  const own = child(url, CONSUMER_PROCESS)
+async function consumerProcess(url: string, before: readonly string[] = []): Promise<ConsumerProcess> {
+  const own = child(url, CONSUMER_PROCESS, before)
   const exited = once(own, 'exit')
   if (own.stdout === null) throw new Error('the child has no output')
   const story: Story = []
@@ -736,6 +759,37 @@ function shareTests(harness: LogHarness): void {
       for (const other of others) await other.stop()
       await balanced([resident], 5)
       await resident.stop()
+    },
+  )
+
+  test.runIf(harness.elsewhere !== undefined)(
+    'members of different containers share the partitions in peace, and one that is killed there is missed here',
+    { timeout: 120_000 },
+    async () => {
+      const url = harness.fresh()
+      await using log = await opened(harness, url)
+      await topics(log, 4)
+      const all = [
+        await consumerProcess(url),
+        await consumerProcess(url, harness.elsewhere),
+        await consumerProcess(url, harness.elsewhere),
+      ]
+      await balanced(all, 4)
+      const before = all.map(({ story }) => story.length)
+      // Each of them looks at the others many times meanwhile.
+      for (let round = 0; round < 10; round++) {
+        await log.append(TOPIC, forEach(4, 3))
+        await expectEachOnce(log)
+        await new Promise((resolve) => setTimeout(resolve, 100))
+      }
+      expect(all.map(({ story }) => story.length)).toEqual(before)
+      expect(all.flatMap(({ story }) => story).join()).not.toContain('!')
+      const [here, ...there] = all
+      for (const each of there) await each.kill()
+      await balanced([here], 4)
+      await log.append(TOPIC, forEach(4, 3))
+      await expectEachOnce(log)
+      await here.stop()
     },
   )
 

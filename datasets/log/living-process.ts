@@ -6,14 +6,25 @@ export interface ProcessMark {
   pid: number
   /** When it started, in clock ticks since boot; empty where the system has no /proc. */
   started: string
+  /** Where pid and start mean something, as `thisPlace` gives it. Undefined in what older versions wrote. */
+  place?: string
 }
 
 /** The calling process. */
 export function thisProcess(): ProcessMark {
-  return { pid: process.pid, started: look(process.pid)?.started ?? '' }
+  return { pid: process.pid, started: look(process.pid)?.started ?? '', place: thisPlace() }
 }
 
-/** The state of a process. A stopped process (SIGSTOP, Ctrl-Z) does nothing until it is continued. */
+/**
+ * The boot of the machine and the pid namespace in it. Two containers have processes of the same pid, and after a
+ * reboot another process may have the pid and even the start of an earlier one. So a mark of another place says nothing
+ * here about whether its process lives.
+ */
+export function thisPlace(): string {
+  return `${bootId()}/${pidNamespace()}`
+}
+
+/** The state of a process of this place. A stopped process (SIGSTOP, Ctrl-Z) does nothing until it is continued. */
 export function processState({ pid, started }: ProcessMark): 'running' | 'stopped' | 'ended' {
   const found = look(pid)
   // Without /proc, only the pid can be checked. With /proc, a missing entry means that the process has ended.
@@ -29,6 +40,16 @@ export function processState({ pid, started }: ProcessMark): 'running' | 'stoppe
 export function pidNamespace(): string {
   try {
     return readlinkSync('/proc/self/ns/pid').replace(/\D/g, '')
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return ''
+    throw error
+  }
+}
+
+/** Changes with every start of the machine; empty where the system has no /proc. */
+function bootId(): string {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return ''
     throw error

@@ -1,12 +1,16 @@
+import { spawnSync } from 'node:child_process'
 import { closeSync, mkdtempSync, openSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { crc32 } from 'node:zlib'
+import { afterAll, describe, expect, test, vi } from 'vitest'
 import { openEnvironment } from '../../../configs/connections/lmdb.ts'
 import { UserError } from '../../../configs/user-error.ts'
 import { openEventLog } from '../../open.ts'
-import { eventLogContract, recordsOf } from '../event-log.contract.ts'
+import { commitDurably, eventLogContract, recordsOf } from '../event-log.contract.ts'
+import type { ProcessMark } from '../living-process.ts'
 import { murmur2 } from '../murmur2.ts'
+import { joinBatches } from '../record-batch.ts'
 import { decodeBlock, encodeBlocks, stampOffset } from './block.ts'
 
 const home = mkdtempSync(join(tmpdir(), 'fd-event-log-'))
@@ -15,7 +19,12 @@ afterAll(() => rmSync(home, { recursive: true, force: true }))
 let logs = 0
 const freshFolder = (): string => join(home, `log-${logs++}`)
 
+/** Runs a process in a pid namespace of its own, which ends with this one. Only root may. */
+const CONTAINER = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc']
+const containers = spawnSync(CONTAINER[0], [...CONTAINER.slice(1), 'true']).status === 0
+
 eventLogContract('lmdb', {
+  ...(containers ? { elsewhere: CONTAINER } : {}),
   fresh: () => `lmdb:${freshFolder()}`,
   freshWithShortSession: () => `lmdb:${freshFolder()}?session=1`,
   fractionalTime: true,
@@ -68,6 +77,28 @@ describe('blocks', () => {
     }
   })
 
+  test('of the form without a time of the append are read, and say nothing of it', () => {
+    const [header, stamp, { length }] = [40, 8, block.bytes]
+    const old = Buffer.concat([block.bytes.subarray(0, header - stamp), block.bytes.subarray(header)])
+    old[3] = 1
+    old.writeUInt32LE(length - stamp, 20)
+    // Five positions: three bounds and two values, after the timestamps.
+    for (let at = header - stamp + 16; at < header - stamp + 36; at += 4)
+      old.writeUInt32LE(old.readUInt32LE(at) - stamp, at)
+    old.writeUInt32LE(crc32(old.subarray(16)), 4)
+    const batch = decodeBlock(old, 't', 0, 41)
+    if ('damage' in batch) throw new Error(batch.damage)
+    expect(recordsOf(batch).map(({ key, value, timestamp }) => [key, value, timestamp])).toEqual([
+      ['k', 'value', 3],
+      ['', 'w', 2],
+    ])
+    expect(batch.appended).toBeUndefined()
+    const stamped = decodeBlock(block.bytes, 't', 0, 41)
+    if ('damage' in stamped) throw new Error(stamped.damage)
+    const both = joinBatches([batch, stamped])
+    expect([...(both.appended ?? [])]).toEqual([Infinity, Infinity, ...(stamped.appended ?? [])])
+  })
+
   test('any byte that is changed, and any that is missing, is found', () => {
     for (let at = 0; at < block.bytes.length; at++) {
       const changed = Buffer.from(block.bytes)
@@ -88,6 +119,61 @@ describe('blocks', () => {
       [[], []],
     ]
     for (const [lengths, expected] of sizes) expect(blockSizes(lengths)).toEqual(expected)
+  })
+})
+
+/** Changes the first member of the group in its stored roster. */
+async function changeMember(folder: string, change: Partial<ProcessMark>): Promise<void> {
+  const environment = openEnvironment(join(folder, 'shared'))
+  const groups = environment.database('groups')
+  const key = Buffer.from(JSON.stringify(['members', 'g', 't']))
+  const roster = JSON.parse(String(groups.get(key))) as { members: object[] }
+  const members = roster.members.map((member, i) => (i === 0 ? { ...member, ...change } : member))
+  environment.write(() => void groups.put(key, Buffer.from(JSON.stringify({ ...roster, members }))))
+  await environment.close()
+}
+
+describe('members that cannot be looked at from here', () => {
+  const POLL = { maxRecords: 10, timeoutMs: 10 }
+
+  test('one that lives is not struck, though no process here has its pid', async () => {
+    const folder = freshFolder()
+    await using log = await openEventLog(`lmdb:${folder}?session=60`)
+    await log.createTopic('t', { partitions: 2 })
+    await using first = await log.join('g', 't')
+    await changeMember(folder, { pid: 2 ** 30, place: 'another container' })
+    await using second = await log.join('g', 't')
+    await vi.waitFor(async () => {
+      await first.poll(POLL)
+      await second.poll(POLL)
+      expect([first.committed.size, second.committed.size]).toEqual([1, 1])
+    })
+    const [[own]] = first.committed
+    await commitDurably(first, own, 1)
+    expect(first.committed.get(own)).toBe(1)
+  })
+
+  test('one of before a reboot is missed after a session, though a process here has its pid and its start', async () => {
+    const folder = freshFolder()
+    const url = `lmdb:${folder}?session=1`
+    await using log = await openEventLog(url)
+    await log.createTopic('t', { partitions: 2 })
+    // Its heart stops with the log of its own: what it leaves in the roster is as a crash of the machine leaves it.
+    const crashed = await openEventLog(url)
+    await crashed.join('g', 't')
+    const environment = openEnvironment(join(folder, 'shared'))
+    const groups = environment.database('groups')
+    const key = Buffer.from(JSON.stringify(['members', 'g', 't']))
+    const left = Buffer.from(groups.get(key) ?? '')
+    await crashed[Symbol.asyncDispose]()
+    environment.write(() => void groups.put(key, left))
+    await environment.close()
+    await changeMember(folder, { place: 'another boot' })
+    await using next = await log.join('g', 't')
+    await vi.waitFor(async () => {
+      await next.poll(POLL)
+      expect(next.committed.size).toBe(2)
+    }, 30_000)
   })
 })
 

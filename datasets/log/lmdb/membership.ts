@@ -1,13 +1,16 @@
 import type { DurationMs } from '../../table/transaction.ts'
 import { stickyAssignment } from '../assignor.ts'
-import { processState, thisProcess } from '../living-process.ts'
+import { processState, thisPlace, thisProcess } from '../living-process.ts'
 import {
+  addBeat,
   committedOffset,
+  readBeats,
   readRoster,
   removeMembers,
   rosterBytes,
   writeRoster,
   type GroupTopic,
+  type Member,
   type Roster,
 } from './roster.ts'
 import type { TopicStore } from './topic-store.ts'
@@ -23,6 +26,8 @@ export type ShareChange =
 
 /** How often a member checks on the others: a killed process tells nobody. */
 const CHECK_INTERVAL: DurationMs = 200
+/** Beats of a member in a session. */
+const BEATS = 5
 
 /**
  * A member's membership in a group, and the partitions it owns. Every member computes the same shares from the same
@@ -38,13 +43,15 @@ export class Membership {
   /** The last roster in which this member found nothing to do. */
   #settled: Buffer | undefined
   #nextCheck = AbortSignal.timeout(CHECK_INTERVAL)
+  readonly #heart: NodeJS.Timeout
 
   /** Joins the group. If this process is stopped for `session`, the others remove it and take its partitions. */
   constructor(store: TopicStore, groupTopic: GroupTopic, session: DurationMs) {
     this.#store = store
     this.#groupTopic = groupTopic
-    this.#gone = departureWatcher(session)
+    this.#gone = departureWatcher(session, () => store.shared.environment.read(() => readBeats(groupTopic)))
     this.#number = this.#change(addMember)
+    this.#heart = setInterval(() => this.#beat(), session / BEATS).unref()
   }
 
   /** The epoch that a commit to the partition must show. Undefined when this member does not own the partition. */
@@ -85,8 +92,23 @@ export class Membership {
 
   /** Leaves the group and gives up all partitions. */
   leave(): void {
+    clearInterval(this.#heart)
     this.#epochs.clear()
     this.#change((roster) => removeMembers(roster, new Set([this.#number])))
+  }
+
+  /** Shows members of other places that this one lives. They cannot look for its process. */
+  #beat(): void {
+    const { shared } = this.#store
+    const here = thisPlace()
+    try {
+      const { members } = shared.environment.read(() => readRoster(this.#groupTopic))
+      if (members.every(({ place = here }) => place === here)) return
+      // Without the bell: nobody waits for a beat.
+      shared.environment.write(() => addBeat(this.#groupTopic, this.#number))
+    } catch {
+      // A full disk, or a file that is gone: the member's next commit meets the same and tells it.
+    }
   }
 
   #step(roster: Roster): ShareChange | undefined {
@@ -148,14 +170,29 @@ function shareOf({ members, owners }: Roster, partitions: number, number: number
 
 /**
  * Tells which other members are gone: those whose process has ended, and those whose process was found stopped at every
- * check for the length of a session.
+ * check for the length of a session. A process of another pid namespace, or of the time before a reboot, cannot be
+ * looked at: it is gone when it has not beaten for a session.
  */
-function departureWatcher(session: DurationMs): (roster: Roster, self: number) => Set<number> {
+function departureWatcher(
+  session: DurationMs,
+  readBeats: () => Record<string, number>,
+): (roster: Roster, self: number) => Set<number> {
   const sessions = new Map<number, AbortSignal>()
+  const heard = new Map<number, number>()
+  const here = thisPlace()
+  const stateOf = ({ number, ...mark }: Member, beats: Record<string, number>): ReturnType<typeof processState> => {
+    if ((mark.place ?? here) === here) return processState(mark)
+    const beat = beats[number] ?? 0
+    const silent = heard.get(number) === beat
+    heard.set(number, beat)
+    return silent ? 'stopped' : 'running'
+  }
   return ({ members }, self) => {
     const gone = new Set<number>()
-    for (const { number, ...mark } of members) {
-      const state = number === self ? 'running' : processState(mark)
+    const beats = members.some(({ place = here }) => place !== here) ? readBeats() : {}
+    for (const member of members) {
+      const { number } = member
+      const state = number === self ? 'running' : stateOf(member, beats)
       if (state === 'running') sessions.delete(number)
       else if (state === 'ended') gone.add(number)
       else if (!sessions.has(number)) sessions.set(number, AbortSignal.timeout(session))

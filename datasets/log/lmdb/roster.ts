@@ -13,11 +13,13 @@ export interface GroupTopic {
   partitions: number
 }
 
+export type Member = ProcessMark & { number: number }
+
 /** The members of a group's topic and what each owns. Stored as one value, so that every change of it is seen whole. */
 export interface Roster {
   /** The number of the next member. No number is given twice. */
   next: number
-  members: (ProcessMark & { number: number })[]
+  members: Member[]
   /**
    * By partition. Every new owner gets a higher epoch, by which commits of the old owner are recognized and refused.
    */
@@ -30,6 +32,10 @@ function rosterKey({ group, topic }: GroupTopic): Buffer {
 
 function offsetKey({ group, topic }: GroupTopic, partition: number): Buffer {
   return Buffer.from(JSON.stringify(['offset', group, topic, partition]))
+}
+
+function beatsKey({ group, topic }: GroupTopic): Buffer {
+  return Buffer.from(JSON.stringify(['beats', group, topic]))
 }
 
 /** The roster as stored, to compare with one seen earlier. Undefined before the first member joined. */
@@ -51,6 +57,23 @@ export function writeRoster(groupTopic: GroupTopic, roster: Roster): void {
 export function removeMembers(roster: Roster, gone: ReadonlySet<number>): void {
   roster.members = roster.members.filter(({ number }) => !gone.has(number))
   for (const owner of roster.owners) if (owner.member !== undefined && gone.has(owner.member)) delete owner.member
+}
+
+/**
+ * How often each member has shown that it lives, by its number. They stand beside the roster: it must not change with
+ * every beat. A member that no other needs to hear does not beat.
+ */
+export function readBeats(groupTopic: GroupTopic): Record<string, number> {
+  const bytes = groupTopic.groups.get(beatsKey(groupTopic))
+  return bytes === undefined ? {} : (JSON.parse(bytes.toString()) as Record<string, number>)
+}
+
+/** Adds one to the member's beats, and drops those of members that have left. Call within a write transaction. */
+export function addBeat(groupTopic: GroupTopic, number: number): void {
+  const { members } = readRoster(groupTopic)
+  const beats = readBeats(groupTopic)
+  const kept = members.map((member) => [member.number, (beats[member.number] ?? 0) + Number(member.number === number)])
+  void groupTopic.groups.put(beatsKey(groupTopic), Buffer.from(JSON.stringify(Object.fromEntries(kept))))
 }
 
 /**
