@@ -7,6 +7,7 @@ import type { Config } from '../configs/config.ts'
 import { DATASET_FOLDER, loadConfig } from '../configs/config.ts'
 import { datasetNames, openDataset } from './catalog.ts'
 import { simulatedFile, simulateToParquet } from './simulator/simulator.ts'
+import { openDatabase } from './table/duckdb.ts'
 import { DAY, HOUR } from './table/transaction.ts'
 import { readUserDataset } from './table/user-dataset.ts'
 
@@ -158,9 +159,53 @@ test.each([
     /split\.cardEntity: name one of the schema’s entities, whose key is not optional/,
   ],
   ['two separators alike', `${SHOP}  numbers: { thousands: '.' }\n`, /decimal and thousands must differ/],
+  ['an end that is no time', `${SHOP}until: 2018\n`, /line 9, until: /],
   ['nothing', '', /does not describe a dataset/],
 ])('a YAML with %s is the user’s error', async (_what, text, message) => {
   await expect(openDataset('shop', within({ 'shop.yaml': text }))).rejects.toThrow(message)
+})
+
+test.each(['csv', 'parquet'])('a row ahead of the present, or of the dataset’s end, is an error (%s)', async (form) => {
+  const file = (...times: number[]): string => {
+    const csv = join(folder, `ahead${folders++}.csv`)
+    writeFileSync(csv, `t,a,y,u\n${times.map((time) => `${new Date(time).toISOString()},5,0,ann\n`).join('')}`)
+    return csv
+  }
+  const stored = async (csv: string): Promise<string> => {
+    if (form === 'csv') return csv
+    await using database = await openDatabase()
+    const table = `${csv}.parquet`
+    await database.rows(`COPY (SELECT t::TIMESTAMP AS t, a, y, u FROM '${csv}') TO '${table}' (FORMAT parquet)`)
+    return table
+  }
+  const rows = async (yaml: string, data: string, sort: boolean, settings = config): Promise<number> => {
+    const yamls = described({ 'shop.yaml': yaml })
+    let read = 0
+    const dataset = await openDataset('shop', settings, { data, folder: yamls })
+    for await (const { size } of dataset.batches({ sort })) read += size
+    return read
+  }
+  const [first, end] = [Date.UTC(2018, 0), Date.UTC(2018, 1)]
+  const place = form === 'csv' ? 'line 3' : 'row 1'
+  const SHOWN = timed('')
+  const near = await stored(file(first, Date.now() + HOUR / 2))
+  const ahead = Date.now() + DAY
+  const far = await stored(file(first, ahead, ahead + 1))
+  for (const sort of [false, true]) {
+    expect(await rows(SHOWN, near, sort)).toBe(2)
+    await expect(rows(SHOWN, far, sort)).rejects.toThrow(
+      new RegExp(
+        `${place}, column t: "${new Date(ahead).toISOString().slice(0, 10)}[^"]*" lies further ahead .*scorer\\.maxAhead`,
+      ),
+    )
+    expect(await rows(SHOWN, far, sort, { ...config, scorer: { ...config.scorer, maxAhead: 2 * DAY } })).toBe(3)
+    expect(await rows(`${SHOWN}until: '2999-01-01'\n`, far, sort)).toBe(3)
+    const upTo = `${SHOWN}until: '2018-02-01'\n`
+    expect(await rows(upTo, await stored(file(first, end - 1)), sort)).toBe(2)
+    await expect(rows(upTo, await stored(file(first, end)), sort)).rejects.toThrow(
+      new RegExp(`${place}, column t: "2018-02-01.*" does not lie before 2018-02-01T00:00:00.000Z, the dataset's`),
+    )
+  }
 })
 
 test('the example is a valid description', () => {

@@ -86,6 +86,7 @@ export function openEnvironment(folder: string, options: EnvironmentOptions = {}
       noSync: options.sync === false,
     })
   })
+  guarded(file, () => tryToRead(root, file))
   return {
     folder,
     file,
@@ -98,6 +99,36 @@ export function openEnvironment(folder: string, options: EnvironmentOptions = {}
         return action()
       }),
     close: () => closeEnvironment(root),
+  }
+}
+
+/**
+ * Reads once. LMDB tells its readers apart by their pids, so a process cannot read beside one of the same pid from
+ * another container. lmdb-js waits for ten seconds and then reads with a transaction that is none.
+ *
+ * @throws UserError when this process cannot become a reader.
+ */
+function tryToRead(root: RootDatabase<Buffer, Buffer>, file: string): void {
+  try {
+    root.get(Buffer.of(0))
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error
+    forgetReadTxn(root)
+    throw new UserError(
+      `${file} is in use by a process of another container that has the pid of this one, ${process.pid}: ` +
+        'LMDB cannot tell them apart. Let the containers share their pids (docker run --pid=container:NAME, in ' +
+        'Compose `pid: service:NAME`), or use Kafka and Redis (FD_EVENT_LOG, FD_ONLINE_STORE).',
+      { cause: error },
+    )
+  }
+}
+
+/** Takes the transaction that is none out of lmdb-js, which would look at it on its next turn and end the process. */
+function forgetReadTxn(root: RootDatabase<Buffer, Buffer>): void {
+  try {
+    root.resetReadTxn()
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error
   }
 }
 

@@ -3,6 +3,7 @@ import { UserError } from '../../configs/user-error.ts'
 import { simulatedFile } from '../simulator/simulator.ts'
 import type { Dataset, DatasetSchema } from '../table/dataset.ts'
 import { fileDataset, locateFile } from '../table/file-dataset.ts'
+import { END_OF_TIME } from '../table/time.ts'
 import { DAY } from '../table/transaction.ts'
 
 /**
@@ -52,6 +53,7 @@ export function handbook(config: Config, data?: string): Dataset {
       },
     },
     file,
+    { maxAhead: config.scorer.maxAhead },
   )
 }
 
@@ -75,6 +77,8 @@ export function simulated(config: Config, data?: string): Dataset {
       schema: SCHEMA,
       service: 'card-fraud',
       split: { kind: 'ordered', trainShare: 0.7 },
+      // A simulated world may go on for as many days as one likes.
+      until: END_OF_TIME,
     },
     file,
   )

@@ -54,6 +54,7 @@ export function kaggleCc(config: Config, data?: string): Dataset {
       split: { kind: 'ordered', trainShare: 0.7 },
     },
     file,
+    { maxAhead: config.scorer.maxAhead },
   )
 }
 

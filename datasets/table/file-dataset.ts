@@ -6,28 +6,34 @@ import type { Config } from '../../configs/config.ts'
 import { UserError } from '../../configs/user-error.ts'
 import { tokenizer } from './card-token.ts'
 import type { Dataset } from './dataset.ts'
-import { countRows, readTable } from './table.ts'
+import { countRows, readTable, type TableEnd } from './table.ts'
+import { HOUR, type DurationMs, type EpochMs } from './transaction.ts'
 
 /** What a dataset is, before its file is read. */
-export type DatasetDescription = Pick<Dataset, 'name' | 'description' | 'schema' | 'service' | 'split'>
+export type DatasetDescription = Pick<Dataset, 'name' | 'description' | 'schema' | 'service' | 'split'> & {
+  /** Its transactions lie before this instant. Undefined: before the present. */
+  until?: EpochMs
+}
 
 /**
  * A dataset over one table file.
  *
  * @param options.make makes the file; called before a reading when the file does not exist.
  * @param options.tokenKey the secret under which card numbers become tokens.
+ * @param options.maxAhead how far a time may lie ahead of this machine's clock. Default: an hour.
  */
 export function fileDataset(
   description: DatasetDescription,
   file: string,
-  options: { make?: () => Promise<unknown>; tokenKey?: string } = {},
+  options: { make?: () => Promise<unknown>; tokenKey?: string; maxAhead?: DurationMs } = {},
 ): Dataset {
-  const { make } = options
+  const { make, maxAhead = HOUR } = options
+  const { until, ...dataset } = description
   const ready = async (): Promise<void> => {
     if (make !== undefined && !existsSync(file)) await make()
   }
   return {
-    ...description,
+    ...dataset,
     file,
     digest: async () => {
       await ready()
@@ -40,9 +46,23 @@ export function fileDataset(
     batches: async function* (reading) {
       await ready()
       const tokenize = tokenizer(description.schema, options.tokenKey)
-      for await (const batch of readTable(file, description.schema, reading)) yield tokenize(batch)
+      const end = until === undefined ? presentEnd(maxAhead) : declaredEnd(until)
+      for await (const batch of readTable(file, description.schema, { ...reading, end })) yield tokenize(batch)
     },
   }
+}
+
+/** A table tells of what has happened. One row from far ahead would make all later ones of its keys late. */
+function presentEnd(maxAhead: DurationMs): TableEnd {
+  const now = Date.now()
+  const problem =
+    `lies further ahead of the clock of this machine (${new Date(now).toISOString()}) than an event of the stream may ` +
+    '(scorer.maxAhead). If such times are meant, give the dataset an `until` behind the last of them'
+  return { before: now + maxAhead + 1, problem }
+}
+
+function declaredEnd(until: EpochMs): TableEnd {
+  return { before: until, problem: `does not lie before ${new Date(until).toISOString()}, the dataset's \`until\`` }
 }
 
 /**

@@ -15,6 +15,16 @@ import type { EpochMs, EventBatch } from './transaction.ts'
 /** Rows of a full batch: enough to spread the cost of a batch, few enough for the cache. */
 const BATCH_ROWS = 16_384
 
+/** Where the times of a table must end. */
+export interface TableEnd {
+  /** Its times lie before this instant. */
+  before: EpochMs
+  /** What a time does that lies beyond it, for the message: `lies ahead of …`. */
+  problem: string
+}
+
+const NO_END: TableEnd = { before: Infinity, problem: '' }
+
 /** A table being read, and what is remembered from one chunk to the next. */
 interface Reading {
   database: Database
@@ -22,6 +32,7 @@ interface Reading {
   schema: DatasetSchema
   columns: TableColumn[]
   sort: boolean
+  end: TableEnd
   seen: SeenIds
   /** Rows read so far. */
   rows: number
@@ -33,16 +44,18 @@ interface Reading {
  * time and file order. Only the columns that have a role are read. Times are UTC and amounts become whole minor units.
  * Without an id column a row's id is its number in the file, from 0.
  *
+ * @param options.end where times must end; by default anywhere.
  * @throws UserError for a missing or unreadable file, a missing column, a cell that does not fit its role, time that
- * goes back (without `sort`), a duplicate id, or a file without rows; each with line, column and value.
+ * goes back (without `sort`) or lies beyond the end, a duplicate id, or a file without rows; each with line, column and
+ * value.
  */
 export async function* readTable(
   file: string,
   schema: DatasetSchema,
-  options: { sort?: boolean } = {},
+  options: { sort?: boolean; end?: TableEnd } = {},
 ): AsyncGenerator<EventBatch> {
   await using database = await openDatabase()
-  const reading = await openReading(database, file, schema, options.sort ?? false)
+  const reading = await openReading(database, file, schema, options)
   const newBatch = (): EventBatch => emptyBatch(batchShape(schema), BATCH_ROWS)
   let batch = newBatch()
   let size = 0
@@ -59,11 +72,16 @@ export async function* readTable(
   if (reading.rows === 0) throw new UserError(`${file} has columns but no rows. Give another file with --data FILE.`)
 }
 
-async function openReading(database: Database, file: string, schema: DatasetSchema, sort: boolean): Promise<Reading> {
+async function openReading(
+  database: Database,
+  file: string,
+  schema: DatasetSchema,
+  { sort = false, end = NO_END }: { sort?: boolean; end?: TableEnd },
+): Promise<Reading> {
   const source = asDeclared(await openTableSource(database, file), schema)
   requireColumns(source, schema)
   const columns = tableColumns(schema, source)
-  return { database, source, schema, columns, sort, seen: seenIds(), rows: 0, lastTime: -Infinity }
+  return { database, source, schema, columns, sort, end, seen: seenIds(), rows: 0, lastTime: -Infinity }
 }
 
 /** The columns of a schema in reading order: id, time, amount, entities, label, known at, numeric, categorical. */
@@ -139,11 +157,13 @@ async function checkOrder(
   rows: number,
   fileRow: (row: number) => number,
 ): Promise<void> {
-  const { schema, seen } = reading
+  const { schema, seen, end } = reading
   let { lastTime } = reading
   for (let row = 0; row < rows; row++) {
     const time = batch.time[at + row]
     if (time < lastTime) throw await orderError(reading, fileRow(row), time, lastTime)
+    if (time >= end.before)
+      throw await cellError(reading, { row, column: schema.time.column, problem: end.problem }, fileRow(row))
     lastTime = time
     if (schema.id === undefined) {
       batch.ids[at + row] = fileRow(row)

@@ -21,7 +21,7 @@ const MS_OF_UNIT: Record<TimeUnit, number> = {
 }
 
 /** Times lie in the years 1970 to 2999. Outside of them the unit is wrong, or the record. */
-const END_OF_TIME: EpochMs = Date.UTC(3000, 0)
+export const END_OF_TIME: EpochMs = Date.UTC(3000, 0)
 
 /** What a time must be, for messages. */
 export const EXPECTED_TIME = 'a time from 1970 to 2999'

@@ -11,6 +11,7 @@ import { fileDataset, locateFile } from './file-dataset.ts'
 import { timeFormatFault } from './time-format.ts'
 import { isTimeZone } from './time-zone.ts'
 import { parseTime, TIME_FORM, TIME_UNITS } from './time.ts'
+import type { EpochMs } from './transaction.ts'
 
 /** Shows the form, and is no dataset. */
 const EXAMPLE = 'example'
@@ -129,6 +130,7 @@ const datasetYaml = z
   .strictObject({
     description: z.string().default(''),
     path: z.string().optional(),
+    until: instant.optional(),
     service: z.string(),
     split: splitRule.default({ kind: 'ordered', trainShare: 0.7 }),
     schema: tableSchema,
@@ -147,6 +149,7 @@ const datasetYaml = z
 export interface UserDataset {
   description: string
   path?: string
+  until?: EpochMs
   service: string
   split: SplitRule
   schema: DatasetSchema
@@ -186,7 +189,9 @@ export function userDataset(name: string, config: Config, data: string | undefin
     const problem = usual === undefined ? '' : `: there is no ${usual}`
     throw new UserError(`The dataset ${name} has no file${problem}. Give --data FILE, or set \`path\` in ${yaml}.`)
   }
-  return fileDataset({ name, ...description }, file, config.tokenKey === undefined ? {} : { tokenKey: config.tokenKey })
+  const { tokenKey, scorer } = config
+  const options = { maxAhead: scorer.maxAhead, ...(tokenKey === undefined ? {} : { tokenKey }) }
+  return fileDataset({ name, ...description }, file, options)
 }
 
 /** Reads and checks one YAML file. @throws UserError with the line, the key, and what is wrong with it. */

@@ -1,9 +1,13 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { closeSync, mkdtempSync, openSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { Readable } from 'node:stream'
+import { pathToFileURL } from 'node:url'
 import { crc32 } from 'node:zlib'
 import { afterAll, describe, expect, test, vi } from 'vitest'
+import { PROJECT_ROOT } from '../../../configs/config.ts'
 import { openEnvironment } from '../../../configs/connections/lmdb.ts'
 import { UserError } from '../../../configs/user-error.ts'
 import { openEventLog } from '../../open.ts'
@@ -140,7 +144,10 @@ describe('members that cannot be looked at from here', () => {
     const folder = freshFolder()
     await using log = await openEventLog(`lmdb:${folder}?session=60`)
     await log.createTopic('t', { partitions: 2 })
-    await using first = await log.join('g', 't')
+    const lost: number[] = []
+    await using first = await log.join('g', 't', {
+      onRevoked: async (partitions, gone) => void (gone && lost.push(...partitions)),
+    })
     await changeMember(folder, { pid: 2 ** 30, place: 'another container' })
     await using second = await log.join('g', 't')
     await vi.waitFor(async () => {
@@ -148,9 +155,39 @@ describe('members that cannot be looked at from here', () => {
       await second.poll(POLL)
       expect([first.committed.size, second.committed.size]).toEqual([1, 1])
     })
+    expect(lost).toEqual([])
     const [[own]] = first.committed
     await commitDurably(first, own, 1)
     expect(first.committed.get(own)).toBe(1)
+  })
+
+  test.runIf(containers)('one of another container with the same pid cannot open the log, and says why', async () => {
+    const url = `lmdb:${freshFolder()}`
+    const program = `
+      import { openEventLog } from ${JSON.stringify(pathToFileURL(join(PROJECT_ROOT, 'datasets', 'open.ts')))}
+      const log = await openEventLog(${JSON.stringify(url)}).catch(({ message }) => console.log(message))
+      if (log !== undefined) await log.append('t', [{ value: String(process.pid), timestamp: 1 }])
+      console.log('ready')
+      if (log !== undefined) setInterval(() => {}, 1000)`
+    const node = join(PROJECT_ROOT, 'node_modules', '.bin', 'node')
+    const [command, ...parts] = [...CONTAINER, node, '--input-type=module', '--eval', program]
+    const start = (): ChildProcess => spawn(command, parts, { stdio: ['ignore', 'pipe', 'inherit'] })
+    const lines = async ({ stdout }: ChildProcess): Promise<string[]> => {
+      const said: string[] = []
+      for await (const line of createInterface(stdout ?? Readable.from([]))) {
+        said.push(line)
+        if (line === 'ready') break
+      }
+      return said
+    }
+    const first = start()
+    expect(await lines(first)).toEqual(['ready'])
+    const second = start()
+    expect(await lines(second)).toEqual([
+      expect.stringMatching(/data\.mdb is in use by a process of another container that has the pid of this one, 1: /),
+      'ready',
+    ])
+    for (const process of [first, second]) process.kill('SIGKILL')
   })
 
   test('one of before a reboot is missed after a session, though a process here has its pid and its start', async () => {
