@@ -147,7 +147,8 @@ test('rows without a key are counted, and are no key', async () => {
 })
 
 test('a row that cannot be read ends the profile, which stands for those before it', async () => {
-  const { profile } = await profiled(rowsOf(40_000, (_, i) => (i === 39_000 ? { x: 'many' } : {})))
+  const rows = rowsOf(40_000, (_, i) => ({ t: START + i, ...(i === 39_000 ? { x: 'many' } : {}) }))
+  const { profile } = await profiled(rows)
   expect(profile.rows).toBeGreaterThan(0)
   expect(profile.rows).toBeLessThan(39_001)
   expect(profile.stopped).toMatch(/line 39002, column x: "many" is not a number/)
