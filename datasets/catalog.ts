@@ -5,7 +5,7 @@ import { handbook, simulated } from './published/handbook.ts'
 import { kaggleCcSynthetic } from './published/kaggle-cc-synthetic.ts'
 import { kaggleCc } from './published/kaggle-cc.ts'
 import type { Dataset } from './table/dataset.ts'
-import { userDataset, userDatasetNames } from './table/user-dataset.ts'
+import { readUserDataset, userDataset, userDatasetNames } from './table/user-dataset.ts'
 
 /** The datasets that come with the project. Those of users are YAML files. */
 const BUILT_IN: Record<string, (config: Config, data?: string) => Dataset> = {
@@ -45,4 +45,20 @@ export async function openDataset(name: string, config: Config, options: { data?
     )
   }
   return Object.hasOwn(BUILT_IN, name) ? BUILT_IN[name](config, options.data) : userDataset(name, config, options.data)
+}
+
+/**
+ * The fields in which records hold the id of a transaction: that of predictions and of records without an id column,
+ * and the id columns of all datasets. A dataset whose YAML is not valid has none.
+ */
+export function idColumnsOf({ datasetFolder }: Config): string[] {
+  const own = userDatasetNames(datasetFolder).flatMap((name) => {
+    try {
+      return readUserDataset(join(datasetFolder, `${name}.yaml`)).schema.id?.column ?? []
+    } catch (error) {
+      if (error instanceof UserError) return []
+      throw error
+    }
+  })
+  return ['transaction_id', 'TRANSACTION_ID', ...own]
 }

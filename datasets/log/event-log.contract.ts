@@ -238,6 +238,34 @@ function recordTests(harness: LogHarness): void {
     }
   })
 
+  test('offsetAt finds the oldest record of a time or later, by a naive look through all of them', async () => {
+    await using log = await opened(harness)
+    await log.createTopic('t', { partitions: 2 })
+    expect(await log.offsetAt('t', 0, 5)).toBe(0)
+    const random = randomStream(31)
+    const times: number[] = []
+    for (let append = 0; append < 12; append++) {
+      // Mostly rising, as a clock, with some that are far behind or ahead.
+      const some = Array.from({ length: 1 + random.integer(40) }, (_, i) =>
+        random.integer(10) === 0 ? random.integer(3_000) : append * 100 + i,
+      )
+      times.push(...some)
+      await log.append(
+        't',
+        some.map((timestamp) => ({ value: 'x', timestamp, partition: 1 })),
+      )
+    }
+    const offsets = (await readAll(log, 't', 1)).map(({ offset }) => offset)
+    const { end } = (await log.topic('t')).offsets[1]
+    for (const time of [0, 1, 2_999.5, 3_000, 1e15, ...Array.from({ length: 60 }, () => random.integer(3_100))]) {
+      const first = times.findIndex((timestamp) => timestamp >= time)
+      expect(await log.offsetAt('t', 1, time), String(time)).toBe(first < 0 ? end : offsets[first])
+    }
+    expect(await log.offsetAt('t', 0, 5)).toBe(0)
+    await expect(log.offsetAt('t', 2, 0)).rejects.toThrow(/no partition 2/)
+    await expect(log.offsetAt('none', 0, 0)).rejects.toThrow(/No topic "none"/)
+  })
+
   test('topics are listed by name; an unknown one is an error that lists them; settings stay', async () => {
     await using log = await opened(harness)
     await log.createTopic('b', { partitions: 2, retention: 1000 })

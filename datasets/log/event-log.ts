@@ -46,6 +46,13 @@ export interface EventLog extends AsyncDisposable {
    */
   read(topic: string, partition: number, options?: ReadOptions): AsyncIterable<RecordBatch>
   /**
+   * The offset of the oldest kept record of a partition whose timestamp is `time` or later, EpochMs; the partition's
+   * end where there is none. Later records may have earlier timestamps, since producers set them.
+   *
+   * @throws UserError when the topic or partition does not exist.
+   */
+  offsetAt(topic: string, partition: number, time: EpochMs): Promise<number>
+  /**
    * Joins `group`, whose members divide the partitions of `topic` among themselves. Resolves when the first share of
    * this member is known. That share may be empty: when the group has more members than the topic has partitions, or
    * until other members have given up the partitions that are due to this one.

@@ -115,6 +115,14 @@ export class MemoryBroker {
     this.ring()
   }
 
+  /** The offset of the first record with this timestamp or a later one; the end when there is none. */
+  offsetAt(name: string, partition: number, time: number): number {
+    const all = this.require(name).partitions[partition]
+    if (all === undefined) throw new UserError(`Topic "${name}" has no partition ${partition}`)
+    const found = all.findIndex(({ timestamp }) => timestamp >= time)
+    return found < 0 ? all.length : found
+  }
+
   /** Records `from` to below `end`, at most `most`. Undefined when there is none. */
   batch(name: string, partition: number, from: number, most: number, end = Infinity): RecordBatch | undefined {
     const all = this.require(name).partitions[partition]

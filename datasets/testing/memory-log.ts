@@ -18,6 +18,8 @@ export function openMemoryLog(broker: MemoryBroker, scheduler: Scheduler): Event
     topic: (name) => scheduler.call(`topic ${name}`, () => describe(broker.require(name))),
     append: (name, records) => scheduler.call(`append to ${name}`, () => broker.write(name, records)),
     read: (name, partition, options) => read(broker, scheduler, name, partition, options),
+    offsetAt: (name, partition, time) =>
+      scheduler.call(`offset in ${name}`, () => broker.offsetAt(name, partition, time)),
     async join(group, topic, share = {}) {
       checkLogName(group)
       const member = await MemoryMember.join(broker, scheduler, group, topic, share)

@@ -1,11 +1,19 @@
 import { setTimeout as wait } from 'node:timers/promises'
-import { TextDecoder } from 'node:util'
 import { Command } from 'commander'
-import type { EventLog, RecordBatch } from '../../datasets/log/event-log.ts'
+import type { Config } from '../../configs/config.ts'
+import type { EventLog } from '../../datasets/log/event-log.ts'
 import { withNext } from '../console/command-line.ts'
-import { action, example, stopSignal, wholeNumber, type Context } from '../console/command.ts'
-import { count, table, type Output } from '../console/output.ts'
+import { action, dateTime, example, stopSignal, wholeNumber, type Context } from '../console/command.ts'
+import { count, table, terminalWidth, type Output } from '../console/output.ts'
 import { openLog } from '../console/parts.ts'
+import {
+  recordHeading,
+  recordLine,
+  recordRow,
+  topicRecords,
+  type RecordFilter,
+  type TopicRecord,
+} from '../console/topic-record.ts'
 
 export function topicsCommand(): Command {
   const topics = new Command('topics').description('what is in the event log')
@@ -17,12 +25,20 @@ export function topicsCommand(): Command {
   topics.addCommand(
     example(
       new Command('read')
-        .description('print records, one JSON document a line: partition, offset, key, timestamp, value')
+        .description(
+          'print records: partition, offset, key, timestamp, value; as a table on a terminal, cut to its width, ' +
+            'elsewhere and with --json one JSON document a line',
+        )
         .argument('<topic>')
         .option('--from <offset>', 'first offset (default: the oldest kept)', wholeNumber)
+        .option('--since <time>', 'only records with this timestamp or a later one', dateTime)
+        .option('--key <key>', 'only records of this key')
+        .option('--transaction <id>', 'only records about this transaction')
         .option('--limit <n>', 'stop after this many records', wholeNumber)
         .option('--follow', 'wait for more, also for a topic that is not there yet'),
       'fd topics read fraud_alerts --follow',
+      'fd topics read predictions --transaction 4711',
+      'fd topics read transactions.dlq --since 2026-07-25T08:00:00Z --limit 10',
     ).action(action(read)),
   )
   return topics
@@ -43,28 +59,29 @@ async function list({ config, output, fd }: Context): Promise<void> {
   )
 }
 
-interface ReadOptions {
+interface ReadOptions extends RecordFilter {
   from?: number
   limit?: number
   follow?: boolean
 }
 
 async function read({ config, output }: Context, options: ReadOptions, name: string): Promise<void> {
-  const { from = 0, limit, follow = false } = options
+  const { limit, follow = false } = options
   await using log = await openLog(config, output.note)
   const stop = new AbortController()
   const signal = AbortSignal.any([stop.signal, stopSignal()])
   if (follow) await topicComes(log, name, output.note, signal)
   if (signal.aborted) return
   const topic = await log.topic(name)
+  const isId = await idColumns(config)
+  const show = recordPrinter(output)
   let left = limit ?? Infinity
   const print = async (partition: number): Promise<void> => {
+    const from = await firstOffset(log, name, partition, options)
     for await (const batch of log.read(name, partition, { from, follow, signal })) {
-      const lines = [...recordLines(batch)].slice(0, Number.isFinite(left) ? left : undefined)
-      left -= lines.length
-      if (lines.length > 0 && !process.stdout.write(lines.join(''))) {
-        await new Promise<void>((resolve) => process.stdout.once('drain', resolve))
-      }
+      const found = [...topicRecords(batch, options, isId)].slice(0, Number.isFinite(left) ? left : undefined)
+      left -= found.length
+      if (found.length > 0) await show(found)
       if (left <= 0) return stop.abort()
     }
   }
@@ -73,6 +90,36 @@ async function read({ config, output }: Context, options: ReadOptions, name: str
     else for (const partition of topic.offsets.keys()) if (left > 0) await print(partition)
   }
   if (limit !== undefined && left > 0 && !follow) output.note(`${count(limit - left)} records, the topic has no more.`)
+}
+
+/** `--from` or `--since`, whichever is later. */
+async function firstOffset(
+  log: EventLog,
+  topic: string,
+  partition: number,
+  { from = 0, since }: ReadOptions,
+): Promise<number> {
+  return since === undefined ? from : Math.max(from, await log.offsetAt(topic, partition, since))
+}
+
+/** Prints records; resolves when stdout takes more. */
+function recordPrinter({ json }: Output): (records: readonly TopicRecord[]) => Promise<void> {
+  const width = json ? Infinity : terminalWidth()
+  let heading = Number.isFinite(width) ? recordHeading(width) : ''
+  return async (records) => {
+    const lines = records.map((record) => (Number.isFinite(width) ? recordRow(record, width) : recordLine(record)))
+    const text = heading + lines.join('')
+    heading = ''
+    if (process.stdout.write(text)) return
+    await new Promise<void>((resolve) => process.stdout.once('drain', resolve))
+  }
+}
+
+/** Tells the fields that hold the id of a transaction: fd's own, and the id columns of all datasets. */
+async function idColumns(config: Config): Promise<(name: string) => boolean> {
+  const { idColumnsOf } = await import('../../datasets/catalog.ts')
+  const columns = new Set(idColumnsOf(config))
+  return (name) => columns.has(name)
 }
 
 /** Time between two looks for a topic that is not there yet. */
@@ -88,30 +135,5 @@ async function topicComes(log: EventLog, name: string, note: Output['note'], sig
     await wait(LOOK_EVERY_MS, undefined, { signal }).catch((error: unknown) => {
       if (!signal.aborted) throw error
     })
-  }
-}
-
-const utf8 = new TextDecoder()
-
-function* recordLines(batch: RecordBatch): Generator<string> {
-  for (let i = 0; i < batch.size; i++) {
-    const key = batch.bytes.subarray(batch.keyStart[i], batch.valueStart[i])
-    yield `${JSON.stringify({
-      partition: batch.partition,
-      offset: batch.offsets[i],
-      key: key.length === 0 ? null : utf8.decode(key),
-      timestamp: batch.timestamps[i],
-      value: asJson(utf8.decode(batch.bytes.subarray(batch.valueStart[i], batch.valueEnd[i]))),
-    })}\n`
-  }
-}
-
-/** The value that the text is the JSON of, or the text itself when it is not JSON. */
-function asJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (error) {
-    if (error instanceof SyntaxError) return text
-    throw error
   }
 }

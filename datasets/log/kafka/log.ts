@@ -42,6 +42,10 @@ export function openKafkaEventLog(url: string, tell: Tell): EventLog {
     append,
     read: (name, partition, options) =>
       readRecords(cluster, topics, { name, partition, lane: `reader ${lanes++}`, ...options }),
+    async offsetAt(name, partition, time) {
+      checkPartitionNumber(name, await topics.require(name), partition)
+      return topics.offsetAt(name, partition, time)
+    },
     async join(group, topic, share = {}) {
       checkLogName(group, cluster.location.prefix)
       const member = await joinKafkaGroup({ cluster, topics, group, topic, lane: `member ${lanes++}` }, share)

@@ -1,6 +1,6 @@
 import { ConfigResourceTypes, createTopicsV7, describeConfigsV4, listOffsetsV7, metadataV12 } from '@platformatic/kafka'
 import { UserError } from '../../../configs/user-error.ts'
-import { HOUR, SECOND } from '../../table/transaction.ts'
+import { HOUR, SECOND, type EpochMs } from '../../table/transaction.ts'
 import type { OffsetRange, Topic, TopicSettings } from '../event-log.ts'
 import { checkLogName, isLogName } from '../log-name.ts'
 import type { KafkaCluster } from './cluster.ts'
@@ -16,6 +16,8 @@ export interface KafkaTopics {
   describe(names: string[]): Promise<Topic[]>
   /** Oldest kept offset and next offset of each of the partitions. The next offset includes transactions under way. */
   offsets(name: string, partitions: number[]): Promise<OffsetRange[]>
+  /** As `EventLog.offsetAt`. */
+  offsetAt(name: string, partition: number, time: EpochMs): Promise<number>
 }
 
 const TOPIC = ConfigResourceTypes.TOPIC
@@ -60,6 +62,12 @@ export function kafkaTopics(cluster: KafkaCluster): KafkaTopics {
       const start = await listOffsets(cluster, prefix + name, partitions, OLDEST)
       const end = await listOffsets(cluster, prefix + name, partitions, NEWEST)
       return partitions.map((_, i) => ({ start: start[i], end: end[i] }))
+    },
+    async offsetAt(name, partition, time) {
+      // Times below 0 ask for other things; no record of a broker has one.
+      const asked = BigInt(Math.max(0, Math.ceil(time)))
+      const [found] = await listOffsets(cluster, prefix + name, [partition], asked)
+      return found >= 0 ? found : (await listOffsets(cluster, prefix + name, [partition], NEWEST))[0]
     },
   }
   return topics

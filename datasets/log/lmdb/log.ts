@@ -43,6 +43,10 @@ export function openLmdbEventLog(url: string): EventLog {
     topic: async (name) => describe(store, store.require(name)),
     append: async (name, records) => appendRecords(store, name, records),
     read: (name, partition, options) => readRecords(store, name, partition, options),
+    offsetAt: async (name, partition, time) => {
+      checkPartition(store.require(name), partition)
+      return partitionReader(store, name, partition).offsetAt(time)
+    },
     async join(group, topic, share = {}) {
       checkLogName(group)
       const { partitions } = store.require(topic)

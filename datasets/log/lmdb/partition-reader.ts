@@ -1,6 +1,7 @@
+import type { EpochMs } from '../../table/transaction.ts'
 import type { RecordBatch } from '../event-log.ts'
 import type { Bell } from './bell.ts'
-import { endOffset, partitionCursor, type Partition, type PartitionCursor } from './partition.ts'
+import { endOffset, offsetAt, partitionCursor, type Partition, type PartitionCursor } from './partition.ts'
 import type { TopicStore } from './topic-store.ts'
 import type { Volume } from './volume.ts'
 
@@ -8,6 +9,8 @@ import type { Volume } from './volume.ts'
 export interface PartitionReader {
   /** The offset the next record will get. */
   end(): number
+  /** As `EventLog.offsetAt`. */
+  offsetAt(time: EpochMs): number
   /** Does what `PartitionCursor.take` does, on the newest snapshot. */
   take(from: number, maxRecords: number, end: number): RecordBatch | undefined
   /**
@@ -32,6 +35,10 @@ export function partitionReader(store: TopicStore, topic: string, number: number
     end() {
       const known = find()
       return known === undefined ? 0 : known.volume.environment.read(() => endOffset(known.partition))
+    },
+    offsetAt(time) {
+      const known = find()
+      return known === undefined ? 0 : known.volume.environment.read(() => offsetAt(known.partition, time))
     },
     take(from, maxRecords, end) {
       const known = find()

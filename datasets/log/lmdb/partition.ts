@@ -62,6 +62,21 @@ export function startOffset(partition: Partition): number {
   return 0
 }
 
+/**
+ * The offset of the oldest kept record with this timestamp or a later one; the partition's end when there is none.
+ *
+ * @throws UserError for a damaged block.
+ */
+export function offsetAt(partition: Partition, time: EpochMs): number {
+  for (const { key, value } of partition.blocks.getRange(keysFrom(partition, 0))) {
+    if (blockHeader(value).newest < time) continue
+    const { timestamps, offsets } = decoded(partition, value, lastOffsetOf(key))
+    const row = timestamps.findIndex((timestamp) => timestamp >= time)
+    if (row >= 0) return offsets[row]
+  }
+  return endOffset(partition)
+}
+
 /** Appends the blocks in order. Call within a write transaction. */
 export function appendBlocks(partition: Partition, blocks: RecordBlock[]): void {
   let next = endOffset(partition)
