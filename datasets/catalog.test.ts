@@ -181,7 +181,7 @@ test.each(['csv', 'parquet'])('a row ahead of the present, or of the dataset’s
   const rows = async (yaml: string, data: string, sort: boolean, settings = config): Promise<number> => {
     const yamls = described({ 'shop.yaml': yaml })
     let read = 0
-    const dataset = await openDataset('shop', settings, { data, folder: yamls })
+    const dataset = await openDataset('shop', { ...settings, datasetFolder: yamls }, { data })
     for await (const { size } of dataset.batches({ sort })) read += size
     return read
   }
