@@ -229,10 +229,10 @@ function recordTests(harness: LogHarness): void {
     for (const maxRecords of [1, 3, 100]) {
       for await (const { size, offsets, timestamps, appended } of log.read('t', 0, { maxRecords })) {
         expect(appended?.length ?? size).toBe(size)
-        for (let i = 0; i < size && appended !== undefined; i++) {
+        for (const [i, at] of [...(appended ?? [])].entries()) {
           const [from, to] = spans[Math.floor(offsets[i] / 4)]
-          const within = appended[i] >= from && appended[i] <= to
-          expect(within || (timestamps[i] < from && appended[i] === timestamps[i]), String(appended[i])).toBe(true)
+          const within = at >= from && at <= to
+          expect(within || (timestamps[i] < from && at === timestamps[i]), String(at)).toBe(true)
         }
       }
     }
