@@ -193,10 +193,9 @@ test.each(['csv', 'parquet'])('a row ahead of the present, or of the dataset’s
   const far = await stored(file(first, ahead, ahead + 1))
   for (const sort of [false, true]) {
     expect(await rows(SHOWN, near, sort)).toBe(2)
+    const day = new Date(ahead).toISOString().slice(0, 10)
     await expect(rows(SHOWN, far, sort)).rejects.toThrow(
-      new RegExp(
-        `${place}, column t: "${new Date(ahead).toISOString().slice(0, 10)}[^"]*" lies further ahead .*scorer\\.maxAhead`,
-      ),
+      new RegExp(`${place}, column t: "${day}[^"]*" lies further ahead .*scorer\\.maxAhead`),
     )
     expect(await rows(SHOWN, far, sort, { ...config, scorer: { ...config.scorer, maxAhead: 2 * DAY } })).toBe(3)
     expect(await rows(`${SHOWN}until: '2999-01-01'\n`, far, sort)).toBe(3)

@@ -56,8 +56,8 @@ export function fileDataset(
 function presentEnd(maxAhead: DurationMs): TableEnd {
   const now = Date.now()
   const problem =
-    `lies further ahead of the clock of this machine (${new Date(now).toISOString()}) than an event of the stream may ` +
-    '(scorer.maxAhead). If such times are meant, give the dataset an `until` behind the last of them'
+    `lies further ahead of the clock of this machine (${new Date(now).toISOString()}) than an event of the stream ` +
+    'may (scorer.maxAhead). If such times are meant, give the dataset an `until` behind the last of them'
   return { before: now + maxAhead + 1, problem }
 }
 

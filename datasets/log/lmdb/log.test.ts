@@ -190,7 +190,7 @@ describe('members that cannot be looked at from here', () => {
     for (const process of [first, second]) process.kill('SIGKILL')
   })
 
-  test('one of before a reboot is missed after a session, though a process here has its pid and its start', async () => {
+  test('one of before a reboot is missed after a session, though a process here has its pid and start', async () => {
     const folder = freshFolder()
     const url = `lmdb:${folder}?session=1`
     await using log = await openEventLog(url)
