@@ -10,7 +10,7 @@ import { decodeState, encodeState } from './entity-state.ts'
 import { Growing } from './growing.ts'
 import { toModelInput } from './model-input.ts'
 import { Repeats } from './repeats.ts'
-import { featureMatrix, keepsIds, ServiceFold, type FeatureMatrix } from './service-fold.ts'
+import { featureMatrix, keepRows, keepsIds, ServiceFold, type FeatureMatrix } from './service-fold.ts'
 import { ViewFold } from './view-fold.ts'
 
 const schema: DatasetSchema = {
@@ -161,6 +161,24 @@ test('stages that fold a view each hand on what one fold of all finds', () => {
     const flags = Array.from({ length: last.rows }, (_, k) => [last.late[k], last.truncated[k]])
     expect(flags).toEqual(flags.map((_, k) => [k % 2, k]))
   }
+})
+
+test('of a matrix some rows are kept, with their features and flags, in their order', () => {
+  const matrix = featureMatrix(5, 2)
+  matrix.rows = 4
+  matrix.values.set([0, 1, 10, 11, 20, 21, 30, 31])
+  matrix.late.set([0, 1, 0, 1])
+  matrix.truncated.set([5, 6, 7, 8])
+  keepRows(matrix, 2, [1, 2, 3])
+  expect(rowsOf(matrix, 2)).toEqual([
+    [10, 11],
+    [20, 21],
+    [30, 31],
+  ])
+  expect([[...matrix.late.subarray(0, 3)], [...matrix.truncated.subarray(0, 3)]]).toEqual([
+    [1, 0, 1],
+    [6, 7, 8],
+  ])
 })
 
 test('a fold goes on from another’s state', () => {

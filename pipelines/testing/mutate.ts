@@ -22,11 +22,15 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
   fold: { files: ['features/fold/*.ts'], tests: ['features/fold/*.test.ts', 'features/view/attributes.test.ts'] },
   chain: {
     files: ['features/chain/*.ts'],
-    tests: ['features/chain/*.test.ts', 'serving/scorer/chain.test.ts', 'serving/testing/simulation.test.ts'],
+    tests: ['features/chain/*.test.ts', 'serving/testing/simulation.test.ts'],
   },
   scorer: {
     files: ['serving/scorer/*.ts', 'serving/model/champion.ts'],
-    tests: ['serving/{scorer,testing}/*.test.ts', 'pipelines/testing/champion.test.ts'],
+    tests: [
+      'serving/scorer/{backlog,batch,checkpointer,committer,resume}.test.ts',
+      'serving/testing/simulation.test.ts',
+      'pipelines/testing/champion.test.ts',
+    ],
   },
   events: {
     files: ['datasets/log/event-{json,field}.ts'],

@@ -10,7 +10,7 @@ export function mutationConfig(tests: string[]): ViteUserConfig {
     test: {
       include: tests,
       sequence: { sequencer: QuickestFirst },
-      env: { FD_SIM_COUNT: '100' },
+      env: { FD_SIM_COUNT: '60' },
       testTimeout: 30_000,
       hookTimeout: 30_000,
       expect: { poll: { timeout: 10_000 } },

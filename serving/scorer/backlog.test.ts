@@ -50,8 +50,11 @@ const every = (step: number, count: number, first = 0): number[] =>
   Array.from({ length: count }, (_, n) => first + n * step)
 
 test('the oldest go first, up to where another partition begins, and at least a quarter of a batch', async () => {
-  const { backlog } = await opened([every(10, 24), every(1, 24, 95)])
-  const found = await all(backlog)
+  const { backlog, asked } = await opened([every(10, 24), every(1, 24, 95)])
+  const found = [shown(await next(backlog)) ?? [0, []]] as [number, number[]][]
+  // One of each partition is enough to compare.
+  expect(asked).toEqual({ polls: 2, seeks: 0 })
+  found.push(...(await all(backlog)))
   expect(found.slice(0, 4)).toEqual([
     [0, [0, 10, 20, 30, 40, 50, 60, 70]],
     // Those at the very time of the other's first are before it.
@@ -60,6 +63,13 @@ test('the oldest go first, up to where another partition begins, and at least a 
     [0, [100, 110]],
   ])
   expect(found.flatMap(([partition, times]) => (partition === 1 ? times : []))).toEqual(every(1, 24, 95))
+})
+
+test.each([0, 1, 2])('the oldest are found in whichever partition they are, such as %i of three', async (oldest) => {
+  const timestamps = [0, 1, 2].map((partition) => every(1, 8, partition === oldest ? 0 : 100))
+  const { backlog, asked } = await opened(timestamps)
+  expect(shown(await next(backlog))).toEqual([oldest, every(1, 8)])
+  expect(asked).toEqual({ polls: 3, seeks: 0 })
 })
 
 test('records of the same time are one run', async () => {

@@ -1,0 +1,159 @@
+import { expect, test } from 'vitest'
+import { encodeEvent } from '../../datasets/log/event-json.ts'
+import type { RecordBatch } from '../../datasets/log/event-log.ts'
+import type { DatasetSchema } from '../../datasets/table/dataset.ts'
+import { DAY, emptyBatch, FRAUD_LABEL, HOUR } from '../../datasets/table/transaction.ts'
+import { encodeState } from '../fold/entity-state.ts'
+import { ServiceFold } from '../fold/service-fold.ts'
+import type { GroupState } from '../store/online-store.ts'
+import { categoryColumns, featureNames, type FeatureService } from '../view/view.ts'
+import { foldBatch, modelInput, type FoldedBatch } from './folded-batch.ts'
+import { Seam } from './seam.ts'
+import { stageReader } from './stage-record.ts'
+
+const schema: DatasetSchema = {
+  id: { column: 'id', type: 'integer' },
+  time: { column: 'at', unit: 'ms' },
+  amount: { column: 'amount', minorUnits: 2 },
+  entities: [{ name: 'card', column: 'card', type: 'string' }],
+  numeric: [],
+  categorical: ['country', 'shop'],
+}
+const service: FeatureService = {
+  name: 's',
+  description: '',
+  views: [
+    {
+      kind: 'request',
+      name: 'row',
+      features: [
+        { name: 'shop', from: 'categorical', column: 'shop' },
+        { name: 'amount', from: 'amount' },
+        { name: 'country', from: 'categorical', column: 'country' },
+      ],
+    },
+    {
+      kind: 'aggregate',
+      name: 'cards',
+      entity: 'card',
+      includesCurrent: true,
+      features: [
+        { name: 'count', function: 'count', window: { length: 30 * DAY } },
+        { name: 'share', function: 'fraud_share', window: { length: 30 * DAY } },
+      ],
+    },
+  ],
+}
+const WIDTH = featureNames(service).length
+const START = Date.UTC(2018, 3, 1)
+
+/** Transactions by number, labels by the negative one, undefined for what is no event; from offset `first` on. */
+function batchOf(events: readonly (number | undefined)[], first = 0): RecordBatch {
+  const values = events.map((event) => {
+    if (event === undefined) return Buffer.from('no event')
+    const id = Math.abs(event)
+    const batch = emptyBatch({ id: 'integer', entities: schema.entities, numeric: 0, categorical: 2 }, 1)
+    batch.ids[0] = id
+    batch.time[0] = START + id
+    batch.amount[0] = id * 100
+    batch.entities[0][0] = id % 2 === 0 ? 'even' : 'odd'
+    batch.categorical[0][0] = `country ${id}`
+    batch.categorical[1][0] = id === 3 ? '' : `shop ${id}`
+    if (event < 0) [batch.kind[0], batch.knownAt[0]] = [FRAUD_LABEL, START + HOUR]
+    return Buffer.from(String(encodeEvent(schema, batch, 0, START).value))
+  })
+  const starts = Uint32Array.from(values, (_, n) => values.slice(0, n).reduce((sum, { length }) => sum + length, 0))
+  return {
+    topic: 'in',
+    partition: 0,
+    size: values.length,
+    offsets: Float64Array.from(values, (_, i) => first + i),
+    timestamps: new Float64Array(values.length).fill(START),
+    bytes: Buffer.concat(values),
+    keyStart: starts,
+    valueStart: starts,
+    valueEnd: starts.map((start, i) => start + values[i].length),
+  }
+}
+
+/** A state with these stored keys. */
+function stateOf(stored: Map<string, Uint8Array>, asked: string[] = []): GroupState {
+  return {
+    base: { service: 's', serviceDigest: '', version: 4, watermark: -Infinity, minorUnits: 2 },
+    checkpoint: undefined,
+    read: async (view, keys) => {
+      asked.push(...keys.map((key) => `${view} ${key}`))
+      return keys.map((key) => stored.get(String(key)))
+    },
+  }
+}
+
+function folder(state = stateOf(new Map())) {
+  const [fold, read] = [new ServiceFold(service, schema), stageReader(schema, WIDTH, true)]
+  const seam = new Seam({ base: state.base, group: 'g' })
+  const run = (records: RecordBatch, committed = 0): Promise<FoldedBatch> =>
+    foldBatch(read(records), committed, fold, state, seam)
+  return { fold, run }
+}
+
+/** Count and share of the fresh transactions. */
+const seen = ({ features, fresh, firstFeature }: FoldedBatch): number[][] =>
+  fresh.map((_, i) => [...features.values.subarray((firstFeature + i) * WIDTH + 3, (firstFeature + i + 1) * WIDTH)])
+
+test('what lies below the committed offset is folded and not fresh', async () => {
+  const records = batchOf([1, undefined, 3, -3, 2, 5], 40)
+  const fresh: [committed: number, number[], number, number][] = [
+    [0, [0, 1, 3, 4], 0, 0],
+    [41, [1, 3, 4], 1, 1],
+    [43, [3, 4], 2, 3],
+    [45, [4], 3, 5],
+    [46, [], 4, 6],
+    [99, [], 4, 6],
+  ]
+  for (const [committed, rows, firstFeature, replayed] of fresh) {
+    const folded = await folder().run(records, committed)
+    expect(folded).toMatchObject({ fresh: rows, firstFeature, replayed, base: 4 })
+    const all = [
+      [1, 0],
+      [2, 0],
+      [1, 0],
+      [3, 1 / 3],
+    ]
+    expect(seen(folded)).toEqual(all.slice(firstFeature))
+  }
+})
+
+test('a key goes on from its stored state, which is read when the key is new', async () => {
+  const before = folder()
+  await before.run(batchOf([1, 3, -3]))
+  const odd = encodeState(before.fold.views[0], 0)
+  const asked: string[] = []
+  const { run } = folder(stateOf(new Map([['odd', odd]]), asked))
+  expect(seen(await run(batchOf([5, 2])))).toEqual([
+    [3, 1 / 3],
+    [1, 0],
+  ])
+  expect(seen(await run(batchOf([7, 4])))).toEqual([
+    [4, 1 / 4],
+    [2, 0],
+  ])
+  expect(asked).toEqual(['cards odd', 'cards even'])
+})
+
+test('labels that found no transaction are counted by the batch', async () => {
+  const { run } = folder()
+  const nothing = { early: 0, matched: 0, unmatched: 0 }
+  expect((await run(batchOf([1, -3, -5]))).labels).toEqual({ ...nothing, early: 2 })
+  expect((await run(batchOf([3, -1, -9]))).labels).toEqual({ ...nothing, early: 1, matched: 1 })
+  expect((await run(batchOf([2]))).labels).toEqual(nothing)
+})
+
+test('a model reads the fresh rows: features as numbers, and categories by name in the service’s order', async () => {
+  const folded = await folder().run(batchOf([1, -1, 2, 3]), 1)
+  const sources = categoryColumns(service, schema).map(({ source }) => source)
+  const { rows, numbers, categories } = modelInput(folded, WIDTH, sources)
+  expect([rows, categories]).toEqual([2, ['shop 2', 'country 2', '', 'country 3']])
+  expect(numbers).toEqual(Float32Array.from(folded.features.values.subarray(WIDTH, 3 * WIDTH)))
+  expect([numbers[1], numbers[WIDTH + 1], numbers[WIDTH + 3]]).toEqual([2, 3, 2])
+  expect(modelInput(folded, WIDTH, []).categories).toEqual([])
+})
