@@ -89,13 +89,17 @@ export interface ModelInput {
 
 /** The features of the fresh transactions as the model reads them. `sources`: which categorical columns, in order. */
 export function modelInput(folded: FoldedBatch, width: number, sources: readonly number[]): ModelInput {
-  const { fresh, input } = folded
+  return { rows: folded.fresh.length, numbers: numbersOf(folded, width), categories: namesOf(folded, sources) }
+}
+
+function namesOf({ fresh, input }: FoldedBatch, sources: readonly number[]): string[] {
   const { categorical } = input.decoded.events
-  return {
-    rows: fresh.length,
-    numbers: numbersOf(folded, width),
-    categories: sources.length === 0 ? [] : fresh.flatMap((row) => sources.map((source) => categorical[source][row])),
+  const names = new Array<string>(fresh.length * sources.length)
+  for (const [c, source] of sources.entries()) {
+    const column = categorical[source]
+    for (let i = 0; i < fresh.length; i++) names[i * sources.length + c] = column[fresh[i]]
   }
+  return names
 }
 
 function numbersOf({ features, fresh, firstFeature }: FoldedBatch, width: number): Float32Array {
