@@ -158,6 +158,21 @@ test.each([
     `${SHOP.replace(']', ', { name: device, column: d, type: string, optional: true }]')}${ON_DEVICE}`,
     /split\.cardEntity: name one of the schema’s entities, whose key is not optional/,
   ],
+  [
+    'a delay and no times',
+    SHOP.replace(/time: \{.*\}/, 'time: none'),
+    /line 7, schema\.label: delay needs times, and this dataset has none/,
+  ],
+  [
+    'a split by days and no times',
+    `${SHOP.replace(/time: \{.*\}/, 'time: none').replace(', delay: 12h', '')}split: { ${HANDBOOK_SPLIT}, cardEntity: user }\n`,
+    /split\.kind: this split counts days, and the dataset has no times/,
+  ],
+  [
+    'times that are neither',
+    SHOP.replace(/time: \{.*\}/, 'time: never'),
+    /line 5.*column and the unit of the times, or none/,
+  ],
   ['two separators alike', `${SHOP}  numbers: { thousands: '.' }\n`, /decimal and thousands must differ/],
   ['an end that is no time', `${SHOP}until: 2018\n`, /line 9, until: /],
   ['nothing', '', /does not describe a dataset/],

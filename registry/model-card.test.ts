@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { UserError } from '../configs/user-error.ts'
-import type { DatasetSchema } from '../datasets/table/dataset.ts'
+import type { DatasetSchema, TimeRole } from '../datasets/table/dataset.ts'
 import { TIME_UNITS } from '../datasets/table/time.ts'
 import { modelCardTags, readModelCard, type ModelCard } from './model-card.ts'
 
@@ -45,11 +45,12 @@ test('a card read back from its tags is the card', () => {
 
 /** All properties of a type, those that may be absent too. */
 type Whole<T> = T extends object ? { [K in keyof T]-?: Whole<NonNullable<T[K]>> } : T
+const time: Whole<TimeRole> = { column: 'at', unit: 'timestamp', origin: 1, format: '%d/%m/%Y', zone: 'Europe/Berlin' }
 
 /** The compiler asks for every property here that a schema may have. */
 const WHOLE: Whole<DatasetSchema> = {
   id: { column: 'id', type: 'string' },
-  time: { column: 'at', unit: 'timestamp', origin: 1, format: '%d/%m/%Y', zone: 'Europe/Berlin' },
+  time,
   amount: { column: 'amount', minorUnits: 2 },
   label: { column: 'fraud', delay: 1000, knownAt: 'known' },
   entities: [{ name: 'card', column: 'card', type: 'string', token: true, optional: true }],
@@ -59,9 +60,10 @@ const WHOLE: Whole<DatasetSchema> = {
   numbers: { decimal: ',', thousands: '.' },
 }
 
-test.each([WHOLE, ...TIME_UNITS.map((unit) => ({ ...WHOLE, time: { ...WHOLE.time, unit } }))])(
-  'a schema is read back whole, since the stream is read by it: unit $time.unit',
-  (schema) => {
+test.each<DatasetSchema['time']>(['none', time, ...TIME_UNITS.map((unit) => ({ ...time, unit }))])(
+  'a schema is read back whole, since the stream is read by it: time %o',
+  (other) => {
+    const schema = { ...WHOLE, time: other }
     const whole = { ...card, dataset: { ...card.dataset, schema } }
     expect(readModelCard({ name: 'm', version: 1, tags: modelCardTags(whole) })).toEqual(whole)
   },

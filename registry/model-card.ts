@@ -34,7 +34,7 @@ export interface Signature {
   outputs: TensorSpec[]
 }
 
-/** Event times of the first and the last of some rows. */
+/** Event times of the first and the last of some rows; of a dataset without times, numbers of rows. */
 export interface Period {
   from: EpochMs
   to: EpochMs
@@ -79,13 +79,16 @@ const key = z.strictObject({ column: z.string(), type: z.enum(['integer', 'strin
 /** Strict: a property that is not known here says how records are read, and whoever drops it reads them otherwise. */
 const datasetSchema: z.ZodType<DatasetSchema> = z.strictObject({
   id: key.optional(),
-  time: z.strictObject({
-    column: z.string(),
-    unit: z.enum(TIME_UNITS),
-    origin: z.number().optional(),
-    format: z.string().optional(),
-    zone: z.string().optional(),
-  }),
+  time: z.union([
+    z.literal('none'),
+    z.strictObject({
+      column: z.string(),
+      unit: z.enum(TIME_UNITS),
+      origin: z.number().optional(),
+      format: z.string().optional(),
+      zone: z.string().optional(),
+    }),
+  ]),
   amount: z.strictObject({ column: z.string(), minorUnits: z.number().int().nonnegative() }),
   label: z
     .strictObject({ column: z.string(), delay: z.number().optional(), knownAt: z.string().optional() })

@@ -11,6 +11,7 @@ import type { Report } from './fit/report.ts'
 import { onnxScores } from './graph/scores.ts'
 import { importanceOf, type FeatureImportance, type MeasuredModel } from './importance.ts'
 import { holdoutDigest, metricsOf, reliabilityOf } from './judgement.ts'
+import { daysOf } from './metrics/budgets.ts'
 import { splitRows } from './metrics/holdout.ts'
 import type { Shuffles } from './metrics/permutation.ts'
 import { tellingFeatures, type TellingFeature } from './metrics/telling-features.ts'
@@ -59,6 +60,10 @@ export interface Holdout {
   rows: Int32Array
   scores: Float32Array
   period: Period
+  /** Length of the period; 1 where the rows have no times. */
+  days: number
+  /** Present where the rows have no times: then the period counts rows. */
+  untimed?: true
   /** sha256 of the ids, in order, and labels of the rows. Metrics are comparable when the digests are equal. */
   digest: string
 }
@@ -89,7 +94,7 @@ export async function trainCandidate(
   const onnx = toOnnx(model)
   const scores = await onnxScores(onnx, test.x, test.names.length, test.categorical)
   const { alertsPerDay } = request
-  const threshold = alertThreshold(scores, test.time, alertsPerDay)
+  const threshold = alertThreshold(scores, daysOf(test), alertsPerDay)
   const metrics = {
     ...metricsOf({ test, scores }, threshold),
     ...parityMetrics(modelScores(model, test.x, test.categorical), scores),
@@ -106,10 +111,15 @@ export async function trainCandidate(
     threshold,
     alertsPerDay,
     training: periodOf(set, split.train),
-    holdout: { rows: split.test, scores, period: periodOf(set, split.test), digest: holdoutDigest(test) },
+    holdout: holdoutOf(set, split.test, test, scores),
     telling,
     ...(await measuredImportance({ onnx, gain: model.gain }, labelled(test), request, shuffled)),
   }
+}
+
+function holdoutOf(set: TrainingSet, rows: Int32Array, test: TrainingSet, scores: Float32Array): Holdout {
+  const untimed = set.untimed === true ? { untimed: true as const } : {}
+  return { rows, scores, period: periodOf(set, rows), days: daysOf(test), ...untimed, digest: holdoutDigest(test) }
 }
 
 /** What the model reads. */

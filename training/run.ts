@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { CodeVersion } from '../configs/code-version.ts'
 import type { Dataset, SplitRule } from '../datasets/table/dataset.ts'
-import { DAY, type EpochMs } from '../datasets/table/transaction.ts'
+import type { EpochMs } from '../datasets/table/transaction.ts'
 import { serviceDigest, type FeatureService } from '../features/view/view.ts'
 import { logOnnxModel, modelSource } from '../registry/ml-model.ts'
 import { modelCardTags, readModelCard, type ModelCard } from '../registry/model-card.ts'
@@ -138,11 +138,19 @@ export function notesOf({ telling, metrics, alertsPerDay, holdout }: Candidate):
       `${feature} alone ranks the training rows with an average precision of ${averagePrecision.toFixed(3)}. ` +
       'Is it known before the decision, or only with the label?',
   )
-  const days = (holdout.period.to - holdout.period.from) / DAY
+  const { days } = holdout
   const [alerts, frauds] = [alertsPerDay * days, metrics['test_frauds']]
   const idle = metrics['average_precision'] !== undefined && alerts > frauds
-  return [...suspicious, ...(idle ? [beyondFrauds(alertsPerDay, frauds / days)] : [])]
+  return [
+    ...suspicious,
+    ...(holdout.untimed === true ? [UNTIMED] : []),
+    ...(idle ? [beyondFrauds(alertsPerDay, frauds / days)] : []),
+  ]
 }
+
+const UNTIMED =
+  'The dataset has no times, so the first rows of the file trained and the last ones judged: whoever wrote the file ' +
+  'must have kept the order of time. The test rows count as one day.'
 
 /** Says that a budget is more than there is to find. */
 export function beyondFrauds(alertsPerDay: number, fraudsPerDay: number): string {

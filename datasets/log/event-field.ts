@@ -1,5 +1,5 @@
 import { amountBounds, amountFault, toMinorUnits } from '../table/amount.ts'
-import type { DatasetSchema, EntityRole } from '../table/dataset.ts'
+import type { DatasetSchema, EntityRole, TimeRole } from '../table/dataset.ts'
 import { isBlank, isWholeKey, keyFault, textFault, WHOLE_NUMBER } from '../table/key.ts'
 import { numberReader } from '../table/number-form.ts'
 import { countedTime, EXPECTED_TIME, likelyUnit, parseTime, textTimeReader, type TimeUnit } from '../table/time.ts'
@@ -53,7 +53,7 @@ export function cellForms({ missing = [], numbers, time }: DatasetSchema): CellF
   return {
     missing: new Set(missing),
     ...(numbers === undefined ? {} : { number: numberReader(numbers) }),
-    time: textTimeReader(time),
+    time: textTimeReader(time === 'none' ? { unit: 'timestamp' } : time),
   }
 }
 
@@ -137,7 +137,7 @@ export function readAmount(fields: Fields, { amount }: DatasetSchema, forms: Cel
 }
 
 /** The event time: text in the schema's format, else ISO 8601, or a number in the unit of the schema. */
-export function readTime(fields: Fields, { time }: DatasetSchema, forms: CellForms): EpochMs {
+export function readTime(fields: Fields, time: TimeRole, forms: CellForms): EpochMs {
   const found = cell(fields, time.column, forms)
   const counted = typeof found === 'number' ? found : countedText(found, time.unit, forms)
   const instant = counted === undefined ? forms.time(String(found)) : countedTime(counted, time.unit, time.origin)

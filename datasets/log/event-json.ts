@@ -70,7 +70,7 @@ export interface DecodedBatch {
 
 /**
  * Encodes one event as a JSON record. A transaction is the dataset's row under the dataset's own column names (amount
- * in major units; time in the column's unit, or ISO 8601; null for what is missing). A fraud label repeats id, time and
+ * in major units; time, if there are times, in the column's unit; null for what is missing). A fraud label repeats id, time and
  * entity keys and adds `fraud_known_at`. The record's key is the first entity's key, so that all events of one card
  * share a partition; without entities, the key is the id.
  *
@@ -80,17 +80,22 @@ export function encodeEvent(schema: DatasetSchema, batch: EventBatch, row: numbe
   const key = String(batch.entities.length > 0 ? batch.entities[0][row] : batch.ids[row])
   const value: Record<string, number | string | null> = {
     [(schema.id ?? DEFAULT_ID).column]: batch.ids[row],
-    [schema.time.column]: timeCount(batch.time[row], schema.time.unit, schema.time.origin),
+    ...timeField(schema.time, batch.time[row]),
   }
   schema.entities.forEach((entity, e) => (value[entity.column] = nullForMissing(batch.entities[e][row])))
   if (batch.kind[row] === FRAUD_LABEL) {
-    value[FRAUD_KNOWN_AT] = batch.knownAt[row]
+    // Without times nobody knows more than that the label is known now.
+    value[FRAUD_KNOWN_AT] = schema.time === 'none' ? timestamp : batch.knownAt[row]
   } else {
     value[schema.amount.column] = batch.amount[row] / 10 ** schema.amount.minorUnits
     schema.numeric.forEach((column, n) => (value[column] = nullForMissing(batch.numeric[n][row])))
     schema.categorical.forEach((column, c) => (value[column] = nullForMissing(batch.categorical[c][row])))
   }
   return { key, value: JSON.stringify(value), timestamp }
+}
+
+function timeField(time: DatasetSchema['time'], instant: EpochMs): Record<string, number> {
+  return time === 'none' ? {} : { [time.column]: timeCount(instant, time.unit, time.origin) }
 }
 
 /** Missing are a key or a number that is NaN, and a key or a category that is ''. */
@@ -130,7 +135,12 @@ export function eventDecoder(
         const fields = parse(utf8, records, i)
         if (versioned) checkVersion(field(fields, SCHEMA_VERSION))
         readEvent(schema, forms, fields, events, row)
-        checkAhead(schema.time.column, events.time[row], appendedBy(records, i), maxAhead)
+        const appended = appendedBy(records, i)
+        if (schema.time === 'none') events.time[row] = arrival(appended)
+        else {
+          events.time[row] = readTime(fields, schema.time, forms)
+          checkAhead(schema.time.column, events.time[row], appended, maxAhead)
+        }
         index[row++] = i
       } catch (error) {
         const kind = error instanceof Refusal ? error.kind : 'wrong_value'
@@ -146,7 +156,7 @@ export function eventDecoder(
 function columnsOf(schema: DatasetSchema): (string | undefined)[] {
   return [
     schema.id?.column,
-    schema.time.column,
+    schema.time === 'none' ? undefined : schema.time.column,
     schema.amount.column,
     ...schema.entities.map(({ column }) => column),
     ...schema.numeric,
@@ -177,6 +187,12 @@ function checkVersion(version: unknown): void {
   throw new Refusal(`${found}: the record is of a newer form than this fd reads`, 'newer_schema')
 }
 
+/** The event time where events have none: when the record came, which every reader finds in the log. */
+function arrival(appended: EpochMs): EpochMs {
+  if (appended > 0 && appended < Infinity) return appended
+  throw new Refusal('expected a record with a timestamp, since its dataset has no times, found none', 'missing_field')
+}
+
 /**
  * When the record stood in the log at the latest: its timestamp, unless the log knows better. A timestamp of 0 or less
  * is none. Both stand in the log, so every reader finds the same. Infinity where neither says anything.
@@ -203,7 +219,6 @@ function checkAhead(column: string, time: EpochMs, appended: EpochMs, maxAhead: 
 
 function readEvent(schema: DatasetSchema, forms: CellForms, fields: Fields, events: EventBatch, row: number): void {
   readKey(fields, schema.id ?? DEFAULT_ID, events.ids, row, forms)
-  events.time[row] = readTime(fields, schema, forms)
   schema.entities.forEach((entity, e) => readKey(fields, entity, events.entities[e], row, forms))
   if (field(fields, FRAUD_KNOWN_AT) === undefined) {
     events.kind[row] = TRANSACTION

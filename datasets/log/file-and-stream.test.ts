@@ -3,15 +3,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { randomStream, type Random } from '../random/random.ts'
-import type { DatasetSchema } from '../table/dataset.ts'
+import type { DatasetSchema, TimeRole } from '../table/dataset.ts'
 import { readTable } from '../table/table.ts'
 import type { EventBatch } from '../table/transaction.ts'
 import { eventDecoder } from './event-json.ts'
 import type { RecordBatch } from './event-log.ts'
 
+const at: TimeRole = { column: 'at', unit: 'timestamp' }
 const schema: DatasetSchema = {
   id: { column: 'id', type: 'integer' },
-  time: { column: 'at', unit: 'timestamp' },
+  time: at,
   amount: { column: 'amount', minorUnits: 2 },
   entities: [{ name: 'card', column: 'card', type: 'string' }],
   numeric: ['x'],
@@ -82,7 +83,7 @@ async function fromFile(cells: Record<string, string>, of = schema): Promise<Eve
 function isNumber(column: string, cell: string, { missing, numbers, time, entities }: DatasetSchema): boolean {
   if (missing?.includes(cell) === true) return false
   if (entities.some((entity) => entity.column === column && entity.type === 'integer')) return /^\d+$/.test(cell)
-  const counted = column === 'at' && time.unit !== 'timestamp'
+  const counted = column === 'at' && time !== 'none' && time.unit !== 'timestamp'
   return column === 'id' || (numbers === undefined && (NUMBERS.has(column) || counted))
 }
 
@@ -166,9 +167,9 @@ function clockCell(random: Random): string {
 const missing = ['NA', 'NULL', '\\N', '?']
 const numbers = { decimal: ',', thousands: '.' } as const
 const german = { ...SOUND, amount: '1,5' }
-const timed = (time: Partial<DatasetSchema['time']>): DatasetSchema => ({
+const timed = (time: Partial<TimeRole>): DatasetSchema => ({
   ...schema,
-  time: { ...schema.time, ...time },
+  time: { ...at, ...time },
 })
 
 const optional: DatasetSchema = {

@@ -19,6 +19,7 @@ export function findingsOf(profile: Profile, schema: DatasetSchema): string[] {
 }
 
 function timeFindings({ rows, from, to, atMidnight }: Profile, { time }: DatasetSchema): string[] {
+  if (time === 'none') return []
   const found: string[] = []
   if (to < 366 * DAY && time.origin === undefined)
     found.push(`All times lie in 1970: look at the time's unit (${time.unit}), or give its origin.`)

@@ -37,9 +37,10 @@ export interface Profile {
   /** Rows that were read: all, but where `stopped` says why no more. */
   rows: number
   stopped: string | null
+  /** First and last time; Infinity and −Infinity where the dataset has no times. */
   from: EpochMs
   to: EpochMs
-  /** By day (UTC) from the first to the last. */
+  /** By day (UTC) from the first to the last; empty where the dataset has no times. */
   rowsByDay: number[]
   atMidnight: number
   frauds: number
@@ -116,7 +117,7 @@ class Profiler {
   result(stopped: string | null): Profile {
     const { entities, numeric, categorical } = this.#schema
     const first = Math.floor(this.#from / DAY)
-    const days = this.#rows === 0 ? 0 : Math.floor(this.#to / DAY) - first + 1
+    const days = this.#days.size === 0 ? 0 : Math.floor(this.#to / DAY) - first + 1
     const known = this.#labels[0] >= ENOUGH && this.#labels[1] >= ENOUGH
     return {
       rows: this.#rows,
@@ -160,6 +161,7 @@ class Profiler {
   }
 
   #addTimes({ time, size }: EventBatch): void {
+    if (this.#schema.time === 'none') return
     for (let row = 0; row < size; row++) {
       const day = Math.floor(time[row] / DAY)
       this.#days.set(day, (this.#days.get(day) ?? 0) + 1)

@@ -50,10 +50,11 @@ export function optionalNumber(name: string): string {
   return `coalesce(try_cast(${name} AS DOUBLE), CASE WHEN ${isEmpty} THEN 'nan'::DOUBLE ELSE 'inf'::DOUBLE END)`
 }
 
-export function timeColumn({ time }: DatasetSchema, source: TableSource): TableColumn {
+export function timeColumns({ time }: DatasetSchema, source: TableSource): TableColumn[] {
+  if (time === 'none') return []
   const { column, unit, origin } = time
   const into = (batch: EventBatch): Float64Array => batch.time
-  if (unit === 'timestamp') return instantColumn(column, time, source, into)
+  if (unit === 'timestamp') return [instantColumn(column, time, source, into)]
   const fill: TableColumn['fill'] = (batch, at, chunk, index) => {
     const cells = chunk.doubles(index)
     for (let row = 0; row < cells.length; row++) {
@@ -63,7 +64,7 @@ export function timeColumn({ time }: DatasetSchema, source: TableSource): TableC
     }
     return undefined
   }
-  return { column, sql: requiredNumber(source.number(column)), fill }
+  return [{ column, sql: requiredNumber(source.number(column)), fill }]
 }
 
 /** Proposes the unit by which a number that is no time would be one. */
@@ -178,7 +179,7 @@ export function labelColumns({ label, time }: DatasetSchema, source: TableSource
     return undefined
   }
   const labels = { column, sql: labelSql(source.ref(column), source.types.get(column)), fill }
-  return knownAt === undefined ? [labels] : [labels, knownAtColumn(knownAt, time, source)]
+  return knownAt === undefined || time === 'none' ? [labels] : [labels, knownAtColumn(knownAt, time, source)]
 }
 
 /** DuckDB's types that are numbers, or become 0 and 1 as numbers do. */

@@ -1,3 +1,4 @@
+import { UserError } from '../../configs/user-error.ts'
 import type { NumberForm } from './number-form.ts'
 import type { TimeForm } from './time.ts'
 import type { BatchShape, DurationMs, EpochMs, EventBatch } from './transaction.ts'
@@ -23,15 +24,22 @@ export interface EntityRole extends KeyRole {
   optional?: boolean
 }
 
+/** A column of event times. */
+export interface TimeRole extends TimeForm {
+  column: string
+  /** Default 0, the Unix epoch. */
+  origin?: EpochMs
+}
+
 /** Which column of a table of transactions plays which role. Everything else about a dataset follows from this. */
 export interface DatasetSchema {
   /** Absent: the row's number, from 0, is its id. */
   id?: KeyRole
-  time: TimeForm & {
-    column: string
-    /** Default 0, the Unix epoch. */
-    origin?: EpochMs
-  }
+  /**
+   * `none`: the features were computed elsewhere, and only the order of the rows is known. Then the event time of a row
+   * of a file is its number, from 0, and that of a record of the stream is when it was put into the log.
+   */
+  time: TimeRole | 'none'
   amount: {
     column: string
     /** Decimal places of the currency: 2 makes 149.62 into 14962. */
@@ -58,6 +66,21 @@ export interface DatasetSchema {
 /** The columns that a batch of this schema has. */
 export function batchShape({ id, entities, numeric, categorical }: DatasetSchema): BatchShape {
   return { id: id?.type ?? 'integer', entities, numeric: numeric.length, categorical: categorical.length }
+}
+
+/**
+ * Refuses options that name an instant, where a dataset has no times.
+ *
+ * @param given by the option's name, without its dashes.
+ * @throws UserError that names the option.
+ */
+export function requireTimes({ name, schema }: Pick<Dataset, 'name' | 'schema'>, given: Record<string, unknown>): void {
+  if (schema.time !== 'none') return
+  const option = Object.keys(given).find((key) => given[key] !== undefined && given[key] !== false)
+  if (option === undefined) return
+  throw new UserError(
+    `--${option} needs times, and the dataset "${name}" says that it has none (\`time: none\`). Leave it out.`,
+  )
 }
 
 /** How a training set is split when the command does not say. */

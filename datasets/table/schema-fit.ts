@@ -11,7 +11,7 @@ function streamForm(schema: DatasetSchema): Record<string, unknown> {
     ...schema,
     label: undefined,
     id: id === undefined ? 'none' : key(id),
-    time: { ...time, origin: time.origin ?? 0 },
+    time: time === 'none' ? time : { ...time, origin: time.origin ?? 0 },
     entities: entities.map(({ name, optional = false, ...rest }) => ({
       name,
       ...key(rest),

@@ -1,6 +1,6 @@
 import { UserError } from '../../configs/user-error.ts'
 import type { BadCell, TableColumn } from './column.ts'
-import { amountColumn, categoricalColumn, labelColumns, numericColumn, timeColumn } from './column.ts'
+import { amountColumn, categoricalColumn, labelColumns, numericColumn, timeColumns } from './column.ts'
 import { batchShape, type DatasetSchema } from './dataset.ts'
 import type { ColumnChunk, Database } from './duckdb.ts'
 import { openDatabase } from './duckdb.ts'
@@ -42,7 +42,7 @@ interface Reading {
 /**
  * Reads a CSV (also gzipped) or Parquet file as batches of transactions. They come in file order, or with `sort` by
  * time and file order. Only the columns that have a role are read. Times are UTC and amounts become whole minor units.
- * Without an id column a row's id is its number in the file, from 0.
+ * Without an id column a row's id is its number in the file, from 0; without times so is its time.
  *
  * @param options.end where times must end; by default anywhere.
  * @throws UserError for a missing or unreadable file, a missing column, a cell that does not fit its role, time that
@@ -78,6 +78,8 @@ async function openReading(
   schema: DatasetSchema,
   { sort = false, end = NO_END }: { sort?: boolean; end?: TableEnd },
 ): Promise<Reading> {
+  if (sort && schema.time === 'none')
+    throw new UserError(`${file} has no times to be sorted by: its dataset says \`time: none\`. Leave out --sort.`)
   const source = asDeclared(await openTableSource(database, file), schema)
   requireColumns(source, schema)
   const columns = tableColumns(schema, source)
@@ -88,7 +90,7 @@ async function openReading(
 function tableColumns(schema: DatasetSchema, source: TableSource): TableColumn[] {
   return [
     ...(schema.id === undefined ? [] : [keyColumn(schema.id, source, (batch) => batch.ids)]),
-    timeColumn(schema, source),
+    ...timeColumns(schema, source),
     amountColumn(schema, source),
     ...schema.entities.map((entity, index) => keyColumn(entity, source, (batch) => batch.entities[index])),
     ...labelColumns(schema, source),
@@ -125,12 +127,13 @@ function queryOf({ columns, schema, sort, source }: Reading): string {
   if (!sort) return `SELECT ${selected} FROM ${source.sql}`
   // A sorted row needs its place in the file: as id, to break ties, and for messages. It is selected last.
   const fileRow = '(row_number() OVER () - 1)::DOUBLE AS file_row'
-  const time = columns.find(({ column }) => column === schema.time.column)
+  const time = columns.find(({ column }) => schema.time !== 'none' && column === schema.time.column)
   return `SELECT ${selected}, ${fileRow} FROM ${source.sql} ORDER BY ${time?.order ?? time?.sql}, file_row`
 }
 
 async function fillBatch(reading: Reading, batch: EventBatch, at: number, chunk: ColumnChunk): Promise<void> {
   const fileRow = fileRows(reading, chunk)
+  if (reading.schema.time === 'none') for (let row = 0; row < chunk.rows; row++) batch.time[at + row] = fileRow(row)
   let worst: BadCell | undefined
   for (const [index, column] of reading.columns.entries()) {
     const bad = column.fill(batch, at, chunk, index)
@@ -163,7 +166,7 @@ async function checkOrder(
     const time = batch.time[at + row]
     if (time < lastTime) throw await orderError(reading, fileRow(row), time, lastTime)
     if (time >= end.before)
-      throw await cellError(reading, { row, column: schema.time.column, problem: end.problem }, fileRow(row))
+      throw await cellError(reading, { row, column: columnOf(schema.time) ?? '', problem: end.problem }, fileRow(row))
     lastTime = time
     if (schema.id === undefined) {
       batch.ids[at + row] = fileRow(row)
@@ -191,9 +194,13 @@ async function orderError(
 ): Promise<UserError> {
   const [from, to] = [new Date(last).toISOString(), new Date(time).toISOString()]
   return new UserError(
-    `${await placeOf(source, fileRow)}, column ${schema.time.column}: time goes back from ${from} to ${to}.\n` +
+    `${await placeOf(source, fileRow)}, column ${columnOf(schema.time)}: time goes back from ${from} to ${to}.\n` +
       'Add --sort to read the file in the order of time.',
   )
+}
+
+function columnOf(time: DatasetSchema['time']): string | undefined {
+  return time === 'none' ? undefined : time.column
 }
 
 async function duplicateError(
@@ -212,7 +219,7 @@ function requireColumns(source: TableSource, schema: DatasetSchema): void {
   const { id, time, amount, label, entities, numeric, categorical } = schema
   const wanted = [
     id?.column,
-    time.column,
+    columnOf(time),
     amount.column,
     label?.column,
     label?.knownAt,

@@ -29,7 +29,7 @@ const entity = z
   .strictObject({ name: z.string(), ...key, token: z.boolean().optional(), optional: z.boolean().optional() })
   .refine(({ type, token }) => token !== true || type === 'string', 'a token is text: give type: string')
 
-const time = z
+const timeColumn = z
   .strictObject({
     column: z.string(),
     unit: z.enum(TIME_UNITS),
@@ -53,6 +53,8 @@ const time = z
     ({ unit, format, zone }) => unit === 'timestamp' || (format === undefined && zone === undefined),
     'format and zone belong to times that are written: give unit: timestamp',
   )
+
+const time = z.union([z.literal('none'), timeColumn], 'give the column and the unit of the times, or none')
 
 /** The columns of the label say what a model is to find out, so it may not read them. */
 function readsLabel({ label, numeric, categorical }: z.infer<typeof roles>): string | undefined {
@@ -92,7 +94,8 @@ const roles = z.strictObject({
  */
 function writtenTwice({ id, time, amount, entities, numeric, categorical }: z.infer<typeof roles>): string | undefined {
   const keys = [...(id === undefined ? [] : [id]), ...entities.filter(({ token }) => token !== true)]
-  const plain = [...keys.map(({ column }) => column), time.column, amount.column, ...numeric, ...categorical]
+  const times = time === 'none' ? [] : [time.column]
+  const plain = [...keys.map(({ column }) => column), ...times, amount.column, ...numeric, ...categorical]
   const others = new Set(plain)
   const tokens = entities.filter(({ token }) => token === true).map(({ column }) => column)
   const numbers = keys.filter(({ type }) => type === 'integer').map(({ column }) => column)
@@ -100,6 +103,12 @@ function writtenTwice({ id, time, amount, entities, numeric, categorical }: z.in
     tokens.find((column, n) => others.has(column) || tokens.indexOf(column) !== n) ??
     numbers.find((column) => categorical.includes(column))
   )
+}
+
+/** What of a schema needs times, where it has none. */
+function needsTime({ time, label }: z.infer<typeof roles>): string | undefined {
+  if (time !== 'none') return undefined
+  return (['delay', 'knownAt'] as const).find((key) => label?.[key] !== undefined)
 }
 
 const tableSchema = roles
@@ -112,6 +121,12 @@ const tableSchema = roles
     error: ({ input }) =>
       `the column ${writtenTwice(input as z.infer<typeof roles>)} has two roles that write it differently: a column ` +
       'with `token: true` takes no other role, and a key that is also categorical needs `type: string`',
+  })
+  .refine((schema) => needsTime(schema) === undefined, {
+    path: ['label'],
+    error: ({ input }) =>
+      `${needsTime(input as z.infer<typeof roles>)} needs times, and this dataset has none: leave it out, then a ` +
+      'label is known at once',
   })
 
 const splitRule = z.discriminatedUnion('kind', [
@@ -144,6 +159,10 @@ const datasetYaml = z
       error: 'name one of the schema’s entities, whose key is not optional',
     },
   )
+  .refine(({ split, schema }) => split.kind === 'ordered' || schema.time !== 'none', {
+    path: ['split', 'kind'],
+    error: 'this split counts days, and the dataset has no times: give { kind: ordered, trainShare: 0.7 }',
+  })
 
 /** The content of one YAML file in the folder. */
 export interface UserDataset {
@@ -202,7 +221,7 @@ export function readUserDataset(yaml: string): UserDataset {
   if (fault !== undefined) throw new UserError(`${yaml} is not YAML: ${fault.message}`, { cause: fault })
   const result = datasetYaml.safeParse(document.toJS())
   if (result.success) return result.data
-  const issues = result.error.issues.map((issue) => {
+  const issues = result.error.issues.flatMap(plainIssues).map((issue) => {
     const path = issue.path.filter((key) => typeof key !== 'symbol')
     const line = lineOf(document, lines, issue.code === 'unrecognized_keys' ? [...path, issue.keys[0]] : path)
     return `  line ${line}${path.length === 0 ? '' : `, ${path.join('.')}`}: ${issue.message}`
@@ -211,6 +230,13 @@ export function readUserDataset(yaml: string): UserDataset {
     `${yaml} does not describe a dataset:\n${issues.join('\n')}\n` +
       'Mend it by the comments of configs/datasets/example.yaml.',
   )
+}
+
+/** The issues within an object that stands where something else may stand too; of any other value the one issue. */
+function plainIssues(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
+  const within = issue.code === 'invalid_union' ? issue.errors.at(-1) : undefined
+  if (within === undefined || within.some(({ code }) => code === 'invalid_type')) return [issue]
+  return within.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] }))
 }
 
 /** The line, from 1, of the value at a path, or of the nearest one above it that is there. */

@@ -34,6 +34,8 @@ export interface TrainingSet {
   y: Uint8Array
   /** Event time, EpochMs, not falling. */
   time: Float64Array
+  /** Present where the dataset has no times: then `time` counts rows. */
+  untimed?: true
   /** In minor units of the currency. Absent in sets that were not gathered from transactions. */
   amounts?: Float64Array
   ids: KeyColumn
@@ -96,6 +98,7 @@ function emptySet(
     x: new Float32Array(FIRST_ROOM * names.length),
     y: new Uint8Array(FIRST_ROOM),
     time: new Float64Array(FIRST_ROOM),
+    ...(schema.time === 'none' ? { untimed: true } : {}),
     amounts: new Float64Array(FIRST_ROOM),
     ids: keys(schema.id?.type ?? 'integer'),
     ...(cardType === undefined ? {} : { cards: keys(cardType) }),

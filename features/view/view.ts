@@ -131,8 +131,14 @@ export function checkService(service: FeatureService, schema: DatasetSchema, dat
   )
 }
 
+/** Features of the transaction that look at the clock. */
+const CLOCK = new Set<RequestFeature['from']>(['weekend', 'night'])
+
 /** What a view reads and the dataset lacks, in words. */
-function missingFrom(view: FeatureView, { entities, numeric, categorical }: DatasetSchema): string[] {
+function missingFrom(view: FeatureView, { time, entities, numeric, categorical }: DatasetSchema): string[] {
+  if (time === 'none' && (view.kind === 'aggregate' || view.features.some(({ from }) => CLOCK.has(from)))) {
+    return ['times (it says `time: none`), which windows and hours need']
+  }
   if (view.kind === 'aggregate') {
     return entities.some((entity) => entity.name === view.entity) ? [] : [`entity "${view.entity}"`]
   }

@@ -8,13 +8,10 @@ const LEVELS = '▁▂▃▄▅▆▇█'
 /** What a dataset's rows look like, as `fd datasets describe` prints it. */
 export function profileText(profile: Profile, findings: string[]): string {
   if (profile.rows === 0) return wrong(findings)
-  const { rows, stopped, frauds, genuine, amounts, rowsByDay, entities, columns } = profile
-  const days = rowsByDay.length
-  const span = `${instant(profile.from)} to ${instant(profile.to)}`
+  const { rows, stopped, frauds, genuine, amounts, entities, columns } = profile
   const entries: [string, string][] = [
     ['profile of', stopped === null ? 'all rows' : `the first ${count(rows)} rows`],
-    ['span', `${span}, ${count(days)} ${days === 1 ? 'day' : 'days'}`],
-    ['rows a day', `${figure(rows / days)}  ${sparkline(rowsByDay)}`],
+    ...spanEntries(profile),
     ['frauds', `${count(frauds)} of ${count(frauds + genuine)} labelled${share(frauds, frauds + genuine)}`],
     ['not labelled', count(rows - frauds - genuine)],
     [
@@ -39,6 +36,16 @@ export function profileText(profile: Profile, findings: string[]): string {
     ]),
   )
   return [pairs(entries), ...(columns.length === 0 ? [] : [attributes]), wrong(findings)].join('\n\n')
+}
+
+/** Which days the rows cover; nothing where they have no times. */
+function spanEntries({ rows, from, to, rowsByDay }: Profile): [string, string][] {
+  const days = rowsByDay.length
+  if (days === 0) return []
+  return [
+    ['span', `${instant(from)} to ${instant(to)}, ${count(days)} ${days === 1 ? 'day' : 'days'}`],
+    ['rows a day', `${figure(rows / days)}  ${sparkline(rowsByDay)}`],
+  ]
 }
 
 function share(part: number, whole: number): string {

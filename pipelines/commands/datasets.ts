@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander'
 import { UserError } from '../../configs/user-error.ts'
-import type { Dataset, EntityRole, SplitRule } from '../../datasets/table/dataset.ts'
+import type { Dataset, DatasetSchema, EntityRole, SplitRule } from '../../datasets/table/dataset.ts'
 import { withNext } from '../console/command-line.ts'
 import { action, dateTime, example, wholeNumber, type Context } from '../console/command.ts'
 import { outFile } from '../console/out-file.ts'
@@ -91,14 +91,14 @@ function descriptionText({ description, schema, service, split, file }: Dataset,
     ['rows', rows],
     ['sha256', digest],
     ['id', schema.id?.column ?? 'the row number'],
-    ['event time', `${schema.time.column} (${schema.time.unit})`],
+    ['event time', timeText(schema.time)],
     ['amount', `${schema.amount.column} (${schema.amount.minorUnits} decimals)`],
     ['label', schema.label === undefined ? 'none' : `${schema.label.column}, known ${known(schema.label)}`],
     ['entities', schema.entities.map(entityText).join(', ')],
     ['numeric', schema.numeric.join(', ')],
     ['categorical', schema.categorical.join(', ')],
     ['feature service', service],
-    ['split', splitText(split)],
+    ['split', splitText(split, schema.time === 'none' ? 'order' : 'time')],
   ]
   return pairs(entries.filter(([, value]) => value !== ''))
 }
@@ -112,9 +112,14 @@ function known(label: { delay?: number; knownAt?: string }): string {
   return label.delay === undefined || label.delay === 0 ? 'at once' : `after ${label.delay / 86_400_000} days`
 }
 
-function splitText(split: SplitRule): string {
+function timeText(time: DatasetSchema['time']): string {
+  if (time === 'none') return 'none: rows in their order, records of the stream by their arrival, no windows'
+  return `${time.column} (${time.unit})`
+}
+
+function splitText(split: SplitRule, by: 'order' | 'time'): string {
   return split.kind === 'ordered'
-    ? `first ${split.trainShare * 100} % by time trains`
+    ? `first ${split.trainShare * 100} % by ${by} trains`
     : `${split.trainDays} days, ${split.delayDays} days of delay, ${split.testDays} days`
 }
 

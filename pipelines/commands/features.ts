@@ -146,14 +146,16 @@ function backfillCommand(): Command {
 
 async function backfill({ config, output, fd }: Context, options: BackfillOptions): Promise<void> {
   checkBackfill(options)
-  const [{ openDataset }, { featureService }, { parquetSink }] = await Promise.all([
+  const [{ openDataset }, { requireTimes }, { featureService }, { parquetSink }] = await Promise.all([
     import('../../datasets/catalog.ts'),
+    import('../../datasets/table/dataset.ts'),
     import('../../features/catalog.ts'),
     import('../../features/backfill/backfill.ts'),
   ])
   const { shards, workers } = options
   const out = options.out === undefined ? undefined : outFile(options.out, config.home)
   const dataset = await openDataset(options.dataset, config, { data: options.data })
+  requireTimes(dataset, { online: options.online, until: options.until, sort: options.sort })
   const service = featureService(options.service ?? dataset.service, dataset.schema)
   await using sink = out === undefined ? undefined : await parquetSink(out, service, dataset.schema)
   const started = performance.now()
@@ -173,8 +175,9 @@ async function backfill({ config, output, fd }: Context, options: BackfillOption
     report = await runShardedBackfill(history, sinks, { ...run, shards, home: config.home, queue }, output)
   }
   const seconds = (performance.now() - started) / 1000
-  output.result({ ...report, watermark: instant(report.watermark), seconds, out }, () =>
-    withNext(backfillText(report, seconds, { service: service.name, out }), afterBackfill(options, fd)),
+  const timed = dataset.schema.time !== 'none'
+  output.result({ ...report, watermark: timed ? instant(report.watermark) : null, seconds, out }, () =>
+    withNext(backfillText(report, seconds, { service: service.name, out, timed }), afterBackfill(options, fd)),
   )
 }
 
@@ -196,13 +199,13 @@ function checkBackfill({ workers, shards, out, online }: BackfillOptions): void 
 function backfillText(
   report: BackfillResult,
   seconds: number,
-  { service, out }: { service: string; out: string | undefined },
+  { service, out, timed }: { service: string; out: string | undefined; timed: boolean },
 ): string {
   const entries: [string, string | number][] = [
     ['transactions', report.transactions],
     ['frauds', report.frauds],
     ['labels known in time', report.labels],
-    ['newest event', instant(report.watermark)],
+    ...(timed ? [['newest event', instant(report.watermark)] as [string, string]] : []),
     ['seconds', Number(seconds.toFixed(2))],
     ['transactions a second', Math.round(report.transactions / seconds)],
   ]

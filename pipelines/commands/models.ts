@@ -1,6 +1,7 @@
 import { userInfo } from 'node:os'
 import { Command } from 'commander'
 import { UserError } from '../../configs/user-error.ts'
+import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import type { Period } from '../../registry/model-card.ts'
 import { MARGIN } from '../../registry/promotion/gate.ts'
 import type { HistoryEvent } from '../../registry/promotion/history.ts'
@@ -90,8 +91,8 @@ async function describe({ config, output, fd }: Context, _: object, reference?: 
         ['service', `${card.service.name} (${card.signature.features.length} features)`],
         ...dictionaryEntry(card.dictionaries),
         ['dataset', `${card.dataset.name} ${card.dataset.digest.slice(0, 12)}`],
-        ...periodEntry('trained on', card.training),
-        ...periodEntry('judged on', card.holdout.period),
+        ...periodEntry('trained on', card.training, card.dataset.schema),
+        ...periodEntry('judged on', card.holdout.period, card.dataset.schema),
         ['threshold', thresholdText(threshold)],
         ['code', card.codeVersion],
         ['run', version.runId ?? ''],
@@ -109,8 +110,12 @@ function dictionaryEntry(dictionaries: Record<string, number> = {}): [string, st
   return known.length === 0 ? [] : [['names known', known.join(', ')]]
 }
 
-function periodEntry(name: string, period: Period | undefined): [string, string][] {
-  return period === undefined ? [] : [[name, `${instant(period.from)} to ${instant(period.to)}`]]
+function periodEntry(name: string, period: Period | undefined, { time }: DatasetSchema): [string, string][] {
+  if (period === undefined) return []
+  const { from, to } = period
+  // Without times a period counts rows, and people count from 1.
+  if (time === 'none') return [[name, `rows ${count(from + 1)} to ${count(to + 1)} of the file, split by their order`]]
+  return [[name, `${instant(from)} to ${instant(to)}`]]
 }
 
 function thresholdText({ value, alertsPerDay }: Threshold): string {

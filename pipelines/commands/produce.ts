@@ -52,8 +52,12 @@ export function produceCommand(): Command {
 }
 
 async function produce({ config, output, fd }: Context, options: ProduceOptions): Promise<void> {
-  const { openDataset } = await import('../../datasets/catalog.ts')
+  const [{ openDataset }, { requireTimes }] = await Promise.all([
+    import('../../datasets/catalog.ts'),
+    import('../../datasets/table/dataset.ts'),
+  ])
   const dataset = await openDataset(options.dataset, config, { data: options.data })
+  requireTimes(dataset, { from: options.from, until: options.until, sort: options.sort })
   await using log = await openLog(config, output.note)
   await readyInput(log, config.scorer)
   const progress = output.progress('produce', options.limit)
@@ -66,7 +70,10 @@ async function produce({ config, output, fd }: Context, options: ProduceOptions)
   const text = `${what} sent to "transactions" in ${seconds.toFixed(1)} s.`
   if (next !== undefined) {
     const rest = fd('produce', restOf(options, next, sent.transactions))
-    const state = `Every event before ${timeWord(next)} is in the log, none from then on. To go on, run: ${rest}`
+    const state =
+      dataset.schema.time === 'none'
+        ? 'The other rows of the file are not in the log. To go on, send them as a file of their own: --data FILE'
+        : `Every event before ${timeWord(next)} is in the log, none from then on. To go on, run: ${rest}`
     output.refuse({ ...sent, next: timeWord(next), seconds }, () => text, cutShort(signal, state))
   }
   if (sent.transactions + sent.labels === 0 && options.limit !== 0) {

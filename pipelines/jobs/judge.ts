@@ -53,21 +53,25 @@ async function unseenSince(parts: ModelParts, candidate: Candidate, champion: Ch
   const refused = (why: string): Promise<UserError> => notComparable(parts, candidate, champion, why)
   if (card === undefined) throw await refused(`version ${champion.version.version} was not registered by fd`)
   if (card.holdout.digest === candidate.card.holdout.digest) return undefined
+  if (card.dataset.schema.time === 'none' && card.dataset.digest !== candidate.card.dataset.digest) {
+    throw await refused('its dataset has no times, so nobody knows which of the rows of another file came later')
+  }
   if (card.training === undefined) {
     throw await refused(`version ${champion.version.version} does not say which period it was trained on`)
   }
   const { period } = candidate.card.holdout
   if (period !== undefined && period.to <= card.training.to) {
     throw await refused(
-      `version ${champion.version.version} was trained on rows up to ${dateOf(card.training.to)}, and the test rows ` +
-        `of version ${candidate.version.version} end at ${dateOf(period.to)}`,
+      `version ${champion.version.version} was trained on rows up to ${momentOf(card.training.to, card)}, and the test rows ` +
+        `of version ${candidate.version.version} end at ${momentOf(period.to, card)}`,
     )
   }
   return card.training.to
 }
 
-function dateOf(time: number): string {
-  return new Date(time).toISOString()
+/** An event time, or without times a row, counted from 1. */
+function momentOf(time: number, { dataset }: ModelCard): string {
+  return dataset.schema.time === 'none' ? `row ${time + 1}` : new Date(time).toISOString()
 }
 
 async function notComparable(

@@ -32,8 +32,9 @@ export const CALIBRATION_SHARE = 0.2
  * @throws UserError for a name that is not valid, a dataset or file that is not there, or a split that does not fit it.
  */
 export async function trainingSubject(config: Config, options: SubjectOptions): Promise<RunSubject> {
-  const [{ openDataset }, { featureService }, { checkModelName }] = await Promise.all([
+  const [{ openDataset }, { requireTimes }, { featureService }, { checkModelName }] = await Promise.all([
     import('../../datasets/catalog.ts'),
+    import('../../datasets/table/dataset.ts'),
     import('../../features/catalog.ts'),
     import('../../registry/naming.ts'),
   ])
@@ -42,6 +43,8 @@ export async function trainingSubject(config: Config, options: SubjectOptions): 
     throw new UserError('--calibration-share is for a score that is made a probability. Add: --calibrate isotonic')
   }
   const dataset = await openDataset(options.dataset, config, { data: options.data })
+  const { split, trainFrom, until, sort } = options
+  requireTimes(dataset, { 'train-from': trainFrom, until, sort, 'split delayed': split === 'delayed' })
   const service = featureService(options.service ?? dataset.service, dataset.schema)
   return {
     experiment: options.register ?? service.name,
@@ -49,8 +52,8 @@ export async function trainingSubject(config: Config, options: SubjectOptions): 
     service,
     split: splitRule(dataset, options),
     calibration: calibrationRequest(options),
-    until: options.until,
-    sort: options.sort ?? false,
+    until,
+    sort: sort ?? false,
     code: codeVersion(),
     by: userInfo().username,
   }

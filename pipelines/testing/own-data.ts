@@ -8,6 +8,8 @@ import { startFd, type Ended, type FdProcess } from '../console/fd-process.ts'
 /** A home, and a folder of datasets beside it, as a user has them who describes tables of their own. */
 export interface OwnData extends AsyncDisposable {
   home: string
+  /** The folder of datasets. */
+  folder: string
   /** Writes a file into the folder of datasets. Resolves to its path. */
   write(name: string, content: string | Uint8Array): string
   /** Runs `fd` here and expects it to succeed; resolves to what it printed. */
@@ -38,6 +40,7 @@ export function ownData(files: Record<string, string> = {}): OwnData {
   }
   return {
     home,
+    folder,
     write,
     fd,
     start,

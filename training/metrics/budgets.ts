@@ -15,14 +15,14 @@ export interface BudgetRow {
   prevented?: number
 }
 
-/** Length of the rows' period in days. */
-export function daysOf({ time, rows }: Pick<TrainingSet, 'time' | 'rows'>): number {
-  return (time[rows - 1] - time[0]) / DAY
+/** Length of the rows' period in days, from the first to the last. Rows without times count as those of one day. */
+export function daysOf({ time, rows, untimed }: Pick<TrainingSet, 'time' | 'rows' | 'untimed'>): number {
+  return untimed === true ? 1 : (time[rows - 1] - time[0]) / DAY
 }
 
 /** What the threshold of each budget of alerts a day does. */
 export function budgetTable(test: TrainingSet, scores: Float32Array, budgets: readonly number[]): BudgetRow[] {
-  return budgets.map((budget) => budgetRow(test, scores, alertThreshold(scores, test.time, budget)))
+  return budgets.map((budget) => budgetRow(test, scores, alertThreshold(scores, daysOf(test), budget)))
 }
 
 /** What one threshold does. Rows without a label count as alerts only. */

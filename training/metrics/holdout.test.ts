@@ -91,12 +91,11 @@ test.each([1, 2, 3, 4])('the alert threshold is the lowest score within the budg
   const random = randomStream(seed)
   const scores = Float32Array.from({ length: 500 }, () => Math.round(random.uniform() * 60) / 60)
   for (const days of [0.25, 1, 2.5]) {
-    const time = Float64Array.from({ length: 500 }, (_, row) => (row / 499) * days * DAY)
     for (const alertsPerDay of [1, 10, 40, 100, 5000]) {
       const budget = Math.max(1, Math.round(alertsPerDay * days))
       const alerts = (threshold: number): number => scores.filter((score) => score >= threshold).length
       const allowed = [...scores].filter((score) => alerts(score) <= budget)
-      const threshold = alertThreshold(scores, time, alertsPerDay)
+      const threshold = alertThreshold(scores, days, alertsPerDay)
       expect(threshold).toBe(allowed.length > 0 ? Math.min(...allowed) : nextFloat(Math.max(...scores)))
       expect(Math.fround(threshold)).toBe(threshold)
     }
@@ -104,9 +103,8 @@ test.each([1, 2, 3, 4])('the alert threshold is the lowest score within the budg
 })
 
 test('when the highest scores tie beyond the budget the threshold is the next float above them', () => {
-  const time = Float64Array.of(0, 0, 0)
-  expect(alertThreshold(Float32Array.of(0.5, 0.5, 0.1), time, 1)).toBe(0.5 + 2 ** -24)
-  expect(alertThreshold(Float32Array.of(0, 0, 0), time, 1)).toBe(2 ** -149)
-  expect(alertThreshold(Float32Array.of(-2, -2, -2), time, 1)).toBe(-2 + 2 ** -23)
-  expect(alertThreshold(Float32Array.of(0.5, 0.4, 0.1), time, 1)).toBe(0.5)
+  expect(alertThreshold(Float32Array.of(0.5, 0.5, 0.1), 0, 1)).toBe(0.5 + 2 ** -24)
+  expect(alertThreshold(Float32Array.of(0, 0, 0), 0, 1)).toBe(2 ** -149)
+  expect(alertThreshold(Float32Array.of(-2, -2, -2), 0, 1)).toBe(-2 + 2 ** -23)
+  expect(alertThreshold(Float32Array.of(0.5, 0.4, 0.1), 0, 1)).toBe(0.5)
 })

@@ -86,6 +86,7 @@ function lackOf(rows: number, frauds: number): string {
 
 function period(set: TrainingSet): string {
   if (set.rows === 0) return 'have no labelled rows'
+  if (set.untimed === true) return `have ${set.rows} rows, in the order of their file`
   const [from, to] = [set.time[0], set.time[set.rows - 1]].map((time) => new Date(time).toISOString())
   return `run from ${from} to ${to}`
 }

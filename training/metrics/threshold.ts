@@ -1,8 +1,6 @@
-import { DAY, type EpochMs } from '../../datasets/table/transaction.ts'
-
 /**
  * The lowest threshold at which `score >= threshold` raises at most `alertsPerDay` alerts a day, averaged over the
- * period from the first to the last row. The lowest threshold has the highest recall. It follows from scores and times
+ * period of the rows. The lowest threshold has the highest recall. It follows from scores and times
  * alone: labels are not looked at, so nothing is fitted to the rows that judge the model.
  *
  * The budget of the period is `alertsPerDay × days`, rounded, but at least one alert. `days` is a real number: a
@@ -10,11 +8,10 @@ import { DAY, type EpochMs } from '../../datasets/table/transaction.ts'
  * highest tie exceeds the budget, the threshold is the next float32 above it, and nothing is alerted.
  *
  * @param scores float32, one a row, not empty. The threshold is one of them, or just above the largest.
- * @param time event times, not falling.
+ * @param days length of the period.
  */
-export function alertThreshold(scores: Float32Array, time: Float64Array | EpochMs[], alertsPerDay: number): number {
+export function alertThreshold(scores: Float32Array, days: number, alertsPerDay: number): number {
   if (scores.length === 0) throw new Error('No scores to choose a threshold from')
-  const days = (time[time.length - 1] - time[0]) / DAY
   const budget = Math.max(1, Math.round(alertsPerDay * days))
   const sorted = scores.slice().sort().reverse()
   if (budget >= sorted.length) return sorted[sorted.length - 1]
