@@ -40,6 +40,8 @@ schema:
 
 const timed = (more: string): string => SHOP.replace(/unit: s.*?}/, `unit: timestamp, ${more} }`)
 
+const UNTIMED = SHOP.replace(/time: \{.*\}/, 'time: none')
+
 const keyed = (as: string): string => SHOP.replace('type: string', as)
 const TWO_ROLES = /line 5, schema: the column u has two roles that write it differently/
 
@@ -158,14 +160,10 @@ test.each([
     `${SHOP.replace(']', ', { name: device, column: d, type: string, optional: true }]')}${ON_DEVICE}`,
     /split\.cardEntity: name one of the schema’s entities, whose key is not optional/,
   ],
-  [
-    'a delay and no times',
-    SHOP.replace(/time: \{.*\}/, 'time: none'),
-    /line 7, schema\.label: delay needs times, and this dataset has none/,
-  ],
+  ['a delay and no times', UNTIMED, /line 7, schema\.label: delay needs times, and this dataset has none/],
   [
     'a split by days and no times',
-    `${SHOP.replace(/time: \{.*\}/, 'time: none').replace(', delay: 12h', '')}split: { ${HANDBOOK_SPLIT}, cardEntity: user }\n`,
+    `${UNTIMED.replace(', delay: 12h', '')}split: { ${HANDBOOK_SPLIT}, cardEntity: user }\n`,
     /split\.kind: this split counts days, and the dataset has no times/,
   ],
   [

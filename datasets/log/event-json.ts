@@ -70,9 +70,9 @@ export interface DecodedBatch {
 
 /**
  * Encodes one event as a JSON record. A transaction is the dataset's row under the dataset's own column names (amount
- * in major units; time, if there are times, in the column's unit; null for what is missing). A fraud label repeats id, time and
- * entity keys and adds `fraud_known_at`. The record's key is the first entity's key, so that all events of one card
- * share a partition; without entities, the key is the id.
+ * in major units; time, if there are times, in the column's unit, or ISO 8601; null for what is missing). A fraud label
+ * repeats id, time and entity keys and adds `fraud_known_at`. The record's key is the first entity's key, so that all
+ * events of one card share a partition; without entities, the key is the id.
  *
  * @param timestamp the record's own: when it was put into the log, not when the transaction happened.
  */

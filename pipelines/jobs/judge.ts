@@ -62,8 +62,8 @@ async function unseenSince(parts: ModelParts, candidate: Candidate, champion: Ch
   const { period } = candidate.card.holdout
   if (period !== undefined && period.to <= card.training.to) {
     throw await refused(
-      `version ${champion.version.version} was trained on rows up to ${momentOf(card.training.to, card)}, and the test rows ` +
-        `of version ${candidate.version.version} end at ${momentOf(period.to, card)}`,
+      `version ${champion.version.version} was trained on rows up to ${momentOf(card.training.to, card)}, ` +
+        `and the test rows of version ${candidate.version.version} end at ${momentOf(period.to, card)}`,
     )
   }
   return card.training.to

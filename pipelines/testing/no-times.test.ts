@@ -40,7 +40,7 @@ async function refusal(...args: string[]): Promise<string> {
   return stderr
 }
 
-test('features computed elsewhere, without times: order splits, arrival stamps, and all the rest is as ever', async () => {
+test('features computed elsewhere: order splits, arrival stamps, and all the rest is as ever', async () => {
   expect(await own.fd('datasets', 'describe', 'scored')).toMatch(/event time +none: .*no windows\n[^]*by order trains/)
   const trained = own.start('train', '--dataset', 'scored', '--param', 'rounds=20', '--register', 'scored')
   const { stderr, stdout } = await trained.ended
@@ -59,7 +59,7 @@ test('features computed elsewhere, without times: order splits, arrival stamps, 
   const arrivals = new Map(records.map(({ offset, timestamp }) => [offset, timestamp]))
   await own.fd('score', '--until-idle')
   const predictions = await own.predictions()
-  expect(predictions.map(({ transaction_id }) => transaction_id)).toEqual(Array.from({ length: 500 }, (_, n) => n))
+  expect(predictions.map(({ transaction_id: id }) => id)).toEqual(Array.from({ length: 500 }, (_, n) => n))
   expect(predictions.map(({ event_time }) => event_time)).toEqual(
     predictions.map(({ input }) => arrivals.get(input.offset)),
   )
