@@ -1,14 +1,14 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { encodeEvent } from '../../datasets/log/event-json.ts'
 import type { RecordBatch } from '../../datasets/log/event-log.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import { DAY, emptyBatch, FRAUD_LABEL, HOUR } from '../../datasets/table/transaction.ts'
 import { encodeState } from '../fold/entity-state.ts'
-import { ServiceFold } from '../fold/service-fold.ts'
+import { featureMatrix, ServiceFold, type FeatureMatrix } from '../fold/service-fold.ts'
 import type { GroupState } from '../store/online-store.ts'
 import { categoryColumns, featureNames, type FeatureService } from '../view/view.ts'
 import { foldBatch, modelInput, type FoldedBatch } from './folded-batch.ts'
-import { Seam } from './seam.ts'
+import { Seam, type HistoryGap, type SeamOptions } from './seam.ts'
 import { stageReader } from './stage-record.ts'
 
 const schema: DatasetSchema = {
@@ -55,7 +55,7 @@ function batchOf(events: readonly (number | undefined)[], first = 0): RecordBatc
     const batch = emptyBatch({ id: 'integer', entities: schema.entities, numeric: 0, categorical: 2 }, 1)
     batch.ids[0] = id
     batch.time[0] = START + id
-    batch.amount[0] = id * 100
+    batch.amount[0] = (id % 1000) * 100
     batch.entities[0][0] = id % 2 === 0 ? 'even' : 'odd'
     batch.categorical[0][0] = `country ${id}`
     batch.categorical[1][0] = id === 3 ? '' : `shop ${id}`
@@ -88,11 +88,11 @@ function stateOf(stored: Map<string, Uint8Array>, asked: string[] = []): GroupSt
   }
 }
 
-function folder(state = stateOf(new Map())) {
-  const [fold, read] = [new ServiceFold(service, schema), stageReader(schema, WIDTH, true)]
-  const seam = new Seam({ base: state.base, group: 'g' })
-  const run = (records: RecordBatch, committed = 0): Promise<FoldedBatch> =>
-    foldBatch(read(records), committed, fold, state, seam)
+function folder(state = stateOf(new Map()), options: Partial<SeamOptions> = {}) {
+  const [fold, read] = [new ServiceFold(service, schema), stageReader(schema, WIDTH, true, Infinity)]
+  const seam = new Seam({ base: state.base, group: 'g', ...options })
+  const run = (records: RecordBatch, committed = 0, earlier?: FeatureMatrix): Promise<FoldedBatch> =>
+    foldBatch({ ...read(records), ...(earlier === undefined ? {} : { earlier }) }, committed, fold, state, seam)
   return { fold, run }
 }
 
@@ -156,4 +156,89 @@ test('a model reads the fresh rows: features as numbers, and categories by name 
   expect(numbers).toEqual(Float32Array.from(folded.features.values.subarray(WIDTH, 3 * WIDTH)))
   expect([numbers[1], numbers[WIDTH + 1], numbers[WIDTH + 3]]).toEqual([2, 3, 2])
   expect(modelInput(folded, WIDTH, []).categories).toEqual([])
+})
+
+test('a transaction that comes twice is rejected, and neither folded nor fresh', async () => {
+  const folded = await folder().run(batchOf([1, 1, 3]))
+  expect(folded.input.decoded.rejected).toMatchObject([{ index: 1, kind: 'duplicate' }])
+  expect(seen(folded)).toEqual([
+    [1, 0],
+    [2, 0],
+  ])
+})
+
+describe('where history ends and the log begins', () => {
+  const history = { dataset: 'd', file: 'f', fileDigest: '', transactions: 1 }
+
+  /** A group on a history of transactions at these times, so many ms after the start. */
+  async function onHistory(times: readonly number[], options: Partial<SeamOptions> = {}) {
+    const past = folder()
+    if (times.length > 0) await past.run(batchOf(times))
+    const [view] = past.fold.views
+    const stored = new Map(
+      Array.from({ length: view.keys }, (_, slot) => [String(view.key(slot)), encodeState(view, slot)]),
+    )
+    const gaps: HistoryGap[] = []
+    const base = { history, watermark: times.length === 0 ? -Infinity : START + Math.max(...times) }
+    const { run } = folder(stateOf(stored), { base, onGap: (gap) => gaps.push(gap), ...options })
+    return { run, gaps }
+  }
+  const gap = (from: number, to: number): HistoryGap => ({ from: START + from, to: START + to })
+  const refused = 'fd features backfill --dataset d --data f --until'
+
+  test('more than a day between them is a gap, told once; a day is none', async () => {
+    const day = await onHistory([2])
+    await day.run(batchOf([2 + DAY]))
+    await day.run(batchOf([2 + 9 * DAY]))
+    expect(day.gaps).toEqual([])
+    const more = await onHistory([2])
+    // A batch of labels says nothing of where the log begins.
+    await more.run(batchOf([-2]))
+    await more.run(batchOf([3 + DAY]))
+    await more.run(batchOf([3 + 9 * DAY]))
+    expect(more.gaps).toEqual([gap(2, 3 + DAY)])
+  })
+
+  test('a gap is told also where the first transaction behind it comes twice', async () => {
+    const { run, gaps } = await onHistory([2])
+    await run(batchOf([9 * DAY, 9 * DAY]))
+    expect(gaps).toEqual([gap(2, 9 * DAY)])
+  })
+
+  test('there is none where history has no transactions, in a later stage, or for a group that went on', async () => {
+    const empty = await onHistory([])
+    await empty.run(batchOf([9 * DAY]))
+    const later = await onHistory([2])
+    await later.run(batchOf([9 * DAY]), 0, featureMatrix(1, WIDTH))
+    const begun = await onHistory([2], { begun: true })
+    await begun.run(batchOf([9 * DAY]))
+    const none = await onHistory([2], { base: { watermark: START + 2 } })
+    await none.run(batchOf([9 * DAY]))
+    expect([empty, later, begun, none].map(({ gaps }) => gaps)).toEqual([[], [], [], []])
+    const deaf = await onHistory([2], { onGap: undefined })
+    expect((await deaf.run(batchOf([9 * DAY]))).fresh).toEqual([0])
+  })
+
+  test('no transaction is decided on a history that has it, the newest one included', async () => {
+    const { run } = await onHistory([2, 8])
+    await expect(run(batchOf([8]))).rejects.toThrow(`${refused} ${new Date(START + 8).toISOString()} --online`)
+    // Its outputs were written before this history was made.
+    expect((await (await onHistory([2, 8])).run(batchOf([8]), 1)).fresh).toEqual([])
+    // The last of a history that ends before it came late.
+    const until = { base: { history: { ...history, until: START + 8 }, watermark: START + 8 } }
+    expect((await (await onHistory([2, 8], until)).run(batchOf([8]))).fresh).toEqual([])
+  })
+
+  test('only the first undecided ones tell: later ones may be late, in a later stage or behind the first', async () => {
+    const late = (first: number): number[] => Array.from({ length: 40 }, (_, n) => first + 2 * n)
+    const { run } = await onHistory([9 * DAY])
+    await run(batchOf([9 * DAY + 2]))
+    expect((await run(batchOf(late(2), 1))).fresh.length).toBe(40)
+    const first = await onHistory([9 * DAY])
+    await expect(first.run(batchOf(late(2)))).rejects.toThrow(refused)
+    for (const options of [{ begun: true }, { base: { watermark: START + 9 * DAY } }])
+      expect((await (await onHistory([9 * DAY], options)).run(batchOf(late(2)))).fresh.length).toBe(40)
+    const later = await onHistory([9 * DAY])
+    expect((await later.run(batchOf(late(2)), 0, featureMatrix(40, WIDTH))).fresh.length).toBe(40)
+  })
 })

@@ -73,18 +73,18 @@ export class Seam {
     const repeats = fold.repeated(input.decoded.events)
     // Later stages get what the first one let pass.
     if (base.history !== undefined && input.earlier === undefined) {
-      if (!this.#folded) this.#tellGap(input, repeats)
+      if (!this.#folded) this.#tellGap(input)
       if (!this.#decided) this.#checkUndecided(input, repeats, committed)
     }
     removeRepeats(input, fold, repeats)
   }
 
-  #tellGap({ decoded: { events } }: StageInput, repeats: readonly number[]): void {
+  #tellGap({ decoded: { events } }: StageInput): void {
     const { watermark } = this.#options.base
     const first = earliest(events.time, firstTransactions(events.kind, events.size))
     if (first === Infinity) return
     this.#folded = true
-    const gap = repeats.length === 0 && watermark !== -Infinity && first > watermark + SHORTEST_GAP
+    const gap = watermark !== -Infinity && first > watermark + SHORTEST_GAP
     if (gap) this.#options.onGap?.({ from: watermark, to: first })
   }
 
