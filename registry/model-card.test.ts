@@ -52,6 +52,7 @@ const WHOLE: Whole<DatasetSchema> = {
   id: { column: 'id', type: 'string' },
   time,
   amount: { column: 'amount', minorUnits: 2 },
+  refunds: true,
   label: { column: 'fraud', delay: 1000, knownAt: 'known' },
   entities: [{ name: 'card', column: 'card', type: 'string', token: true, optional: true }],
   numeric: ['x'],

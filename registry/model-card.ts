@@ -90,6 +90,7 @@ const datasetSchema: z.ZodType<DatasetSchema> = z.strictObject({
     }),
   ]),
   amount: z.strictObject({ column: z.string(), minorUnits: z.number().int().nonnegative() }),
+  refunds: z.boolean().optional(),
   label: z
     .strictObject({ column: z.string(), delay: z.number().optional(), knownAt: z.string().optional() })
     .optional(),

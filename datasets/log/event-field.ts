@@ -122,16 +122,16 @@ function readNumber(found: unknown, column: string, { number }: CellForms): numb
   return read
 }
 
-/** The amount in minor units. */
-export function readAmount(fields: Fields, { amount }: DatasetSchema, forms: CellForms): number {
+/** The amount in minor units, below 0 for a refund. */
+export function readAmount(fields: Fields, { amount, refunds }: DatasetSchema, forms: CellForms): number {
   const { column, minorUnits } = amount
   const major = readNumber(cell(fields, column, forms), column, forms)
-  const minor = toMinorUnits(major, minorUnits)
-  if (minor >= 0) return minor
-  const tooPrecise = amountFault(major, minorUnits) === 'too many decimals'
+  const minor = toMinorUnits(major, minorUnits, refunds)
+  if (!Number.isNaN(minor)) return minor
+  const tooPrecise = amountFault(major, minorUnits, refunds) === 'too many decimals'
   throw unexpected(
     column,
-    tooPrecise ? `at most ${minorUnits} decimals` : `an amount from ${amountBounds(minorUnits)}`,
+    tooPrecise ? `at most ${minorUnits} decimals` : `an amount from ${amountBounds(minorUnits, refunds)}`,
     major,
   )
 }

@@ -164,6 +164,13 @@ function clockCell(random: Random): string {
   return `${date} ${hour}${pick(random, '', '', '', 'Z', '-04:00', '+1')}`
 }
 
+/** An amount, mostly below 0. */
+function refundCell(random: Random): string {
+  const sign = pick(random, '-', '-', '-', '')
+  const whole = pick(random, '0', '7', '149', '90071992', '90071993')
+  return `${sign}${whole}${pick(random, '', '.5', '.25', '.995', '.9e-9')}`
+}
+
 const missing = ['NA', 'NULL', '\\N', '?']
 const numbers = { decimal: ',', thousands: '.' } as const
 const german = { ...SOUND, amount: '1,5' }
@@ -215,6 +222,7 @@ test.each<[string, string, Record<string, string>, DatasetSchema, (random: Rando
     optional,
     (random) => pick(random, ...blanks, '7', '0', 'nan', 'seven', '\t', '7.5'),
   ],
+  ['refunds', 'amount', SOUND, { ...schema, refunds: true }, refundCell],
   ['numbers', 'amount', german, { ...schema, numbers }, germanCell],
   ['numbers', 'x', german, { ...schema, numbers }, germanCell],
   ['numbers', 'at', { ...german, at: '0' }, { ...timed({ unit: 'h' }), numbers }, germanCell],

@@ -127,6 +127,13 @@ test.each<[string, (row: Row, index: number) => Partial<Row>, RegExp]>([
   expect(findings.filter((found) => finding.test(found))).toHaveLength(1)
 })
 
+test('refunds are counted, and are not zeros', async () => {
+  const rows = rowsOf(300, (row, i) => (i % 6 === 0 ? { a: i % 12 === 0 ? 0 : -1 - row.a } : { a: row.a + 1 }))
+  const { profile, findings } = await profiled(rows, { ...SCHEMA, refunds: true })
+  expect(profile.amounts).toMatchObject({ refunds: 25, zeros: 25, min: Math.min(...rows.map(({ a }) => a)) })
+  expect(findings).toEqual([])
+})
+
 test('rows without a key are counted, and are no key', async () => {
   const optional = {
     ...SCHEMA,

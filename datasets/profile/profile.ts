@@ -45,8 +45,17 @@ export interface Profile {
   atMidnight: number
   frauds: number
   genuine: number
-  /** Amounts in major units: smallest, quartiles, 99 %, largest. */
-  amounts: { min: number; q25: number; median: number; q75: number; q99: number; max: number; zeros: number }
+  /** Amounts in major units: smallest, quartiles, 99 %, largest; how many are 0, and how many below it. */
+  amounts: {
+    min: number
+    q25: number
+    median: number
+    q75: number
+    q99: number
+    max: number
+    zeros: number
+    refunds: number
+  }
   entities: KeyProfile[]
   columns: ColumnProfile[]
 }
@@ -175,9 +184,13 @@ class Profiler {
     const sorted = this.#amounts.subarray(0, this.#rows).toSorted()
     const scale = 10 ** this.#schema.amount.minorUnits
     const at = (share: number): number => (sorted[Math.floor(share * (sorted.length - 1))] ?? Number.NaN) / scale
-    const positive = sorted.findIndex((amount) => amount > 0)
-    const zeros = positive < 0 ? sorted.length : positive
-    return { min: at(0), q25: at(0.25), median: at(0.5), q75: at(0.75), q99: at(0.99), max: at(1), zeros }
+    const firstFrom = (wanted: (amount: number) => boolean): number => {
+      const first = sorted.findIndex(wanted)
+      return first < 0 ? sorted.length : first
+    }
+    const refunds = firstFrom((amount) => amount >= 0)
+    const zeros = firstFrom((amount) => amount > 0) - refunds
+    return { min: at(0), q25: at(0.25), median: at(0.5), q75: at(0.75), q99: at(0.99), max: at(1), zeros, refunds }
   }
 }
 

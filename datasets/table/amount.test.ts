@@ -29,6 +29,26 @@ test.each([
   expect(amountFault(major, decimals)).toBe(fault)
 })
 
+test.each([
+  [-0, 0],
+  [-1e-9, 0],
+  [-149.62, -14962],
+  [149.62, 14962],
+  [-90_071_992.54, -9_007_199_254],
+])('where there are refunds, %d is %i minor units', (major, minor) => {
+  expect(toMinorUnits(major, 2, true)).toBe(minor)
+})
+
+test.each([
+  [-90_071_992.55, 'out of bounds'],
+  [90_071_992.55, 'out of bounds'],
+  [-1.005, 'too many decimals'],
+  [-Infinity, 'no number'],
+] as const)('where there are refunds, %d is no amount all the same: %s', (major, fault) => {
+  expect(toMinorUnits(major, 2, true)).toBeNaN()
+  expect(amountFault(major, 2, true)).toBe(fault)
+})
+
 test.each([0, 1, 2, 3, 6])('every amount of %i decimals is read back from its text', (decimals) => {
   const random = randomStream(7, decimals)
   for (let i = 0; i < 20_000; i++) {

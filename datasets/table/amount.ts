@@ -1,4 +1,7 @@
-/** Amounts are at most this many minor units, so that a million of them still sum exactly in a float64. */
+/**
+ * Amounts are at most this many minor units, and refunds as many below 0, so that a million of them still sum exactly
+ * in a float64.
+ */
 const LARGEST = 2 ** 53 / 1_000_000
 
 /**
@@ -12,22 +15,34 @@ const TOLERANCE = 1e-4
  * the same ones and give the same bits. Zero is never −0.
  *
  * @param decimals of the currency: 2 makes 149.62 into 14962.
+ * @param refunds whether an amount below 0 is a refund. Without it, it is no amount.
  * @returns NaN for what is no amount; `amountFault` says why.
  */
-export function toMinorUnits(major: number, decimals: number): number {
+export function toMinorUnits(major: number, decimals: number, refunds = false): number {
   const scaled = major * 10 ** decimals
   const minor = Math.round(scaled)
-  // −1e-9 would round to 0: a negative amount is refused however small it is. Adding 0 makes −0 a plain 0.
-  return major >= 0 && minor <= LARGEST && Math.abs(scaled - minor) <= TOLERANCE ? minor + 0 : Number.NaN
+  const sound = isWithin(major, minor, refunds) && Math.abs(scaled - minor) <= TOLERANCE
+  // Adding 0 makes −0 a plain 0.
+  return sound ? minor + 0 : Number.NaN
 }
 
 /** What is wrong with what `toMinorUnits` refused: not a number at all, beyond the bounds, or too precise. */
-export function amountFault(major: number, decimals: number): 'no number' | 'out of bounds' | 'too many decimals' {
+export function amountFault(
+  major: number,
+  decimals: number,
+  refunds = false,
+): 'no number' | 'out of bounds' | 'too many decimals' {
   if (!Number.isFinite(major)) return 'no number'
-  return major >= 0 && Math.round(major * 10 ** decimals) <= LARGEST ? 'too many decimals' : 'out of bounds'
+  return isWithin(major, Math.round(major * 10 ** decimals), refunds) ? 'too many decimals' : 'out of bounds'
+}
+
+/** Without refunds, −1e-9 is refused too, though it would round to 0. */
+function isWithin(major: number, minor: number, refunds: boolean): boolean {
+  return (refunds || major >= 0) && Math.abs(minor) <= LARGEST
 }
 
 /** The bounds of an amount, for messages: `0 to 90071992.54740992`, in major units. */
-export function amountBounds(decimals: number): string {
-  return `0 to ${LARGEST / 10 ** decimals}`
+export function amountBounds(decimals: number, refunds = false): string {
+  const largest = LARGEST / 10 ** decimals
+  return `${refunds ? `−${largest}` : '0'} to ${largest}`
 }

@@ -142,12 +142,15 @@ function epochMs(column: string, source: TableSource): string {
   )
 }
 
-export function amountColumn({ amount: { column, minorUnits } }: DatasetSchema, source: TableSource): TableColumn {
+export function amountColumn(
+  { amount: { column, minorUnits }, refunds }: DatasetSchema,
+  source: TableSource,
+): TableColumn {
   const fill: TableColumn['fill'] = (batch, at, chunk, index) => {
     const cells = chunk.doubles(index)
     for (let row = 0; row < cells.length; row++) {
-      const minor = toMinorUnits(cells[row], minorUnits)
-      if (!(minor >= 0)) return { row, column, problem: amountProblem(cells[row], minorUnits) }
+      const minor = toMinorUnits(cells[row], minorUnits, refunds)
+      if (Number.isNaN(minor)) return { row, column, problem: amountProblem(cells[row], minorUnits, refunds) }
       batch.amount[at + row] = minor
     }
     return undefined
@@ -160,8 +163,11 @@ export function amountColumn({ amount: { column, minorUnits } }: DatasetSchema, 
   return { column, sql, fill }
 }
 
-function amountProblem(amount: number, decimals: number): string {
-  if (amountFault(amount, decimals) !== 'too many decimals') return `is not an amount from ${amountBounds(decimals)}`
+function amountProblem(amount: number, decimals: number, refunds: boolean | undefined): string {
+  if (amountFault(amount, decimals, refunds) !== 'too many decimals') {
+    const hint = amount < 0 && refunds !== true ? '; where these are refunds, set `refunds: true` in the schema' : ''
+    return `is not an amount from ${amountBounds(decimals, refunds)}${hint}`
+  }
   return `has more than ${decimals} decimals; set \`minorUnits\` of the amount to the decimals of the currency`
 }
 

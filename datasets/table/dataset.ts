@@ -45,6 +45,11 @@ export interface DatasetSchema {
     /** Decimal places of the currency: 2 makes 149.62 into 14962. */
     minorUnits: number
   }
+  /**
+   * Amounts below 0 are refunds. A refund is scored as any transaction is. It is no spending: of all aggregations,
+   * `refund_count` and `refund_sum` alone see it. Without this, an amount below 0 is refused.
+   */
+  refunds?: boolean
   /** 1, true, yes, y or t is fraud; 0, false, no, n or f is genuine, in upper or lower case; empty: not known. */
   label?: {
     column: string

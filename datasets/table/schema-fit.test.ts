@@ -28,6 +28,7 @@ test.each<[string, DatasetSchema]>([
   ['entities', { ...SCHEMA, entities: [shop, card] }],
   ['entities', { ...SCHEMA, entities: [{ ...card, type: 'integer' }, shop] }],
   ['entities', { ...SCHEMA, entities: [card, { ...shop, optional: true }] }],
+  ['refunds', { ...SCHEMA, refunds: true }],
   ['numeric', { ...SCHEMA, numeric: ['a', 'b', 'c'] }],
   ['categorical', { ...SCHEMA, categorical: [] }],
   ['missing', { ...SCHEMA, missing: ['NA'] }],
@@ -43,6 +44,7 @@ test.each<[string, DatasetSchema]>([
   ['an origin of 0', { ...SCHEMA, time: { origin: 0, unit: 's', column: 'at' } }],
   ['attributes in another order', { ...SCHEMA, numeric: ['b', 'a'] }],
   ['a key that every row has, in so many words', { ...SCHEMA, entities: [card, { ...shop, optional: false }] }],
+  ['no refunds, in so many words', { ...SCHEMA, refunds: false }],
   ['a card that files give as a number', { ...SCHEMA, entities: [{ ...card, token: true }, shop] }],
 ])('of one stream: %s', (_name, other) => {
   expect(otherStream('It', SCHEMA, other)).toBeUndefined()

@@ -10,6 +10,7 @@ function streamForm(schema: DatasetSchema): Record<string, unknown> {
   return {
     ...schema,
     label: undefined,
+    refunds: schema.refunds === true ? true : undefined,
     id: id === undefined ? 'none' : key(id),
     time: time === 'none' ? time : { ...time, origin: time.origin ?? 0 },
     entities: entities.map(({ name, optional = false, ...rest }) => ({

@@ -389,6 +389,14 @@ test('bytes that Parquet does not call text are read as UTF-8, or refused with r
   )
 })
 
+test('an amount below 0 is a refund where the schema says so, else the error names the way', async () => {
+  const file = csv(['1,2024-01-01,-149.62,0,c,,,', '2,2024-01-01,-0.00,0,c,,,'])
+  expect((await readAll(file, { ...SCHEMA, refunds: true })).map(({ amount }) => amount)).toEqual([-14_962, 0])
+  await expect(readAll(file)).rejects.toThrow(
+    /line 2, column amount: "-149.62" is not an amount from 0 to .*; where these are refunds, set `refunds: true`/,
+  )
+})
+
 test('an optional key is none where its cell is blank, NULL, or the NaN that pandas writes', async () => {
   const [id, shop] = [
     { name: 'device', column: 'country', type: 'string' as const },

@@ -32,7 +32,7 @@ export interface EventBatch {
   ids: KeyColumn
   /** Event time of the transaction, EpochMs. */
   time: Float64Array
-  /** Minor units (cents), whole numbers. */
+  /** Minor units (cents), whole numbers; below 0 for a refund. */
   amount: Float64Array
   /** A column for each entity, in the order of `schema.entities`. A row without a key has NaN or '' (`isNoKey`). */
   entities: KeyColumn[]

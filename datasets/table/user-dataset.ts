@@ -65,6 +65,7 @@ const roles = z.strictObject({
   id: z.strictObject(key).optional(),
   time,
   amount: z.strictObject({ column: z.string(), minorUnits: z.number().int().min(0).max(6) }),
+  refunds: z.boolean().optional(),
   label: z
     .strictObject({ column: z.string(), delay: duration.optional(), knownAt: z.string().optional() })
     .refine((label) => label.delay === undefined || label.knownAt === undefined, 'give delay or knownAt, not both')

@@ -90,13 +90,18 @@ test.each<[number, { until?: number }]>([
   )
 })
 
-test('rows without a terminal have missing features in some shard, and leave no state', async () => {
+test('rows without a terminal have missing features in some shard and leave no state; refunds have one', async () => {
   const blank: Dataset = {
     ...dataset,
-    schema: { ...dataset.schema, entities: dataset.schema.entities.map((each, e) => ({ ...each, optional: e > 0 })) },
+    schema: {
+      ...dataset.schema,
+      refunds: true,
+      entities: dataset.schema.entities.map((each, e) => ({ ...each, optional: e > 0 })),
+    },
     batches: async function* (options) {
       for await (const batch of dataset.batches(options)) {
         for (let row = 0; row < batch.size; row += 3) batch.entities[1][row] = Number.NaN
+        for (let row = 0; row < batch.size; row += 5) batch.amount[row] = -batch.amount[row]
         yield batch
       }
     },

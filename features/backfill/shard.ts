@@ -122,7 +122,11 @@ function openViewShard(
   shard: Shard,
   { features, attempt }: ShardOptions,
 ): ViewShard {
-  const fold = new ViewFold(view, { scale: 10 ** schema.amount.minorUnits, ids: keepsIds(view, service) })
+  const fold = new ViewFold(view, {
+    scale: 10 ** schema.amount.minorUnits,
+    refunds: schema.refunds === true,
+    ids: keepsIds(view, service),
+  })
   const entity = schema.entities.findIndex(({ name }) => name === view.entity)
   const width = view.features.length
   const part: PartWriter | undefined = features

@@ -36,7 +36,10 @@ export interface TrainingSet {
   time: Float64Array
   /** Present where the dataset has no times: then `time` counts rows. */
   untimed?: true
-  /** In minor units of the currency. Absent in sets that were not gathered from transactions. */
+  /**
+   * In minor units of the currency; of a refund, what was paid back. Absent in sets that were not gathered from
+   * transactions.
+   */
   amounts?: Float64Array
   ids: KeyColumn
   /** Join key of the entity whose alerts precision@k counts (the card). Absent when the dataset has none. */
@@ -155,7 +158,7 @@ function append(
       }
       set.y[set.rows] = known ? batch.label[row] : UNLABELLED
       set.time[set.rows] = batch.time[row]
-      if (set.amounts) set.amounts[set.rows] = batch.amount[row]
+      if (set.amounts) set.amounts[set.rows] = Math.abs(batch.amount[row])
       set.ids[set.rows] = batch.ids[row]
       if (set.cards) set.cards[set.rows] = batch.entities[card][row]
       set.rows++

@@ -1,5 +1,6 @@
 import { refuseNewer } from '../../configs/format.ts'
 import { UserError } from '../../configs/user-error.ts'
+import type { EventFold } from './event-fold.ts'
 import type { HeldLabels } from './fraud-labels.ts'
 import type { EventRings } from './ring.ts'
 import type { ViewFold } from './view-fold.ts'
@@ -13,8 +14,9 @@ const LABEL = 2
 const PUSHED_OUT = 4
 const ID = 8
 const HELD = 16
+const REFUNDS = 32
 /** Parts that a state may have or lack: older versions wrote none of them. */
-const OPTIONAL = PUSHED_OUT | ID | HELD
+const OPTIONAL = PUSHED_OUT | ID | HELD | REFUNDS
 
 /** The other half of an id that is not known; no id has it. */
 const UNKNOWN_ID = 0xffff_ffff
@@ -25,8 +27,8 @@ const UNKNOWN_ID = 0xffff_ffff
  *
  * Little endian, in this order; events stand oldest first:
  *
- *     header       u8 version, u8 columns (1 amount, 2 label, 4 pushed out, 8 id, 16 held), u16 windows, u32 events,
- *                  f64 clock
+ *     header       u8 version, u8 columns (1 amount, 2 label, 4 pushed out, 8 id, 16 held, 32 refunds), u16 windows,
+ *                  u32 events, f64 clock
  *     per window   u32 enter, u32 leave, counted from the oldest event
  *     per event    f64 time
  *     per event    f64 amount             where the view reads amounts
@@ -36,23 +38,41 @@ const UNKNOWN_ID = 0xffff_ffff
  *     per label that is held for its transaction, in order of arrival: f64 time; then for each u32 id hash; then u32
  *     their number; where there are any
  *     f64 time of the newest event pushed out, where a full ring has pushed one out
+ *
+ * These are the payments. Where the key has refunds, theirs follow in the same form, and u32 the number of their bytes.
  */
 export function encodeState(view: ViewFold, slot: number): Buffer {
-  const { rings } = view
+  const payments = encodeEvents(view.payments, view.labels.held(slot), slot)
+  const { refunds } = view
+  if (refunds === undefined || isEmpty(refunds, slot)) return payments
+  payments[1] |= REFUNDS
+  const others = encodeEvents(refunds, NO_LABELS, slot)
+  const length = Buffer.alloc(4)
+  length.writeUInt32LE(others.length)
+  return Buffer.concat([payments, others, length])
+}
+
+const NO_LABELS: HeldLabels = { times: [], idHashes: [] }
+
+function isEmpty({ rings, pushedOut }: EventFold, slot: number): boolean {
+  return rings.first[slot] === rings.next[slot] && pushedOut.at(slot) === -Infinity
+}
+
+function encodeEvents(of: EventFold, held: Readonly<HeldLabels>, slot: number): Buffer {
+  const { rings } = of
   const { amount, label, id } = rings.columns
-  const progress = view.windows.progress(slot)
+  const progress = of.windows.progress(slot)
   const first = rings.first[slot]
   const events = rings.next[slot] - first
-  const pushedOut = view.pushedOut.at(slot)
-  const held = view.labels.held(slot)
-  const columns = columnsOf(view) + (pushedOut === -Infinity ? 0 : PUSHED_OUT) + (held.times.length === 0 ? 0 : HELD)
+  const pushedOut = of.pushedOut.at(slot)
+  const columns = columnsOf(of) + (pushedOut === -Infinity ? 0 : PUSHED_OUT) + (held.times.length === 0 ? 0 : HELD)
   const at = placesOf(events, progress.length / 2, columns, held.times.length)
   const bytes = Buffer.allocUnsafeSlow(at.end)
   bytes.writeUInt8(VERSION, 0)
   bytes.writeUInt8(columns, 1)
   bytes.writeUInt16LE(progress.length / 2, 2)
   bytes.writeUInt32LE(events, 4)
-  bytes.writeDoubleLE(view.clock.at(slot), 8)
+  bytes.writeDoubleLE(of.clock.at(slot), 8)
   if (pushedOut !== -Infinity) bytes.writeDoubleLE(pushedOut, bytes.length - 8)
   new Uint32Array(bytes.buffer, HEADER, progress.length).set(progress)
   // Every column begins at a multiple of its element's size, so it can be written as a typed array.
@@ -100,9 +120,23 @@ function copyRing<T extends Float64Array | Uint32Array | Uint8Array>(
  * @throws UserError when the bytes are of another version, belong to another view, or are cut short.
  */
 export function decodeState(view: ViewFold, slot: number, bytes: Uint8Array): void {
-  const { rings } = view
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const { events, progress, clock, pushedOut, columns, held } = decodeHeader(view, slot, buffer)
+  const end = endOfPayments(buffer)
+  const { payments, refunds } = view
+  view.labels.restore(slot, decodeEvents(view, payments, slot, buffer.subarray(0, end)))
+  if (end < buffer.length && refunds !== undefined) decodeEvents(view, refunds, slot, buffer.subarray(end, -4))
+  else refunds?.clock.set(slot, payments.clock.at(slot))
+}
+
+function endOfPayments(buffer: Buffer): number {
+  if (buffer.length < HEADER || (buffer[1] & REFUNDS) === 0) return buffer.length
+  return Math.max(0, buffer.length - 4 - buffer.readUInt32LE(buffer.length - 4))
+}
+
+/** Returns the labels that are held. */
+function decodeEvents(view: ViewFold, of: EventFold, slot: number, buffer: Buffer): HeldLabels {
+  const { rings } = of
+  const { events, progress, clock, pushedOut, columns, held } = decodeHeader(view, of, slot, buffer)
   const { amount, label, id } = rings.columns
   const at = placesOf(events, progress.length / 2, columns, held)
   const withIds = (columns & ID) !== 0
@@ -115,10 +149,10 @@ export function decodeState(view: ViewFold, slot: number, bytes: Uint8Array): vo
     if (id) rings.idHigh[position] = withIds ? buffer.readUInt32LE(at.highs + e * 4) : UNKNOWN_ID
     if (label) rings.fraud[position] = buffer.readUInt8(at.frauds + e)
   }
-  view.clock.set(slot, clock)
-  view.pushedOut.set(slot, pushedOut)
-  view.labels.restore(slot, readHeld(buffer, at.held, held))
-  view.windows.resume(slot, progress)
+  of.clock.set(slot, clock)
+  of.pushedOut.set(slot, pushedOut)
+  of.windows.resume(slot, progress)
+  return readHeld(buffer, at.held, held)
 }
 
 interface Header {
@@ -131,8 +165,8 @@ interface Header {
   held: number
 }
 
-function decodeHeader(view: ViewFold, slot: number, buffer: Buffer): Header {
-  const windows = view.windows.count
+function decodeHeader(view: ViewFold, of: EventFold, slot: number, buffer: Buffer): Header {
+  const windows = of.windows.count
   const columns = buffer[1]
   refuseNewer(
     buffer[0],
@@ -145,7 +179,7 @@ function decodeHeader(view: ViewFold, slot: number, buffer: Buffer): Header {
   const fits =
     buffer.length >= HEADER &&
     buffer[0] === VERSION &&
-    (columns & ~OPTIONAL) === (columnsOf(view) & ~OPTIONAL) &&
+    (columns & ~OPTIONAL) === (columnsOf(of) & ~OPTIONAL) &&
     buffer.readUInt16LE(2) === windows &&
     buffer.length === placesOf(events, windows, columns, held).end
   if (!fits) {
@@ -159,8 +193,8 @@ function decodeHeader(view: ViewFold, slot: number, buffer: Buffer): Header {
   return { events, progress, clock: buffer.readDoubleLE(8), pushedOut, columns, held }
 }
 
-/** The bits of the columns that a view's rings have. */
-function columnsOf({ rings: { columns } }: ViewFold): number {
+/** The bits of the columns that the rings have. */
+function columnsOf({ rings: { columns } }: EventFold): number {
   return (columns.amount ? AMOUNT : 0) + (columns.label ? LABEL : 0) + (columns.id ? ID : 0)
 }
 

@@ -8,6 +8,8 @@ export interface FoldSettings {
   lateness?: DurationMs
   /** The most events one ring holds, a power of two. One more pushes out the oldest. Default 2^20. */
   maxEvents?: number
+  /** Whether there are refunds. Then a fold of their own goes with that of the payments. Default: not. */
+  refunds?: boolean
   /** Whether rings keep the ids of transactions, so that one that comes twice is found. Default: not. */
   ids?: boolean
 }

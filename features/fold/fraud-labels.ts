@@ -33,6 +33,11 @@ export interface HeldLabels {
 
 const NONE: HeldLabels = { times: [], idHashes: [] }
 
+/** The sequence of the event that a label is about, by its id; the label's time only says where to look. */
+export function findNear(rings: EventRings, slot: number, time: EpochMs, idHash: number): number | undefined {
+  return rings.find(slot, time, time, idHash) ?? rings.find(slot, time - NEAR, time + NEAR, idHash)
+}
+
 /**
  * The fraud labels of one view.
  *
@@ -105,7 +110,7 @@ export class FraudLabels {
   /** Marks a transaction as known fraud, in its ring and in the windows that hold it. Returns whether it was found. */
   #mark(slot: number, time: EpochMs, idHash: number): boolean {
     const rings = this.#rings
-    const found = rings.find(slot, time, time, idHash) ?? rings.find(slot, time - NEAR, time + NEAR, idHash)
+    const found = findNear(rings, slot, time, idHash)
     if (found === undefined) return false
     const p = rings.position(slot, found)
     if (rings.fraud[p] === 0) this.#windows.becameFraud(slot, found)

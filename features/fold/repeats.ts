@@ -1,6 +1,7 @@
 import { FRAUD_LABEL, type EventBatch } from '../../datasets/table/transaction.ts'
 import { Growing } from './growing.ts'
 import { hashId, hashIdHigh } from './id-hash.ts'
+import type { EventRings } from './ring.ts'
 import { NO_SLOT } from './slots.ts'
 import type { ViewFold } from './view-fold.ts'
 
@@ -37,27 +38,34 @@ export class Repeats {
       let earlier = last[slot] - 1
       previous[row] = earlier
       while (earlier >= 0 && (time[earlier] !== time[row] || ids[earlier] !== ids[row])) earlier = previous[earlier]
-      if (earlier >= 0 || this.#inRing(slot, time[row], ids[row])) found.push(row)
+      if (earlier >= 0 || this.#isKnown(slot, time[row], ids[row])) found.push(row)
       else last[slot] = row + 1
     }
     for (let row = 0; row < batch.size; row++) if (slots[row] !== NO_SLOT) last[slots[row]] = 0
     return found
   }
 
-  #inRing(slot: number, time: number, id: number | string): boolean {
-    const { rings, clock } = this.#view
-    if (time > clock.at(slot)) return false
-    const [low, high] = [hashId(id), hashIdHigh(id)]
-    for (let s = rings.after(slot, time) - 1; s >= rings.first[slot]; s--) {
-      const p = rings.position(slot, s)
-      if (rings.time[p] !== time) return false
-      if (rings.idHash[p] === low && rings.idHigh[p] === high) return true
-    }
-    return false
+  /** Whichever kind it is now: a payment that comes again as a refund is the same transaction. */
+  #isKnown(slot: number, time: number, id: number | string): boolean {
+    const { payments, refunds } = this.#view
+    if (time > payments.clock.at(slot)) return false
+    return (
+      isInRing(payments.rings, slot, time, id) || (refunds !== undefined && isInRing(refunds.rings, slot, time, id))
+    )
   }
 
   #makeRoom(rows: number): void {
     if (this.#previous.length < rows) this.#previous = new Int32Array(rows)
     this.#last.grow(this.#view.keys)
   }
+}
+
+function isInRing(rings: EventRings, slot: number, time: number, id: number | string): boolean {
+  const [low, high] = [hashId(id), hashIdHigh(id)]
+  for (let s = rings.after(slot, time) - 1; s >= rings.first[slot]; s--) {
+    const p = rings.position(slot, s)
+    if (rings.time[p] !== time) return false
+    if (rings.idHash[p] === low && rings.idHigh[p] === high) return true
+  }
+  return false
 }

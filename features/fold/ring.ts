@@ -105,6 +105,20 @@ export class EventRings {
     return this.position(slot, sequence)
   }
 
+  /**
+   * Writes an event at `sequence`, with those of its columns that the rings have. Hazard: may replace the column
+   * arrays.
+   */
+  put(slot: number, sequence: number, time: number, amount: number, idHash: number, idHigh: number): void {
+    const { columns } = this
+    const position = sequence === this.next[slot] ? this.push(slot) : this.insert(slot, sequence)
+    this.time[position] = time
+    if (columns.amount) this.amount[position] = amount
+    if (columns.label) this.fraud[position] = 0
+    if (columns.label || columns.id) this.idHash[position] = idHash
+    if (columns.id) this.idHigh[position] = idHigh
+  }
+
   /** Where an event stands in the columns. Valid until the ring grows. */
   position(slot: number, sequence: number): number {
     return this.base[slot] + (sequence & this.mask[slot])

@@ -247,6 +247,105 @@ describe.each(views.filter(({ entity }) => entity === 'terminal'))('$name where 
   })
 })
 
+/** A view with features of refunds among its others. */
+function withRefunds(view: AggregateView): AggregateView {
+  const windows = [{ length: DAY }, { length: 2 * DAY, delay: DAY }, { last: 2 }]
+  const ofRefunds = windows.flatMap((window, w): AggregateFeature[] => [
+    { name: `refund_count_${w}`, function: 'refund_count', window },
+    { name: `refund_sum_${w}`, function: 'refund_sum', window },
+  ])
+  return { ...view, features: [ofRefunds[0], ...view.features, ...ofRefunds.slice(1)] }
+}
+
+describe.each(views)('$name where there are refunds', (view) => {
+  const paidBack = { ...schema, refunds: true }
+  /** A log in which every fourth transaction is a refund. Some of them are known as frauds. */
+  const refunded = (seed: number): Event[] =>
+    makeLog(seed, 400, 6 * HOUR).map((event) => (event.id % 4 === 1 ? { ...event, amount: -event.amount } : event))
+
+  test.each([41, 42, 43])('they are seen by the functions of refunds alone, seed %i', (seed) => {
+    const log = refunded(seed)
+    const whole = withRefunds(view)
+    const next = random(seed + 100)
+    const settings = { lateness: 6 * HOUR }
+    let fold = new ServiceFold(service(whole), paidBack, settings)
+    const values: number[][] = []
+    for (let from = 0; from < log.length;) {
+      const size = 1 + Math.floor(next() * 40)
+      const found = foldAll(fold, log.slice(from, from + size), () => size)
+      values.push(...found.values)
+      expect(found.late).not.toContain(true)
+      from += size
+      const [before, resumed] = [fold.views[0], new ServiceFold(service(whole), paidBack, settings)]
+      for (let slot = 0; slot < before.keys; slot++) {
+        const restored = resumed.views[0].addKey(before.key(slot))
+        decodeState(resumed.views[0], restored, encodeState(before, slot))
+        expect(encodeState(resumed.views[0], restored)).toEqual(encodeState(before, slot))
+      }
+      fold = resumed
+    }
+    expect(values).toEqual(naive(whole, log))
+    expect(values.some(([count]) => count > 1)).toBe(true)
+  })
+
+  test('without refunds, features and state are those of a dataset that knows none', () => {
+    const log = makeLog(44, 200, 0)
+    const [one, other] = [schema, paidBack].map((each) => new ServiceFold(service(view), each))
+    expect(foldAll(other, log, () => 50).values).toEqual(foldAll(one, log, () => 50).values)
+    for (let slot = 0; slot < one.views[0].keys; slot++)
+      expect(encodeState(other.views[0], slot)).toEqual(encodeState(one.views[0], slot))
+  })
+
+  test('a refund that comes twice is found, in one batch, in two, and after a restart', () => {
+    const at = Date.UTC(2018, 3, 1)
+    const refund: Event = { id: 1, time: at, amount: -100, customer: 1, terminal: 1, label: false }
+    const fold = new ServiceFold(service(view), paidBack)
+    const repeatsOf = (of: ServiceFold, events: Event[]): number[] => {
+      const batch = toBatch(events)
+      of.prepare(batch)
+      return of.repeated(batch)
+    }
+    expect(repeatsOf(fold, [refund, refund])).toEqual([1])
+    fold.fold(toBatch([refund, { ...refund, id: 2, amount: 100, time: at + DAY }]))
+    const restored = new ServiceFold(service(view), paidBack)
+    decodeState(restored.views[0], restored.views[0].addKey(1), encodeState(fold.views[0], 0))
+    for (const each of [fold, restored]) {
+      expect(repeatsOf(each, [{ ...refund, id: 3 }, refund, { ...refund, amount: 100 }])).toEqual([1, 2])
+    }
+  })
+})
+
+test('a label of a refund marks nothing and waits for nothing, whichever of the two comes first', () => {
+  const fold = new ServiceFold(cardFraud, { ...schema, refunds: true })
+  const at = Date.UTC(2018, 3, 1)
+  const refund: Event = { id: 1, time: at, amount: -100, customer: 1, terminal: 1, label: false }
+  const early: Event = { ...refund, id: 2, label: true }
+  fold.fold(toBatch([refund, early]))
+  fold.fold(toBatch([{ ...refund, label: true }]))
+  expect(fold.labels).toEqual({ ...noLabels(), early: 1 })
+  const { values } = fold.fold(
+    toBatch([
+      { ...refund, id: 2 },
+      { ...refund, id: 3, time: at + 8 * DAY },
+    ]),
+  )
+  expect(fold.labels).toEqual({ ...noLabels(), early: 1, matched: 1 })
+  const [nb, risk] = ['nb_tx', 'risk'].map((name) => fold.names.indexOf(`terminal_id_${name}_30day_window`))
+  expect([values[fold.names.length + nb], values[fold.names.length + risk]]).toEqual([0, 0])
+  expect(fold.views[1].labels.holding).toBe(0)
+})
+
+test('a state with refunds that was cut short is refused', () => {
+  const paidBack = { ...schema, refunds: true }
+  const fold = new ServiceFold(cardFraud, paidBack)
+  fold.fold(toBatch([{ id: 0, time: 0, amount: -1, customer: 1, terminal: 1, label: false }]))
+  const bytes = encodeState(fold.views[0], 0)
+  for (const length of [bytes.length - 1, bytes.length - 4, 20, 3, 0]) {
+    const other = new ServiceFold(cardFraud, paidBack).views[0]
+    expect(() => decodeState(other, other.addKey(1), bytes.subarray(0, length))).toThrow(/--online/)
+  }
+})
+
 test('windows are open at the start and closed at the end, and a tie sees only what stands before it', () => {
   const t = Date.UTC(2018, 3, 10)
   const base = { amount: 100, customer: 1, terminal: 1, label: false }

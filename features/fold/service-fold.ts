@@ -122,13 +122,18 @@ export class ServiceFold {
       } else {
         const fold =
           from?.views.find((known) => known.view === view) ??
-          new ViewFold(view, { ...settings, scale: this.#scale, ids: keepsIds(view, service) })
+          new ViewFold(view, {
+            ...settings,
+            scale: this.#scale,
+            refunds: schema.refunds === true,
+            ids: keepsIds(view, service),
+          })
         this.views.push(fold)
         this.#folded.push({
           fold,
           column,
           bit: bitOf(service, view),
-          ...(fold.rings.columns.id ? { repeats: new Repeats(fold) } : {}),
+          ...(fold.payments.rings.columns.id ? { repeats: new Repeats(fold) } : {}),
           entity: schema.entities.findIndex(({ name }) => name === view.entity),
           slots: new Uint32Array(0),
         })

@@ -1,6 +1,13 @@
 import { UserError } from '../../configs/user-error.ts'
 import type { DurationMs } from '../../datasets/table/transaction.ts'
-import type { AggregateFeature, AggregateView, Aggregation, Smoothing, Window } from '../view/view.ts'
+import {
+  isOfRefunds,
+  type AggregateFeature,
+  type AggregateView,
+  type Aggregation,
+  type Smoothing,
+  type Window,
+} from '../view/view.ts'
 import type { RingColumns } from './ring.ts'
 
 /** The aggregate functions as small integers, so that the hot loop switches on a number. */
@@ -9,6 +16,8 @@ export const MEAN_AMOUNT = 1
 export const SUM_AMOUNT = 2
 export const FRAUD_SHARE = 3
 export const SECONDS_SINCE_PREVIOUS = 4
+/** A feature of refunds: the fold of refunds computes it. */
+export const OF_REFUNDS = 5
 
 const CODES: Record<Aggregation['function'], number> = {
   count: COUNT,
@@ -16,6 +25,8 @@ const CODES: Record<Aggregation['function'], number> = {
   sum_amount: SUM_AMOUNT,
   fraud_share: FRAUD_SHARE,
   seconds_since_previous: SECONDS_SINCE_PREVIOUS,
+  refund_count: OF_REFUNDS,
+  refund_sum: OF_REFUNDS,
 }
 
 /**
@@ -51,7 +62,7 @@ export function planView(view: AggregateView, withIds = false): WindowPlan {
     return known >= 0 ? known : windows.push(window) - 1
   }
   const windowOf = Uint8Array.from(view.features, (feature) =>
-    feature.function === 'seconds_since_previous' ? 0 : indexOf(feature.window),
+    feature.function === 'seconds_since_previous' || isOfRefunds(feature) ? 0 : indexOf(feature.window),
   )
   const functions = Uint8Array.from(view.features, (feature) => CODES[feature.function])
   const smoothings = view.features.map(smoothingOf)
@@ -118,6 +129,8 @@ export function evaluate(
     case FRAUD_SHARE:
       // Over an empty window the prior itself: prior · weight / weight may round to a neighbour of it.
       return count === 0 ? priors[f] : (frauds + priors[f] * weights[f]) / (count + weights[f])
+    case OF_REFUNDS:
+      return Number.NaN
     default:
       return sincePrevious
   }

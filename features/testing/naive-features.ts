@@ -4,7 +4,7 @@ import type { AggregateFeature, AggregateView, Smoothing } from '../view/view.ts
 export interface NaiveEvent {
   id: number
   time: number
-  /** In minor units, hundredths. */
+  /** In minor units, hundredths; below 0 for a refund. */
   amount: number
   /** Whether this is a fraud label for the transaction of this id, instead of a transaction. */
   label: boolean
@@ -34,7 +34,11 @@ export function naiveFeatures<E extends NaiveEvent>(
     const visible = view.includesCurrent ? [...earlier, event] : earlier
     rows.set(
       event.id,
-      view.features.map((feature) => naiveValue(feature, event, earlier, visible, known)),
+      view.features.map((feature) => {
+        const refunds = feature.function.startsWith('refund_')
+        const ofKind = (events: E[]): E[] => events.filter(({ amount }) => amount < 0 === refunds)
+        return naiveValue(feature, event, ofKind(earlier), ofKind(visible), known)
+      }),
     )
   })
   return rows
@@ -66,8 +70,12 @@ function naiveValue(
   switch (feature.function) {
     case 'count':
       return seen.length
+    case 'refund_count':
+      return seen.length
     case 'sum_amount':
       return sum / 100
+    case 'refund_sum':
+      return (0 - sum) / 100
     case 'mean_amount':
       return seen.length === 0 ? 0 : sum / seen.length / 100
     case 'fraud_share':

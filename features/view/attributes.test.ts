@@ -4,7 +4,7 @@ import { emptyBatch } from '../../datasets/table/transaction.ts'
 import { featureService } from '../catalog.ts'
 import { categoryCode, formerCategoryCode, isSameCategory } from '../fold/category.ts'
 import { ServiceFold } from '../fold/service-fold.ts'
-import { categoryColumns, serviceDigest } from './view.ts'
+import { categoryColumns, checkService, serviceDigest, type FeatureService } from './view.ts'
 
 const schema: DatasetSchema = {
   time: { column: 'at', unit: 'ms' },
@@ -32,6 +32,27 @@ test('another schema is another definition', () => {
     serviceDigest(featureService('attributes', schema)),
   )
   expect(() => featureService('attributes')).toThrow(/it has no definition without one/)
+})
+
+test('features of refunds ask for a dataset that has some', () => {
+  const entities = [{ name: 'card', column: 'card', type: 'string' as const }]
+  const service: FeatureService = {
+    name: 'paid-back',
+    description: '',
+    views: [
+      {
+        kind: 'aggregate',
+        name: 'cards',
+        entity: 'card',
+        includesCurrent: true,
+        features: [{ name: 'refunds', function: 'refund_count', window: { last: 5 } }],
+      },
+    ],
+  }
+  expect(() => checkService(service, { ...schema, entities, refunds: true }, 'shop')).not.toThrow()
+  expect(() => checkService(service, { ...schema, entities }, 'shop')).toThrow(
+    /"paid-back" does not fit dataset "shop": it has no refunds \(its schema does not say `refunds: true`\)/,
+  )
 })
 
 test('category codes are whole numbers that a float64 holds, the same in every process', () => {

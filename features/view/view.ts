@@ -8,7 +8,7 @@ import type { DurationMs } from '../../datasets/table/transaction.ts'
  *
  * By time: events in (t − length − delay, t − delay], start open, end closed. By count: the last `last` events up
  * to t. In both cases only events that stand earlier in the log count, and the transaction itself where the view
- * includes it.
+ * includes it. Events are payments. For the functions of refunds they are refunds: no window has both.
  */
 export type Window = { length: DurationMs; delay?: DurationMs } | { last: number }
 
@@ -37,7 +37,11 @@ export type Aggregation =
    * `smoothing`, (frauds + prior · weight) / (events + weight), which is the prior over an empty window.
    */
   | { function: 'fraud_share'; window: Window; smoothing?: Smoothing }
-  /** Seconds since the entity's previous event, −1 when there is none. */
+  /** Number of refunds: transactions with an amount below 0, which no other function sees. */
+  | { function: 'refund_count'; window: Window }
+  /** Sum of what was paid back, in major units: 0 or more. */
+  | { function: 'refund_sum'; window: Window }
+  /** Seconds since the entity's previous payment, −1 when there is none. */
   | { function: 'seconds_since_previous' }
 
 export type AggregateFeature = { name: string } & Aggregation
@@ -111,6 +115,11 @@ export function longestReach(service: FeatureService): DurationMs {
   return Math.max(0, ...windows.map((window) => ('length' in window ? window.length + (window.delay ?? 0) : 0)))
 }
 
+/** Whether a feature is about refunds. All others are about payments. */
+export function isOfRefunds(feature: AggregateFeature): boolean {
+  return feature.function === 'refund_count' || feature.function === 'refund_sum'
+}
+
 /** sha256 of the service's definition, in hex. Two services with one digest compute the same values. */
 export function serviceDigest(service: FeatureService): string {
   return createHash('sha256').update(JSON.stringify(service.views)).digest('hex')
@@ -135,12 +144,17 @@ export function checkService(service: FeatureService, schema: DatasetSchema, dat
 const CLOCK = new Set<RequestFeature['from']>(['weekend', 'night'])
 
 /** What a view reads and the dataset lacks, in words. */
-function missingFrom(view: FeatureView, { time, entities, numeric, categorical }: DatasetSchema): string[] {
+function missingFrom(view: FeatureView, schema: DatasetSchema): string[] {
+  const { time, entities, numeric, categorical, refunds } = schema
   if (time === 'none' && (view.kind === 'aggregate' || view.features.some(({ from }) => CLOCK.has(from)))) {
     return ['times (it says `time: none`), which windows and hours need']
   }
   if (view.kind === 'aggregate') {
-    return entities.some((entity) => entity.name === view.entity) ? [] : [`entity "${view.entity}"`]
+    const lacksRefunds = refunds !== true && view.features.some(isOfRefunds)
+    return [
+      ...(entities.some((entity) => entity.name === view.entity) ? [] : [`entity "${view.entity}"`]),
+      ...(lacksRefunds ? ['refunds (its schema does not say `refunds: true`)'] : []),
+    ]
   }
   return view.features.flatMap((feature) => {
     if (feature.from !== 'numeric' && feature.from !== 'categorical') return []

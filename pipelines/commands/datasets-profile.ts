@@ -9,6 +9,7 @@ const LEVELS = '▁▂▃▄▅▆▇█'
 export function profileText(profile: Profile, findings: string[]): string {
   if (profile.rows === 0) return wrong(findings)
   const { rows, stopped, frauds, genuine, amounts, entities, columns } = profile
+  const refunds = amounts.refunds === 0 ? '' : `, ${count(amounts.refunds)} are refunds`
   const entries: [string, string][] = [
     ['profile of', stopped === null ? 'all rows' : `the first ${count(rows)} rows`],
     ...spanEntries(profile),
@@ -16,7 +17,7 @@ export function profileText(profile: Profile, findings: string[]): string {
     ['not labelled', count(rows - frauds - genuine)],
     [
       'amounts',
-      `${figure(amounts.min)} to ${figure(amounts.max)}, ${count(amounts.zeros)} are 0; quartiles ` +
+      `${figure(amounts.min)} to ${figure(amounts.max)}, ${count(amounts.zeros)} are 0${refunds}; quartiles ` +
         `${figure(amounts.q25)}, ${figure(amounts.median)}, ${figure(amounts.q75)}, 99 % to ${figure(amounts.q99)}`,
     ],
     ...entities.map(({ name, blank, distinct, most }): [string, string] => {

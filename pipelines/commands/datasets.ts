@@ -92,7 +92,7 @@ function descriptionText({ description, schema, service, split, file }: Dataset,
     ['sha256', digest],
     ['id', schema.id?.column ?? 'the row number'],
     ['event time', timeText(schema.time)],
-    ['amount', `${schema.amount.column} (${schema.amount.minorUnits} decimals)`],
+    ['amount', amountText(schema)],
     ['label', schema.label === undefined ? 'none' : `${schema.label.column}, known ${known(schema.label)}`],
     ['entities', schema.entities.map(entityText).join(', ')],
     ['numeric', schema.numeric.join(', ')],
@@ -101,6 +101,11 @@ function descriptionText({ description, schema, service, split, file }: Dataset,
     ['split', splitText(split, schema.time === 'none' ? 'order' : 'time')],
   ]
   return pairs(entries.filter(([, value]) => value !== ''))
+}
+
+function amountText({ amount, refunds }: DatasetSchema): string {
+  const negative = refunds === true ? ', below 0 a refund' : ''
+  return `${amount.column} (${amount.minorUnits} decimals${negative})`
 }
 
 function entityText({ name, column, optional }: EntityRole): string {

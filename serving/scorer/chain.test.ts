@@ -39,6 +39,7 @@ const schema: DatasetSchema = {
   id: { column: 'id', type: 'integer' },
   time: { column: 'time', unit: 'ms' },
   amount: { column: 'amount', minorUnits: 2 },
+  refunds: true,
   entities: [
     { name: 'card', column: 'card', type: 'string' },
     { name: 'terminal', column: 'terminal', type: 'integer', optional: true },
@@ -71,6 +72,7 @@ const service: FeatureService = {
     ]),
     view('shop', true, [
       { name: 'shop_count', function: 'count', window: { length: 20 * MINUTE } },
+      { name: 'shop_refunds', function: 'refund_sum', window: { length: 20 * MINUTE } },
       { name: 'shop_since', function: 'seconds_since_previous' },
     ]),
     { kind: 'request', name: 'transaction', features: [{ name: 'amount', from: 'amount' }] },
@@ -91,8 +93,8 @@ interface Event {
 }
 
 /**
- * Events out of order, some without a terminal or a shop, with frauds that become known later. In whatever order the
- * stages see them, none is later than the allowed hour.
+ * Events out of order, some of them refunds, some without a terminal or a shop, with frauds that become known later.
+ * In whatever order the stages see them, none is later than the allowed hour.
  */
 function makeEvents(seed: number, size: number): Event[] {
   const { uniform } = randomStream(seed)
@@ -104,7 +106,7 @@ function makeEvents(seed: number, size: number): Event[] {
     events.push({
       id,
       time: now - (uniform() < 0.1 ? pick(5 * MINUTE) : 0),
-      amount: pick(50_000),
+      amount: pick(50_000) * (uniform() < 0.2 ? -1 : 1) + 0,
       card: `c${pick(9)}`,
       terminal: uniform() < 0.1 ? Number.NaN : pick(7),
       shop: uniform() < 0.1 ? '' : `s${pick(5)}`,

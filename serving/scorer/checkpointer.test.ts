@@ -91,7 +91,7 @@ test('what has changed is written with the offset, once the commits are durable'
   ])
   const resumed = new ServiceFold(service, schema).views[1]
   decodeState(resumed, resumed.addKey(2), writes[1].states[1].bytes)
-  expect(resumed.clock.at(0)).toBe(START + 5)
+  expect(resumed.payments.clock.at(0)).toBe(START + 5)
 })
 
 test('it goes on from a checkpoint, whose newest time is not forgotten for older events', async () => {

@@ -12,6 +12,7 @@ export const schema: DatasetSchema = {
   id: { column: 'id', type: 'integer' },
   time: { column: 'time', unit: 'ms' },
   amount: { column: 'amount', minorUnits: 2 },
+  refunds: true,
   entities: [
     { name: 'card', column: 'card', type: 'integer' },
     { name: 'terminal', column: 'terminal', type: 'integer', optional: true },
@@ -50,6 +51,8 @@ export const service: FeatureService = {
         { name: 'card_count', function: 'count', window: { length: 60 * MINUTE } },
         { name: 'card_sum', function: 'sum_amount', window: { length: 3 * MINUTE } },
         { name: 'card_last', function: 'mean_amount', window: { last: 2 } },
+        { name: 'card_refunds', function: 'refund_count', window: { length: 30 * MINUTE } },
+        { name: 'card_paid_back', function: 'refund_sum', window: { length: 9 * MINUTE, delay: MINUTE } },
       ],
     },
     { kind: 'request', name: 'transaction', features: [{ name: 'amount', from: 'amount' }] },
@@ -99,7 +102,7 @@ export function smallStream(
         id: n,
         place: n,
         time: now - (random.uniform() < 0.2 ? random.integer(4 * MINUTE) : 0),
-        amount: 1 + random.integer(9_999),
+        amount: paidOrBack(1 + random.integer(9_999)),
         card: random.integer(CARDS),
         terminal: terminals[random.integer(terminals.length)],
       }
@@ -108,6 +111,11 @@ export function smallStream(
     }
   }
   return records
+}
+
+/** One amount in five is a refund. */
+function paidOrBack(amount: number): number {
+  return amount % 5 === 0 ? -amount : amount
 }
 
 /** Lets two records of one key change places. Each place keeps its timestamp. */
