@@ -62,7 +62,7 @@ const ROOMS: Record<string, string[][]> = {
     ['.'],
     ['testing'],
   ],
-  serving: [['.'], ['model'], ['scorer'], ['metrics'], ['testing']],
+  serving: [['.'], ['model'], ['audit', 'scorer'], ['metrics'], ['testing']],
   pipelines: [
     ['console'],
     ['services'],

@@ -1,4 +1,9 @@
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { openEventLog } from '../../datasets/open.ts'
+import { openRegistry } from '../../registry/open.ts'
+import { checkDecisions, type DecisionReport } from '../../serving/audit/decisions.ts'
+import type { Prediction } from '../../serving/prediction.ts'
 import { makeWorld, type World } from '../testing/world.ts'
 
 let world: World
@@ -97,3 +102,55 @@ test.each([
   const { code, stderr } = await world.try('models', 'threshold', 'card-fraud', '1', ...options)
   expect([code, stderr]).toEqual([2, expect.stringContaining(message)])
 })
+
+test(
+  'what was decided is decided again; a decision, threshold or score of another origin is named',
+  PATIENT,
+  async () => {
+    const honest = JSON.parse(await world.fd('features', 'verify', '--scores', '--json')) as { decided: DecisionReport }
+    const all = (await world.predictions()).length
+    expect(honest.decided).toMatchObject({ decisions: all, scores: all, differences: 0, uncovered: [] })
+
+    const [first] = await world.predictions()
+    const other = (change: object, offset: number): Prediction => ({
+      ...first,
+      ...change,
+      group: 'forged',
+      input: { partition: 0, offset },
+    })
+    const { threshold_entry: _, ...byCard } = first
+    await using log = await openEventLog(`lmdb:${join(world.home, 'log')}`)
+    const wrong = first.decision === 'alert' ? 'approve' : 'alert'
+    // The neighbour of a float32 that is not 0, in the direction of 0.
+    const bits = new Uint32Array(new Float32Array([first.score]).buffer)
+    const beside = new Float32Array(new Uint32Array([bits[0] - 1]).buffer)[0]
+    const forged = [
+      other({}, 0),
+      other({ decision: wrong }, 1),
+      other({ threshold: first.threshold / 2, decision: first.score >= first.threshold / 2 ? 'alert' : 'approve' }, 2),
+      other({ threshold_entry: 1 }, 3),
+      other({ score: beside, decision: beside >= first.threshold ? 'alert' : 'approve' }, 4),
+      other({ model: { name: 'card-fraud', version: 9 } }, 5),
+      // The threshold of training, with which the version never decided this stream, but might have.
+      { ...byCard, group: 'forged', input: { partition: 0, offset: 6 } },
+    ]
+    await log.append(
+      'predictions',
+      forged.map((prediction) => ({ value: JSON.stringify(prediction), timestamp: first.event_time })),
+    )
+    await using registry = await openRegistry(`sqlite:${join(world.home, 'registry')}`, { now: Date.now })
+    const report = await checkDecisions({ log, registry, group: 'forged', scores: true })
+    expect(report).toMatchObject({ decisions: 6, scores: 6, differences: 5 })
+    expect(report.first.map(({ offset, what }) => `${what} at ${offset}`).toSorted()).toEqual(
+      ['decision at 1', 'score at 4', 'threshold at 2', 'threshold at 3', 'threshold at 6'].toSorted(),
+    )
+    expect(report.first.find(({ offset }) => offset === 3)?.due).toContain('no entry 1 that set a threshold')
+    expect(report.uncovered).toEqual([{ predictions: 1, reason: expect.stringContaining('No version 9') as string }])
+    const part = await checkDecisions({ log, registry, group: 'forged', from: 2, to: 4 })
+    expect(part).toMatchObject({ decisions: 2, scores: 0, differences: 2 })
+
+    const refused = await world.try('features', 'verify', '--group', 'forged')
+    expect(refused.code).toBe(1)
+    expect(refused.stdout).toMatch(/other decisions, thresholds or scores +4/)
+  },
+)

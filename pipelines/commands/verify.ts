@@ -7,6 +7,7 @@ import type { ParityReport } from '../../features/parity/parity.ts'
 import type { OnlineStore } from '../../features/store/online-store.ts'
 import type { ModelCard } from '../../registry/model-card.ts'
 import type { Registry } from '../../registry/registry.ts'
+import type { DecisionReport } from '../../serving/audit/decisions.ts'
 import { withNext } from '../console/command-line.ts'
 import { action, example, wholeNumber, type Context } from '../console/command.ts'
 import { modelName } from '../console/model-name.ts'
@@ -14,6 +15,7 @@ import { count, instant, pairs, table, type OpenProgress } from '../console/outp
 import { openLog, openRegistry, openStore } from '../console/parts.ts'
 
 interface VerifyOptions {
+  scores?: boolean
   model?: string
   alias: string
   group?: string
@@ -25,8 +27,8 @@ export function verifyCommand(): Command {
   return example(
     new Command('verify')
       .description(
-        'recompute served features in batch, from raw history and raw log, and compare them bit by bit; ' +
-          'exit 1 when any differs',
+        'recompute served features in batch, from raw history and raw log, and compare them bit by bit;\n' +
+          'make each decision again by the threshold of its version at that time; exit 1 when any differs',
       )
       .option('--model <name>', 'registered model whose predictions are checked (default: the only one there is)')
       .option('--alias <alias>', 'version whose service and schema are used', 'champion')
@@ -35,8 +37,10 @@ export function verifyCommand(): Command {
         'scorer group whose predictions are checked (default: as fd score has it for the alias)',
       )
       .option('--from <offset>', 'first input offset to compare, in every partition', wholeNumber)
-      .option('--to <offset>', 'input offset to stop before', wholeNumber),
+      .option('--to <offset>', 'input offset to stop before', wholeNumber)
+      .option('--scores', 'compute each score again, too, by the graph of the version that its prediction names'),
     'fd features verify --model card-fraud',
+    'fd features verify --scores',
   ).action(action(verify))
 }
 
@@ -53,12 +57,50 @@ async function verify({ config, output, fd }: Context, options: VerifyOptions): 
   await using log = await openLog(config, output.note)
   await using store = await openStore(config, output.note)
   const parts = { log, store, registry, config, openProgress: output.progress }
-  const report = await runVerify(parts, card, { group, from, to })
-  for (const lacking of report.lacking) output.note(lackingLine(lacking))
-  const wrong = report.differences + report.duplicates + report.missing
-  if (wrong === 0) return output.result(report, () => withNext(describe(report), fd('archive', { 'until-idle': true })))
+  const parity = await runVerify(parts, card, { group, from, to })
+  for (const lacking of parity.lacking) output.note(lackingLine(lacking))
+  const decided = await runDecisions(parts, { group, from, to }, options.scores ?? false)
+  const report = { ...parity, decided }
+  const text = (): string => `${describe(parity)}\n\n${decisionsText(decided)}`
+  const wrong = parity.differences + parity.duplicates + parity.missing + decided.differences
+  if (wrong === 0) return output.result(report, () => withNext(text(), fd('archive', { 'until-idle': true })))
   const faults = new UserError(`${count(wrong)} faults: what was served is not what batch computes.`, { exitCode: 1 })
-  output.refuse(report, () => describe(report), faults)
+  output.refuse(report, text, faults)
+}
+
+/** Makes the decisions of a stretch again; with `scores`, the scores too. */
+async function runDecisions(
+  { log, registry, openProgress }: VerifyParts,
+  stretch: Stretch,
+  scores: boolean,
+): Promise<DecisionReport> {
+  const { checkDecisions } = await import('../../serving/audit/decisions.ts')
+  const progress = openProgress('decide again')
+  const report = await checkDecisions({ ...stretch, log, registry, scores, report: progress.update })
+  progress.end()
+  return report
+}
+
+function decisionsText({ decisions, scores, differences, first, uncovered }: DecisionReport): string {
+  const summary = pairs([
+    ['decisions made again', decisions],
+    ['scores computed again', scores === 0 ? 'none (--scores)' : scores],
+    ['other decisions, thresholds or scores', differences],
+    ...uncovered.map(({ predictions, reason }): [string, string] => [
+      'not decided again',
+      `${count(predictions)} predictions. ${reason}`,
+    ]),
+  ])
+  if (first.length === 0) return summary
+  const rows = first.map(({ partition, offset, transactionId, what, served, due }) => [
+    partition,
+    offset,
+    String(transactionId),
+    what,
+    served,
+    due,
+  ])
+  return `${summary}\n\n${table(['partition', 'offset', 'transaction', 'what', 'served', 'due'], rows)}`
 }
 
 /** What a recomputation reads. */
