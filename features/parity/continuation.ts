@@ -37,10 +37,10 @@ export class Continuation {
   }
 
   /** Resolves to how many transactions the log lacks at least, up to its newest. Undefined when it may lack none. */
-  async lacking(dataset: Dataset): Promise<Lacking | undefined> {
+  async lacking({ dataset, sort = false }: { dataset: Dataset; sort?: boolean }): Promise<Lacking | undefined> {
     if (this.#newest === -Infinity) return undefined
     let transactions = -this.#records
-    for await (const { time, size } of dataset.batches()) {
+    for await (const { time, size } of dataset.batches({ sort })) {
       for (let row = 0; row < size; row++) if (time[row] >= this.#until && time[row] <= this.#newest) transactions++
     }
     if (transactions <= 0) return undefined

@@ -68,7 +68,7 @@ export interface CoveredRange {
 export interface ParityBase {
   version: number
   /** The history that was backfilled; without it the fold starts empty. */
-  history?: { dataset: Dataset; until?: EpochMs; fileDigest?: string }
+  history?: { dataset: Dataset; until?: EpochMs; sort?: boolean; fileDigest?: string }
 }
 
 /** For each origin of predictions: the base that they are compared on, or why they cannot be compared. */
@@ -152,8 +152,8 @@ function emptyReport(coverage: Coverage): ParityReport {
 
 async function foldHistory({ service, schema }: ParityRequest, { history }: ParityBase): Promise<ServiceFold> {
   if (history === undefined) return new ServiceFold(service, schema)
-  const { dataset, until } = history
-  const { fold } = await backfill(dataset, service, [], until === undefined ? {} : { until })
+  const { dataset, until, sort = false } = history
+  const { fold } = await backfill(dataset, service, [], { sort, ...(until === undefined ? {} : { until }) })
   return fold
 }
 
@@ -197,7 +197,7 @@ async function compareStage(comparison: Comparison): Promise<void> {
   }
   // A log whose oldest records were deleted no longer shows what it had.
   const whole = stage.entity === undefined && offsets.every(({ start }) => start === 0)
-  const lacking = whole && base.history !== undefined && (await continuation.lacking(base.history.dataset))
+  const lacking = whole && base.history !== undefined && (await continuation.lacking(base.history))
   if (lacking) report.lacking.push(lacking)
 }
 

@@ -17,6 +17,8 @@ export interface History {
   fileDigest: string
   /** Where the backfill stopped: only events before this instant are in. Undefined: all are. */
   until?: EpochMs
+  /** Whether the backfill ordered the file by time first. Undefined: it read it as it is. */
+  sort?: true
   transactions: number
 }
 

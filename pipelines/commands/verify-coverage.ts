@@ -98,6 +98,14 @@ async function openBase(
       'Put the old file back, or backfill and score again.'
     )
   }
-  const { until, fileDigest } = history
-  return { version, history: { dataset, fileDigest, ...(until === undefined ? {} : { until }) } }
+  const { until, sort, fileDigest } = history
+  return {
+    version,
+    history: {
+      dataset,
+      fileDigest,
+      ...(until === undefined ? {} : { until }),
+      ...(sort === undefined ? {} : { sort }),
+    },
+  }
 }

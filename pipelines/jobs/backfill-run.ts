@@ -50,17 +50,17 @@ export async function runBackfill(
   progress.end()
   const keys = fold.views.reduce((sum, view) => sum + view.keys, 0)
   if (openStore === undefined) return { ...report, keys }
-  const version = await publishBase({ dataset, service }, { ...report, until }, statesOf(fold), openStore)
+  const version = await publishBase({ dataset, service }, { ...report, until, sort }, statesOf(fold), openStore)
   return { ...report, keys, version }
 }
 
 /** What of a history was folded. */
-type Folded = Pick<BackfillReport, 'transactions' | 'watermark'> & { until: EpochMs | undefined }
+type Folded = Pick<BackfillReport, 'transactions' | 'watermark'> & { until: EpochMs | undefined; sort: boolean }
 
 /** Makes the states of a folded history the newest base of the online store. Resolves to the version of that base. */
 export async function publishBase(
   { dataset, service }: History,
-  { transactions, watermark, until }: Folded,
+  { transactions, watermark, until, sort }: Folded,
   states: Iterable<EntityState>,
   openStore: () => Promise<OnlineStore>,
 ): Promise<number> {
@@ -72,6 +72,7 @@ export async function publishBase(
     fileDigest: await dataset.digest(),
     transactions,
     ...(until === undefined ? {} : { until }),
+    ...(sort ? { sort } : {}),
   }
   const { schema } = dataset
   const { minorUnits } = schema.amount

@@ -54,7 +54,7 @@ export async function runShardedBackfill(
   options: ShardedBackfillOptions,
   output: Output,
 ): Promise<BackfillResult> {
-  const { shards, openStore, until } = options
+  const { shards, openStore, until, sort = false } = options
   if (shards > MOST_SHARDS) {
     throw new UserError(
       `--shards ${shards} is more than ${MOST_SHARDS}: each reads the whole file. ` +
@@ -85,7 +85,7 @@ export async function runShardedBackfill(
   if (sinks.length > 0) await joinInto(sinks, history, parts, { ...options, rows, signal }, output.progress)
   const keys = results.reduce((sum, result) => sum + result.keys, 0)
   if (openStore === undefined) return { ...report, keys }
-  const version = await publishBase(history, { ...report, until }, joinStates(parts), openStore)
+  const version = await publishBase(history, { ...report, until, sort }, joinStates(parts), openStore)
   return { ...report, keys, version }
 }
 

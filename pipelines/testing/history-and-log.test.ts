@@ -1,9 +1,10 @@
-import { cp } from 'node:fs/promises'
+import { appendFile, cp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { FRAUD_KNOWN_AT } from '../../datasets/log/event-json.ts'
 import type { NewRecord } from '../../datasets/log/event-log.ts'
 import { openEventLog } from '../../datasets/open.ts'
+import { openDatabase, sqlText } from '../../datasets/table/duckdb.ts'
 import type { DeadLetter } from '../../serving/dead-letter.ts'
 import type { Prediction } from '../../serving/prediction.ts'
 import { makeWorld, type World } from './world.ts'
@@ -155,12 +156,32 @@ test('a second backfill that holds what was scored already: nothing is counted o
   expect((await world.predictions('scorer')).length).toBe(exact.size)
 })
 
+test('a file in another order: what was sorted for backfill and stream is sorted for verify, too', async () => {
+  const sorted = world.with({ FD_EVENT_LOG: `lmdb:${world.home}/sorted`, FD_ONLINE_STORE: `lmdb:${world.home}/sort` })
+  const file = join(world.home, 'days-from-the-last.parquet')
+  {
+    await using database = await openDatabase()
+    const order = "date_trunc('day', TX_DATETIME) DESC, TX_DATETIME, TRANSACTION_ID"
+    await database.run(`COPY (FROM ${sqlText(world.file)} ORDER BY ${order}) TO ${sqlText(file)} (FORMAT parquet)`)
+  }
+  const from = ['--dataset', 'simulated', '--data', file, '--sort']
+  await sorted.fd('features', 'backfill', ...from, '--until', sorted.cut, '--online')
+  await sorted.fd('produce', ...from, '--from', sorted.cut)
+  await sorted.fd('score', '--group', 'sorted', '--until-idle')
+  expect((await sorted.predictions('sorted')).map(({ transaction_id: id, features }) => ({ id, features }))).toEqual(
+    [...exact.values()].map(({ transaction_id: id, features }) => ({ id, features })),
+  )
+  await sorted.fd('features', 'verify', '--group', 'sorted')
+})
+
 test('verify says on which bases it compared what, also after another backfill', async () => {
   const two = world.with({ FD_EVENT_LOG: `lmdb:${world.home}/two`, FD_ONLINE_STORE: `lmdb:${world.home}/two-store` })
   const day = (days: number): string => new Date(Date.parse(world.cut) + days * DAY).toISOString()
   const send = ['produce', '--dataset', 'simulated', '--data', world.file]
   const group = ['--group', 'two']
-  await two.backfill()
+  const copy = join(world.home, 'copy.parquet')
+  await cp(world.file, copy)
+  await two.fd('features', 'backfill', '--dataset', 'simulated', '--data', copy, '--online', '--until', two.cut)
   await two.fd(...send, '--from', day(0), '--until', day(5))
   await two.fd('score', ...group, '--until-idle')
   await backfill(two, '--until', day(5))
@@ -183,6 +204,13 @@ test('verify says on which bases it compared what, also after another backfill',
     ],
     ranges: [{ partition: 0, from: predictions[0].input.offset, to: predictions.at(-1)?.input.offset }],
     uncovered: [],
+  })
+  await appendFile(copy, 'a new row')
+  expect(JSON.parse(await two.fd('features', 'verify', ...group, '--json'))).toMatchObject({
+    transactions: on(2),
+    differences: 0,
+    bases: [{ version: 2, transactions: on(2) }],
+    uncovered: [{ predictions: on(1), reason: expect.stringMatching(/copy\.parquet has changed since/) as string }],
   })
 })
 
