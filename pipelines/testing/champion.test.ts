@@ -161,7 +161,11 @@ describe('a version is loaded', () => {
 type Told = [what: string, found: string | number][]
 
 /** A watch that looks all the time, and what it tells. `seen` is called at each look, before the answer. */
-async function watching(seen: () => void = () => {}, of: Registry = registry): Promise<[ChampionWatch, Told]> {
+async function watching(
+  seen: () => void = () => {},
+  of: Registry = registry,
+  everyMs = 1,
+): Promise<[ChampionWatch, Told]> {
   const told: Told = []
   const looking = {
     ...of,
@@ -170,7 +174,7 @@ async function watching(seen: () => void = () => {}, of: Registry = registry): P
   const watch = await watchChampion(looking, {
     name: 'm',
     alias: 'champion',
-    everyMs: 1,
+    everyMs,
     onSwap: ({ version }) => told.push(['swap', version]),
     onThreshold: ({ threshold }) => told.push(['threshold', threshold.value]),
     onRefused: (error) => told.push(['refused', errorMessage(error)]),
@@ -263,6 +267,16 @@ describe('a watch over the champion', () => {
     const end = looks
     await new Promise((resolve) => setTimeout(resolve, 60))
     expect(looks).toBe(end)
+  })
+
+  test('it ends at once, though the next look is an hour away', async () => {
+    await addVersion(1)
+    await crown(1)
+    let looks = 0
+    const [watch] = await watching(() => looks++, registry, HOUR)
+    await expect.poll(() => looks).toBe(1)
+    await watch[Symbol.asyncDispose]()
+    await expect(scoreOf(watch.current())).rejects.toThrow('disposed')
   })
 
   test('a threshold that was set is taken up, and the history is not read at every look', async () => {

@@ -118,6 +118,8 @@ test('it is due after its time, if something was folded, and again after that ti
   expect(checkpoints.due()).toBe(true)
   await writeNow(checkpoints)
   expect([writes.length, checkpoints.due()]).toEqual([1, false])
+  clock.time = 1201
+  expect(checkpoints.due()).toBe(false)
   feed([1], 2)
   clock.time = 1199
   expect(checkpoints.due()).toBe(false)
