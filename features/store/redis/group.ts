@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import type { RedisConnection } from '../../../configs/connections/redis.ts'
 import {
+  replacedState,
   takenState,
   type Checkpoint,
   type EntityState,
@@ -11,7 +12,7 @@ import {
 } from '../online-store.ts'
 import { checkpointKey, entityKey, ownerKey, viewStem, type ServiceKeys } from './keys.ts'
 import { LossWatch } from './loss-watch.ts'
-import { readCheckpoint, recordText, type StoredBase } from './record.ts'
+import { readCheckpoint, readRecord, recordText, type StoredBase } from './record.ts'
 import { StateReader, type StateSource } from './state-reader.ts'
 
 /**
@@ -55,25 +56,18 @@ export async function takeRedisState(
   const owner = randomUUID()
   // Write the name first, then look: from now on nobody else changes what is read.
   await connection.run((redis) => redis.set(ownerKey(tag), owner))
+  // A removal that had looked for names before this one was written would not find it.
+  if (load !== 0) await refuseObsolete(connection, keys, load, place)
   const opened = await connection.run((redis) => readCheckpoint(redis, tag))
   // States are written with their checkpoint: without a checkpoint there are none.
   let hasOwn = opened !== undefined
   const watch = new LossWatch(connection, { keys, place, tag, version: base.version }, opened)
-  const reader = new StateReader({ run: watch.run, ...stems(keys, load, tag), hasOwn: () => hasOwn })
+  const named = { key: ownerKey(tag), gone: () => watch.nameGone() }
+  const reader = new StateReader({ run: watch.run, ...stems(keys, load, tag), hasOwn: () => hasOwn, owner: named })
   return {
     base,
     checkpoint: opened,
-    read: async (view, wanted) => {
-      // In an emptied server every customer would look new. The question for the name is sent after the reads: as long
-      // as the name is there, what they asked for was. Hazard: not covered are a second MGET of `StateReader`, which is
-      // sent after the question, and a sweep, which removes a base and the names on it in no fixed order.
-      const [states, named] = await Promise.all([
-        reader.read(view, wanted),
-        watch.run((redis) => redis.exists(ownerKey(tag))),
-      ])
-      if (named === 0) throw await watch.nameGone()
-      return states
-    },
+    read: (view, wanted) => reader.read(view, wanted),
     write: async (states, checkpoint) => {
       hasOwn = true
       const outcome = await watch.run(stateWrite(tag, owner, states, checkpoint))
@@ -83,6 +77,17 @@ export async function takeRedisState(
     },
     [Symbol.dispose]: () => watch[Symbol.dispose](),
   }
+}
+
+/** @throws UserError when two newer bases have been published since `load` was found to be the newest. */
+async function refuseObsolete(
+  connection: RedisConnection,
+  keys: ServiceKeys,
+  load: number,
+  place: GroupPartition,
+): Promise<void> {
+  const newest = readRecord<StoredBase>(await connection.run((redis) => redis.get(keys.base)), keys.base)
+  if (newest !== undefined && newest.load !== load && newest.previous !== load) throw replacedState(place)
 }
 
 function stems(keys: ServiceKeys, load: number, tag: string): Pick<StateSource, 'own' | 'base'> {

@@ -54,6 +54,11 @@ export const viewStem = (tag: string, view: string): string => `${tag}${word(vie
 export const checkpointKey = (tag: string): string => `${tag}:checkpoint`
 export const ownerKey = (tag: string): string => `${tag}:owner`
 
+/** Whether a key is that of an owner, of any tag. */
+export function isOwnerKey(key: Buffer): boolean {
+  return key.toString('latin1', key.indexOf('}') + 1) === ':owner'
+}
+
 /** The key's type is part of it: 42 and "42" are different entities. */
 export const entityKey = (stem: string, key: number | string): string =>
   `${stem}${typeof key === 'number' ? 'n' : 's'}${key}`

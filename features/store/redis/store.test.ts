@@ -6,11 +6,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { RedisConnection, redisAddress } from '../../../configs/connections/redis.ts'
 import { freePort, redisServerOnPath, startRedis, type RedisProcess } from '../../../configs/testing/redis-process.ts'
 import { UserError } from '../../../configs/user-error.ts'
 import { openOnlineStore } from '../../open.ts'
 import { onlineStoreContract } from '../online-store.contract.ts'
-import type { Base, Checkpoint, EntityState, GroupPartition } from '../online-store.ts'
+import type { Base, Checkpoint, EntityState, GroupPartition, OwnedState } from '../online-store.ts'
+import { ownerKey, serviceKeys, viewStem } from './keys.ts'
+import { StateReader } from './state-reader.ts'
 
 const draft: Omit<Base, 'version'> = { service: 'card-fraud', serviceDigest: 'd', watermark: 5, minorUnits: 2 }
 const state = (key: number, text: string): EntityState => ({ view: 'customers', key, bytes: Buffer.from(text) })
@@ -319,6 +322,35 @@ describe.runIf(redisServerOnPath)('a server that goes away', () => {
     expect(await refusal(group.write([state(3, 'three')], checkpoint(2)))).toMatch(/has lost the features/)
   })
 
+  test('or is emptied between the two reads of a batch: nobody looks new', async () => {
+    const server = await started()
+    await using store = await openOnlineStore(server.url())
+    await store.publish(draft, states(300, 'base'))
+    const group = await store.take('card-fraud', a)
+    await group.write(states(200, 'own'), checkpoint(2))
+    // After these the reader asks for the group's own states first, and then for what is missing of the base's.
+    await group.read('customers', [1, 2, 3])
+    const address = redisAddress(server.url())
+    await using connection = await RedisConnection.open(address)
+    const keys = serviceKeys(address.prefix, 'card-fraud')
+    const tag = keys.tag(1, a)
+    let asked = 0
+    const gone = new UserError('the name is gone')
+    const reader = new StateReader({
+      run: async (attempt) => {
+        if (++asked === 3) await server.command('FLUSHALL')
+        return connection.run(attempt)
+      },
+      own: (view) => viewStem(tag, view),
+      base: (view) => viewStem(keys.tag(1), view),
+      hasOwn: () => true,
+      owner: { key: ownerKey(tag), gone: async () => gone },
+    })
+    expect(texts(await reader.read('customers', [1, 2, 250]))).toEqual(['own', 'own', 'base'])
+    await expect(reader.read('customers', [1, 2, 251])).rejects.toBe(gone)
+    expect(asked).toBe(3)
+  })
+
   test('or hangs before it was ever reached: opening ends too', async () => {
     const server = await started()
     server.signal('SIGSTOP')
@@ -340,6 +372,32 @@ describe.runIf(redisServerOnPath)('a server that goes away', () => {
 })
 
 describe.runIf(redisServerOnPath)('a publish', () => {
+  test('that removes a base in use never lets its reader find a key missing: it is refused', async () => {
+    const server = await started()
+    await using store = await openOnlineStore(server.url())
+    const size = 20_000
+    await store.publish(draft, states(size, 'base'))
+    const groups = await Promise.all(
+      Array.from({ length: 8 }, (_, partition) => store.take('card-fraud', { ...a, partition })),
+    )
+    for (const [i, group] of groups.entries()) if (i % 2 === 0) await group.write([state(1, 'own')], checkpoint(2))
+    await store.publish(draft, [])
+    const wanted = Array.from({ length: 100 }, (_, i) => i * (size / 100))
+    const readToTheEnd = async (group: OwnedState): Promise<number> => {
+      for (let reads = 0; ; reads++) {
+        try {
+          expect(texts(await group.read('customers', wanted))).not.toContain(undefined)
+        } catch (error) {
+          expect(error).toMatchObject({ message: expect.stringMatching(/newer backfills have replaced them/) })
+          return reads
+        }
+      }
+    }
+    const readers = groups.map(readToTheEnd)
+    await store.publish(draft, [])
+    expect(await Promise.all(readers)).toHaveLength(groups.length)
+  })
+
   test('that is killed leaves nothing visible, and later ones remove it once its lease has run out', async () => {
     const server = await started()
     await using store = await openOnlineStore(server.url())

@@ -4,7 +4,7 @@ import { UserError } from '../../../configs/user-error.ts'
 import type { Base, EntityState, OnlineStore } from '../online-store.ts'
 import { msetBlock, RedisBulk, type Entry } from './bulk.ts'
 import { openRedisState, takeRedisState } from './group.ts'
-import { serviceKeys, entityKey, viewStem, type ServiceKeys } from './keys.ts'
+import { serviceKeys, entityKey, isOwnerKey, viewStem, type ServiceKeys } from './keys.ts'
 import { readRecord, recordText, type StoredBase } from './record.ts'
 
 /** The most states, and bytes, in one MSET: larger commands gain nothing and keep other clients waiting. */
@@ -170,9 +170,30 @@ function lostLoad(connection: RedisConnection): UserError {
   )
 }
 
-/** Removes what belongs neither to the newest base, nor to the one before it, nor to a load under way. */
+/**
+ * Removes what belongs neither to the newest base, nor to the one before it, nor to a load under way: first the names
+ * of all owners, then the rest. A scorer that still has such a base open finds its name gone before the first state is.
+ */
 async function sweep(connection: RedisConnection, keys: ServiceKeys): Promise<void> {
   const obsolete = new Map<number, boolean>()
+  const judge = async (load: number): Promise<boolean> => {
+    const known = obsolete.get(load) ?? (await isObsolete(connection, keys, load))
+    obsolete.set(load, known)
+    return known
+  }
+  await remove(connection, keys, judge, isOwnerKey)
+  // No load that has become obsolete since: its names are still there.
+  const known = async (load: number): Promise<boolean> => obsolete.get(load) === true
+  if ([...obsolete.values()].includes(true)) await remove(connection, keys, known, () => true)
+}
+
+/** Removes the keys that are `wanted` of the loads that are `due`. */
+async function remove(
+  connection: RedisConnection,
+  keys: ServiceKeys,
+  due: (load: number) => Promise<boolean>,
+  wanted: (key: Buffer) => boolean,
+): Promise<void> {
   let cursor = '0'
   do {
     const [next, found] = await connection.run((redis) =>
@@ -181,9 +202,8 @@ async function sweep(connection: RedisConnection, keys: ServiceKeys): Promise<vo
     cursor = next.toString()
     const byTag = Map.groupBy(found, (key) => key.toString('latin1', 0, key.indexOf('}')))
     for (const [tag, group] of byTag) {
-      const load = keys.loadOf(tag)
-      if (!obsolete.has(load)) obsolete.set(load, await isObsolete(connection, keys, load))
-      if (obsolete.get(load) === true) await connection.run((redis) => redis.unlink(...group))
+      const chosen = (await due(keys.loadOf(tag))) ? group.filter(wanted) : []
+      if (chosen.length > 0) await connection.run((redis) => redis.unlink(...chosen))
     }
   } while (cursor !== '0')
 }
