@@ -81,11 +81,11 @@ export class Seam {
 
   #tellGap({ decoded: { events } }: StageInput): void {
     const { watermark } = this.#options.base
-    const first = earliest(events.time, firstTransactions(events.kind, events.size))
+    const first = beginningOf(events)
     if (first === Infinity) return
     this.#folded = true
-    const gap = watermark !== -Infinity && first > watermark + SHORTEST_GAP
-    if (gap) this.#options.onGap?.({ from: watermark, to: first })
+    const gap = gapBetween(watermark, first)
+    if (gap !== undefined) this.#options.onGap?.(gap)
   }
 
   /**
@@ -117,6 +117,20 @@ export class Seam {
         `fd features backfill --dataset ${base.history?.dataset} --data ${base.history?.file} --until ${from} --online`,
     )
   }
+}
+
+/**
+ * The gap of rule 5 between a history whose newest event is of `watermark` (−Infinity: none) and a log that begins with
+ * a transaction of `first` (Infinity: none). Undefined where there is none to tell of.
+ */
+export function gapBetween(watermark: EpochMs, first: EpochMs): HistoryGap | undefined {
+  const gap = watermark !== -Infinity && first !== Infinity && first > watermark + SHORTEST_GAP
+  return gap ? { from: watermark, to: first } : undefined
+}
+
+/** The event time of the earliest of a batch's first transactions, by which a log is said to begin; Infinity: none. */
+export function beginningOf({ kind, time, size }: EventBatch): EpochMs {
+  return earliest(time, firstTransactions(kind, size))
 }
 
 /** The first rows that are transactions, and that `wanted` wants. */

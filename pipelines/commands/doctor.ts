@@ -9,8 +9,9 @@ import { table } from '../console/output.ts'
 import type { Check } from '../doctor/check.ts'
 import { MACHINE } from '../doctor/machine.ts'
 import { SERVICES } from '../doctor/services.ts'
+import { STREAM } from '../doctor/stream.ts'
 
-const CHECKS: Record<string, Check> = { ...MACHINE, ...SERVICES }
+const CHECKS: Record<string, Check> = { ...MACHINE, ...SERVICES, ...STREAM }
 
 export function doctorCommand(): Command {
   return example(
