@@ -1,11 +1,15 @@
 import type { DecodedBatch } from '../../datasets/log/event-json.ts'
 import type { Dataset } from '../../datasets/table/dataset.ts'
-import { FRAUD_LABEL, type EpochMs } from '../../datasets/table/transaction.ts'
+import { inLogOrder } from '../../datasets/table/log-order.ts'
+import { FRAUD_LABEL, logTime, type EpochMs } from '../../datasets/table/transaction.ts'
 
-/** Transactions of a base's file, later than its history, that the log lacks. */
+/** What a base's file has after its history, and the log has not. */
 export interface Lacking {
   file: string
+  /** At least so many, up to the newest of the log. */
   transactions: number
+  /** At least so many labels that became known before the first transaction that the log has after history. */
+  labels: number
   /** Where history ends, and the newest transaction of the log. */
   from: EpochMs
   to: EpochMs
@@ -13,37 +17,56 @@ export interface Lacking {
 
 /**
  * Sets what the log has after the end of a history beside what the file of that history has there. A log that begins
- * later than the history ends, be it by minutes, has left transactions out that the file can name: they are in no
- * window, and what was served equals what history and log give, without them.
+ * later than the history ends, be it by minutes, has left events out that the file can name: they are in no window, and
+ * what was served equals what history and log give, without them.
  */
 export class Continuation {
   readonly #until: EpochMs
-  #records = 0
+  #transactions = 0
+  #earliest = Infinity
   #newest = -Infinity
+  /** Labels before the first of these transactions in their partition. Later ones may be on their way. */
+  #labels = 0
 
   /** @param until where history ends. */
   constructor(until: EpochMs) {
     this.#until = until
   }
 
-  /** Counts a batch of the log whose repeats have been taken out. A dead letter may have been any transaction. */
-  add({ events, rejected }: DecodedBatch): void {
-    for (let row = 0; row < events.size; row++) {
-      if (events.kind[row] === FRAUD_LABEL || events.time[row] < this.#until) continue
-      this.#records++
-      if (events.time[row] > this.#newest) this.#newest = events.time[row]
+  /** Takes the batches of one partition, whose repeats have been taken out. */
+  partition(): (decoded: DecodedBatch) => void {
+    let begun = false
+    return ({ events, rejected }) => {
+      for (let row = 0; row < events.size; row++) {
+        const time = events.time[row]
+        if (events.kind[row] === FRAUD_LABEL) {
+          if (!begun) this.#labels++
+          continue
+        }
+        if (time < this.#until) continue
+        begun = true
+        this.#transactions++
+        this.#earliest = Math.min(this.#earliest, time)
+        this.#newest = Math.max(this.#newest, time)
+      }
+      // A dead letter may have been any transaction.
+      this.#transactions += rejected.filter(({ kind }) => kind !== 'duplicate').length
     }
-    this.#records += rejected.filter(({ kind }) => kind !== 'duplicate').length
   }
 
-  /** Resolves to how many transactions the log lacks at least, up to its newest. Undefined when it may lack none. */
+  /** Resolves to what the log lacks. Undefined when it may lack nothing. */
   async lacking({ dataset, sort = false }: { dataset: Dataset; sort?: boolean }): Promise<Lacking | undefined> {
     if (this.#newest === -Infinity) return undefined
-    let transactions = -this.#records
-    for await (const { time, size } of dataset.batches({ sort })) {
-      for (let row = 0; row < size; row++) if (time[row] >= this.#until && time[row] <= this.#newest) transactions++
+    let [transactions, labels] = [-this.#transactions, -this.#labels]
+    const stretch = { from: this.#until, until: this.#newest + 1 }
+    for await (const batch of inLogOrder(dataset.batches({ sort }), dataset.schema, stretch)) {
+      for (let row = 0; row < batch.size; row++) {
+        if (batch.kind[row] !== FRAUD_LABEL) transactions++
+        else if (logTime(batch, row) < this.#earliest) labels++
+      }
     }
-    if (transactions <= 0) return undefined
-    return { file: dataset.file, transactions, from: this.#until, to: this.#newest }
+    if (transactions <= 0 && labels <= 0) return undefined
+    const counts = { transactions: Math.max(0, transactions), labels: Math.max(0, labels) }
+    return { file: dataset.file, ...counts, from: this.#until, to: this.#newest }
   }
 }

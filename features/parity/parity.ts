@@ -181,6 +181,7 @@ async function compareStage(comparison: Comparison): Promise<void> {
   const continuation = new Continuation(base.history?.until ?? Infinity)
   for (const partition of offsets.keys()) {
     const seam = new Seam({ ...BEHIND, group: request.group })
+    const count = continuation.partition()
     const last = await lastHandedOn(comparison, partition)
     for await (const records of log.read(stage.topic, partition)) {
       const input = read(records)
@@ -189,7 +190,7 @@ async function compareStage(comparison: Comparison): Promise<void> {
       seam.join(input, fold, Infinity)
       if (stage.entity === undefined) {
         report.repeats += repeatsOf(comparison, input)
-        continuation.add(decoded)
+        count(decoded)
       }
       compareBatch(comparison, input, fold.fold(decoded.events, earlier), last)
       request.report?.(report.transactions)

@@ -184,9 +184,13 @@ function historyText(until: number | undefined, digest: string | undefined): str
   return digest === undefined ? end : `${end}, file ${digest.slice(0, 12)}`
 }
 
-function lackingLine({ file, transactions, from, to }: Lacking): string {
+function lackingLine({ file, transactions, labels, from, to }: Lacking): string {
+  const what = [
+    ...(transactions > 0 ? [`${count(transactions)} transactions`] : []),
+    ...(labels > 0 ? [`${count(labels)} fraud labels`] : []),
+  ]
   return (
-    `${file} has ${count(transactions)} transactions between ${instant(from)} and ${instant(to)} that are neither in ` +
+    `${file} has ${what.join(' and ')} between ${instant(from)} and ${instant(to)} that are neither in ` +
     'history nor in the log: windows lack them. A stream begins where its history ends when both are given the same ' +
     'time: fd features backfill --until DATE --online, and: fd produce --from DATE'
   )

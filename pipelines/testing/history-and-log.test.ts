@@ -1,10 +1,14 @@
 import { appendFile, cp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { loadConfig } from '../../configs/config.ts'
+import { openDataset } from '../../datasets/catalog.ts'
 import { FRAUD_KNOWN_AT } from '../../datasets/log/event-json.ts'
 import type { NewRecord } from '../../datasets/log/event-log.ts'
 import { openEventLog } from '../../datasets/open.ts'
 import { openDatabase, sqlText } from '../../datasets/table/duckdb.ts'
+import { inLogOrder } from '../../datasets/table/log-order.ts'
+import { FRAUD_LABEL } from '../../datasets/table/transaction.ts'
 import type { DeadLetter } from '../../serving/dead-letter.ts'
 import type { Prediction } from '../../serving/prediction.ts'
 import { makeWorld, type World } from './world.ts'
@@ -71,7 +75,19 @@ test('a history that ends days before the log begins is told', async () => {
   expect(stderr).toMatch(/The history ends at 2018-05-1\d .*, and transactions begins at 2018-05-29 .*: windows lack/)
 })
 
+/** How many fraud labels of the file become known within so many milliseconds from where history ends. */
+async function labelsOfNobody(span: number): Promise<number> {
+  const dataset = await openDataset('simulated', loadConfig(undefined, {}), { data: world.file })
+  const stretch = { from: Date.parse(world.cut), until: Date.parse(world.cut) + span }
+  let labels = 0
+  for await (const { kind, size } of inLogOrder(dataset.batches(), dataset.schema, stretch))
+    labels += kind.subarray(0, size).filter((event) => event === FRAUD_LABEL).length
+  return labels
+}
+
 test('a stream that begins hours after its history ends: verify counts what neither of them has', async () => {
+  const labels = await labelsOfNobody(DAY / 2)
+  expect(labels).toBeGreaterThan(0)
   const later = world.with({
     FD_EVENT_LOG: `lmdb:${world.home}/later`,
     FD_ONLINE_STORE: `lmdb:${world.home}/later-store`,
@@ -84,12 +100,12 @@ test('a stream that begins hours after its history ends: verify counts what neit
   expect(skipped).toBeGreaterThan(0)
   const { code, stdout, stderr } = await later.try('features', 'verify', '--group', 'later', '--json')
   expect(code, stderr).toBe(0)
-  expect(stderr).toContain(`has ${skipped} transactions between`)
+  expect(stderr).toContain(`has ${skipped} transactions and ${labels} fraud labels between`)
   const to = Math.max(...[...exact.values()].map(({ event_time: time }) => time))
   expect(JSON.parse(stdout)).toMatchObject({
     transactions: exact.size - skipped,
     differences: 0,
-    lacking: [{ file: world.file, transactions: skipped, from: Date.parse(world.cut), to }],
+    lacking: [{ file: world.file, transactions: skipped, labels, from: Date.parse(world.cut), to }],
   })
 })
 
@@ -203,6 +219,7 @@ test('verify says on which bases it compared what, also after another backfill',
       { version: 2, until: Date.parse(day(5)), transactions: on(2) },
     ],
     ranges: [{ partition: 0, from: predictions[0].input.offset, to: predictions.at(-1)?.input.offset }],
+    lacking: [],
     uncovered: [],
   })
   await appendFile(copy, 'a new row')
