@@ -8,6 +8,8 @@ export interface DeadLetter {
   reason: string
   /** Where the record stands in `transactions`. */
   input: { partition: number; offset: number }
+  /** Of a transaction that came twice: where the first one stands there, unless it was in history. */
+  first?: { partition: number; offset: number }
   /** The record's value as it came, base64. Of a value that was cut, its beginning. */
   bytes: string
   /** The same bytes as text, with replacement characters where they are not UTF-8. */
@@ -28,7 +30,7 @@ const LONGEST_KEY = 1024
 
 export function deadLetter(
   { records, values, partitions, offsets }: StageInput,
-  { index, reason }: Rejection,
+  { index, reason, first }: Rejection,
 ): NewRecord {
   const whole = values.bytes.subarray(values.valueStart[index], values.valueEnd[index])
   const cut = whole.length > MOST_BYTES
@@ -36,6 +38,7 @@ export function deadLetter(
   const letter: DeadLetter = {
     reason,
     input: { partition: partitions[index], offset: offsets[index] },
+    ...(first === undefined ? {} : { first }),
     bytes: bytes.toString('base64'),
     text: bytes.toString('utf8'),
     ...(cut ? { cut: { size: whole.length, sha256: createHash('sha256').update(whole).digest('hex') } } : {}),

@@ -59,6 +59,8 @@ export interface Rejection {
   kind: RejectionKind
   /** Names the field, what was expected there and what was found. */
   reason: string
+  /** Of a transaction that is in the log for the second time: where the first one stands. */
+  first?: { partition: number; offset: number }
 }
 
 export interface DecodedBatch {

@@ -7,7 +7,7 @@ import { toModelInput } from '../fold/model-input.ts'
 import type { FeatureMatrix, ServiceFold } from '../fold/service-fold.ts'
 import type { GroupState } from '../store/online-store.ts'
 import type { Seam } from './seam.ts'
-import type { StageInput } from './stage-record.ts'
+import { placesOf, type StageInput } from './stage-record.ts'
 
 /**
  * A batch of a stage's topic, folded. Its fresh transactions are still to be scored or passed on. The next batch reuses
@@ -54,7 +54,7 @@ export async function foldBatch(
   }
   seam.join(input, fold, committed)
   const before = fold.labels
-  const features = fold.fold(events, input.earlier)
+  const features = fold.fold(events, input.earlier, placesOf(input))
   const labels = fold.labels
   for (const key of LABEL_COUNTS) labels[key] -= before[key]
   const replayed = firstAtOrAfter(input.records, committed)

@@ -6,11 +6,12 @@ import { randomStream } from '../../datasets/random/random.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import { DAY, emptyBatch, FRAUD_LABEL, HOUR, type EventBatch } from '../../datasets/table/transaction.ts'
 import { decodeState, encodeState } from '../fold/entity-state.ts'
+import { NO_PLACE, packPlace, unpackPlace } from '../fold/log-place.ts'
 import { featureMatrix, ServiceFold } from '../fold/service-fold.ts'
 import { naiveFeatures } from '../testing/naive-features.ts'
 import { cardFraud } from '../view/card-fraud.ts'
 import { Seam, type HistoryGap } from './seam.ts'
-import type { StageInput } from './stage-record.ts'
+import { placesOf, type StageInput } from './stage-record.ts'
 
 const schema: DatasetSchema = {
   id: { column: 'TRANSACTION_ID', type: 'string' },
@@ -69,6 +70,9 @@ function decoded(events: Event[]): DecodedBatch {
   return { events: batch, index: Uint32Array.from(events, (_, row) => row), rejected: [] }
 }
 
+/** The partition of the first stage's topic from which all records come. */
+const PARTITION = 3
+
 /** A batch as a stage reads it whose records begin at offset `first`. */
 function inputOf(batch: DecodedBatch, first: number): StageInput {
   const offsets = Float64Array.from({ length: batch.index.length }, (_, i) => first + i)
@@ -84,7 +88,8 @@ function inputOf(batch: DecodedBatch, first: number): StageInput {
     valueStart: new Uint32Array(0),
     valueEnd: new Uint32Array(0),
   }
-  return { records, values: records, decoded: batch, partitions: new Uint32Array(offsets.length), offsets }
+  const partitions = new Uint32Array(offsets.length).fill(PARTITION)
+  return { records, values: records, decoded: batch, partitions, offsets }
 }
 
 /** A fold of the same state, as a process that starts again reads it. */
@@ -105,23 +110,47 @@ test.each([1, 2, 3, 4, 5])('what was here before is rejected, the rest is folded
   const seam = new Seam({ base: { watermark: -Infinity }, group: 'g' })
   const alone = new ServiceFold(cardFraud, schema)
   for (let from = 0; from < log.length;) {
-    const events = log.slice(from, from + 1 + random.integer(60))
+    const start = from
+    const events = log.slice(start, start + 1 + random.integer(60))
     from += events.length
     const batch = decoded(events)
+    const input = inputOf(batch, start)
     fold.prepare(batch.events)
-    seam.join(inputOf(batch, 0), fold, Infinity)
-    expect(batch.rejected.map(({ index, kind }) => ({ index, kind }))).toEqual(
-      events.flatMap(({ again }, index) => (again ? [{ index, kind: 'duplicate' }] : [])),
+    seam.join(input, fold, Infinity)
+    const firstOf = ({ id, time, customer }: Event): number =>
+      log.findIndex((e) => e.id === id && e.time === time && e.customer === customer && !e.label)
+    expect(batch.rejected.map(({ index, kind, first }) => ({ index, kind, first }))).toEqual(
+      events.flatMap((event, index) =>
+        event.again ? [{ index, kind: 'duplicate', first: { partition: PARTITION, offset: firstOf(event) } }] : [],
+      ),
     )
+    for (const { reason, first } of batch.rejected)
+      expect(reason).toContain(`was here before, at offset ${first?.offset} of partition ${PARTITION}`)
     const kept = events.map((_, row) => row).filter((row) => !events[row].again)
     expect([...batch.index.subarray(0, batch.events.size)]).toEqual(kept)
-    const [got, wanted] = [fold.fold(batch.events), alone.fold(decoded(kept.map((row) => events[row])).events)]
+    const [got, wanted] = [
+      fold.fold(batch.events, undefined, placesOf(input)),
+      alone.fold(decoded(kept.map((row) => events[row])).events),
+    ]
     expect(got.rows).toBe(wanted.rows)
     const values = got.rows * fold.names.length
     expect(got.values.subarray(0, values)).toEqual(wanted.values.subarray(0, values))
     if (random.uniform() < 0.3) fold = restarted(fold)
   }
   expect(log.filter(({ again }) => again).length).toBeGreaterThan(50)
+})
+
+test.each([
+  [0, 0],
+  [2047, 2 ** 42 - 1],
+  [7, 123_456_789_012],
+])('partition %d, offset %d, is one number', (partition, offset) => {
+  expect(unpackPlace(packPlace(partition, offset))).toEqual({ partition, offset })
+})
+
+test('what stands in history, or too far, has no place', () => {
+  expect([packPlace(2048, 0), packPlace(0, 2 ** 42)]).toEqual([NO_PLACE, NO_PLACE])
+  expect(unpackPlace(NO_PLACE)).toBeUndefined()
 })
 
 test.each([1, 2, 3])('in a later stage the features of the stages before go with their rows, seed %i', (seed) => {

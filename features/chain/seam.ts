@@ -5,8 +5,8 @@
  * 1. **Order.** First the base's history, then the log's records, from the oldest that the log has.
  * 2. **Once.** A transaction counts where it stands first in that sequence. The rings of its key hold the ids of the
  *    events that a window can reach, so a record of the same key, time and id is known as a repeat without any state
- *    of its own. A repeat is neither folded nor scored. It is a dead letter, unless its offset was committed: then it
- *    had its output before this base was made.
+ *    of its own. A repeat is neither folded nor scored. It is a dead letter that names the place of the first, unless
+ *    its offset was committed: then it had its output before this base was made.
  * 3. **Undecided.** No transaction is decided on a base that knows what came after it. History must therefore end
  *    where the first record begins whose outputs are not written yet. Where it goes on beyond that, the group does
  *    not start.
@@ -23,9 +23,11 @@
  */
 import { UserError } from '../../configs/user-error.ts'
 import { DAY, FRAUD_LABEL, HOUR, removeRows, type EpochMs, type EventBatch } from '../../datasets/table/transaction.ts'
+import { unpackPlace } from '../fold/log-place.ts'
+import type { Repeat } from '../fold/repeats.ts'
 import { keepRows, type ServiceFold } from '../fold/service-fold.ts'
 import type { Base } from '../store/online-store.ts'
-import type { StageInput } from './stage-record.ts'
+import { placesOf, type StageInput } from './stage-record.ts'
 
 /** A time of which neither history nor log has a transaction. */
 export interface HistoryGap {
@@ -70,7 +72,7 @@ export class Seam {
    */
   join(input: StageInput, fold: ServiceFold, committed: number): void {
     const { base } = this.#options
-    const repeats = fold.repeated(input.decoded.events)
+    const repeats = fold.repeated(input.decoded.events, placesOf(input))
     // Later stages get what the first one let pass.
     if (base.history !== undefined && input.earlier === undefined) {
       if (!this.#folded) this.#tellGap(input)
@@ -92,14 +94,14 @@ export class Seam {
    * Looks at the first transactions that are not committed. The base knows their future when it holds the very first
    * of them, or most of them, or when most are further behind its end than an event may be late.
    */
-  #checkUndecided({ decoded, records }: StageInput, repeats: readonly number[], committed: number): void {
+  #checkUndecided({ decoded, records }: StageInput, repeats: readonly Repeat[], committed: number): void {
     const { history, watermark } = this.#options.base
     const { events, index } = decoded
     const fresh = firstTransactions(events.kind, events.size, (row) => records.offsets[index[row]] >= committed)
     if (fresh.length === 0) return
     this.#decided = true
     const end = history?.until ?? watermark + 1
-    const repeated = new Set(repeats)
+    const repeated = new Set(repeats.map(({ row }) => row))
     const held = fresh.filter((row) => repeated.has(row) && events.time[row] < end)
     const known = fresh.filter((row) => events.time[row] < watermark - HOUR || held.includes(row))
     if (held[0] !== fresh[0] && known.length * 2 <= fresh.length) return
@@ -149,15 +151,20 @@ function earliest(time: Float64Array, rows: readonly number[]): EpochMs {
  * Takes rows out of a batch, in place, and makes rejections of them. What the stages before found for these rows goes
  * with them.
  */
-function removeRepeats({ decoded, earlier }: StageInput, fold: ServiceFold, rows: readonly number[]): void {
-  if (rows.length === 0) return
+function removeRepeats({ decoded, earlier }: StageInput, fold: ServiceFold, repeats: readonly Repeat[]): void {
+  if (repeats.length === 0) return
+  const rows = repeats.map(({ row }) => row)
   const { events, index, rejected } = decoded
   if (earlier !== undefined) keepRows(earlier, fold.names.length, transactionsBut(rows, events))
-  for (const row of rows) {
-    const reason =
-      `transaction ${events.ids[row]} of this key and time was here before, in the log or in the history that was ` +
-      'backfilled (fd features backfill --until ends a history before the log begins)'
-    rejected.push({ index: index[row], kind: 'duplicate', reason })
+  for (const { row, first } of repeats) {
+    const place = unpackPlace(first)
+    const where =
+      place === undefined
+        ? 'in the history that was backfilled, or in what an older fd has folded of the log ' +
+          '(fd features backfill --until ends a history before the log begins)'
+        : `at offset ${place.offset} of partition ${place.partition}`
+    const reason = `transaction ${events.ids[row]} of this key and time was here before, ${where}`
+    rejected.push({ index: index[row], kind: 'duplicate', reason, ...(place === undefined ? {} : { first: place }) })
   }
   rejected.sort((a, b) => a.index - b.index)
   removeRows(events, rows)

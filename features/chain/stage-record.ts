@@ -5,6 +5,7 @@ import { partitionOf } from '../../datasets/log/murmur2.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import { isNoKey } from '../../datasets/table/key.ts'
 import { FRAUD_LABEL, type DurationMs } from '../../datasets/table/transaction.ts'
+import { packPlace } from '../fold/log-place.ts'
 import { featureMatrix, type FeatureMatrix } from '../fold/service-fold.ts'
 
 /** A batch of a stage's topic, decoded. Valid until the next batch, which reuses the columns. */
@@ -76,6 +77,13 @@ export function origins(records: RecordBatch): Pick<StageInput, 'partitions' | '
     offsets[i] = records.bytes.readDoubleLE(records.valueStart[i] + 8)
   }
   return { partitions, offsets }
+}
+
+/** Where the rows of a batch stand in the topic of the first stage, as `packPlace` gives it. */
+export function placesOf({ decoded: { events, index }, partitions, offsets }: StageInput): Float64Array {
+  const places = new Float64Array(events.size)
+  for (let row = 0; row < events.size; row++) places[row] = packPlace(partitions[index[row]], offsets[index[row]])
+  return places
 }
 
 function withoutHeader(records: RecordBatch, length: number): RecordBatch {

@@ -2,6 +2,7 @@ import { refuseNewer } from '../../configs/format.ts'
 import { UserError } from '../../configs/user-error.ts'
 import type { EventFold } from './event-fold.ts'
 import type { HeldLabels } from './fraud-labels.ts'
+import { NO_PLACE } from './log-place.ts'
 import type { EventRings } from './ring.ts'
 import type { ViewFold } from './view-fold.ts'
 
@@ -15,8 +16,9 @@ const PUSHED_OUT = 4
 const ID = 8
 const HELD = 16
 const REFUNDS = 32
+const PLACE = 64
 /** Parts that a state may have or lack: older versions wrote none of them. */
-const OPTIONAL = PUSHED_OUT | ID | HELD | REFUNDS
+const OPTIONAL = PUSHED_OUT | ID | HELD | REFUNDS | PLACE
 
 /** The other half of an id that is not known; no id has it. */
 const UNKNOWN_ID = 0xffff_ffff
@@ -27,11 +29,12 @@ const UNKNOWN_ID = 0xffff_ffff
  *
  * Little endian, in this order; events stand oldest first:
  *
- *     header       u8 version, u8 columns (1 amount, 2 label, 4 pushed out, 8 id, 16 held, 32 refunds), u16 windows,
- *                  u32 events, f64 clock
+ *     header       u8 version, u8 columns (1 amount, 2 label, 4 pushed out, 8 id, 16 held, 32 refunds, 64 place),
+ *                  u16 windows, u32 events, f64 clock
  *     per window   u32 enter, u32 leave, counted from the oldest event
  *     per event    f64 time
  *     per event    f64 amount             where the view reads amounts
+ *     per event    f64 place in the log   where it keeps ids and one of them has a place
  *     per event    u32 id hash            where it reads labels or keeps ids
  *     per event    u32 other half of id   where it keeps ids
  *     per event    u8 fraud               where it reads labels
@@ -65,7 +68,12 @@ function encodeEvents(of: EventFold, held: Readonly<HeldLabels>, slot: number): 
   const first = rings.first[slot]
   const events = rings.next[slot] - first
   const pushedOut = of.pushedOut.at(slot)
-  const columns = columnsOf(of) + (pushedOut === -Infinity ? 0 : PUSHED_OUT) + (held.times.length === 0 ? 0 : HELD)
+  const places = rings.places && hasPlaces(rings, slot)
+  const columns =
+    columnsOf(of) +
+    (pushedOut === -Infinity ? 0 : PUSHED_OUT) +
+    (held.times.length === 0 ? 0 : HELD) +
+    (places ? PLACE : 0)
   const at = placesOf(events, progress.length / 2, columns, held.times.length)
   const bytes = Buffer.allocUnsafeSlow(at.end)
   bytes.writeUInt8(VERSION, 0)
@@ -78,11 +86,19 @@ function encodeEvents(of: EventFold, held: Readonly<HeldLabels>, slot: number): 
   // Every column begins at a multiple of its element's size, so it can be written as a typed array.
   copyRing(rings.time, new Float64Array(bytes.buffer, at.times, events), rings, slot)
   if (amount) copyRing(rings.amount, new Float64Array(bytes.buffer, at.amounts, events), rings, slot)
+  if (places) copyRing(rings.place, new Float64Array(bytes.buffer, at.places, events), rings, slot)
   if (label || id) copyRing(rings.idHash, new Uint32Array(bytes.buffer, at.hashes, events), rings, slot)
   if (id) copyRing(rings.idHigh, new Uint32Array(bytes.buffer, at.highs, events), rings, slot)
   if (label) copyRing(rings.fraud, new Uint8Array(bytes.buffer, at.frauds, events), rings, slot)
   if (held.times.length > 0) writeHeld(bytes, at.held, held)
   return bytes
+}
+
+/** Whether one of a slot's events stands in the log. Of history none does, which saves its states a column. */
+function hasPlaces(rings: EventRings, slot: number): boolean {
+  for (let s = rings.first[slot]; s < rings.next[slot]; s++)
+    if (rings.place[rings.position(slot, s)] !== NO_PLACE) return true
+  return false
 }
 
 /** The labels have no fixed place, so their times are not aligned. */
@@ -140,6 +156,7 @@ function decodeEvents(view: ViewFold, of: EventFold, slot: number, buffer: Buffe
   const { amount, label, id } = rings.columns
   const at = placesOf(events, progress.length / 2, columns, held)
   const withIds = (columns & ID) !== 0
+  if (id && (columns & PLACE) !== 0) rings.keepPlaces()
   for (let e = 0; e < events; e++) {
     const position = rings.push(slot)
     rings.time[position] = buffer.readDoubleLE(at.times + e * 8)
@@ -147,6 +164,8 @@ function decodeEvents(view: ViewFold, of: EventFold, slot: number, buffer: Buffe
     if (label || (id && withIds)) rings.idHash[position] = buffer.readUInt32LE(at.hashes + e * 4)
     // State of an older version has no ids: what it holds is not found again.
     if (id) rings.idHigh[position] = withIds ? buffer.readUInt32LE(at.highs + e * 4) : UNKNOWN_ID
+    if (rings.places)
+      rings.place[position] = (columns & PLACE) === 0 ? NO_PLACE : buffer.readDoubleLE(at.places + e * 8)
     if (label) rings.fraud[position] = buffer.readUInt8(at.frauds + e)
   }
   of.clock.set(slot, clock)
@@ -207,6 +226,7 @@ function endOfHeld(buffer: Buffer): number {
 interface Places {
   times: number
   amounts: number
+  places: number
   hashes: number
   highs: number
   frauds: number
@@ -219,10 +239,11 @@ function placesOf(events: number, windows: number, columns: number, labels: numb
   const has = (bits: number): number => ((columns & bits) === 0 ? 0 : 1)
   const times = HEADER + windows * 8
   const amounts = times + events * 8
-  const hashes = amounts + events * 8 * has(AMOUNT)
+  const places = amounts + events * 8 * has(AMOUNT)
+  const hashes = places + events * 8 * has(PLACE)
   const highs = hashes + events * 4 * has(LABEL | ID)
   const frauds = highs + events * 4 * has(ID)
   const held = frauds + events * has(LABEL)
   const end = held + (12 * labels + 4) * has(HELD) + 8 * has(PUSHED_OUT)
-  return { times, amounts, hashes, highs, frauds, held, end }
+  return { times, amounts, places, hashes, highs, frauds, held, end }
 }

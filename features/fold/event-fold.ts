@@ -1,5 +1,6 @@
 import { HOUR, type DurationMs, type EpochMs } from '../../datasets/table/transaction.ts'
 import type { FoldSettings } from './fold-settings.ts'
+import { NO_PLACE } from './log-place.ts'
 import { EventRings } from './ring.ts'
 import { SlotTimes } from './slot-times.ts'
 import type { WindowPlan } from './window-plan.ts'
@@ -43,6 +44,8 @@ export class EventFold {
   readonly clock = new SlotTimes()
   /** Event time of the newest event that a slot's full ring has pushed out. */
   readonly pushedOut = new SlotTimes()
+  /** Where the transaction that is folded next stands in the log, as `packPlace` gives it. */
+  place = NO_PLACE
 
   readonly #plan: WindowPlan
   readonly #includesCurrent: boolean
@@ -220,7 +223,8 @@ export class EventFold {
     const { rings } = this
     if (!rings.roomFor(slot)) this.#pushOut(slot)
     const at = Math.max(place, rings.first[slot])
-    rings.put(slot, at, t, amount, this.#idHash, this.#idHigh)
+    const position = rings.put(slot, at, t, amount, this.#idHash, this.#idHigh)
+    if (rings.places) rings.place[position] = this.place
     return at
   }
 

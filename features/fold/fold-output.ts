@@ -12,4 +12,6 @@ export interface FoldPlace {
   column: number
   stride: number
   bit: number
+  /** Where the batch's rows stand in the log (`packPlace`). Undefined: not there, as of history. */
+  places?: Float64Array | undefined
 }

@@ -1,4 +1,5 @@
 import { Growing } from './growing.ts'
+import { NO_PLACE } from './log-place.ts'
 
 /** The size of the smallest ring, as an exponent of two: most entities have few events. */
 const SMALLEST = 2
@@ -21,8 +22,8 @@ export interface RingColumns {
  * puts a late event between others by `insert`.
  *
  * A ring holds a power of two. A full one moves to a region twice as large and leaves its old region to the next ring
- * of that size. An event takes 8 bytes for its time, 8 for an amount, 5 for fraud flag and id hash, 8 for a whole id. A
- * ring that has just grown is half empty. Adding an event at the young end is amortised O(1).
+ * of that size. An event takes 8 bytes for its time, 8 for an amount, 5 for fraud flag and id hash, 8 for a whole id
+ * and 8 for its place. A ring that has just grown is half empty. Adding an event at the young end is amortised O(1).
  */
 export class EventRings {
   slots = 0
@@ -36,6 +37,10 @@ export class EventRings {
   fraud: Uint8Array
   idHash: Uint32Array
   idHigh: Uint32Array
+  /** Where an event stands in the log, as `packPlace` gives it. Empty before `keepPlaces`. */
+  place: Float64Array
+  /** Whether events have a place. Those of history have none, so a backfill does without the column. */
+  places = false
 
   /** The room behind the columns above. */
   readonly #room = {
@@ -48,6 +53,7 @@ export class EventRings {
     fraud: new Growing(Uint8Array),
     idHash: new Growing(Uint32Array),
     idHigh: new Growing(Uint32Array),
+    place: new Growing(Float64Array, 0),
   }
   readonly columns: RingColumns
   readonly maxEvents: number
@@ -66,6 +72,14 @@ export class EventRings {
     this.fraud = this.#room.fraud.array
     this.idHash = this.#room.idHash.array
     this.idHigh = this.#room.idHigh.array
+    this.place = this.#room.place.array
+  }
+
+  /** From now on events have a place. Those that are there get none. */
+  keepPlaces(): void {
+    if (this.places) return
+    this.places = true
+    this.place = this.#room.place.grow(this.time.length).fill(NO_PLACE)
   }
 
   /** Adds an entity without events and returns its slot. */
@@ -106,10 +120,10 @@ export class EventRings {
   }
 
   /**
-   * Writes an event at `sequence`, with those of its columns that the rings have. Hazard: may replace the column
-   * arrays.
+   * Writes an event at `sequence`, with those of its columns that the rings have but its place, and returns its
+   * position. Hazard: may replace the column arrays.
    */
-  put(slot: number, sequence: number, time: number, amount: number, idHash: number, idHigh: number): void {
+  put(slot: number, sequence: number, time: number, amount: number, idHash: number, idHigh: number): number {
     const { columns } = this
     const position = sequence === this.next[slot] ? this.push(slot) : this.insert(slot, sequence)
     this.time[position] = time
@@ -117,6 +131,7 @@ export class EventRings {
     if (columns.label) this.fraud[position] = 0
     if (columns.label || columns.id) this.idHash[position] = idHash
     if (columns.id) this.idHigh[position] = idHigh
+    return position
   }
 
   /** Where an event stands in the columns. Valid until the ring grows. */
@@ -176,6 +191,7 @@ export class EventRings {
     if (this.columns.label) this.fraud = room.fraud.grow(this.time.length)
     if (this.columns.label || this.columns.id) this.idHash = room.idHash.grow(this.time.length)
     if (this.columns.id) this.idHigh = room.idHigh.grow(this.time.length)
+    if (this.places) this.place = room.place.grow(this.time.length)
   }
 
   #copy(from: number, to: number): void {
@@ -184,5 +200,6 @@ export class EventRings {
     if (this.columns.label) this.fraud[to] = this.fraud[from]
     if (this.columns.label || this.columns.id) this.idHash[to] = this.idHash[from]
     if (this.columns.id) this.idHigh[to] = this.idHigh[from]
+    if (this.places) this.place[to] = this.place[from]
   }
 }

@@ -232,7 +232,7 @@ describe.each(views.filter(({ entity }) => entity === 'terminal'))('$name where 
       const fold = new ServiceFold(of, optional)
       const batch = toBatch([one, two, one, two, three])
       fold.prepare(batch)
-      return fold.repeated(batch)
+      return fold.repeated(batch).map(({ row }) => row)
     }
     const customers: AggregateView = { ...view, name: 'customers', entity: 'customer' }
     expect(repeats({ ...service(view), views: [view, customers] })).toEqual([2, 3])
@@ -303,7 +303,7 @@ describe.each(views)('$name where there are refunds', (view) => {
     const repeatsOf = (of: ServiceFold, events: Event[]): number[] => {
       const batch = toBatch(events)
       of.prepare(batch)
-      return of.repeated(batch)
+      return of.repeated(batch).map(({ row }) => row)
     }
     expect(repeatsOf(fold, [refund, refund])).toEqual([1])
     fold.fold(toBatch([refund, { ...refund, id: 2, amount: 100, time: at + DAY }]))

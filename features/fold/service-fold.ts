@@ -4,7 +4,7 @@ import { featureNames, type FeatureService, type FeatureView, type RequestFeatur
 import { categoryCode } from './category.ts'
 import type { FoldOutput } from './fold-output.ts'
 import { LABEL_COUNTS, noLabels, type LabelCounts } from './fraud-labels.ts'
-import { Repeats } from './repeats.ts'
+import { Repeats, type Repeat } from './repeats.ts'
 import { ViewFold } from './view-fold.ts'
 
 /**
@@ -165,19 +165,23 @@ export class ServiceFold {
    * The rows of a prepared batch that are transactions for the second time, by the first view of the log's key or,
    * without one, by another that keeps ids, of an entity that every row has if there is one. None where the service has
    * no such view here: then nothing is known of what was.
+   *
+   * @param places by row, as in `FoldPlace`.
    */
-  repeated(batch: EventBatch): number[] {
+  repeated(batch: EventBatch, places?: Float64Array): Repeat[] {
     const keepers = this.#folded.filter(({ repeats }) => repeats !== undefined)
     const always = keepers.filter(({ entity }) => this.#schema.entities[entity].optional !== true)
     const keeper = always.find(({ entity }) => entity === 0) ?? always.at(0) ?? keepers.at(0)
-    return keeper?.repeats?.rows(batch, keeper.slots) ?? []
+    return keeper?.repeats?.of(batch, keeper.slots, places) ?? []
   }
 
   /**
    * Folds a batch. New keys of a batch that was not prepared start empty. Columns of views that are not folded here
    * come from `earlier`, which holds what the stages before found for the same rows; without it they are 0.
+   *
+   * @param places by row, as in `FoldPlace`.
    */
-  fold(batch: EventBatch, earlier?: FeatureMatrix): FeatureMatrix {
+  fold(batch: EventBatch, earlier?: FeatureMatrix, places?: Float64Array): FeatureMatrix {
     if (this.#prepared !== batch) this.prepare(batch)
     this.#prepared = undefined
     const matrix = this.#room(batch.size)
@@ -190,7 +194,7 @@ export class ServiceFold {
     }
     for (const { feature, column } of this.#requests) this.#request(feature, batch, matrix.values, width, column)
     for (const { fold, slots, column, bit } of this.#folded)
-      fold.fold(batch, slots, matrix, { column, stride: width, bit })
+      fold.fold(batch, slots, matrix, { column, stride: width, bit, places })
     return matrix
   }
 

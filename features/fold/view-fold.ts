@@ -7,6 +7,7 @@ import type { FoldSettings } from './fold-settings.ts'
 import { findNear, FraudLabels } from './fraud-labels.ts'
 import { hashId, hashIdHigh } from './id-hash.ts'
 import { KeyTable } from './key-table.ts'
+import { NO_PLACE } from './log-place.ts'
 import { refundView } from './refund-view.ts'
 import { findSlots, NO_SLOT } from './slots.ts'
 import { planView } from './window-plan.ts'
@@ -90,10 +91,12 @@ export class ViewFold {
    * `truncated[k]` gets the view's bit when its windows reach back to events that a full ring has pushed out. Features
    * of a row without a key are NaN.
    */
-  fold(batch: EventBatch, slots: Uint32Array, into: FoldOutput, { column, stride, bit }: FoldPlace): void {
+  fold(batch: EventBatch, slots: Uint32Array, into: FoldOutput, { column, stride, bit, places }: FoldPlace): void {
     const { kind, time, amount, ids } = batch
     const { label: labels, id: whole } = this.payments.rings.columns
     const width = this.view.features.length
+    if (whole && places !== undefined) this.#keepPlaces()
+    const placed = this.payments.rings.places
     let k = 0
     for (let row = 0; row < batch.size; row++) {
       const slot = slots[row]
@@ -110,6 +113,7 @@ export class ViewFold {
         continue
       }
       const idHigh = whole ? hashIdHigh(ids[row]) : 0
+      if (placed) this.#stand(places?.[row] ?? NO_PLACE)
       const flags = this.#transaction(slot, time[row], amount[row], idHash, idHigh, into.values, at)
       if ((flags & LATE) !== 0) {
         into.late[k] = 1
@@ -161,6 +165,17 @@ export class ViewFold {
     }
     if (labels.holding > 0) labels.follow(slot, t, idHash, payments.reach(slot))
     return flags
+  }
+
+  #keepPlaces(): void {
+    this.payments.rings.keepPlaces()
+    this.refunds?.rings.keepPlaces()
+  }
+
+  /** Sets where the transaction that is folded next stands in the log. */
+  #stand(place: number): void {
+    this.payments.place = place
+    if (this.refunds !== undefined) this.refunds.place = place
   }
 
   /** Folds a fraud label. One about a refund tells no window anything, and waits for nothing. */

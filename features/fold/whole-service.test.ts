@@ -272,7 +272,7 @@ describe('transactions that come twice', () => {
       const batch = toBatch(events, type)
       const slots = new Uint32Array(events.length)
       fold.resolve(batch, 0, slots)
-      const found = repeats.rows(batch, slots)
+      const found = repeats.of(batch, slots).map(({ row }) => row)
       const naive: number[] = []
       for (const [place, { customer, time, id, label }] of events.entries()) {
         const name = `${customer} ${time} ${id}`
@@ -307,7 +307,7 @@ describe('transactions that come twice', () => {
       decodeState(fold, fold.addKey(5), state)
       expect(encodeState(fold, 0).length).toBe(bytes[0].length)
       fold.resolve(batch, 0, slots)
-      return new Repeats(fold).rows(batch, slots)
+      return new Repeats(fold).of(batch, slots).map(({ row: place }) => place)
     })
     expect(found).toEqual([[0, 1, 2], []])
     // Where no ids are kept, those that were written are passed over.
@@ -327,7 +327,7 @@ describe('transactions that come twice', () => {
     const repeated = (some: FeatureService['views']): number[] => {
       const fold = new ServiceFold(all, schema, { views: some })
       fold.prepare(batch)
-      return fold.repeated(batch)
+      return fold.repeated(batch).map(({ row: place }) => place)
     }
     expect(repeated(views)).toEqual([1])
     expect(repeated([risk])).toEqual([2])

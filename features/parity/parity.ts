@@ -4,7 +4,7 @@ import { FRAUD_LABEL, type DurationMs, type EpochMs } from '../../datasets/table
 import { backfill } from '../backfill/backfill.ts'
 import { planChain, type Stage } from '../chain/chain.ts'
 import { Seam } from '../chain/seam.ts'
-import { origins, stageReader, type StageInput } from '../chain/stage-record.ts'
+import { origins, placesOf, stageReader, type StageInput } from '../chain/stage-record.ts'
 import { isSameCategory } from '../fold/category.ts'
 import { ServiceFold, type FeatureMatrix } from '../fold/service-fold.ts'
 import { categoryColumns, featureNames, type FeatureService } from '../view/view.ts'
@@ -192,7 +192,7 @@ async function compareStage(comparison: Comparison): Promise<void> {
         report.repeats += repeatsOf(comparison, input)
         count(decoded)
       }
-      compareBatch(comparison, input, fold.fold(decoded.events, earlier), last)
+      compareBatch(comparison, input, fold.fold(decoded.events, earlier, placesOf(input)), last)
       request.report?.(report.transactions)
     }
   }
