@@ -20,7 +20,8 @@ import { runFd, startFd, type Ended } from '../console/fd-process.ts'
  * a command has said that it is not, or there is nothing.
  */
 
-vi.setConfig({ testTimeout: 300_000 })
+// A variant types a dozen commands, one of them over a dataset of the default size.
+vi.setConfig({ testTimeout: 900_000 })
 
 /** The words of a command, without `npx fd`. */
 type Command = readonly string[]
