@@ -97,3 +97,14 @@ test.each([
 ])('%s is shown as %s', (url, shown) => {
   expect(withoutSecrets(url)).toBe(shown)
 })
+
+test('features.maxEvents is a power of two that rings can hold; nothing else', () => {
+  expect(readConfig(empty).features.maxEvents).toBe(2 ** 20)
+  const file = join(home, 'limit.yaml')
+  writeFileSync(file, 'features: { maxEvents: 4096 }')
+  expect(readConfig(file).features.maxEvents).toBe(4096)
+  for (const wrong of ['0', '8', '1000', '4096.5', '-16', '33554432', '"4096"', '.inf']) {
+    writeFileSync(file, `features: { maxEvents: ${wrong} }`)
+    expect(() => readConfig(file), wrong).toThrow(/features\.maxEvents is .*: /)
+  }
+})

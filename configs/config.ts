@@ -5,6 +5,7 @@ import { parse } from 'yaml'
 import { z } from 'zod'
 import { readCredentials, withSecrets, type Variables } from './credentials.ts'
 import { duration } from './duration.ts'
+import { ringLimit } from './ring-limit.ts'
 import { errorMessage, UserError } from './user-error.ts'
 
 /**
@@ -60,10 +61,7 @@ const scorer = z.strictObject({
   checkpointEveryMs: positive.default(1000),
   /** Most transactions in one ONNX call. */
   maxBatch: positive.default(1024),
-  /**
-   * How far a transaction may lie ahead of the time at which its record was appended: `1h`, or a number of ms.
-   * One from further ahead is a dead letter, since it would make all later ones of its card late.
-   */
+  /** How far an event may lie ahead of its record's append: `1h`, or ms. One from further ahead is a dead letter. */
   maxAhead: z.union([z.number().min(0), duration], durationOrMs).prefault('1h'),
   /** How often the scorer asks the registry for a new champion, ms. */
   championEveryMs: positive.default(250),
@@ -116,6 +114,8 @@ const schema = z.strictObject({
   datasetFolder: text.default(DATASET_FOLDER),
   /** By dataset name: where its file is when no `--data` is given. */
   datasets: z.record(text, z.strictObject({ path: text })).default({}),
+  /** `maxEvents`: the most events of a key that a view keeps (README). A model keeps the limit it was trained with. */
+  features: z.strictObject({ maxEvents: ringLimit.default(2 ** 20) }).prefault({}),
   scorer: scorer.prefault({}),
   /** Where `fd score` serves /metrics and /healthz. */
   metrics: metrics.prefault({}),

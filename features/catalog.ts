@@ -4,7 +4,7 @@ import { ATTRIBUTES, attributes } from './view/attributes.ts'
 import { cardFraud } from './view/card-fraud.ts'
 import { kaggleCc } from './view/kaggle-cc.ts'
 import { userAnomaly } from './view/user-anomaly.ts'
-import type { FeatureService } from './view/view.ts'
+import { withMaxEvents, type FeatureService } from './view/view.ts'
 
 /** The services with a fixed definition. That of `attributes` follows from the dataset. */
 export const featureServices: FeatureService[] = [cardFraud, kaggleCc, userAnomaly]
@@ -12,12 +12,13 @@ export const featureServices: FeatureService[] = [cardFraud, kaggleCc, userAnoma
 /**
  * A service by name. `schema` belongs to the dataset that the service shall read; `attributes` is made from it.
  *
+ * @param maxEvents the limit of its views (`withMaxEvents`): that of the configuration, or of the model that reads it.
  * @throws UserError that lists the services when none has this name, and for `attributes` without a schema.
  */
-export function featureService(name: string, schema?: DatasetSchema): FeatureService {
+export function featureService(name: string, schema?: DatasetSchema, maxEvents?: number): FeatureService {
   if (name === ATTRIBUTES && schema !== undefined) return attributes(schema)
   const service = featureServices.find((candidate) => candidate.name === name)
-  if (service !== undefined) return service
+  if (service !== undefined) return withMaxEvents(service, maxEvents)
   if (name === ATTRIBUTES) {
     throw new UserError(
       `Service "${ATTRIBUTES}" is a dataset's own columns: it has no definition without one. ` +

@@ -42,8 +42,11 @@ export interface Period {
 
 /** All that `fd` must know of a model version to serve it, to judge it and to make it again. */
 export interface ModelCard {
-  /** The feature service that the model was trained for, and the digest of its definition. */
-  service: { name: string; digest: string }
+  /**
+   * The feature service that the model was trained for, the digest of its definition, and the limit of its views where
+   * that is not the default.
+   */
+  service: { name: string; digest: string; maxEvents?: number }
   /** `digest`: of the file the model was trained on. */
   dataset: { name: string; digest: string; schema: DatasetSchema }
   /**
@@ -126,6 +129,7 @@ const text = z.string().min(1)
 const TAGS = {
   'fd.service.name': text,
   'fd.service.digest': text,
+  'fd.service.max_events': number().pipe(z.number().int().positive()).optional(),
   'fd.dataset.name': text,
   'fd.dataset.digest': text,
   'fd.dataset.schema': json(datasetSchema),
@@ -148,10 +152,12 @@ const TAGS = {
  */
 export function modelCardTags(card: ModelCard): Tags {
   const { training, alertsPerDay, dictionaries } = card
+  const { maxEvents } = card.service
   const fixed: Partial<Record<keyof typeof TAGS | typeof FORM_TAG, string>> = {
     [FORM_TAG]: String(FORM),
     'fd.service.name': card.service.name,
     'fd.service.digest': card.service.digest,
+    ...(maxEvents === undefined ? {} : { 'fd.service.max_events': String(maxEvents) }),
     'fd.dataset.name': card.dataset.name,
     'fd.dataset.digest': card.dataset.digest,
     'fd.dataset.schema': JSON.stringify(card.dataset.schema),
@@ -196,9 +202,14 @@ export function readModelCard(version: Pick<ModelVersion, 'name' | 'version' | '
   const training = periodOf(tags['fd.training.from'], tags['fd.training.to'])
   const period = periodOf(tags['fd.holdout.from'], tags['fd.holdout.to'])
   const alertsPerDay = tags['fd.threshold.alerts_per_day']
+  const maxEvents = tags['fd.service.max_events']
   const dictionaries = tags['fd.dictionaries']
   return {
-    service: { name: tags['fd.service.name'], digest: tags['fd.service.digest'] },
+    service: {
+      name: tags['fd.service.name'],
+      digest: tags['fd.service.digest'],
+      ...(maxEvents === undefined ? {} : { maxEvents }),
+    },
     dataset: { name: tags['fd.dataset.name'], digest: tags['fd.dataset.digest'], schema: tags['fd.dataset.schema'] },
     ...(training && { training }),
     holdout: { digest: tags['fd.holdout.digest'], rows: tags['fd.holdout.rows'], ...(period && { period }) },

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import type { CodeVersion } from '../configs/code-version.ts'
 import type { Dataset, SplitRule } from '../datasets/table/dataset.ts'
 import type { EpochMs } from '../datasets/table/transaction.ts'
-import { serviceDigest, type FeatureService } from '../features/view/view.ts'
+import { serviceReference, type FeatureService } from '../features/view/view.ts'
 import { logOnnxModel, modelSource } from '../registry/ml-model.ts'
 import { modelCardTags, readModelCard, type ModelCard } from '../registry/model-card.ts'
 import type { Run } from '../registry/model.ts'
@@ -211,7 +211,7 @@ export function subjectParams(subject: RunSubject, digest: string): Record<strin
 
 function modelCard({ service, dataset, code }: RunSubject, candidate: Candidate, digest: string): ModelCard {
   return {
-    service: { name: service.name, digest: serviceDigest(service) },
+    service: serviceReference(service),
     dataset: { name: dataset.name, digest, schema: dataset.schema },
     training: candidate.training,
     holdout: {

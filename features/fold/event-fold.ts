@@ -1,4 +1,5 @@
 import { HOUR, type DurationMs, type EpochMs } from '../../datasets/table/transaction.ts'
+import { MAX_EVENTS } from '../view/view.ts'
 import type { FoldSettings } from './fold-settings.ts'
 import { NO_PLACE } from './log-place.ts'
 import { EventRings } from './ring.ts'
@@ -60,7 +61,7 @@ export class EventFold {
     this.#includesCurrent = includesCurrent
     this.#lateness = lateness
     this.#kept = kept
-    this.rings = new EventRings(plan.columns, maxEvents ?? 1 << 20)
+    this.rings = new EventRings(plan.columns, maxEvents ?? MAX_EVENTS)
     this.windows = new Windows(plan, this.rings, scale)
   }
 

@@ -1,10 +1,19 @@
 import { describe, expect, test } from 'vitest'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import { DAY, emptyBatch, FRAUD_LABEL, HOUR, type EventBatch } from '../../datasets/table/transaction.ts'
+import { featureService } from '../catalog.ts'
 import { naiveFeatures } from '../testing/naive-features.ts'
 import { cardFraud } from '../view/card-fraud.ts'
 import { userAnomaly } from '../view/user-anomaly.ts'
-import { serviceDigest, type AggregateFeature, type AggregateView, type FeatureService } from '../view/view.ts'
+import {
+  MAX_EVENTS,
+  serviceDigest,
+  serviceReference,
+  withMaxEvents,
+  type AggregateFeature,
+  type AggregateView,
+  type FeatureService,
+} from '../view/view.ts'
 import { decodeState, encodeState } from './entity-state.ts'
 import { noLabels } from './fraud-labels.ts'
 import { ServiceFold, truncatedViews } from './service-fold.ts'
@@ -533,6 +542,35 @@ test('a key with too many events keeps the newest, says so, and is exact again o
   expect(flagged[64]).toEqual(['customer_spending'])
   expect(flagged[65]).toEqual(['customer_spending', 'terminal_risk'])
   expect(flagged[70]).toEqual([])
+})
+
+test('the limit of a configuration is part of the definition: it folds so, and the default leaves the digest alone', () => {
+  expect(serviceDigest(featureService('card-fraud', undefined, MAX_EVENTS))).toBe(serviceDigest(cardFraud))
+  const limited = featureService('card-fraud', undefined, 64)
+  expect(serviceDigest(limited)).not.toBe(serviceDigest(cardFraud))
+  expect(serviceReference(limited)).toEqual({ name: 'card-fraud', digest: serviceDigest(limited), maxEvents: 64 })
+  expect(serviceReference(cardFraud)).toEqual({ name: 'card-fraud', digest: serviceDigest(cardFraud) })
+  const base = { amount: 100, customer: 42, terminal: 1, label: false }
+  const start = Date.UTC(2018, 3, 1)
+  const log = toBatch(Array.from({ length: 200 }, (_, id) => ({ ...base, id, time: start + id * 1000 })))
+  const [own, set] = [
+    new ServiceFold(limited, schema).fold(log),
+    new ServiceFold(cardFraud, schema, { maxEvents: 64 }).fold(log),
+  ]
+  expect(own).toEqual(set)
+  expect(own.truncated[199]).toBeGreaterThan(0)
+  // A window by count must fit: it would lack events without a flag.
+  const last = (count: number): FeatureService => ({
+    ...userAnomaly,
+    views: [
+      {
+        ...views[0],
+        features: [{ name: 'n', function: 'count', window: { last: count } }],
+      },
+    ],
+  })
+  expect(() => withMaxEvents(last(16), 16)).toThrow(/features\.maxEvents is 16, .* window of the last 16 events/)
+  expect(withMaxEvents(last(15), 16).views[0]).toMatchObject({ maxEvents: 16 })
 })
 
 test('a label finds its transaction by id, an hour off its time; one that finds none is held', () => {

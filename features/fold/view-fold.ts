@@ -43,13 +43,13 @@ export class ViewFold {
     this.view = view
     const plan = planView(view, settings.ids)
     const { view: ofRefunds, places } = refundView(view)
-    const { includesCurrent } = view
-    this.payments = new EventFold({ ...settings, includesCurrent, plan })
+    const { includesCurrent, maxEvents = settings.maxEvents } = view
+    this.payments = new EventFold({ ...settings, includesCurrent, maxEvents, plan })
     if (settings.refunds === true || places.length > 0) {
       // A label and a repeat find a refund by its id, as far back as they find a payment.
       const refunds = planView(ofRefunds, plan.columns.id || plan.columns.label)
       const kept = Math.max(plan.span, refunds.span)
-      this.refunds = new EventFold({ ...settings, includesCurrent, plan: refunds, kept })
+      this.refunds = new EventFold({ ...settings, includesCurrent, maxEvents, plan: refunds, kept })
     }
     this.#places = places
     this.#found = new Float64Array(places.length)

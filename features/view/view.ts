@@ -67,6 +67,8 @@ export interface AggregateView {
   entity: string
   /** Whether the transaction sees itself in its windows. */
   includesCurrent: boolean
+  /** The most events of a key that are kept, a power of two: one more pushes out the oldest. Default `MAX_EVENTS`. */
+  maxEvents?: number
   features: AggregateFeature[]
 }
 
@@ -84,6 +86,38 @@ export interface FeatureService {
   name: string
   description: string
   views: FeatureView[]
+}
+
+/** How many events of a key a view keeps where nothing else is said. */
+export const MAX_EVENTS = 2 ** 20
+
+/**
+ * The service with another limit of its views. It is part of the definition, since a view that has lost events computes
+ * other values; the default is not, so that a definition without a limit is what it always was.
+ *
+ * @throws UserError when a window by count would not fit.
+ */
+export function withMaxEvents(service: FeatureService, maxEvents: number = MAX_EVENTS): FeatureService {
+  if (maxEvents === MAX_EVENTS) return service
+  const limited = (view: FeatureView): FeatureView => (view.kind === 'aggregate' ? { ...view, maxEvents } : view)
+  const longest = Math.max(0, ...service.views.map(longestCount))
+  if (longest < maxEvents) return { ...service, views: service.views.map(limited) }
+  throw new UserError(
+    `features.maxEvents is ${maxEvents}, and service "${service.name}" has a window of the last ${longest} events. ` +
+      'Give a higher power of two in the configuration.',
+  )
+}
+
+/** The limit of a service's views; undefined where it is the default. */
+export function maxEventsOf(service: FeatureService): number | undefined {
+  return service.views.find((view) => view.kind === 'aggregate')?.maxEvents
+}
+
+/** The longest window by count of a view, 0 when it has none. */
+function longestCount(view: FeatureView): number {
+  const windows =
+    view.kind === 'aggregate' ? view.features.flatMap((each) => ('window' in each ? [each.window] : [])) : []
+  return Math.max(0, ...windows.map((window) => ('last' in window ? window.last : 0)))
 }
 
 /** Names of the service's features, in the order of the model's input columns. */
@@ -123,6 +157,13 @@ export function isOfRefunds(feature: AggregateFeature): boolean {
 /** sha256 of the service's definition, in hex. Two services with one digest compute the same values. */
 export function serviceDigest(service: FeatureService): string {
   return createHash('sha256').update(JSON.stringify(service.views)).digest('hex')
+}
+
+/** By what a model card or a job names a service, so that another process finds the same definition. */
+export function serviceReference(service: FeatureService): { name: string; digest: string; maxEvents?: number } {
+  const maxEvents = maxEventsOf(service)
+  const limit = maxEvents === undefined ? {} : { maxEvents }
+  return { name: service.name, digest: serviceDigest(service), ...limit }
 }
 
 /**

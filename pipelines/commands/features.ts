@@ -55,10 +55,10 @@ function describeCommand(): Command {
   ).action(action(describe))
 }
 
-async function describe({ output, fd }: Context, _: object, name: string): Promise<void> {
+async function describe({ config, output, fd }: Context, _: object, name: string): Promise<void> {
   const { featureService } = await import('../../features/catalog.ts')
   const { serviceDigest } = await import('../../features/view/view.ts')
-  const service = featureService(name)
+  const service = featureService(name, undefined, config.features.maxEvents)
   const digest = serviceDigest(service)
   output.result({ ...service, digest }, () => {
     const rows = service.views.flatMap(viewRows)
@@ -156,7 +156,7 @@ async function backfill({ config, output, fd }: Context, options: BackfillOption
   const out = options.out === undefined ? undefined : outFile(options.out, config.home)
   const dataset = await openDataset(options.dataset, config, { data: options.data })
   requireTimes(dataset, { online: options.online, until: options.until, sort: options.sort })
-  const service = featureService(options.service ?? dataset.service, dataset.schema)
+  const service = featureService(options.service ?? dataset.service, dataset.schema, config.features.maxEvents)
   await using sink = out === undefined ? undefined : await parquetSink(out, service, dataset.schema)
   const started = performance.now()
   const history = { dataset, service }
@@ -243,7 +243,7 @@ async function get({ config, output }: Context, options: GetOptions): Promise<vo
     import('../../features/chain/chain.ts'),
     import('../../serving/topics.ts'),
   ])
-  const service = featureService(options.service)
+  const service = featureService(options.service, undefined, config.features.maxEvents)
   const equals = options.entity.indexOf('=')
   if (equals <= 0 || equals === options.entity.length - 1) {
     throw new UserError(`"${options.entity}" is not ENTITY=KEY. For example: --entity customer=42`)

@@ -183,7 +183,7 @@ export async function runPromote(
   ])
   const { registry } = parts
   const card = readModelCard(await registry.getModelVersion(name, version))
-  const service = featureService(card.service.name, card.dataset.schema)
+  const service = featureService(card.service.name, card.dataset.schema, card.service.maxEvents)
   return promotion.promote(registry, {
     name,
     version,

@@ -137,7 +137,7 @@ export async function runVerify(parts: VerifyParts, card: ModelCard, stretch: St
     import('../../serving/topics.ts'),
   ])
   const { log, openProgress } = parts
-  const service = featureService(card.service.name, card.dataset.schema)
+  const service = featureService(card.service.name, card.dataset.schema, card.service.maxEvents)
   checkTrained(card, service)
   const progress = openProgress('verify')
   const report = await verifyParity({

@@ -112,7 +112,7 @@ export async function holdoutAgain(
     import('../../training/catalog.ts'),
   ])
   const { dataset, split, params } = await subjectAgain(parts, version, card)
-  const service = featureService(card.service.name, dataset.schema)
+  const service = featureService(card.service.name, dataset.schema, card.service.maxEvents)
   const until = params['until'] === undefined ? undefined : Number(params['until'])
   const { unsupervised } = findEstimator(params['estimator'] ?? 'boosting')
   const request = { dataset, service, split, until, sort: params['sort'] === 'true', unlabelled: unsupervised }
@@ -196,7 +196,7 @@ async function serviceOf(
     import('../../features/catalog.ts'),
     import('../../features/view/view.ts'),
   ])
-  const service = featureService(card.service.name, dataset.schema)
+  const service = featureService(card.service.name, dataset.schema, card.service.maxEvents)
   if (serviceDigest(service) === card.service.digest) return service
   throw await notComparable(
     parts,

@@ -10,7 +10,7 @@ import type { JobKind } from '../../training/queue/job-queue.ts'
 /** Names a dataset's file by name, place and content. */
 const datasetReference = z.object({ name: z.string(), file: z.string(), digest: z.string() })
 /** Names a feature service by name and definition. */
-const serviceReference = z.object({ name: z.string(), digest: z.string() })
+const serviceReference = z.object({ name: z.string(), digest: z.string(), maxEvents: z.number().optional() })
 
 /** The code of whoever submitted a job. Jobs from before they named their code have none. */
 const codeSchema = z.object({ version: z.string(), digest: z.string(), commit: z.string().optional() }).optional()
@@ -93,10 +93,10 @@ export const backfillShardKind: JobKind<BackfillShard, ShardResult> = {
 
 /** The references that a job carries to whoever does it. */
 export async function referenceTo(dataset: Dataset, service: FeatureService): Promise<References> {
-  const { serviceDigest } = await import('../../features/view/view.ts')
+  const { serviceReference: named } = await import('../../features/view/view.ts')
   return {
     dataset: { name: dataset.name, file: dataset.file, digest: await dataset.digest() },
-    service: { name: service.name, digest: serviceDigest(service) },
+    service: named(service),
   }
 }
 
@@ -138,7 +138,7 @@ export async function resolveReferences(
         'Workers need the same files at the same place.',
     )
   }
-  const service = featureService(wanted.service.name, dataset.schema)
+  const service = featureService(wanted.service.name, dataset.schema, wanted.service.maxEvents)
   if (serviceDigest(service) !== wanted.service.digest) {
     throw new UserError(
       `The worker at ${hostname()} defines the feature service "${service.name}" differently. ` +

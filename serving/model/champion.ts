@@ -30,7 +30,7 @@ export interface Champion extends AsyncDisposable {
  */
 export async function loadVersion(registry: Registry, name: string, version: number): Promise<Champion> {
   const card = readModelCard(await registry.getModelVersion(name, version))
-  const service = featureService(card.service.name, card.dataset.schema)
+  const service = featureService(card.service.name, card.dataset.schema, card.service.maxEvents)
   const computed = featureNames(service)
   const { features, input, categories, outputs } = card.signature
   if (features.join('\n') !== computed.join('\n') || card.service.digest !== serviceDigest(service)) {

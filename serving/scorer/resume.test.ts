@@ -25,7 +25,8 @@ test('state is of the definition that is scored, or of none yet', () => {
   const other = { serviceDigest: 'd'.repeat(64) }
   expect(() => checkDefinition(state({ base: other }), service)).toThrow(
     new UserError(
-      'The online features of "small" were backfilled with another definition of it. ' +
+      'The online features of "small" were backfilled with another definition of it than the model\'s, ' +
+        'which keeps 1048576 events of a key (features.maxEvents). ' +
         'Run: fd features backfill --dataset NAME --online',
     ),
   )

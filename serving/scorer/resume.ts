@@ -2,13 +2,14 @@ import { UserError } from '../../configs/user-error.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import { otherStream } from '../../datasets/table/schema-fit.ts'
 import type { GroupPartition, GroupState, OwnedState } from '../../features/store/online-store.ts'
-import { serviceDigest, type FeatureService } from '../../features/view/view.ts'
+import { MAX_EVENTS, maxEventsOf, serviceDigest, type FeatureService } from '../../features/view/view.ts'
 
 /** @throws UserError when the state was backfilled with another definition of the service. */
 export function checkDefinition({ base }: OwnedState, service: FeatureService): void {
   if (base.version === 0 || base.serviceDigest === serviceDigest(service)) return
   throw new UserError(
-    `The online features of "${service.name}" were backfilled with another definition of it. ` +
+    `The online features of "${service.name}" were backfilled with another definition of it ` +
+      `than the model's, which keeps ${maxEventsOf(service) ?? MAX_EVENTS} events of a key (features.maxEvents). ` +
       `Run: fd features backfill --dataset ${base.history?.dataset ?? 'NAME'} --online`,
   )
 }
