@@ -544,7 +544,7 @@ test('a key with too many events keeps the newest, says so, and is exact again o
   expect(flagged[70]).toEqual([])
 })
 
-test('the limit of a configuration is part of the definition: it folds so, and the default leaves the digest alone', () => {
+test('the limit of a configuration is part of the definition, and the default leaves the digest alone', () => {
   expect(serviceDigest(featureService('card-fraud', undefined, MAX_EVENTS))).toBe(serviceDigest(cardFraud))
   const limited = featureService('card-fraud', undefined, 64)
   expect(serviceDigest(limited)).not.toBe(serviceDigest(cardFraud))
