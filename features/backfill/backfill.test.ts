@@ -7,9 +7,10 @@ import { loadConfig } from '../../configs/config.ts'
 import { REAL_DATA } from '../../configs/testing/real-data.ts'
 import { openDataset } from '../../datasets/catalog.ts'
 import { simulateToParquet } from '../../datasets/simulator/simulator.ts'
+import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import { openDatabase, sqlText } from '../../datasets/table/duckdb.ts'
 import { inLogOrder } from '../../datasets/table/log-order.ts'
-import { DAY } from '../../datasets/table/transaction.ts'
+import { DAY, emptyBatch, HOUR, type EventBatch } from '../../datasets/table/transaction.ts'
 import { decodeState } from '../fold/entity-state.ts'
 import { ServiceFold } from '../fold/service-fold.ts'
 import { cardFraud } from '../view/card-fraud.ts'
@@ -122,6 +123,43 @@ test('a fold that goes on from published state equals one that never stopped', a
   expect(actual.rows).toBe(expected.rows - report.transactions)
   expect(actual.x).toEqual(expected.x.subarray(report.transactions * expected.names.length))
 })
+
+test('published state reaches back as far as an event needs that comes an hour late', async () => {
+  const dataset = await simulated()
+  const until = start + 45 * DAY
+  const { fold } = await backfill(dataset, cardFraud, [], { until })
+  const resumed = new ServiceFold(cardFraud, dataset.schema)
+  const views = new Map(resumed.views.map((view) => [view.view.name, view]))
+  for (const { view, key, bytes } of statesOf(fold)) {
+    const into = views.get(view)
+    if (into) decodeState(into, into.addKey(key), bytes)
+  }
+  const whole = new ServiceFold(cardFraud, dataset.schema)
+  for await (const batch of inLogOrder(dataset.batches(), dataset.schema, { until })) whole.fold(batch)
+  const late = lateEvents(whole, dataset.schema)
+  const [wanted, found] = [whole, resumed].map((each) => {
+    const { rows, values, late: flags } = each.fold(late)
+    return { flags: flags.slice(0, rows), values: values.slice(0, rows * each.names.length) }
+  })
+  expect(found).toEqual(wanted)
+})
+
+/** A transaction of each customer, an hour before its newest, each at another terminal. */
+function lateEvents(fold: ServiceFold, schema: DatasetSchema): EventBatch {
+  const [customers, terminals] = ['customer', 'terminal'].map((entity) =>
+    fold.views.find(({ view }) => view.entity === entity),
+  )
+  if (customers === undefined || terminals === undefined) throw new Error('cardFraud has no such view')
+  const batch = emptyBatch({ id: 'integer', entities: schema.entities, numeric: 0, categorical: 0 }, customers.keys)
+  for (let row = 0; row < customers.keys; row++) {
+    batch.ids[row] = 1e9 + row
+    batch.time[row] = customers.payments.clock.at(row) - HOUR
+    batch.amount[row] = 100
+    batch.entities[0][row] = customers.key(row)
+    batch.entities[1][row] = terminals.key(row)
+  }
+  return batch
+}
 
 test('a service that the dataset cannot feed is refused by what is missing', async () => {
   await expect(backfill(await simulated(), kaggleCc, [])).rejects.toThrow(

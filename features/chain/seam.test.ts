@@ -257,17 +257,29 @@ const ARRANGEMENTS: Arrangement[] = [
       committed: 40,
     }),
   },
+  {
+    name: 'a transaction after the newest of history, and before its end, comes twice, and one of the two was scored',
+    arrange: (all) => {
+      const twice = { ...all[0], id: 'twice', time: START + 30.01 * DAY }
+      return {
+        history: before(all, 30),
+        until: START + 31 * DAY,
+        log: [twice, { ...twice }, ...from(all, 30)],
+        committed: 1,
+      }
+    },
+  },
 ]
 
 describe.each(ARRANGEMENTS)('$name', ({ arrange, gap, refused }) => {
   test.each([1, 2])('every value is that of one sequence in which each event stands once, seed %i', (seed) => {
     const all = makeHistory(seed)
-    const { history, log, committed = 0 } = arrange(all)
+    const { history, log, committed = 0, until } = arrange(all)
     const watermark = Math.max(...history.filter(({ label }) => !label).map(({ time }) => time))
     const fold = new ServiceFold(cardFraud, schema)
     fold.fold(decoded(history).events)
     const gaps: HistoryGap[] = []
-    const facts = { dataset: 'd', file: 'f', fileDigest: '', transactions: history.length }
+    const facts = { dataset: 'd', file: 'f', fileDigest: '', transactions: history.length, until }
     const base = history.length === 0 ? { watermark } : { history: facts, watermark }
     const seam = new Seam({ base, group: 'g', onGap: (found) => gaps.push(found) })
     const random = randomStream(seed, 3)

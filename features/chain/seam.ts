@@ -19,7 +19,7 @@
  * A label marks its transaction wherever that stands, also behind it (`fraud-labels.ts`), and marking twice is marking
  * once. So labels need no rule.
  *
- * History ends at its `until`. Without one it ends just after its newest transaction.
+ * History ends at its `until`, and what it holds ends with its newest transaction, which may be long before.
  */
 import { UserError } from '../../configs/user-error.ts'
 import { DAY, FRAUD_LABEL, HOUR, removeRows, type EpochMs, type EventBatch } from '../../datasets/table/transaction.ts'
@@ -100,7 +100,8 @@ export class Seam {
     const fresh = firstTransactions(events.kind, events.size, (row) => records.offsets[index[row]] >= committed)
     if (fresh.length === 0) return
     this.#decided = true
-    const end = history?.until ?? watermark + 1
+    // A repeat from after the newest event of history repeats a record of the log.
+    const end = Math.min(history?.until ?? Infinity, watermark + 1)
     const repeated = new Set(repeats.map(({ row }) => row))
     const held = fresh.filter((row) => repeated.has(row) && events.time[row] < end)
     const known = fresh.filter((row) => events.time[row] < watermark - HOUR || held.includes(row))

@@ -112,6 +112,16 @@ function foldAll(fold: ServiceFold, log: Event[], batchSizes: () => number): { v
   return { values, late }
 }
 
+/** A fold that goes on from the stored state of another. */
+function readBack(fold: ServiceFold, of: FeatureService): ServiceFold {
+  const next = new ServiceFold(of, schema)
+  fold.views.forEach((view, v) => {
+    for (let slot = 0; slot < view.keys; slot++)
+      decodeState(next.views[v], next.views[v].addKey(view.key(slot)), encodeState(view, slot))
+  })
+  return next
+}
+
 const everyFunction = (
   window: { length: number; delay?: number } | { last: number },
   suffix: string,
@@ -177,6 +187,24 @@ describe.each(views)('$name equals the quadratic loop bit for bit', (view) => {
       onTime.map((k) => byTime.map((f) => expected[k][f])),
     )
   })
+
+  test.each(['goes on', 'is read back'])(
+    'an event an hour late, and no later, sees its whole window, in a fold that %s',
+    (how) => {
+      const now = Date.UTC(2018, 3, 20)
+      const event = { amount: 100, customer: 1, terminal: 1, label: false }
+      // They leave the longest window within the last hour, but not that of an event of an hour ago.
+      const leaving = Array.from({ length: 20 }, (_, i) => now - HOUR - 7 * DAY + 1 + i)
+      const times = [...leaving, now, now - HOUR, now - HOUR - 1]
+      const log = times.map((time, id) => ({ ...event, time, id }))
+      let fold = new ServiceFold(service(view), schema)
+      const before = foldAll(fold, log.slice(0, -2), () => 50)
+      if (how === 'is read back') fold = readBack(fold, service(view))
+      const after = foldAll(fold, log.slice(-2), () => 50)
+      expect([...before.late, ...after.late]).toEqual(log.map((_, k) => k === log.length - 1))
+      expect([...before.values, after.values[0]]).toEqual(naive(view, log).slice(0, -1))
+    },
+  )
 
   test('state written out and read back at any moment changes nothing', () => {
     const log = makeLog(8, 300, 2 * HOUR)

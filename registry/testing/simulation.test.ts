@@ -30,12 +30,12 @@ const crowded: Partial<WritersWeather> = {
 }
 
 /** Nobody is killed, and nothing fails. */
-const healthy: Partial<WritersWeather> = { ...crowded, requests: 12, kill: 0.005, late: 0 }
+const healthy: Partial<WritersWeather> = { driver: 'mlflow', writers: 4, requests: 8, kill: 0, late: 0 }
 
 test.each<[string, number, Partial<WritersWeather>]>([
   ['a dead writer’s last call sets the champion back', 297, crowded],
   ['a dead writer’s last call sets the challenger back', 789, crowded],
-  ['a move is completed between the reads of the model and of the ledger', 0, healthy],
+  ['a move is completed between the reads of the model and of the ledger', 2595, healthy],
 ])('a schedule that once failed: %s', async (_, seed, weather) => {
   expect(await run(seed, weather)).toBeGreaterThan(50)
 })

@@ -62,6 +62,20 @@ export interface ChampionWatch extends AsyncDisposable {
   current(): Champion
 }
 
+/** How a watch loads a version, and how it waits between two looks; the wait ends early when the signal aborts. */
+export interface ChampionSource {
+  load(registry: Registry, name: string, version: number): Promise<Champion>
+  pause(ms: number, signal: AbortSignal): Promise<void>
+}
+
+const SOURCE: ChampionSource = {
+  load: loadVersion,
+  pause: (ms, signal) =>
+    wait(ms, undefined, { signal }).catch((error: unknown) => {
+      if (!signal.aborted) throw error
+    }),
+}
+
 export interface ChampionWatchOptions {
   name: string
   alias: string
@@ -72,6 +86,8 @@ export interface ChampionWatchOptions {
   onThreshold: (champion: Champion) => void
   /** A new champion was refused, or the registry does not answer; the old one goes on. Called once for each cause. */
   onRefused: (error: unknown) => void
+  /** Default: the graphs of the registry, and the clock of this machine. */
+  source?: ChampionSource | undefined
 }
 
 /**
@@ -82,8 +98,9 @@ export interface ChampionWatchOptions {
  * @throws UserError when there is no champion at the start.
  */
 export async function watchChampion(registry: Registry, options: ChampionWatchOptions): Promise<ChampionWatch> {
+  const { source = SOURCE } = options
   const first = await registry.getModelVersionByAlias(options.name, options.alias)
-  let current = await loadVersion(registry, options.name, first.version)
+  let current = await source.load(registry, options.name, first.version)
   const retired: Champion[] = []
   const stop = new AbortController()
   let looks = 0
@@ -99,7 +116,7 @@ export async function watchChampion(registry: Registry, options: ChampionWatchOp
     const version = await registry.aliasVersion(options.name, options.alias)
     if (version === undefined) return
     if (version === current.version) return lookAtThreshold()
-    const next = await loadVersion(registry, options.name, version)
+    const next = await source.load(registry, options.name, version)
     const refusal = unfitSuccessor(next, current)
     if (refusal !== undefined) {
       await next[Symbol.asyncDispose]()
@@ -143,19 +160,18 @@ const LOOKS_AT_THRESHOLD = 4
 const LOOKS_AFTER_REFUSAL = 20
 
 async function watch(look: () => Promise<void>, options: ChampionWatchOptions, signal: AbortSignal): Promise<void> {
+  const { pause } = options.source ?? SOURCE
   let told = ''
   while (!signal.aborted) {
-    let pause = options.everyMs
+    let time = options.everyMs
     try {
       await look()
       told = ''
     } catch (error) {
       if (String(error) !== told) options.onRefused(error)
       told = String(error)
-      pause *= LOOKS_AFTER_REFUSAL
+      time *= LOOKS_AFTER_REFUSAL
     }
-    await wait(pause, undefined, { signal }).catch((error: unknown) => {
-      if (!signal.aborted) throw error
-    })
+    await pause(time, signal)
   }
 }

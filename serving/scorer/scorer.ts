@@ -3,7 +3,7 @@ import { modelInput, type FoldedBatch } from '../../features/chain/folded-batch.
 import type { Base, OnlineStore } from '../../features/store/online-store.ts'
 import { categoryColumns, featureNames } from '../../features/view/view.ts'
 import type { Registry } from '../../registry/registry.ts'
-import { watchChampion, type Champion } from '../model/champion.ts'
+import { watchChampion, type Champion, type ChampionSource } from '../model/champion.ts'
 import type { OnnxModel } from '../model/onnx-model.ts'
 import type { Judge } from '../prediction.ts'
 import { LIVE_TOPICS, PREDICTIONS, type GroupTopics } from '../topics.ts'
@@ -14,6 +14,8 @@ export interface ScorerParts {
   log: EventLog
   store: OnlineStore
   registry: Registry
+  /** Default: the graphs of the registry, and the clock of this machine. */
+  champions?: ChampionSource
 }
 
 export interface ScorerOptions extends Pick<
@@ -59,6 +61,7 @@ export async function score(parts: ScorerParts, options: ScorerOptions): Promise
     name: options.model,
     alias: options.alias,
     everyMs: options.championEveryMs,
+    source: parts.champions,
     onSwap: (champion) => options.onSwap?.(champion),
     onThreshold: (champion) => options.onThreshold?.(champion),
     onRefused: (error) => options.onRefused?.(error),

@@ -5,11 +5,15 @@ import { MemoryBroker } from '../../datasets/testing/memory-broker.ts'
 import { openMemoryLog } from '../../datasets/testing/memory-log.ts'
 import { SimulatedFault, Simulation, type SimulatedProcess } from '../../datasets/testing/simulation.ts'
 import { planChain, type Stage } from '../../features/chain/chain.ts'
+import type { ModelInput } from '../../features/chain/folded-batch.ts'
 import { MemoryServer, openMemoryStore } from '../../features/testing/memory-store.ts'
-import { runChain } from '../scorer/chain.ts'
-import { judgeBatch } from '../scorer/scorer.ts'
+import type { ScoredBatch } from '../scorer/batch.ts'
+import { runChain, type ChainOptions } from '../scorer/chain.ts'
+import { judgeBatch, score } from '../scorer/scorer.ts'
 import { TRANSACTIONS } from '../topics.ts'
 import { expectPromisesKept, type Told } from './promises.ts'
+import { SimulatedChanges } from './simulated-changes.ts'
+import { ALIAS, couldNotStart } from './simulated-registry.ts'
 import { schema, service, smallStream } from './small-stream.ts'
 import { GROUP, JUDGE, standIn } from './stand-in.ts'
 import { weatherOf, type Weather } from './weather.ts'
@@ -17,7 +21,7 @@ import { weatherOf, type Weather } from './weather.ts'
 const START = Date.UTC(2018, 3, 1)
 /** A schedule of this many steps does not end. The longest seen had a tenth of them. */
 const MOST_STEPS = 20_000
-const MOST_STARTS = 60
+const MOST_STARTS = 200
 const CALM = { refused: 0, unanswered: 0 }
 
 /**
@@ -69,10 +73,14 @@ class Cluster {
   #produced = false
   readonly #plan: Stage[]
   #last: Scorer | undefined
+  readonly #changes: SimulatedChanges
 
   constructor(seed: number, weather: Partial<Weather> = {}, trace?: string[]) {
     this.#random = randomStream(seed)
-    this.weather = { ...weatherOf(this.#random), ...weather }
+    // Of its own, so that the rest of a schedule does not depend on whether there are promotions and backfills.
+    const extra = randomStream(seed, 1)
+    this.weather = { ...weatherOf(this.#random, extra), ...weather }
+    this.#changes = new SimulatedChanges(this.weather, extra, (what) => void this.#violations.push(what))
     this.#simulation = new Simulation(this.#random, START, trace)
     Object.assign(this.#simulation.rates, { refused: this.weather.refused, unanswered: this.weather.unanswered })
     this.#disturbed = this.weather.refused + this.weather.unanswered > 0
@@ -99,6 +107,8 @@ class Cluster {
   async run(): Promise<void> {
     this.broker.ensure(TRANSACTIONS, { partitions: this.weather.partitions })
     void this.#produce()
+    await this.#changes.begin(this.#simulation, this.server, START)
+    if (this.weather.bases > 1) this.#disturbed = true
     for (;;) {
       this.#act()
       if (!(await this.#simulation.step()) && this.#ended()) break
@@ -106,7 +116,7 @@ class Cluster {
       if (++this.steps > MOST_STEPS) throw new Error(`Does not end: ${this.#running().length} scorers go on`)
     }
     if (!this.#disturbed && this.told.replayed > 0) throw new Error(`${this.told.replayed} records were replayed`)
-    await expectPromisesKept(this.broker, this.server, this.told)
+    await expectPromisesKept(this.broker, this.server, this.told, await this.#changes.beginning())
   }
 
   /**
@@ -134,7 +144,8 @@ class Cluster {
   #act(): void {
     const { weather } = this
     this.#reap()
-    if (this.#phase === 'storm' && this.#produced && this.#random.uniform() < 0.02) this.#becomeCalm()
+    if (this.#phase === 'storm' && this.#produced && this.#changes.pending === 0 && this.#random.uniform() < 0.02)
+      this.#becomeCalm()
     if (this.#phase === 'live' && this.#allScored()) this.#become('idle')
     if (this.#phase === 'idle') return
     const running = this.#running()
@@ -189,12 +200,9 @@ class Cluster {
 
   #score({ process, stop, topics }: Scorer): Promise<void> {
     const { weather, told } = this
-    return runChain({
-      log: openMemoryLog(this.broker, process),
-      store: openMemoryStore(this.server, process),
+    const parts = { log: openMemoryLog(this.broker, process), store: openMemoryStore(this.server, process) }
+    const options = {
       group: GROUP,
-      service,
-      schema,
       partitions: weather.partitions,
       maxBatch: weather.maxBatch,
       maxAhead: Infinity,
@@ -202,18 +210,23 @@ class Cluster {
       signal: stop.signal,
       now: () => process.now(),
       endWhenIdle: () => this.#phase === 'idle',
-      onAssigned: (topic) => void topics.add(topic),
-      finish: (folded) =>
-        judgeBatch(folded, { service, schema }, JUDGE, {
-          score: ({ numbers, rows }) => process.call('model', () => standIn(numbers, rows)),
-        }),
-      onBatch: ({ scored, labels, rejected, replayed }) => {
+      onAssigned: (topic: string) => void topics.add(topic),
+      onBatch: ({ scored, labels, rejected, replayed }: ScoredBatch) => {
         told.replayed += replayed
         told.scored += scored
         told.labels += labels
         told.rejected += rejected
       },
-    })
+    }
+    const { registry } = this.#changes
+    if (registry !== undefined) {
+      const champions = registry.championsOf(process)
+      const watch = { model: JUDGE.name, alias: ALIAS, championEveryMs: 1, onSwap: champions.onSwap }
+      return score({ ...parts, registry: registry.open(process), champions }, { ...options, ...watch })
+    }
+    const model = { score: ({ numbers, rows }: ModelInput) => process.call('model', () => standIn(numbers, rows)) }
+    const finish: ChainOptions['finish'] = (folded) => judgeBatch(folded, { service, schema }, JUDGE, model)
+    return runChain({ ...parts, ...options, service, schema, finish })
   }
 
   /** Looks after scorers that have ended. An error must have a cause. */
@@ -233,7 +246,8 @@ class Cluster {
       this.#simulation.tell(`${process.name} ends: ${errorMessage(outcome.error)}`)
       // Who asked before it knew of its loss may take the state from the new owner, which then starts again.
       const robbed = this.#takenLate && /has taken over/.test(errorMessage(outcome.error))
-      if (!robbed && !isFault(outcome.error)) throw outcome.error
+      const replaced = this.weather.bases > 2 && /newer backfills have replaced/.test(errorMessage(outcome.error))
+      if (!robbed && !replaced && !couldNotStart(outcome.error) && !isFault(outcome.error)) throw outcome.error
     } else if (!stop.signal.aborted && (this.#phase !== 'idle' || topics.size < this.#plan.length))
       throw new Error(`${process.name} ends without a reason`)
   }

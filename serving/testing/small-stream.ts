@@ -2,7 +2,7 @@ import { encodeEvent } from '../../datasets/log/event-json.ts'
 import type { NewRecord } from '../../datasets/log/event-log.ts'
 import type { Random } from '../../datasets/random/random.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
-import { emptyBatch, FRAUD_LABEL, SECOND } from '../../datasets/table/transaction.ts'
+import { emptyBatch, FRAUD_LABEL, HOUR, SECOND } from '../../datasets/table/transaction.ts'
 import type { FeatureService } from '../../features/view/view.ts'
 import type { Weather } from './weather.ts'
 
@@ -81,7 +81,7 @@ const WITH_BLANKS = [0, Number.NaN, 1, 0]
  */
 export function smallStream(
   random: Random,
-  { events: size, blankKeys }: Pick<Weather, 'events' | 'blankKeys'>,
+  { events: size, blankKeys, hourLate = false }: Pick<Weather, 'events' | 'blankKeys'> & Partial<Weather>,
   start: number,
 ): NewRecord[] {
   const terminals = blankKeys ? WITH_BLANKS : TERMINALS
@@ -101,7 +101,7 @@ export function smallStream(
       const event = {
         id: n,
         place: n,
-        time: now - (random.uniform() < 0.2 ? random.integer(4 * MINUTE) : 0),
+        time: random.uniform() < 0.2 ? lateTime(random, hourLate ? events : [], now) : now,
         amount: paidOrBack(1 + random.integer(9_999)),
         card: random.integer(CARDS),
         terminal: terminals[random.integer(terminals.length)],
@@ -116,6 +116,12 @@ export function smallStream(
 /** One amount in five is a refund. */
 function paidOrBack(amount: number): number {
   return amount % 5 === 0 ? -amount : amount
+}
+
+/** Some minutes ago or, where `events` are given, sometimes an hour before the newest of them, or a ms more. */
+function lateTime(random: Random, events: readonly Event[], now: number): number {
+  if (events.length === 0 || random.integer(2) === 0) return now - random.integer(4 * MINUTE)
+  return Math.max(...events.map(({ time }) => time)) - HOUR - random.integer(2)
 }
 
 /** Lets two records of one key change places. Each place keeps its timestamp. */

@@ -17,7 +17,7 @@ export interface Undisturbed {
   outputs: Outputs
   /** The state of every key, by view and key. */
   states: Map<string, { view: string; key: number | string; bytes: Buffer }>
-  /** The newest event time; undefined where there are no records, and −Infinity where none is an event. */
+  /** The newest event time, that of history included; undefined where there are no records. */
   watermark: number | undefined
 }
 
@@ -25,20 +25,24 @@ export interface Undisturbed {
  * Folds all records of a stage's partition as one batch, in one process, without a store.
  *
  * @param emit makes the outputs, as in the stage.
+ * @param start the history before the records.
  */
 export async function undisturbed(
   broker: MemoryBroker,
   stage: Stage,
   partition: number,
   emit: (folded: FoldedBatch) => Promise<WrittenBatch>,
+  start: GroupState = EMPTY,
 ): Promise<Undisturbed> {
   const records = broker.batch(stage.topic, partition, 0, Infinity)
   if (records === undefined) return { outputs: new Map<string, NewRecord[]>(), states: new Map(), watermark: undefined }
   const read = stageReader(schema, featureNames(service).length, stage.entity === undefined, Infinity)
   const fold = new ServiceFold(service, schema, { views: stage.views })
-  const folded = await foldBatch(read(records), 0, fold, EMPTY, new Seam({ base: EMPTY.base, group: GROUP }))
+  const folded = await foldBatch(read(records), 0, fold, start, new Seam({ base: start.base, group: GROUP }))
   const { events } = folded.input.decoded
-  const watermark = events.time.subarray(0, events.size).reduce((most, time) => Math.max(most, time), -Infinity)
+  const watermark = events.time
+    .subarray(0, events.size)
+    .reduce((most, time) => Math.max(most, time), start.base.watermark)
   const { outputs } = await emit(folded)
   const states: Undisturbed['states'] = new Map()
   for (const view of fold.views)
@@ -49,7 +53,8 @@ export async function undisturbed(
   return { outputs, states, watermark }
 }
 
-const EMPTY: GroupState = {
+/** No history. */
+export const EMPTY: GroupState = {
   base: { service: service.name, serviceDigest: '', version: 0, watermark: -Infinity, minorUnits: 0 },
   checkpoint: undefined,
   read: async (_, keys) => keys.map(() => undefined),

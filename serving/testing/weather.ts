@@ -7,6 +7,8 @@ export interface Weather {
   events: number
   /** Whether some transactions have no terminal. */
   blankKeys: boolean
+  /** Whether some transactions come as late as is allowed, and some later. */
+  hourLate: boolean
   maxBatch: number
   checkpointEveryMs: number
   refused: number
@@ -17,15 +19,23 @@ export interface Weather {
   stop: number
   /** The only kill, if given, is at this step. */
   killAt?: number
+  /** How often the champion or its threshold changes; 0: there is no registry, and one version decides. */
+  promotions: number
+  /** How often a backfill publishes the same history again; 0: there is no history. */
+  bases: number
 }
 
-export function weatherOf(random: Random): Weather {
+/** @param extra decides about promotions and bases. Its numbers are not those of `random`. */
+export function weatherOf(random: Random, extra: Random): Weather {
   const sometimes = (most: number): number => (random.integer(2) === 0 ? 0 : random.uniform() * most)
+  const bases = extra.integer(4) === 0 ? 1 + extra.integer(4) : 0
   return {
     partitions: [1, 1, 2, 3][random.integer(4)],
     members: [1, 2, 2, 3][random.integer(4)],
     events: 4 + random.integer(16),
     blankKeys: true,
+    // Of one that comes twice, and so late, nobody knows whether history had it.
+    hourLate: bases === 0,
     maxBatch: 1 + random.integer(8),
     checkpointEveryMs: 1 + random.integer(60),
     refused: sometimes(0.02),
@@ -33,5 +43,7 @@ export function weatherOf(random: Random): Weather {
     kill: sometimes(0.03),
     evict: sometimes(0.03),
     stop: sometimes(0.02),
+    promotions: extra.integer(4) === 0 ? 1 + extra.integer(6) : 0,
+    bases,
   }
 }
