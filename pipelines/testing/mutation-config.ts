@@ -11,8 +11,8 @@ export function mutationConfig(tests: string[]): ViteUserConfig {
       include: tests,
       sequence: { sequencer: QuickestFirst },
       env: { FD_SIM_COUNT: '60' },
-      testTimeout: 30_000,
-      hookTimeout: 30_000,
+      testTimeout: 60_000,
+      hookTimeout: 60_000,
       expect: { poll: { timeout: 10_000 } },
     },
   })
