@@ -10,7 +10,7 @@ import { decodeState, encodeState } from './entity-state.ts'
 import { Growing } from './growing.ts'
 import { toModelInput } from './model-input.ts'
 import { Repeats } from './repeats.ts'
-import { featureMatrix, keepRows, keepsIds, ServiceFold, type FeatureMatrix } from './service-fold.ts'
+import { featureMatrix, keepRows, keepsIds, ServiceFold, truncatedViews, type FeatureMatrix } from './service-fold.ts'
 import { ViewFold } from './view-fold.ts'
 
 const schema: DatasetSchema = {
@@ -362,4 +362,47 @@ test('a column that cannot grow any further says so, and keeps what it holds', (
     ),
   )
   expect(room.array[5]).toBe(7)
+})
+
+test('a row lacks nothing where what was pushed out stood at the open start of its window', () => {
+  const view: AggregateView = {
+    kind: 'aggregate',
+    name: 'day',
+    entity: 'customer',
+    includesCurrent: true,
+    features: [{ name: 'count', function: 'count', window: { length: DAY } }],
+  }
+  const [event] = makeLog(8, 1)
+  const fold = new ServiceFold({ ...service, views: [view] }, schema, { maxEvents: 4 })
+  const at = (ms: number, id: number): Event => ({ ...event, id, customer: 1, time: START + ms })
+  const { values, truncated } = fold.fold(toBatch([0, 1, 2, 3, DAY, DAY].map(at)))
+  // The sixth pushes out the event at 1 ms, which its window begins before.
+  expect([...values.subarray(0, 6)]).toEqual([1, 2, 3, 4, 4, 4])
+  expect([...truncated.subarray(0, 6)]).toEqual([0, 0, 0, 0, 0, 1])
+})
+
+test('views from the 24th on share a bit, so that the bits of a row fit into three bytes', () => {
+  const views = Array.from({ length: 26 }, (_, n): AggregateView => ({ ...risk, name: `v${n}` }))
+  const many = { ...service, views }
+  expect(truncatedViews(many, 2 ** 23 + 1)).toEqual(['v0', 'v23', 'v24', 'v25'])
+  expect(truncatedViews(many, 2 ** 24)).toEqual([])
+})
+
+test('an event too late for any window leaves a state that can be gone on from', () => {
+  const view: AggregateView = {
+    kind: 'aggregate',
+    name: 'delayed',
+    entity: 'customer',
+    includesCurrent: false,
+    features: [{ name: 'count', function: 'count', window: { length: 30 * DAY, delay: 7 * DAY } }],
+  }
+  const [event] = makeLog(9, 1)
+  const at = (day: number, id: number): Event => ({ ...event, id, customer: 1, time: START + day * DAY })
+  const delayed = { ...service, views: [view] }
+  const fold = new ServiceFold(delayed, schema)
+  // It waits before the delayed window, and no window will ever hold it.
+  fold.fold(toBatch([50, 0].map(at)))
+  const resumed = new ServiceFold(delayed, schema)
+  decodeState(resumed.views[0], resumed.views[0].addKey(1), encodeState(fold.views[0], 0))
+  for (const each of [fold, resumed]) expect(each.fold(toBatch([at(58, 2)])).values[0]).toBe(1)
 })
