@@ -12,22 +12,40 @@ export interface CsvHeader {
   names: string[]
   delimiter: string
   compression: Compression
+  /** Lines before the header: 1 where Excel's `sep=;` stands there, which names the delimiter. */
+  skipped: number
 }
+
+/** The line that Excel writes and reads before the header. */
+const SEPARATOR_LINE = /^"?sep=([,;\t|])"?$/i
 
 /**
  * Reads the header: the names, quoted or not, and the delimiter, which is the one of `,` `;` tab `|` that occurs there
- * most often. Nothing else is guessed: cells are text until a schema says what they are.
+ * most often, if a line `sep=;` before it does not name it. Nothing else is guessed: cells are text until a schema says
+ * what they are.
  *
  * @param path what is read, where that is not the file which errors name.
  * @throws UserError when the file is empty or its first line has no end within 1 MB.
  */
 export async function readCsvHeader(file: string, path = file): Promise<CsvHeader> {
   const compression = startsWith(path, GZIP_MAGIC) ? 'gzip' : 'none'
-  const line = await firstLine(file, path, compression)
+  const first = await lineAt(file, path, compression, 0)
+  const named = SEPARATOR_LINE.exec(first)?.[1]
+  const skipped = named === undefined ? 0 : 1
+  const line = named === undefined ? first : await lineAt(file, path, compression, 1)
+  if (line.includes('\ufffd')) throw new UserError(`${file}, line ${skipped + 1}: ${NOT_UTF8}`)
+  const delimiter = named ?? mostFrequent(line)
+  return { names: splitLine(line, delimiter), delimiter, compression, skipped }
+}
+
+/** What text in another encoding is, and what to do with it. */
+export const NOT_UTF8 =
+  'it is not UTF-8. Save the file as "CSV UTF-8" in Excel, or run: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW'
+
+function mostFrequent(line: string): string {
   const bare = line.replaceAll(/"[^"]*"/g, '')
   const occurrences = (delimiter: string): number => bare.split(delimiter).length - 1
-  const delimiter = [',', ';', '\t', '|'].reduce((best, next) => (occurrences(next) > occurrences(best) ? next : best))
-  return { names: splitLine(line, delimiter), delimiter, compression }
+  return [',', ';', '\t', '|'].reduce((best, next) => (occurrences(next) > occurrences(best) ? next : best))
 }
 
 /** Whether the file begins with these bytes. */
@@ -89,11 +107,11 @@ async function* wholeBytes(file: string, path: string, compression: Compression)
  */
 export async function lineOfRecord(
   path: string,
-  { compression, delimiter }: CsvHeader,
+  { compression, delimiter, skipped }: CsvHeader,
   record: number,
 ): Promise<number> {
   const quotes = new CsvQuotes(delimiter)
-  let [line, records, blank, returned] = [1, -1, true, false]
+  let [line, records, blank, returned] = [1, -1 - skipped, true, false]
   for await (const chunk of bytesOf(path, compression)) {
     for (const byte of chunk) {
       const ends = byte === LINE_FEED || byte === RETURN
@@ -117,16 +135,21 @@ export async function lineOfRecord(
 /** The longest first line that is read. */
 const LONGEST_HEADER = 1_000_000
 
-async function firstLine(file: string, path: string, compression: Compression): Promise<string> {
+/** One of the first lines of a file, by its number from 0. */
+async function lineAt(file: string, path: string, compression: Compression, number: number): Promise<string> {
   const decoder = new StringDecoder('utf8')
   let text = ''
-  let end = -1
+  let ends: number[] = []
   for await (const chunk of wholeBytes(file, path, compression)) {
     text += decoder.write(chunk)
-    end = lineEnd(text)
-    if (end >= 0 || text.length > LONGEST_HEADER) break
+    ends = lineEnds(text, number + 1)
+    if (ends.length > number || text.length > LONGEST_HEADER) break
   }
-  const line = (end < 0 ? text : text.slice(0, end)).replace(BYTE_ORDER_MARK, '')
+  const from = number === 0 ? 0 : (ends[number - 1] ?? text.length)
+  const line = text
+    .slice(from, ends[number] ?? text.length)
+    .replace(/^(\r\n|\r|\n)/, '')
+    .replace(BYTE_ORDER_MARK, '')
   if (line.trim() === '')
     throw new UserError(`${file} is empty: its first line must name the columns. Give another file with --data FILE.`)
   if (line.length > LONGEST_HEADER) {
@@ -137,14 +160,18 @@ async function firstLine(file: string, path: string, compression: Compression): 
   return line
 }
 
-/** Where the first line ends, or −1. A quoted name may hold line ends. */
-function lineEnd(text: string): number {
+/** Where the first lines end, so many of them. A quoted name may hold line ends. */
+function lineEnds(text: string, lines: number): number[] {
+  const ends: number[] = []
   let quoted = false
-  for (let at = 0; at < text.length; at++) {
+  for (let at = 0; at < text.length && ends.length < lines; at++) {
     if (text[at] === '"') quoted = !quoted
-    else if (!quoted && (text[at] === '\n' || text[at] === '\r')) return at
+    else if (!quoted && (text[at] === '\n' || text[at] === '\r')) {
+      ends.push(at)
+      if (text[at] === '\r' && text[at + 1] === '\n') at++
+    }
   }
-  return -1
+  return ends
 }
 
 function splitLine(line: string, delimiter: string): string[] {

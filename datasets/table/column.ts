@@ -44,10 +44,14 @@ export function requiredNumber(ref: string): string {
 /**
  * A number that may be missing: NULL and '' become NaN, text that is no number becomes infinity, which is an error. So
  * the two stay apart without a validity mask.
+ *
+ * @param isText the cells are text: there nan is no number, as in the stream. A NaN of a float column is missing.
  */
-export function optionalNumber(name: string): string {
+export function optionalNumber(name: string, isText = false): string {
   const isEmpty = `${name} IS NULL OR trim(${name}::VARCHAR) = ''`
-  return `coalesce(try_cast(${name} AS DOUBLE), CASE WHEN ${isEmpty} THEN 'nan'::DOUBLE ELSE 'inf'::DOUBLE END)`
+  const cast = `try_cast(${name} AS DOUBLE)`
+  const number = isText ? `nullif(${cast}, 'nan'::DOUBLE)` : cast
+  return `coalesce(${number}, CASE WHEN ${isEmpty} THEN 'nan'::DOUBLE ELSE 'inf'::DOUBLE END)`
 }
 
 export function timeColumns({ time }: DatasetSchema, source: TableSource): TableColumn[] {
@@ -223,7 +227,7 @@ export function numericColumn(column: string, source: TableSource, target: numbe
     batch.numeric[target].set(cells, at)
     return undefined
   }
-  return { column, sql: optionalNumber(source.number(column)), fill }
+  return { column, sql: optionalNumber(source.number(column), source.types.get(column) === 'VARCHAR'), fill }
 }
 
 export function categoricalColumn(column: string, source: TableSource, target: number): TableColumn {

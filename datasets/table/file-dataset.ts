@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
-import { createReadStream, existsSync, statSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { createReadStream, existsSync } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
 import type { Config } from '../../configs/config.ts'
 import { UserError } from '../../configs/user-error.ts'
+import { requireFile } from '../file/file-kind.ts'
+import { markOf } from '../file/temporary-copy.ts'
 import { tokenizer } from './card-token.ts'
 import type { Dataset } from './dataset.ts'
 import { countRows, readTable, type TableEnd } from './table.ts'
@@ -29,15 +30,19 @@ export function fileDataset(
 ): Dataset {
   const { make, maxAhead = HOUR } = options
   const { until, ...dataset } = description
+  const unchanged = changeGuard(file)
   const ready = async (): Promise<void> => {
     if (make !== undefined && !existsSync(file)) await make()
+    unchanged()
   }
   return {
     ...dataset,
     file,
     digest: async () => {
       await ready()
-      return sha256(file)
+      const digest = await sha256(file)
+      unchanged()
+      return digest
     },
     count: async () => {
       await ready()
@@ -48,7 +53,24 @@ export function fileDataset(
       const tokenize = tokenizer(description.schema, options.tokenKey)
       const end = until === undefined ? presentEnd(maxAhead) : declaredEnd(until)
       for await (const batch of readTable(file, description.schema, { ...reading, end })) yield tokenize(batch)
+      unchanged()
     },
+  }
+}
+
+/**
+ * Throws when the file is another than at the first call. What is counted, digested and read must be the same rows, or
+ * a model would be said to know rows that it has not seen.
+ */
+function changeGuard(file: string): () => void {
+  let mark: string | undefined
+  return () => {
+    if (!existsSync(file)) return
+    mark ??= markOf(file)
+    if (mark === markOf(file)) return
+    throw new UserError(
+      `${file} was changed while it was read. Wait until whoever writes it is done, or read a copy of it.`,
+    )
   }
 }
 
@@ -84,10 +106,4 @@ export async function sha256(file: string): Promise<string> {
   const hash = createHash('sha256')
   await pipeline(createReadStream(requireFile(file, 'Give an existing file with --data FILE.')), hash)
   return hash.digest('hex')
-}
-
-function requireFile(file: string, advice: string): string {
-  const path = resolve(file)
-  if (!existsSync(path) || !statSync(path).isFile()) throw new UserError(`There is no file ${path}. ${advice}`)
-  return path
 }

@@ -19,7 +19,7 @@ export function keyColumn(
   }
   return {
     column,
-    sql: optional ? optionalWhole(column, source) : requiredNumber(source.ref(column)),
+    sql: optional ? optionalWhole(column, source) : requiredNumber(source.plain(column)),
     fill: (batch, at, chunk, index) => fillWhole(column, target(batch), at, chunk.doubles(index), optional),
   }
 }
@@ -34,12 +34,9 @@ function keyText(column: string, source: TableSource): string {
   return FLOATS.test(source.types.get(column) ?? '') ? `CASE WHEN isnan(${cell}) THEN NULL ELSE ${text} END` : text
 }
 
-/** A key that may be blank, as `optionalNumber`. The text nan is no number here: in the stream it is none either. */
+/** A key that may be blank. */
 function optionalWhole(column: string, source: TableSource): string {
-  const cell = source.ref(column)
-  if (source.types.get(column) !== 'VARCHAR') return optionalNumber(cell)
-  const number = `coalesce(nullif(try_cast(${cell} AS DOUBLE), 'nan'::DOUBLE), 'inf'::DOUBLE)`
-  return `CASE WHEN ${cell} IS NULL OR trim(${cell}) = '' THEN 'nan'::DOUBLE ELSE ${number} END`
+  return optionalNumber(source.plain(column), source.types.get(column) === 'VARCHAR')
 }
 
 function fillText(

@@ -1,9 +1,9 @@
-import { existsSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { errorMessage, UserError } from '../../configs/user-error.ts'
 import { bytesOf, unifyLineEnds } from '../file/csv-bytes.ts'
 import type { CsvHeader } from '../file/csv.ts'
-import { isEven, lineOfRecord, readCsvHeader, startsWith } from '../file/csv.ts'
-import { refuseForeign } from '../file/file-kind.ts'
+import { isEven, lineOfRecord, NOT_UTF8 as NOT_UTF8_TEXT, readCsvHeader, startsWith } from '../file/csv.ts'
+import { refuseForeign, requireFile } from '../file/file-kind.ts'
 import { temporaryCopy } from '../file/temporary-copy.ts'
 import { unzipOnly, ZIP_MAGIC } from '../file/zip.ts'
 import type { DatasetSchema } from './dataset.ts'
@@ -23,7 +23,9 @@ export interface TableSource {
   types: Map<string, string>
   /** A column's cells in SQL; bytes that are not said to be text are read as UTF-8, `NOT_UTF8` where they are not. */
   ref(column: string): string
-  /** A column's cells as what DuckDB casts to a number. */
+  /** A column's cells as what DuckDB casts to a number, which is written as in JSON. */
+  plain(column: string): string
+  /** The same where numbers are written as the dataset declares. */
   number(column: string): string
   /** The column itself. */
   raw(column: string): string
@@ -44,8 +46,7 @@ export const NOT_UTF8 = '\u0001 no UTF-8 \u0001'
  * @throws UserError for a missing, empty or unreadable file, or one that names a column twice.
  */
 export async function openTableSource(database: Database, file: string): Promise<TableSource> {
-  if (!existsSync(file) || !statSync(file).isFile())
-    throw new UserError(`There is no file ${file}. Give an existing CSV or Parquet file with --data FILE.`)
+  requireFile(file, 'Give an existing CSV or Parquet file with --data FILE.')
   if (statSync(file).size === 0) throw new UserError(`${file} is empty. Give another file with --data FILE.`)
   try {
     const path = startsWith(file, ZIP_MAGIC) ? await temporaryCopy(file, 'unzipped', () => unzipOnly(file)) : file
@@ -79,6 +80,8 @@ export function readError(file: string, error: unknown): UserError {
   if (error instanceof UserError) return error
   const message = errorMessage(error)
   const csv = CSV_ERROR.exec(message)
+  if (csv?.[3].startsWith('Invalid unicode') === true)
+    return new UserError(`${file}, line ${csv[1]}: ${NOT_UTF8_TEXT}\n  ${csv[2]}`, { cause: error })
   const problem =
     csv === null ? ` cannot be read: ${message.split('\n')[0]}` : `, line ${csv[1]}: ${csv[3].trim()}\n  ${csv[2]}`
   return new UserError(`${file}${problem}\nMend the file or give another with --data FILE.`, { cause: error })
@@ -109,10 +112,14 @@ export function asDeclared(source: TableSource, { missing = [], numbers }: Datas
     const cell = source.ref(column)
     return missing.length > 0 && isText(column) ? `CASE WHEN ${cell} IN (${list}) THEN NULL ELSE ${cell} END` : cell
   }
+  // DuckDB would take 1_000 for a number. The stream does not.
+  const plain = (column: string): string =>
+    isText(column) ? `CASE WHEN contains(${ref(column)}, '_') THEN 'no number' ELSE ${ref(column)} END` : ref(column)
   return {
     ...source,
     ref,
-    number: (column) => (numbers !== undefined && isText(column) ? numberSql(ref(column), numbers) : ref(column)),
+    plain,
+    number: (column) => (numbers !== undefined && isText(column) ? numberSql(ref(column), numbers) : plain(column)),
   }
 }
 
@@ -128,6 +135,7 @@ async function parquetSource(database: Database, file: string, path: string): Pr
     sql,
     types: new Map([...stored].map(([name, type]) => [name, type === 'BLOB' ? 'VARCHAR' : type])),
     ref,
+    plain: ref,
     number: ref,
     raw: sqlName,
   }
@@ -162,6 +170,7 @@ function csvTable(file: string, path: string, readable: string, csv: CsvHeader):
   const options = [
     'auto_detect = false',
     'header = true',
+    `skip = ${csv.skipped}`,
     `delim = ${sqlText(csv.delimiter)}`,
     `quote = '"'`,
     `escape = '"'`,
@@ -173,6 +182,7 @@ function csvTable(file: string, path: string, readable: string, csv: CsvHeader):
     sql: `read_csv(${sqlPath(readable)}, ${options}, columns = {${columns}})`,
     types: new Map(named.map(([name]) => [name, 'VARCHAR'])),
     ref: name,
+    plain: name,
     number: name,
     raw: name,
     csv,

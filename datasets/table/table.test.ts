@@ -312,7 +312,7 @@ test.each<[string, string | Buffer, RegExp]>([
   [
     'not UTF-8',
     Buffer.concat([Buffer.from(`${HEADER}\n1,2024-01-01,1,0,`), Buffer.from([0xff, 0xfe]), Buffer.from(',,,\n')]),
-    /line 2: Invalid unicode/,
+    /line 2: it is not UTF-8/,
   ],
 ])('a file %s is the user’s error', async (_what, content, message) => {
   const file = join(folder, `bad${files++}.csv`)

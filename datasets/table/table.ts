@@ -1,4 +1,5 @@
 import { UserError } from '../../configs/user-error.ts'
+import { cellHint } from './cell-hint.ts'
 import type { BadCell, TableColumn } from './column.ts'
 import { amountColumn, categoricalColumn, labelColumns, numericColumn, timeColumns } from './column.ts'
 import { batchShape, type DatasetSchema } from './dataset.ts'
@@ -177,11 +178,12 @@ async function checkOrder(
   reading.lastTime = lastTime
 }
 
-async function cellError({ database, source }: Reading, bad: BadCell, fileRow: number): Promise<UserError> {
+async function cellError({ database, source, schema }: Reading, bad: BadCell, fileRow: number): Promise<UserError> {
   const text = await cellText(database, source, bad.column, fileRow)
   const place = await placeOf(source, fileRow)
+  const hint = source.types.get(bad.column) === 'VARCHAR' ? cellHint(text, bad.column, schema) : ''
   return new UserError(
-    `${place}, column ${bad.column}: "${text}" ${bad.problem}.\n` +
+    `${place}, column ${bad.column}: "${text}" ${bad.problem}.\n${hint}` +
       `Mend the cell, or the column's role in the dataset's schema, and run the command again.`,
   )
 }
@@ -215,6 +217,9 @@ async function duplicateError(
   )
 }
 
+/** Types of cells that hold several values. */
+const NESTED = /^(STRUCT|MAP|UNION)|\]$/
+
 function requireColumns(source: TableSource, schema: DatasetSchema): void {
   const { id, time, amount, label, entities, numeric, categorical } = schema
   const wanted = [
@@ -227,9 +232,17 @@ function requireColumns(source: TableSource, schema: DatasetSchema): void {
     ...numeric,
     ...categorical,
   ]
+  const nested = wanted.find((column) => column !== undefined && NESTED.test(source.types.get(column) ?? ''))
+  if (nested !== undefined) {
+    throw new UserError(
+      `${source.file}, column ${nested}: its cells are of the type ${source.types.get(nested)}, which holds several ` +
+        'values. Write each of them as a column of its own.',
+    )
+  }
   const missing = wanted.filter((column) => column !== undefined && !source.types.has(column))
   if (missing.length === 0) return
-  const found = [...source.types.keys()].join(', ')
+  // Blanks at the ends of a name would not be seen.
+  const found = [...source.types.keys()].map((name) => (name === name.trim() ? name : `"${name}"`)).join(', ')
   throw new UserError(
     `${source.file} has no column ${missing.join(', ')}. It has: ${found}.\n` +
       'Give another file with --data FILE, or describe this one in configs/datasets/NAME.yaml (see example.yaml).',

@@ -40,6 +40,11 @@ const FORM = /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9})
  * @returns NaN for any other text, for a day or an hour that no calendar has, and outside of the years 1970 to 2999.
  */
 export function parseTime(text: string, clock: (local: number) => EpochMs = utcClock): EpochMs {
+  return inTime(parseInstant(text, clock))
+}
+
+/** The same outside of these years too, for what times are counted from: Excel counts days from 1899-12-30. */
+export function parseInstant(text: string, clock: (local: number) => EpochMs = utcClock): EpochMs {
   const match = FORM.exec(text)
   if (match === null) return Number.NaN
   const [, year, month, day, hour = '0', minute = '0', second = '0', fraction = '', offset] = match
@@ -49,7 +54,7 @@ export function parseTime(text: string, clock: (local: number) => EpochMs = utcC
   if (Number(hour) > 23 || Number(minute) > 59 || Number(second) > 59) return Number.NaN
   const minutes = Number(hour) * 60 + Number(minute)
   const local = midnight + minutes * 60_000 + Number(second) * 1000 + Number(fraction.slice(0, 3).padEnd(3, '0'))
-  return inTime(offset === undefined ? clock(local) : local - offsetMinutes(offset) * 60_000)
+  return offset === undefined ? clock(local) : local - offsetMinutes(offset) * 60_000
 }
 
 function utcClock(local: number): EpochMs {

@@ -10,7 +10,7 @@ import type { Dataset, DatasetSchema, SplitRule } from './dataset.ts'
 import { fileDataset, locateFile } from './file-dataset.ts'
 import { timeFormatFault } from './time-format.ts'
 import { isTimeZone } from './time-zone.ts'
-import { parseTime, TIME_FORM, TIME_UNITS } from './time.ts'
+import { parseInstant, parseTime, TIME_FORM, TIME_UNITS } from './time.ts'
 import type { EpochMs } from './transaction.ts'
 
 /** Shows the form, and is no dataset. */
@@ -21,6 +21,12 @@ const instant = z
   .string()
   .transform((text) => parseTime(text))
   .refine((time) => time >= 0, `give ${TIME_FORM}`)
+
+/** Times may be counted from before 1970. Years of two digits would be of the last century. */
+const origin = z
+  .string()
+  .transform((text) => parseInstant(text))
+  .refine((time) => time >= Date.UTC(1800, 0), `give ${TIME_FORM}`)
 
 const key = { column: z.string(), type: z.enum(['integer', 'string']) }
 const days = z.number().int().positive()
@@ -33,7 +39,7 @@ const timeColumn = z
   .strictObject({
     column: z.string(),
     unit: z.enum(TIME_UNITS),
-    origin: instant.optional(),
+    origin: origin.optional(),
     format: z
       .string()
       .refine((format) => timeFormatFault(format) === undefined, {
