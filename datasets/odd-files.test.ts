@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterAll, expect, test } from 'vitest'
-import type { DatasetSchema } from './dataset.ts'
-import { openDatabase } from './duckdb.ts'
-import { fileDataset } from './file-dataset.ts'
-import { readTable } from './table.ts'
+import type { DatasetSchema } from './table/dataset.ts'
+import { openDatabase } from './table/duckdb.ts'
+import { fileDataset } from './table/file-dataset.ts'
+import { readTable } from './table/table.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'fd-odd-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))

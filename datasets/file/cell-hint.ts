@@ -1,17 +1,17 @@
-import type { DatasetSchema } from './dataset.ts'
-
 /** Texts that other tools write for an empty cell. */
 const EMPTY_WORDS = new Set(['na', 'n/a', '#n/a', 'nan', 'null', 'none', 'nil', '\\n', '?', '-', '.', 'unknown'])
 
+/** What a column is to hold. */
+export type CellRole = 'time' | 'amount' | 'number' | 'other'
+
 /** What a cell that was refused looks like, and how a dataset declares it; '' where it looks like nothing known. */
-export function cellHint(cell: string, column: string, { time, label, amount, numeric }: DatasetSchema): string {
+export function cellHint(cell: string, column: string, role: CellRole): string {
   const text = cell.trim()
   if (text === column) return 'It repeats the header: two files were joined here. Remove this line.\n'
-  const times = [time === 'none' ? undefined : time.column, label?.knownAt]
-  if (times.includes(column)) return timeHint(text)
-  if (column !== amount.column && EMPTY_WORDS.has(text.toLowerCase()))
+  if (role === 'time') return timeHint(text)
+  if (role !== 'amount' && EMPTY_WORDS.has(text.toLowerCase()))
     return `If this stands for an empty cell, declare it in the schema: missing: [${JSON.stringify(text)}]\n`
-  return column === amount.column || numeric.includes(column) ? numberHint(text) : ''
+  return role === 'other' ? '' : numberHint(text)
 }
 
 /** A day of Excel's in this century, with or without its fraction. */
