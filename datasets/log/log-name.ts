@@ -29,3 +29,15 @@ export function checkLogName(name: string, prefix = ''): void {
       `use at most ${LONGEST_NAME - prefix.length} letters, digits, dots, underscores and hyphens.`,
   )
 }
+
+/**
+ * The error of a topic that is not there.
+ *
+ * @param known the topics that are.
+ */
+export function unknownTopic(name: string, known: readonly string[]): UserError {
+  if (known.length === 0) return new UserError(`No topic "${name}". There is none yet; fill one with: fd produce.`)
+  return new UserError(
+    `No topic "${name}". Topics: ${known.join(', ')}. Who writes to one first makes it: fd produce, fd score.`,
+  )
+}

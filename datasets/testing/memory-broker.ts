@@ -1,6 +1,6 @@
 import { UserError } from '../../configs/user-error.ts'
 import type { NewRecord, RecordBatch, TopicSettings } from '../log/event-log.ts'
-import { checkLogName, isLogName } from '../log/log-name.ts'
+import { checkLogName, isLogName, unknownTopic } from '../log/log-name.ts'
 import { partitionOf } from '../log/murmur2.ts'
 
 interface StoredRecord {
@@ -74,7 +74,7 @@ export class MemoryBroker {
 
   require(name: string): MemoryTopic {
     const topic = isLogName(name) ? this.topics.get(name) : undefined
-    if (topic === undefined) throw new UserError(`No topic "${name}". There are: ${this.names().join(', ')}`)
+    if (topic === undefined) throw unknownTopic(name, this.names())
     return topic
   }
 

@@ -2,7 +2,7 @@ import { ConfigResourceTypes, createTopicsV7, describeConfigsV4, listOffsetsV7, 
 import { UserError } from '../../../configs/user-error.ts'
 import { HOUR, SECOND, type EpochMs } from '../../table/transaction.ts'
 import type { OffsetRange, Topic, TopicSettings } from '../event-log.ts'
-import { checkLogName, isLogName } from '../log-name.ts'
+import { checkLogName, isLogName, unknownTopic } from '../log-name.ts'
 import type { KafkaCluster } from './cluster.ts'
 import { kafkaErrors } from './error.ts'
 
@@ -42,9 +42,7 @@ export function kafkaTopics(cluster: KafkaCluster): KafkaTopics {
     async require(name) {
       const found = isLogName(name, prefix) ? await cluster.leaders(prefix + name) : undefined
       if (found !== undefined) return found.length
-      const known = (await names(cluster)).join(', ')
-      const hint = known === '' ? 'There is none yet; fill one with: fd produce' : `Topics: ${known}`
-      throw new UserError(`No topic "${name}". ${hint}.`)
+      throw unknownTopic(name, await names(cluster))
     },
     list: async () => topics.describe(await names(cluster)),
     async describe(wanted) {

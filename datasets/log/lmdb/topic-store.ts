@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { UserError } from '../../../configs/user-error.ts'
 import type { EpochMs } from '../../table/transaction.ts'
 import type { NewRecord } from '../event-log.ts'
+import { unknownTopic } from '../log-name.ts'
 import { partitionOf } from '../murmur2.ts'
 import { encodeBlocks, keyBytes, type RecordBlock } from './block.ts'
 import { appendBlocks, expireBlocks, type Partition } from './partition.ts'
@@ -80,9 +81,10 @@ function partitionIn(volume: Volume, { name }: CatalogEntry, number: number): Pa
 function requireEntry(catalog: Catalog, name: string): CatalogEntry {
   const entry = catalog.find(name)
   if (entry !== undefined) return entry
-  const known = catalog.list().map((topic) => topic.name)
-  const hint = known.length === 0 ? 'There is none yet; fill one with: fd produce' : `Topics: ${known.join(', ')}`
-  throw new UserError(`No topic "${name}". ${hint}.`)
+  throw unknownTopic(
+    name,
+    catalog.list().map((topic) => topic.name),
+  )
 }
 
 /** `write` of a topic store. Remembers for each partition when its oldest block expires, to look for it only then. */
