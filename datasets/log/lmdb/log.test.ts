@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
 import { pathToFileURL } from 'node:url'
 import { crc32 } from 'node:zlib'
-import { afterAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { PROJECT_ROOT } from '../../../configs/config.ts'
 import { openEnvironment } from '../../../configs/connections/lmdb.ts'
 import { UserError } from '../../../configs/user-error.ts'
@@ -171,7 +171,11 @@ describe('members that cannot be looked at from here', () => {
       if (log !== undefined) setInterval(() => {}, 1000)`
     const node = join(PROJECT_ROOT, 'node_modules', '.bin', 'node')
     const [command, ...parts] = [...CONTAINER, node, '--input-type=module', '--eval', program]
-    const start = (): ChildProcess => spawn(command, parts, { stdio: ['ignore', 'pipe', 'inherit'] })
+    const start = (): ChildProcess => {
+      const process = spawn(command, parts, { stdio: ['ignore', 'pipe', 'inherit'] })
+      onTestFinished(() => void process.kill('SIGKILL'))
+      return process
+    }
     const lines = async ({ stdout }: ChildProcess): Promise<string[]> => {
       const said: string[] = []
       for await (const line of createInterface(stdout ?? Readable.from([]))) {
@@ -180,14 +184,11 @@ describe('members that cannot be looked at from here', () => {
       }
       return said
     }
-    const first = start()
-    expect(await lines(first)).toEqual(['ready'])
-    const second = start()
-    expect(await lines(second)).toEqual([
+    expect(await lines(start())).toEqual(['ready'])
+    expect(await lines(start())).toEqual([
       expect.stringMatching(/data\.mdb is in use by a process of another container that has the pid of this one, 1: /),
       'ready',
     ])
-    for (const process of [first, second]) process.kill('SIGKILL')
   })
 
   test('one of before a reboot is missed after a session, though a process here has its pid and start', async () => {
