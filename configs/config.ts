@@ -5,6 +5,7 @@ import { parse } from 'yaml'
 import { z } from 'zod'
 import { readCredentials, withSecrets, type Variables } from './credentials.ts'
 import { duration } from './duration.ts'
+import { HEARTBEAT_MS } from './heartbeat.ts'
 import { ringLimit } from './ring-limit.ts'
 import { errorMessage, UserError } from './user-error.ts'
 
@@ -108,6 +109,11 @@ const schema = z.strictObject({
   registry: text.default('sqlite:'),
   /** `file:`, `file:FOLDER`, or `s3://BUCKET/PREFIX?endpoint=URL`. */
   lake: text.default('file:'),
+  /**
+   * How often the owner of a run or of jobs gives a sign of life, ms. After six times this long without one it counts
+   * as gone. Its process is looked at instead where it can be seen.
+   */
+  heartbeatMs: positive.default(HEARTBEAT_MS),
   /** Servers of `fd services`; no other command reads it. */
   services: services.default({}),
   /** Folder of the user's own datasets, a YAML file each. */

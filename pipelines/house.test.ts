@@ -59,6 +59,7 @@ const ROOMS: Record<string, string[][]> = {
     ['calibration'],
     ['queue'],
     ['queue/bullmq'],
+    ['ownership'],
     ['.'],
     ['testing'],
   ],

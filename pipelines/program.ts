@@ -8,6 +8,7 @@ import { estimatorsCommand } from './commands/estimators.ts'
 import { featuresCommand } from './commands/features.ts'
 import { modelsCommand } from './commands/models.ts'
 import { produceCommand } from './commands/produce.ts'
+import { runsCommand } from './commands/runs.ts'
 import { scoreCommand } from './commands/score.ts'
 import { servicesCommand } from './commands/services.ts'
 import { topicsCommand } from './commands/topics.ts'
@@ -37,6 +38,7 @@ export function program(): Command {
     trainCommand(),
     estimatorsCommand(),
     modelsCommand(),
+    runsCommand(),
     produceCommand(),
     scoreCommand(),
     topicsCommand(),

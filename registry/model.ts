@@ -42,6 +42,11 @@ export type ActiveStatus = 'RUNNING' | 'SCHEDULED'
 export type EndedStatus = 'FINISHED' | 'FAILED' | 'KILLED'
 export type RunStatus = ActiveStatus | EndedStatus
 
+/** Whether a run of this status has not ended. */
+export function isActive(status: RunStatus): status is ActiveStatus {
+  return status === 'RUNNING' || status === 'SCHEDULED'
+}
+
 /** A run that has ended says when. */
 export type Run = RunBase & ({ status: ActiveStatus } | { status: EndedStatus; endTime: EpochMs })
 

@@ -20,6 +20,9 @@ const MAX_RESULTS = 50_000
 /** The tag in which MLflow repeats a run's name. */
 export const RUN_NAME = 'mlflow.runName'
 
+/** The tag that says why a run was ended. */
+export const END_REASON = 'fd.end.reason'
+
 /** A registered model's tags with this prefix are its history: written once, never changed, never deleted. */
 export const HISTORY_TAG = 'fd.history.'
 

@@ -227,6 +227,30 @@ export function registryContract(
         expect(await registry.getRun(runId)).not.toHaveProperty('endTime')
       })
 
+      test('of all who end a run one does, and the run is as that one left it', async () => {
+        const { runId } = await registry.createRun(home)
+        const ways = ['FINISHED', 'KILLED', 'FAILED', 'KILLED', 'FINISHED', 'KILLED'] as const
+        const others = await Promise.all(ways.map(() => openRegistry(url, { now: () => 7_000 })))
+        const won = await Promise.all(others.map((other, n) => other.endRun(runId, ways[n], `because of ${n}`)))
+        await Promise.all(others.map((other) => other[Symbol.asyncDispose]()))
+        expect(won.filter(Boolean)).toEqual([true])
+        const [status, reason] = [ways[won.indexOf(true)], `because of ${won.indexOf(true)}`]
+        const left = { status, endTime: 7_000, tags: { 'fd.end.reason': reason } }
+        expect(await registry.getRun(runId)).toMatchObject(left)
+        expect(await registry.endRun(runId, 'FAILED', 'too late')).toBe(false)
+        expect(await registry.getRun(runId)).toMatchObject(left)
+      })
+
+      test('a run that another way has ended is not ended again', async () => {
+        const { runId } = await registry.createRun(home)
+        await registry.updateRun(runId, { status: 'FINISHED', endTime: 50 })
+        expect(await registry.endRun(runId, 'KILLED', 'too late')).toBe(false)
+        const run = await registry.getRun(runId)
+        expect(run).toMatchObject({ status: 'FINISHED', endTime: 50 })
+        expect(run.tags).not.toHaveProperty('fd.end.reason')
+        await expect(registry.endRun(runId, 'KILLED', 'x'.repeat(8001))).rejects.toThrow(/8001/)
+      })
+
       test('the name and its tag mirror each other', async () => {
         const { runId, runName } = await registry.createRun(home)
         expect(runName).not.toBe('')
@@ -336,6 +360,7 @@ export function registryContract(
           () => registry.getRun(id),
           () => registry.logBatch(id, {}),
           () => registry.updateRun(id, {}),
+          () => registry.endRun(id, 'KILLED'),
           () => registry.setTag(id, 'a', 'b'),
           () => registry.getMetricHistory(id, 'm'),
           () => registry.listArtifacts(id),

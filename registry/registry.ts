@@ -1,6 +1,7 @@
 import type { DurationMs, EpochMs } from '../datasets/table/transaction.ts'
 import type {
   ArtifactInfo,
+  EndedStatus,
   Experiment,
   Metric,
   ModelVersion,
@@ -28,10 +29,9 @@ import type {
  * driver enforces all of this. A server enforces it for params and version numbers; the rest holds there among `fd`
  * processes only.
  *
- * **Who owns a RUNNING run.** Only the process that created it, and the registry does not know which one that is: a run
- * carries no owner, no lease and no heartbeat. A process that is killed leaves its run RUNNING. That state therefore
- * proves nothing about a living process, and the registry never ends such a run by itself. Any process may call
- * `updateRun` on any run, and the last status wins. Whoever ends the run of another must know that its process is gone.
+ * **Who owns a RUNNING run.** The registry itself does not know: a process that is killed leaves its run RUNNING, and
+ * the registry never ends such a run by itself. `training/ownership` keeps the owner and its signs of life in tags, and
+ * ends runs whose owner is gone. Several may try to end one run, its owner among them: `endRun` lets one of them do it.
  *
  * **Concurrency of promotions.** `promotion/promotion.ts` moves a champion through `addRegisteredModelTag`, which
  * adds the next entry of the history and moves the alias: both or neither. On `sqlite:` that is one transaction: of
@@ -64,6 +64,14 @@ export interface Registry extends AsyncDisposable {
    * resumes.
    */
   updateRun(runId: string, change: { status?: RunStatus; endTime?: EpochMs; runName?: string }): Promise<void>
+  /**
+   * Ends a run that is RUNNING or SCHEDULED, by the registry's clock. Of all who try, one does, once in the life of a
+   * run. `reason` becomes the tag `fd.end.reason`. Whoever finds that another was killed while it ended the run
+   * completes what that one began.
+   *
+   * @returns false for all others. The run is then as the one has left it.
+   */
+  endRun(runId: string, status: EndedStatus, reason?: string): Promise<boolean>
   /**
    * Params are written once. Metrics are appended; an equal (key, step, timestamp, value) counts once. Tags are
    * overwritten.

@@ -1,7 +1,8 @@
 import { AVERAGE_PRECISION } from '../registry/model-card.ts'
 import type { EndedStatus, Run } from '../registry/model.ts'
 import type { Registry } from '../registry/registry.ts'
-import { authorTags, placeTags, subjectParams, type CandidatePlace, type RunSubject } from './run.ts'
+import type { RunOwnership } from './ownership/heartbeat.ts'
+import { authorTags, finishRun, placeTags, subjectParams, type CandidatePlace, type RunSubject } from './run.ts'
 import { SELECTION } from './selection.ts'
 
 /** Tag of a parent run. Its value is the id of the best run among its candidates. */
@@ -12,9 +13,10 @@ export async function openParentRun(
   registry: Registry,
   subject: RunSubject,
   params: Record<string, string>,
+  ownership: RunOwnership,
 ): Promise<Run> {
   const experimentId = await registry.createExperiment(subject.experiment, { mayExist: true })
-  const run = await registry.createRun(experimentId, { tags: authorTags(subject) })
+  const run = await registry.createRun(experimentId, { tags: { ...authorTags(subject), ...ownership.tags } })
   await registry.logBatch(run.runId, {
     params: { ...subjectParams(subject, await subject.dataset.digest()), ...params },
   })
@@ -22,26 +24,35 @@ export async function openParentRun(
 }
 
 /**
- * Ends a parent run, and gives it the metrics of the best candidate if there is one. Candidates whose process was
- * killed or whose job was taken back still stand as RUNNING; they become KILLED.
+ * Finishes a parent run with the metrics of the best candidate.
+ *
+ * @throws UserError when somebody else has ended the run, because this process seemed gone.
  */
+export async function finishParentRun(registry: Registry, parent: Run, best: Run): Promise<void> {
+  await closeCandidates(registry, parent)
+  await registry.logBatch(parent.runId, {
+    metrics: Object.entries(best.metrics).map(([key, value]) => ({ key, value })),
+    tags: { [BEST_RUN]: best.runId },
+  })
+  await finishRun(registry, parent.runId)
+}
+
+/** Ends a parent run that has no best candidate. @returns false when somebody else has ended it. */
 export async function closeParentRun(
   registry: Registry,
-  { runId, experimentId }: Run,
-  status: EndedStatus,
-  best?: Run,
-): Promise<void> {
+  parent: Run,
+  status: Exclude<EndedStatus, 'FINISHED'>,
+): Promise<boolean> {
+  await closeCandidates(registry, parent)
+  return registry.endRun(parent.runId, status)
+}
+
+/** Candidates whose process was killed or whose job was taken back still stand as RUNNING; they become KILLED. */
+async function closeCandidates(registry: Registry, { runId, experimentId }: Run): Promise<void> {
   const children = await registry.searchRuns(experimentId, {
     filter: { status: 'RUNNING', tags: { 'mlflow.parentRunId': runId } },
   })
-  for (const child of children) await registry.updateRun(child.runId, { status: 'KILLED' })
-  if (best !== undefined) {
-    await registry.logBatch(runId, {
-      metrics: Object.entries(best.metrics).map(([key, value]) => ({ key, value })),
-      tags: { [BEST_RUN]: best.runId },
-    })
-  }
-  await registry.updateRun(runId, { status })
+  for (const child of children) await registry.endRun(child.runId, 'KILLED', 'The command that it was for has ended.')
 }
 
 /**
@@ -55,9 +66,10 @@ export async function finishedRun(
 ): Promise<string | undefined> {
   const attempts = await registry.searchRuns(experimentId, { filter: { tags: placeTags(place) } })
   for (const { runId, status } of attempts) {
-    if (status === 'RUNNING') await registry.updateRun(runId, { status: 'KILLED' })
+    if (status === 'RUNNING') await registry.endRun(runId, 'KILLED', 'Its job began again.')
   }
-  return attempts.find(({ status }) => status === 'FINISHED')?.runId
+  const now = await registry.searchRuns(experimentId, { filter: { tags: placeTags(place), status: 'FINISHED' } })
+  return now[0]?.runId
 }
 
 /**

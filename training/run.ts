@@ -1,17 +1,20 @@
 import { z } from 'zod'
 import type { CodeVersion } from '../configs/code-version.ts'
+import { UserError } from '../configs/user-error.ts'
 import type { Dataset, SplitRule } from '../datasets/table/dataset.ts'
 import type { EpochMs } from '../datasets/table/transaction.ts'
 import { serviceReference, type FeatureService } from '../features/view/view.ts'
 import { logOnnxModel, modelSource } from '../registry/ml-model.ts'
 import { modelCardTags, readModelCard, type ModelCard } from '../registry/model-card.ts'
 import type { Run } from '../registry/model.ts'
+import { END_REASON } from '../registry/naming.ts'
 import { register } from '../registry/promotion/promotion.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { CalibrationRequest } from './calibration/calibration.ts'
 import type { Candidate } from './candidate.ts'
 import { Pruned } from './fit/report.ts'
 import { decodeImportance, encodeImportance, type FeatureImportance } from './importance.ts'
+import type { RunOwnership } from './ownership/heartbeat.ts'
 
 /** What a run is about, before anything is trained. */
 export interface RunSubject {
@@ -28,12 +31,15 @@ export interface RunSubject {
 
 /** A training job, and what the registry keeps of it. */
 export interface RunRequest extends RunSubject {
+  /** Of the process that trains. */
+  ownership: RunOwnership
   estimator: string
   seed: number
   /** Its place under a parent run, when the command trains several candidates. */
   parent?: CandidatePlace
   now: () => EpochMs
-  train: () => Promise<Candidate>
+  /** Trains. `closed` is aborted when somebody else has ended the run; the fit should then end. */
+  train: (closed: AbortSignal) => Promise<Candidate>
 }
 
 /** Which candidate of a parent run. All attempts at one candidate have the same place. */
@@ -90,14 +96,16 @@ export async function logRun(
 /** `logRun` without registering. `registerRun` can do that later, from any process. */
 export async function trainRun(registry: Registry, request: RunRequest): Promise<TrainedRun> {
   const experimentId = await registry.createExperiment(request.experiment, { mayExist: true })
-  const tags = { ...authorTags(request), ...(request.parent === undefined ? {} : placeTags(request.parent)) }
+  const place = request.parent === undefined ? {} : placeTags(request.parent)
+  const tags = { ...authorTags(request), ...place, ...request.ownership.tags }
   const { runId } = await registry.createRun(experimentId, { tags })
+  await using alive = request.ownership.begin(runId)
   try {
     const digest = await request.dataset.digest()
     await registry.logBatch(runId, {
       params: { ...subjectParams(request, digest), estimator: request.estimator, seed: String(request.seed) },
     })
-    const candidate = await request.train()
+    const candidate = await request.train(alive.closed)
     const card = modelCard(request, candidate, digest)
     await registry.logBatch(runId, {
       params: Object.fromEntries(Object.entries(candidate.params).map(([key, value]) => [key, String(value)])),
@@ -114,12 +122,31 @@ export async function trainRun(registry: Registry, request: RunRequest): Promise
       signature: candidate.signature,
       now: request.now(),
     })
-    await registry.updateRun(runId, { status: 'FINISHED' })
+    await finishRun(registry, runId)
     return { candidate, runId, source, card }
   } catch (error) {
-    await registry.updateRun(runId, { status: error instanceof Pruned ? 'KILLED' : 'FAILED' })
-    throw error
+    const own = await registry.endRun(runId, error instanceof Pruned ? 'KILLED' : 'FAILED')
+    throw !own && error instanceof Pruned ? await closedByAnother(registry, runId) : error
   }
+}
+
+/**
+ * Ends a run of this process as FINISHED. A process that was stopped for long may find that others took it for dead.
+ *
+ * @throws UserError when somebody else has ended the run.
+ */
+export async function finishRun(registry: Registry, runId: string): Promise<void> {
+  if (!(await registry.endRun(runId, 'FINISHED'))) throw await closedByAnother(registry, runId)
+}
+
+/** The error of a process whose run was ended by somebody else. */
+export async function closedByAnother(registry: Registry, runId: string): Promise<UserError> {
+  const { status, tags } = await registry.getRun(runId)
+  const reason = tags[END_REASON] === undefined ? '' : ` ${tags[END_REASON]}`
+  return new UserError(
+    `Run ${runId} was closed as ${status} while this process worked on it.${reason} ` +
+      'Nothing of it is registered. Run the command again.',
+  )
 }
 
 /**
@@ -165,12 +192,18 @@ export function readNotes({ tags }: Pick<Run, 'tags'>): string[] {
   return tags[NOTES] === undefined ? [] : tags[NOTES].split('\n')
 }
 
-/** Registers the model of a finished run as a new version of `name`. */
+/**
+ * Registers the model of a finished run as a new version of `name`.
+ *
+ * @throws UserError when the run has not finished.
+ */
 export async function registerRun(
   registry: Registry,
   runId: string,
   registration: { name: string; by: string; now: EpochMs },
 ): Promise<{ version: number; card: ModelCard }> {
+  const { status } = await registry.getRun(runId)
+  if (status !== 'FINISHED') throw new UserError(`Run ${runId} is ${status}, so its model is not registered.`)
   const tags = z
     .record(z.string(), z.string())
     .parse(JSON.parse(Buffer.from(await registry.downloadArtifact(runId, CARD_FILE)).toString('utf8')))

@@ -171,7 +171,7 @@ async function backfill({ config, output, fd }: Context, options: BackfillOption
     report = await runBackfill(history, sinks, run, stoppable(output.progress, stopSignal(), nothingWritten()))
   } else {
     const { runShardedBackfill } = await import('../jobs/shards.ts')
-    const queue = { url: config.jobQueue, workers, configFile: options.config }
+    const queue = { url: config.jobQueue, workers, configFile: options.config, heartbeatMs: config.heartbeatMs }
     report = await runShardedBackfill(history, sinks, { ...run, shards, home: config.home, queue }, output)
   }
   const seconds = (performance.now() - started) / 1000

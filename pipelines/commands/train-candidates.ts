@@ -2,7 +2,7 @@ import type { Run } from '../../registry/model.ts'
 import type { FeatureImportance } from '../../training/importance.ts'
 import { stopSignal, type Context } from '../console/command.ts'
 import { figure, pairs, table } from '../console/output.ts'
-import { openRegistry } from '../console/parts.ts'
+import { openRegistry, ownRuns, sweepAbandoned } from '../console/parts.ts'
 import { candidatePlans, trainCandidates, type Outcome, type TrainedCandidates } from '../jobs/candidates.ts'
 import { openQueue } from '../jobs/run.ts'
 import { trainingSubject } from '../jobs/training-subject.ts'
@@ -19,11 +19,14 @@ export async function trainSeveral({ config, output }: Context, options: TrainOp
   const { alertsPerDay, register: name } = options
   const subject = await trainingSubject(config, options)
   const plans = await candidatePlans(options, featureNames(subject.service))
-  const use = { url: config.jobQueue, workers: options.workers ?? 1, configFile: options.config }
+  const { jobQueue: url, heartbeatMs } = config
+  const use = { url, workers: options.workers ?? 1, configFile: options.config, heartbeatMs }
   await using queue = await openQueue(use, output.note)
   const signal = stopSignal()
   await using registry = await openRegistry(config)
-  const request = { subject, plans, alertsPerDay, importance: options.importance, signal }
+  await using _sweep = await sweepAbandoned(registry, output.note)
+  const ownership = await ownRuns(config)
+  const request = { subject, plans, alertsPerDay, importance: options.importance, ownership, signal }
   const trained = await trainCandidates(registry, { queue, use }, request, output)
   const { parent, best } = trained
   const version =

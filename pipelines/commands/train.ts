@@ -5,7 +5,7 @@ import type { RunSubject } from '../../training/run.ts'
 import { sameCommand } from '../console/command-line.ts'
 import { action, cutShort, example, stoppable, stopSignal, type Context } from '../console/command.ts'
 import { figure, pairs, type OpenProgress, type Progress } from '../console/output.ts'
-import { openRegistry, type ModelParts } from '../console/parts.ts'
+import { openRegistry, ownRuns, sweepAbandoned, type ModelParts } from '../console/parts.ts'
 import { buildTrainingSet } from '../jobs/training-set.ts'
 import { trainingSubject } from '../jobs/training-subject.ts'
 import { addCandidateOptions, addDataOptions, addJudgementOptions, type TrainOptions } from './train-options.ts'
@@ -41,6 +41,7 @@ async function trainOneOrSeveral(context: Context, options: TrainOptions): Promi
 
 async function trainOne({ config, output }: Context, options: TrainOptions): Promise<void> {
   await using registry = await openRegistry(config)
+  await using _sweep = await sweepAbandoned(registry, output.note)
   const parts = { registry, config, openProgress: output.progress }
   const trained = await train(parts, options, stopSignal)
   const { candidate, runId, version } = trained
@@ -93,7 +94,8 @@ export async function train(
     import('../../training/catalog.ts'),
     import('../../features/view/view.ts'),
   ])
-  const estimator = findEstimator(options.model)
+  const { register, model, seed } = options
+  const estimator = findEstimator(model)
   const subject = await trainingSubject(config, options)
   // A wrong parameter is reported before minutes of data are read.
   estimator.params(options.param ?? {}, featureNames(subject.service))
@@ -103,18 +105,16 @@ export async function train(
     { ...subject, unlabelled: estimator.unsupervised },
     stoppable(openProgress, signal, nothing),
   )
-  const bars = trainingBars(openProgress, options.model, signal)
-  try {
-    const trained = await logRun(registry, {
-      ...subject,
-      model: options.register,
-      estimator: options.model,
-      seed: options.seed,
-      now: Date.now,
-      train: () => trainCandidate(set, candidateRequest(options, subject), bars.fit, bars.shuffle),
-    })
+  const ownership = await ownRuns(config)
+  const request = { ...subject, model: register, estimator: model, seed, ownership, now: Date.now }
+  const fit = async (closed: AbortSignal): Promise<Candidate> => {
+    const bars = trainingBars(openProgress, model, AbortSignal.any([signal, closed]))
+    const candidate = await trainCandidate(set, candidateRequest(options, subject), bars.fit, bars.shuffle)
     bars.end()
-    return trained
+    return candidate
+  }
+  try {
+    return await logRun(registry, { ...request, train: fit })
   } catch (error) {
     if (signal.aborted) {
       throw cutShort(signal, `The run is kept as KILLED. To train from the start, run: ${sameCommand()}`, error)

@@ -3,6 +3,8 @@ import { withoutPassword } from '../../configs/url.ts'
 import { UserError } from '../../configs/user-error.ts'
 import type { JobEvent } from '../../training/queue/job-queue.ts'
 import { action, example, positiveWholeNumber, stopSignal, type Context } from '../console/command.ts'
+import { openRegistry, sweepAbandoned } from '../console/parts.ts'
+import { removeAbandoned } from '../jobs/run.ts'
 import { startWorkers } from '../jobs/workers.ts'
 
 interface WorkerOptions {
@@ -32,9 +34,14 @@ async function work({ config, output }: Context, options: WorkerOptions): Promis
     )
   }
   const { openJobQueue } = await import('../../training/open.ts')
+  await using registry = await openRegistry(config)
   await using queue = await openJobQueue(config.jobQueue, output.note)
+  await using sweeps = new AsyncDisposableStack()
+  const sweep = async (): Promise<void> => void sweeps.use(await sweepAbandoned(registry, output.note))
+  await sweep()
+  await removeAbandoned(queue, output.note)
   const signal = stopSignal()
-  const done = { done: 0, failed: 0, cancelled: 0 }
+  const done: Done = { done: 0, failed: 0, cancelled: 0 }
   const describe = jobLines()
   output.note(
     `Serving the job queue ${withoutPassword(config.jobQueue)}, ${options.concurrency} at a time. ` +
@@ -45,8 +52,11 @@ async function work({ config, output }: Context, options: WorkerOptions): Promis
     concurrency: options.concurrency,
     configFile: options.config,
     tell: (event) => {
-      if (event.state !== 'started' && !(event.state === 'failed' && event.again)) done[event.state]++
-      output.note(describe(event))
+      count(done, event)
+      const line = describe(event)
+      if (line !== undefined) output.note(line)
+      // The job's process was killed or has failed, and may have left a run.
+      if (event.state === 'failed' || event.state === 'cancelled') void sweep()
     },
     signal,
   })
@@ -54,11 +64,29 @@ async function work({ config, output }: Context, options: WorkerOptions): Promis
   output.result(done, () => `${done.done} jobs done, ${done.failed} failed, ${done.cancelled} taken back`)
 }
 
-/** Describes an event of a job in a line, with the time that the job took. */
-function jobLines(): (event: JobEvent) => string {
+interface Done {
+  done: number
+  failed: number
+  cancelled: number
+}
+
+/** Counts a job that has ended here. */
+function count(done: Done, event: JobEvent): void {
+  if (event.state === 'started' || event.state === 'refused' || (event.state === 'failed' && event.again)) return
+  done[event.state]++
+}
+
+/**
+ * Describes an event of a job in a line, with the time that the job took. Undefined for a job that is refused again:
+ * until another worker takes it, it comes back every second.
+ */
+function jobLines(): (event: JobEvent) => string | undefined {
   const begun = new Map<string, number>()
+  const refused = new Set<string>()
   return (event) => {
     const { id, kind } = event.job
+    if (refused.has(id)) return undefined
+    if (event.state === 'refused') refused.add(id)
     const seconds = ((performance.now() - (begun.get(id) ?? performance.now())) / 1000).toFixed(1)
     if (event.state === 'started') begun.set(id, performance.now())
     else begun.delete(id)
@@ -71,7 +99,9 @@ function jobLines(): (event: JobEvent) => string {
         return `${what}: failed after ${seconds} s${next}: ${event.reason}`
       }
       case 'cancelled':
-        return `${what}: taken back after ${seconds} s`
+        return `${what}: ended after ${seconds} s: ${event.reason}`
+      case 'refused':
+        return `${what}: left to another worker: ${event.reason}`
       case 'done':
         return `${what}: done in ${seconds} s`
     }

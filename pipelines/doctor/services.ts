@@ -1,5 +1,5 @@
 import type { Config } from '../../configs/config.ts'
-import { find, type Finding, type Judgement } from '../../configs/finding.ts'
+import { find, warning, type Finding, type Judgement } from '../../configs/finding.ts'
 import type { Tell } from '../../configs/tell.ts'
 import { withoutPassword } from '../../configs/url.ts'
 import type { LogNeeds } from '../../datasets/log/event-log.ts'
@@ -18,12 +18,14 @@ export const SERVICES: Record<string, Check> = {
     const findings = await inspectOnlineStore(config.onlineStore, inspection)
     return withContents(findings, () => basesOf(config, inspection.tell))
   },
-  'job queue': async ({ jobQueue }, { tell }) => [await find('server', () => workersOf(jobQueue, tell))],
+  'job queue': async ({ jobQueue }, { tell }) => queueFindings(jobQueue, tell),
   registry: async (config, inspection) => {
     const { inspectRegistry } = await import('../../registry/open.ts')
     const findings = await inspectRegistry(config.registry, config.mlflow, inspection)
     const found = await withContents(findings, () => modelsOf(config))
-    return isDown(found) ? found : [...found, await find('champions', () => championsOf(config))]
+    if (isDown(found)) return found
+    const champions = await find('champions', () => championsOf(config))
+    return [...found, champions, await find('runs', () => abandonedOf(config, inspection.tell))]
   },
   lake: async (config, inspection) => {
     const { inspectLake } = await import('../../datasets/open.ts')
@@ -81,6 +83,23 @@ async function basesOf(config: Pick<Config, 'onlineStore'>, tell: Tell): Promise
   return `${place}: ${bases.map(({ service, version }) => `${service} version ${version}`).join(', ')}`
 }
 
+async function queueFindings(url: string, tell: Tell): Promise<Finding[]> {
+  const server = await find('server', () => workersOf(url, tell))
+  if (url === 'local:' || server.state === 'broken') return [server]
+  return [server, await find('jobs', () => abandonedJobsOf(url, tell))]
+}
+
+/** Jobs that wait although their command is gone. */
+async function abandonedJobsOf(url: string, tell: Tell): Promise<string | Judgement> {
+  const { openJobQueue } = await import('../../training/open.ts')
+  await using queue = await openJobQueue(url, tell)
+  const ids = (await queue.abandoned()).map(({ kind, id }) => `${kind} ${id}`)
+  if (ids.length === 0) return 'each waits for a command that lives'
+  return warning(
+    `${ids.length} jobs of commands that are gone: ${ids.join(', ')}. The next worker removes them: fd worker`,
+  )
+}
+
 /** Counting the workers is a round trip through everything that a command needs to put jobs into the queue. */
 async function workersOf(url: string, tell: Tell): Promise<string> {
   const { openJobQueue } = await import('../../training/open.ts')
@@ -126,6 +145,21 @@ async function championsOf(config: RegistryPlace): Promise<string | Judgement> {
   return standing === 0
     ? missing('none yet. Run: fd models promote NAME VERSION')
     : `${standing} of ${standing} load and score a row`
+}
+
+/** Runs that are RUNNING without a living owner. */
+async function abandonedOf(config: RegistryPlace, tell: Tell): Promise<string | Judgement> {
+  const { abandonedRuns, ownerlessRuns } = await import('../../training/ownership/abandoned.ts')
+  await using registry = await openRegistry(config)
+  const faults: string[] = []
+  for await (const { run, reason } of abandonedRuns(registry, { tell })) {
+    faults.push(`Run ${run.runId} is RUNNING. ${reason} The next fd train closes it, or: fd runs close`)
+  }
+  const old = (await ownerlessRuns(registry)).map(({ runId }) => runId)
+  if (old.length > 0) {
+    faults.push(`An older fd left runs that name no owner. When nothing trains, run: fd runs close ${old.join(' ')}`)
+  }
+  return faults.length === 0 ? 'each that is RUNNING has a living owner' : warning(faults.join('\n'))
 }
 
 async function filesOf(config: Pick<Config, 'lake' | 's3'>, tell: Tell): Promise<string> {

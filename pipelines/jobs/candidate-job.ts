@@ -6,7 +6,7 @@ import type { Registry } from '../../registry/registry.ts'
 import type { CandidateRequest } from '../../training/candidate.ts'
 import type { Report } from '../../training/fit/report.ts'
 import { noProgress } from '../console/output.ts'
-import { openRegistry } from '../console/parts.ts'
+import { openRegistry, ownRuns } from '../console/parts.ts'
 import type { History } from './backfill-run.ts'
 import { resolveReferences, sameCode, type TrainCandidate } from './kinds.ts'
 import { buildTrainingSet } from './training-set.ts'
@@ -30,7 +30,6 @@ export async function trainCandidateJob(
   if (finished !== undefined) return { runId: finished }
   const history = await resolveReferences(config, data)
   const { until, calibration } = data
-  const bars = shareReports(data, report)
   return await trainRun(registry, {
     ...data,
     ...history,
@@ -38,8 +37,10 @@ export async function trainCandidateJob(
     until,
     calibration,
     parent: place,
+    ownership: await ownRuns(config),
     now: Date.now,
-    train: async () => {
+    train: async (closed) => {
+      const bars = shareReports(data, report, closed)
       const set = await trainingSetOf(history, data)
       return data.purpose === 'selection'
         ? trainForSelection(set, candidateRequest(data), bars.fit)
@@ -72,21 +73,22 @@ function candidateRequest(data: TrainCandidate): CandidateRequest {
 
 /**
  * Reports of the fit and of the shuffles as shares of the job. A job that also shuffles counts the fit as its first
- * half.
+ * half. Both end when `closed` is aborted.
  */
 function shareReports(
   { importance }: TrainCandidate,
   report: (share: number) => void,
+  closed: AbortSignal,
 ): { fit: Report; shuffle: (done: number, total: number) => boolean } {
   const half = importance === undefined ? 1 : 0.5
   return {
     fit: (round, _value, rounds) => {
       report((half * round) / rounds)
-      return true
+      return !closed.aborted
     },
     shuffle: (done, total) => {
       report(half + (half * done) / total)
-      return true
+      return !closed.aborted
     },
   }
 }

@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os'
 import { UserError, errorMessage } from '../../configs/user-error.ts'
 import type { Run } from '../../registry/model.ts'
 import type { Registry } from '../../registry/registry.ts'
+import type { RunOwnership } from '../../training/ownership/heartbeat.ts'
 import type { JobQueue } from '../../training/queue/job-queue.ts'
 import type { RunSubject } from '../../training/run.ts'
 import type { Output } from '../console/output.ts'
@@ -78,6 +79,8 @@ export interface CandidatesRequest {
   alertsPerDay: number
   /** Shuffles of each feature that measure its importance. Default: it is not measured. */
   importance?: number
+  /** Of this process: the run of the command belongs to it. */
+  ownership: RunOwnership
   /** Takes back the candidates that are not trained yet. */
   signal: AbortSignal
 }
@@ -104,21 +107,25 @@ export async function trainCandidates(
   request: CandidatesRequest,
   output: Output,
 ): Promise<TrainedCandidates> {
-  const { closeParentRun, openParentRun } = await import('../../training/parent-run.ts')
-  const { subject, plans, signal } = request
-  const parent = await openParentRun(registry, subject, {
-    estimator: [...new Set(plans.map(({ estimator }) => estimator))].join(','),
-    candidates: String(plans.length),
-  })
+  const [{ closeParentRun, finishParentRun, openParentRun }, { closedByAnother }] = await Promise.all([
+    import('../../training/parent-run.ts'),
+    import('../../training/run.ts'),
+  ])
+  const { subject, plans, ownership } = request
+  const estimator = [...new Set(plans.map((plan) => plan.estimator))].join(',')
+  const varied = { estimator, candidates: String(plans.length) }
+  const parent = await openParentRun(registry, subject, varied, ownership)
+  await using alive = ownership.begin(parent.runId)
+  const signal = AbortSignal.any([request.signal, alive.closed])
   try {
     const train = async (jobs: CandidateJob[], label: string): Promise<PromiseSettledResult<{ runId: string }>[]> =>
       runJobs(queue, use, { kind: trainCandidateKind, jobs, label, steps: 100, together: false, signal }, output)
     const trained = await trainAndChoose(registry, request, await candidateJobs(request, parent), train)
-    await closeParentRun(registry, parent, 'FINISHED', trained.best)
+    await finishParentRun(registry, parent, trained.best)
     return { parent, ...trained }
   } catch (error) {
-    await closeParentRun(registry, parent, signal.aborted ? 'KILLED' : 'FAILED')
-    throw error
+    const own = await closeParentRun(registry, parent, signal.aborted ? 'KILLED' : 'FAILED')
+    throw !own && alive.closed.aborted ? await closedByAnother(registry, parent.runId) : error
   }
 }
 

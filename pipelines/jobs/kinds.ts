@@ -5,7 +5,7 @@ import type { Config } from '../../configs/config.ts'
 import { UserError } from '../../configs/user-error.ts'
 import type { Dataset, SplitRule } from '../../datasets/table/dataset.ts'
 import type { FeatureService } from '../../features/view/view.ts'
-import type { JobKind } from '../../training/queue/job-queue.ts'
+import { JobRefused, type JobKind } from '../../training/queue/job-queue.ts'
 
 /** Names a dataset's file by name, place and content. */
 const datasetReference = z.object({ name: z.string(), file: z.string(), digest: z.string() })
@@ -102,18 +102,18 @@ export async function referenceTo(dataset: Dataset, service: FeatureService): Pr
 
 /**
  * The code of a job, which must be that of this process. Sources are compared, so that an image without git does the
- * jobs of a checkout. A refusal is a failed attempt like any other: the job goes back to the queue, where a worker of
- * the right code may take it, and fails for good after `ATTEMPTS`.
+ * jobs of a checkout. A refusal is no attempt: the job goes back to the queue, where a worker of the right code takes
+ * it.
  *
- * @throws UserError when the job was submitted by other code.
+ * @throws JobRefused when the job was submitted by other code.
  */
 export function sameCode(wanted: CodeVersion | undefined): CodeVersion {
   const own = codeVersion()
   if (wanted?.digest === own.digest) return wanted
-  throw new UserError(
+  throw new JobRefused(
     `The worker at ${hostname()} has the code ${own.version}, and the job was submitted by ` +
       `${wanted?.version ?? 'an older fd that does not name its code'}. Results of different code must not be mixed. ` +
-      'Stop that worker, start one from the code of the command (fd worker), and run the command again.',
+      'Start one from the code of the command: fd worker',
   )
 }
 

@@ -14,6 +14,8 @@ export interface QueueUse {
   workers: number
   /** The `--config` of the command, for its workers. */
   configFile: string | undefined
+  /** Time between two signs of life of the command, ms. */
+  heartbeatMs: number
 }
 
 /** Jobs of one command. */
@@ -38,7 +40,7 @@ const PATIENCE_MS = 5_000
  *
  * @throws UserError when the queue cannot be used, or when nobody could do its jobs.
  */
-export async function openQueue({ url, workers }: QueueUse, note: Output['note']): Promise<JobQueue> {
+export async function openQueue({ url, workers, heartbeatMs }: QueueUse, note: Output['note']): Promise<JobQueue> {
   if (workers === 0 && url === 'local:') {
     throw new UserError(
       '--workers 0 leaves the jobs to others, and the job queue is local: there are none. ' +
@@ -46,7 +48,15 @@ export async function openQueue({ url, workers }: QueueUse, note: Output['note']
     )
   }
   const { openJobQueue } = await import('../../training/open.ts')
-  return openJobQueue(url, note)
+  const queue = await openJobQueue(url, note, heartbeatMs)
+  await removeAbandoned(queue, note)
+  return queue
+}
+
+/** Removes the jobs of commands that are gone, and says so. */
+export async function removeAbandoned(queue: JobQueue, note: Output['note']): Promise<void> {
+  const removed = await queue.removeAbandoned()
+  if (removed > 0) note(`${removed} jobs of commands that are gone are removed from the job queue.`)
 }
 
 /**
@@ -68,9 +78,11 @@ export async function runJobs<Data, Result>(
   const enough = new AbortController()
   const signal = AbortSignal.any([plan.signal, enough.signal])
   const progress = jobsProgress(plan, openProgress)
+  const refused = noteRefusals(note)
   const one = async (job: { id: string; data: Data }, at: number): Promise<Result> => {
     try {
-      const result = await queue.submit(plan.kind, job, { signal, report: (share) => progress.update(at, share) })
+      const report = (share: number): void => progress.update(at, share)
+      const result = await queue.submit(plan.kind, job, { signal, report, refused })
       progress.done(at)
       return result
     } catch (error) {
@@ -117,6 +129,16 @@ function jobsProgress(
 function noteFailure(note: Output['note'], event: JobEvent): void {
   if (event.state !== 'failed' || !event.again) return
   note(`Job ${event.job.id} failed and will be tried again: ${event.reason}`)
+}
+
+/** Says once for each reason that jobs wait because a worker must not do them. */
+function noteRefusals(note: Output['note']): (reason: string) => void {
+  const told = new Set<string>()
+  return (reason) => {
+    if (told.has(reason)) return
+    told.add(reason)
+    note(`Jobs wait for another worker. ${reason}`)
+  }
 }
 
 async function noteAbsence(queue: JobQueue, url: string, note: Output['note']): Promise<void> {

@@ -58,7 +58,7 @@ test.each([
   ] as const) {
     const reason = await refusal(kind, code === undefined ? data : { ...data, code })
     expect(reason).toContain(`has the code ${codeVersion().version}, and the job was submitted by ${named}`)
-    expect(reason).toContain('Stop that worker, start one from the code of the command (fd worker)')
+    expect(reason).toContain('Start one from the code of the command: fd worker')
   }
 })
 

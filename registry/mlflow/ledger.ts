@@ -6,11 +6,11 @@ import { checkParam, HISTORY_RUN, HISTORY_TAG } from '../naming.ts'
 import type { AliasMove } from '../registry.ts'
 import { nothing, type MlflowClient } from './client.ts'
 import { createExperiment } from './experiments.ts'
-import { isMissing, MlflowError } from './fault.ts'
 import { taggedModel } from './json.ts'
 import { ofModel, setModelTag } from './models.ts'
 import { createRun, getRun, ofRun } from './runs.ts'
 import { searchVersions } from './versions.ts'
+import { paramOf, writeOnce } from './write-once.ts'
 
 /**
  * What decides the order of a model's history on a server.
@@ -148,23 +148,4 @@ export async function leaveRecord(client: MlflowClient, ledger: string, key: str
 
 function leftKey(key: string, id: string): string {
   return `${LEFT}${key}/${id}`
-}
-
-/** @returns false when the param has another value. */
-async function writeOnce(client: MlflowClient, runId: string, key: string, value: string): Promise<boolean> {
-  try {
-    const body = { run_id: runId, key, value }
-    await ofRun(runId, client.send('POST', 'runs/log-parameter', body, nothing))
-    return true
-  } catch (error) {
-    if (!(error instanceof MlflowError) || isMissing(error)) throw error
-    const written = await paramOf(client, runId, key)
-    if (written === undefined) throw error
-    return written === value
-  }
-}
-
-async function paramOf(client: MlflowClient, runId: string, key: string): Promise<string | undefined> {
-  const { params } = await getRun(client, runId)
-  return Object.hasOwn(params, key) ? params[key] : undefined
 }

@@ -270,6 +270,24 @@ describe.runIf(server !== undefined)('with an MLflow server (FD_TEST_MLFLOW_URL)
       expect(await registry.downloadArtifact(runId, 'model/a.bin')).toHaveLength(1_000_000)
     })
 
+    test('a run whose writer was cut off while it ended the run is ended as that one meant', async () => {
+      for (const lost of ['runs/set-tag', 'runs/update']) {
+        const { runId } = await (await open(String(server))).createRun(home)
+        await using cutting = await front((request) => {
+          const cut = String(request.url).endsWith(lost)
+          if (cut) request.socket.destroy()
+          return cut
+        })
+        await using killed = await open(cutting.url, { patience: 0 })
+        await expect(killed.endRun(runId, 'FINISHED', 'all done')).rejects.toThrow(UserError)
+        await using next = await open(String(server), { now: () => 2_000_000 })
+        expect((await next.getRun(runId)).status).toBe('RUNNING')
+        expect(await next.endRun(runId, 'KILLED', 'nobody there')).toBe(false)
+        const whole = { status: 'FINISHED', endTime: 1_000_000, tags: { 'fd.end.reason': 'all done' } }
+        expect(await next.getRun(runId)).toMatchObject(whole)
+      }
+    })
+
     test('a batch beyond the limits of one call arrives whole, in several', async () => {
       await using counting = await front(() => false)
       await using registry = await open(counting.url)

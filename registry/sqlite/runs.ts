@@ -1,14 +1,14 @@
 import { pathToFileURL } from 'node:url'
 import type { EpochMs } from '../../datasets/table/transaction.ts'
-import type { ActiveStatus, EndedStatus, Run, RunStatus } from '../model.ts'
-import { checkTags, checkTime, MAX_RUN_TAG_VALUE, RUN_NAME } from '../naming.ts'
+import { isActive, type ActiveStatus, type EndedStatus, type Run, type RunStatus } from '../model.ts'
+import { checkTags, checkTime, END_REASON, MAX_RUN_TAG_VALUE, RUN_NAME } from '../naming.ts'
 import { noSuchRun } from '../not-found.ts'
 import type { Registry } from '../registry.ts'
 import { artifactRoot } from './artifacts.ts'
 import type { Database, Row } from './database.ts'
 import { experimentRow } from './experiments.ts'
 
-type RunVerbs = Pick<Registry, 'createRun' | 'getRun' | 'updateRun'>
+type RunVerbs = Pick<Registry, 'createRun' | 'getRun' | 'updateRun' | 'endRun'>
 
 export function runVerbs(database: Database, folder: string, now: () => EpochMs, newId: () => string): RunVerbs {
   return {
@@ -38,6 +38,11 @@ export function runVerbs(database: Database, folder: string, now: () => EpochMs,
         if (status !== undefined) putStatus(database, runId, status, endTime)
         if (runName !== undefined) putTag(database, runId, RUN_NAME, runName)
       })
+    },
+
+    async endRun(runId, status, reason) {
+      if (reason !== undefined) checkTags({ [END_REASON]: reason }, MAX_RUN_TAG_VALUE)
+      return database.write(() => endRun(database, runId, { status, endTime: now(), reason }))
     },
   }
 }
@@ -88,7 +93,7 @@ function entriesOf<T>(
 /** The schema's CHECKs allow exactly these states. */
 function runState(row: Row): { status: ActiveStatus } | { status: EndedStatus; endTime: EpochMs } {
   const status = row.status as RunStatus
-  return status === 'RUNNING' || status === 'SCHEDULED' ? { status } : { status, endTime: Number(row.end_time) }
+  return isActive(status) ? { status } : { status, endTime: Number(row.end_time) }
 }
 
 /** @throws NotFoundError. */
@@ -98,9 +103,21 @@ export function runRow(database: Database, runId: string): Row {
   return row
 }
 
+/** @returns false when the run has ended. */
+function endRun(
+  database: Database,
+  runId: string,
+  { status, endTime, reason }: { status: EndedStatus; endTime: EpochMs; reason: string | undefined },
+): boolean {
+  if (!isActive(runRow(database, runId).status as RunStatus)) return false
+  putStatus(database, runId, status, endTime)
+  if (reason !== undefined) putTag(database, runId, END_REASON, reason)
+  return true
+}
+
 function putStatus(database: Database, runId: string, status: RunStatus, endTime: EpochMs): void {
-  const ended = status !== 'RUNNING' && status !== 'SCHEDULED'
-  database.run('UPDATE runs SET status = ?, end_time = ? WHERE run_id = ?', status, ended ? endTime : null, runId)
+  const end = isActive(status) ? null : endTime
+  database.run('UPDATE runs SET status = ?, end_time = ? WHERE run_id = ?', status, end, runId)
 }
 
 /** Sets a tag. The tag of the run's name sets the name too. */

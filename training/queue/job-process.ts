@@ -4,7 +4,7 @@ import { Worker } from 'node:worker_threads'
 import { z } from 'zod'
 import { SMALL_YOUNG_GENERATION } from '../../configs/process/young-generation.ts'
 import { errorMessage, UserError } from '../../configs/user-error.ts'
-import type { Job, JobKind, RunJob } from './job-queue.ts'
+import { JobRefused, type Job, type JobKind, type RunJob } from './job-queue.ts'
 
 /** Runs the jobs of one kind. */
 export interface JobHandler {
@@ -25,6 +25,7 @@ const message = z.discriminatedUnion('state', [
   z.object({ state: z.literal('running'), share: z.number() }),
   z.object({ state: z.literal('done'), result: z.unknown() }),
   z.object({ state: z.literal('failed'), reason: z.string() }),
+  z.object({ state: z.literal('refused'), reason: z.string() }),
 ])
 const job = z.object({ kind: z.string(), id: z.string(), data: z.unknown() })
 
@@ -68,8 +69,13 @@ export function jobProcesses(module: string, parameters: readonly string[]): Job
         idle.push(child)
         return result
       } catch (error) {
-        // A failed job may have left its process in any state, so the next job must not start there.
-        child.kill('SIGKILL')
+        if (error instanceof JobRefused) {
+          idle.push(child)
+          throw error
+        }
+        // A failed job may have left its process in any state, so the next job must not start there. Whoever hears of
+        // the failure may rely on its end.
+        await killProcess(child)
         throw error
       }
     },
@@ -88,6 +94,7 @@ function forkJobProcess(module: string, parameters: readonly string[]): ChildPro
 }
 
 async function killProcess(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
   child.kill('SIGKILL')
   await once(child, 'exit')
 }
@@ -104,7 +111,7 @@ function converse(
     const said = message.parse(raw)
     if (said.state === 'running') report(said.share)
     else if (said.state === 'done') resolve(said.result)
-    else reject(new UserError(said.reason))
+    else reject(said.state === 'refused' ? new JobRefused(said.reason) : new UserError(said.reason))
   }
   const ended = (code: number | null, signalled: NodeJS.Signals | null): void =>
     reject(new UserError(`its process ended with ${signalled ?? `code ${code}`}`))
@@ -145,7 +152,7 @@ async function answer(handlers: readonly JobHandler[], { kind, id, data }: Job):
     if (!(error instanceof UserError)) {
       process.stderr.write(`Job ${id} (${kind}): ${error instanceof Error ? error.stack : String(error)}\n`)
     }
-    tell({ state: 'failed', reason: errorMessage(error) })
+    tell({ state: error instanceof JobRefused ? 'refused' : 'failed', reason: errorMessage(error) })
   }
 }
 

@@ -1,5 +1,8 @@
+import { spawn, type ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -7,8 +10,19 @@ import { Redis } from 'ioredis'
 import { afterAll, beforeEach, describe, expect, test } from 'vitest'
 import { freePort, redisServerOnPath, startRedis } from '../../configs/testing/redis-process.ts'
 import { openJobQueue } from '../open.ts'
-import { patient, square } from '../testing/sample-jobs.ts'
-import { isAlive, jobQueueContract, killed, refusal, startWorker, starts, until, workOn } from './job-queue.contract.ts'
+import { gated, patient, square } from '../testing/sample-jobs.ts'
+import {
+  isAlive,
+  jobQueueContract,
+  killed,
+  refusal,
+  SAMPLE_JOBS,
+  startWorker,
+  starts,
+  until,
+  workOn,
+} from './job-queue.contract.ts'
+import { ATTEMPTS, JobRefused, type JobEvent, type JobQueue } from './job-queue.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'fd-queue-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -42,9 +56,11 @@ describe.runIf(service !== undefined)('on the Redis of FD_TEST_REDIS_URL', () =>
       const url = freshUrl()
       await using queue = await openJobQueue(url)
       const first = await startWorker(url)
-      const results = ['a', 'b', 'c'].map((id) => queue.submit(patient, { id, data: { file, id, ms: 1_000 } }))
+      const gate = `${file}.gate`
+      const results = ['a', 'b', 'c'].map((id) => queue.submit(gated, { id, data: { file, id, gate } }))
       await until(() => starts(file).length === 2)
       await killed(first)
+      await writeFile(gate, '')
       const second = await startWorker(url)
       expect(await Promise.all(results)).toEqual(['a', 'b', 'c'])
       expect(
@@ -76,6 +92,101 @@ describe.runIf(service !== undefined)('on the Redis of FD_TEST_REDIS_URL', () =>
     expect(await result).toMatch(/taken back/)
     await until(() => !isAlive(starts(file)[1].pid))
     await Promise.all([killed(frozen), killed(other)])
+  })
+
+  /** Starts a process that waits for a job of `ms`, and waits until the job is in the queue. */
+  async function startSubmitter(url: string, ms: number): Promise<ChildProcess & { said: () => string }> {
+    const args = ['--disable-warning=ExperimentalWarning', SAMPLE_JOBS, url, file, String(ms)]
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+    let said = ''
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (said += text))
+    await jobs(url, (keys) => keys.length > 0)
+    return Object.assign(child, { said: () => said })
+  }
+
+  /** Resolves when `enough` accepts the keys of the waited job. */
+  async function jobs(url: string, enough: (keys: string[]) => boolean): Promise<void> {
+    const redis = new Redis(service ?? '')
+    const pattern = `{${new URL(url).searchParams.get('prefix')}}:jobs:waited*`
+    while (!enough(await redis.keys(pattern))) await sleep(20)
+    await redis.quit()
+  }
+
+  async function untilAbandoned(queue: JobQueue): Promise<void> {
+    while ((await queue.abandoned()).length === 0) await sleep(20)
+  }
+
+  test('a job of a submitter killed with -9 is named, never runs, and goes', async () => {
+    const url = freshUrl()
+    await using queue = await openJobQueue(url)
+    const submitter = await startSubmitter(url, 0)
+    expect(await queue.abandoned()).toEqual([])
+    expect(await queue.removeAbandoned()).toBe(0)
+    await killed(submitter)
+    await untilAbandoned(queue)
+    const [job] = await queue.abandoned()
+    expect(job).toEqual({ kind: 'patient', id: 'waited', data: { file, id: 'waited', ms: 0 } })
+    await using workers = workOn(queue, 1)
+    await jobs(url, (keys) => keys.length === 0)
+    await until(() => workers.events.some(({ state }) => state === 'cancelled'))
+    const end = workers.events.find(({ state }) => state !== 'started')
+    expect(end).toEqual({ job, state: 'cancelled', reason: 'the command that waits for it is gone' })
+    expect(starts(file)).toEqual([])
+    expect(await queue.abandoned()).toEqual([])
+  })
+
+  test('a job that runs is ended when its submitter is killed with -9; the worker goes on', async () => {
+    const url = freshUrl()
+    await using queue = await openJobQueue(url)
+    await using _workers = workOn(queue, 1)
+    const submitter = await startSubmitter(url, 600_000)
+    await until(() => starts(file).length === 1)
+    await killed(submitter)
+    await until(() => !isAlive(starts(file)[0].pid))
+    await jobs(url, (keys) => keys.length === 0)
+    expect(await queue.submit(square, { id: 'next', data: { file, id: 'next', number: 4 } })).toBe(16)
+  })
+
+  test.each([
+    ['that nobody removed', false],
+    ['that others removed', true],
+  ])('a submitter that was stopped for long and goes on gets its job done, %s', async (_, removed) => {
+    const url = freshUrl()
+    await using queue = await openJobQueue(url)
+    const submitter = await startSubmitter(url, 0)
+    submitter.kill('SIGSTOP')
+    await untilAbandoned(queue)
+    expect(removed ? await queue.removeAbandoned() : 1).toBe(1)
+    submitter.kill('SIGCONT')
+    await using _workers = workOn(queue, 1)
+    await once(submitter, 'close')
+    expect(submitter.said()).toBe('waited')
+  })
+
+  test('a refusal is no attempt: however often one worker refuses a job, another does it', async () => {
+    const url = freshUrl()
+    await using queue = await openJobQueue(url)
+    const over = new AbortController()
+    const told: JobEvent[] = []
+    const refusing = queue.work({
+      concurrency: 1,
+      run: () => Promise.reject(new JobRefused('of other code')),
+      signal: over.signal,
+      tell: (event) => void told.push(event),
+    })
+    const heard: string[] = []
+    const result = queue.submit(
+      square,
+      { id: 'r', data: { file, id: 'r', number: 5 } },
+      { refused: (reason) => void heard.push(reason) },
+    )
+    await until(() => heard.length > ATTEMPTS)
+    expect(new Set(heard)).toEqual(new Set(['of other code']))
+    expect(told.map(({ state }) => state)).not.toContain('failed')
+    await using _workers = workOn(queue, 1)
+    expect(await result).toBe(25)
+    over.abort()
+    await refusing
   })
 
   test('two who wait at one queue get their own results; nothing of a finished job stays', async () => {

@@ -28,7 +28,8 @@ export type RunJob = (job: Job, report: (share: number) => void, signal: AbortSi
 
 /** What happens to a job that a worker has taken. `again`: the job failed and will be tried once more. */
 export type JobEvent = { job: Job } & (
-  | { state: 'started' | 'done' | 'cancelled' }
+  | { state: 'started' | 'done' }
+  | { state: 'cancelled' | 'refused'; reason: string }
   | { state: 'failed'; reason: string; again: boolean }
 )
 
@@ -65,6 +66,17 @@ export interface WorkOptions {
  * one is ended. The signal of `WorkOptions` cancels no job: it only ends the worker, which first finishes the jobs it
  * has.
  *
+ * # Refusing
+ *
+ * A worker that must not run a job throws `JobRefused`. On a shared queue that is no attempt: the job goes back for
+ * another worker, after `REFUSED_PAUSE_MS`, however often. Whoever waits for it hears of it by `SubmitOptions`.
+ *
+ * # Abandoned jobs
+ *
+ * A job belongs to the command that waits for it. On a shared queue the command gives signs of life. When they cease,
+ * a waiting job never runs, and a running one is ended. A command that was only stopped adds its jobs again when it
+ * goes on. The jobs of the local queue end with their process.
+ *
  * # Ownership and lost workers
  *
  * A job belongs to the worker that took it. Several workers may serve one queue. When a worker or the process of a job
@@ -97,11 +109,17 @@ export interface JobQueue extends AsyncDisposable {
 
   /** How many workers serve this queue now. */
   workers(): Promise<number>
+  /** The jobs whose command is gone, in no order. */
+  abandoned(): Promise<Job[]>
+  /** Removes abandoned jobs that no worker runs. @returns how many. */
+  removeAbandoned(): Promise<number>
 }
 
 export interface SubmitOptions {
   /** Called now and then with the progress of the job, from 0 to 1. */
   report?: (share: number) => void
+  /** Called each time that a worker refuses the job, with its reason. */
+  refused?: (reason: string) => void
   /** Aborting it takes the job back. */
   signal?: AbortSignal
 }
@@ -110,6 +128,12 @@ export interface SubmitOptions {
 export const ATTEMPTS = 3
 /** Pause between a failure and the next attempt, ms. */
 export const RETRY_PAUSE_MS = 500
+
+/** Pause before a job that was refused is offered again, ms. */
+export const REFUSED_PAUSE_MS = 1_000
+
+/** This worker must not run the job, and another one may. */
+export class JobRefused extends UserError {}
 
 /**
  * A job as it goes into the queue.

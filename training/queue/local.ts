@@ -81,6 +81,8 @@ export function openLocalQueue(): JobQueue {
       }
     },
     workers: async () => slots,
+    abandoned: async () => [],
+    removeAbandoned: async () => 0,
     async [Symbol.asyncDispose]() {
       for (const { job, reject } of line.clear()) reject(jobCancelled(job))
     },
@@ -116,7 +118,7 @@ async function attempt(pending: Pending, { run, tell }: WorkOptions, line: Line)
     tell?.({ job, state: 'done' })
   } catch (error) {
     if (cancelled.signal.aborted) {
-      tell?.({ job, state: 'cancelled' })
+      tell?.({ job, state: 'cancelled', reason: 'it was taken back' })
       return
     }
     const reason = errorMessage(error)

@@ -1,6 +1,7 @@
-import { appendFileSync } from 'node:fs'
+import { appendFileSync, existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
+import { HEARTBEAT_MS } from '../../configs/heartbeat.ts'
 import { UserError } from '../../configs/user-error.ts'
 import { jobHandler, jobProcesses, serveJobs } from '../queue/job-process.ts'
 import type { JobKind, JobQueue } from '../queue/job-queue.ts'
@@ -10,6 +11,9 @@ import { openLocalQueue } from '../queue/local.ts'
  * Jobs for the tests of the job queue. Each job has its own kind of behaviour, and writes a line `ID PID` to `file`
  * when it starts. This file is also a program; see its end.
  */
+
+/** Time between two signs of life of a submitter in a process of its own, ms. */
+export const QUICK_HEARTBEAT_MS = 100
 
 /** What every job is given: the file for its line, and its own id. */
 const started = z.object({ file: z.string(), id: z.string() })
@@ -28,6 +32,12 @@ export const busy: JobKind<z.infer<typeof started> & { ms: number }, string> = {
 export const patient: JobKind<z.infer<typeof started> & { ms: number }, string> = {
   name: 'patient',
   data: started.extend({ ms: z.number() }),
+  result: z.string(),
+}
+/** Waits until there is a file `GATE`. */
+export const gated: JobKind<z.infer<typeof started> & { gate: string }, string> = {
+  name: 'gated',
+  data: started.extend({ gate: z.string() }),
   result: z.string(),
 }
 /** Fails: throws an error, or ends its process. */
@@ -56,6 +66,11 @@ const HANDLERS = [
     await sleep(data.ms)
     return data.id
   }),
+  jobHandler(gated, async (data) => {
+    begin(data)
+    while (!existsSync(data.gate)) await sleep(20)
+    return data.id
+  }),
   jobHandler(poison, async (data) => {
     begin(data)
     if (data.how === 'exit') process.exit(7)
@@ -67,7 +82,7 @@ const HANDLERS = [
 async function openQueue(url: string, tell: (line: string) => void): Promise<JobQueue> {
   if (url === 'local:') return openLocalQueue()
   const { openBullmqQueue } = await import('../queue/bullmq/queue.ts')
-  return openBullmqQueue(url, tell)
+  return openBullmqQueue(url, HEARTBEAT_MS, tell)
 }
 
 /**
@@ -84,9 +99,17 @@ async function work(url: string, file: string | undefined): Promise<void> {
   await queue.work({ concurrency: 2, run: processes.run, signal: over.signal })
 }
 
-/** As a program: without arguments the process of a job, with `URL [FILE]` a worker. */
+/** Submits a job that takes a moment, gives signs of life often, and prints the job's result. */
+async function wait(url: string, file: string, ms: number): Promise<void> {
+  const { openBullmqQueue } = await import('../queue/bullmq/queue.ts')
+  await using queue = await openBullmqQueue(url, QUICK_HEARTBEAT_MS)
+  process.stdout.write(await queue.submit(patient, { id: 'waited', data: { file, id: 'waited', ms } }))
+}
+
+/** As a program: without arguments the process of a job, with `URL [FILE]` a worker, with `URL FILE MS` a submitter. */
 if (process.argv[1] === import.meta.filename) {
-  const [url, file] = process.argv.slice(2)
+  const [url, file, ms] = process.argv.slice(2)
   if (url === undefined) serveJobs(HANDLERS)
-  else await work(url, file)
+  else if (ms === undefined) await work(url, file)
+  else await wait(url, file, Number(ms))
 }

@@ -1,8 +1,8 @@
 import { isIP } from 'node:net'
 import { hostname } from 'node:os'
 import { Connection } from '@platformatic/kafka'
+import { pidNamespace, thisProcess } from '../../../configs/process/living-process.ts'
 import { SECOND } from '../../table/transaction.ts'
-import { pidNamespace, thisProcess } from '../living-process.ts'
 import type { BrokerAddress, KafkaLocation } from './location.ts'
 
 /**

@@ -8,8 +8,8 @@ import {
   offsetFetchV8,
   syncGroupV5,
 } from '@platformatic/kafka'
+import { pidNamespace, processState } from '../../../configs/process/living-process.ts'
 import { cooperativeAssignment, type Holder } from '../assignor.ts'
-import { pidNamespace, processState } from '../living-process.ts'
 import type { KafkaCluster, Request } from './cluster.ts'
 import { kafkaErrors } from './error.ts'
 import { decodeAssignment, decodeOwned, encodeAssignment, encodeSubscription } from './protocol.ts'

@@ -1,6 +1,6 @@
+import { processState, thisPlace, thisProcess } from '../../../configs/process/living-process.ts'
 import type { DurationMs } from '../../table/transaction.ts'
 import { stickyAssignment } from '../assignor.ts'
-import { processState, thisPlace, thisProcess } from '../living-process.ts'
 import {
   addBeat,
   committedOffset,

@@ -1,6 +1,6 @@
 import type { Bytes } from '../../../configs/connections/lmdb.ts'
+import type { ProcessMark } from '../../../configs/process/living-process.ts'
 import { PartitionLost } from '../event-log.ts'
-import type { ProcessMark } from '../living-process.ts'
 
 /**
  * A topic as a group consumes it. The LMDB database `groups` holds its members and committed offsets. Call every

@@ -18,6 +18,8 @@ const LONGEST_PAUSE_MS = 500
  */
 export interface BullmqLink extends AsyncDisposable {
   options: { connection: ConnectionOptions; prefix: string }
+  /** The link's own connection. */
+  connection: RedisConnection
   /** Rejects when the server has been away for too long, or when the link is closed. */
   lost: Promise<never>
   /**
@@ -45,6 +47,7 @@ export async function openLink(address: RedisAddress, tell: (line: string) => vo
   const complain = (error: Error): void => void (gone || isLoss(error) || tell(`Job queue: ${error.message}`))
   return {
     options: optionsOf(address, () => gone),
+    connection: sentinel,
     lost,
     complain,
     leave: (...parts) => leaveParts(parts, lost, complain),

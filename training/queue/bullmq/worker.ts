@@ -1,8 +1,11 @@
 import { once } from 'node:events'
-import { QueueEvents, UnrecoverableError, Worker, type QueueEventsListener } from 'bullmq'
+import { DelayedError, QueueEvents, UnrecoverableError, Worker } from 'bullmq'
+import type { Job as BullmqJob, QueueEventsListener } from 'bullmq'
 import { errorMessage } from '../../../configs/user-error.ts'
-import { ATTEMPTS, type Job, type WorkOptions } from '../job-queue.ts'
+import { ATTEMPTS, JobRefused, REFUSED_PAUSE_MS, type Job, type WorkOptions } from '../job-queue.ts'
 import { CANCEL, QUEUE, type BullmqLink } from './link.ts'
+import { ABANDONED, isAlive, ownerAndData, untilGone } from './owner.ts'
+import type { Refusal } from './waiter.ts'
 
 /** How long a worker that gives no sign of life keeps its jobs, ms. */
 const LOCK_MS = 3_000
@@ -27,8 +30,8 @@ export async function workBullmq(link: BullmqLink, options: WorkOptions): Promis
   const { signal } = options
   if (signal.aborted) return
   const events = new QueueEvents(QUEUE, link.options)
-  const worker = openWorker(link, options)
   const takenBack = new Set<string>()
+  const worker = openWorker(link, options, takenBack)
   endCancelled(link, events, worker, takenBack)
   tellEvents(link, worker, takenBack, options.tell)
   try {
@@ -41,15 +44,22 @@ export async function workBullmq(link: BullmqLink, options: WorkOptions): Promis
   }
 }
 
-function openWorker(link: BullmqLink, { concurrency, run, signal }: WorkOptions): Worker {
-  return new Worker(
+function openWorker(link: BullmqLink, options: WorkOptions, takenBack: Set<string>): Worker {
+  const { concurrency, run, signal, tell } = options
+  const worker: Worker = new Worker(
     QUEUE,
     // BullMQ counts the parameters of this function: only with three can a job be cancelled.
-    async (job, _token, ended) => {
+    async (job, token, ended) => {
+      using _watch = await endAbandoned(link, worker, job, takenBack)
       try {
         return await run(shown(job), (share) => void job.updateProgress(share).catch(link.complain), ended ?? signal)
       } catch (error) {
-        throw ended?.aborted === true ? new UnrecoverableError(errorMessage(ended.reason)) : error
+        if (ended?.aborted === true) throw new UnrecoverableError(errorMessage(ended.reason))
+        if (error instanceof JobRefused && ownerAndData(job.data).owner !== undefined) {
+          tell?.({ job: shown(job), state: 'refused', reason: error.message })
+          await giveBack(job, token, error.message)
+        }
+        throw error
       }
     },
     {
@@ -61,6 +71,36 @@ function openWorker(link: BullmqLink, { concurrency, run, signal }: WorkOptions)
       runRetryDelay: RETRY_MS,
     },
   )
+  return worker
+}
+
+/**
+ * Ends a job whose owner is gone: at once when it is gone already, otherwise when that comes to light. The job is then
+ * removed, as one that was taken back.
+ *
+ * @throws UnrecoverableError when it is gone already.
+ */
+async function endAbandoned(link: BullmqLink, worker: Worker, job: BullmqJob, ids: Set<string>): Promise<Disposable> {
+  const over = new AbortController()
+  const { owner } = ownerAndData(job.data)
+  const id = idOf(job)
+  if (owner !== undefined) {
+    if (!(await isAlive(link, owner))) {
+      ids.add(id)
+      throw new UnrecoverableError(ABANDONED)
+    }
+    const end = (): void => void (worker.cancelJob(id, ABANDONED) && ids.add(id))
+    // It rejects when the job has ended first, and when the server is lost, which the link tells.
+    untilGone(link, owner, over.signal).then(end, () => undefined)
+  }
+  return { [Symbol.dispose]: () => over.abort() }
+}
+
+/** Lets another worker have the job, after a pause, and tells whoever waits for it. The attempt does not count. */
+async function giveBack(job: BullmqJob, token: string | undefined, reason: string): Promise<never> {
+  await job.updateProgress({ refused: reason } satisfies Refusal)
+  await job.moveToDelayed(Date.now() + REFUSED_PAUSE_MS, token)
+  throw new DelayedError()
 }
 
 /** Ends jobs that are taken back, noting their ids in `takenBack`, and jobs whose lock another worker has. */
@@ -84,7 +124,7 @@ function tellEvents(
   worker.on('completed', (job) => tell({ job: shown(job), state: 'done' }))
   worker.on('failed', (job, error) => {
     if (job === undefined) return
-    if (error instanceof UnrecoverableError) tell({ job: shown(job), state: 'cancelled' })
+    if (error instanceof UnrecoverableError) tell({ job: shown(job), state: 'cancelled', reason: error.message })
     else tell({ job: shown(job), state: 'failed', reason: error.message, again: job.attemptsMade < ATTEMPTS })
     // Nobody waits for a job that was taken back.
     if (takenBack.delete(idOf(job))) job.remove().catch(link.complain)
@@ -92,8 +132,8 @@ function tellEvents(
 }
 
 /** A job of BullMQ as a job of the queue. */
-function shown(job: { name: string; id?: string; data: unknown }): Job {
-  return { kind: job.name, id: idOf(job), data: job.data }
+export function shown(job: Pick<BullmqJob, 'name' | 'id' | 'data'>): Job {
+  return { kind: job.name, id: idOf(job), data: ownerAndData(job.data).data }
 }
 
 function idOf(job: { id?: string }): string {

@@ -1,5 +1,6 @@
 import { readFileSync, readlinkSync } from 'node:fs'
-import { errorCode } from '../../configs/user-error.ts'
+import { hostname } from 'node:os'
+import { errorCode } from '../user-error.ts'
 
 /** Identifies a process of this machine. The start time tells it apart from a later process with the same pid. */
 export interface ProcessMark {
@@ -8,6 +9,24 @@ export interface ProcessMark {
   started: string
   /** Where pid and start mean something, as `thisPlace` gives it. Undefined in what older versions wrote. */
   place?: string
+}
+
+/** A process of any machine. */
+export interface HostedProcess extends ProcessMark {
+  /** Name of the machine, for people: several may have one name. */
+  host: string
+  place: string
+}
+
+/** The calling process, as others on any machine can name it. */
+export function thisHostedProcess(): HostedProcess {
+  return { ...thisProcess(), place: thisPlace(), host: hostname() }
+}
+
+/** `unknown`: the process is of another machine, of another boot or another pid namespace, which cannot be seen. */
+export function hostedState(mark: HostedProcess): 'alive' | 'ended' | 'unknown' {
+  if (mark.host !== hostname() || mark.place !== thisPlace()) return 'unknown'
+  return processState(mark) === 'ended' ? 'ended' : 'alive'
 }
 
 /** The calling process. */
