@@ -109,10 +109,7 @@ const schema = z.strictObject({
   registry: text.default('sqlite:'),
   /** `file:`, `file:FOLDER`, or `s3://BUCKET/PREFIX?endpoint=URL`. */
   lake: text.default('file:'),
-  /**
-   * How often the owner of a run or of jobs gives a sign of life, ms. After six times this long without one it counts
-   * as gone. Its process is looked at instead where it can be seen.
-   */
+  /** How often the owner of a run or of jobs gives a sign of life, ms. `SILENT_BEATS` of these without one: gone. */
   heartbeatMs: positive.default(HEARTBEAT_MS),
   /** Servers of `fd services`; no other command reads it. */
   services: services.default({}),
