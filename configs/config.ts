@@ -74,10 +74,7 @@ const metrics = z.strictObject({
   host: text.default('127.0.0.1'),
 })
 
-const kaggle = z.strictObject({
-  username: text.optional(),
-  key: text.optional(),
-})
+const kaggle = z.strictObject({ username: text.optional(), key: text.optional() })
 
 const mlflow = z.strictObject({
   username: text.optional(),
