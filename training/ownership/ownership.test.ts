@@ -108,7 +108,7 @@ test('a single sign of life shortly before the end of the watch saves the run', 
   expect(looks).toBe(SILENT_BEATS)
 })
 
-test('a living owner is heard from its thread while its event loop is blocked, and hears when its run is closed', async () => {
+test('a living owner is heard while its event loop is blocked, and hears when its run is closed', async () => {
   const ownership = runOwnership({ url, credentials: {} }, EVERY)
   const { runId } = await registry.createRun(experiment, { tags: ownership.tags })
   await using alive = ownership.begin(runId)

@@ -9,8 +9,8 @@ import { openWaiter, type Waiter } from './waiter.ts'
 import { shown, workBullmq } from './worker.ts'
 
 /**
- * Opens the queue on a Redis server. Whoever submits jobs gives a sign of life every `heartbeatMs`. `tell` gets a line when the server is lost, when it is back, and when
- * BullMQ has an error of another kind.
+ * Opens the queue on a Redis server. Whoever submits jobs gives a sign of life every `heartbeatMs`. `tell` gets a line
+ * when the server is lost, when it is back, and when BullMQ has an error of another kind.
  *
  * @throws UserError when the server cannot be reached or refuses us.
  */
