@@ -5,9 +5,9 @@ import { figure, pairs, table } from '../console/output.ts'
 import { openRegistry, ownRuns, sweepAbandoned } from '../console/parts.ts'
 import { candidatePlans, trainCandidates, type Outcome, type TrainedCandidates } from '../jobs/candidates.ts'
 import { openQueue } from '../jobs/run.ts'
+import { importanceTable, registeredEntries, type Registration } from '../jobs/train-report.ts'
 import { trainingSubject } from '../jobs/training-subject.ts'
 import type { TrainOptions } from './train-options.ts'
-import { importanceTable, registeredEntries, type Registration } from './train-report.ts'
 
 /** `fd train` with several candidates: trains them as jobs and registers the best where a name is given. */
 export async function trainSeveral({ config, output }: Context, options: TrainOptions): Promise<void> {

@@ -6,10 +6,10 @@ import { sameCommand } from '../console/command-line.ts'
 import { action, cutShort, example, stoppable, stopSignal, type Context } from '../console/command.ts'
 import { figure, pairs, type OpenProgress, type Progress } from '../console/output.ts'
 import { openRegistry, ownRuns, sweepAbandoned, type ModelParts } from '../console/parts.ts'
+import { importanceTable, registeredEntries } from '../jobs/train-report.ts'
 import { buildTrainingSet } from '../jobs/training-set.ts'
 import { trainingSubject } from '../jobs/training-subject.ts'
 import { addCandidateOptions, addDataOptions, addJudgementOptions, type TrainOptions } from './train-options.ts'
-import { importanceTable, registeredEntries } from './train-report.ts'
 
 export function trainCommand(): Command {
   const command = new Command('train').description(
