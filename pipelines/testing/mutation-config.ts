@@ -10,7 +10,7 @@ export function mutationConfig(tests: string[]): ViteUserConfig {
     test: {
       include: tests,
       sequence: { sequencer: QuickestFirst },
-      env: { FD_SIM_COUNT: '60' },
+      env: { FD_SIM_COUNT: '400' },
       testTimeout: 60_000,
       hookTimeout: 60_000,
       expect: { poll: { timeout: 10_000 } },
