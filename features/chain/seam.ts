@@ -3,7 +3,7 @@
  * sequence of events, with every transaction in it once. Scorer and parity both go through it.
  *
  * 1. **Order.** First the base's history, then the log's records, from the oldest that the log has.
- * 2. **Once.** A transaction counts where it stands first in that sequence. The rings of its key hold the ids of the
+ * 2. **Once.** A transaction counts where it stands first in that sequence. The rings of its keys hold the ids of the
  *    events that a window can reach, so a record of the same key, time and id is known as a repeat without any state
  *    of its own. A repeat is neither folded nor scored. It is a dead letter that names the place of the first, unless
  *    its offset was committed: then it had its output before this base was made.
@@ -105,9 +105,11 @@ export class Seam {
     const repeated = new Set(repeats.map(({ row }) => row))
     const held = fresh.filter((row) => repeated.has(row) && events.time[row] < end)
     const known = fresh.filter((row) => events.time[row] < watermark - HOUR || held.includes(row))
-    if (held[0] !== fresh[0] && known.length * 2 <= fresh.length) return
-    // One that came late may be far older than the log: history would end too early at it.
-    this.#refuse(records.topic, earliest(events.time, held.length > 0 ? held : known))
+    const most = (rows: readonly number[]): boolean => rows[0] === fresh[0] || rows.length * 2 > fresh.length
+    // One that came late may be far older than the log: history would end too early at it. So those that the rings
+    // hold say where the log begins, unless the rings have let most of them go.
+    if (most(held)) this.#refuse(records.topic, earliest(events.time, held))
+    if (known.length * 2 > fresh.length) this.#refuse(records.topic, earliest(events.time, known))
   }
 
   #refuse(topic: string, first: EpochMs): never {

@@ -15,8 +15,6 @@ export const TRUNCATED = 2
 export interface EventFoldSettings extends Omit<FoldSettings, 'ids' | 'refunds'> {
   plan: WindowPlan
   includesCurrent: boolean
-  /** How far back events are kept at least, lateness not counted. By default as far as the windows by time reach. */
-  kept?: DurationMs
 }
 
 /**
@@ -56,11 +54,11 @@ export class EventFold {
   #idHash = 0
   #idHigh = 0
 
-  constructor({ plan, includesCurrent, kept = plan.span, lateness = HOUR, maxEvents, scale }: EventFoldSettings) {
+  constructor({ plan, includesCurrent, kept = 0, lateness = HOUR, maxEvents, scale }: EventFoldSettings) {
     this.#plan = plan
     this.#includesCurrent = includesCurrent
     this.#lateness = lateness
-    this.#kept = kept
+    this.#kept = Math.max(plan.span, kept)
     this.rings = new EventRings(plan.columns, maxEvents ?? MAX_EVENTS)
     this.windows = new Windows(plan, this.rings, scale)
   }

@@ -12,4 +12,6 @@ export interface FoldSettings {
   refunds?: boolean
   /** Whether rings keep the ids of transactions, so that one that comes twice is found. Default: not. */
   ids?: boolean
+  /** How far back rings reach at least, lateness not counted. By default as far as the view's windows by time. */
+  kept?: DurationMs
 }

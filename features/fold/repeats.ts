@@ -27,8 +27,8 @@ export class Repeats {
 
   /**
    * The rows of a batch that are transactions for the second time: one of the same key, time and id stands in the ring
-   * of their key, or earlier in the batch. In order of rows. The ring reaches back over the view's windows, so what is
-   * not found there would be counted by no window. A row without a key is never found.
+   * of their key, or earlier in the batch. In order of rows. The ring reaches back over the windows of all views of the
+   * entity, so what is not found there would be counted by none of them. A row without a key is never found.
    *
    * A row in order costs a comparison of times, and one with each row of its key before it in the batch.
    *
@@ -53,6 +53,17 @@ export class Repeats {
     }
     for (let row = 0; row < batch.size; row++) if (slots[row] !== NO_SLOT) last[slots[row]] = 0
     return found
+  }
+
+  /** The rows of transactions from so far back that the rings of their key may have let them go, or without a key. */
+  forgotten({ kind, time, size }: EventBatch, slots: Uint32Array): Set<number> {
+    const { payments } = this.#view
+    const rows = new Set<number>()
+    for (let row = 0; row < size; row++) {
+      if (kind[row] === FRAUD_LABEL) continue
+      if (slots[row] === NO_SLOT || time[row] < payments.reach(slots[row])) rows.add(row)
+    }
+    return rows
   }
 
   /**

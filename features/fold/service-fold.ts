@@ -1,8 +1,9 @@
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import { DAY, FRAUD_LABEL, HOUR, type DurationMs, type EventBatch } from '../../datasets/table/transaction.ts'
-import { featureNames, type FeatureService, type FeatureView, type RequestFeature } from '../view/view.ts'
+import { featureNames, longestReach, type FeatureService, type FeatureView, type RequestFeature } from '../view/view.ts'
 import { categoryCode } from './category.ts'
 import type { FoldOutput } from './fold-output.ts'
+import type { FoldSettings } from './fold-settings.ts'
 import { LABEL_COUNTS, noLabels, type LabelCounts } from './fraud-labels.ts'
 import { Repeats, type Repeat } from './repeats.ts'
 import { ViewFold } from './view-fold.ts'
@@ -60,6 +61,16 @@ export function truncatedViews(service: FeatureService, bits: number): readonly 
 export function keepsIds(view: FeatureView, service: FeatureService): boolean {
   if (view.kind !== 'aggregate') return false
   return view === service.views.find((each) => each.kind === 'aggregate' && each.entity === view.entity)
+}
+
+/**
+ * What a view's rings keep besides what its features need: ids where `keepsIds`, and then as far back as any view of
+ * the entity reaches, so that what is in no ring is in no window either.
+ */
+export function idSettings(view: FeatureView, service: FeatureService): Pick<FoldSettings, 'ids' | 'kept'> {
+  if (view.kind !== 'aggregate' || !keepsIds(view, service)) return {}
+  const views = service.views.filter((each) => each.kind === 'aggregate' && each.entity === view.entity)
+  return { ids: true, kept: longestReach({ ...service, views }) }
 }
 
 /** The keys that a batch brings to a view for the first time. */
@@ -126,7 +137,7 @@ export class ServiceFold {
             ...settings,
             scale: this.#scale,
             refunds: schema.refunds === true,
-            ids: keepsIds(view, service),
+            ...idSettings(view, service),
           })
         this.views.push(fold)
         this.#folded.push({
@@ -163,8 +174,9 @@ export class ServiceFold {
 
   /**
    * The rows of a prepared batch that are transactions for the second time, by the first view of the log's key or,
-   * without one, by another that keeps ids, of an entity that every row has if there is one. None where the service has
-   * no such view here: then nothing is known of what was.
+   * without one, by another that keeps ids, of an entity that every row has if there is one. Where that view has
+   * forgotten the time of a row, the others that keep ids are asked: one of them may still count it. None where the
+   * service has no such view here: then nothing is known of what was.
    *
    * @param places by row, as in `FoldPlace`.
    */
@@ -172,7 +184,14 @@ export class ServiceFold {
     const keepers = this.#folded.filter(({ repeats }) => repeats !== undefined)
     const always = keepers.filter(({ entity }) => this.#schema.entities[entity].optional !== true)
     const keeper = always.find(({ entity }) => entity === 0) ?? always.at(0) ?? keepers.at(0)
-    return keeper?.repeats?.of(batch, keeper.slots, places) ?? []
+    const found = keeper?.repeats?.of(batch, keeper.slots, places) ?? []
+    const forgotten = keepers.length > 1 ? keeper?.repeats?.forgotten(batch, keeper.slots) : undefined
+    if (forgotten === undefined || forgotten.size === 0) return found
+    const byRow = new Map(found.map((repeat) => [repeat.row, repeat]))
+    for (const { repeats, slots } of keepers)
+      for (const repeat of repeats?.of(batch, slots, places) ?? [])
+        if (forgotten.has(repeat.row) && !byRow.has(repeat.row)) byRow.set(repeat.row, repeat)
+    return [...byRow.values()].sort((a, b) => a.row - b.row)
   }
 
   /**

@@ -48,7 +48,7 @@ export class ViewFold {
     if (settings.refunds === true || places.length > 0) {
       // A label and a repeat find a refund by its id, as far back as they find a payment.
       const refunds = planView(ofRefunds, plan.columns.id || plan.columns.label)
-      const kept = Math.max(plan.span, refunds.span)
+      const kept = Math.max(plan.span, settings.kept ?? 0)
       this.refunds = new EventFold({ ...settings, includesCurrent, maxEvents, plan: refunds, kept })
     }
     this.#places = places

@@ -333,6 +333,29 @@ describe('transactions that come twice', () => {
     expect(repeated([risk])).toEqual([2])
     expect([repeated([row]), repeated([second])]).toEqual([[], []])
   })
+
+  test('are asked of every view that may still count them, where the log’s key has forgotten their time', () => {
+    const short = { ...spending(true), features: spending(true).features.slice(0, 1) }
+    const long = { ...spending(false), name: 'long' }
+    long.features = [{ name: 'long_count', function: 'count', window: { length: 60 * DAY } }]
+    const quiet = { ...risk, features: [{ name: 'quiet', function: 'count' as const, window: { length: 20 * DAY } }] }
+    const [event] = makeLog(7, 1)
+    const later = (days: number): Event => ({ ...event, id: event.id + 1, time: event.time + days * DAY })
+    const repeated = (some: FeatureService['views'], days: number): number[] => {
+      const fold = new ServiceFold({ ...service, views: some }, schema)
+      fold.fold(toBatch([event, { ...later(days), terminal: 'other' }]))
+      const batch = toBatch([later(days + 1), event, { ...event, customer: 999 }])
+      fold.prepare(batch)
+      return fold.repeated(batch).map(({ row: place }) => place)
+    }
+    // The customer went on at another terminal. This one has seen nothing since, and its window still has the event.
+    expect(repeated([short, quiet], 50)).toEqual([1])
+    // A second view of the entity reaches further than the one that keeps ids.
+    expect(repeated([short, long], 50)).toEqual([1])
+    // What no window can count is not known any more.
+    expect(repeated([short], 50)).toEqual([])
+    expect(repeated([short, long], 70)).toEqual([])
+  })
 })
 
 test('a model reads the float32 nearest to what was computed, from any place on', () => {
