@@ -230,7 +230,7 @@ export function registryContract(
       test('of all who end a run one does, and the run is as that one left it', async () => {
         const { runId } = await registry.createRun(home)
         const ways = ['FINISHED', 'KILLED', 'FAILED', 'KILLED', 'FINISHED', 'KILLED'] as const
-        const others = await Promise.all(ways.map(() => openRegistry(url, { now: () => 7_000 })))
+        const others = await Promise.all(ways.map(() => open(url, { now: () => 7_000 })))
         const won = await Promise.all(others.map((other, n) => other.endRun(runId, ways[n], `because of ${n}`)))
         await Promise.all(others.map((other) => other[Symbol.asyncDispose]()))
         expect(won.filter(Boolean)).toEqual([true])

@@ -4,7 +4,7 @@ import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import type { Base, Checkpoint, OwnedState } from '../../features/store/online-store.ts'
 import { serviceDigest } from '../../features/view/view.ts'
 import { schema, service } from '../testing/small-stream.ts'
-import { checkDefinition, checkPartitions, checkSchema, resumeAt } from './resume.ts'
+import { aheadOfOutputs, checkDefinition, checkPartitions, checkSchema, resumeAt } from './resume.ts'
 
 const base: Base = { service: 'small', serviceDigest: serviceDigest(service), version: 3, watermark: 9, minorUnits: 2 }
 const checkpoint: Checkpoint = { offset: 7, watermark: 9, minorUnits: 2 }
@@ -60,14 +60,9 @@ test('the topic has the partitions that it had when the state was written', () =
 const place = { group: 'g', topic: 'in', partition: 1 }
 
 test('it goes on at its checkpoint, or at the start of the log; not where the log has lost what lies between', () => {
-  expect(resumeAt(place, state({}), { start: 4, committed: 0 })).toBe(4)
-  expect(resumeAt(place, state({}), { start: 0, committed: 9 })).toBe(0)
-  for (const log of [
-    { start: 0, committed: 7 },
-    { start: 7, committed: 9 },
-  ])
-    expect(resumeAt(place, state({ checkpoint: {} }), log)).toBe(7)
-  expect(() => resumeAt(place, state({ checkpoint: {} }), { start: 8, committed: 9 })).toThrow(
+  for (const start of [0, 4]) expect(resumeAt(place, state({}), start)).toBe(start)
+  for (const start of [0, 7]) expect(resumeAt(place, state({ checkpoint: {} }), start)).toBe(7)
+  expect(() => resumeAt(place, state({ checkpoint: {} }), 8)).toThrow(
     new UserError(
       'The state of this group has folded partition 1 of "in" up to offset 7, but the log now begins at 8: what lies ' +
         'between is lost to it. Backfill the history that covers it, then start the scorer again: ' +
@@ -77,7 +72,9 @@ test('it goes on at its checkpoint, or at the start of the log; not where the lo
 })
 
 test('a state that is ahead of the outputs is of another log, or of a later copy of it', () => {
-  expect(() => resumeAt(place, state({ checkpoint: {} }), { start: 0, committed: 6 })).toThrow(
+  for (const committed of [7, 9]) expect(aheadOfOutputs(place, state({ checkpoint: {} }), committed)).toBeUndefined()
+  expect(aheadOfOutputs(place, state({}), 0)).toBeUndefined()
+  expect(aheadOfOutputs(place, state({ checkpoint: {} }), 6)?.message).toMatch(
     /group "g" has folded partition 1 of "in" up to offset 7, but the log has its outputs only up to 6/,
   )
 })

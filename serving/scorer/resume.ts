@@ -40,33 +40,34 @@ export function checkPartitions(topic: string, { checkpoint }: GroupState, count
   )
 }
 
-/** What the log has of a partition: its oldest record, and where the group's outputs end. */
-interface LogProgress {
-  start: number
-  /** The next offset whose outputs are not written, 0 when none are. */
-  committed: number
+/**
+ * The refusal of a state that is ahead of its outputs, which no scorer leaves behind. Undefined where it is not. The
+ * partition must still be this process's when it is thrown: of one that was lost, the outputs of its new owner are not
+ * known here.
+ */
+export function aheadOfOutputs(
+  { group, topic, partition }: GroupPartition,
+  { checkpoint }: OwnedState,
+  committed: number,
+): UserError | undefined {
+  if (checkpoint === undefined || checkpoint.offset <= committed) return undefined
+  return new UserError(
+    `The state of group "${group}" has folded partition ${partition} of "${topic}" up to offset ` +
+      `${checkpoint.offset}, but the log has its outputs only up to ${committed}: this log is not the one that the ` +
+      'state comes from, or an older copy of it, and what lies between would never be scored. Put the log of that ' +
+      'state back, or begin anew on this one, from the history that ends where it begins: ' +
+      'fd features backfill --until DATE --online',
+  )
 }
 
 /**
  * The offset at which to go on: that of the checkpoint, or without one the oldest of the log.
  *
- * @throws UserError when the state is ahead of the outputs, which no scorer leaves behind, or when the log no longer
- * has the records after the checkpoint.
+ * @param start the offset of the log's oldest record.
+ * @throws UserError when the log no longer has the records after the checkpoint.
  */
-export function resumeAt(
-  { group, topic, partition }: GroupPartition,
-  { checkpoint }: OwnedState,
-  { start, committed }: LogProgress,
-): number {
+export function resumeAt({ topic, partition }: GroupPartition, { checkpoint }: OwnedState, start: number): number {
   const offset = checkpoint?.offset ?? start
-  if (checkpoint !== undefined && offset > committed) {
-    throw new UserError(
-      `The state of group "${group}" has folded partition ${partition} of "${topic}" up to offset ${offset}, but the ` +
-        `log has its outputs only up to ${committed}: this log is not the one that the state comes from, or an older ` +
-        'copy of it, and what lies between would never be scored. Put the log of that state back, or begin anew on ' +
-        'this one, from the history that ends where it begins: fd features backfill --until DATE --online',
-    )
-  }
   if (offset >= start) return offset
   throw new UserError(
     `The state of this group has folded partition ${partition} of "${topic}" up to offset ${offset}, ` +

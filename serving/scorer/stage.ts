@@ -48,7 +48,7 @@ import { openBacklog, type Backlog } from './backlog.ts'
 import type { ScoredBatch, WrittenBatch } from './batch.ts'
 import { checkpointer, type Checkpointer } from './checkpointer.ts'
 import { committer, type Committer } from './committer.ts'
-import { checkDefinition, checkPartitions, checkSchema, resumeAt } from './resume.ts'
+import { aheadOfOutputs, checkDefinition, checkPartitions, checkSchema, resumeAt } from './resume.ts'
 
 /** The longest wait for records before the loop looks at the signal, at whether it is idle, and at due checkpoints. */
 const POLL_MS = 200
@@ -100,6 +100,8 @@ interface Holding {
   checkpoints: Checkpointer
   commits: Committer
   seam: Seam
+  /** Why nothing of it may be folded, if the partition is still this process's. */
+  foreign: Error | undefined
 }
 
 interface Loop {
@@ -165,9 +167,10 @@ async function assigned(loop: Loop, partitions: readonly number[], member: Group
     checkSchema(state, schema)
     checkPartitions(stage.topic, state, count)
     const committed = member.committed.get(partition) ?? 0
-    const resume = resumeAt(place, state, { start: offsets[partition].start, committed })
-    held.set(partition, hold(options, member, partition, state, count))
-    member.seek(partition, resume)
+    const resume = resumeAt(place, state, offsets[partition].start)
+    const foreign = aheadOfOutputs(place, state, committed)
+    held.set(partition, { ...hold(options, member, partition, state, count), foreign })
+    member.seek(partition, foreign === undefined ? resume : committed)
     from.set(partition, resume)
   }
   loop.begun = true
@@ -181,7 +184,7 @@ function hold(
   partition: number,
   state: OwnedState,
   count: number,
-): Holding {
+): Omit<Holding, 'foreign'> {
   const { stage, service, schema, now } = options
   const fold = new ServiceFold(service, schema, { views: stage.views })
   const checkpoints = checkpointer(fold, state, {
@@ -226,7 +229,8 @@ function unlessPartitionLost(error: unknown): void {
 }
 
 /** Makes durable all that was folded: first the commits, then the state. */
-async function writeOut({ commits, checkpoints }: Holding): Promise<void> {
+async function writeOut({ commits, checkpoints, foreign }: Holding): Promise<void> {
+  if (foreign !== undefined) throw foreign
   await commits.durable()
   await checkpoints.write(commits.durable())
   await checkpoints.written()
@@ -245,7 +249,8 @@ async function run(loop: Loop, joined: Joined): Promise<void> {
 }
 
 /** Looks for a failed commit, and begins the checkpoint if one is due. */
-async function lookAfter({ commits, checkpoints }: Holding): Promise<void> {
+async function lookAfter({ commits, checkpoints, foreign }: Holding): Promise<void> {
+  if (foreign !== undefined) throw foreign
   commits.check()
   if (checkpoints.due()) await checkpoints.write(commits.durable())
 }
@@ -257,11 +262,12 @@ async function handle(loop: Loop, joined: Joined, records: RecordBatch): Promise
   const holding = held.get(partition)
   if (holding === undefined)
     throw new Error(`Records of partition ${partition} of "${records.topic}", which was not assigned`)
+  if (holding.foreign !== undefined) return unlessLost(loop, joined, partition, () => lookAfter(holding))
   const { fold, state, checkpoints, commits, seam } = holding
   const input = loop.read(records)
   const committed = joined.member.committed.get(partition) ?? 0
   const folded = await foldBatch(input, committed, fold, state, seam)
-  const next = nextOffset(records)
+  const next = records.offsets[records.size - 1] + 1
   checkpoints.folded(next, input.decoded.events)
   const written = await options.emit(folded)
   // When the whole batch was replayed its outputs are there already, and the committed offset must not go back.
@@ -290,8 +296,4 @@ async function unlessLost(
     await backlog.look()
     if (holding === undefined || loop.held.get(partition) === holding) throw error
   }
-}
-
-function nextOffset(records: RecordBatch): number {
-  return records.offsets[records.size - 1] + 1
 }

@@ -25,10 +25,13 @@ export interface Weather {
   bases: number
 }
 
+/** One schedule in so many has promotions, and one has backfills: they take four times as long as the others. */
+const CHANGED = 12
+
 /** @param extra decides about promotions and bases. Its numbers are not those of `random`. */
 export function weatherOf(random: Random, extra: Random): Weather {
   const sometimes = (most: number): number => (random.integer(2) === 0 ? 0 : random.uniform() * most)
-  const bases = extra.integer(4) === 0 ? 1 + extra.integer(4) : 0
+  const bases = extra.integer(CHANGED) === 0 ? 1 + extra.integer(4) : 0
   return {
     partitions: [1, 1, 2, 3][random.integer(4)],
     members: [1, 2, 2, 3][random.integer(4)],
@@ -43,7 +46,7 @@ export function weatherOf(random: Random, extra: Random): Weather {
     kill: sometimes(0.03),
     evict: sometimes(0.03),
     stop: sometimes(0.02),
-    promotions: extra.integer(4) === 0 ? 1 + extra.integer(6) : 0,
+    promotions: extra.integer(CHANGED) === 0 ? 1 + extra.integer(6) : 0,
     bases,
   }
 }
