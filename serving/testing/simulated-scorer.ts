@@ -244,12 +244,18 @@ class Cluster {
     if (this.#simulation.busy(process, 'commit')) throw new Error(`${process.name} ends while a commit is under way`)
     if (outcome !== 'ended' && outcome !== undefined) {
       this.#simulation.tell(`${process.name} ends: ${errorMessage(outcome.error)}`)
-      // Who asked before it knew of its loss may take the state from the new owner, which then starts again.
-      const robbed = this.#takenLate && /has taken over/.test(errorMessage(outcome.error))
-      const replaced = this.weather.bases > 2 && /newer backfills have replaced/.test(errorMessage(outcome.error))
-      if (!robbed && !replaced && !couldNotStart(outcome.error) && !isFault(outcome.error)) throw outcome.error
+      if (!this.#hasReason(outcome.error)) throw outcome.error
     } else if (!stop.signal.aborted && (this.#phase !== 'idle' || topics.size < this.#plan.length))
       throw new Error(`${process.name} ends without a reason`)
+  }
+
+  /** Whether an error may end a scorer. One that came while it closed what it had open must have a reason of its own. */
+  #hasReason(error: unknown): boolean {
+    if (error instanceof SuppressedError) return this.#hasReason(error.error) && this.#hasReason(error.suppressed)
+    // Who asked before it knew of its loss may take the state from the new owner, which then starts again.
+    const robbed = this.#takenLate && /has taken over/.test(errorMessage(error))
+    const replaced = this.weather.bases > 2 && /newer backfills have replaced/.test(errorMessage(error))
+    return robbed || replaced || couldNotStart(error) || error instanceof SimulatedFault
   }
 
   #kill(victim: Scorer): void {
@@ -285,10 +291,4 @@ class Cluster {
     this.#disturbed = true
     this.broker.evict(group, (member) => member.number === number)
   }
-}
-
-/** Whether an error is a fault of the simulation. Nothing else may end a scorer, least of all what others do. */
-function isFault(error: unknown): boolean {
-  if (error instanceof SuppressedError) return isFault(error.error) && isFault(error.suppressed)
-  return error instanceof SimulatedFault
 }
