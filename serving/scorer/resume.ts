@@ -1,4 +1,5 @@
 import { UserError } from '../../configs/user-error.ts'
+import type { GroupMember } from '../../datasets/log/event-log.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import { otherStream } from '../../datasets/table/schema-fit.ts'
 import type { GroupPartition, GroupState, OwnedState } from '../../features/store/online-store.ts'
@@ -58,6 +59,19 @@ export function aheadOfOutputs(
       'state back, or begin anew on this one, from the history that ends where it begins: ' +
       'fd features backfill --until DATE --online',
   )
+}
+
+/**
+ * Throws the error once the log has taken a commit of nothing, which shows that the partition is this member's. One
+ * that was stopped may not know of its loss yet.
+ *
+ * @throws PartitionLost instead, when it is another's.
+ */
+export async function refuse(error: Error, member: GroupMember, partition: number, committed: number): Promise<never> {
+  await (
+    await member.commit(partition, committed, new Map())
+  ).durable
+  throw error
 }
 
 /**

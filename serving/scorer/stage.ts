@@ -48,7 +48,7 @@ import { openBacklog, type Backlog } from './backlog.ts'
 import type { ScoredBatch, WrittenBatch } from './batch.ts'
 import { checkpointer, type Checkpointer } from './checkpointer.ts'
 import { committer, type Committer } from './committer.ts'
-import { aheadOfOutputs, checkDefinition, checkPartitions, checkSchema, resumeAt } from './resume.ts'
+import { aheadOfOutputs, checkDefinition, checkPartitions, checkSchema, refuse, resumeAt } from './resume.ts'
 
 /** The longest wait for records before the loop looks at the signal, at whether it is idle, and at due checkpoints. */
 const POLL_MS = 200
@@ -100,8 +100,8 @@ interface Holding {
   checkpoints: Checkpointer
   commits: Committer
   seam: Seam
-  /** Why nothing of it may be folded, if the partition is still this process's. */
-  foreign: Error | undefined
+  /** Set where nothing of it may be folded. Refuses, once the log has shown by a commit whose the partition is. */
+  foreign: (() => Promise<never>) | undefined
 }
 
 interface Loop {
@@ -168,7 +168,8 @@ async function assigned(loop: Loop, partitions: readonly number[], member: Group
     checkPartitions(stage.topic, state, count)
     const committed = member.committed.get(partition) ?? 0
     const resume = resumeAt(place, state, offsets[partition].start)
-    const foreign = aheadOfOutputs(place, state, committed)
+    const ahead = aheadOfOutputs(place, state, committed)
+    const foreign = ahead && (() => refuse(ahead, member, partition, committed))
     held.set(partition, { ...hold(options, member, partition, state, count), foreign })
     member.seek(partition, foreign === undefined ? resume : committed)
     from.set(partition, resume)
@@ -230,7 +231,7 @@ function unlessPartitionLost(error: unknown): void {
 
 /** Makes durable all that was folded: first the commits, then the state. */
 async function writeOut({ commits, checkpoints, foreign }: Holding): Promise<void> {
-  if (foreign !== undefined) throw foreign
+  await foreign?.()
   await commits.durable()
   await checkpoints.write(commits.durable())
   await checkpoints.written()
@@ -250,7 +251,7 @@ async function run(loop: Loop, joined: Joined): Promise<void> {
 
 /** Looks for a failed commit, and begins the checkpoint if one is due. */
 async function lookAfter({ commits, checkpoints, foreign }: Holding): Promise<void> {
-  if (foreign !== undefined) throw foreign
+  await foreign?.()
   commits.check()
   if (checkpoints.due()) await checkpoints.write(commits.durable())
 }

@@ -249,7 +249,7 @@ class Cluster {
       throw new Error(`${process.name} ends without a reason`)
   }
 
-  /** Whether an error may end a scorer. One that came while it closed what it had open must have a reason of its own. */
+  /** Whether an error may end a scorer. One that came while it closed must have a reason of its own. */
   #hasReason(error: unknown): boolean {
     if (error instanceof SuppressedError) return this.#hasReason(error.error) && this.#hasReason(error.suppressed)
     // Who asked before it knew of its loss may take the state from the new owner, which then starts again.
