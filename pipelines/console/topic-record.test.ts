@@ -55,7 +55,8 @@ test('a row is one line that fits the terminal, below its heading', () => {
     }
     for (const line of recordHeading(width).trimEnd().split('\n')) expect(cellWidth(line)).toBeLessThanOrEqual(width)
   }
-  expect(recordRow({ ...hostile, key: null, timestamp: Date.UTC(2018, 3, 1), value: { a: 1 } }, 100)).toBe(
-    `        0         7  2018-04-01 00:00:00  ${' '.repeat(22)}  {"a":1}\n`,
+  const value = { a: 1, b: 'text', c: null, d: [{ e: 2 }] }
+  expect(recordRow({ ...hostile, key: null, timestamp: Date.UTC(2018, 3, 1), value }, 110)).toBe(
+    `        0         7  2018-04-01 00:00:00  ${' '.repeat(22)}  a 1  b text  c null  d [{"e":2}]\n`,
   )
 })

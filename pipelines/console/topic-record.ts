@@ -95,15 +95,23 @@ export function recordHeading(width: number): string {
 /** A record as one line of a table that is `width` cells wide; what does not fit is cut off. */
 export function recordRow({ partition, offset, key, timestamp, value }: TopicRecord, width: number): string {
   const columns = columnsOf(width)
-  const text = typeof value === 'string' ? value : JSON.stringify(value)
   const cells = [
     padCells(String(partition), columns.partition, 'left'),
     padCells(String(offset), columns.offset, 'left'),
     padCells(when(timestamp), columns.timestamp, 'right'),
     padCells(cutCells(oneLine(key ?? ''), columns.key), columns.key, 'right'),
-    cutCells(oneLine(text), valueWidth(width)),
+    cutCells(oneLine(readable(value)), valueWidth(width)),
   ]
   return `${cutCells(cells.join('  ').trimEnd(), width)}\n`
+}
+
+/** A value for people: fields with their names, without the marks of JSON. What is deeper stays JSON. */
+function readable(value: unknown): string {
+  if (typeof value === 'string') return value
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return JSON.stringify(value)
+  const fields = Object.entries(value) as [name: string, content: unknown][]
+  const text = (content: unknown): string => (typeof content === 'string' ? content : JSON.stringify(content))
+  return fields.map(([name, content]) => `${name} ${text(content)}`).join('  ')
 }
 
 function isNumber(column: string): boolean {

@@ -4,24 +4,33 @@
  * progress on stderr. Exit 1 when it found a fault; its folder is kept then.
  */
 import { parseArgs } from 'node:util'
+import { errorMessage } from '../../configs/user-error.ts'
 import { embedded, onServices } from './place.ts'
 import { soak } from './run.ts'
 
-const { values } = parseArgs({
-  options: {
-    events: { type: 'string', default: '1000000' },
-    kills: { type: 'string', default: '100' },
-    seed: { type: 'string', default: '1' },
-    services: { type: 'boolean', default: false },
-  },
-})
-const [events, kills, seed] = [values.events, values.kills, values.seed].map(Number)
-if (![events, kills, seed].every(Number.isSafeInteger) || events < 1_000 || kills < 1) {
-  process.stderr.write('Give whole numbers: --events from 1000 on, --kills from 1 on, --seed.\n')
+const OPTIONS = {
+  events: { type: 'string', default: '1000000' },
+  kills: { type: 'string', default: '100' },
+  seed: { type: 'string', default: '1' },
+  services: { type: 'boolean', default: false },
+} as const
+const tell = (line: string): void => void process.stderr.write(`${line}\n`)
+
+function asked(): { events: number; kills: number; seed: number; services: boolean } {
+  try {
+    const { services, ...texts } = parseArgs({ options: OPTIONS }).values
+    const [events, kills, seed] = [texts.events, texts.kills, texts.seed].map(Number)
+    if ([events, kills, seed].every(Number.isSafeInteger) && events >= 1_000 && kills >= 1)
+      return { events, kills, seed, services }
+  } catch (error) {
+    tell(errorMessage(error))
+  }
+  tell('Give whole numbers: --events from 1000 on, --kills from 1 on, --seed; and --services or not.')
   process.exit(2)
 }
-const tell = (line: string): void => void process.stderr.write(`${line}\n`)
-await using place = await (values.services ? onServices() : embedded())
+
+const { events, kills, seed, services } = asked()
+await using place = await (services ? onServices() : embedded())
 const { world } = place
 try {
   const report = await soak(world, place.log, { seed, events, kills, servers: place.servers, tell })

@@ -95,11 +95,13 @@ async function examine(subject: string, { files, tests }: Subject): Promise<Outc
 }
 
 const asked = process.argv.slice(2)
-const outcomes: Outcome[] = []
-for (const subject of asked.length > 0 ? asked : Object.keys(SUBJECTS)) {
-  const found = SUBJECTS[subject]
-  if (found === undefined) throw new Error(`no subject ${subject}: one of ${Object.keys(SUBJECTS).join(', ')}`)
-  outcomes.push(await examine(subject, found))
+const unknown = asked.filter((subject) => !Object.hasOwn(SUBJECTS, subject))
+if (unknown.length > 0) {
+  process.stderr.write(`No subject ${unknown.join(', ')}. Subjects: ${Object.keys(SUBJECTS).join(', ')}\n`)
+  process.exit(2)
 }
+const outcomes: Outcome[] = []
+for (const subject of asked.length > 0 ? asked : Object.keys(SUBJECTS))
+  outcomes.push(await examine(subject, SUBJECTS[subject]))
 console.table(outcomes)
 if (outcomes.some(({ percent }) => percent < LEAST)) process.exitCode = 1
