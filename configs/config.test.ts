@@ -98,6 +98,13 @@ test.each([
   expect(withoutSecrets(url)).toBe(shown)
 })
 
+test.each(['heartbeatMs', 'scorer.championEveryMs'])('%s is an hour at most, which every timer can wait', (key) => {
+  const section = (value: number): string =>
+    key.split('.').reduceRight<string>((inner, name) => `{ ${name}: ${inner} }`, String(value))
+  expect(faultsOf(section(3_600_000))).toBe('none')
+  for (const value of [3_600_001, 2 ** 31]) expect(faultsOf(section(value))).toContain(`${key} is ${value}: Too big`)
+})
+
 test('features.maxEvents is a power of two that rings can hold; nothing else', () => {
   expect(readConfig(empty).features.maxEvents).toBe(2 ** 20)
   const file = join(home, 'limit.yaml')

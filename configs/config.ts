@@ -5,7 +5,7 @@ import { parse } from 'yaml'
 import { z } from 'zod'
 import { readCredentials, withSecrets, type Variables } from './credentials.ts'
 import { duration } from './duration.ts'
-import { HEARTBEAT_MS } from './heartbeat.ts'
+import { HEARTBEAT_MS, LONGEST_HEARTBEAT_MS } from './heartbeat.ts'
 import { ringLimit } from './ring-limit.ts'
 import { errorMessage, UserError } from './user-error.ts'
 
@@ -64,8 +64,8 @@ const scorer = z.strictObject({
   maxBatch: positive.default(1024),
   /** How far an event may lie ahead of its record's append: `1h`, or ms. One from further ahead is a dead letter. */
   maxAhead: z.union([z.number().min(0), duration], durationOrMs).prefault('1h'),
-  /** How often the scorer asks the registry for a new champion, ms. */
-  championEveryMs: positive.default(250),
+  /** How often the scorer asks the registry for a new champion, ms: at least once an hour. */
+  championEveryMs: positive.max(60 * 60_000).default(250),
 })
 
 const metrics = z.strictObject({
@@ -107,7 +107,7 @@ const schema = z.strictObject({
   /** `file:`, `file:FOLDER`, or `s3://BUCKET/PREFIX?endpoint=URL`. */
   lake: text.default('file:'),
   /** How often the owner of a run or of jobs gives a sign of life, ms. `SILENT_BEATS` of these without one: gone. */
-  heartbeatMs: positive.default(HEARTBEAT_MS),
+  heartbeatMs: positive.max(LONGEST_HEARTBEAT_MS).default(HEARTBEAT_MS),
   /** Servers of `fd services`; no other command reads it. */
   services: services.default({}),
   /** Folder of the user's own datasets, a YAML file each. */

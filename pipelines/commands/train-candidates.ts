@@ -25,7 +25,7 @@ export async function trainSeveral({ config, output }: Context, options: TrainOp
   const signal = stopSignal()
   await using registry = await openRegistry(config)
   await using _sweep = await sweepAbandoned(registry, output.note)
-  const ownership = await ownRuns(config)
+  const ownership = await ownRuns(config, output.note)
   const request = { subject, plans, alertsPerDay, importance: options.importance, ownership, signal }
   const trained = await trainCandidates(registry, { queue, use }, request, output)
   const { parent, best } = trained

@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import type { Tell } from '../../configs/tell.ts'
 import type { Candidate, CandidateRequest } from '../../training/candidate.ts'
 import type { Report } from '../../training/fit/report.ts'
 import type { RunSubject } from '../../training/run.ts'
@@ -42,7 +43,7 @@ async function trainOneOrSeveral(context: Context, options: TrainOptions): Promi
 async function trainOne({ config, output }: Context, options: TrainOptions): Promise<void> {
   await using registry = await openRegistry(config)
   await using _sweep = await sweepAbandoned(registry, output.note)
-  const parts = { registry, config, openProgress: output.progress }
+  const parts = { registry, config, openProgress: output.progress, tell: output.note }
   const trained = await train(parts, options, stopSignal)
   const { candidate, runId, version } = trained
   const { params, threshold, alertsPerDay, metrics, importance } = candidate
@@ -84,7 +85,7 @@ export interface Trained {
  * Default: no signal.
  */
 export async function train(
-  { registry, config, openProgress }: ModelParts,
+  { registry, config, openProgress, tell }: ModelParts & { tell?: Tell },
   options: TrainOptions,
   listen: () => AbortSignal = () => new AbortController().signal,
 ): Promise<Trained> {
@@ -105,7 +106,7 @@ export async function train(
     { ...subject, unlabelled: estimator.unsupervised },
     stoppable(openProgress, signal, nothing),
   )
-  const ownership = await ownRuns(config)
+  const ownership = await ownRuns(config, tell)
   const request = { ...subject, model: register, estimator: model, seed, ownership, now: Date.now }
   const fit = async (closed: AbortSignal): Promise<Candidate> => {
     const bars = trainingBars(openProgress, model, AbortSignal.any([signal, closed]))

@@ -36,9 +36,7 @@ async function work({ config, output }: Context, options: WorkerOptions): Promis
   const { openJobQueue } = await import('../../training/open.ts')
   await using registry = await openRegistry(config)
   await using queue = await openJobQueue(config.jobQueue, output.note)
-  await using sweeps = new AsyncDisposableStack()
-  const sweep = async (): Promise<void> => void sweeps.use(await sweepAbandoned(registry, output.note))
-  await sweep()
+  await using sweep = await sweepAbandoned(registry, output.note)
   await removeAbandoned(queue, output.note)
   const signal = stopSignal()
   const done: Done = { done: 0, failed: 0, cancelled: 0 }
@@ -56,7 +54,7 @@ async function work({ config, output }: Context, options: WorkerOptions): Promis
       const line = describe(event)
       if (line !== undefined) output.note(line)
       // The job's process was killed or has failed, and may have left a run.
-      if (event.state === 'failed' || event.state === 'cancelled') void sweep()
+      if (!signal.aborted && (event.state === 'failed' || event.state === 'cancelled')) sweep.again()
     },
     signal,
   })

@@ -4,6 +4,7 @@ import type { Lake } from '../../datasets/lake/lake.ts'
 import type { EventLog } from '../../datasets/log/event-log.ts'
 import type { OnlineStore } from '../../features/store/online-store.ts'
 import type { Registry } from '../../registry/registry.ts'
+import type { Sweep } from '../../training/ownership/abandoned.ts'
 import type { RunOwnership } from '../../training/ownership/heartbeat.ts'
 import type { OpenProgress } from './output.ts'
 
@@ -43,18 +44,20 @@ export async function openRegistry({ registry, mlflow }: Pick<Config, 'registry'
   return registries.openRegistry(registry, { now: Date.now, credentials: mlflow })
 }
 
-/** Makes this process the owner of runs in the registry of the configuration. */
-export async function ownRuns({
-  registry,
-  mlflow,
-  heartbeatMs,
-}: Pick<Config, 'registry' | 'mlflow' | 'heartbeatMs'>): Promise<RunOwnership> {
+/**
+ * Makes this process the owner of runs in the registry of the configuration. `tell` hears when a run gives no more
+ * signs of life.
+ */
+export async function ownRuns(
+  { registry, mlflow, heartbeatMs }: Pick<Config, 'registry' | 'mlflow' | 'heartbeatMs'>,
+  tell?: Tell,
+): Promise<RunOwnership> {
   const { runOwnership } = await import('../../training/ownership/heartbeat.ts')
-  return runOwnership({ url: registry, credentials: mlflow }, heartbeatMs)
+  return runOwnership({ url: registry, credentials: mlflow }, heartbeatMs, tell)
 }
 
 /** Closes the runs of processes that are gone, while a command does its work. */
-export async function sweepAbandoned(registry: Registry, tell: Tell): Promise<AsyncDisposable> {
+export async function sweepAbandoned(registry: Registry, tell: Tell): Promise<Sweep> {
   const { sweepRuns } = await import('../../training/ownership/abandoned.ts')
   return sweepRuns(registry, tell)
 }

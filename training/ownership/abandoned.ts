@@ -102,22 +102,45 @@ export async function closeAbandoned(registry: Registry, { run, reason }: Abando
 }
 
 /**
- * Ends all abandoned runs while the caller does its work. Disposing waits for those whose owner is known to be gone,
- * and gives up watching the others. A fault is told and no more: the work does not depend on it.
+ * Ends abandoned runs while the caller does its work. Disposing waits for those whose owner is known to be gone, and
+ * gives up watching the others.
  */
-export function sweepRuns(registry: Registry, tell: Tell): AsyncDisposable {
+export interface Sweep extends AsyncDisposable {
+  /**
+   * Looks once more, as soon as the look under way has ended. However often that is asked meanwhile, it is one more
+   * look. Nothing when disposed.
+   */
+  again(): void
+}
+
+/** Begins a sweep. A fault is told and no more: the work does not depend on it. */
+export function sweepRuns(registry: Registry, tell: Tell): Sweep {
   const over = new AbortController()
-  const sweep = async (): Promise<void> => {
+  const look = async (): Promise<void> => {
     for await (const abandoned of abandonedRuns(registry, over)) {
       const { run, reason } = abandoned
       if (await closeAbandoned(registry, abandoned)) tell(`Run ${run.runId} is closed as KILLED. ${reason}`)
     }
   }
-  const swept = sweep().catch((error: unknown) => tell(`Abandoned runs were not closed: ${errorMessage(error)}`))
+  let wanted = false
+  let looking: Promise<void> | undefined
+  const looks = async (): Promise<void> => {
+    while (wanted && !over.signal.aborted) {
+      wanted = false
+      await look().catch((error: unknown) => tell(`Abandoned runs were not closed: ${errorMessage(error)}`))
+    }
+    looking = undefined
+  }
+  const again = (): void => {
+    wanted = true
+    looking ??= looks()
+  }
+  again()
   return {
+    again,
     async [Symbol.asyncDispose]() {
       over.abort()
-      await swept
+      await looking
     },
   }
 }

@@ -1,4 +1,6 @@
 import { Worker } from 'node:worker_threads'
+import type { Tell } from '../../configs/tell.ts'
+import { errorMessage } from '../../configs/user-error.ts'
 import type { DurationMs } from '../../datasets/table/transaction.ts'
 import type { Tags } from '../../registry/model.ts'
 import type { Heartbeat, RegistryPlace } from './heartbeat-thread-data.ts'
@@ -23,8 +25,9 @@ export interface SignsOfLife extends AsyncDisposable {
  * turn for minutes. A process that is stopped or killed gives none.
  *
  * @param everyMs time between two signs of life.
+ * @param tell hears when the thread has failed, and a run gives no more signs.
  */
-export function runOwnership(place: RegistryPlace, everyMs: DurationMs): RunOwnership {
+export function runOwnership(place: RegistryPlace, everyMs: DurationMs, tell: Tell = () => {}): RunOwnership {
   return {
     tags: ownerTags(everyMs),
     begin(runId) {
@@ -34,6 +37,8 @@ export function runOwnership(place: RegistryPlace, everyMs: DurationMs): RunOwne
       thread.unref()
       const closed = new AbortController()
       thread.once('message', () => closed.abort())
+      // A fault of the thread costs signs of life. Unheard it would cost the training too: it would end the process.
+      thread.on('error', (error) => tell(`Run ${runId} gives no more signs of life: ${errorMessage(error)}`))
       return {
         closed: closed.signal,
         async [Symbol.asyncDispose]() {

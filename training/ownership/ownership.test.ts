@@ -1,11 +1,20 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, afterEach, beforeEach, expect, test } from 'vitest'
-import { SILENT_BEATS } from '../../configs/heartbeat.ts'
+import { afterAll, afterEach, beforeEach, expect, onTestFinished, test } from 'vitest'
+import { LONGEST_HEARTBEAT_MS, SILENT_BEATS } from '../../configs/heartbeat.ts'
 import { thisHostedProcess, type HostedProcess } from '../../configs/process/living-process.ts'
 import type { Run } from '../../registry/model.ts'
 import { openRegistry } from '../../registry/open.ts'
@@ -70,6 +79,11 @@ test('a run whose process has ended on this machine is found at once; one whose 
 
 test.runIf(process.platform === 'linux')('a process that is stopped is alive on its own machine', async () => {
   const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'])
+  onTestFinished(async () => {
+    const ended = once(child, 'exit')
+    child.kill('SIGKILL')
+    await ended
+  })
   await once(child, 'spawn')
   child.kill('SIGSTOP')
   const { pid = 0 } = child
@@ -77,8 +91,6 @@ test.runIf(process.platform === 'linux')('a process that is stopped is alive on 
   while (stat()[0] !== 'T') await sleep(5)
   await runOf({ pid, started: stat()[19] })
   expect(await abandoned()).toEqual([])
-  child.kill('SIGKILL')
-  await once(child, 'exit')
 })
 
 test.each([{ host: 'elsewhere' }, { place: 'another boot/1' }])(
@@ -128,6 +140,37 @@ test('a living owner is heard while its event loop is blocked, and hears when it
   if (!alive.closed.aborted) await once(alive.closed, 'abort')
 })
 
+test('a registry that cannot be opened costs signs of life, and gives them back when it can', async () => {
+  // The registry of the thread is damaged at first. Its folder of artifacts is made before that is found.
+  const [place, broken, other] = ['place', 'broken', 'other'].map((name) => join(folder, name))
+  mkdirSync(broken)
+  writeFileSync(join(broken, 'registry.db'), 'not a database '.repeat(100))
+  symlinkSync(broken, place)
+  const artifacts = join(broken, 'artifacts')
+  const tried = async (): Promise<void> => {
+    while (!existsSync(artifacts)) await sleep(5)
+    rmSync(artifacts, { recursive: true })
+  }
+  const ownership = runOwnership({ url: `sqlite:${place}`, credentials: {} }, EVERY)
+  const { runId } = await registry.createRun(experiment, { tags: ownership.tags })
+  await using alive = ownership.begin(runId)
+  await tried()
+  await tried()
+  symlinkSync(folder, other)
+  renameSync(other, place)
+  while (Number((await registry.getRun(runId)).tags[HEARTBEAT]) === 0) await sleep(5)
+  expect(alive.closed.aborted).toBe(false)
+})
+
+test('a fault of the thread is told, and the process goes on', async () => {
+  const told: string[] = []
+  // No interval of this length can be waited for.
+  const ownership = runOwnership({ url, credentials: {} }, 'now' as unknown as number, (line) => told.push(line))
+  await using _alive = ownership.begin('r1')
+  while (told.length === 0) await sleep(5)
+  expect(told).toEqual([expect.stringMatching(/^Run r1 gives no more signs of life: .*now/)])
+})
+
 test('a sweep ends what is abandoned, once however many sweep at once, with the reason', async () => {
   const { runId } = await runOf(await deadProcess())
   await runOf({ host: 'elsewhere' })
@@ -140,6 +183,49 @@ test('a sweep ends what is abandoned, once however many sweep at once, with the 
   expect(await registry.getRun(runId)).toMatchObject({ status: 'KILLED' })
   const running = await registry.searchRuns(experiment, { filter: { status: 'RUNNING' } })
   expect(running.map((run) => ownerOf(run)?.host)).toEqual(['elsewhere'])
+})
+
+test('a sweep looks once at a time, and once more however often it is asked; never when disposed', async () => {
+  const { searchExperiments } = registry
+  const gates: PromiseWithResolvers<void>[] = []
+  registry.searchExperiments = async () => {
+    const gate = Promise.withResolvers<void>()
+    gates.push(gate)
+    await gate.promise
+    return searchExperiments()
+  }
+  const told: string[] = []
+  const sweep = sweepRuns(registry, (line) => told.push(line))
+  for (let n = 0; n < 100; n++) sweep.again()
+  expect(gates).toHaveLength(1)
+  gates[0].reject(new Error('the server is away'))
+  while (gates.length < 2) await sleep(1)
+  expect(told).toEqual(['Abandoned runs were not closed: the server is away'])
+  gates[1].resolve()
+  // Asked when nothing is under way, it looks; and what is asked during the last look is dropped by disposing.
+  const { runId } = await runOf(await deadProcess())
+  while (gates.length < 3) {
+    sweep.again()
+    await sleep(1)
+  }
+  sweep.again()
+  const disposed = sweep[Symbol.asyncDispose]()
+  gates[2].resolve()
+  await disposed
+  sweep.again()
+  registry.searchExperiments = searchExperiments
+  expect([gates.length, (await registry.getRun(runId)).status]).toEqual([3, 'KILLED'])
+})
+
+test('an interval that no timer can wait for is no owner, so a living run is never closed for it', async () => {
+  const tagged = (everyMs: number): Promise<Run> =>
+    registry.createRun(experiment, {
+      tags: { 'fd.owner': JSON.stringify({ ...thisHostedProcess(), host: 'elsewhere', everyMs }) },
+    })
+  await tagged(2 ** 31)
+  await tagged(LONGEST_HEARTBEAT_MS + 1)
+  expect(await abandoned()).toEqual([])
+  expect(ownerOf(await tagged(LONGEST_HEARTBEAT_MS))?.everyMs).toBe(LONGEST_HEARTBEAT_MS)
 })
 
 test('runs of other tools are left alone; those of an older fd are told apart', async () => {

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { LONGEST_HEARTBEAT_MS } from '../../configs/heartbeat.ts'
 import { thisHostedProcess } from '../../configs/process/living-process.ts'
 import type { DurationMs } from '../../datasets/table/transaction.ts'
 import type { Run, Tags } from '../../registry/model.ts'
@@ -15,7 +16,7 @@ const runOwner = z.object({
   pid: z.number(),
   started: z.string(),
   /** Time between two signs of life, ms. */
-  everyMs: z.number().positive(),
+  everyMs: z.number().positive().max(LONGEST_HEARTBEAT_MS),
 })
 
 /** The process that trains a run. Only it may finish the run; when it is gone, anybody may end the run. */
@@ -26,7 +27,10 @@ export function ownerTags(everyMs: DurationMs): Tags {
   return { [OWNER]: JSON.stringify({ ...thisHostedProcess(), everyMs } satisfies RunOwner), [HEARTBEAT]: '0' }
 }
 
-/** The owner of a run. Undefined for runs of other tools, and of an fd from before runs had owners. */
+/**
+ * The owner of a run. Undefined for runs of other tools, of an fd from before runs had owners, and for a tag that no
+ * owner can have written.
+ */
 export function ownerOf({ tags }: Pick<Run, 'tags'>): RunOwner | undefined {
   return tags[OWNER] === undefined ? undefined : runOwner.safeParse(parsed(tags[OWNER])).data
 }

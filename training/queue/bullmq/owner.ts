@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Redis } from 'ioredis'
 import { z } from 'zod'
-import { SILENT_BEATS } from '../../../configs/heartbeat.ts'
+import { LONGEST_HEARTBEAT_MS, SILENT_BEATS } from '../../../configs/heartbeat.ts'
 import type { BullmqLink } from './link.ts'
 
 /**
@@ -9,7 +10,7 @@ import type { BullmqLink } from './link.ts'
  * the server's clock counts. A job of an owner without a key is run for nobody. An owner that comes to life again, or
  * whose server came back empty, adds again what it still waits for.
  */
-const jobOwner = z.object({ id: z.string(), everyMs: z.number() })
+const jobOwner = z.object({ id: z.string(), everyMs: z.number().transform((ms) => Math.min(ms, LONGEST_HEARTBEAT_MS)) })
 
 export type JobOwner = z.output<typeof jobOwner>
 
@@ -40,18 +41,16 @@ export function openOwner(link: BullmqLink, everyMs: number): LivingOwner {
   const id = randomUUID()
   const { connection, options } = link
   const key = ownerKey(options.prefix, id)
-  const renew = (): Promise<unknown> =>
-    connection.run((redis) => redis.set(key, 'alive', 'PX', Math.ceil(SILENT_BEATS * everyMs)))
-  const check = connection.onReconnect(async (redis) => {
+  const put = async (redis: Redis): Promise<void> => {
     await redis.set(key, 'alive', 'PX', Math.ceil(SILENT_BEATS * everyMs))
-  })
+  }
+  const renew = (): Promise<void> => connection.run(put)
+  const check = connection.onReconnect(put)
   const heart = setInterval(() => void renew().catch(link.complain), everyMs)
   return {
     id,
     everyMs,
-    known: async () => {
-      await renew()
-    },
+    known: renew,
     async [Symbol.asyncDispose]() {
       clearInterval(heart)
       check[Symbol.dispose]()
