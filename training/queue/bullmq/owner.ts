@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Redis } from 'ioredis'
 import { z } from 'zod'
+import type { SessionCheck } from '../../../configs/connections/redis.ts'
 import { LONGEST_HEARTBEAT_MS, SILENT_BEATS } from '../../../configs/heartbeat.ts'
 import type { BullmqLink } from './link.ts'
 
@@ -41,7 +41,7 @@ export function openOwner(link: BullmqLink, everyMs: number): LivingOwner {
   const id = randomUUID()
   const { connection, options } = link
   const key = ownerKey(options.prefix, id)
-  const put = async (redis: Redis): Promise<void> => {
+  const put: SessionCheck = async (redis) => {
     await redis.set(key, 'alive', 'PX', Math.ceil(SILENT_BEATS * everyMs))
   }
   const renew = (): Promise<void> => connection.run(put)
