@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { basename, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { environmentWithHome } from '../../configs/config.ts'
 
 /** How a process ended, and what it printed. */
@@ -19,6 +20,8 @@ export interface FdProcess {
    * first.
    */
   says(text: string | ((stderr: string) => boolean)): Promise<void>
+  /** What it has said on stderr so far. */
+  said(): string
 }
 
 /** Starts `fd` as a process of its own, in a home of its own, as a user's second terminal would. */
@@ -39,18 +42,48 @@ export function startProgram(file: string, args: readonly string[], env: NodeJS.
     child.on('error', reject)
     child.on('close', (code, signal) => resolve({ code, signal, ...said }))
   })
-  const says: FdProcess['says'] = (text) =>
-    new Promise((resolve, reject) => {
-      const shown = typeof text === 'string' ? (stderr: string): boolean => stderr.includes(text) : text
-      const look = (): void => void (shown(said.stderr) && resolve())
-      look()
-      child.stderr.on('data', look)
-      child.on('close', () => {
-        const expected = typeof text === 'string' ? `"${text}"` : 'what was waited for'
-        reject(new Error(`${basename(file)} ${args.join(' ')} ended before it said ${expected}: ${said.stderr}`))
-      })
-    })
-  return { child, ended, says }
+  const says: FdProcess['says'] = (text) => {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const shown = typeof text === 'string' ? (stderr: string): boolean => stderr.includes(text) : text
+    const look = (): void => void (shown(said.stderr) && resolve())
+    child.stderr.on('data', look)
+    look()
+    const expected = typeof text === 'string' ? `"${text}"` : 'what was waited for'
+    ended.then(({ stderr }) => {
+      reject(new Error(`${basename(file)} ${args.join(' ')} ended before it said ${expected}: ${stderr}`))
+    }, reject)
+    return promise.finally(() => child.stderr.off('data', look))
+  }
+  return { child, ended, says, said: () => said.stderr }
+}
+
+/** Longer than anything that processes wait for by themselves. */
+const PATIENCE_MS = 90_000
+
+/**
+ * As `awaited`, but rejects with what the processes have said when one of them ends before, or when it takes too long.
+ */
+export async function whileAlive<T>(awaited: Promise<T>, ...processes: FdProcess[]): Promise<T> {
+  const fail = (what: string): never => {
+    throw new Error([what, ...processes.map(({ child, said }) => `${child.pid}: ${said()}`)].join('\n'))
+  }
+  const ends = processes.map(({ child, ended }) =>
+    ended.then(({ code, signal }) => fail(`${child.pid} ended with ${code ?? signal}`)),
+  )
+  const over = new AbortController()
+  const late = sleep(PATIENCE_MS, undefined, { signal: over.signal }).then(() =>
+    fail('what was waited for did not come'),
+  )
+  try {
+    return await Promise.race([awaited, ...ends, late])
+  } finally {
+    over.abort()
+    for (const loser of [...ends, late]) loser.catch(() => undefined)
+  }
+}
+
+export function isRunning({ exitCode, signalCode }: ChildProcess): boolean {
+  return exitCode === null && signalCode === null
 }
 
 /** Runs `fd` to its end. */

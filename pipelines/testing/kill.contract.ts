@@ -1,5 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { expect } from 'vitest'
+import { isRunning, whileAlive } from '../console/fd-process.ts'
 import { startProducer, startStream } from './stream.contract.ts'
 import type { World } from './world.ts'
 
@@ -23,7 +24,7 @@ export async function expectNothingLostOrDoubled(
 ): Promise<{ transactions: number }> {
   const next = random(7)
   const producer = startProducer(world, options.rate)
-  for (let kills = 0; kills < options.kills || producer.child.exitCode === null; kills++) {
+  for (let kills = 0; kills < options.kills || isRunning(producer.child); kills++) {
     const scorer = world.start('score', '--group', 'killed')
     await scorer.says('Scoring with')
     await wait(next() * options.longestLifeMs)
@@ -32,7 +33,9 @@ export async function expectNothingLostOrDoubled(
     // If it ended by itself, the failure shows its stderr.
     expect(signal, stderr).toBe('SIGKILL')
   }
-  const { transactions } = JSON.parse((await producer.ended).stdout) as { transactions: number }
+  const { code, stdout, stderr } = await producer.ended
+  expect(code, stderr).toBe(0)
+  const { transactions } = JSON.parse(stdout) as { transactions: number }
   await expectAsInPeace(world, 'killed', transactions)
   return { transactions }
 }
@@ -92,7 +95,10 @@ export async function expectTakeover(world: World, rate: number): Promise<{ seco
   await wait(2000)
   first.child.kill('SIGKILL')
   const killed = performance.now()
-  await second.says((stderr) => shareOf(stderr).size === all)
+  await whileAlive(
+    second.says((stderr) => shareOf(stderr).size === all),
+    second,
+  )
   const seconds = (performance.now() - killed) / 1000
   // Let some of the stream pass after the takeover, too.
   await wait(1000)
@@ -122,8 +128,17 @@ export async function expectStoppedScorerHarmless(
   await stopped.says((stderr) => shareOf(stderr).size === all && stderr.includes('Scoring with'))
   const stream = startStream(world, rate)
   const other = world.start('score', '--group', 'stopped')
-  await other.says((stderr) => shareOf(stderr).size > 0)
-  const takenOver = other.says((stderr) => shareOf(stderr).size === all).then(() => true)
+  const both = [stopped, other]
+  await whileAlive(
+    other.says((stderr) => shareOf(stderr).size > 0),
+    ...both,
+  )
+  const takenOver = whileAlive(
+    other.says((stderr) => shareOf(stderr).size === all).then(() => true),
+    ...both,
+  )
+  // Whoever waits for it hears of a failure; between two waits nobody does.
+  takenOver.catch(() => undefined)
   for (let replaced = false; !replaced;) {
     stopped.child.kill('SIGCONT')
     await wait(500)
@@ -133,7 +148,10 @@ export async function expectStoppedScorerHarmless(
   await wait(1000)
   stopped.child.kill('SIGCONT')
   // It learns that it has lost its partitions, and is given its share again.
-  await other.says((stderr) => shareOf(stderr).size < all)
+  await whileAlive(
+    other.says((stderr) => shareOf(stderr).size < all),
+    ...both,
+  )
   await wait(1000)
   const transactions = await stream.end()
   for (const scorer of [stopped, other]) {

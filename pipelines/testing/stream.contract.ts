@@ -1,5 +1,5 @@
 import { expect } from 'vitest'
-import type { FdProcess } from '../console/fd-process.ts'
+import { isRunning, type FdProcess } from '../console/fd-process.ts'
 import type { World } from './world.ts'
 
 /** Live transactions of a world on their way into the log. */
@@ -16,7 +16,7 @@ export function startStream(world: World, rate: number): Stream {
   const producer = startProducer(world, rate)
   return {
     end: async (whole = false) => {
-      const early = producer.child.exitCode !== null
+      const early = !isRunning(producer.child)
       if (!whole) producer.child.kill('SIGTERM')
       const { code, stdout, stderr } = await producer.ended
       expect(code, stderr).toBe(whole ? 0 : 143)
