@@ -25,7 +25,7 @@ export function thisHostedProcess(): HostedProcess {
 
 /** `unknown`: the process is of another machine, of another boot or another pid namespace, which cannot be seen. */
 export function hostedState(mark: HostedProcess): 'alive' | 'ended' | 'unknown' {
-  if (mark.host !== hostname() || mark.place !== thisPlace()) return 'unknown'
+  if (mark.host !== hostname() || isElsewhere(mark)) return 'unknown'
   return processState(mark) === 'ended' ? 'ended' : 'alive'
 }
 
@@ -40,7 +40,16 @@ export function thisProcess(): ProcessMark {
  * here about whether its process lives.
  */
 export function thisPlace(): string {
-  return `${bootId()}/${pidNamespace()}`
+  place ??= `${bootId()}/${pidNamespace()}`
+  return place
+}
+
+/** A process stays where it is. */
+let place: string | undefined
+
+/** Whether a process is of another place, so that nothing here tells whether it lives. */
+export function isElsewhere(mark: Pick<ProcessMark, 'place'>): boolean {
+  return mark.place !== undefined && mark.place !== thisPlace()
 }
 
 /** The state of a process of this place. A stopped process (SIGSTOP, Ctrl-Z) does nothing until it is continued. */
@@ -56,7 +65,7 @@ export function processState({ pid, started }: ProcessMark): 'running' | 'stoppe
  * Number of this process's pid namespace; empty where the system has no /proc. A pid means nothing outside its
  * namespace, and the host name does not tell namespaces apart, because containers may share it.
  */
-export function pidNamespace(): string {
+function pidNamespace(): string {
   try {
     return readlinkSync('/proc/self/ns/pid').replace(/\D/g, '')
   } catch (error) {

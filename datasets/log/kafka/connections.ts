@@ -1,17 +1,16 @@
 import { isIP } from 'node:net'
-import { hostname } from 'node:os'
 import { Connection } from '@platformatic/kafka'
-import { pidNamespace, thisProcess } from '../../../configs/process/living-process.ts'
+import { thisHostedProcess } from '../../../configs/process/living-process.ts'
 import { SECOND } from '../../table/transaction.ts'
 import type { BrokerAddress, KafkaLocation } from './location.ts'
 
 /**
- * `fd HOST PID START NAMESPACE`, which the group coordinator shows as a member's client id. By it, another `fd` in the
- * same host or container can tell whether the member's process still runs (`group.ts`).
+ * `fd HOST PID START PLACE`, which the group coordinator shows as a member's client id. By it, another `fd` of the same
+ * place can tell whether the member's process still runs (`group.ts`).
  */
 function processName(): string {
-  const { pid, started } = thisProcess()
-  return `fd ${hostname()} ${pid} ${started} ${pidNamespace()}`
+  const { host, pid, started, place } = thisHostedProcess()
+  return `fd ${host} ${pid} ${started} ${place}`
 }
 
 /**

@@ -1,4 +1,3 @@
-import { hostname } from 'node:os'
 import {
   type Connection,
   describeGroupsV5,
@@ -8,7 +7,7 @@ import {
   offsetFetchV8,
   syncGroupV5,
 } from '@platformatic/kafka'
-import { pidNamespace, processState } from '../../../configs/process/living-process.ts'
+import { hostedState } from '../../../configs/process/living-process.ts'
 import { cooperativeAssignment, type Holder } from '../assignor.ts'
 import type { KafkaCluster, Request } from './cluster.ts'
 import { kafkaErrors } from './error.ts'
@@ -154,11 +153,13 @@ export async function evictEndedMembers(groupTopic: GroupTopic): Promise<boolean
 
 /**
  * Whether a member's process has ended, as far as that can be seen from here. Its client id (`connections.ts`) names
- * its host and pid namespace; a pid means nothing outside of them.
+ * the process. One of another form, such as an earlier fd's, says nothing: that member waits for its session's end.
  */
 function hasEnded({ clientId }: { clientId: string }): boolean {
-  const [, host, pid, started, namespace] = /^fd (\S+) (\d+) (\d*) (\d*)$/.exec(clientId) ?? []
-  return host === hostname() && namespace === pidNamespace() && processState({ pid: Number(pid), started }) === 'ended'
+  const found = /^fd (\S+) (\d+) (\d*) (\S*)$/.exec(clientId)
+  if (found === null) return false
+  const [, host, pid, started, place] = found
+  return hostedState({ host, pid: Number(pid), started, place }) === 'ended'
 }
 
 /** The request by which a member leaves the group, for a caller that sends it only once. */

@@ -12,7 +12,7 @@ import {
 } from '@platformatic/kafka'
 import { AssignerProtocol, CompressionTypes, Kafka, logLevel, Partitioners } from 'kafkajs'
 import { afterAll, describe, expect, test, vi } from 'vitest'
-import { pidNamespace, thisProcess } from '../../../configs/process/living-process.ts'
+import { thisPlace, thisProcess } from '../../../configs/process/living-process.ts'
 import { UserError } from '../../../configs/user-error.ts'
 import { openEventLog } from '../../open.ts'
 import { commitDurably, eventLogContract, recordsOf } from '../event-log.contract.ts'
@@ -351,7 +351,7 @@ function memberTests(): void {
   })
 
   test(
-    'a dead process of this pid namespace is shown out; ' +
+    'a dead process of this boot and pid namespace is shown out; ' +
       'one that cannot be seen from here ' +
       'is left to its session',
     async () => {
@@ -359,11 +359,16 @@ function memberTests(): void {
       const cluster = new KafkaCluster(parseKafkaUrl(url), () => {})
       const groupTopic = { cluster, topics: kafkaTopics(cluster), group: 'g', topic: 'in', lane: 'test' }
       const { pid, started } = thisProcess()
+      const [boot, namespace] = thisPlace().split('/')
       const evicted: [name: string, evicted: boolean][] = [
-        [`fd ${hostname()} ${pid} 1 ${pidNamespace()}`, true],
-        [`fd ${hostname()} ${pid} ${started} ${pidNamespace()}`, false],
-        [`fd ${hostname()} ${pid} 1 4026539999`, false],
-        [`fd elsewhere ${pid} 1 ${pidNamespace()}`, false],
+        [`fd ${hostname()} ${pid} 1 ${thisPlace()}`, true],
+        [`fd ${hostname()} ${pid} ${started} ${thisPlace()}`, false],
+        [`fd ${hostname()} ${pid} 1 ${boot}/4026539999`, false],
+        // The first pid namespace has the same number on every machine, and machines may share a name.
+        [`fd ${hostname()} ${pid} 1 another-boot/${namespace}`, false],
+        // As an earlier fd named itself.
+        [`fd ${hostname()} ${pid} 1 ${namespace}`, false],
+        [`fd elsewhere ${pid} 1 ${thisPlace()}`, false],
         ['kafkajs', false],
       ]
       for (const [name, expected] of evicted) {

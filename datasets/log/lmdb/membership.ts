@@ -1,4 +1,4 @@
-import { processState, thisPlace, thisProcess } from '../../../configs/process/living-process.ts'
+import { isElsewhere, processState, thisProcess } from '../../../configs/process/living-process.ts'
 import type { DurationMs } from '../../table/transaction.ts'
 import { stickyAssignment } from '../assignor.ts'
 import {
@@ -100,10 +100,9 @@ export class Membership {
   /** Shows members of other places that this one lives. They cannot look for its process. */
   #beat(): void {
     const { shared } = this.#store
-    const here = thisPlace()
     try {
       const { members } = shared.environment.read(() => readRoster(this.#groupTopic))
-      if (members.every(({ place = here }) => place === here)) return
+      if (!members.some(isElsewhere)) return
       // Without the bell: nobody waits for a beat.
       shared.environment.write(() => addBeat(this.#groupTopic, this.#number))
     } catch {
@@ -179,9 +178,8 @@ function departureWatcher(
 ): (roster: Roster, self: number) => Set<number> {
   const sessions = new Map<number, AbortSignal>()
   const heard = new Map<number, number>()
-  const here = thisPlace()
   const stateOf = ({ number, ...mark }: Member, beats: Record<string, number>): ReturnType<typeof processState> => {
-    if ((mark.place ?? here) === here) return processState(mark)
+    if (!isElsewhere(mark)) return processState(mark)
     const beat = beats[number] ?? 0
     const silent = heard.get(number) === beat
     heard.set(number, beat)
@@ -189,7 +187,7 @@ function departureWatcher(
   }
   return ({ members }, self) => {
     const gone = new Set<number>()
-    const beats = members.some(({ place = here }) => place !== here) ? readBeats() : {}
+    const beats = members.some(isElsewhere) ? readBeats() : {}
     for (const member of members) {
       const { number } = member
       const state = number === self ? 'running' : stateOf(member, beats)
@@ -198,8 +196,10 @@ function departureWatcher(
       else if (!sessions.has(number)) sessions.set(number, AbortSignal.timeout(session))
       if (sessions.get(number)?.aborted === true) gone.add(number)
     }
-    for (const number of sessions.keys()) {
-      if (!members.some((member) => member.number === number)) sessions.delete(number)
+    for (const known of [sessions, heard]) {
+      for (const number of known.keys()) {
+        if (!members.some((member) => member.number === number)) known.delete(number)
+      }
     }
     return gone
   }
