@@ -1,5 +1,6 @@
 import { UserError } from '../../configs/user-error.ts'
 import { amountBounds, amountFault, toMinorUnits } from './amount.ts'
+import type { CellRole } from './cell-hint.ts'
 import type { DatasetSchema } from './dataset.ts'
 import { sqlText, type ColumnChunk } from './duckdb.ts'
 import { textFault } from './key.ts'
@@ -23,6 +24,8 @@ export interface BadCell {
   column: string
   /** Follows the cell's text in the message: `is not a number`. */
   problem: string
+  /** What the cell should have been, where its text was not understood: then it may be read when it is declared. */
+  role?: CellRole
 }
 
 /** One column of a table on its way into one column of a batch. */
@@ -63,6 +66,7 @@ export function timeColumns({ time }: DatasetSchema, source: TableSource): Table
     const cells = chunk.doubles(index)
     for (let row = 0; row < cells.length; row++) {
       const time = countedTime(cells[row], unit, origin)
+      if (Number.isNaN(cells[row])) return { row, column, problem: NO_TIME, role: 'time' }
       if (!(time >= 0)) return { row, column, problem: NO_TIME + unitHint(cells[row], unit) }
       batch.time[at + row] = time
     }
@@ -94,14 +98,15 @@ function instantColumn(
   if (type === 'VARCHAR') {
     const parse = textTimeReader(form)
     const instant = (cell: string): number => (cell.trim() === '' ? empty : parse(cell))
-    const problem = `${NO_TIME}: give ${textTimeForm(form)}`
-    const fill = timesFill(column, into, problem, (chunk, index) => chunk.strings(index), instant)
+    const role = Number.isNaN(empty) ? ('time' as const) : ('other' as const)
+    const bad = { column, problem: `${NO_TIME}: give ${textTimeForm(form)}`, role }
+    const fill = timesFill(bad, into, (chunk, index) => chunk.strings(index), instant)
     return { column, sql: source.ref(column), order: textOrder(source.ref(column), form), fill }
   }
   const clock = type === 'TIMESTAMP WITH TIME ZONE' ? clockOf({ unit: 'ms' }) : clockOf(form)
   const instant = (cell: number): number => (Number.isNaN(cell) ? empty : countedTime(clock(cell), 'ms'))
   const problem = form.zone === undefined ? NO_TIME : `${NO_TIME}, or the clocks of ${form.zone} skip it`
-  const fill = timesFill(column, into, problem, (chunk, index) => chunk.doubles(index), instant)
+  const fill = timesFill({ column, problem }, into, (chunk, index) => chunk.doubles(index), instant)
   return { column, sql: `coalesce(${epochMs(column, source)}, 'nan'::DOUBLE)`, fill }
 }
 
@@ -117,9 +122,8 @@ function textOrder(ref: string, { format, zone = 'UTC' }: TimeForm): string {
 }
 
 function timesFill<Cell>(
-  column: string,
+  bad: Omit<BadCell, 'row'>,
   into: (batch: EventBatch) => Float64Array,
-  problem: string,
   cellsOf: (chunk: ColumnChunk, index: number) => ArrayLike<Cell>,
   timeOf: (cell: Cell) => number,
 ): TableColumn['fill'] {
@@ -127,7 +131,7 @@ function timesFill<Cell>(
     const [cells, times] = [cellsOf(chunk, index), into(batch)]
     for (let row = 0; row < cells.length; row++) {
       const time = timeOf(cells[row])
-      if (!(time >= 0)) return { row, column, problem }
+      if (!(time >= 0)) return { row, ...bad }
       times[at + row] = time
     }
     return undefined
@@ -154,7 +158,7 @@ export function amountColumn(
     const cells = chunk.doubles(index)
     for (let row = 0; row < cells.length; row++) {
       const minor = toMinorUnits(cells[row], minorUnits, refunds)
-      if (Number.isNaN(minor)) return { row, column, problem: amountProblem(cells[row], minorUnits, refunds) }
+      if (Number.isNaN(minor)) return { row, column, ...amountProblem(cells[row], minorUnits, refunds) }
       batch.amount[at + row] = minor
     }
     return undefined
@@ -167,12 +171,20 @@ export function amountColumn(
   return { column, sql, fill }
 }
 
-function amountProblem(amount: number, decimals: number, refunds: boolean | undefined): string {
-  if (amountFault(amount, decimals, refunds) !== 'too many decimals') {
-    const hint = amount < 0 && refunds !== true ? '; where these are refunds, set `refunds: true` in the schema' : ''
-    return `is not an amount from ${amountBounds(decimals, refunds)}${hint}`
+function amountProblem(
+  amount: number,
+  decimals: number,
+  refunds: boolean | undefined,
+): Pick<BadCell, 'problem' | 'role'> {
+  const fault = amountFault(amount, decimals, refunds)
+  if (fault === 'too many decimals') {
+    const advice = 'set `minorUnits` of the amount to the decimals of the currency'
+    return { problem: `has more than ${decimals} decimals; ${advice}` }
   }
-  return `has more than ${decimals} decimals; set \`minorUnits\` of the amount to the decimals of the currency`
+  const problem = `is not an amount from ${amountBounds(decimals, refunds)}`
+  if (fault === 'no number') return { problem, role: 'amount' }
+  const hint = amount < 0 && refunds !== true ? '; where these are refunds, set `refunds: true` in the schema' : ''
+  return { problem: problem + hint }
 }
 
 export function labelColumns({ label, time }: DatasetSchema, source: TableSource): TableColumn[] {
@@ -182,6 +194,7 @@ export function labelColumns({ label, time }: DatasetSchema, source: TableSource
     const cells = chunk.doubles(index)
     for (let row = 0; row < cells.length; row++) {
       const known = !Number.isNaN(cells[row])
+      if (cells[row] === Infinity) return { row, column, problem: NO_LABEL, role: 'other' }
       if (known && cells[row] !== 0 && cells[row] !== 1) return { row, column, problem: NO_LABEL }
       batch.label[at + row] = known ? cells[row] : UNLABELLED
       batch.knownAt[at + row] = known ? batch.time[at + row] + delay : Infinity
@@ -222,7 +235,8 @@ export function numericColumn(column: string, source: TableSource, target: numbe
   const fill: TableColumn['fill'] = (batch, at, chunk, index) => {
     const cells = chunk.doubles(index)
     for (let row = 0; row < cells.length; row++) {
-      if (cells[row] === Infinity || cells[row] === -Infinity) return { row, column, problem: 'is not a number' }
+      if (cells[row] === Infinity || cells[row] === -Infinity)
+        return { row, column, problem: 'is not a number', role: 'number' }
     }
     batch.numeric[target].set(cells, at)
     return undefined

@@ -69,7 +69,8 @@ function fillWhole(
 ): BadCell | undefined {
   for (let row = 0; row < cells.length; row++) {
     if (!isWholeKey(cells[row]) && !(optional && Number.isNaN(cells[row]))) {
-      return { row, column, problem: `is not ${WHOLE_NUMBER}; a key that is text or longer needs \`type: string\`` }
+      const problem = `is not ${WHOLE_NUMBER}; a key that is text or longer needs \`type: string\``
+      return optional && cells[row] === Infinity ? { row, column, problem, role: 'other' } : { row, column, problem }
     }
     target[at + row] = cells[row]
   }

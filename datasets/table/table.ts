@@ -1,5 +1,5 @@
 import { UserError } from '../../configs/user-error.ts'
-import { cellHint, type CellRole } from '../file/cell-hint.ts'
+import { cellHint } from './cell-hint.ts'
 import type { BadCell, TableColumn } from './column.ts'
 import { amountColumn, categoricalColumn, labelColumns, numericColumn, timeColumns } from './column.ts'
 import { batchShape, type DatasetSchema } from './dataset.ts'
@@ -181,17 +181,11 @@ async function checkOrder(
 async function cellError({ database, source, schema }: Reading, bad: BadCell, fileRow: number): Promise<UserError> {
   const text = await cellText(database, source, bad.column, fileRow)
   const place = await placeOf(source, fileRow)
-  const hint = source.types.get(bad.column) === 'VARCHAR' ? cellHint(text, bad.column, roleOf(bad.column, schema)) : ''
+  const hint = source.types.get(bad.column) === 'VARCHAR' ? cellHint(text, bad.column, bad.role, schema) : ''
   return new UserError(
     `${place}, column ${bad.column}: "${text}" ${bad.problem}.\n${hint}` +
       `Mend the cell, or the column's role in the dataset's schema, and run the command again.`,
   )
-}
-
-function roleOf(column: string, { time, label, amount, numeric }: DatasetSchema): CellRole {
-  if (column === columnOf(time) || column === label?.knownAt) return 'time'
-  if (column === amount.column) return 'amount'
-  return numeric.includes(column) ? 'number' : 'other'
 }
 
 async function orderError(
