@@ -29,7 +29,7 @@ const ROOMS: Record<string, string[][]> = {
   datasets: [
     ['random', 'file'],
     ['table'],
-    ['simulator', 'profile'],
+    ['order', 'simulator', 'profile'],
     ['published'],
     ['log'],
     ['log/lmdb', 'log/kafka'],

@@ -1,5 +1,5 @@
+import { inLogOrder } from '../../datasets/order/log-order.ts'
 import type { Dataset, DatasetSchema } from '../../datasets/table/dataset.ts'
-import { inLogOrder } from '../../datasets/table/log-order.ts'
 import { openParquetWriter, type ColumnValues, type ParquetColumn } from '../../datasets/table/parquet.ts'
 import {
   FRAUD_LABEL,

@@ -1,6 +1,6 @@
 import type { DecodedBatch } from '../../datasets/log/event-json.ts'
+import { inLogOrder } from '../../datasets/order/log-order.ts'
 import type { Dataset } from '../../datasets/table/dataset.ts'
-import { inLogOrder } from '../../datasets/table/log-order.ts'
 import { FRAUD_LABEL, logTime, type EpochMs } from '../../datasets/table/transaction.ts'
 
 /** What a base's file has after its history, and the log has not. */

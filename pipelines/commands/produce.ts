@@ -122,7 +122,7 @@ export interface Replayed {
 export async function replay(log: EventLog, dataset: Dataset, options: Replay): Promise<Replayed> {
   const [{ encodeEvent }, { inLogOrder }, { FRAUD_LABEL, logTime }] = await Promise.all([
     import('../../datasets/log/event-json.ts'),
-    import('../../datasets/table/log-order.ts'),
+    import('../../datasets/order/log-order.ts'),
     import('../../datasets/table/transaction.ts'),
   ])
   const { from, until, limit = Infinity, rate = Infinity, signal } = options

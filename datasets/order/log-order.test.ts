@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
 import { randomStream } from '../random/random.ts'
-import type { DatasetSchema } from './dataset.ts'
+import type { DatasetSchema } from '../table/dataset.ts'
+import { emptyBatch, FRAUD_LABEL, logTime, TRANSACTION, UNLABELLED } from '../table/transaction.ts'
+import type { EventBatch } from '../table/transaction.ts'
 import { inLogOrder } from './log-order.ts'
-import { emptyBatch, FRAUD_LABEL, logTime, TRANSACTION, UNLABELLED } from './transaction.ts'
-import type { EventBatch } from './transaction.ts'
 
 const schemaOf = (label: DatasetSchema['label']): DatasetSchema => ({
   id: { column: 'id', type: 'integer' },

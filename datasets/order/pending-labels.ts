@@ -1,4 +1,4 @@
-import type { EpochMs } from './transaction.ts'
+import type { EpochMs } from '../table/transaction.ts'
 
 /** A fraud label that waits until it becomes known. */
 export interface PendingLabel {

@@ -1,8 +1,8 @@
-import { batchShape, type DatasetSchema } from './dataset.ts'
+import { batchShape, type DatasetSchema } from '../table/dataset.ts'
+import { emptyBatch, FRAUD_LABEL } from '../table/transaction.ts'
+import type { EpochMs, EventBatch, KeyColumn } from '../table/transaction.ts'
 import type { PendingLabel, PendingLabels } from './pending-labels.ts'
 import { labelHeap, labelQueue } from './pending-labels.ts'
-import { emptyBatch, FRAUD_LABEL } from './transaction.ts'
-import type { EpochMs, EventBatch, KeyColumn } from './transaction.ts'
 
 /** A piece of the merged batch, in order: a run of the input's rows, or one label. */
 type Piece = { from: number; to: number } | { label: PendingLabel }
