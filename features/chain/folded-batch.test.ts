@@ -167,31 +167,42 @@ test('a transaction that comes twice is rejected, and neither folded nor fresh',
   ])
 })
 
+/** The states of a history, by key. */
+function historyOf(times: readonly number[]): Map<string, Uint8Array> {
+  const fold = new ServiceFold(service, schema)
+  if (times.length > 0) fold.fold(stageReader(schema, WIDTH, true, Infinity)(batchOf(times)).decoded.events)
+  const [view] = fold.views
+  return new Map(Array.from({ length: view.keys }, (_, slot) => [String(view.key(slot)), encodeState(view, slot)]))
+}
+
+test('where a transaction stands in the log is kept with the state, also behind a younger one of history', async () => {
+  const before = folder(stateOf(historyOf([8])))
+  await before.run(batchOf([4], 10))
+  const after = folder(stateOf(new Map([['even', encodeState(before.fold.views[0], 0)]])))
+  const { rejected } = (await after.run(batchOf([4, 8], 20))).input.decoded
+  expect(rejected).toMatchObject([{ first: { partition: 0, offset: 10 } }, { index: 1 }])
+  expect(rejected[1].first).toBeUndefined()
+})
+
 describe('where history ends and the log begins', () => {
   const history = { dataset: 'd', file: 'f', fileDigest: '', transactions: 1 }
 
   /** A group on a history of transactions at these times, so many ms after the start. */
-  async function onHistory(times: readonly number[], options: Partial<SeamOptions> = {}) {
-    const past = folder()
-    if (times.length > 0) await past.run(batchOf(times))
-    const [view] = past.fold.views
-    const stored = new Map(
-      Array.from({ length: view.keys }, (_, slot) => [String(view.key(slot)), encodeState(view, slot)]),
-    )
+  function onHistory(times: readonly number[], options: Partial<SeamOptions> = {}) {
     const gaps: HistoryGap[] = []
     const base = { history, watermark: times.length === 0 ? -Infinity : START + Math.max(...times) }
-    const { run } = folder(stateOf(stored), { base, onGap: (gap) => gaps.push(gap), ...options })
+    const { run } = folder(stateOf(historyOf(times)), { base, onGap: (gap) => gaps.push(gap), ...options })
     return { run, gaps }
   }
   const gap = (from: number, to: number): HistoryGap => ({ from: START + from, to: START + to })
   const refused = 'fd features backfill --dataset d --data f --until'
 
   test('more than a day between them is a gap, told once; a day is none', async () => {
-    const day = await onHistory([2])
+    const day = onHistory([2])
     await day.run(batchOf([2 + DAY]))
     await day.run(batchOf([2 + 9 * DAY]))
     expect(day.gaps).toEqual([])
-    const more = await onHistory([2])
+    const more = onHistory([2])
     // A batch of labels says nothing of where the log begins.
     await more.run(batchOf([-2]))
     await more.run(batchOf([3 + DAY]))
@@ -200,45 +211,45 @@ describe('where history ends and the log begins', () => {
   })
 
   test('a gap is told also where the first transaction behind it comes twice', async () => {
-    const { run, gaps } = await onHistory([2])
+    const { run, gaps } = onHistory([2])
     await run(batchOf([9 * DAY, 9 * DAY]))
     expect(gaps).toEqual([gap(2, 9 * DAY)])
   })
 
   test('there is none where history has no transactions, in a later stage, or for a group that went on', async () => {
-    const empty = await onHistory([])
+    const empty = onHistory([])
     await empty.run(batchOf([9 * DAY]))
-    const later = await onHistory([2])
+    const later = onHistory([2])
     await later.run(batchOf([9 * DAY]), 0, featureMatrix(1, WIDTH))
-    const begun = await onHistory([2], { begun: true })
+    const begun = onHistory([2], { begun: true })
     await begun.run(batchOf([9 * DAY]))
-    const none = await onHistory([2], { base: { watermark: START + 2 } })
+    const none = onHistory([2], { base: { watermark: START + 2 } })
     await none.run(batchOf([9 * DAY]))
     expect([empty, later, begun, none].map(({ gaps }) => gaps)).toEqual([[], [], [], []])
-    const deaf = await onHistory([2], { onGap: undefined })
+    const deaf = onHistory([2], { onGap: undefined })
     expect((await deaf.run(batchOf([9 * DAY]))).fresh).toEqual([0])
   })
 
   test('no transaction is decided on a history that has it, the newest one included', async () => {
-    const { run } = await onHistory([2, 8])
+    const { run } = onHistory([2, 8])
     await expect(run(batchOf([8]))).rejects.toThrow(`${refused} ${new Date(START + 8).toISOString()} --online`)
     // Its outputs were written before this history was made.
-    expect((await (await onHistory([2, 8])).run(batchOf([8]), 1)).fresh).toEqual([])
+    expect((await onHistory([2, 8]).run(batchOf([8]), 1)).fresh).toEqual([])
     // The last of a history that ends before it came late.
     const until = { base: { history: { ...history, until: START + 8 }, watermark: START + 8 } }
-    expect((await (await onHistory([2, 8], until)).run(batchOf([8]))).fresh).toEqual([])
+    expect((await onHistory([2, 8], until).run(batchOf([8]))).fresh).toEqual([])
   })
 
   test('only the first undecided ones tell: later ones may be late, in a later stage or behind the first', async () => {
     const late = (first: number): number[] => Array.from({ length: 40 }, (_, n) => first + 2 * n)
-    const { run } = await onHistory([9 * DAY])
+    const { run } = onHistory([9 * DAY])
     await run(batchOf([9 * DAY + 2]))
     expect((await run(batchOf(late(2), 1))).fresh.length).toBe(40)
-    const first = await onHistory([9 * DAY])
+    const first = onHistory([9 * DAY])
     await expect(first.run(batchOf(late(2)))).rejects.toThrow(refused)
     for (const options of [{ begun: true }, { base: { watermark: START + 9 * DAY } }])
-      expect((await (await onHistory([9 * DAY], options)).run(batchOf(late(2)))).fresh.length).toBe(40)
-    const later = await onHistory([9 * DAY])
+      expect((await onHistory([9 * DAY], options).run(batchOf(late(2)))).fresh.length).toBe(40)
+    const later = onHistory([9 * DAY])
     expect((await later.run(batchOf(late(2)), 0, featureMatrix(40, WIDTH))).fresh.length).toBe(40)
   })
 })

@@ -74,7 +74,7 @@ function encodeEvents(of: EventFold, held: Readonly<HeldLabels>, slot: number): 
     (pushedOut === -Infinity ? 0 : PUSHED_OUT) +
     (held.times.length === 0 ? 0 : HELD) +
     (places ? PLACE : 0)
-  const at = placesOf(events, progress.length / 2, columns, held.times.length)
+  const at = layoutOf(events, progress.length / 2, columns, held.times.length)
   const bytes = Buffer.allocUnsafeSlow(at.end)
   bytes.writeUInt8(VERSION, 0)
   bytes.writeUInt8(columns, 1)
@@ -94,9 +94,12 @@ function encodeEvents(of: EventFold, held: Readonly<HeldLabels>, slot: number): 
   return bytes
 }
 
-/** Whether one of a slot's events stands in the log. Of history none does, which saves its states a column. */
+/**
+ * Whether one of a slot's events stands in the log. Of history none does, which saves its states a column. It is mostly
+ * the youngest; but one that came late may be the only one.
+ */
 function hasPlaces(rings: EventRings, slot: number): boolean {
-  for (let s = rings.first[slot]; s < rings.next[slot]; s++)
+  for (let s = rings.next[slot] - 1; s >= rings.first[slot]; s--)
     if (rings.place[rings.position(slot, s)] !== NO_PLACE) return true
   return false
 }
@@ -154,7 +157,7 @@ function decodeEvents(view: ViewFold, of: EventFold, slot: number, buffer: Buffe
   const { rings } = of
   const { events, progress, clock, pushedOut, columns, held } = decodeHeader(view, of, slot, buffer)
   const { amount, label, id } = rings.columns
-  const at = placesOf(events, progress.length / 2, columns, held)
+  const at = layoutOf(events, progress.length / 2, columns, held)
   const withIds = (columns & ID) !== 0
   if (id && (columns & PLACE) !== 0) rings.keepPlaces()
   for (let e = 0; e < events; e++) {
@@ -200,7 +203,7 @@ function decodeHeader(view: ViewFold, of: EventFold, slot: number, buffer: Buffe
     buffer[0] === VERSION &&
     (columns & ~OPTIONAL) === (columnsOf(of) & ~OPTIONAL) &&
     buffer.readUInt16LE(2) === windows &&
-    buffer.length === placesOf(events, windows, columns, held).end
+    buffer.length === layoutOf(events, windows, columns, held).end
   if (!fits) {
     throw new UserError(
       `The stored state of ${view.view.entity} ${view.key(slot)} is not what view "${view.view.name}" writes ` +
@@ -223,7 +226,7 @@ function endOfHeld(buffer: Buffer): number {
 }
 
 /** Where each column begins, and where the state ends. A column that is not there has no room. */
-interface Places {
+interface Layout {
   times: number
   amounts: number
   places: number
@@ -235,7 +238,7 @@ interface Places {
 }
 
 /** @param labels how many are held. */
-function placesOf(events: number, windows: number, columns: number, labels: number): Places {
+function layoutOf(events: number, windows: number, columns: number, labels: number): Layout {
   const has = (bits: number): number => ((columns & bits) === 0 ? 0 : 1)
   const times = HEADER + windows * 8
   const amounts = times + events * 8

@@ -131,9 +131,8 @@ export async function servedFeatures(
   const places = newPlaces()
   const values = new Rows(names.length)
   const origins = openOrigins()
-  for await (const batch of allRecords(log, topic)) {
-    for (let i = 0; i < batch.size; i++) {
-      const prediction = parsePrediction(batch, i, topic)
+  for await (const predictions of readPredictions(log, topic)) {
+    for (const prediction of predictions) {
       if (prediction.group !== group) continue
       const row = place(places, prediction.input.partition, prediction.input.offset)
       if (row === undefined) continue
@@ -196,9 +195,7 @@ function openOrigins(): Origins {
 /** The groups that have predictions in the topic, by name. */
 export async function servedGroups(log: EventLog, topic: string): Promise<string[]> {
   const groups = new Set<string>()
-  for await (const batch of allRecords(log, topic)) {
-    for (let i = 0; i < batch.size; i++) groups.add(parsePrediction(batch, i, topic).group)
-  }
+  for await (const predictions of readPredictions(log, topic)) for (const { group } of predictions) groups.add(group)
   return [...groups].toSorted()
 }
 
@@ -212,20 +209,32 @@ export async function passedOn(log: EventLog, topic: string): Promise<Placed> {
   return placed(places)
 }
 
+/**
+ * The predictions of a topic, a batch at a time, partition after partition. `T` says which of their fields are read.
+ *
+ * @throws UserError when a record of the topic is not JSON.
+ */
+export async function* readPredictions<T extends ServedFeatures = ServedFeatures>(
+  log: EventLog,
+  topic: string,
+): AsyncGenerator<T[]> {
+  for await (const batch of allRecords(log, topic))
+    yield Array.from({ length: batch.size }, (_, i) => parsePrediction(batch, i) as T)
+}
+
 async function* allRecords(log: EventLog, topic: string): AsyncGenerator<RecordBatch> {
   const { partitions } = await log.topic(topic)
   for (let partition = 0; partition < partitions; partition++) yield* log.read(topic, partition)
 }
 
 /** The i-th record of a batch of predictions. */
-function parsePrediction(batch: RecordBatch, i: number, topic: string): ServedFeatures {
+function parsePrediction({ topic, bytes, offsets, valueStart, valueEnd }: RecordBatch, i: number): unknown {
   try {
-    return JSON.parse(batch.bytes.toString('utf8', batch.valueStart[i], batch.valueEnd[i])) as ServedFeatures
+    return JSON.parse(bytes.toString('utf8', valueStart[i], valueEnd[i]))
   } catch (error) {
-    const offset = batch.offsets[i]
     throw new UserError(
-      `Record ${offset} of "${topic}" is not JSON, so it cannot be compared. ` +
-        `See: fd topics read ${topic} --from ${offset} --limit 1`,
+      `Record ${offsets[i]} of "${topic}" is not JSON, so it cannot be compared. ` +
+        `See: fd topics read ${topic} --from ${offsets[i]} --limit 1`,
       { cause: error },
     )
   }

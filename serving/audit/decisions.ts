@@ -1,5 +1,5 @@
-import { UserError } from '../../configs/user-error.ts'
-import type { EventLog, RecordBatch } from '../../datasets/log/event-log.ts'
+import type { EventLog } from '../../datasets/log/event-log.ts'
+import { readPredictions } from '../../features/parity/served.ts'
 import type { Registry } from '../../registry/registry.ts'
 import { decide, type Prediction } from '../prediction.ts'
 import { PREDICTIONS } from '../topics.ts'
@@ -50,23 +50,21 @@ const SHOWN = 20
  * model's history set for its version, or that of its card; the decision must follow from score and threshold. With
  * `scores`, the features of the prediction must give its score, bit for bit.
  *
- * @throws UserError when the topic holds a record that is no prediction.
+ * @throws UserError when a record of the topic is not JSON.
  */
 export async function checkDecisions(request: DecisionRequest): Promise<DecisionReport> {
   const { log, registry, scores = false } = request
   const report: DecisionReport = { decisions: 0, scores: 0, differences: 0, first: [], uncovered: [] }
   await using judges = openJudges(registry, scores)
-  const { partitions } = await log.topic(PREDICTIONS)
-  for (let partition = 0; partition < partitions; partition++) {
-    for await (const batch of log.read(PREDICTIONS, partition)) {
-      const named = Map.groupBy(predictionsOf(batch, request), ({ model }) => `${model?.version} of ${model?.name}`)
-      for (const predictions of named.values()) {
-        const judge = await judges.of(predictions[0].model)
-        if (typeof judge === 'string') leaveOut(report, predictions.length, judge)
-        else await checkAll(predictions, judge, scores, report)
-      }
-      request.report?.(report.decisions)
+  for await (const batch of readPredictions<Served>(log, PREDICTIONS)) {
+    const asked = batch.filter((prediction) => isAsked(prediction, request))
+    const named = Map.groupBy(asked, ({ model }) => `${model?.version} of ${model?.name}`)
+    for (const predictions of named.values()) {
+      const judge = await judges.of(predictions[0].model)
+      if (typeof judge === 'string') leaveOut(report, predictions.length, judge)
+      else await checkAll(predictions, judge, scores, report)
     }
+    request.report?.(report.decisions)
   }
   return report
 }
@@ -74,28 +72,8 @@ export async function checkDecisions(request: DecisionRequest): Promise<Decision
 /** A prediction as it may stand in the log: an older scorer named no model. */
 type Served = Omit<Prediction, 'model'> & { model?: Prediction['model'] }
 
-/** The predictions of a batch that were asked for. */
-function predictionsOf(batch: RecordBatch, { group, from = 0, to = Infinity }: DecisionRequest): Served[] {
-  const found: Served[] = []
-  for (let i = 0; i < batch.size; i++) {
-    const prediction = parsed(batch, i)
-    const { offset } = prediction.input
-    if (prediction.group === group && offset >= from && offset < to) found.push(prediction)
-  }
-  return found
-}
-
-function parsed(batch: RecordBatch, i: number): Served {
-  try {
-    return JSON.parse(batch.bytes.toString('utf8', batch.valueStart[i], batch.valueEnd[i])) as Served
-  } catch (error) {
-    const offset = batch.offsets[i]
-    throw new UserError(
-      `Record ${offset} of "${PREDICTIONS}" is not JSON, so it cannot be checked. ` +
-        `See: fd topics read ${PREDICTIONS} --from ${offset} --limit 1`,
-      { cause: error },
-    )
-  }
+function isAsked({ group, input: { offset } }: Served, request: DecisionRequest): boolean {
+  return group === request.group && offset >= (request.from ?? 0) && offset < (request.to ?? Infinity)
 }
 
 function leaveOut({ uncovered }: DecisionReport, predictions: number, reason: string): void {

@@ -1,4 +1,5 @@
 import { errorMessage, UserError } from '../../configs/user-error.ts'
+import { toModelInput } from '../../features/fold/model-input.ts'
 import { categoryColumns, featureNames } from '../../features/view/view.ts'
 import { readModelCard } from '../../registry/model-card.ts'
 import { thresholdsOf } from '../../registry/promotion/threshold.ts'
@@ -69,20 +70,21 @@ async function orReason<T>(work: Promise<T>): Promise<T | string> {
   })
 }
 
-/** Features as the model reads them: numbers as float32, missing as NaN; categories by name, missing as ''. */
+/** Scores rows of features as they stand in predictions, where a missing value is null. */
 function scoresOf(
   { card, service, model }: Pick<Champion, 'card' | 'service' | 'model'>,
   rows: Prediction['features'][],
 ): Promise<Float32Array> {
   const names = featureNames(service)
   const categorical = categoryColumns(service, card.dataset.schema).map(({ feature }) => names[feature])
-  const numbers = new Float32Array(rows.length * names.length)
-  for (const [row, features] of rows.entries()) {
-    for (const [f, name] of names.entries()) {
-      const value = features[name]
-      numbers[row * names.length + f] = typeof value === 'number' ? value : Number.NaN
-    }
-  }
+  const computed = Float64Array.from(rows.flatMap((features) => names.map((name) => numberOf(features[name]))))
+  const numbers = new Float32Array(computed.length)
+  toModelInput(computed, computed.length, numbers)
   const categories = rows.flatMap((features) => categorical.map((name) => String(features[name] ?? '')))
   return model.score({ rows: rows.length, numbers, categories })
+}
+
+/** A category has no number. */
+function numberOf(value: number | string | null): number {
+  return typeof value === 'number' ? value : Number.NaN
 }
