@@ -59,6 +59,8 @@ test.each<[string, string | Uint8Array]>([
     `sep=;\n${lines({}, ';').join('\n').replace('at;', 'at;')}`,
   ],
   ['with a byte order mark', `\ufeff${lines().join('\n')}`],
+  ['whose header begins with a bracket', lines().join('\n').replace('id,', '[x],id,').replaceAll(/\n/g, '\n9,')],
+  ['whose header begins with a tag', lines().join('\n').replace('id,', '<TICKER>,id,').replaceAll(/\n/g, '\n9,')],
   ['with blank lines between', lines().join('\n\n')],
   [
     'of two gzip members',
@@ -133,14 +135,34 @@ test.each<[string, string | Uint8Array, RegExp]>([
   ],
   ['JSON', '[{"id": 1}]', /is JSON: write its rows as CSV or Parquet/],
   ['lines of JSON', '{"id": 1}\n{"id": 2}', /is JSON/],
+  ['JSON over several lines', '[\n  {\n    "id": 1\n  }\n]', /is JSON/],
+  ['JSON in arrays', '\n[["id", "at"], [1, 2]]', /is JSON/],
+  ['JSON with a byte order mark', '\ufeff{ "id": 1 }', /is JSON/],
+  ['JSON without rows', '[ ]\n', /is JSON/],
+  ['gzipped JSON', gzipSync('{"id": 1}'), /is JSON/],
   ['a web page', '<!DOCTYPE html><html>Sign in</html>', /is a web page/],
-  ['what Git keeps of a large file', 'version https://git-lfs.github.com/spec/v1\n', /git lfs pull/],
+  ['a web page in small letters', '\r\n<!doctype  html>\n<html>', /is a web page/],
+  ['a web page without a declaration', '<HTML lang="en"><HEAD>', /is a web page/],
+  ['a table of a web page, as some call a workbook', '\ufeff <table border=1><tr><td>id', /is a web page/],
+  ['XML', '\ufeff<?XML version="1.0"?><rows/>', /is XML/],
+  ['XML with its document type', '<!DOCTYPE rows>\n<rows/>', /is XML/],
+  ['what Git keeps of a large file', '\ufeffversion https://git-lfs.github.com/spec/v1\n', /git lfs pull/],
+  ['a gzip of a gzip', gzipSync(gzipSync(lines().join('\n'))), /is gzipped more than once/],
+  ['a gzip of Parquet', gzipSync('PAR1\u0015'), /is Parquet that was gzipped as a whole: unpack it/],
+  ['a gzip of a tar archive', gzipSync(Buffer.from(`odd.csv${'\0'.repeat(250)}ustar`)), /is a tar archive/],
+  ['a PDF', '%PDF-1.7\n', /is a PDF/],
+  ['encrypted Parquet', 'PARE\u0015', /is encrypted Parquet/],
   ['UTF-16', Buffer.from(`\ufeff${lines().join('\n')}`, 'utf16le'), /is text in UTF-16/],
   ['UTF-32', Buffer.from([0xff, 0xfe, 0, 0, 0x69, 0, 0, 0]), /is text in UTF-32/],
   ['no bytes', '', /is empty/],
   ['blank lines', '\n\n', /is empty: its first line must name the columns/],
   ['a gzip of nothing', gzipSync(''), /is empty/],
   ['a header', `${lines()[0]}\n`, /has columns but no rows/],
+  [
+    'a name that stands twice behind the separator',
+    `sep=;\n${lines({}, ';').join('\n').replace('shop', 'at')}`,
+    /line 2: the column "at" is named twice/,
+  ],
 ])('a file of %s is refused by what it is', async (_, content, message) => {
   await expect(read(write(content))).rejects.toThrow(message)
 })
@@ -159,6 +181,12 @@ test.each([
   await database.run(`COPY (SELECT ${select.join(', ')}) TO '${file}' (FORMAT parquet)`)
   const error: unknown = await read(file).catch((thrown: unknown) => thrown)
   expect(String(error)).toContain(`column ${column}: its cells are of the type ${type}`)
+})
+
+test('a table is what its bytes say, whatever it is called', async () => {
+  expect(await read(write(lines().join('\n'), 'table.parquet'))).toEqual(SOUND)
+  await expect(read(write('version https://git-lfs', 'kept.parquet'))).rejects.toThrow(/git lfs pull/)
+  await expect(read(write('\u0000PAR1', 'broken.parquet'))).rejects.toThrow(/binary data/)
 })
 
 test('a folder is called one', async () => {

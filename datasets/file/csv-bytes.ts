@@ -1,13 +1,30 @@
-import { createReadStream } from 'node:fs'
+import { closeSync, createReadStream, openSync, readSync } from 'node:fs'
 import { createGunzip } from 'node:zlib'
 
 export const LINE_FEED = 0x0a
 export const RETURN = 0x0d
 const QUOTE = 0x22
 const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf]
+const GZIP_MAGIC = [0x1f, 0x8b]
 
 /** How a CSV file is packed. */
 export type Compression = 'none' | 'gzip'
+
+/** Whether the file begins with these bytes. */
+export function startsWith(file: string, magic: number[]): boolean {
+  const bytes = Buffer.alloc(magic.length)
+  const descriptor = openSync(file, 'r')
+  try {
+    return readSync(descriptor, bytes) === magic.length && bytes.equals(Buffer.from(magic))
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+/** How the file is packed, by its first bytes. */
+export function compressionOf(file: string): Compression {
+  return startsWith(file, GZIP_MAGIC) ? 'gzip' : 'none'
+}
 
 /** The bytes of a file, unpacked. */
 export function bytesOf(file: string, compression: Compression): AsyncIterable<Buffer> {
@@ -15,6 +32,8 @@ export function bytesOf(file: string, compression: Compression): AsyncIterable<B
   if (compression === 'none') return raw
   const unzipped = createGunzip({ chunkSize: 1 << 18 })
   raw.on('error', (error) => unzipped.destroy(error))
+  // Who has seen enough closes the one, which would leave the other open.
+  unzipped.on('close', () => raw.destroy())
   return raw.pipe(unzipped)
 }
 

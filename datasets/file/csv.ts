@@ -1,11 +1,18 @@
-import { closeSync, openSync, readSync } from 'node:fs'
 import { StringDecoder } from 'node:string_decoder'
 import { errorMessage, UserError } from '../../configs/user-error.ts'
-import { bytesOf, CsvQuotes, LINE_FEED, RETURN, unifyLineEnds, type Compression, type LineEnds } from './csv-bytes.ts'
+import {
+  bytesOf,
+  compressionOf,
+  CsvQuotes,
+  LINE_FEED,
+  RETURN,
+  unifyLineEnds,
+  type Compression,
+  type LineEnds,
+} from './csv-bytes.ts'
 import { markOf } from './temporary-copy.ts'
 
 const BYTE_ORDER_MARK = '\uFEFF'
-const GZIP_MAGIC = [0x1f, 0x8b]
 
 /** What the first line of a CSV file says about the rest. */
 export interface CsvHeader {
@@ -28,7 +35,7 @@ const SEPARATOR_LINE = /^"?sep=([,;\t|])"?$/i
  * @throws UserError when the file is empty or its first line has no end within 1 MB.
  */
 export async function readCsvHeader(file: string, path = file): Promise<CsvHeader> {
-  const compression = startsWith(path, GZIP_MAGIC) ? 'gzip' : 'none'
+  const compression = compressionOf(path)
   const first = await lineAt(file, path, compression, 0)
   const named = SEPARATOR_LINE.exec(first)?.[1]
   const skipped = named === undefined ? 0 : 1
@@ -46,17 +53,6 @@ function mostFrequent(line: string): string {
   const bare = line.replaceAll(/"[^"]*"/g, '')
   const occurrences = (delimiter: string): number => bare.split(delimiter).length - 1
   return [',', ';', '\t', '|'].reduce((best, next) => (occurrences(next) > occurrences(best) ? next : best))
-}
-
-/** Whether the file begins with these bytes. */
-export function startsWith(file: string, magic: number[]): boolean {
-  const bytes = Buffer.alloc(magic.length)
-  const descriptor = openSync(file, 'r')
-  try {
-    return readSync(descriptor, bytes) === magic.length && bytes.equals(Buffer.from(magic))
-  } finally {
-    closeSync(descriptor)
-  }
 }
 
 /**

@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { makeFolder } from '../../configs/folder.ts'
 import { errorMessage, UserError } from '../../configs/user-error.ts'
-import { startsWith } from '../file/csv.ts'
+import { startsWith } from '../file/csv-bytes.ts'
 import { unzipOnly, ZIP_MAGIC } from '../file/zip.ts'
 
 /** One file to bring from Kaggle's API. */

@@ -1,8 +1,8 @@
 import { statSync } from 'node:fs'
 import { errorMessage, UserError } from '../../configs/user-error.ts'
-import { bytesOf, unifyLineEnds } from '../file/csv-bytes.ts'
+import { bytesOf, startsWith, unifyLineEnds } from '../file/csv-bytes.ts'
 import type { CsvHeader } from '../file/csv.ts'
-import { isEven, lineOfRecord, NOT_UTF8 as NOT_UTF8_TEXT, readCsvHeader, startsWith } from '../file/csv.ts'
+import { isEven, lineOfRecord, NOT_UTF8 as NOT_UTF8_TEXT, readCsvHeader } from '../file/csv.ts'
 import { refuseForeign, requireFile } from '../file/file-kind.ts'
 import { temporaryCopy } from '../file/temporary-copy.ts'
 import { unzipOnly, ZIP_MAGIC } from '../file/zip.ts'
@@ -39,9 +39,8 @@ const PARQUET_MAGIC = [...Buffer.from('PAR1')]
 export const NOT_UTF8 = '\u0001 no UTF-8 \u0001'
 
 /**
- * Looks at a file's first bytes and names its columns. The bytes say what a file is: Parquet, CSV, gzipped CSV, or a
- * ZIP archive of one of these, which is unpacked first. A file whose name ends as Parquet's is read as Parquet in any
- * case.
+ * Looks at a file's first bytes and names its columns. The bytes, and not its name, say what a file is: Parquet, CSV,
+ * gzipped CSV, or a ZIP archive of one of these, which is unpacked first.
  *
  * @throws UserError for a missing, empty or unreadable file, or one that names a column twice.
  */
@@ -50,9 +49,7 @@ export async function openTableSource(database: Database, file: string): Promise
   if (statSync(file).size === 0) throw new UserError(`${file} is empty. Give another file with --data FILE.`)
   try {
     const path = startsWith(file, ZIP_MAGIC) ? await temporaryCopy(file, 'unzipped', () => unzipOnly(file)) : file
-    return startsWith(path, PARQUET_MAGIC) || /\.(parquet|pq)$/i.test(path)
-      ? await parquetSource(database, file, path)
-      : await csvSource(file, path)
+    return startsWith(path, PARQUET_MAGIC) ? await parquetSource(database, file, path) : await csvSource(file, path)
   } catch (error) {
     throw readError(file, error)
   }
@@ -147,7 +144,7 @@ function textOfBytes(name: string): string {
 }
 
 async function csvSource(file: string, path: string): Promise<TableSource> {
-  refuseForeign(file, path)
+  await refuseForeign(file, path)
   const header = await readCsvHeader(file, path)
   if (await isEven(file, path, header)) return csvTable(file, path, path, header)
   const even = await temporaryCopy(path, 'even lines', () =>
@@ -163,7 +160,9 @@ function csvTable(file: string, path: string, readable: string, csv: CsvHeader):
   const positions = new Map(named)
   const twice = named.find(([name, index]) => positions.get(name) !== index)?.[0]
   if (twice !== undefined)
-    throw new UserError(`${file}, line 1: the column "${twice}" is named twice. Rename one of the two.`)
+    throw new UserError(
+      `${file}, line ${csv.skipped + 1}: the column "${twice}" is named twice. Rename one of the two.`,
+    )
   // By position, since DuckDB takes names that differ in case only for one.
   const columns = csv.names.map((_, index) => `c${index}: 'VARCHAR'`).join(', ')
   const name = (column: string): string => `c${positions.get(column)}`
