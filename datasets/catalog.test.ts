@@ -5,7 +5,7 @@ import { dirname, join, resolve } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import type { Config } from '../configs/config.ts'
 import { DATASET_FOLDER, loadConfig } from '../configs/config.ts'
-import { datasetNames, openDataset } from './catalog.ts'
+import { datasetNames, idColumnsOf, openDataset } from './catalog.ts'
 import { simulatedFile, simulateToParquet } from './simulator/simulator.ts'
 import { openDatabase } from './table/duckdb.ts'
 import { DAY, HOUR } from './table/transaction.ts'
@@ -171,6 +171,11 @@ test.each([
     SHOP.replace(/time: \{.*\}/, 'time: never'),
     /line 5.*column and the unit of the times, or none/,
   ],
+  [
+    'an end of times and no times',
+    `${UNTIMED.replace(', delay: 12h', '')}until: '2018-02-01'\n`,
+    /line 9, until: times end there, and/,
+  ],
   ['two separators alike', `${SHOP}  numbers: { thousands: '.' }\n`, /decimal and thousands must differ/],
   ['an end that is no time', `${SHOP}until: 2018\n`, /line 9, until: /],
   ['nothing', '', /does not describe a dataset/],
@@ -218,6 +223,12 @@ test.each(['csv', 'parquet'])('a row ahead of the present, or of the dataset’s
       new RegExp(`${place}, column t: "2018-02-01.*" does not lie before 2018-02-01T00:00:00.000Z, the dataset's`),
     )
   }
+})
+
+test('ids stand in the id columns of all datasets, and in the field of records without one', () => {
+  const shop = SHOP.replace('schema:', 'schema:\n  id: { column: payment, type: string }')
+  const yamls = within({ 'shop.yaml': shop, 'again.yaml': shop, 'none.yaml': SHOP, 'broken.yaml': '{' })
+  expect(idColumnsOf(yamls)).toEqual(['transaction_id', 'TRANSACTION_ID', 'payment'])
 })
 
 test('the example is a valid description', () => {

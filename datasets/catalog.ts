@@ -1,18 +1,19 @@
 import { join } from 'node:path'
 import type { Config } from '../configs/config.ts'
 import { UserError } from '../configs/user-error.ts'
-import { handbook, simulated } from './published/handbook.ts'
+import { DEFAULT_ID } from './log/event-json.ts'
+import { handbook, HANDBOOK_SCHEMA, simulated } from './published/handbook.ts'
 import { kaggleCcSynthetic } from './published/kaggle-cc-synthetic.ts'
-import { kaggleCc } from './published/kaggle-cc.ts'
-import type { Dataset } from './table/dataset.ts'
+import { kaggleCc, KAGGLE_CC_SCHEMA } from './published/kaggle-cc.ts'
+import type { Dataset, DatasetSchema } from './table/dataset.ts'
 import { readUserDataset, userDataset, userDatasetNames } from './table/user-dataset.ts'
 
 /** The datasets that come with the project. Those of users are YAML files. */
-const BUILT_IN: Record<string, (config: Config, data?: string) => Dataset> = {
-  'kaggle-cc': kaggleCc,
-  'kaggle-cc-synthetic': kaggleCcSynthetic,
-  handbook,
-  simulated,
+const BUILT_IN: Record<string, { schema: DatasetSchema; open: (config: Config, data?: string) => Dataset }> = {
+  'kaggle-cc': { schema: KAGGLE_CC_SCHEMA, open: kaggleCc },
+  'kaggle-cc-synthetic': { schema: KAGGLE_CC_SCHEMA, open: kaggleCcSynthetic },
+  handbook: { schema: HANDBOOK_SCHEMA, open: handbook },
+  simulated: { schema: HANDBOOK_SCHEMA, open: simulated },
 }
 
 /**
@@ -44,7 +45,9 @@ export async function openDataset(name: string, config: Config, options: { data?
         `For your own, copy configs/datasets/example.yaml to ${join(config.datasetFolder, 'NAME.yaml')}.`,
     )
   }
-  return Object.hasOwn(BUILT_IN, name) ? BUILT_IN[name](config, options.data) : userDataset(name, config, options.data)
+  return Object.hasOwn(BUILT_IN, name)
+    ? BUILT_IN[name].open(config, options.data)
+    : userDataset(name, config, options.data)
 }
 
 /**
@@ -52,13 +55,15 @@ export async function openDataset(name: string, config: Config, options: { data?
  * and the id columns of all datasets. A dataset whose YAML is not valid has none.
  */
 export function idColumnsOf({ datasetFolder }: Config): string[] {
+  const builtIn = Object.values(BUILT_IN).map(({ schema }) => schema)
   const own = userDatasetNames(datasetFolder).flatMap((name) => {
     try {
-      return readUserDataset(join(datasetFolder, `${name}.yaml`)).schema.id?.column ?? []
+      return readUserDataset(join(datasetFolder, `${name}.yaml`)).schema
     } catch (error) {
       if (error instanceof UserError) return []
       throw error
     }
   })
-  return ['transaction_id', 'TRANSACTION_ID', ...own]
+  const ids = [...builtIn, ...own].map(({ id = DEFAULT_ID }) => id)
+  return [...new Set([DEFAULT_ID, ...ids].map(({ column }) => column))]
 }

@@ -7,6 +7,7 @@ import type { DatasetSchema } from './table/dataset.ts'
 import { openDatabase } from './table/duckdb.ts'
 import { fileDataset } from './table/file-dataset.ts'
 import { readTable } from './table/table.ts'
+import { HOUR } from './table/transaction.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'fd-odd-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -200,6 +201,7 @@ test('a file that grows while it is read, or between its digest and its rows, is
     fileDataset(
       { name: 'odd', description: '', service: 'x', split: { kind: 'ordered', trainShare: 0.7 }, schema },
       file,
+      { maxAhead: HOUR },
     )
   const rows = async (file: string, then: () => void): Promise<void> => {
     for await (const _ of dataset(file).batches()) then()

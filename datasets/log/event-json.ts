@@ -43,8 +43,8 @@ export const FRAUD_KNOWN_AT = 'fraud_known_at'
 export const SCHEMA_VERSION = 'schema_version'
 const KNOWN_VERSION = 1
 
-/** Name of the id field when the dataset has no id column. */
-const DEFAULT_ID = { column: 'transaction_id' }
+/** The id field when the dataset has no id column. Predictions have the id under the same name. */
+export const DEFAULT_ID = { column: 'transaction_id' }
 
 /**
  * Largest record, key and value, in bytes. What fd writes of a record (a dead letter, a record between stages) must fit
@@ -82,22 +82,19 @@ export function encodeEvent(schema: DatasetSchema, batch: EventBatch, row: numbe
   const key = String(batch.entities.length > 0 ? batch.entities[0][row] : batch.ids[row])
   const value: Record<string, number | string | null> = {
     [(schema.id ?? DEFAULT_ID).column]: batch.ids[row],
-    ...timeField(schema.time, batch.time[row]),
   }
+  const { time } = schema
+  if (time !== 'none') value[time.column] = timeCount(batch.time[row], time.unit, time.origin)
   schema.entities.forEach((entity, e) => (value[entity.column] = nullForMissing(batch.entities[e][row])))
   if (batch.kind[row] === FRAUD_LABEL) {
     // Without times nobody knows more than that the label is known now.
-    value[FRAUD_KNOWN_AT] = schema.time === 'none' ? timestamp : batch.knownAt[row]
+    value[FRAUD_KNOWN_AT] = time === 'none' ? timestamp : batch.knownAt[row]
   } else {
     value[schema.amount.column] = batch.amount[row] / 10 ** schema.amount.minorUnits
     schema.numeric.forEach((column, n) => (value[column] = nullForMissing(batch.numeric[n][row])))
     schema.categorical.forEach((column, c) => (value[column] = nullForMissing(batch.categorical[c][row])))
   }
   return { key, value: JSON.stringify(value), timestamp }
-}
-
-function timeField(time: DatasetSchema['time'], instant: EpochMs): Record<string, number> {
-  return time === 'none' ? {} : { [time.column]: timeCount(instant, time.unit, time.origin) }
 }
 
 /** Missing are a key or a number that is NaN, and a key or a category that is ''. */

@@ -157,6 +157,10 @@ export interface ReadOptions {
 export interface NewRecord {
   key?: string | Uint8Array
   value: string | Uint8Array
+  /**
+   * When the record was put into the log, by the clock of whoever does it. A driver may cut off fractions of a
+   * millisecond, and may write the present for a timestamp that lies ahead of its own clock.
+   */
   timestamp: EpochMs
   /** Overrides the key's hash. */
   partition?: number

@@ -63,7 +63,8 @@ async function profiled(
     service: '',
     split: { kind: 'ordered', trainShare: 0.7 },
   }
-  const dataset = fileDataset(description as Parameters<typeof fileDataset>[0], file, tokenKey ? { tokenKey } : {})
+  const options = { maxAhead: HOUR, ...(tokenKey ? { tokenKey } : {}) }
+  const dataset = fileDataset(description as Parameters<typeof fileDataset>[0], file, options)
   const profile = await profileOf(dataset)
   return { profile, findings: findingsOf(profile, schema) }
 }

@@ -10,7 +10,7 @@ import { DAY } from '../table/transaction.ts'
  * The columns of the Fraud Detection Handbook's transactions; other columns are not read. Frauds become known after 7
  * days.
  */
-const SCHEMA: DatasetSchema = {
+export const HANDBOOK_SCHEMA: DatasetSchema = {
   id: { column: 'TRANSACTION_ID', type: 'integer' },
   time: { column: 'TX_DATETIME', unit: 'timestamp' },
   amount: { column: 'TX_AMOUNT', minorUnits: 2 },
@@ -41,7 +41,7 @@ export function handbook(config: Config, data?: string): Dataset {
     {
       name: 'handbook',
       description: 'Fraud Detection Handbook: simulated card transactions of 183 days',
-      schema: SCHEMA,
+      schema: HANDBOOK_SCHEMA,
       service: 'card-fraud',
       split: {
         kind: 'delayed',
@@ -74,12 +74,13 @@ export function simulated(config: Config, data?: string): Dataset {
     {
       name: 'simulated',
       description: 'our simulation after the Fraud Detection Handbook',
-      schema: SCHEMA,
+      schema: HANDBOOK_SCHEMA,
       service: 'card-fraud',
       split: { kind: 'ordered', trainShare: 0.7 },
       // A simulated world may go on for as many days as one likes.
       until: END_OF_TIME,
     },
     file,
+    { maxAhead: config.scorer.maxAhead },
   )
 }

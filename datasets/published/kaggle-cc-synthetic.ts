@@ -48,7 +48,7 @@ export function kaggleCcSynthetic(config: Config, data?: string): Dataset {
       split: { kind: 'ordered', trainShare: 0.7 },
     },
     locateFile('kaggle-cc-synthetic', config, data) ?? usual,
-    { make: () => writeKaggleCcSynthetic(usual) },
+    { make: () => writeKaggleCcSynthetic(usual), maxAhead: config.scorer.maxAhead },
   )
 }
 

@@ -8,7 +8,7 @@ import { markOf } from '../file/temporary-copy.ts'
 import { tokenizer } from './card-token.ts'
 import type { Dataset } from './dataset.ts'
 import { countRows, readTable, type TableEnd } from './table.ts'
-import { HOUR, type DurationMs, type EpochMs } from './transaction.ts'
+import type { DurationMs, EpochMs } from './transaction.ts'
 
 /** What a dataset is, before its file is read. */
 export type DatasetDescription = Pick<Dataset, 'name' | 'description' | 'schema' | 'service' | 'split'> & {
@@ -21,14 +21,14 @@ export type DatasetDescription = Pick<Dataset, 'name' | 'description' | 'schema'
  *
  * @param options.make makes the file; called before a reading when the file does not exist.
  * @param options.tokenKey the secret under which card numbers become tokens.
- * @param options.maxAhead how far a time may lie ahead of this machine's clock. Default: an hour.
+ * @param options.maxAhead how far a time may lie ahead of this machine's clock, where no `until` is described.
  */
 export function fileDataset(
   description: DatasetDescription,
   file: string,
-  options: { make?: () => Promise<unknown>; tokenKey?: string; maxAhead?: DurationMs } = {},
+  options: { maxAhead: DurationMs; make?: () => Promise<unknown>; tokenKey?: string },
 ): Dataset {
-  const { make, maxAhead = HOUR } = options
+  const { make, maxAhead } = options
   const { until, ...dataset } = description
   const unchanged = changeGuard(file)
   const ready = async (): Promise<void> => {

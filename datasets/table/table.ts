@@ -84,7 +84,8 @@ async function openReading(
   const source = asDeclared(await openTableSource(database, file), schema)
   requireColumns(source, schema)
   const columns = tableColumns(schema, source)
-  return { database, source, schema, columns, sort, end, seen: seenIds(), rows: 0, lastTime: -Infinity }
+  const last = schema.time === 'none' ? NO_END : end
+  return { database, source, schema, columns, sort, end: last, seen: seenIds(), rows: 0, lastTime: -Infinity }
 }
 
 /** The columns of a schema in reading order: id, time, amount, entities, label, known at, numeric, categorical. */

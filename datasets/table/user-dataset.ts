@@ -170,6 +170,10 @@ const datasetYaml = z
     path: ['split', 'kind'],
     error: 'this split counts days, and the dataset has no times: give { kind: ordered, trainShare: 0.7 }',
   })
+  .refine(({ until, schema }) => until === undefined || schema.time !== 'none', {
+    path: ['until'],
+    error: 'times end there, and the dataset has no times: leave it out',
+  })
 
 /** The content of one YAML file in the folder. */
 export interface UserDataset {

@@ -297,7 +297,7 @@ describe.runIf(kafka !== undefined)('Kafka', () => {
   })
 })
 
-test('an input topic that takes timestamps of any time to come is told, with the command', () => {
+test('an input topic that takes timestamps of more than a day ahead is told, with how far, and the command', () => {
   const told = (partitions: number | undefined, settings: Record<string, string>): string[] =>
     judgeTopic(
       {
@@ -313,8 +313,17 @@ test('an input topic that takes timestamps of any time to come is told, with the
       },
       { bootstrap: 'h:1', partitions },
     ).map(({ state, detail }) => `${state}: ${detail}`)
-  const command = /^warning: topic "t" takes .*--topic t --add-config message\.timestamp\.after\.max\.ms=3600000$/
-  expect(told(1, {})).toEqual([expect.stringMatching(command)])
+  const days = 86_400_000
+  const warns = (ahead: string): unknown =>
+    expect.stringMatching(
+      new RegExp(
+        `^warning: topic "t" takes .* up to ${ahead} days ahead .*` +
+          '--topic t --add-config message\\.timestamp\\.after\\.max\\.ms=3600000$',
+      ),
+    )
+  expect(told(1, {})).toEqual([warns('\\d+.*')])
+  expect(told(1, { 'message.timestamp.after.max.ms': String(2 * days) })).toEqual([warns('2')])
+  expect(told(1, { 'message.timestamp.after.max.ms': String(days) })).toEqual([])
   expect(told(undefined, {})).toEqual([])
   expect(told(1, { 'message.timestamp.type': 'LogAppendTime' })).toEqual([])
   expect(told(1, { 'message.timestamp.after.max.ms': '3600000' })).toEqual([])

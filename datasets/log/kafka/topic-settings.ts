@@ -29,6 +29,12 @@ export interface ClusterTopic {
 }
 
 const TIMESTAMP_AHEAD = 'message.timestamp.after.max.ms'
+/**
+ * How far ahead a topic may take timestamps without a warning. Whoever sets more than fd's hour, since the clocks of
+ * producers or of their time zones are wrong, is not told to mend it. Beyond that, nothing is dated any more: an event
+ * may lie ahead of its record's timestamp by `scorer.maxAhead` only, and the timestamp by this.
+ */
+const MOST_AHEAD = DAY
 const SETTINGS = [
   'retention.ms',
   'retention.bytes',
@@ -199,9 +205,10 @@ const SETTING_RULES: TopicRule[] = [
   },
   {
     state: warning,
-    violatedBy: ({ need, ahead }) => need.partitions !== undefined && ahead > DAY,
+    violatedBy: ({ need, ahead }) => need.partitions !== undefined && ahead > MOST_AHEAD,
     says: (topic) =>
-      `topic "${topic.name}" takes records with a timestamp of any time to come (${TIMESTAMP_AHEAD}): ` +
+      `topic "${topic.name}" takes records with a timestamp up to ${days(topic.ahead)} days ahead ` +
+      `(${TIMESTAMP_AHEAD}): ` +
       'one of them, from whoever may write to it, carries an event that makes all later ones of its card late. ' +
       `Run: ${configure(topic, `${TIMESTAMP_AHEAD}=${HOUR}`)}`,
   },
