@@ -1,7 +1,7 @@
 import type { Dataset, DatasetSchema } from '../../datasets/table/dataset.ts'
 import { FRAUD_LABEL, type EpochMs, type EventBatch, type KeyColumn } from '../../datasets/table/transaction.ts'
 import { encodeState } from '../fold/entity-state.ts'
-import { featureMatrix, idSettings } from '../fold/service-fold.ts'
+import { featureMatrix, viewSettings } from '../fold/service-fold.ts'
 import { ViewFold } from '../fold/view-fold.ts'
 import { checkService, type AggregateView, type FeatureService } from '../view/view.ts'
 import { historyOf, type BackfillOptions } from './backfill.ts'
@@ -122,11 +122,7 @@ function openViewShard(
   shard: Shard,
   { features, attempt }: ShardOptions,
 ): ViewShard {
-  const fold = new ViewFold(view, {
-    scale: 10 ** schema.amount.minorUnits,
-    refunds: schema.refunds === true,
-    ...idSettings(view, service),
-  })
+  const fold = new ViewFold(view, viewSettings(view, service, schema))
   const entity = schema.entities.findIndex(({ name }) => name === view.entity)
   const width = view.features.length
   const part: PartWriter | undefined = features

@@ -4,7 +4,7 @@ import type { FoldSettings } from './fold-settings.ts'
 import { NO_PLACE } from './log-place.ts'
 import { EventRings } from './ring.ts'
 import { SlotTimes } from './slot-times.ts'
-import type { WindowPlan } from './window-plan.ts'
+import { NO_WINDOWS, type WindowPlan } from './window-plan.ts'
 import { Windows } from './windows.ts'
 
 /** What `fold` says of a transaction, as bits: it came later than allowed; its windows lack what was pushed out. */
@@ -50,15 +50,19 @@ export class EventFold {
   readonly #includesCurrent: boolean
   readonly #lateness: DurationMs
   readonly #kept: DurationMs
+  /** How many events from before all windows by time the ring keeps. */
+  readonly #spare: number
   /** The halves of the id at hand. */
   #idHash = 0
   #idHigh = 0
 
-  constructor({ plan, includesCurrent, kept = 0, lateness = HOUR, maxEvents, scale }: EventFoldSettings) {
+  constructor(settings: EventFoldSettings) {
+    const { plan, includesCurrent, kept = 0, keptLast = 0, lateness = HOUR, maxEvents, scale } = settings
     this.#plan = plan
     this.#includesCurrent = includesCurrent
     this.#lateness = lateness
     this.#kept = Math.max(plan.span, kept)
+    this.#spare = Math.max(plan.mostLast, keptLast)
     this.rings = new EventRings(plan.columns, maxEvents ?? MAX_EVENTS)
     this.windows = new Windows(plan, this.rings, scale)
   }
@@ -71,6 +75,24 @@ export class EventFold {
     this.pushedOut.grow(this.clock.room)
     this.windows.grow(this.clock.room)
     return slot
+  }
+
+  /** A fold without windows that has a slot's events as its slot 0, and keeps and drops what this one would. */
+  shadow(slot: number): EventFold {
+    const copy = new EventFold({
+      plan: NO_WINDOWS,
+      includesCurrent: this.#includesCurrent,
+      kept: this.#kept,
+      keptLast: this.#spare,
+      lateness: this.#lateness,
+      maxEvents: this.rings.maxEvents,
+      scale: 1,
+    })
+    copy.addSlot()
+    copy.clock.set(0, this.clock.at(slot))
+    copy.pushedOut.set(0, this.pushedOut.at(slot))
+    copy.rings.take(this.rings, slot)
+    return copy
   }
 
   /** Sets the id of the transaction that is folded next; 0 where rings keep none. */
@@ -129,8 +151,9 @@ export class EventFold {
    *
    * The derivation, given before the code as in Chronon's SawtoothAggregator. (There a window's old end moves in hops.
    * Here it moves event by event, so nothing is approximate.) A window by time has end = c − delay and
-   * start = end − length. A window by count holds the last n events up to end = c. With bound = c − span − L,
-   * these invariants hold between any two events:
+   * start = end − length. A window by count holds the last n events up to end = c. With bound = c − kept − L, where
+   * kept is at least the longest length + delay, and spare at least the longest n, these invariants hold between any
+   * two events:
    *
    * - Order: times never fall from `first` to `next`. Events of one time stand in log order.
    * - Sums: first ≤ leave ≤ enter ≤ next. `sum` and `frauds`, where they are read, are those of [leave, enter).
@@ -138,8 +161,8 @@ export class EventFold {
    *   not later than start, or have n events behind them below `enter`; those from `leave` on are neither. One
    *   exception: a view without the current transaction writes its newest event after the windows moved, so with delay
    *   0 that one event (time c) still waits at `enter`.
-   * - Reach: the ring holds every folded event at or after bound, and the youngest `mostLast` of those before it, but
-   *   for those that a full ring has pushed out. No window holds these.
+   * - Reach: the ring holds every folded event at or after bound. Of those before it, it holds the youngest `spare`
+   *   and all of the same time as the oldest of these. A full ring has pushed some out, which no window holds.
    *
    * INSERT puts the event at `place`, the first event later than t. Everything before `place` is at most t, so Order
    * still holds, and the event follows all others of its time, as in the log. Events from `place` on get the next
@@ -164,15 +187,15 @@ export class EventFold {
    * over the last n events up to c. Amounts are whole minor units, so these sums are the very bits that events in order
    * of time would have given. Cost: amortised O(1) a window, since an event enters and leaves it once.
    *
-   * TRIM drops the oldest event as long as the one `mostLast` places after it is before bound. A dropped event is
-   * before bound ≤ start. At least n ≤ `mostLast` events follow it that are before bound ≤ c, so they have come
-   * in. It is thus below `leave` of every window: no sum changes, and first ≤ leave holds. ADVANCE must come first,
-   * since a very late event may wait at `enter` of a delayed window, which TRIM would leave below `first`. Afterwards
-   * Reach is true. Cost: amortised O(1).
+   * TRIM drops the oldest events, all of one time, as long as `spare` events of a later time are before bound. So what
+   * was dropped is known by its time: it is earlier than all that is kept. It is before bound ≤ start. At least
+   * n ≤ `spare` events follow it that are before bound ≤ c, so they have come in. It is thus below `leave` of every
+   * window: no sum changes, and first ≤ leave holds. ADVANCE must come first, since a very late event may wait at
+   * `enter` of a delayed window, which TRIM would leave below `first`. Afterwards Reach is true. Cost: amortised O(1).
    *
    * The row's own features are not these sums, which stand at c. `scan` finds those of (t − length − delay, t −
    * delay], before INSERT up to `place`, or after SHIFT up to the event itself where the view counts it. For t ≥ c
-   * − L these windows begin at or after bound, and n ≤ `mostLast`, so by Reach nothing is missing; for an earlier t
+   * − L these windows begin at or after bound, and n ≤ `spare`, so by Reach nothing is missing; for an earlier t
    * something may be. Cost of a window: two binary searches, and its events or those between its two ends at t and c,
    * if fewer.
    */
@@ -197,9 +220,40 @@ export class EventFold {
     return place > this.rings.first[slot] ? (t - this.rings.time[this.rings.position(slot, place - 1)]) / 1000 : -1
   }
 
-  /** Events before this time are not in the ring of a slot, and do not stay in it when they come. */
+  /**
+   * Events before this time do not stay in the ring of a slot when they come, and none that came is still there;
+   * −Infinity where any would stay. One exception: a full ring pushes out a younger event for one that is older than
+   * all it has. That one stays until the next comes, and only rows that are flagged as truncated see it.
+   */
   reach(slot: number): EpochMs {
-    return Math.max(this.#bound(slot), this.pushedOut.at(slot))
+    return Math.max(this.#oldestKept(slot), this.pushedOut.at(slot))
+  }
+
+  /** Whether the ring of a slot may have let an event of time t go, or let it go when it comes. */
+  forgets(slot: number, t: EpochMs): boolean {
+    return t <= this.pushedOut.at(slot) || t < this.#oldestKept(slot)
+  }
+
+  /**
+   * Whether the ring of a slot may lack an event of time t, or hold it no longer, once the slot's clock stands at
+   * `clock` and `more` events have come. Where it says no, the ring has every such event that came.
+   */
+  mayLack(slot: number, t: EpochMs, clock: EpochMs, more: number): boolean {
+    if (t < clock - this.#kept - this.#lateness || t <= this.pushedOut.at(slot)) return true
+    const { rings } = this
+    const events = rings.next[slot] - rings.first[slot]
+    // So many at most were pushed out, each the oldest of its moment, so none is younger than as many oldest ones now.
+    const over = events + more - rings.maxEvents
+    if (over <= 0) return false
+    return over > events || t <= rings.time[rings.position(slot, rings.first[slot] + over - 1)]
+  }
+
+  /** Before this time TRIM leaves no event; −Infinity while it leaves any. */
+  #oldestKept(slot: number): EpochMs {
+    const bound = this.#bound(slot)
+    if (this.#spare === 0) return bound
+    const oldest = this.rings.after(slot, bound - 1) - this.#spare
+    return oldest < this.rings.first[slot] ? -Infinity : this.rings.time[this.rings.position(slot, oldest)]
   }
 
   /** Where the longest window of an event as late as is allowed begins. */
@@ -209,12 +263,19 @@ export class EventFold {
 
   /** Drops the events that no window can reach any more, not even the window of an event as late as is allowed. */
   #trim(slot: number): void {
-    const { time, next, first } = this.rings
+    const { rings } = this
+    const { time, next } = rings
     const bound = this.#bound(slot)
-    const spare = this.#plan.mostLast
-    let oldest = first[slot]
-    while (oldest + spare < next[slot] && time[this.rings.position(slot, oldest + spare)] < bound) oldest++
-    first[slot] = oldest
+    const spare = this.#spare
+    let oldest = rings.first[slot]
+    while (oldest + spare < next[slot] && time[rings.position(slot, oldest + spare)] < bound) {
+      const t = time[rings.position(slot, oldest)]
+      const alone = spare === 0 || time[rings.position(slot, oldest + 1)] > t
+      const younger = alone ? oldest + 1 : rings.after(slot, t)
+      if (younger + spare > next[slot] || time[rings.position(slot, younger + spare - 1)] >= bound) break
+      oldest = younger
+    }
+    rings.first[slot] = oldest
   }
 
   /** Puts an event into the ring at sequence `place`; events from there on move up by one. Returns its own. */

@@ -14,4 +14,9 @@ export interface FoldSettings {
   ids?: boolean
   /** How far back rings reach at least, lateness not counted. By default as far as the view's windows by time. */
   kept?: DurationMs
+  /**
+   * How many of the youngest events from before that rings keep at least. By default as many as the view's windows by
+   * count need.
+   */
+  keptLast?: number
 }

@@ -134,6 +134,16 @@ export class EventRings {
     return position
   }
 
+  /** Appends the events of another's slot to slot 0, with those of their columns that tell when and which they were. */
+  take(from: EventRings, slot: number): void {
+    if (from.places) this.keepPlaces()
+    for (let s = from.first[slot]; s < from.next[slot]; s++) {
+      const p = from.position(slot, s)
+      const at = this.put(0, this.next[0], from.time[p], 0, from.idHash[p], from.idHigh[p])
+      if (from.places) this.place[at] = from.place[p]
+    }
+  }
+
   /** Where an event stands in the columns. Valid until the ring grows. */
   position(slot: number, sequence: number): number {
     return this.base[slot] + (sequence & this.mask[slot])

@@ -1,12 +1,20 @@
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import { DAY, FRAUD_LABEL, HOUR, type DurationMs, type EventBatch } from '../../datasets/table/transaction.ts'
-import { featureNames, longestReach, type FeatureService, type FeatureView, type RequestFeature } from '../view/view.ts'
+import {
+  featureNames,
+  type AggregateView,
+  type FeatureService,
+  type FeatureView,
+  type RequestFeature,
+} from '../view/view.ts'
 import { categoryCode } from './category.ts'
 import type { FoldOutput } from './fold-output.ts'
 import type { FoldSettings } from './fold-settings.ts'
 import { LABEL_COUNTS, noLabels, type LabelCounts } from './fraud-labels.ts'
+import { refundView } from './refund-view.ts'
 import { Repeats, type Repeat } from './repeats.ts'
 import { ViewFold } from './view-fold.ts'
+import { planView } from './window-plan.ts'
 
 /**
  * Features of the transactions of one batch, row-major `rows × names.length`, in log order. Arrays may be longer than
@@ -64,13 +72,17 @@ export function keepsIds(view: FeatureView, service: FeatureService): boolean {
 }
 
 /**
- * What a view's rings keep besides what its features need: ids where `keepsIds`, and then as far back as any view of
- * the entity reaches, so that what is in no ring is in no window either.
+ * How a view of a service is folded. Where its rings keep ids (`keepsIds`), they reach as far back, by time and by
+ * count, as any view of the entity, so that what is in no ring is in no window either.
  */
-export function idSettings(view: FeatureView, service: FeatureService): Pick<FoldSettings, 'ids' | 'kept'> {
-  if (view.kind !== 'aggregate' || !keepsIds(view, service)) return {}
-  const views = service.views.filter((each) => each.kind === 'aggregate' && each.entity === view.entity)
-  return { ids: true, kept: longestReach({ ...service, views }) }
+export function viewSettings(view: AggregateView, service: FeatureService, schema: DatasetSchema): FoldSettings {
+  const settings = { scale: 10 ** schema.amount.minorUnits, refunds: schema.refunds === true }
+  if (!keepsIds(view, service)) return settings
+  const plans = service.views.flatMap((each) =>
+    each.kind === 'aggregate' && each.entity === view.entity ? [planView(each), planView(refundView(each).view)] : [],
+  )
+  const kept = Math.max(...plans.map(({ span }) => span))
+  return { ...settings, ids: true, kept, keptLast: Math.max(...plans.map(({ mostLast }) => mostLast)) }
 }
 
 /** The keys that a batch brings to a view for the first time. */
@@ -94,8 +106,6 @@ interface Folded {
   fold: ViewFold
   column: number
   bit: number
-  /** Of the view that keeps ids. */
-  repeats?: Repeats
   entity: number
   slots: Uint32Array
 }
@@ -110,6 +120,9 @@ export class ServiceFold {
   readonly views: ViewFold[] = []
   readonly #requests: { feature: RequestFeature; column: number }[] = []
   readonly #folded: Folded[] = []
+  /** The views that keep ids, in the order in which they are asked, and what asks them. */
+  readonly #keepers: readonly Folded[]
+  readonly #repeats: Repeats
   readonly #schema: DatasetSchema
   readonly #scale: number
   #prepared: EventBatch | undefined
@@ -133,24 +146,20 @@ export class ServiceFold {
       } else {
         const fold =
           from?.views.find((known) => known.view === view) ??
-          new ViewFold(view, {
-            ...settings,
-            scale: this.#scale,
-            refunds: schema.refunds === true,
-            ...idSettings(view, service),
-          })
+          new ViewFold(view, { ...settings, ...viewSettings(view, service, schema) })
         this.views.push(fold)
         this.#folded.push({
           fold,
           column,
           bit: bitOf(service, view),
-          ...(fold.payments.rings.columns.id ? { repeats: new Repeats(fold) } : {}),
           entity: schema.entities.findIndex(({ name }) => name === view.entity),
           slots: new Uint32Array(0),
         })
         column += view.features.length
       }
     }
+    this.#keepers = keepersOf(this.#folded, schema)
+    this.#repeats = new Repeats(this.#keepers.map(({ fold }) => fold))
   }
 
   /** Indices of the columns that this fold computes, rising. */
@@ -173,25 +182,18 @@ export class ServiceFold {
   }
 
   /**
-   * The rows of a prepared batch that are transactions for the second time, by the first view of the log's key or,
-   * without one, by another that keeps ids, of an entity that every row has if there is one. Where that view has
-   * forgotten the time of a row, the others that keep ids are asked: one of them may still count it. None where the
-   * service has no such view here: then nothing is known of what was.
+   * The rows of a prepared batch that are transactions for the second time, as `Repeats.of` finds them. The first view
+   * of the log's key is asked first or, without one, another that keeps ids, of an entity that every row has if there
+   * is one. None where the service has no such view here: then nothing is known of what was.
    *
    * @param places by row, as in `FoldPlace`.
    */
   repeated(batch: EventBatch, places?: Float64Array): Repeat[] {
-    const keepers = this.#folded.filter(({ repeats }) => repeats !== undefined)
-    const always = keepers.filter(({ entity }) => this.#schema.entities[entity].optional !== true)
-    const keeper = always.find(({ entity }) => entity === 0) ?? always.at(0) ?? keepers.at(0)
-    const found = keeper?.repeats?.of(batch, keeper.slots, places) ?? []
-    const forgotten = keepers.length > 1 ? keeper?.repeats?.forgotten(batch, keeper.slots) : undefined
-    if (forgotten === undefined || forgotten.size === 0) return found
-    const byRow = new Map(found.map((repeat) => [repeat.row, repeat]))
-    for (const { repeats, slots } of keepers)
-      for (const repeat of repeats?.of(batch, slots, places) ?? [])
-        if (forgotten.has(repeat.row) && !byRow.has(repeat.row)) byRow.set(repeat.row, repeat)
-    return [...byRow.values()].sort((a, b) => a.row - b.row)
+    return this.#repeats.of(
+      batch,
+      this.#keepers.map(({ slots }) => slots),
+      places,
+    )
   }
 
   /**
@@ -245,6 +247,14 @@ export class ServiceFold {
       at += width
     }
   }
+}
+
+/** The views that keep ids, the one that is asked first in front. */
+function keepersOf(folded: readonly Folded[], schema: DatasetSchema): Folded[] {
+  const keepers = folded.filter(({ fold }) => fold.payments.rings.columns.id)
+  const always = keepers.filter(({ entity }) => schema.entities[entity].optional !== true)
+  const first = always.find(({ entity }) => entity === 0) ?? always.at(0) ?? keepers.at(0)
+  return keepers.sort((a, b) => Number(b === first) - Number(a === first))
 }
 
 /** 1970-01-01 was a Thursday: two days before the first Saturday. */

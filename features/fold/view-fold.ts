@@ -27,7 +27,7 @@ import { planView } from './window-plan.ts'
 export class ViewFold {
   readonly view: AggregateView
   readonly payments: EventFold
-  /** Absent where there are none. */
+  /** Absent where there are none, and where neither a feature nor an id would be looked up in them. */
   readonly refunds: EventFold | undefined
   /** How many transactions came later than the allowed lateness. */
   late = 0
@@ -45,11 +45,13 @@ export class ViewFold {
     const { view: ofRefunds, places } = refundView(view)
     const { includesCurrent, maxEvents = settings.maxEvents } = view
     this.payments = new EventFold({ ...settings, includesCurrent, maxEvents, plan })
-    if (settings.refunds === true || places.length > 0) {
-      // A label and a repeat find a refund by its id, as far back as they find a payment.
-      const refunds = planView(ofRefunds, plan.columns.id || plan.columns.label)
+    // A label and a repeat find a refund by its id, as far back as they find a payment.
+    const found = plan.columns.id || plan.columns.label
+    if (places.length > 0 || (settings.refunds === true && found)) {
       const kept = Math.max(plan.span, settings.kept ?? 0)
-      this.refunds = new EventFold({ ...settings, includesCurrent, maxEvents, plan: refunds, kept })
+      const keptLast = Math.max(plan.mostLast, settings.keptLast ?? 0)
+      const refunds = planView(ofRefunds, found)
+      this.refunds = new EventFold({ ...settings, includesCurrent, maxEvents, plan: refunds, kept, keptLast })
     }
     this.#places = places
     this.#found = new Float64Array(places.length)
@@ -160,7 +162,9 @@ export class ViewFold {
     let flags = payments.fold(slot, t, amount >= 0, amount, out, at)
     if (refunds !== undefined) {
       refunds.setId(idHash, idHigh)
-      flags |= refunds.fold(slot, t, amount < 0, -amount, this.#found, 0)
+      const ofRefunds = refunds.fold(slot, t, amount < 0, -amount, this.#found, 0)
+      // Refunds that are kept for their ids alone are in no window, so a window lacks none of them.
+      if (this.#places.length > 0) flags |= ofRefunds
       this.#place(out, at)
     }
     if (labels.holding > 0) labels.follow(slot, t, idHash, payments.reach(slot))
@@ -185,6 +189,6 @@ export class ViewFold {
   }
 
   #place(out: Float64Array, at: number): void {
-    for (const [f, place] of this.#places.entries()) out[at + place] = this.#found[f]
+    for (let f = 0; f < this.#places.length; f++) out[at + this.#places[f]] = this.#found[f]
   }
 }

@@ -262,7 +262,7 @@ describe('transactions that come twice', () => {
   ] as const)('are those with key, time and id of an earlier one, seed %i, ids of type %s', (seed, type) => {
     const log = repetitive(seed)
     const fold = new ViewFold(view, columns)
-    const repeats = new Repeats(fold)
+    const repeats = new Repeats([fold])
     const random = randomStream(seed, 1)
     const seen = new Set<string>()
     let count = 0
@@ -272,7 +272,7 @@ describe('transactions that come twice', () => {
       const batch = toBatch(events, type)
       const slots = new Uint32Array(events.length)
       fold.resolve(batch, 0, slots)
-      const found = repeats.of(batch, slots).map(({ row }) => row)
+      const found = repeats.of(batch, [slots]).map(({ row }) => row)
       const naive: number[] = []
       for (const [place, { customer, time, id, label }] of events.entries()) {
         const name = `${customer} ${time} ${id}`
@@ -307,7 +307,7 @@ describe('transactions that come twice', () => {
       decodeState(fold, fold.addKey(5), state)
       expect(encodeState(fold, 0).length).toBe(bytes[0].length)
       fold.resolve(batch, 0, slots)
-      return new Repeats(fold).of(batch, slots).map(({ row: place }) => place)
+      return new Repeats([fold]).of(batch, [slots]).map(({ row: place }) => place)
     })
     expect(found).toEqual([[0, 1, 2], []])
     // Where no ids are kept, those that were written are passed over.
@@ -341,15 +341,17 @@ describe('transactions that come twice', () => {
     const quiet = { ...risk, features: [{ name: 'quiet', function: 'count' as const, window: { length: 20 * DAY } }] }
     const [event] = makeLog(7, 1)
     const later = (days: number): Event => ({ ...event, id: event.id + 1, time: event.time + days * DAY })
-    const repeated = (some: FeatureService['views'], days: number): number[] => {
+    const repeated = (some: FeatureService['views'], days: number, terminal = 'other'): number[] => {
       const fold = new ServiceFold({ ...service, views: some }, schema)
       fold.fold(toBatch([event, { ...later(days), terminal: 'other' }]))
-      const batch = toBatch([later(days + 1), event, { ...event, customer: 999 }])
+      const batch = toBatch([{ ...later(days + 1), terminal }, event, { ...event, customer: 999 }])
       fold.prepare(batch)
       return fold.repeated(batch).map(({ row: place }) => place)
     }
     // The customer went on at another terminal. This one has seen nothing since, and its window still has the event.
     expect(repeated([short, quiet], 50)).toEqual([1])
+    // Once it goes on, too, its window has let the event go, be it within the batch.
+    expect(repeated([short, quiet], 50, event.terminal)).toEqual([])
     // A second view of the entity reaches further than the one that keeps ids.
     expect(repeated([short, long], 50)).toEqual([1])
     // What no window can count is not known any more.

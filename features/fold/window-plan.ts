@@ -89,6 +89,12 @@ export function planView(view: AggregateView, withIds = false): WindowPlan {
   }
 }
 
+/** The plan of a view without features, whose rings keep ids. */
+export const NO_WINDOWS: WindowPlan = planView(
+  { kind: 'aggregate', name: '', entity: '', includesCurrent: true, features: [] },
+  true,
+)
+
 /** @throws UserError for a prior that is no share, or a weight that is no number above 0. */
 function smoothingOf(feature: AggregateFeature): Smoothing | undefined {
   const smoothing = feature.function === 'fraud_share' ? feature.smoothing : undefined

@@ -144,7 +144,7 @@ export class Windows {
 
   /**
    * Tells the windows that an event, not known as fraud, was put in at sequence `place`. Bounds beyond it move up by
-   * one, and a window whose bounds now enclose the event counts it. `advance` must follow (see `ViewFold`,
+   * one, and a window whose bounds now enclose the event counts it. `advance` must follow (see `EventFold`,
    * `#outOfOrder`).
    */
   inserted(slot: number, place: number, amount: number): void {

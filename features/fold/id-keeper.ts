@@ -1,0 +1,125 @@
+import { emptyBatch, type EpochMs, type EventBatch } from '../../datasets/table/transaction.ts'
+import { Growing } from './growing.ts'
+import { NO_PLACE } from './log-place.ts'
+import { foldOf, placeIn, RingCopy } from './ring-copy.ts'
+import { NO_SLOT } from './slots.ts'
+import type { ViewFold } from './view-fold.ts'
+
+const NO_EVENTS = emptyBatch({ id: 'integer', entities: [], numeric: 0, categorical: 0 }, 0)
+
+/**
+ * Says of the rows of a batch, in their order and before any of them is folded, what the rings of a view that keeps ids
+ * would say if all rows before had been folded. So no answer depends on where a batch begins or ends.
+ *
+ * The first one is in the ring, or among the rows of its key before it, of which there is a list. Mostly it is so young
+ * that the ring still has it after these rows. Where the ring may let it go on their way, they are put into a copy of
+ * the ring, and that is asked.
+ */
+export class IdKeeper {
+  readonly #view: ViewFold
+  #batch = NO_EVENTS
+  #slots: Uint32Array = new Uint32Array(0)
+  #places: Float64Array | undefined
+  /** By slot: 1 + the last row of the batch that was added, 0 when none was. All 0 between two batches. */
+  readonly #last = new Growing(Uint32Array)
+  /** By row that was added: the row of its key before it, the key's clock after it, and how many rows the key has. */
+  #previous = new Int32Array(64)
+  #clock = new Float64Array(64)
+  #count = new Uint32Array(64)
+  /** By slot, where one was needed. */
+  readonly #copies = new Map<number, RingCopy>()
+
+  constructor(view: ViewFold) {
+    this.#view = view
+  }
+
+  /**
+   * Begins a batch.
+   *
+   * @param slots of the rows' keys, as `ViewFold.resolve` gave them.
+   * @param places where the rows stand in the log, as `packPlace` gives it.
+   */
+  open(batch: EventBatch, slots: Uint32Array, places?: Float64Array): void {
+    this.#batch = batch
+    this.#slots = slots
+    this.#places = places
+    this.#last.grow(this.#view.keys)
+    if (this.#previous.length >= batch.size) return
+    this.#previous = new Int32Array(batch.size)
+    this.#clock = new Float64Array(batch.size)
+    this.#count = new Uint32Array(batch.size)
+  }
+
+  /**
+   * The place of the first transaction with the key, time and id of a row, undefined when none is held any more.
+   * Whichever kind it is now: a payment that comes again as a refund is the same transaction. A row without a key has
+   * no first one.
+   */
+  first(row: number): number | undefined {
+    const slot = this.#slots[row]
+    if (slot === NO_SLOT) return undefined
+    const { time, ids } = this.#batch
+    const newest = this.#last.array[slot] - 1
+    const place = this.#inBatch(row, newest) ?? placeIn(this.#view, slot, time[row], ids[row])
+    if (place === undefined || !this.#mayLack(slot, time[row], newest)) return place
+    return placeIn(this.#copy(slot, newest), 0, time[row], ids[row])
+  }
+
+  /** Whether a transaction of a row's key and time may have been let go. Of rows without a key none was ever held. */
+  forgets(row: number): boolean {
+    const slot = this.#slots[row]
+    if (slot === NO_SLOT) return true
+    const { time, amount } = this.#batch
+    const newest = this.#last.array[slot] - 1
+    if (!this.#mayLack(slot, time[row], newest)) return foldOf(this.#view, amount[row]).forgets(slot, time[row])
+    return foldOf(this.#copy(slot, newest), amount[row]).forgets(0, time[row])
+  }
+
+  /** Takes a row that is no repeat as folded. */
+  add(row: number): void {
+    const slot = this.#slots[row]
+    if (slot === NO_SLOT) return
+    const last = this.#last.array
+    const earlier = last[slot] - 1
+    const clock = earlier < 0 ? this.#view.payments.clock.at(slot) : this.#clock[earlier]
+    this.#clock[row] = Math.max(clock, this.#batch.time[row])
+    this.#count[row] = earlier < 0 ? 1 : this.#count[earlier] + 1
+    this.#previous[row] = earlier
+    last[slot] = row + 1
+  }
+
+  /** Ends the batch. */
+  close(): void {
+    const last = this.#last.array
+    const slots = this.#slots
+    for (let row = 0; row < this.#batch.size; row++) if (slots[row] !== NO_SLOT) last[slots[row]] = 0
+    this.#batch = NO_EVENTS
+    this.#copies.clear()
+  }
+
+  /** The place of a row with the time and id of this one, among those of its key up to `newest` (−1: none). */
+  #inBatch(row: number, newest: number): number | undefined {
+    const { time, ids } = this.#batch
+    let earlier = newest
+    while (earlier >= 0 && (time[earlier] !== time[row] || ids[earlier] !== ids[row])) earlier = this.#previous[earlier]
+    return earlier < 0 ? undefined : (this.#places?.[earlier] ?? NO_PLACE)
+  }
+
+  /** Whether the rows of a slot up to `last` (−1: none) may take an event of time t out of a ring that has it now. */
+  #mayLack(slot: number, t: EpochMs, last: number): boolean {
+    if (last < 0) return false
+    const { payments, refunds } = this.#view
+    const [clock, count] = [this.#clock[last], this.#count[last]]
+    return payments.mayLack(slot, t, clock, count) || refunds?.mayLack(slot, t, clock, count) === true
+  }
+
+  /** A copy of a slot's rings with the rows of the batch up to `last`. */
+  #copy(slot: number, last: number): RingCopy {
+    const copy = this.#copies.get(slot) ?? new RingCopy(this.#view, slot)
+    this.#copies.set(slot, copy)
+    const rows: number[] = []
+    for (let row = last; row > copy.newest; row = this.#previous[row]) rows.push(row)
+    for (const row of rows.reverse()) copy.fold(this.#batch, row, this.#places?.[row] ?? NO_PLACE)
+    return copy
+  }
+}
