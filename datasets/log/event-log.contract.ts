@@ -8,7 +8,14 @@ import { PROJECT_ROOT } from '../../configs/config.ts'
 import { UserError } from '../../configs/user-error.ts'
 import { openEventLog } from '../open.ts'
 import { randomStream } from '../random/random.ts'
-import { PartitionLost, type EventLog, type GroupMember, type NewRecord, type RecordBatch } from './event-log.ts'
+import {
+  PartitionLost,
+  type EventLog,
+  type GroupMember,
+  type NewRecord,
+  type RecordBatch,
+  type ShareListener,
+} from './event-log.ts'
 import { partitionOf } from './murmur2.ts'
 
 /** What a driver gives the contract to test it with. */
@@ -525,6 +532,8 @@ function groupTests(harness: LogHarness): void {
     await harness.evictOwner(url, 'g', 'in')
     await using successor = await log.join('g', 'in')
     await expect(commitDurably(old, 0, 2, { out: numbered(1, 1) })).rejects.toThrow(/taken over/)
+    await expect(old.confirm(0)).rejects.toThrow(PartitionLost)
+    await successor.confirm(0)
     await old[Symbol.asyncDispose]()
     await commitDurably(successor, 0, 3, { out: numbered(1, 7) })
     expect(values(await readAll(log, 'out'))).toEqual([0, 7])
@@ -532,6 +541,30 @@ function groupTests(harness: LogHarness): void {
     await expect(successor.commit(0, 4, new Map())).rejects.toThrow(UserError)
     await using next = await log.join('g', 'in')
     expect(next.committed.get(0)).toBe(3)
+  })
+
+  test('the log says whose a partition is, also while the assignment is told; the loss is told next', async () => {
+    const url = harness.fresh()
+    await using log = await opened(harness, url)
+    await log.append('in', numbered(5))
+    const told: string[] = []
+    const tell = (who: string): ShareListener => ({
+      onAssigned: async (_, member) => {
+        await member.confirm(0)
+        told.push(`${who} has it`)
+      },
+      onRevoked: async (_, lost) => void told.push(`${who} has ${lost ? 'lost' : 'left'} it`),
+    })
+    await using old = await log.join('g', 'in', tell('old'))
+    await harness.evictOwner(url, 'g', 'in')
+    await using successor = await log.join('g', 'in', tell('new'))
+    // The first that it hears of its loss, on a log that does not tell by itself.
+    await expect(old.confirm(0)).rejects.toThrow(PartitionLost)
+    await successor.confirm(0)
+    const polled = old.poll(impatient)
+    for (let left = false; !left; left = told.includes('old has lost it')) await successor.poll(impatient)
+    expect(await polled).toBeUndefined()
+    expect(told).toEqual(['old has it', 'new has it', 'old has lost it'])
   })
 
   test('two groups write the same topic', async () => {

@@ -112,6 +112,13 @@ export interface GroupMember extends AsyncDisposable {
    * @throws PartitionLost, from the call or from `durable`, when another member owns the partition.
    */
   commit(partition: number, nextOffset: number, outputs: Outputs): Promise<CommitUnderWay>
+  /**
+   * Asks the log whether a partition is still this member's: one that was stopped may not have heard of its loss. May
+   * be called while the listener is told of the assignment. After a refusal the next poll tells the listener.
+   *
+   * @throws PartitionLost when another member owns the partition, or may take it.
+   */
+  confirm(partition: number): Promise<void>
 }
 
 /** The records that a commit writes, by topic. */

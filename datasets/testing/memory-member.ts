@@ -93,8 +93,7 @@ export class MemoryMember implements GroupMember {
       for (const topic of outputs.keys()) this.#broker.ensure(topic)
     })
     const durable = this.#scheduler.call(name, () => {
-      const owner = this.#group.owners[partition]
-      if (owner.epoch !== epoch || owner.member === undefined) throw lost(this.#group, partition, 'was taken over')
+      const owner = this.#assertOwner(partition, epoch)
       this.#broker.onCommit(this.#group, partition, nextOffset)
       for (const [topic, records] of outputs) this.#broker.write(topic, records)
       owner.committed = nextOffset
@@ -105,6 +104,14 @@ export class MemoryMember implements GroupMember {
     // The caller may look at it later than it settles.
     void Promise.allSettled([told])
     return { durable: told }
+  }
+
+  async confirm(partition: number): Promise<void> {
+    const epoch = this.#epochs.get(partition)
+    if (epoch === undefined) throw lost(this.#group, partition, 'is not this member’s')
+    await this.#scheduler.call(`look at the owner of ${this.#group.topic}/${partition}`, () => {
+      this.#assertOwner(partition, epoch)
+    })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -121,6 +128,12 @@ export class MemoryMember implements GroupMember {
     this.#group.members.push({ number: this.#number, process: this.#scheduler.name })
     this.#group.version++
     this.#broker.ring()
+  }
+
+  #assertOwner(partition: number, epoch: number): MemoryGroup['owners'][number] {
+    const owner = this.#group.owners[partition]
+    if (owner.epoch !== epoch || owner.member === undefined) throw lost(this.#group, partition, 'was taken over')
+    return owner
   }
 
   /** Tells what was lost, gives up what others are due, takes what is free, until nothing is left to do. */

@@ -50,7 +50,7 @@ export function openLmdbOnlineStore(folder: string): OnlineStore {
       return base
     },
     group: async (service, place) => openState(parts, newestOr(service), place),
-    take: async (service, place) => takeState(parts, newestOr(service), place),
+    take: async (service, place, confirm) => takeState(parts, () => newestOr(service), place, confirm),
     [Symbol.asyncDispose]: () => environment.close(),
   }
 }
@@ -73,12 +73,15 @@ function openState(parts: Parts, base: Base, place: GroupPartition): GroupState 
   }
 }
 
-function takeState(parts: Parts, base: Base, place: GroupPartition): OwnedState {
+async function takeState(
+  parts: Parts,
+  newest: () => Base,
+  place: GroupPartition,
+  confirm: () => Promise<void>,
+): Promise<OwnedState> {
   const { environment, states, records } = parts
+  const { base, owner } = await takeName(parts, newest, place, confirm)
   const scope = groupScope(base, place)
-  const owner = text(randomUUID())
-  // Write the name first, then look: from now on nobody else changes what is read.
-  environment.write(() => records.putSync(text(ownerRecord(scope)), owner))
   const state = openState(parts, base, place)
   const ownerNow = (): Buffer => {
     const now = records.getBinary(text(ownerRecord(scope)))
@@ -100,6 +103,28 @@ function takeState(parts: Parts, base: Base, place: GroupPartition): OwnedState 
         records.putSync(text(checkpointRecord(scope)), text(toRecord(checkpoint)))
       }),
     [Symbol.dispose]: () => {},
+  }
+}
+
+/** Puts a new name in the place of the one that is there, unless that or the base changes while `confirm` is asked. */
+async function takeName(
+  { environment, records }: Parts,
+  newest: () => Base,
+  place: GroupPartition,
+  confirm: () => Promise<void>,
+): Promise<{ base: Base; owner: Buffer }> {
+  const owner = text(randomUUID())
+  for (;;) {
+    const base = newest()
+    const name = text(ownerRecord(groupScope(base, place)))
+    const before = environment.read(() => records.getBinary(name))
+    await confirm()
+    const taken = environment.write(() => {
+      const same = newest().version === base.version && records.getBinary(name)?.toString() === before?.toString()
+      if (same) records.putSync(name, owner)
+      return same
+    })
+    if (taken) return { base, owner }
   }
 }
 

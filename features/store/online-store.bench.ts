@@ -76,7 +76,7 @@ function reader(group: GroupState, keys: number, atOnce: number): () => Promise<
 
 async function readers(store: OnlineStore) {
   const take = (group: string): Promise<OwnedState> =>
-    store.take('bench', { group, topic: 'transactions', partition: 0 })
+    store.take('bench', { group, topic: 'transactions', partition: 0 }, async () => {})
   const written = await take('written')
   await written.write(states(WRITTEN), checkpoint)
   const fresh = await take('fresh')
@@ -97,7 +97,7 @@ async function checkpoints(
   server: RedisProcess,
   store: OnlineStore,
 ): Promise<{ checkpoint: number; multi: number; ratio: number }> {
-  const group = await store.take('bench', { group: 'checkpoints', topic: 'transactions', partition: 0 })
+  const group = await store.take('bench', { group: 'checkpoints', topic: 'transactions', partition: 0 }, async () => {})
   const batch = [...states(CHECKPOINT)]
   const names = batch.map(({ key }) => `{bench:multi}:${key}`)
   const redis = new Redis({ port: server.port, host: '127.0.0.1' })

@@ -1,7 +1,10 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { UserError } from '../../configs/user-error.ts'
 import { openOnlineStore } from '../open.ts'
-import type { Base, EntityState, GroupPartition, OnlineStore } from './online-store.ts'
+import type { Base, EntityState, GroupPartition, OnlineStore, OwnedState } from './online-store.ts'
+
+/** For those who have a partition whatever happens. */
+const mine = async (): Promise<void> => {}
 
 /**
  * The tests of what every driver of the online store promises. `freshUrl` gives each test a store of its own; `open`
@@ -72,7 +75,7 @@ export function onlineStoreContract(
       async () => {
         await using store = await open(url)
         await store.publish(draft, [state('customers', 1, 'one'), state('customers', 2, 'two')])
-        const group = await store.take('card-fraud', at('a'))
+        const group = await store.take('card-fraud', at('a'), mine)
         const checkpoint = { offset: 17, watermark: 8.5, minorUnits: 2 }
         await group.write([state('customers', 2, 'TWO'), state('customers', 3, 'three')], checkpoint)
         const again = await store.group('card-fraud', at('a'))
@@ -89,7 +92,7 @@ export function onlineStoreContract(
     test('thousands of states and long ones are one write', async () => {
       await using store = await open(url)
       const keys = Array.from({ length: 9_001 }, (_, i) => i)
-      const group = await store.take('card-fraud', at('a'))
+      const group = await store.take('card-fraud', at('a'), mine)
       await group.write(
         keys.map((key) => state('customers', key, key === 7 ? 'x'.repeat(1_000_000) : `${key}`)),
         { offset: 1, watermark: 6, minorUnits: 2 },
@@ -103,9 +106,9 @@ export function onlineStoreContract(
       await using store = await open(url)
       await using elsewhere = await open(url)
       await store.publish(draft, [state('customers', 1, 'one')])
-      const stopped = await store.take('card-fraud', at('a'))
+      const stopped = await store.take('card-fraud', at('a'), mine)
       await stopped.write([state('customers', 1, 'at 10')], { offset: 10, watermark: 6, minorUnits: 2 })
-      const successor = await elsewhere.take('card-fraud', at('a'))
+      const successor = await elsewhere.take('card-fraud', at('a'), mine)
       expect(successor.checkpoint?.offset).toBe(10)
 
       // The successor replays from 10. A state of 20 beneath it would count the events from 10 to 20 twice.
@@ -121,17 +124,65 @@ export function onlineStoreContract(
 
       await successor.write([state('customers', 1, 'at 30')], { offset: 30, watermark: 8, minorUnits: 2 })
       await expect(stopped.write([], { offset: 40, watermark: 9, minorUnits: 2 })).rejects.toThrow(UserError)
-      const third = await store.take('card-fraud', at('a'))
+      const third = await store.take('card-fraud', at('a'), mine)
       expect(third.checkpoint).toEqual({ offset: 30, watermark: 8, minorUnits: 2 })
       expect(texts(await third.read('customers', [1]))).toEqual(['at 30'])
     })
 
+    test('a partition that was lost before its state is taken leaves the state with its new owner', async () => {
+      await using store = await open(url)
+      await using elsewhere = await open(url)
+      await store.publish(draft, [])
+      const place = at('a')
+      const owner = await elsewhere.take('card-fraud', place, mine)
+      const lost = new UserError('Partition 0 is another process’s')
+      await expect(store.take('card-fraud', place, () => Promise.reject(lost))).rejects.toBe(lost)
+      await owner.write([state('customers', 1, 'one')], { offset: 1, watermark: 6, minorUnits: 2 })
+    })
+
+    test('who takes the state between the question whose the partition is and its answer keeps it', async () => {
+      await using store = await open(url)
+      await using elsewhere = await open(url)
+      await store.publish(draft, [])
+      const place = at('a')
+      const taken: OwnedState[] = []
+      // The answer was on its way when this process was stopped. Meanwhile the partition went to another one.
+      const lost = new UserError('Partition 0 is another process’s')
+      const late = store.take('card-fraud', place, async () => {
+        if (taken.length > 0) throw lost
+        taken.push(await elsewhere.take('card-fraud', place, mine))
+      })
+      await expect(late).rejects.toBe(lost)
+      await taken[0].write([state('customers', 1, 'one')], { offset: 1, watermark: 6, minorUnits: 2 })
+
+      // The same by one who has lost the partition by now. The one to whom the log has given it asks once more.
+      let asked = 0
+      const third = await store.take('card-fraud', place, async () => {
+        if (asked++ === 0) taken.push(await elsewhere.take('card-fraud', place, mine))
+      })
+      expect(asked).toBe(2)
+      expect(third.checkpoint?.offset).toBe(1)
+      await expect(taken[1].write([], { offset: 2, watermark: 6, minorUnits: 2 })).rejects.toThrow(/taken over/)
+      await third.write([state('customers', 1, 'ONE')], { offset: 3, watermark: 6, minorUnits: 2 })
+    })
+
+    test('a base that is published while the state is taken is the one that is taken', async () => {
+      await using store = await open(url)
+      await using elsewhere = await open(url)
+      let published = 0
+      const group = await store.take('card-fraud', at('a'), async () => {
+        if (published < 3) await elsewhere.publish(draft, [state('customers', 1, String(++published))])
+      })
+      expect(group.base.version).toBe(3)
+      expect(texts(await group.read('customers', [1]))).toEqual(['3'])
+    })
+
     test('looking at a state, and taking another partition, leave the writer alone', async () => {
       await using store = await open(url)
-      const group = await store.take('card-fraud', at('a'))
+      const group = await store.take('card-fraud', at('a'), mine)
       await store.group('card-fraud', at('a'))
-      await store.take('card-fraud', at('a', 'transactions', 1))
-      await store.take('card-fraud', at('b'))
+      await store.take('card-fraud', at('a', 'transactions', 1), mine)
+      await store.take('card-fraud', at('b'), mine)
       await group.write([state('customers', 1, 'one')], { offset: 1, watermark: 6, minorUnits: 2 })
       expect((await store.group('card-fraud', at('a'))).checkpoint?.offset).toBe(1)
     })
@@ -141,7 +192,7 @@ export function onlineStoreContract(
         await using store = await open(url)
         await store.publish(draft, [state('customers', 1, 'one')])
         await (
-          await store.take('card-fraud', at('a'))
+          await store.take('card-fraud', at('a'), mine)
         ).write([state('customers', 1, 'ONE')], { offset: 1, watermark: 6, minorUnits: 2 })
       }
       await using store = await open(url)
@@ -156,7 +207,7 @@ export function onlineStoreContract(
       async () => {
         await using store = await open(url)
         await store.publish(draft, [state('customers', 1, 'old')])
-        const before = await store.take('card-fraud', at('a'))
+        const before = await store.take('card-fraud', at('a'), mine)
         await before.write([state('customers', 1, 'old, written')], { offset: 9, watermark: 6, minorUnits: 2 })
         expect((await store.publish(draft, [state('customers', 1, 'new')])).version).toBe(2)
         const after = await store.group('card-fraud', at('a'))
@@ -173,7 +224,7 @@ export function onlineStoreContract(
       async () => {
         await using store = await open(url)
         await store.publish(draft, [state('customers', 1, 'first')])
-        const first = await store.take('card-fraud', at('a'))
+        const first = await store.take('card-fraud', at('a'), mine)
         await first.write([state('customers', 2, 'second')], { offset: 9, watermark: 6, minorUnits: 2 })
         await store.publish(draft, [])
         await store.publish(draft, [])

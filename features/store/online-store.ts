@@ -75,6 +75,11 @@ export interface Checkpoint {
  * Otherwise a process that was stopped and comes back could put newer states beneath a fold that is still replaying
  * towards them, and their events would be counted twice. Other groups, topics and partitions are not affected.
  *
+ * The log says who may take a state. Who was stopped after the log gave it the partition may come back when another has
+ * partition and state. So `take` first looks who has the state, then asks whether the partition is still the caller's,
+ * and takes the state only from whom it saw there; else it begins again. Nobody whom the log still calls the owner is
+ * shut out in this way.
+ *
  * **Atomicity and durability.** A base becomes visible in one step, after all its states are written; a killed
  * `publish` leaves nothing to be seen. A write puts states and checkpoint in place in one step: after a kill both are
  * there, or neither. They are durable when the promise resolves. What a server makes of "durable" is in its driver's
@@ -93,8 +98,14 @@ export interface OnlineStore extends AsyncDisposable {
   publish(base: Omit<Base, 'version'>, states: Iterable<EntityState>): Promise<Base>
   /** The state of a group's partition on the newest base, to look at. */
   group(service: string, place: GroupPartition): Promise<GroupState>
-  /** The same state, to go on from: from now on nobody who took it earlier can write it. */
-  take(service: string, place: GroupPartition): Promise<OwnedState>
+  /**
+   * The same state, to go on from: from now on nobody who took it earlier can write it.
+   *
+   * @param confirm rejects when the partition is no longer the caller's. Called once, and again each time that another
+   * took the state meanwhile.
+   * @throws what `confirm` throws. Nothing is changed then.
+   */
+  take(service: string, place: GroupPartition, confirm: () => Promise<void>): Promise<OwnedState>
 }
 
 /** The state of a group's partition over one base. */

@@ -40,8 +40,6 @@ export class MemoryServer {
   readonly #bases = new Map<string, StoredBase[]>()
   readonly #published = new Map<string, Base[]>()
   readonly #versions = new Map<string, number>()
-  /** Called when a process takes a state, in the same step. */
-  onTake: (place: GroupPartition, process: string) => void = () => {}
   /** Called just before a checkpoint is there, in the same step. */
   onCheckpoint: (place: GroupPartition, checkpoint: Checkpoint) => void = () => {}
 
@@ -109,7 +107,17 @@ export function openMemoryStore(server: MemoryServer, scheduler: Scheduler): Onl
       return call('show', () => server.show(stored).base)
     },
     group: (service, place) => call('state', () => stateOf(scheduler, server.newest(service), place)),
-    take: (service, place) => call('take', () => takeState(scheduler, server, server.newest(service), place)),
+    async take(service, place, confirm) {
+      for (;;) {
+        const seen = await call('look', () => {
+          const stored = server.newest(service)
+          return { stored, owner: scopeOf(stored, place).owner }
+        })
+        await confirm()
+        const taken = await call('take', () => takeState(scheduler, server, seen, place))
+        if (taken !== undefined) return taken
+      }
+    },
     [Symbol.asyncDispose]: async () => {},
   }
 }
@@ -139,10 +147,15 @@ function stateOf(scheduler: Scheduler, stored: StoredBase, place: GroupPartition
   }
 }
 
-function takeState(scheduler: Scheduler, server: MemoryServer, stored: StoredBase, place: GroupPartition): OwnedState {
+function takeState(
+  scheduler: Scheduler,
+  server: MemoryServer,
+  { stored, owner: before }: { stored: StoredBase; owner: number },
+  place: GroupPartition,
+): OwnedState | undefined {
   const scope = scopeOf(stored, place)
+  if (scope.owner !== before || server.newest(stored.base.service) !== stored) return undefined
   const owner = ++scope.owner
-  server.onTake(place, scheduler.name)
   return {
     ...stateOf(scheduler, stored, place),
     write: (states, checkpoint) => {

@@ -27,6 +27,7 @@ async function opened(timestamps: readonly (readonly number[])[]) {
     seek: (partition, offset) => (asked.seeks++, member.seek(partition, offset)),
     idle: () => member.idle(),
     commit: (...given) => member.commit(...given),
+    confirm: (partition) => member.confirm(partition),
     [Symbol.asyncDispose]: () => member[Symbol.asyncDispose](),
   }
   const backlog = openBacklog(counting, () => timestamps.length, MOST)

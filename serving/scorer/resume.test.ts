@@ -4,7 +4,7 @@ import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import type { Base, Checkpoint, OwnedState } from '../../features/store/online-store.ts'
 import { serviceDigest } from '../../features/view/view.ts'
 import { schema, service } from '../testing/small-stream.ts'
-import { aheadOfOutputs, checkDefinition, checkPartitions, checkSchema, resumeAt } from './resume.ts'
+import { checkDefinition, checkOutputs, checkPartitions, checkSchema, resumeAt } from './resume.ts'
 
 const base: Base = { service: 'small', serviceDigest: serviceDigest(service), version: 3, watermark: 9, minorUnits: 2 }
 const checkpoint: Checkpoint = { offset: 7, watermark: 9, minorUnits: 2 }
@@ -72,9 +72,9 @@ test('it goes on at its checkpoint, or at the start of the log; not where the lo
 })
 
 test('a state that is ahead of the outputs is of another log, or of a later copy of it', () => {
-  for (const committed of [7, 9]) expect(aheadOfOutputs(place, state({ checkpoint: {} }), committed)).toBeUndefined()
-  expect(aheadOfOutputs(place, state({}), 0)).toBeUndefined()
-  expect(aheadOfOutputs(place, state({ checkpoint: {} }), 6)?.message).toMatch(
+  for (const committed of [7, 9]) checkOutputs(place, state({ checkpoint: {} }), committed)
+  checkOutputs(place, state({}), 0)
+  expect(() => checkOutputs(place, state({ checkpoint: {} }), 6)).toThrow(
     /group "g" has folded partition 1 of "in" up to offset 7, but the log has its outputs only up to 6/,
   )
 })

@@ -1,5 +1,4 @@
 import { UserError } from '../../configs/user-error.ts'
-import type { GroupMember } from '../../datasets/log/event-log.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import { otherStream } from '../../datasets/table/schema-fit.ts'
 import type { GroupPartition, GroupState, OwnedState } from '../../features/store/online-store.ts'
@@ -42,36 +41,25 @@ export function checkPartitions(topic: string, { checkpoint }: GroupState, count
 }
 
 /**
- * The refusal of a state that is ahead of its outputs, which no scorer leaves behind. Undefined where it is not. The
- * partition must still be this process's when it is thrown: of one that was lost, the outputs of its new owner are not
- * known here.
+ * No scorer leaves a state behind that is ahead of its outputs.
+ *
+ * @param committed as the log had it when it gave this process the partition. Nobody has committed since, if the state
+ * was taken only after the log had confirmed that the partition is still this process's.
+ * @throws UserError when the state has folded records of which this log has no outputs.
  */
-export function aheadOfOutputs(
+export function checkOutputs(
   { group, topic, partition }: GroupPartition,
   { checkpoint }: OwnedState,
   committed: number,
-): UserError | undefined {
-  if (checkpoint === undefined || checkpoint.offset <= committed) return undefined
-  return new UserError(
+): void {
+  if (checkpoint === undefined || checkpoint.offset <= committed) return
+  throw new UserError(
     `The state of group "${group}" has folded partition ${partition} of "${topic}" up to offset ` +
       `${checkpoint.offset}, but the log has its outputs only up to ${committed}: this log is not the one that the ` +
       'state comes from, or an older copy of it, and what lies between would never be scored. Put the log of that ' +
       'state back, or begin anew on this one, from the history that ends where it begins: ' +
       'fd features backfill --until DATE --online',
   )
-}
-
-/**
- * Throws the error once the log has taken a commit of nothing, which shows that the partition is this member's. One
- * that was stopped may not know of its loss yet.
- *
- * @throws PartitionLost instead, when it is another's.
- */
-export async function refuse(error: Error, member: GroupMember, partition: number, committed: number): Promise<never> {
-  await (
-    await member.commit(partition, committed, new Map())
-  ).durable
-  throw error
 }
 
 /**

@@ -48,7 +48,7 @@ import { openBacklog, type Backlog } from './backlog.ts'
 import type { ScoredBatch, WrittenBatch } from './batch.ts'
 import { checkpointer, type Checkpointer } from './checkpointer.ts'
 import { committer, type Committer } from './committer.ts'
-import { aheadOfOutputs, checkDefinition, checkPartitions, checkSchema, refuse, resumeAt } from './resume.ts'
+import { checkDefinition, checkOutputs, checkPartitions, checkSchema, resumeAt } from './resume.ts'
 
 /** The longest wait for records before the loop looks at the signal, at whether it is idle, and at due checkpoints. */
 const POLL_MS = 200
@@ -100,8 +100,6 @@ interface Holding {
   checkpoints: Checkpointer
   commits: Committer
   seam: Seam
-  /** Set where nothing of it may be folded. Refuses, once the log has shown by a commit whose the partition is. */
-  foreign: (() => Promise<never>) | undefined
 }
 
 interface Loop {
@@ -162,18 +160,19 @@ async function assigned(loop: Loop, partitions: readonly number[], member: Group
   checkPartitions(stage.topic, await store.group(service.name, { group, topic: stage.topic, partition: 0 }), count)
   for (const partition of partitions) {
     const place = { group, topic: stage.topic, partition }
-    const state = await store.take(service.name, place)
+    const state = await store.take(service.name, place, () => member.confirm(partition)).catch(unlessPartitionLost)
+    // Was stopped for so long that it is another's by now. The log says so next.
+    if (state === undefined) continue
     checkDefinition(state, service)
     checkSchema(state, schema)
     checkPartitions(stage.topic, state, count)
-    const committed = member.committed.get(partition) ?? 0
+    checkOutputs(place, state, member.committed.get(partition) ?? 0)
     const resume = resumeAt(place, state, offsets[partition].start)
-    const ahead = aheadOfOutputs(place, state, committed)
-    const foreign = ahead && (() => refuse(ahead, member, partition, committed))
-    held.set(partition, { ...hold(options, member, partition, state, count), foreign })
-    member.seek(partition, foreign === undefined ? resume : committed)
+    held.set(partition, hold(options, member, partition, state, count))
+    member.seek(partition, resume)
     from.set(partition, resume)
   }
+  if (from.size === 0) return
   loop.begun = true
   options.onAssigned?.(stage.topic, from)
 }
@@ -185,7 +184,7 @@ function hold(
   partition: number,
   state: OwnedState,
   count: number,
-): Omit<Holding, 'foreign'> {
+): Holding {
   const { stage, service, schema, now } = options
   const fold = new ServiceFold(service, schema, { views: stage.views })
   const checkpoints = checkpointer(fold, state, {
@@ -225,13 +224,12 @@ async function revoked({ joined, held, options }: Loop, partitions: readonly num
 }
 
 /** A partition that is given up may be lost on the way: its new owner goes on from the last accepted commit. */
-function unlessPartitionLost(error: unknown): void {
+function unlessPartitionLost(error: unknown): undefined {
   if (!(error instanceof PartitionLost)) throw error
 }
 
 /** Makes durable all that was folded: first the commits, then the state. */
-async function writeOut({ commits, checkpoints, foreign }: Holding): Promise<void> {
-  await foreign?.()
+async function writeOut({ commits, checkpoints }: Holding): Promise<void> {
   await commits.durable()
   await checkpoints.write(commits.durable())
   await checkpoints.written()
@@ -250,8 +248,7 @@ async function run(loop: Loop, joined: Joined): Promise<void> {
 }
 
 /** Looks for a failed commit, and begins the checkpoint if one is due. */
-async function lookAfter({ commits, checkpoints, foreign }: Holding): Promise<void> {
-  await foreign?.()
+async function lookAfter({ commits, checkpoints }: Holding): Promise<void> {
   commits.check()
   if (checkpoints.due()) await checkpoints.write(commits.durable())
 }
@@ -263,7 +260,6 @@ async function handle(loop: Loop, joined: Joined, records: RecordBatch): Promise
   const holding = held.get(partition)
   if (holding === undefined)
     throw new Error(`Records of partition ${partition} of "${records.topic}", which was not assigned`)
-  if (holding.foreign !== undefined) return unlessLost(loop, joined, partition, () => lookAfter(holding))
   const { fold, state, checkpoints, commits, seam } = holding
   const input = loop.read(records)
   const committed = joined.member.committed.get(partition) ?? 0
@@ -286,7 +282,7 @@ async function handle(loop: Loop, joined: Joined, records: RecordBatch): Promise
  */
 async function unlessLost(
   loop: Loop,
-  { backlog }: Joined,
+  { member, backlog }: Joined,
   partition: number,
   work: () => Promise<void>,
 ): Promise<void> {
@@ -294,6 +290,8 @@ async function unlessLost(
   try {
     await work()
   } catch (error) {
+    // The store may have shut this process out before it has heard of its loss. The next look brings the news.
+    await Promise.allSettled([member.confirm(partition)])
     await backlog.look()
     if (holding === undefined || loop.held.get(partition) === holding) throw error
   }

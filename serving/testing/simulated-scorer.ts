@@ -68,8 +68,6 @@ class Cluster {
   /** Whether something has happened after which records may have to be replayed. */
   #disturbed = false
   #phase: Phase = 'storm'
-  /** Whether a state was taken by a process that had lost the partition by then. */
-  #takenLate = false
   #produced = false
   readonly #plan: Stage[]
   #last: Scorer | undefined
@@ -91,11 +89,6 @@ class Cluster {
     this.broker.onCommit = ({ topic, owners }, partition, next) => {
       const { committed } = owners[partition]
       if (next < committed) this.#violations.push(`${topic}/${partition} goes back from ${committed} to ${next}`)
-    }
-    this.server.onTake = ({ group, topic, partition }, process) => {
-      const { owners, members } = this.broker.group(group, topic)
-      const owner = members.find(({ number }) => number === owners[partition].member)
-      if (owner?.process !== process) this.#takenLate = true
     }
     this.server.onCheckpoint = ({ group, topic, partition }, { offset }) => {
       const { committed } = this.broker.group(group, topic).owners[partition]
@@ -252,10 +245,8 @@ class Cluster {
   /** Whether an error may end a scorer. One that came while it closed must have a reason of its own. */
   #hasReason(error: unknown): boolean {
     if (error instanceof SuppressedError) return this.#hasReason(error.error) && this.#hasReason(error.suppressed)
-    // Who asked before it knew of its loss may take the state from the new owner, which then starts again.
-    const robbed = this.#takenLate && /has taken over/.test(errorMessage(error))
     const replaced = this.weather.bases > 2 && /newer backfills have replaced/.test(errorMessage(error))
-    return robbed || replaced || couldNotStart(error) || error instanceof SimulatedFault
+    return replaced || couldNotStart(error) || error instanceof SimulatedFault
   }
 
   #kill(victim: Scorer): void {

@@ -82,6 +82,10 @@ function memberOf(state: MemberState): GroupMember {
       return numbers.every((partition, i) => feed.position(partition) >= ends[i].end)
     },
     commit: (partition, nextOffset, outputs) => commit(state, partition, nextOffset, outputs),
+    async confirm(partition) {
+      await owned(state, partition)
+      if (!(await membership.confirm())) throw takenOver(groupTopic, partition)
+    },
     async [Symbol.asyncDispose]() {
       await feed.close()
       drop(state, [...share.committed.keys()])
@@ -224,11 +228,29 @@ function commit(state: MemberState, partition: number, nextOffset: number, outpu
 }
 
 async function begin(
-  { groupTopic, membership, share, transactions, rebalancing }: MemberState,
+  state: MemberState,
   partition: number,
   nextOffset: number,
   outputs: Outputs,
 ): Promise<CommitUnderWay> {
+  const { membership, share } = state
+  const own = await owned(state, partition)
+  const { durable } = await own.begin(nextOffset, outputs)
+  const done = durable.then(
+    () => void share.committed.set(partition, nextOffset),
+    (error: unknown) => {
+      if (error instanceof PartitionLost) membership.lost = true
+      throw error
+    },
+  )
+  return { durable: done }
+}
+
+/** The transactions of a partition. @throws PartitionLost when this member knows that it does not own it. */
+async function owned(
+  { groupTopic, membership, transactions, rebalancing }: MemberState,
+  partition: number,
+): Promise<Transactions> {
   // The generation that a commit shows must not change while the commit is under way.
   await rebalancing
   if (membership.failed !== undefined) throw membership.failed.error
@@ -241,15 +263,7 @@ async function begin(
     )
   }
   if (membership.lost) throw takenOver(groupTopic, partition)
-  const { durable } = await own.begin(nextOffset, outputs)
-  const done = durable.then(
-    () => void share.committed.set(partition, nextOffset),
-    (error: unknown) => {
-      if (error instanceof PartitionLost) membership.lost = true
-      throw error
-    },
-  )
-  return { durable: done }
+  return own
 }
 
 /** A committed offset beyond the end of the partition was committed to an earlier topic of the same name. */

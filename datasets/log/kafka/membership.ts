@@ -59,6 +59,21 @@ export class Membership implements AsyncDisposable {
     }
   }
 
+  /**
+   * Asks the coordinator whether this member is still in the group. As long as it is, its partitions are not another's:
+   * a rebalance takes none away before it takes part.
+   */
+  async confirm(): Promise<boolean> {
+    const { generation } = this.identity
+    try {
+      await heartbeat(this.#groupTopic, this.identity)
+    } catch (error) {
+      this.#note(error, generation)
+      if (this.failed !== undefined) throw error
+    }
+    return !this.lost
+  }
+
   /** Leaves what remains of a lost membership, so that `join` starts a new one. */
   async reset(): Promise<void> {
     if (this.identity.memberId !== '') await leaveGroup(this.#groupTopic, this.identity.memberId)

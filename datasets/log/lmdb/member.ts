@@ -80,6 +80,10 @@ function memberOf(state: MemberState): GroupMember {
     poll: (options) => poll(state, member, options),
     idle: async () => [...positions].every(([partition, position]) => position >= readers[partition].end()),
     commit: (partition, nextOffset, outputs) => commit(state, partition, nextOffset, outputs),
+    async confirm(partition) {
+      const epoch = epochOf(state, partition)
+      state.store.shared.environment.read(() => assertOwner(groupTopic, partition, epoch))
+    },
     async [Symbol.asyncDispose]() {
       if (open) membership.leave()
       open = false
@@ -156,19 +160,13 @@ function takeTurn(state: MemberState, maxRecords: number): RecordBatch | undefin
  * through rejections that nobody could await.
  */
 async function commit(
-  { store, groupTopic, membership, share }: MemberState,
+  state: MemberState,
   partition: number,
   nextOffset: number,
   outputs: Outputs,
 ): Promise<CommitUnderWay> {
-  const epoch = membership.epoch(partition)
-  if (epoch === undefined) {
-    const { group, topic } = groupTopic
-    throw new PartitionLost(
-      `Partition ${partition} of topic "${topic}" is not this member's of group "${group}". ` +
-        'Nothing of this commit was written.',
-    )
-  }
+  const { store, groupTopic, share } = state
+  const epoch = epochOf(state, partition)
   const encoded = [...outputs].map(([topic, records]) => encodeOutput(store, groupTopic, topic, records))
   store.shared.write(() => {
     assertOwner(groupTopic, partition, epoch)
@@ -177,6 +175,17 @@ async function commit(
   })
   share.committed.set(partition, nextOffset)
   return { durable: Promise.resolve() }
+}
+
+/** By which this member owns a partition. @throws PartitionLost when it knows that it does not. */
+function epochOf({ membership, groupTopic }: MemberState, partition: number): number {
+  const epoch = membership.epoch(partition)
+  if (epoch !== undefined) return epoch
+  const { group, topic } = groupTopic
+  throw new PartitionLost(
+    `Partition ${partition} of topic "${topic}" is not this member's of group "${group}". ` +
+      'Nothing of this commit was written.',
+  )
 }
 
 function encodeOutput(store: TopicStore, { group }: GroupTopic, topic: string, records: NewRecord[]): EncodedRecords {

@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import type { RedisConnection } from '../../../configs/connections/redis.ts'
 import {
-  replacedState,
   takenState,
   type Checkpoint,
   type EntityState,
@@ -12,7 +11,7 @@ import {
 } from '../online-store.ts'
 import { checkpointKey, entityKey, ownerKey, viewStem, type ServiceKeys } from './keys.ts'
 import { LossWatch } from './loss-watch.ts'
-import { readCheckpoint, readRecord, recordText, type StoredBase } from './record.ts'
+import { readCheckpoint, recordText, type StoredBase } from './record.ts'
 import { StateReader, type StateSource } from './state-reader.ts'
 
 /**
@@ -49,15 +48,13 @@ export async function takeRedisState(
   connection: RedisConnection,
   keys: ServiceKeys,
   place: GroupPartition,
-  stored: StoredBase,
+  newest: () => Promise<StoredBase>,
+  confirm: () => Promise<void>,
 ): Promise<OwnedState> {
+  // Write the name first, then look: from now on nobody else changes what is read.
+  const { stored, owner } = await takeName(connection, keys, place, newest, confirm)
   const { load, previous: _, ...base } = stored
   const tag = keys.tag(load, place)
-  const owner = randomUUID()
-  // Write the name first, then look: from now on nobody else changes what is read.
-  await connection.run((redis) => redis.set(ownerKey(tag), owner))
-  // A removal that had looked for names before this one was written would not find it.
-  if (load !== 0) await refuseObsolete(connection, keys, load, place)
   const opened = await connection.run((redis) => readCheckpoint(redis, tag))
   // States are written with their checkpoint: without a checkpoint there are none.
   let hasOwn = opened !== undefined
@@ -79,16 +76,32 @@ export async function takeRedisState(
   }
 }
 
-/** @throws UserError when two newer bases have been published since `load` was found to be the newest. */
-async function refuseObsolete(
+/** Puts a new name in the place of the one that is there, unless that or the base changes while `confirm` is asked. */
+async function takeName(
   connection: RedisConnection,
   keys: ServiceKeys,
-  load: number,
   place: GroupPartition,
-): Promise<void> {
-  const newest = readRecord<StoredBase>(await connection.run((redis) => redis.get(keys.base)), keys.base)
-  if (newest !== undefined && newest.load !== load && newest.previous !== load) throw replacedState(place)
+  newest: () => Promise<StoredBase>,
+  confirm: () => Promise<void>,
+): Promise<{ stored: StoredBase; owner: string }> {
+  const owner = randomUUID()
+  for (;;) {
+    const stored = await newest()
+    const key = ownerKey(keys.tag(stored.load, place))
+    const before = await connection.run((redis) => redis.get(key))
+    await confirm()
+    const taken = await connection.run((redis) => redis.eval(TAKE, 1, key, before ?? '', owner))
+    // A removal that had looked for names before this one was written would not find it.
+    if (taken === 1 && (await newest()).load === stored.load) return { stored, owner }
+  }
 }
+
+/** If the answer is lost, the script runs again, and finds the new name. */
+const TAKE = `
+  local owner = redis.call('GET', KEYS[1]) or ''
+  if owner ~= ARGV[1] and owner ~= ARGV[2] then return 0 end
+  redis.call('SET', KEYS[1], ARGV[2])
+  return 1`
 
 function stems(keys: ServiceKeys, load: number, tag: string): Pick<StateSource, 'own' | 'base'> {
   return {

@@ -19,6 +19,7 @@ const draft: Omit<Base, 'version'> = { service: 'card-fraud', serviceDigest: 'd'
 const state = (key: number, text: string): EntityState => ({ view: 'customers', key, bytes: Buffer.from(text) })
 const checkpoint = (offset: number): Checkpoint => ({ offset, watermark: offset, minorUnits: 2 })
 const a: GroupPartition = { group: 'a', topic: 'transactions', partition: 0 }
+const mine = async (): Promise<void> => {}
 const texts = (read: (Uint8Array | undefined)[]): (string | undefined)[] =>
   read.map((bytes) => (bytes === undefined ? undefined : Buffer.from(bytes).toString()))
 function* states(count: number, text: string): Generator<EntityState> {
@@ -142,7 +143,7 @@ describe.runIf(redisServerOnPath)('a server that refuses', () => {
     const server = await started(['--maxmemory', '6mb'])
     await using store = await openOnlineStore(server.url())
     await store.publish(draft, [state(1, 'one')])
-    const group = await store.take('card-fraud', a)
+    const group = await store.take('card-fraud', a, mine)
     await group.write([state(1, 'ONE')], checkpoint(1))
     expect(await refusal(store.publish(draft, states(10_000, 'x'.repeat(2000))))).toMatch(/out of memory.*maxmemory/)
     expect((await store.base('card-fraud'))?.version).toBe(1)
@@ -163,7 +164,7 @@ describe.runIf(redisServerOnPath)('a server that refuses', () => {
   test('writes because it is a replica, or cannot save', async () => {
     const server = await started(['--save', '3600 1000000'])
     await using store = await openOnlineStore(server.url())
-    const group = await store.take('card-fraud', a)
+    const group = await store.take('card-fraud', a, mine)
     await server.command('REPLICAOF', '127.0.0.1', String(await freePort()))
     expect(await refusal(group.write([state(1, 'x')], checkpoint(1)))).toMatch(/read-only replica/)
     await server.command('REPLICAOF', 'NO', 'ONE')
@@ -218,7 +219,7 @@ describe.runIf(redisServerOnPath && openssl)('over TLS', () => {
       expect(await refusal(openOnlineStore(`redis://localhost:${port}?commandMs=1000`))).toMatch(/rediss:/)
       await using store = await openOnlineStore(`rediss://localhost:${port}?ca=${encodeURIComponent(certificate)}`)
       await store.publish(draft, states(20_000, 'x'))
-      const group = await store.take('card-fraud', a)
+      const group = await store.take('card-fraud', a, mine)
       expect(texts(await group.read('customers', [0, 19_999]))).toEqual(['x', 'x'])
     } finally {
       await rm(folder, { recursive: true })
@@ -238,7 +239,7 @@ describe.runIf(redisServerOnPath)('a server that goes away', () => {
       const told: string[] = []
       await using store = await openOnlineStore(server.url('?outageMs=20000'), (line) => told.push(line))
       await store.publish(draft, states(2000, 'base'))
-      const group = await store.take('card-fraud', a)
+      const group = await store.take('card-fraud', a, mine)
       const over = new AbortController()
       const kills = (async () => {
         for (let kill = 0; kill < 3; kill++) {
@@ -285,7 +286,7 @@ describe.runIf(redisServerOnPath)('a server that goes away', () => {
     )
     await restarted
     const keys = Array.from({ length: 60_000 }, (_, key) => key)
-    const group = await store.take('card-fraud', a)
+    const group = await store.take('card-fraud', a, mine)
     expect(texts(await group.read('customers', keys))).toEqual(keys.map((key) => `value ${key}`))
   })
 
@@ -293,7 +294,7 @@ describe.runIf(redisServerOnPath)('a server that goes away', () => {
     const server = await started()
     await using store = await openOnlineStore(server.url())
     await store.publish(draft, [state(1, 'one')])
-    const group = await store.take('card-fraud', a)
+    const group = await store.take('card-fraud', a, mine)
     await group.write([state(2, 'two')], checkpoint(1))
     const load = store.publish(
       draft,
@@ -316,7 +317,7 @@ describe.runIf(redisServerOnPath)('a server that goes away', () => {
     const server = await started()
     await using store = await openOnlineStore(server.url())
     await store.publish(draft, [state(1, 'one')])
-    const group = await store.take('card-fraud', a)
+    const group = await store.take('card-fraud', a, mine)
     await server.command('FLUSHALL')
     expect(await refusal(group.read('customers', [1]))).toMatch(/has lost the features that group "a" was reading/)
     expect(await refusal(group.write([state(3, 'three')], checkpoint(2)))).toMatch(/has lost the features/)
@@ -326,7 +327,7 @@ describe.runIf(redisServerOnPath)('a server that goes away', () => {
     const server = await started()
     await using store = await openOnlineStore(server.url())
     await store.publish(draft, states(300, 'base'))
-    const group = await store.take('card-fraud', a)
+    const group = await store.take('card-fraud', a, mine)
     await group.write(states(200, 'own'), checkpoint(2))
     // After these the reader asks for the group's own states first, and then for what is missing of the base's.
     await group.read('customers', [1, 2, 3])
@@ -360,7 +361,7 @@ describe.runIf(redisServerOnPath)('a server that goes away', () => {
   test('for good, or hangs: calls end after the time the URL gives', async () => {
     const server = await started()
     await using store = await openOnlineStore(server.url('?commandMs=200&outageMs=600'))
-    const group = await store.take('card-fraud', a)
+    const group = await store.take('card-fraud', a, mine)
     server.signal('SIGSTOP')
     expect(await refusal(group.read('customers', [1]))).toMatch(/away for 0\.6 s/)
     server.signal('SIGCONT')
@@ -378,7 +379,7 @@ describe.runIf(redisServerOnPath)('a publish', () => {
     const size = 20_000
     await store.publish(draft, states(size, 'base'))
     const groups = await Promise.all(
-      Array.from({ length: 8 }, (_, partition) => store.take('card-fraud', { ...a, partition })),
+      Array.from({ length: 8 }, (_, partition) => store.take('card-fraud', { ...a, partition }, mine)),
     )
     for (const [i, group] of groups.entries()) if (i % 2 === 0) await group.write([state(1, 'own')], checkpoint(2))
     await store.publish(draft, [])
@@ -453,7 +454,7 @@ describe.runIf(redisServerOnPath)('a publish', () => {
       other.publish(draft, states(20_000, 'second')),
     ])
     expect([first.version, second.version].toSorted((a, b) => a - b)).toEqual([1, 2])
-    const group = await store.take('card-fraud', a)
+    const group = await store.take('card-fraud', a, mine)
     const keys = Array.from({ length: 20_000 }, (_, key) => key)
     expect(new Set(texts(await group.read('customers', keys)))).toEqual(
       new Set([first.version === 2 ? 'first' : 'second']),

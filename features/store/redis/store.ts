@@ -47,7 +47,8 @@ export async function openRedisOnlineStore(url: string, tell?: Tell): Promise<On
     bases: (service) => publishedBases(connection, keys(service)),
     publish: (draft, states) => publish(connection, keys(draft.service), draft, states),
     group: async (service, place) => openRedisState(connection, keys(service), place, await newestOr(service)),
-    take: async (service, place) => takeRedisState(connection, keys(service), place, await newestOr(service)),
+    take: async (service, place, confirm) =>
+      takeRedisState(connection, keys(service), place, () => newestOr(service), confirm),
     [Symbol.asyncDispose]: () => connection[Symbol.asyncDispose](),
   }
 }
