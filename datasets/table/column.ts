@@ -2,7 +2,7 @@ import { UserError } from '../../configs/user-error.ts'
 import { amountBounds, amountFault, toMinorUnits } from './amount.ts'
 import type { CellRole } from './cell-hint.ts'
 import type { DatasetSchema } from './dataset.ts'
-import { sqlText, type ColumnChunk } from './duckdb.ts'
+import type { ColumnChunk } from './duckdb.ts'
 import { textFault } from './key.ts'
 import { NOT_UTF8, type TableSource } from './source.ts'
 import { clockOf, countedTime, likelyUnit, textTimeForm, textTimeReader, type TimeForm, type TimeUnit } from './time.ts'
@@ -33,8 +33,8 @@ export interface TableColumn {
   column: string
   /** Select expression. It never yields NULL for numbers: see `requiredNumber` and `optionalNumber`. */
   sql: string
-  /** What rows are sorted by, where that is not the selected expression: EpochMs as SQL. */
-  order?: string
+  /** What rows are sorted by, where that is not the selected expression but what a cell of it says: EpochMs. */
+  order?: (cell: string) => number
   /** Converts the chunk's column `index` into the batch, from row `at` on. Stops at the first bad cell. */
   fill(batch: EventBatch, at: number, chunk: ColumnChunk, index: number): BadCell | undefined
 }
@@ -101,24 +101,13 @@ function instantColumn(
     const role = Number.isNaN(empty) ? ('time' as const) : ('other' as const)
     const bad = { column, problem: `${NO_TIME}: give ${textTimeForm(form)}`, role }
     const fill = timesFill(bad, into, (chunk, index) => chunk.strings(index), instant)
-    return { column, sql: source.ref(column), order: textOrder(source.ref(column), form), fill }
+    return { column, sql: source.ref(column), order: parse, fill }
   }
   const clock = type === 'TIMESTAMP WITH TIME ZONE' ? clockOf({ unit: 'ms' }) : clockOf(form)
   const instant = (cell: number): number => (Number.isNaN(cell) ? empty : countedTime(clock(cell), 'ms'))
   const problem = form.zone === undefined ? NO_TIME : `${NO_TIME}, or the clocks of ${form.zone} skip it`
   const fill = timesFill({ column, problem }, into, (chunk, index) => chunk.doubles(index), instant)
   return { column, sql: `coalesce(${epochMs(column, source)}, 'nan'::DOUBLE)`, fill }
-}
-
-/** What rows are sorted by: EpochMs of text, near enough for its order, and only for that. */
-function textOrder(ref: string, { format, zone = 'UTC' }: TimeForm): string {
-  const onClock = (time: string): string => `epoch_ms(timezone(${sqlText(zone)}, ${time}))`
-  const zoned = `epoch_ms(try_cast(${ref} AS TIMESTAMPTZ))`
-  const local = format === undefined ? `try_cast(${ref} AS TIMESTAMP)` : `try_strptime(${ref}, ${sqlText(format)})`
-  if (format !== undefined)
-    return `coalesce(${format.includes('%z') ? `epoch_ms(${local})` : onClock(local)}::DOUBLE, 'nan'::DOUBLE)`
-  const hasOffset = `regexp_matches(${ref}, '(Z|[+-][0-9]{2}(:?[0-9]{2})?)$') AND length(${ref}) > 10`
-  return `coalesce((CASE WHEN ${hasOffset} THEN ${zoned} ELSE ${onClock(local)} END)::DOUBLE, 'nan'::DOUBLE)`
 }
 
 function timesFill<Cell>(

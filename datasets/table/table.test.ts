@@ -8,6 +8,7 @@ import type { DatasetSchema } from './dataset.ts'
 import { openDatabase, sqlText } from './duckdb.ts'
 import { seenIds } from './seen-ids.ts'
 import { countRows, readTable } from './table.ts'
+import type { TimeForm } from './time.ts'
 import type { EventBatch } from './transaction.ts'
 import { DAY, UNLABELLED } from './transaction.ts'
 
@@ -456,11 +457,25 @@ test('32-bit amounts are their shortest decimal; times count in any unit, and a 
   await expect(seconds.next()).rejects.toThrow(/is not a time from 1970 to 2999, counted in s; set `unit: ms`/)
 })
 
-test('with --sort, times as text stand in their order, whatever offset they are written with', async () => {
-  const times = ['2024-01-01 10:00:00', '2024-01-01T10:30:00+02:00', '2024-01-01 09:00:00Z', '2024-01-01 08:45']
-  const file = csv(times.map((at, i) => line({ id: String(i), at })))
-  const rows = await readAll(file, SCHEMA, { sort: true })
-  expect(rows.map(({ id }) => id)).toEqual([1, 3, 2, 0])
+const own = (format: string): Partial<TimeForm> => ({ format })
+test.each<[written: string, times: string[], as?: Partial<TimeForm>]>([
+  ['as fd writes them', ['2024-01-01T10:30:00.002Z', '2024-01-01T10:30:00.001Z']],
+  [
+    'with whatever offset',
+    ['2024-01-01 10:00:00', '2024-01-01 09:00:00Z', '2024-01-01 08:45', '2024-01-01T10:30:00+02:00'],
+  ],
+  ['without seconds, in UTC', ['2024-01-01T11:00Z', '2024-01-01T10:00Z']],
+  ['without seconds, with offsets', ['2024-01-01T10:00+0200', '2024-01-01T11:00+0530', '2024-01-01 10:00+14']],
+  ['with nine decimals', ['2024-01-01 10:00:00.9', '2024-01-01 10:00:00.123456789']],
+  ['with a decimal comma', ['01.01.2024 10:00,5', '01.01.2024 10:00,123456789'], own('%d.%m.%Y %H:%M,%f')],
+  ['with offsets or Z', ['1/2/24 12:00 Z', '1/2/24 12:30 +02:00', '1/2/24 12:00 +0200'], own('%d/%m/%y %H:%M %z')],
+  ['by halves of the day', ['1/2/2024 1:00 pm', '1/2/2024 12:59 PM', '1/2/2024 12:01 am'], own('%d/%m/%Y %I:%M %p')],
+  ['with a word', ['2-FEB-2024 utc', '1-feb-2024 UTC'], own('%d-%b-%Y UTC')],
+])('with --sort, times %s stand in their order', async (_, times, as = {}) => {
+  const schema: DatasetSchema = { ...SCHEMA, time: { column: 'at', unit: 'timestamp', ...as } }
+  const file = csv([...times, ...times].map((at, i) => line({ id: String(i), at: `"${at}"` })))
+  const sorted = times.map((_at, i) => times.length - 1 - i).flatMap((i) => [i, i + times.length])
+  expect((await readAll(file, schema, { sort: true })).map(({ id }) => id)).toEqual(sorted)
 })
 
 test('a Parquet column that is no timestamp names the unit to set', async () => {

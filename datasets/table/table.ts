@@ -84,6 +84,8 @@ async function openReading(
   const source = asDeclared(await openTableSource(database, file), schema)
   requireColumns(source, schema)
   const columns = tableColumns(schema, source)
+  const order = sort ? timeColumn(columns, schema)?.order : undefined
+  if (order !== undefined) await database.define(READ_TIME, order)
   const last = schema.time === 'none' ? NO_END : end
   return { database, source, schema, columns, sort, end: last, seen: seenIds(), rows: 0, lastTime: -Infinity }
 }
@@ -129,8 +131,16 @@ function queryOf({ columns, schema, sort, source }: Reading): string {
   if (!sort) return `SELECT ${selected} FROM ${source.sql}`
   // A sorted row needs its place in the file: as id, to break ties, and for messages. It is selected last.
   const fileRow = '(row_number() OVER () - 1)::DOUBLE AS file_row'
-  const time = columns.find(({ column }) => schema.time !== 'none' && column === schema.time.column)
-  return `SELECT ${selected}, ${fileRow} FROM ${source.sql} ORDER BY ${time?.order ?? time?.sql}, file_row`
+  const time = timeColumn(columns, schema)
+  const order = time?.order === undefined ? time?.sql : `${READ_TIME}(${time.sql})`
+  return `SELECT ${selected}, ${fileRow} FROM ${source.sql} ORDER BY ${order}, file_row`
+}
+
+/** The function of SQL by which rows are sorted: what reads a time reads it here too, so no two orders can differ. */
+const READ_TIME = 'fd_time'
+
+function timeColumn(columns: readonly TableColumn[], { time }: DatasetSchema): TableColumn | undefined {
+  return columns.find(({ column }) => column === columnOf(time))
 }
 
 async function fillBatch(reading: Reading, batch: EventBatch, at: number, chunk: ColumnChunk): Promise<void> {
