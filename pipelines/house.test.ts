@@ -75,6 +75,7 @@ const ROOMS: Record<string, string[][]> = {
     ['bench'],
     ['contest'],
     ['testing'],
+    ['mutation'],
     ['soak'],
   ],
   notebooks: [['.']],

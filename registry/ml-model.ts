@@ -4,7 +4,7 @@ import type { Signature, TensorSpec } from './model-card.ts'
 import type { Registry } from './registry.ts'
 
 /** The ONNX graph's name in a model folder. */
-export const MODEL_FILE = 'model.onnx'
+const MODEL_FILE = 'model.onnx'
 
 /** The model's folder among the artifacts of its run. */
 const MODEL_FOLDER = 'model'

@@ -50,6 +50,12 @@ export function isActive(status: RunStatus): status is ActiveStatus {
 /** A run that has ended says when. */
 export type Run = RunBase & ({ status: ActiveStatus } | { status: EndedStatus; endTime: EpochMs })
 
+/** What the end of a run writes besides status and time. `reason` becomes the tag `fd.end.reason`. */
+export interface RunEnd {
+  reason?: string
+  tags?: Tags
+}
+
 /** Paths are relative to the run's artifact root, with `/`. */
 export type ArtifactInfo = { path: string; isDir: true } | { path: string; isDir: false; fileSize: number }
 

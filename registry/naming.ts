@@ -1,6 +1,6 @@
 import { UserError } from '../configs/user-error.ts'
 import type { EpochMs } from '../datasets/table/transaction.ts'
-import type { Metric, Tags } from './model.ts'
+import type { Metric, RunEnd, Tags } from './model.ts'
 
 /**
  * What MLflow accepts as names and values. The embedded driver checks them too, so that what it logged can move to a
@@ -13,6 +13,8 @@ import type { Metric, Tags } from './model.ts'
 const MAX_KEY = 250
 const MAX_PARAM_VALUE = 6_000
 export const MAX_RUN_TAG_VALUE = 8_000
+/** A server keeps the end of a run in a param, with some marks beside it. */
+const MAX_END = MAX_PARAM_VALUE - 500
 export const MAX_EXPERIMENT_TAG_VALUE = 5_000
 const MAX_REGISTRY_TAG_VALUE = 100_000
 const MAX_RESULTS = 50_000
@@ -74,7 +76,7 @@ export function checkAlias(alias: string): void {
  *
  * @throws UserError unless MLflow takes `key` for a param, metric or tag of a run or experiment.
  */
-export function checkKey(kind: 'param' | 'metric' | 'tag', key: string): void {
+function checkKey(kind: 'param' | 'metric' | 'tag', key: string): void {
   if (key.length > MAX_KEY || !/^[/\w.\- :]+$/.test(key) || !isCleanPath(key)) {
     throw new UserError(
       `${kind[0].toUpperCase()}${kind.slice(1)} name ${quote(key)} must have 1 to ${MAX_KEY} of ` +
@@ -84,7 +86,7 @@ export function checkKey(kind: 'param' | 'metric' | 'tag', key: string): void {
 }
 
 /** @throws UserError when `value` has more than `most` characters. A value cut in silence could not be replayed. */
-export function checkLength(what: string, value: string, most: number): void {
+function checkLength(what: string, value: string, most: number): void {
   if (value.length > most) {
     throw new UserError(
       `${what} has ${value.length} characters, at most ${most} are kept. Log it as an artifact instead.`,
@@ -101,6 +103,13 @@ export function checkTags(tags: Tags, longest: number): void {
     checkKey('tag', key)
     checkLength(`Tag "${key}"`, value, longest)
   }
+}
+
+/** @throws UserError unless the tags of a run's end are legal, and short enough for the param of a server. */
+export function checkEnd({ reason, tags = {} }: RunEnd): void {
+  const all = reason === undefined ? tags : { ...tags, [END_REASON]: reason }
+  checkTags(all, MAX_RUN_TAG_VALUE)
+  checkLength('The end of a run', JSON.stringify(all), MAX_END)
 }
 
 /** @throws UserError unless a param has a legal name and a value short enough to be kept whole. */

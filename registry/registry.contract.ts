@@ -5,12 +5,13 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { UserError } from '../configs/user-error.ts'
-import { modelCardTags, type ModelCard } from './model-card.ts'
+import { modelCardTags } from './model-card.ts'
 import type { Metric, Run } from './model.ts'
 import { NotFoundError } from './not-found.ts'
 import { openRegistry } from './open.ts'
 import { history, isMove } from './promotion/history.ts'
 import type { Registry, RegistryOptions, RunSearch } from './registry.ts'
+import { sampleCard } from './testing/sample-card.ts'
 
 /** Starts a process of `testing/writer.ts`, which does `job` on the registry at `url`. */
 export function startWriter(url: string, job: string, ...rest: string[]): ChildProcess {
@@ -74,31 +75,6 @@ function byStart(a: Run, b: Run): number {
 function rank(run: Run): number {
   if (run.metrics.ap === undefined) return 2
   return Number.isNaN(run.metrics.ap) ? 1 : 0
-}
-
-/** What a version needs to be promoted. */
-const CARD: ModelCard = {
-  service: { name: 'card-fraud', digest: 'd'.repeat(64) },
-  dataset: {
-    name: 'handbook',
-    digest: 'e'.repeat(64),
-    schema: {
-      time: { column: 't', unit: 's' },
-      amount: { column: 'a', minorUnits: 2 },
-      entities: [],
-      numeric: [],
-      categorical: [],
-    },
-  },
-  holdout: { digest: 'f'.repeat(64), rows: 100 },
-  signature: {
-    features: ['tx_amount'],
-    input: { name: 'x', dtype: 'float32', shape: [-1, 1] },
-    outputs: [{ name: 'score', dtype: 'float32', shape: [-1] }],
-  },
-  threshold: 0.5,
-  metrics: {},
-  codeVersion: 'test',
 }
 
 /** Where drivers may differ. */
@@ -231,24 +207,69 @@ export function registryContract(
         const { runId } = await registry.createRun(home)
         const ways = ['FINISHED', 'KILLED', 'FAILED', 'KILLED', 'FINISHED', 'KILLED'] as const
         const others = await Promise.all(ways.map(() => open(url, { now: () => 7_000 })))
-        const won = await Promise.all(others.map((other, n) => other.endRun(runId, ways[n], `because of ${n}`)))
+        const won = await Promise.all(
+          others.map((other, n) => other.endRun(runId, ways[n], { reason: `because of ${n}` })),
+        )
         await Promise.all(others.map((other) => other[Symbol.asyncDispose]()))
         expect(won.filter(Boolean)).toEqual([true])
         const [status, reason] = [ways[won.indexOf(true)], `because of ${won.indexOf(true)}`]
         const left = { status, endTime: 7_000, tags: { 'fd.end.reason': reason } }
         expect(await registry.getRun(runId)).toMatchObject(left)
-        expect(await registry.endRun(runId, 'FAILED', 'too late')).toBe(false)
+        expect(await registry.endRun(runId, 'FAILED', { reason: 'too late' })).toBe(false)
         expect(await registry.getRun(runId)).toMatchObject(left)
       })
 
       test('a run that another way has ended is not ended again', async () => {
         const { runId } = await registry.createRun(home)
         await registry.updateRun(runId, { status: 'FINISHED', endTime: 50 })
-        expect(await registry.endRun(runId, 'KILLED', 'too late')).toBe(false)
+        expect(await registry.endRun(runId, 'KILLED', { reason: 'too late' })).toBe(false)
         const run = await registry.getRun(runId)
         expect(run).toMatchObject({ status: 'FINISHED', endTime: 50 })
         expect(run.tags).not.toHaveProperty('fd.end.reason')
-        await expect(registry.endRun(runId, 'KILLED', 'x'.repeat(8001))).rejects.toThrow(/8001/)
+      })
+
+      test('a run that has resumed is ended anew, once for each time', async () => {
+        const { runId } = await registry.createRun(home)
+        for (const [n, status] of (['KILLED', 'FINISHED', 'FAILED', 'KILLED'] as const).entries()) {
+          if (n > 0) await registry.updateRun(runId, { status: n === 2 ? 'SCHEDULED' : 'RUNNING' })
+          const resumed = await registry.getRun(runId)
+          expect(resumed).not.toHaveProperty('endTime')
+          expect(resumed.tags).not.toHaveProperty('fd.end.reason')
+          time = 10_000 + n
+          const tags = { [`end ${n}`]: 'so' }
+          expect(await registry.endRun(runId, status, n === 1 ? { tags } : { tags, reason: `end ${n}` })).toBe(true)
+          expect(await registry.endRun(runId, 'FAILED', { reason: 'too late' })).toBe(false)
+          const ended = await registry.getRun(runId)
+          expect(ended).toMatchObject({ status, endTime: 10_000 + n, tags })
+          expect(ended.tags['fd.end.reason']).toBe(n === 1 ? undefined : `end ${n}`)
+        }
+        // To resume a run that has not ended is no end of it.
+        const open = await registry.createRun(home)
+        await registry.updateRun(open.runId, { status: 'RUNNING' })
+        expect(await registry.endRun(open.runId, 'FINISHED')).toBe(true)
+      })
+
+      test('of two who resume a run and end it, one ends each life', async () => {
+        const { runId } = await registry.createRun(home)
+        await registry.endRun(runId, 'KILLED', { reason: 'first' })
+        const two = [0, 1] as const
+        await Promise.all(two.map(() => registry.updateRun(runId, { status: 'RUNNING' })))
+        expect(await registry.getRun(runId)).toMatchObject({ status: 'RUNNING' })
+        const won = await Promise.all(two.map((n) => registry.endRun(runId, 'FAILED', { reason: `by ${n}` })))
+        expect(won.filter(Boolean)).toEqual([true])
+        expect((await registry.getRun(runId)).tags['fd.end.reason']).toBe(`by ${won.indexOf(true)}`)
+      })
+
+      test.each([
+        [{ reason: 'x'.repeat(8001) }, /8001/],
+        [{ reason: 'x'.repeat(5600) }, /The end of a run has \d+ characters/],
+        [{ tags: { a: 'x'.repeat(3000), b: 'x'.repeat(3000) } }, /The end of a run has \d+ characters/],
+        [{ tags: { '../up': 'x' } }, /Tag name "\.\.\/up"/],
+      ])('an end with more than every driver keeps is refused, and ends nothing', async (end, reason) => {
+        const { runId } = await registry.createRun(home)
+        await expect(registry.endRun(runId, 'KILLED', end)).rejects.toThrow(reason)
+        expect((await registry.getRun(runId)).status).toBe('RUNNING')
+        expect(await registry.endRun(runId, 'KILLED', { reason: 'x'.repeat(5000) })).toBe(true)
       })
 
       test('the name and its tag mirror each other', async () => {
@@ -678,7 +699,7 @@ export function registryContract(
       test('of many processes that promote at once none loses its record', async () => {
         await registry.createRegisteredModel(cards)
         const { source } = await modelSource()
-        await registry.createModelVersion({ name: cards, source, tags: modelCardTags(CARD) })
+        await registry.createModelVersion({ name: cards, source, tags: modelCardTags(sampleCard()) })
         const [processes, each] = [6, 8]
         // No champion: others look at the champions of a shared server, and this one has a card of no real model.
         const children = Array.from({ length: processes }, () =>

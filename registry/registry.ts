@@ -8,6 +8,7 @@ import type {
   NewMetric,
   RegisteredModel,
   Run,
+  RunEnd,
   RunStatus,
   Tags,
 } from './model.ts'
@@ -60,18 +61,19 @@ export interface Registry extends AsyncDisposable {
   createRun(experimentId: string, options?: { runName?: string; startTime?: EpochMs; tags?: Tags }): Promise<Run>
   getRun(runId: string): Promise<Run>
   /**
-   * An ended status takes `endTime`, by default the registry's clock. RUNNING and SCHEDULED clear it, for a run that
-   * resumes.
+   * An ended status takes `endTime`, by default the registry's clock. RUNNING and SCHEDULED clear it and the reason of
+   * the end: the run resumes, and can be ended anew.
    */
   updateRun(runId: string, change: { status?: RunStatus; endTime?: EpochMs; runName?: string }): Promise<void>
   /**
-   * Ends a run that is RUNNING or SCHEDULED, by the registry's clock. Of all who try, one does, once in the life of a
-   * run. `reason` becomes the tag `fd.end.reason`. Whoever finds that another was killed while it ended the run
-   * completes what that one began.
+   * Ends a run that is RUNNING or SCHEDULED, by the registry's clock. Of all who try, one does; and one more for each
+   * time that the run was resumed by `updateRun`. Tags come with the end, all or nothing. Whoever finds that another
+   * was killed while it ended the run completes what that one began. On a server a run that MLflow's own client
+   * resumes is such a run.
    *
    * @returns false for all others. The run is then as the one has left it.
    */
-  endRun(runId: string, status: EndedStatus, reason?: string): Promise<boolean>
+  endRun(runId: string, status: EndedStatus, end?: RunEnd): Promise<boolean>
   /**
    * Params are written once. Metrics are appended; an equal (key, step, timestamp, value) counts once. Tags are
    * overwritten.

@@ -2,10 +2,18 @@ import { AVERAGE_PRECISION } from '../registry/model-card.ts'
 import type { EndedStatus, Run } from '../registry/model.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { RunOwnership } from './ownership/heartbeat.ts'
-import { authorTags, finishRun, placeTags, subjectParams, type CandidatePlace, type RunSubject } from './run.ts'
+import {
+  authorTags,
+  endFailed,
+  finishRun,
+  placeTags,
+  subjectParams,
+  type CandidatePlace,
+  type RunSubject,
+} from './run.ts'
 import { SELECTION } from './selection.ts'
 
-/** Tag of a parent run. Its value is the id of the best run among its candidates. */
+/** Tag of a parent run that has FINISHED, and of no other. Its value is the id of the best run among its candidates. */
 const BEST_RUN = 'fd.best.run'
 
 /** Opens the parent run of the candidates of one command. `params` say what varies between them. */
@@ -15,12 +23,16 @@ export async function openParentRun(
   params: Record<string, string>,
   ownership: RunOwnership,
 ): Promise<Run> {
+  const digest = await subject.dataset.digest()
   const experimentId = await registry.createExperiment(subject.experiment, { mayExist: true })
   const run = await registry.createRun(experimentId, { tags: { ...authorTags(subject), ...ownership.tags } })
-  await registry.logBatch(run.runId, {
-    params: { ...subjectParams(subject, await subject.dataset.digest()), ...params },
-  })
-  return run
+  try {
+    await registry.logBatch(run.runId, { params: { ...subjectParams(subject, digest), ...params } })
+    return run
+  } catch (error) {
+    await endFailed(registry, run.runId, 'FAILED')
+    throw error
+  }
 }
 
 /**
@@ -32,19 +44,22 @@ export async function finishParentRun(registry: Registry, parent: Run, best: Run
   await closeCandidates(registry, parent)
   await registry.logBatch(parent.runId, {
     metrics: Object.entries(best.metrics).map(([key, value]) => ({ key, value })),
-    tags: { [BEST_RUN]: best.runId },
   })
-  await finishRun(registry, parent.runId)
+  await finishRun(registry, parent.runId, { [BEST_RUN]: best.runId })
 }
 
-/** Ends a parent run that has no best candidate. @returns false when somebody else has ended it. */
+/**
+ * Ends a parent run that has no best candidate. As `endFailed`, it leaves the word to the error of the work.
+ *
+ * @returns false when somebody else has ended it.
+ */
 export async function closeParentRun(
   registry: Registry,
   parent: Run,
   status: Exclude<EndedStatus, 'FINISHED'>,
 ): Promise<boolean> {
-  await closeCandidates(registry, parent)
-  return registry.endRun(parent.runId, status)
+  await closeCandidates(registry, parent).catch(() => undefined)
+  return endFailed(registry, parent.runId, status)
 }
 
 /** Candidates whose process was killed or whose job was taken back still stand as RUNNING; they become KILLED. */
@@ -52,7 +67,8 @@ async function closeCandidates(registry: Registry, { runId, experimentId }: Run)
   const children = await registry.searchRuns(experimentId, {
     filter: { status: 'RUNNING', tags: { 'mlflow.parentRunId': runId } },
   })
-  for (const child of children) await registry.endRun(child.runId, 'KILLED', 'The command that it was for has ended.')
+  const over = { reason: 'The command that it was for has ended.' }
+  for (const child of children) await registry.endRun(child.runId, 'KILLED', over)
 }
 
 /**
@@ -66,7 +82,7 @@ export async function finishedRun(
 ): Promise<string | undefined> {
   const attempts = await registry.searchRuns(experimentId, { filter: { tags: placeTags(place) } })
   for (const { runId, status } of attempts) {
-    if (status === 'RUNNING') await registry.endRun(runId, 'KILLED', 'Its job began again.')
+    if (status === 'RUNNING') await registry.endRun(runId, 'KILLED', { reason: 'Its job began again.' })
   }
   const now = await registry.searchRuns(experimentId, { filter: { tags: placeTags(place), status: 'FINISHED' } })
   return now[0]?.runId

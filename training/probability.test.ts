@@ -2,10 +2,9 @@ import { expect, test } from 'vitest'
 import { subset } from '../features/backfill/training-set.ts'
 import { findEstimator } from './catalog.ts'
 import { modelScores, toOnnx } from './fit/fitted-model.ts'
-import { verifyOnnx } from './fit/graph-parity.ts'
 import { averagePrecision } from './metrics/metrics.ts'
 import { expectedCalibrationError } from './metrics/reliability.ts'
-import { expectParity } from './testing/parity.ts'
+import { expectParity, verifyOnnx } from './testing/parity.ts'
 import { plantedSet } from './testing/planted-set.ts'
 
 const set = plantedSet({ rows: 12_000, features: 5, frauds: 360 }, 3)

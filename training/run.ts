@@ -6,7 +6,7 @@ import type { EpochMs } from '../datasets/table/transaction.ts'
 import { serviceReference, type FeatureService } from '../features/view/view.ts'
 import { logOnnxModel, modelSource } from '../registry/ml-model.ts'
 import { modelCardTags, readModelCard, type ModelCard } from '../registry/model-card.ts'
-import type { Run } from '../registry/model.ts'
+import type { EndedStatus, Run, Tags } from '../registry/model.ts'
 import { END_REASON } from '../registry/naming.ts'
 import { register } from '../registry/promotion/promotion.ts'
 import type { Registry } from '../registry/registry.ts'
@@ -125,18 +125,33 @@ export async function trainRun(registry: Registry, request: RunRequest): Promise
     await finishRun(registry, runId)
     return { candidate, runId, source, card }
   } catch (error) {
-    const own = await registry.endRun(runId, error instanceof Pruned ? 'KILLED' : 'FAILED')
+    const own = await endFailed(registry, runId, error instanceof Pruned ? 'KILLED' : 'FAILED')
     throw !own && error instanceof Pruned ? await closedByAnother(registry, runId) : error
   }
 }
 
 /**
- * Ends a run of this process as FINISHED. A process that was stopped for long may find that others took it for dead.
+ * Ends a run of this process as FINISHED, with these tags. A process that was stopped for long may find that others
+ * took it for dead.
  *
  * @throws UserError when somebody else has ended the run.
  */
-export async function finishRun(registry: Registry, runId: string): Promise<void> {
-  if (!(await registry.endRun(runId, 'FINISHED'))) throw await closedByAnother(registry, runId)
+export async function finishRun(registry: Registry, runId: string, tags?: Tags): Promise<void> {
+  if (!(await registry.endRun(runId, 'FINISHED', { tags }))) throw await closedByAnother(registry, runId)
+}
+
+/**
+ * Ends a run whose work has failed. A fault of that must not hide why the work failed: the run then stays RUNNING until
+ * its process has ended, and whoever comes next closes it.
+ *
+ * @returns false when somebody else has ended the run.
+ */
+export async function endFailed(
+  registry: Registry,
+  runId: string,
+  status: Exclude<EndedStatus, 'FINISHED'>,
+): Promise<boolean> {
+  return registry.endRun(runId, status).catch(() => true)
 }
 
 /** The error of a process whose run was ended by somebody else. */

@@ -6,7 +6,7 @@ import type { Report } from './fit/report.ts'
 import { splitRows } from './metrics/holdout.ts'
 
 /** The latest share of the training rows, by which the candidates of one command are ranked. */
-export const SELECTION_SHARE = 0.2
+const SELECTION_SHARE = 0.2
 
 /** Stands before the name of every metric that was measured for the choice. */
 export const SELECTION = 'selection_'

@@ -66,6 +66,6 @@ async function closeByHand(registry: Registry, ids: readonly string[]): Promise<
   }
   const reason = `Closed by ${userInfo().username}.`
   const closed: Closed[] = []
-  for (const runId of ids) if (await registry.endRun(runId, 'KILLED', reason)) closed.push({ runId, reason })
+  for (const runId of ids) if (await registry.endRun(runId, 'KILLED', { reason })) closed.push({ runId, reason })
   return closed
 }

@@ -11,8 +11,9 @@ import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import { DAY } from '../../datasets/table/transaction.ts'
 import { openOnlineStore } from '../../features/open.ts'
 import { logOnnxModel } from '../../registry/ml-model.ts'
-import { modelCardTags, type Signature } from '../../registry/model-card.ts'
+import { modelCardTags } from '../../registry/model-card.ts'
 import { openRegistry } from '../../registry/open.ts'
+import { sampleCard } from '../../registry/testing/sample-card.ts'
 import { STREAM } from './stream.ts'
 
 const home = mkdtempSync(join(tmpdir(), 'fd-doctor-stream-'))
@@ -55,24 +56,14 @@ async function told(records: NewRecord[]): Promise<Finding[]> {
 
 beforeAll(async () => {
   await using registry = await openRegistry(config.registry, { now: Date.now })
-  const signature: Signature = {
-    features: ['f'],
-    input: { name: 'x', dtype: 'float32', shape: [-1, 1] },
-    outputs: [{ name: 'score', dtype: 'float32', shape: [-1] }],
-  }
-  const tags = modelCardTags({
+  const card = sampleCard({
     service: { name: 'user-anomaly', digest: 'd' },
     dataset: { name: 'shop', digest: 'd', schema },
-    holdout: { digest: 'd', rows: 1 },
-    signature,
-    threshold: 0.5,
-    metrics: {},
-    codeVersion: 'test',
   })
   await registry.createRegisteredModel('m')
   const { runId } = await registry.createRun('0')
-  const source = await logOnnxModel(registry, runId, { onnx: Buffer.from('graph'), signature, now: 1 })
-  const { version } = await registry.createModelVersion({ name: 'm', source, tags })
+  const source = await logOnnxModel(registry, runId, { onnx: Buffer.from('graph'), signature: card.signature, now: 1 })
+  const { version } = await registry.createModelVersion({ name: 'm', source, tags: modelCardTags(card) })
   await registry.setRegisteredModelAlias('m', 'champion', version)
 })
 

@@ -44,7 +44,7 @@ const LOCK_POLL_MS = 200
 const LOG_POLL_MS = 200
 
 /** Where the server in `folder` writes its stdout and stderr. */
-export function logFile(folder: string): string {
+function logFile(folder: string): string {
   return join(folder, LOG_FILE)
 }
 

@@ -24,7 +24,7 @@ const RESTART_PAUSE_MS = 200
 const SAYS_WITHIN_MS = 60_000
 const LOOK_MS = 20
 
-export function keepScoring(world: World, group: string): KeptScorer {
+function keepScoring(world: World, group: string): KeptScorer {
   let said = ''
   let current: FdProcess
   let stopped = false

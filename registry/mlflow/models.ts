@@ -70,7 +70,7 @@ export async function setModelTag(client: MlflowClient, name: string, key: strin
 }
 
 /** Deletes a tag, unchecked. @throws NotFoundError. */
-export async function deleteModelTag(client: MlflowClient, name: string, key: string): Promise<void> {
+async function deleteModelTag(client: MlflowClient, name: string, key: string): Promise<void> {
   await ofModel(client, name, client.send('DELETE', 'registered-models/delete-tag', { name, key }, nothing))
 }
 

@@ -279,10 +279,10 @@ describe.runIf(server !== undefined)('with an MLflow server (FD_TEST_MLFLOW_URL)
           return cut
         })
         await using killed = await open(cutting.url, { patience: 0 })
-        await expect(killed.endRun(runId, 'FINISHED', 'all done')).rejects.toThrow(UserError)
+        await expect(killed.endRun(runId, 'FINISHED', { reason: 'all done' })).rejects.toThrow(UserError)
         await using next = await open(String(server), { now: () => 2_000_000 })
         expect((await next.getRun(runId)).status).toBe('RUNNING')
-        expect(await next.endRun(runId, 'KILLED', 'nobody there')).toBe(false)
+        expect(await next.endRun(runId, 'KILLED', { reason: 'nobody there' })).toBe(false)
         const whole = { status: 'FINISHED', endTime: 1_000_000, tags: { 'fd.end.reason': 'all done' } }
         expect(await next.getRun(runId)).toMatchObject(whole)
       }

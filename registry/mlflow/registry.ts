@@ -8,7 +8,7 @@ import { mlflowClient, type MlflowClient } from './client.ts'
 import { experimentVerbs } from './experiments.ts'
 import { logVerbs } from './metrics.ts'
 import { modelVerbs } from './models.ts'
-import { runEndVerbs } from './run-end.ts'
+import { runStatusVerbs } from './run-status.ts'
 import { runVerbs } from './runs.ts'
 import { searchVerbs } from './search.ts'
 import { versionVerbs } from './versions.ts'
@@ -34,7 +34,7 @@ export function registryOver(client: MlflowClient, now: () => EpochMs): Registry
   return {
     ...experimentVerbs(client),
     ...runVerbs(client, now),
-    ...runEndVerbs(client, now),
+    ...runStatusVerbs(client, now),
     ...logVerbs(client, now),
     ...searchVerbs(client),
     ...artifacts,

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { EpochMs } from '../../datasets/table/transaction.ts'
-import { isActive, type Run, type Tags } from '../model.ts'
+import type { Run, Tags } from '../model.ts'
 import { checkTags, checkTime, MAX_RUN_TAG_VALUE, RUN_NAME } from '../naming.ts'
 import { noSuchRun } from '../not-found.ts'
 import type { Registry } from '../registry.ts'
@@ -9,7 +9,7 @@ import { getExperiment } from './experiments.ts'
 import { isMissing } from './fault.ts'
 import { pairsOf, run } from './json.ts'
 
-type RunVerbs = Pick<Registry, 'createRun' | 'getRun' | 'updateRun'>
+type RunVerbs = Pick<Registry, 'createRun' | 'getRun'>
 
 const one = z.object({ run })
 
@@ -20,14 +20,6 @@ export function runVerbs(client: MlflowClient, now: () => EpochMs): RunVerbs {
     },
 
     getRun: (runId) => getRun(client, runId),
-
-    async updateRun(runId, { status, endTime = now(), runName }) {
-      checkTime('endTime', endTime)
-      if (runName !== undefined) checkTags({ [RUN_NAME]: runName }, MAX_RUN_TAG_VALUE)
-      const ended = status !== undefined && !isActive(status)
-      const body = { run_id: runId, status, run_name: runName, ...(ended ? { end_time: endTime } : {}) }
-      await ofRun(runId, client.send('POST', 'runs/update', body, nothing))
-    },
   }
 }
 

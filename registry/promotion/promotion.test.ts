@@ -10,6 +10,7 @@ import type { Tags } from '../model.ts'
 import { openRegistry } from '../open.ts'
 import { linesOf, seeded, startWriter } from '../registry.contract.ts'
 import type { Registry } from '../registry.ts'
+import { sampleCard } from '../testing/sample-card.ts'
 import {
   averagePrecisionGate,
   parityGate,
@@ -39,30 +40,16 @@ const gates = (compare: Compare = recorded): Gate[] => [
 ]
 
 function card(averagePrecision: number, change: Partial<ModelCard> = {}): ModelCard {
-  return {
+  return sampleCard({
     service: { name: service.name, digest: service.digest },
-    dataset: {
-      name: 'handbook',
-      digest: 'e'.repeat(64),
-      schema: {
-        time: { column: 't', unit: 's' },
-        amount: { column: 'a', minorUnits: 2 },
-        entities: [],
-        numeric: [],
-        categorical: [],
-      },
-    },
-    holdout: { digest: 'f'.repeat(64), rows: 100 },
     signature: {
       features: service.features,
       input: { name: 'x', dtype: 'float32', shape: [-1, 2] },
       outputs: [{ name: 'score', dtype: 'float32', shape: [-1] }],
     },
-    threshold: 0.5,
     metrics: { average_precision: averagePrecision, onnx_parity: 1e-7 },
-    codeVersion: 'test',
     ...change,
-  }
+  })
 }
 
 function failing(error: Error): Gate {

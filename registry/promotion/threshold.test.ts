@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
-import type { ModelCard } from '../model-card.ts'
 import { openRegistry } from '../open.ts'
+import { sampleCard } from '../testing/sample-card.ts'
 import { history } from './history.ts'
 import { register } from './promotion.ts'
 import { presentThreshold, setThreshold, thresholdsOf } from './threshold.ts'
@@ -11,26 +11,7 @@ import { presentThreshold, setThreshold, thresholdsOf } from './threshold.ts'
 const folder = mkdtempSync(join(tmpdir(), 'fd-threshold-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-const card: ModelCard = {
-  service: { name: 's', digest: 'd' },
-  dataset: {
-    name: 'd',
-    digest: 'd',
-    schema: {
-      time: { column: 't', unit: 's' },
-      amount: { column: 'a', minorUnits: 2 },
-      entities: [],
-      numeric: [],
-      categorical: [],
-    },
-  },
-  holdout: { digest: 'h', rows: 1 },
-  signature: { features: ['f'], input: { name: 'x', dtype: 'float32', shape: [-1, 1] }, outputs: [] },
-  threshold: 0.5,
-  alertsPerDay: 100,
-  metrics: {},
-  codeVersion: 'test',
-}
+const card = sampleCard({ alertsPerDay: 100 })
 
 test('a threshold is a fact of its version with history; the version keeps its own', async () => {
   await using registry = await openRegistry(`sqlite:${folder}`, { now: () => 1 })

@@ -1,7 +1,7 @@
 import { pathToFileURL } from 'node:url'
 import type { EpochMs } from '../../datasets/table/transaction.ts'
-import { isActive, type ActiveStatus, type EndedStatus, type Run, type RunStatus } from '../model.ts'
-import { checkTags, checkTime, END_REASON, MAX_RUN_TAG_VALUE, RUN_NAME } from '../naming.ts'
+import { isActive, type ActiveStatus, type EndedStatus, type Run, type RunEnd, type RunStatus } from '../model.ts'
+import { checkEnd, checkTags, checkTime, END_REASON, MAX_RUN_TAG_VALUE, RUN_NAME } from '../naming.ts'
 import { noSuchRun } from '../not-found.ts'
 import type { Registry } from '../registry.ts'
 import { artifactRoot } from './artifacts.ts'
@@ -36,13 +36,14 @@ export function runVerbs(database: Database, folder: string, now: () => EpochMs,
       database.write(() => {
         runRow(database, runId)
         if (status !== undefined) putStatus(database, runId, status, endTime)
+        if (status !== undefined && isActive(status)) forgetReason(database, runId)
         if (runName !== undefined) putTag(database, runId, RUN_NAME, runName)
       })
     },
 
-    async endRun(runId, status, reason) {
-      if (reason !== undefined) checkTags({ [END_REASON]: reason }, MAX_RUN_TAG_VALUE)
-      return database.write(() => endRun(database, runId, { status, endTime: now(), reason }))
+    async endRun(runId, status, end = {}) {
+      checkEnd(end)
+      return database.write(() => endRun(database, runId, { ...end, status, endTime: now() }))
     },
   }
 }
@@ -107,12 +108,17 @@ export function runRow(database: Database, runId: string): Row {
 function endRun(
   database: Database,
   runId: string,
-  { status, endTime, reason }: { status: EndedStatus; endTime: EpochMs; reason: string | undefined },
+  { status, endTime, reason, tags = {} }: RunEnd & { status: EndedStatus; endTime: EpochMs },
 ): boolean {
   if (!isActive(runRow(database, runId).status as RunStatus)) return false
   putStatus(database, runId, status, endTime)
+  for (const [key, value] of Object.entries(tags)) putTag(database, runId, key, value)
   if (reason !== undefined) putTag(database, runId, END_REASON, reason)
   return true
+}
+
+function forgetReason(database: Database, runId: string): void {
+  database.run('DELETE FROM tags WHERE run_id = ? AND key = ?', runId, END_REASON)
 }
 
 function putStatus(database: Database, runId: string, status: RunStatus, endTime: EpochMs): void {

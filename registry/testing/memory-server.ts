@@ -32,6 +32,7 @@ interface StoredModel {
 export type Call = Record<string, unknown>
 
 const INVALID = 'INVALID_PARAMETER_VALUE'
+const MISSING = 'RESOURCE_DOES_NOT_EXIST'
 
 /**
  * The state of an MLflow server and what its calls do to it, after MLflow 3.17. Each call is one transaction of its
@@ -80,6 +81,11 @@ export class MemoryMlflow {
       return {}
     },
     'POST runs/set-tag': ({ run_id: id, key, value }) => written(this.#active(id).tags.set(text(key), text(value))),
+    'POST runs/delete-tag': ({ run_id: id, key }) => {
+      const { tags, id: run } = this.#active(id)
+      if (!tags.delete(text(key))) throw refused(`No tag with name: ${text(key)} in run with id ${run}`, MISSING)
+      return {}
+    },
     'POST runs/log-parameter': ({ run_id: id, key, value }) =>
       this.#log(this.#active(id), new Map([[text(key), text(value)]])),
     'POST runs/log-batch': ({ run_id: id, params, tags, metrics }) => {
@@ -146,11 +152,6 @@ export class MemoryMlflow {
       },
       () => ({ aliases: [...this.#model(name).aliases].map(([alias, n]) => ({ alias, version: String(n) })) }),
     ]
-  }
-
-  /** The params of the run that a tag of a model names, such as the ledger of its history. */
-  paramsOf(model: string, tag: string): Map<string, string> | undefined {
-    return this.#runs.get(this.#models.get(model)?.tags.get(tag) ?? '')?.params
   }
 
   #whole(name: string): object {
@@ -253,7 +254,7 @@ function text(value: unknown): string {
 }
 
 function found<T>(value: T | undefined, what: string): T {
-  if (value === undefined) throw refused(`No ${what}`, 'RESOURCE_DOES_NOT_EXIST')
+  if (value === undefined) throw refused(`No ${what}`, MISSING)
   return value
 }
 

@@ -1,6 +1,7 @@
 import { DatabaseSync } from 'node:sqlite'
 import type { Scheduler } from '../../datasets/testing/scheduler.ts'
 import { registryOver as registryOverServer } from '../mlflow/registry.ts'
+import { HISTORY_TAG } from '../naming.ts'
 import type { Registry } from '../registry.ts'
 import { databaseOver } from '../sqlite/database.ts'
 import { registryOver as registryOverDatabase } from '../sqlite/registry.ts'
@@ -32,7 +33,7 @@ export function mlflowWorld(): RegistryWorld {
   const open = (scheduler: Scheduler): Registry => registryOver(server, scheduler)
   const world: RegistryWorld = { open, logModel: () => logModel(open(immediate)), onChange: () => {} }
   server.onModelTag = (_, key, before, value) => {
-    if (key.startsWith('fd.history.') && before !== undefined && before !== value) world.onChange(key)
+    if (key.startsWith(HISTORY_TAG) && before !== undefined && before !== value) world.onChange(key)
   }
   return world
 }

@@ -1,7 +1,6 @@
 import { UserError } from '../../configs/user-error.ts'
 import { randomStream, type Random } from '../../datasets/random/random.ts'
 import { SimulatedFault, Simulation, type SimulatedProcess } from '../../datasets/testing/simulation.ts'
-import type { ModelCard } from '../model-card.ts'
 import { modelCardTags } from '../model-card.ts'
 import type { Gate } from '../promotion/gate.ts'
 import { promote, register, rollback } from '../promotion/promotion.ts'
@@ -9,9 +8,11 @@ import { setThreshold } from '../promotion/threshold.ts'
 import type { Registry } from '../registry.ts'
 import { expectHistoryTrue, type Done, type Request } from './history-promises.ts'
 import { immediate, mlflowWorld, sqliteWorld, type RegistryWorld } from './registry-worlds.ts'
+import { sampleCard } from './sample-card.ts'
 
 const NAME = 'm'
 const MOST_STEPS = 60_000
+const CARD = sampleCard()
 const CALM = { refused: 0, unanswered: 0 }
 
 /** What may happen in a schedule. Without a word, a seed chooses. */
@@ -41,7 +42,7 @@ function weatherOf(random: Random): WritersWeather {
 }
 
 /** The gates of all simulations: passes by the numbers of both versions alone, and takes a while. */
-export function numberGate(process: Pick<SimulatedProcess, 'call'>): Gate {
+function numberGate(process: Pick<SimulatedProcess, 'call'>): Gate {
   return {
     name: 'numbers',
     judge: (candidate, champion) =>
@@ -52,7 +53,7 @@ export function numberGate(process: Pick<SimulatedProcess, 'call'>): Gate {
   }
 }
 
-export function passes(candidate: number, champion: number): boolean {
+function passes(candidate: number, champion: number): boolean {
   return (candidate * 7 + champion * 5) % 4 !== 0
 }
 
@@ -226,29 +227,4 @@ class Race {
 
 function isNothingToRollBack(error: unknown): boolean {
   return error instanceof UserError && error.message.startsWith('Nothing to roll back to')
-}
-
-/** What a version needs to be promoted. */
-const CARD: ModelCard = {
-  service: { name: 's', digest: 'd' },
-  dataset: {
-    name: 'd',
-    digest: 'e',
-    schema: {
-      time: { column: 't', unit: 's' },
-      amount: { column: 'a', minorUnits: 2 },
-      entities: [],
-      numeric: [],
-      categorical: [],
-    },
-  },
-  holdout: { digest: 'f', rows: 1 },
-  signature: {
-    features: ['f'],
-    input: { name: 'x', dtype: 'float32', shape: [-1, 1] },
-    outputs: [{ name: 'score', dtype: 'float32', shape: [-1] }],
-  },
-  threshold: 0.5,
-  metrics: {},
-  codeVersion: 'test',
 }

@@ -1,22 +1,8 @@
 import { expect, test } from 'vitest'
+import { runSchedule, runSchedules, scheduleCount } from '../../configs/testing/schedules.ts'
 import { simulateWriters, type WritersWeather } from './simulated-writers.ts'
 
-/** All of them in CI; at a desk, some. One seed alone is run again with FD_SIM_SEED=… */
-const COUNT = process.env['CI'] === undefined ? 500 : 8_000
-const SEED = process.env['FD_SIM_SEED']
-
-/** Runs a schedule. If it fails, it is run again for a trace of its last steps. */
-async function run(seed: number, weather?: Partial<WritersWeather>): Promise<number> {
-  try {
-    return await simulateWriters(seed, weather)
-  } catch {
-    const trace: string[] = []
-    return simulateWriters(seed, weather, trace).catch((error: unknown) => {
-      const steps = trace.slice(-150).join('\n  ')
-      throw new Error(`Schedule ${seed} fails. Run it alone: FD_SIM_SEED=${seed}\n  ${steps}`, { cause: error })
-    })
-  }
-}
+const COUNT = scheduleCount({ desk: 500, ci: 8_000 })
 
 /** Many writers of one history on a server; some are killed while they write, and their last call arrives late. */
 const crowded: Partial<WritersWeather> = {
@@ -37,16 +23,14 @@ test.each<[string, number, Partial<WritersWeather>]>([
   ['a dead writer’s last call sets the challenger back', 789, crowded],
   ['a move is completed between the reads of the model and of the ledger', 2595, healthy],
 ])('a schedule that once failed: %s', async (_, seed, weather) => {
-  expect(await run(seed, weather)).toBeGreaterThan(50)
+  expect(await runSchedule(seed, (n, trace) => simulateWriters(n, weather, trace))).toBeGreaterThan(50)
 })
 
 test(
   `${COUNT} schedules of writers of one history that fail, die and overtake each other`,
   { timeout: 900_000 },
   async () => {
-    let steps = 0
-    if (SEED !== undefined) steps = await run(Number(SEED))
-    else for (let seed = 0; seed < COUNT; seed++) steps += await run(seed)
+    const steps = await runSchedules(COUNT, (seed, trace) => simulateWriters(seed, {}, trace))
     expect(steps).toBeGreaterThan(0)
   },
 )

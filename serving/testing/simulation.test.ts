@@ -1,23 +1,13 @@
 import { expect, test } from 'vitest'
+import { runSchedule, runSchedules, scheduleCount } from '../../configs/testing/schedules.ts'
 import { simulateScorer } from './simulated-scorer.ts'
 import type { Weather } from './weather.ts'
 
-/** All of them in CI; at a desk, some, or FD_SIM_COUNT=… One seed alone is run again with FD_SIM_SEED=… */
-const COUNT = Number(process.env['FD_SIM_COUNT'] ?? (process.env['CI'] === undefined ? 1_000 : 100_000))
-const SEED = process.env['FD_SIM_SEED']
+const COUNT = scheduleCount({ desk: 1_000, ci: 100_000 })
 
-/** Runs a schedule. If it fails, it is run again for a trace of its last steps. */
-async function run(seed: number, weather?: Partial<Weather>): Promise<number> {
-  try {
-    return await simulateScorer(seed, weather)
-  } catch {
-    const trace: string[] = []
-    const again = simulateScorer(seed, weather, trace)
-    return again.catch((error: unknown) => {
-      const steps = trace.slice(-120).join('\n  ')
-      throw new Error(`Schedule ${seed} fails. Run it alone: FD_SIM_SEED=${seed}\n  ${steps}`, { cause: error })
-    })
-  }
+/** Runs a schedule of this weather. */
+function run(seed: number, weather?: Partial<Weather>): Promise<number> {
+  return runSchedule(seed, (n, trace) => simulateScorer(n, weather, trace))
 }
 
 const alone: Partial<Weather> = {
@@ -85,9 +75,7 @@ test(
   `${COUNT} schedules of scorers that fail, die, or lose what they have, while champions and bases change`,
   { timeout: 1_800_000 },
   async () => {
-    let steps = 0
-    if (SEED !== undefined) steps = await run(Number(SEED))
-    else for (let seed = 0; seed < COUNT; seed++) steps += await run(seed)
+    const steps = await runSchedules(COUNT, (seed, trace) => simulateScorer(seed, undefined, trace))
     expect(steps).toBeGreaterThan(0)
   },
 )

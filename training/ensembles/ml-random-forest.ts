@@ -14,7 +14,7 @@ import { fittedTrees } from './estimator.ts'
 const MOST_ROWS = 20_000
 
 /** Parameters of ml-random-forest with their defaults, under the names of our own forest. */
-export const mlRandomForestParams = z.strictObject({
+const mlRandomForestParams = z.strictObject({
   trees: z.number().int().min(1).max(1000).default(10).describe('trees'),
   max_depth: z.number().int().min(0).default(0).describe('edges from the root to the deepest leaf; 0 no limit'),
   max_features: z

@@ -1,7 +1,3 @@
-import type { TrainingSet } from '../../features/backfill/training-set.ts'
-import { onnxScores } from '../graph/scores.ts'
-import { modelScores, type FittedModel } from './fitted-model.ts'
-
 /** How far two scorings of the same rows lie apart, as the largest of all rows. NaN counts as infinitely far. */
 export interface Difference {
   /** |one − other|. */
@@ -15,16 +11,6 @@ export interface Difference {
 }
 
 const SMALLEST = 1e-30
-
-/**
- * How far the trainer's scores and the graph's differ on the rows of `set`.
- *
- * @throws UserError when `bytes` is not a graph that scores such rows.
- */
-export async function verifyOnnx(model: FittedModel, bytes: Uint8Array, set: TrainingSet): Promise<Difference> {
-  const { x, names, categorical } = set
-  return largestDifference(modelScores(model, x, categorical), await onnxScores(bytes, x, names.length, categorical))
-}
 
 /** The largest differences over all rows. */
 export function largestDifference(one: Float32Array, other: Float32Array): Difference {

@@ -29,7 +29,7 @@ const PART_BITS = 8
 export const MOST_PARTS = 2 ** PART_BITS - 1
 
 /** Operations that a crew shares, by number. */
-export const OPERATIONS = [
+const OPERATIONS = [
   'addRows',
   'addColumn',
   'add',

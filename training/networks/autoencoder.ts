@@ -11,7 +11,7 @@ import { castToFloat, doubleGraph, encodedNodes, layerNodes, scaleNodes } from '
 import { type Dense, fitScaling, forward, scale, type Scaling } from './network.ts'
 
 /** Parameters of the autoencoder with their defaults. */
-export const autoencoderParams = z.strictObject({
+const autoencoderParams = z.strictObject({
   hidden: z.number().int().min(1).max(1024).default(32).describe('width of the layers before and after the code'),
   code: z.number().int().min(1).max(1024).default(8).describe('width of the narrowest layer'),
   epochs: z.number().int().min(1).max(10_000).default(20).describe('passes over the training rows'),

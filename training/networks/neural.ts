@@ -11,7 +11,7 @@ import { castToFloat, doubleGraph, encodedNodes, layerNodes, scaleNodes } from '
 import { type Dense, fitScaling, forward, scale, type Scaling } from './network.ts'
 
 /** Parameters of the neural network with their defaults. */
-export const neuralParams = z.strictObject({
+const neuralParams = z.strictObject({
   hidden: z
     .number()
     .int()

@@ -98,7 +98,7 @@ function named({ pid, host }: RunOwner): string {
 
 /** Ends an abandoned run as KILLED. @returns false when somebody else has ended it. */
 export async function closeAbandoned(registry: Registry, { run, reason }: AbandonedRun): Promise<boolean> {
-  return registry.endRun(run.runId, 'KILLED', reason)
+  return registry.endRun(run.runId, 'KILLED', { reason })
 }
 
 /**

@@ -136,7 +136,7 @@ test('a living owner is heard while its event loop is blocked, and hears when it
   }
   expect(now).toBeGreaterThanOrEqual(before + 3)
   expect(alive.closed.aborted).toBe(false)
-  expect(await registry.endRun(runId, 'KILLED', 'test')).toBe(true)
+  expect(await registry.endRun(runId, 'KILLED', { reason: 'test' })).toBe(true)
   if (!alive.closed.aborted) await once(alive.closed, 'abort')
 })
 

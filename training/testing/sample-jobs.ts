@@ -13,7 +13,7 @@ import { openLocalQueue } from '../queue/local.ts'
  */
 
 /** Time between two signs of life of a submitter in a process of its own, ms. */
-export const QUICK_HEARTBEAT_MS = 100
+const QUICK_HEARTBEAT_MS = 100
 
 /** What every job is given: the file for its line, and its own id. */
 const started = z.object({ file: z.string(), id: z.string() })

@@ -2,9 +2,9 @@ import { expect, test } from 'vitest'
 import { subset } from '../../features/backfill/training-set.ts'
 import { boosting, forest } from '../ensembles/estimator.ts'
 import { modelScores, signatureOf, toOnnx } from '../fit/fitted-model.ts'
-import { largestDifference, verifyOnnx } from '../fit/graph-parity.ts'
+import { largestDifference } from '../fit/graph-parity.ts'
 import { onnxScores } from '../graph/scores.ts'
-import { expectParity } from '../testing/parity.ts'
+import { expectParity, verifyOnnx } from '../testing/parity.ts'
 import { plantedName, plantedSet } from '../testing/planted-set.ts'
 
 const SHAPES = {

@@ -4,8 +4,9 @@ import { boosting, forest } from '../ensembles/estimator.ts'
 import { fitIsolation, isolationParams } from '../ensembles/isolation.ts'
 import { plantedSet } from '../testing/planted-set.ts'
 import { plantedRows, type PlantedTrees, plantedTrees } from '../testing/planted-trees.ts'
+import { depthOf } from '../testing/tree-depth.ts'
 import { treeScorer } from './scorer.ts'
-import { depthOf, treeScores, type Trees } from './tree.ts'
+import { treeScores, type Trees } from './tree.ts'
 
 const isolate = (x: Float32Array, features: number, given: object = {}) =>
   fitIsolation(x, features, isolationParams.parse({ trees: 30, ...given }), 1, () => true)

@@ -24,7 +24,7 @@ export interface BrokerAddress {
   port: number
 }
 
-export const KAFKA_URL_HELP =
+const KAFKA_URL_HELP =
   'kafka://[USER:PASSWORD@]HOST:PORT[,HOST:PORT…]' +
   '[?sasl=plain|scram-sha-256|scram-sha-512&tls=true&ca=FILE&cert=FILE&key=FILE' +
   '&prefix=NAME&patience=SECONDS&session=SECONDS]'

@@ -1,5 +1,5 @@
 import { defineConfig, type ViteUserConfig } from 'vitest/config'
-import { QuickestFirst } from './test-order.ts'
+import { QuickestFirst } from '../testing/test-order.ts'
 
 /**
  * How Vitest runs the tests of a subject of `mutate.ts`. Without a global set-up there are no servers. A mutant that no

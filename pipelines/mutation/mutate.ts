@@ -1,7 +1,7 @@
 /**
  * `npm run mutate [-- SUBJECT …]`: changes the code that the promises rest on, a place at a time, and asks whether a
  * test notices. A mutant that lives is a rule that nothing guards. A subject is a group of files with the tests that
- * must guard it by themselves. Ends with 1 where fewer than `LEAST` of 100 mutants of a subject are noticed.
+ * must guard it by themselves. Ends with 1 where a subject is not guarded, as `outcome.ts` says.
  *
  * Reports: `.fd/mutation/SUBJECT.json` and `.html`, with every mutant; a table on standard output.
  */
@@ -9,8 +9,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { Stryker } from '@stryker-mutator/core'
-
-const LEAST = 90
+import { isGuarded, outcomeOf, type Outcome } from './outcome.ts'
 
 interface Subject {
   readonly files: readonly string[]
@@ -44,16 +43,6 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
   metrics: { files: ['training/metrics/*.ts'], tests: ['training/metrics/*.test.ts'] },
 }
 
-/** The shares of mutants noticed, by state: those that end the test or its time count as noticed. */
-interface Outcome {
-  readonly subject: string
-  readonly mutants: number
-  readonly noticed: number
-  readonly survived: number
-  readonly untested: number
-  readonly percent: number
-}
-
 async function examine(subject: string, { files, tests }: Subject): Promise<Outcome> {
   const report = `.fd/mutation/${subject}`
   const configFile = resolve(`${report}.vitest.ts`)
@@ -61,7 +50,7 @@ async function examine(subject: string, { files, tests }: Subject): Promise<Outc
   // Stryker has an option for the tests, but a mutant that is met before any test is put to all of the project's.
   writeFileSync(
     configFile,
-    "import { mutationConfig } from '../../pipelines/testing/mutation-config.ts'\n" +
+    "import { mutationConfig } from '../../pipelines/mutation/test-config.ts'\n" +
       `export default mutationConfig(${JSON.stringify(tests)})\n`,
   )
   const results = await new Stryker({
@@ -86,12 +75,10 @@ async function examine(subject: string, { files, tests }: Subject): Promise<Outc
     timeoutMS: 30_000,
     timeoutFactor: 3,
   }).runMutationTest()
-  const having = (...states: string[]): number => results.filter(({ status }) => states.includes(status)).length
-  const noticed = having('Killed', 'Timeout', 'RuntimeError')
-  const survived = having('Survived')
-  const untested = having('NoCoverage')
-  const mutants = noticed + survived + untested
-  return { subject, mutants, noticed, survived, untested, percent: Math.floor((1_000 * noticed) / mutants) / 10 }
+  return outcomeOf(
+    subject,
+    results.map(({ status }) => status),
+  )
 }
 
 const asked = process.argv.slice(2)
@@ -104,4 +91,4 @@ const outcomes: Outcome[] = []
 for (const subject of asked.length > 0 ? asked : Object.keys(SUBJECTS))
   outcomes.push(await examine(subject, SUBJECTS[subject]))
 console.table(outcomes)
-if (outcomes.some(({ percent }) => percent < LEAST)) process.exitCode = 1
+if (!outcomes.every(isGuarded)) process.exitCode = 1
