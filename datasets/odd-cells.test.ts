@@ -133,6 +133,20 @@ test('where day and month may be exchanged, the hint says so; where they may not
   expect(await refusal({ at: '01/25/2024' }, SCHEMA)).toMatch(/format: '%m\/%d\/%Y' \}\n/)
 })
 
+const TOKEN = { entities: [{ name: 'card', column: 'device', type: 'string', token: true }], numeric: ['n'] }
+
+test.each<[what: string, column: string, cell: string, shown: RegExp, as?: Schema]>([
+  ['a blank that is none', 'at', '2024-01-05\u00a010:00', /"2024-01-05\\u00a010:00" is not a time/],
+  ['what has no width', 'amount', '5\u200b', /"5\\u200b" is not an amount/],
+  ['what moves a cursor', 'n', '\u001b[31m5', /"\\u001b\[31m5" is not a number/],
+  ['a megabyte', 'n', 'x'.repeat(1_000_000), /"x{60}… \(1000000 characters\) is not a number/],
+  ['a card number', 'n', '4111 1111 1111 1111', /"…1111" is not a number/],
+  ['a card number that becomes a token', 'device', '4111111111111111 ', /"…1111 " is no key/, TOKEN],
+  ['a mistyped card number', 'device', '4111111111111112 ', /"…1112 " is no key/, TOKEN],
+])('the message about %s shows what stands there, and no number of a card', async (_, column, cell, shown, as = {}) => {
+  expect(await refusal({ [column]: cell }, { ...SCHEMA, ...as })).toMatch(shown)
+})
+
 const EXCEL = { time: { column: 'at', unit: 'd', origin: '1899-12-30' } }
 const END = { before: Date.UTC(2024, 0), problem: 'lies beyond the end' }
 

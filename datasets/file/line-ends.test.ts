@@ -101,7 +101,7 @@ test.each([
   const file = (bad: string): string =>
     written(`id,t,a,note${end}1,1,1,"two${end}lines"${end.repeat(3)}${bad}${end}9,9,9,${end}`)
   // The quoted cell has two lines, two blank ones follow, the bad one is the sixth.
-  await expect(read(file('2,2'))).rejects.toThrow(/line \d+: Expected Number of Columns: 4 Found: 2/)
-  await expect(read(file('2,2,2,x,5'))).rejects.toThrow(/line \d+: Expected Number of Columns: 4 Found: 5/)
+  await expect(read(file('2,2'))).rejects.toThrow(/line \d+: it has 2 cells, fewer than the header has names \(4\)/)
+  await expect(read(file('2,2,2,x,5'))).rejects.toThrow(/line \d+: it has more cells than the header has names \(4\)/)
   await expect(read(file('2,2,two,'))).rejects.toThrow(/line 6, column a: "two" is not an amount/)
 })

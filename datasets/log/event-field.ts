@@ -1,3 +1,4 @@
+import { isCardNumber, quotedText, shownText } from '../file/shown-text.ts'
 import { amountBounds, amountFault, toMinorUnits } from '../table/amount.ts'
 import type { DatasetSchema, EntityRole, TimeRole } from '../table/dataset.ts'
 import { isBlank, isWholeKey, keyFault, textFault, WHOLE_NUMBER } from '../table/key.ts'
@@ -77,7 +78,7 @@ function unexpected(column: string, expected: string, found: unknown): Refusal {
  */
 export function readKey(
   fields: Fields,
-  { column, optional = false }: Pick<EntityRole, 'column' | 'optional'>,
+  { column, optional = false, token = false }: Pick<EntityRole, 'column' | 'optional' | 'token'>,
   into: KeyColumn,
   row: number,
   forms: CellForms,
@@ -95,6 +96,9 @@ export function readKey(
   if (typeof found !== 'string') throw unexpected(column, 'text', found)
   const fault = keyFault(found)
   if (fault !== undefined) throw unexpected(column, fault, found)
+  // Files are read as tokens. A number here would be stored as it is, and have another history than its token.
+  if (token && isCardNumber(found))
+    throw unexpected(column, 'a card token, since its dataset says `token: true`', found)
   into[row] = found
 }
 
@@ -170,14 +174,12 @@ function refuseTime(column: string, found: unknown): never {
   throw new Refusal(`${refusal.message} (counted in ${unit}, it would be a time of our century)`)
 }
 
-const SHOWN = 60
-
 /** A value for a message, short whatever it is. Of a list or an object only the first level: it may be deep. */
 export function show(value: unknown): string {
   if (value === undefined) return 'nothing'
+  if (typeof value === 'string') return quotedText(value)
   const text = JSON.stringify(value, (_, inner: unknown) =>
     inner !== value && typeof inner === 'object' && inner !== null ? '…' : inner,
   )
-  if (text.length <= SHOWN) return text
-  return `${text.slice(0, SHOWN)}…${typeof value === 'string' ? ` (${value.length} characters)` : ''}`
+  return shownText(text)
 }

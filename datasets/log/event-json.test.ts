@@ -370,8 +370,20 @@ test('the first instant of 1970 is a time, of transactions and of labels', () =>
 
 test('a value is shown whole up to sixty characters', () => {
   const shown = (length: number): unknown => decodedBy(schema, { V1: 'x'.repeat(length) })
-  expect(shown(58)).toBe(`V1: expected a number, found "${'x'.repeat(58)}"`)
-  expect(shown(59)).toBe(`V1: expected a number, found "${'x'.repeat(59)}… (59 characters)`)
+  expect(shown(60)).toBe(`V1: expected a number, found "${'x'.repeat(60)}"`)
+  expect(shown(61)).toBe(`V1: expected a number, found "${'x'.repeat(60)}… (61 characters)`)
+})
+
+test('a card number is refused where a token belongs, and shown nowhere', () => {
+  const card = { name: 'card', column: 'CARD', type: 'string' as const }
+  const tokens: DatasetSchema = { ...schema, entities: [{ ...card, token: true }] }
+  const number = '4111 1111 1111 1111'
+  expect(decodedBy(tokens, { CARD: number })).toBe(
+    'CARD: expected a card token, since its dataset says `token: true`, found "…1111"',
+  )
+  expect(decodedBy({ ...schema, entities: [card] }, { CARD: number, V1: number })).toBe(
+    'V1: expected a number, found "…1111"',
+  )
 })
 
 test('a record of the largest size is read', () => {

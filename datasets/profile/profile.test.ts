@@ -2,13 +2,14 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
+import { isCardNumber } from '../file/shown-text.ts'
 import { randomStream } from '../random/random.ts'
 import type { DatasetSchema } from '../table/dataset.ts'
 import { fileDataset } from '../table/file-dataset.ts'
 import { DAY, HOUR } from '../table/transaction.ts'
 import { findingsOf } from './findings.ts'
 import { profileOf, type Profile } from './profile.ts'
-import { isCardNumber, Tally } from './tally.ts'
+import { Tally } from './tally.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'fd-profile-'))
 afterAll(() => rmSync(folder, { recursive: true }))

@@ -1,8 +1,9 @@
 import { UserError } from '../../configs/user-error.ts'
+import { isCardNumber, masked } from '../file/shown-text.ts'
 import type { Dataset, DatasetSchema } from '../table/dataset.ts'
 import { isNoKey } from '../table/key.ts'
 import { DAY, UNLABELLED, type EpochMs, type EventBatch, type KeyColumn } from '../table/transaction.ts'
-import { isCardNumber, masked, Tally, type Frequency } from './tally.ts'
+import { Tally, type Frequency } from './tally.ts'
 
 /** How many of the most frequent keys and categories are shown. */
 const MOST_FREQUENT = 10

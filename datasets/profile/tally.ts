@@ -41,20 +41,3 @@ export class Tally {
     return top.map(([value, rows]) => ({ value: String(value), rows }))
   }
 }
-
-/** Whether this is the number of a payment card: 13 to 19 digits whose last one is right (Luhn). */
-export function isCardNumber(text: string): boolean {
-  const digits = text.replaceAll(/[ -]/g, '')
-  if (!/^[1-9]\d{12,18}$/.test(digits)) return false
-  let sum = 0
-  for (let place = 0; place < digits.length; place++) {
-    const digit = Number(digits[digits.length - 1 - place])
-    sum += place % 2 === 0 ? digit : digit < 5 ? 2 * digit : 2 * digit - 9
-  }
-  return sum % 10 === 0
-}
-
-/** A card number with its last four digits only, as receipts show it. */
-export function masked(number: string): string {
-  return `…${number.slice(-4)}`
-}

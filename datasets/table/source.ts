@@ -4,6 +4,7 @@ import { bytesOf, startsWith, unifyLineEnds } from '../file/csv-bytes.ts'
 import type { CsvHeader } from '../file/csv.ts'
 import { isEven, lineOfRecord, NOT_UTF8 as NOT_UTF8_TEXT, readCsvHeader } from '../file/csv.ts'
 import { refuseForeign, requireFile } from '../file/file-kind.ts'
+import { quotedText, shownText } from '../file/shown-text.ts'
 import { temporaryCopy } from '../file/temporary-copy.ts'
 import { unzipOnly, ZIP_MAGIC } from '../file/zip.ts'
 import type { DatasetSchema } from './dataset.ts'
@@ -77,11 +78,29 @@ export function readError(file: string, error: unknown): UserError {
   if (error instanceof UserError) return error
   const message = errorMessage(error)
   const csv = CSV_ERROR.exec(message)
-  if (csv?.[3].startsWith('Invalid unicode') === true)
-    return new UserError(`${file}, line ${csv[1]}: ${NOT_UTF8_TEXT}\n  ${csv[2]}`, { cause: error })
-  const problem =
-    csv === null ? ` cannot be read: ${message.split('\n')[0]}` : `, line ${csv[1]}: ${csv[3].trim()}\n  ${csv[2]}`
-  return new UserError(`${file}${problem}\nMend the file or give another with --data FILE.`, { cause: error })
+  if (csv === null) {
+    const problem = shownText(message.split('\n')[0], { most: LONGEST_LINE })
+    return new UserError(`${file} cannot be read: ${problem}\n${MEND}`, { cause: error })
+  }
+  const [, line, text, problem] = csv
+  const shown = shownText(text, { most: LONGEST_LINE, mask: 'all' })
+  const advice = problem.startsWith('Invalid unicode') ? '' : `\n${MEND}`
+  return new UserError(`${file}, line ${line}: ${csvProblem(problem.trim())}\n  ${shown}${advice}`, { cause: error })
+}
+
+/** Most characters that are shown of a line. */
+const LONGEST_LINE = 200
+const MEND = 'Mend the file or give another with --data FILE.'
+
+/** A problem of a CSV in words that say what to look for. */
+function csvProblem(problem: string): string {
+  if (problem.startsWith('Invalid unicode')) return NOT_UTF8_TEXT
+  if (problem.includes('unterminated quote'))
+    return 'a cell in quotes has no end. A quote within such a cell is written twice: "a ""b"" c"'
+  const cells = /Expected Number of Columns: (\d+) Found: (\d+)/.exec(problem)
+  if (cells === null) return problem
+  const [names, found] = [Number(cells[1]), Number(cells[2])]
+  return `it has ${found < names ? `${found} cells, fewer` : 'more cells'} than the header has names (${names})`
 }
 
 /**
@@ -161,7 +180,8 @@ function csvTable(file: string, path: string, readable: string, csv: CsvHeader):
   const twice = named.find(([name, index]) => positions.get(name) !== index)?.[0]
   if (twice !== undefined)
     throw new UserError(
-      `${file}, line ${csv.skipped + 1}: the column "${twice}" is named twice. Rename one of the two.`,
+      `${file}, line ${csv.skipped + 1}: the column ${quotedText(twice, { mask: 'all' })} is named twice. ` +
+        'Rename one of the two. Where this line names no columns, put one before it that does.',
     )
   // By position, since DuckDB takes names that differ in case only for one.
   const columns = csv.names.map((_, index) => `c${index}: 'VARCHAR'`).join(', ')

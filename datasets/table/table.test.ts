@@ -286,7 +286,7 @@ test.each<[string, string, RegExp]>([
     line({ at: '2023-12-31' }),
     /line 3, column at: time goes back from 2024-01-01T00:00:00.000Z to 2023-12-31T00:00:00.000Z\.\nAdd --sort/,
   ],
-  ['all its cells', '1,2', /line 3: Expected Number of Columns: 8 Found: 2/],
+  ['all its cells', '1,2', /line 3: it has 2 cells, fewer than the header has names \(8\)\n {2}1,2\n/],
 ])('a row without %s is an error that says where', async (_what, bad, message) => {
   const file = csv([GOOD[0], bad])
   await expect(readAll(file)).rejects.toThrow(message)

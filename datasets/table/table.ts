@@ -1,4 +1,5 @@
 import { UserError } from '../../configs/user-error.ts'
+import { quotedText, shownText } from '../file/shown-text.ts'
 import { cellHint } from './cell-hint.ts'
 import type { BadCell, TableColumn } from './column.ts'
 import { amountColumn, categoricalColumn, labelColumns, numericColumn, timeColumns } from './column.ts'
@@ -193,8 +194,9 @@ async function cellError({ database, source, schema }: Reading, bad: BadCell, fi
   const text = await cellText(database, source, bad.column, fileRow)
   const place = await placeOf(source, fileRow)
   const hint = source.types.get(bad.column) === 'VARCHAR' ? cellHint(text, bad.column, bad.role, schema) : ''
+  const mask = schema.entities.some(({ column, token }) => token === true && column === bad.column) ? 'all' : 'cards'
   return new UserError(
-    `${place}, column ${bad.column}: "${text}" ${bad.problem}.\n${hint}` +
+    `${place}, column ${bad.column}: ${quotedText(text, { mask })} ${bad.problem}.\n${hint}` +
       `Mend the cell, or the column's role in the dataset's schema, and run the command again.`,
   )
 }
@@ -223,7 +225,8 @@ async function duplicateError(
   id: number | string,
 ): Promise<UserError> {
   return new UserError(
-    `${await placeOf(source, fileRow)}, column ${column}: the id ${id} stands in an earlier row already.\n` +
+    `${await placeOf(source, fileRow)}, column ${column}: ` +
+      `the id ${shownText(String(id))} stands in an earlier row already.\n` +
       'Remove the duplicate, or name a column whose values are unique as id.',
   )
 }
@@ -252,10 +255,20 @@ function requireColumns(source: TableSource, schema: DatasetSchema): void {
   }
   const missing = wanted.filter((column) => column !== undefined && !source.types.has(column))
   if (missing.length === 0) return
-  // Blanks at the ends of a name would not be seen.
-  const found = [...source.types.keys()].map((name) => (name === name.trim() ? name : `"${name}"`)).join(', ')
   throw new UserError(
-    `${source.file} has no column ${missing.join(', ')}. It has: ${found}.\n` +
+    `${source.file} has no column ${missing.join(', ')}. It has: ${shownNames([...source.types.keys()])}.\n` +
       'Give another file with --data FILE, or describe this one in configs/datasets/NAME.yaml (see example.yaml).',
   )
+}
+
+/** Most names of columns that a message lists. */
+const MOST_NAMES = 60
+
+/** Blanks at the ends of a name would not be seen. A file without a header has values here, which may be of cards. */
+function shownNames(names: readonly string[]): string {
+  const shown = names
+    .slice(0, MOST_NAMES)
+    .map((name) => (name === name.trim() ? shownText(name, { mask: 'all' }) : quotedText(name, { mask: 'all' })))
+  const more = names.length - shown.length
+  return shown.join(', ') + (more > 0 ? `, and ${more} more` : '')
 }

@@ -132,7 +132,7 @@ const ONE_PARTITIONER =
   'Let every producer use the card as record key, and murmur2 (in librdkafka: partitioner=murmur2_random).'
 
 async function dividedKeys(topic: string, column: string, divided: [string, Set<number>][]): Promise<string> {
-  const { isCardNumber, masked } = await import('../../datasets/profile/tally.ts')
+  const { isCardNumber, masked } = await import('../../datasets/file/shown-text.ts')
   const [[key, found]] = divided
   const shown = isCardNumber(key) ? masked(key) : key
   const others = divided.length === 1 ? '' : `, and ${divided.length - 1} other keys are in several`
