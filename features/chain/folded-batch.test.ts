@@ -196,6 +196,7 @@ describe('where history ends and the log begins', () => {
   }
   const gap = (from: number, to: number): HistoryGap => ({ from: START + from, to: START + to })
   const refused = 'fd features backfill --dataset d --data f --until'
+  const at = (ms: number): string => new Date(START + ms).toISOString()
 
   test('more than a day between them is a gap, told once; a day is none', async () => {
     const day = onHistory([2])
@@ -231,25 +232,74 @@ describe('where history ends and the log begins', () => {
   })
 
   test('no transaction is decided on a history that has it, the newest one included', async () => {
-    const { run } = onHistory([2, 8])
-    await expect(run(batchOf([8]))).rejects.toThrow(`${refused} ${new Date(START + 8).toISOString()} --online`)
+    for (const events of [[8], [-2, 8], [8, 2 + DAY]])
+      await expect(onHistory([2, 8]).run(batchOf(events))).rejects.toThrow(`${refused} ${at(8)} --online`)
+    // It must end at the earliest of those that came in disorder.
+    await expect(onHistory([2, 8]).run(batchOf([8, 2, 10]))).rejects.toThrow(`${refused} ${at(2)} --online`)
     // Its outputs were written before this history was made.
     expect((await onHistory([2, 8]).run(batchOf([8]), 1)).fresh).toEqual([])
-    // The last of a history that ends before it came late.
-    const until = { base: { history: { ...history, until: START + 8 }, watermark: START + 8 } }
-    expect((await onHistory([2, 8], until).run(batchOf([8]))).fresh).toEqual([])
   })
 
-  test('only the first undecided ones tell: later ones may be late, in a later stage or behind the first', async () => {
-    const late = (first: number): number[] => Array.from({ length: 40 }, (_, n) => first + 2 * n)
-    const { run } = onHistory([9 * DAY])
-    await run(batchOf([9 * DAY + 2]))
-    expect((await run(batchOf(late(2), 1))).fresh.length).toBe(40)
-    const first = onHistory([9 * DAY])
-    await expect(first.run(batchOf(late(2)))).rejects.toThrow(refused)
-    for (const options of [{ begun: true }, { base: { watermark: START + 9 * DAY } }])
-      expect((await onHistory([9 * DAY], options).run(batchOf(late(2)))).fresh.length).toBe(40)
-    const later = onHistory([9 * DAY])
-    expect((await later.run(batchOf(late(2)), 0, featureMatrix(40, WIDTH))).fresh.length).toBe(40)
+  test('history goes on into the log as soon as it has more of the first transactions than are new', async () => {
+    const { run } = onHistory([2, 4, 6, 8])
+    expect((await run(batchOf([10, 8]))).input.decoded.rejected).toMatchObject([{ index: 1, kind: 'duplicate' }])
+    await expect(run(batchOf([6], 2))).rejects.toThrow(`${refused} ${at(6)} --online`)
+  })
+
+  test('what comes alone and later than is allowed is folded and flagged, and tells nothing', async () => {
+    const { run } = onHistory([2 + DAY])
+    const folded = await run(batchOf([4]))
+    expect([folded.fresh, folded.features.late[0]]).toEqual([[0], 1])
+    await expect(run(batchOf([2 + DAY], 1))).rejects.toThrow(`${refused} ${at(2 + DAY)} --online`)
+    // What history ends before, and does not hold, came late as well.
+    const until = onHistory([2], { base: { history: { ...history, until: START + 8 }, watermark: START + 2 } })
+    await until.run(batchOf([4, 6]))
+    await expect(until.run(batchOf([2], 2))).rejects.toThrow(`${refused} ${at(2)} --online`)
+    const after = onHistory([2], { base: { history: { ...history, until: START + 8 }, watermark: START + 2 } })
+    expect((await after.run(batchOf([8, 2]))).fresh).toEqual([0])
+  })
+
+  test('a few that are older than what history still holds are strays, many are the history once more', async () => {
+    const strays = Array.from({ length: 15 }, (_, n) => 20 - n)
+    const { run } = onHistory([60 * DAY])
+    for (const [n, stray] of strays.entries()) expect((await run(batchOf([stray], n))).fresh).toEqual([0])
+    await expect(run(batchOf([30], 15))).rejects.toThrow(`${refused} ${at(6)} --online`)
+    // An hour and 30 days before its end the history still holds whatever came.
+    const bound = 60 * DAY - 30 * DAY - HOUR
+    expect((await onHistory([60 * DAY]).run(batchOf([...strays, bound]))).fresh.length).toBe(16)
+    await expect(onHistory([60 * DAY]).run(batchOf([...strays, bound - 1]))).rejects.toThrow(`${refused} ${at(6)} --on`)
+    // Together with what it holds, they say where the log begins.
+    await expect(onHistory([60 * DAY]).run(batchOf([...strays, 5, 60 * DAY]))).rejects.toThrow(
+      `${refused} ${at(5)} --on`,
+    )
+    const odd = strays.concat(21).map((id) => 2 * id + 1)
+    await expect(onHistory([2, 60 * DAY + 1]).run(batchOf([...odd, 2]))).rejects.toThrow(`${refused} ${at(2)} --on`)
+    await expect(onHistory([60 * DAY]).run(batchOf([5, 60 * DAY]))).rejects.toThrow(`${refused} ${at(60 * DAY)} --on`)
+  })
+
+  test('what comes twice on the log says nothing of the history, also where that has it', async () => {
+    const late = onHistory([8])
+    await late.run(batchOf([4]))
+    expect((await late.run(batchOf([4], 1))).input.decoded.rejected).toMatchObject([{ first: { offset: 0 } }])
+    // Decided, then backfilled, and sent again.
+    const again = onHistory([8])
+    expect((await again.run(batchOf([8, 8]), 1)).fresh).toEqual([])
+    expect((await again.run(batchOf([8], 2), 1)).fresh).toEqual([])
+    await expect(onHistory([8]).run(batchOf([8, 8]))).rejects.toThrow(`${refused} ${at(8)} --online`)
+  })
+
+  test('only the first undecided ones tell, in the first stage and where nothing was folded before', async () => {
+    const all = Array.from({ length: 40 }, (_, n) => 2 * n)
+    const news = all.slice(0, 32).map((id) => 2 + DAY + id)
+    const { run } = onHistory(all)
+    await run(batchOf(news))
+    expect((await run(batchOf(all, 32))).input.decoded.rejected.length).toBe(40)
+    expect((await onHistory(all).run(batchOf([...news, ...all]))).fresh.length).toBe(32)
+    const early = onHistory(all)
+    await early.run(batchOf([...news.slice(0, 15), -2]))
+    await expect(early.run(batchOf(all, 16))).rejects.toThrow(refused)
+    for (const options of [{ begun: true }, { base: { watermark: START + 78 } }])
+      expect((await onHistory(all, options).run(batchOf(all))).fresh).toEqual([])
+    expect((await onHistory(all).run(batchOf(all), 0, featureMatrix(40, WIDTH))).fresh).toEqual([])
   })
 })

@@ -288,9 +288,10 @@ describe.each(ARRANGEMENTS)('$name', ({ arrange, gap, refused }) => {
       for (let first = 0; first < log.length;) {
         const events = log.slice(first, first + 1 + random.integer(60))
         const batch = decoded(events)
+        const input = inputOf(batch, first)
         fold.prepare(batch.events)
-        seam.join(inputOf(batch, first), fold, committed)
-        const { values } = fold.fold(batch.events)
+        seam.join(input, fold, committed)
+        const { values } = fold.fold(batch.events, undefined, placesOf(input))
         transactionRows(batch).forEach((row, k) => {
           const place = k * fold.names.length
           const id = String(batch.events.ids[row])

@@ -9,9 +9,9 @@
  *    its offset was committed: then it had its output before this base was made.
  * 3. **Undecided.** No transaction is decided on a base that knows what came after it. History must therefore end
  *    where the first record begins whose outputs are not written yet. Where it goes on beyond that, the group does
- *    not start.
- * 4. **Late.** A record from before the end of history that history does not hold is an event that came late. It is
- *    folded as any other.
+ *    not start (`undecided.ts`).
+ * 4. **Late.** Any other record from before the end of history that history does not hold is an event that came late,
+ *    however late. It is folded as any other, and flagged beyond the allowed lateness.
  * 5. **Gap.** Where the first record that is folded happened long after the end of history, windows lack what lies
  *    between. That is told, and no fault: there may have been no transactions. Where the history's file goes on, parity
  *    counts what it has in a gap of any length.
@@ -21,13 +21,13 @@
  *
  * History ends at its `until`, and what it holds ends with its newest transaction, which may be long before.
  */
-import { UserError } from '../../configs/user-error.ts'
-import { DAY, FRAUD_LABEL, HOUR, removeRows, type EpochMs, type EventBatch } from '../../datasets/table/transaction.ts'
+import { DAY, FRAUD_LABEL, removeRows, type EpochMs, type EventBatch } from '../../datasets/table/transaction.ts'
 import { unpackPlace } from '../fold/log-place.ts'
 import type { Repeat } from '../fold/repeats.ts'
 import { keepRows, type ServiceFold } from '../fold/service-fold.ts'
 import type { Base } from '../store/online-store.ts'
 import { placesOf, type StageInput } from './stage-record.ts'
+import { Undecided } from './undecided.ts'
 
 /** A time of which neither history nor log has a transaction. */
 export interface HistoryGap {
@@ -52,15 +52,18 @@ const SHORTEST_GAP = DAY
 
 /** The seam of one partition. Batches go through it in the order of the log. */
 export class Seam {
-  readonly #options: SeamOptions
-  /** Whether the first record that is folded has been seen (rule 5), and the first undecided one (rule 3). */
-  #folded: boolean
-  #decided: boolean
+  readonly #watermark: EpochMs
+  /** Until the first transaction that is folded has been seen (rule 5). */
+  #onGap: SeamOptions['onGap']
+  /** Until the first undecided transactions have been seen (rule 3). */
+  #undecided: Undecided | undefined
 
-  constructor(options: SeamOptions) {
-    this.#options = options
-    this.#folded = options.begun ?? false
-    this.#decided = options.begun ?? false
+  constructor({ base, group, begun = false, onGap }: SeamOptions) {
+    const { watermark, history } = base
+    this.#watermark = watermark
+    if (begun || history === undefined) return
+    this.#onGap = onGap
+    this.#undecided = new Undecided({ watermark, history }, group)
   }
 
   /**
@@ -71,56 +74,21 @@ export class Seam {
    * @throws UserError with the backfill that ends where the undecided records begin (rule 3).
    */
   join(input: StageInput, fold: ServiceFold, committed: number): void {
-    const { base } = this.#options
     const repeats = fold.repeated(input.decoded.events, placesOf(input))
     // Later stages get what the first one let pass.
-    if (base.history !== undefined && input.earlier === undefined) {
-      if (!this.#folded) this.#tellGap(input)
-      if (!this.#decided) this.#checkUndecided(input, repeats, committed)
+    if (input.earlier === undefined) {
+      this.#tellGap(input.decoded.events)
+      if (this.#undecided?.look(input, repeats, fold, committed)) this.#undecided = undefined
     }
     removeRepeats(input, fold, repeats)
   }
 
-  #tellGap({ decoded: { events } }: StageInput): void {
-    const { watermark } = this.#options.base
+  #tellGap(events: EventBatch): void {
     const first = beginningOf(events)
-    if (first === Infinity) return
-    this.#folded = true
-    const gap = gapBetween(watermark, first)
-    if (gap !== undefined) this.#options.onGap?.(gap)
-  }
-
-  /**
-   * Looks at the first transactions that are not committed. The base knows their future when it holds the very first
-   * of them, or most of them, or when most are further behind its end than an event may be late.
-   */
-  #checkUndecided({ decoded, records }: StageInput, repeats: readonly Repeat[], committed: number): void {
-    const { history, watermark } = this.#options.base
-    const { events, index } = decoded
-    const fresh = firstTransactions(events.kind, events.size, (row) => records.offsets[index[row]] >= committed)
-    if (fresh.length === 0) return
-    this.#decided = true
-    // A repeat from after the newest event of history repeats a record of the log.
-    const end = Math.min(history?.until ?? Infinity, watermark + 1)
-    const repeated = new Set(repeats.map(({ row }) => row))
-    const held = fresh.filter((row) => repeated.has(row) && events.time[row] < end)
-    const known = fresh.filter((row) => events.time[row] < watermark - HOUR || held.includes(row))
-    const most = (rows: readonly number[]): boolean => rows[0] === fresh[0] || rows.length * 2 > fresh.length
-    // One that came late may be far older than the log: history would end too early at it. So those that the rings
-    // hold say where the log begins, unless the rings have let most of them go.
-    if (most(held)) this.#refuse(records.topic, earliest(events.time, held))
-    if (known.length * 2 > fresh.length) this.#refuse(records.topic, earliest(events.time, known))
-  }
-
-  #refuse(topic: string, first: EpochMs): never {
-    const { group, base } = this.#options
-    const [from, to] = [first, base.watermark].map((time) => new Date(time).toISOString())
-    throw new UserError(
-      `Group "${group}" has not scored the transactions of "${topic}" from ${from} on, and the history ` +
-        `in the online store goes on to ${to}: it knows what came after them. ` +
-        'End it where they begin, then score again: ' +
-        `fd features backfill --dataset ${base.history?.dataset} --data ${base.history?.file} --until ${from} --online`,
-    )
+    if (this.#onGap === undefined || first === Infinity) return
+    const gap = gapBetween(this.#watermark, first)
+    if (gap !== undefined) this.#onGap(gap)
+    this.#onGap = undefined
   }
 }
 
@@ -135,19 +103,13 @@ export function gapBetween(watermark: EpochMs, first: EpochMs): HistoryGap | und
 
 /** The event time of the earliest of a batch's first transactions, by which a log is said to begin; Infinity: none. */
 export function beginningOf({ kind, time, size }: EventBatch): EpochMs {
-  return earliest(time, firstTransactions(kind, size))
-}
-
-/** The first rows that are transactions, and that `wanted` wants. */
-function firstTransactions(kind: Uint8Array, size: number, wanted: (row: number) => boolean = () => true): number[] {
-  const rows: number[] = []
-  for (let row = 0; row < size && rows.length < FIRST; row++)
-    if (kind[row] !== FRAUD_LABEL && wanted(row)) rows.push(row)
-  return rows
-}
-
-function earliest(time: Float64Array, rows: readonly number[]): EpochMs {
-  return rows.reduce((first, row) => Math.min(first, time[row]), Infinity)
+  let [seen, first] = [0, Infinity]
+  for (let row = 0; row < size && seen < FIRST; row++) {
+    if (kind[row] === FRAUD_LABEL) continue
+    first = Math.min(first, time[row])
+    seen++
+  }
+  return first
 }
 
 /**
@@ -156,9 +118,10 @@ function earliest(time: Float64Array, rows: readonly number[]): EpochMs {
  */
 function removeRepeats({ decoded, earlier }: StageInput, fold: ServiceFold, repeats: readonly Repeat[]): void {
   if (repeats.length === 0) return
-  const rows = repeats.map(({ row }) => row)
   const { events, index, rejected } = decoded
-  if (earlier !== undefined) keepRows(earlier, fold.names.length, transactionsBut(rows, events))
+  const rows = repeats.map(({ row }) => row)
+  const kept = rowsBut(rows, events.size)
+  if (earlier !== undefined) keepRows(earlier, fold.names.length, numbersOf(kept, events))
   for (const { row, first } of repeats) {
     const place = unpackPlace(first)
     const where =
@@ -171,21 +134,29 @@ function removeRepeats({ decoded, earlier }: StageInput, fold: ServiceFold, repe
   }
   rejected.sort((a, b) => a.index - b.index)
   removeRows(events, rows)
-  const gone = new Set(rows)
-  let kept = 0
-  for (let row = 0; row < events.size + rows.length; row++) if (!gone.has(row)) index[kept++] = index[row]
+  for (const [to, from] of kept.entries()) index[to] = index[from]
   fold.prepare(events)
 }
 
-/** A batch's transactions but those in `rows`, by their number among all its transactions. Rising. */
-function transactionsBut(rows: readonly number[], { kind, size }: EventBatch): number[] {
-  const gone = new Set(rows)
+/** All rows but the given ones. Both rise. */
+function rowsBut(rows: readonly number[], size: number): number[] {
   const kept: number[] = []
-  let k = 0
-  for (let row = 0; row < size; row++) {
-    if (kind[row] === FRAUD_LABEL) continue
-    if (!gone.has(row)) kept.push(k)
-    k++
+  for (let row = 0, next = 0; row < size; row++) {
+    if (row === rows[next]) next++
+    else kept.push(row)
   }
   return kept
+}
+
+/** The transactions among rows that rise, by their number among all transactions of the batch. */
+function numbersOf(rows: readonly number[], { kind, size }: EventBatch): number[] {
+  const numbers: number[] = []
+  for (let row = 0, next = 0, k = 0; row < size; row++) {
+    const wanted = row === rows[next]
+    if (wanted) next++
+    if (kind[row] === FRAUD_LABEL) continue
+    if (wanted) numbers.push(k)
+    k++
+  }
+  return numbers
 }

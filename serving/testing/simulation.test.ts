@@ -67,6 +67,7 @@ test.each<[string, number, Partial<Weather>?]>([
   ['a partition is lost while it is given up', 5183, unchanged],
   ['two scorers begin at once on a new log, and one makes the topics', 1839, evicted],
   ['a state is taken after a takeover, and is ahead of the outputs that were known before it', 433, overtaken],
+  ['the first record after a history comes alone, and hours late', 160, { bases: 1 }],
 ])('a schedule that once failed: %s', async (_, seed, weather) => {
   expect(await run(seed, weather)).toBeGreaterThan(50)
 })

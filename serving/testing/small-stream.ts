@@ -2,7 +2,7 @@ import { encodeEvent } from '../../datasets/log/event-json.ts'
 import type { NewRecord } from '../../datasets/log/event-log.ts'
 import type { Random } from '../../datasets/random/random.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
-import { emptyBatch, FRAUD_LABEL, HOUR, SECOND } from '../../datasets/table/transaction.ts'
+import { emptyBatch, FRAUD_LABEL, HOUR, SECOND, type EpochMs } from '../../datasets/table/transaction.ts'
 import type { FeatureService } from '../../features/view/view.ts'
 import type { Weather } from './weather.ts'
 
@@ -88,6 +88,8 @@ export function smallStream(
   const events: Event[] = []
   const records: NewRecord[] = []
   let now = start
+  // What was before the stream ends there.
+  let newest = start
   for (let n = 0; n < size; n++) {
     now += random.integer(90 * SECOND)
     const about = events[random.integer(Math.max(1, events.length))]
@@ -101,11 +103,12 @@ export function smallStream(
       const event = {
         id: n,
         place: n,
-        time: random.uniform() < 0.2 ? lateTime(random, hourLate ? events : [], now) : now,
+        time: random.uniform() < 0.2 ? lateTime(random, hourLate ? newest : undefined, now) : now,
         amount: paidOrBack(1 + random.integer(9_999)),
         card: random.integer(CARDS),
         terminal: terminals[random.integer(terminals.length)],
       }
+      newest = Math.max(newest, event.time)
       events.push(event)
       records.push(encode(event, now))
     }
@@ -118,10 +121,13 @@ function paidOrBack(amount: number): number {
   return amount % 5 === 0 ? -amount : amount
 }
 
-/** Some minutes ago or, where `events` are given, sometimes an hour before the newest of them, or a ms more. */
-function lateTime(random: Random, events: readonly Event[], now: number): number {
-  if (events.length === 0 || random.integer(2) === 0) return now - random.integer(4 * MINUTE)
-  return Math.max(...events.map(({ time }) => time)) - HOUR - random.integer(2)
+/**
+ * Some minutes ago or, where `newest` is given, sometimes an hour before that, a ms more, or up to two hours more: what
+ * is allowed and no more, and what the windows have left.
+ */
+function lateTime(random: Random, newest: EpochMs | undefined, now: EpochMs): EpochMs {
+  if (newest === undefined || random.integer(2) === 0) return now - random.integer(4 * MINUTE)
+  return newest - HOUR - [0, 1, random.integer(2 * HOUR)][random.integer(3)]
 }
 
 /** Lets two records of one key change places. Each place keeps its timestamp. */

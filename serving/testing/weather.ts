@@ -37,8 +37,7 @@ export function weatherOf(random: Random, extra: Random): Weather {
     members: [1, 2, 2, 3][random.integer(4)],
     events: 4 + random.integer(16),
     blankKeys: true,
-    // Of one that comes twice, and so late, nobody knows whether history had it.
-    hourLate: bases === 0,
+    hourLate: true,
     maxBatch: 1 + random.integer(8),
     checkpointEveryMs: 1 + random.integer(60),
     refused: sometimes(0.02),

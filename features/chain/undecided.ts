@@ -1,0 +1,119 @@
+/**
+ * Says whether a base knows what came after the transactions that nobody has decided yet (rule 3 of `seam.ts`). It
+ * looks at the first of them one after the other, so the answer does not depend on batches. Each is one of these:
+ *
+ * - **Held**: the rings of the base hold it, and it is not on the log for the second time. History has it.
+ * - **New**: it happened after the end of history. As soon as more are held than new, history goes on into the log.
+ * - **Unclear**: it is older than the rings reach, so the base may have held it and let it go. A few of them are
+ *   strays, which must not stop a group. Where many are, the log repeats its history.
+ * - **Late**: from before the end of history, which does not hold it. It may come at any time, and tells nothing.
+ */
+import { UserError } from '../../configs/user-error.ts'
+import { FRAUD_LABEL, HOUR, type DurationMs, type EpochMs } from '../../datasets/table/transaction.ts'
+import { KeyTable } from '../fold/key-table.ts'
+import { NO_PLACE } from '../fold/log-place.ts'
+import type { Repeat } from '../fold/repeats.ts'
+import type { ServiceFold } from '../fold/service-fold.ts'
+import type { Base } from '../store/online-store.ts'
+import { longestReach } from '../view/view.ts'
+import type { StageInput } from './stage-record.ts'
+
+/** So many undecided transactions are looked at, and so many unclear ones among them are no strays. */
+const FIRST = 32
+const MANY = FIRST / 2
+
+/** A base that has a history. */
+type HistoryBase = Required<Pick<Base, 'history' | 'watermark'>>
+
+/** How many of one sort there are, and the event time of the earliest, Infinity without one. */
+interface Tally {
+  count: number
+  earliest: EpochMs
+}
+
+/** The first undecided transactions of a partition. */
+export class Undecided {
+  readonly #base: HistoryBase
+  readonly #group: string
+  /** Ids of decided transactions that the base holds. */
+  readonly #decided = new KeyTable()
+  readonly #held: Tally = { count: 0, earliest: Infinity }
+  readonly #unclear: Tally = { count: 0, earliest: Infinity }
+  #new = 0
+  #seen = 0
+
+  constructor(base: HistoryBase, group: string) {
+    this.#base = base
+    this.#group = group
+  }
+
+  /**
+   * Looks at a batch, until enough was seen; returns whether it was. Batches come in order, from the first that is
+   * folded.
+   *
+   * @param repeats the batch's, in order of rows.
+   * @param committed the first offset whose outputs are not written yet.
+   * @throws UserError with the backfill that ends where the undecided transactions begin.
+   */
+  look(
+    { decoded: { events, index }, records }: StageInput,
+    repeats: readonly Repeat[],
+    fold: ServiceFold,
+    committed: number,
+  ): boolean {
+    const {
+      history: { until = -Infinity },
+      watermark,
+    } = this.#base
+    const end = Math.max(until, watermark + 1)
+    const reach = watermark - reachOf(fold) - HOUR
+    const { kind, ids, time } = events
+    let next = 0
+    let goesOn = false
+    for (let row = 0; row < events.size && this.#seen < FIRST; row++) {
+      if (kind[row] === FRAUD_LABEL) continue
+      const repeat = repeats.at(next)?.row === row ? repeats[next++] : undefined
+      const again = repeat !== undefined && (repeat.first !== NO_PLACE || this.#decided.slot(ids[row]) >= 0)
+      if (records.offsets[index[row]] < committed) {
+        if (repeat !== undefined && !again) this.#decided.add(ids[row])
+        continue
+      }
+      this.#seen++
+      if (again) continue
+      if (repeat !== undefined) add(this.#held, time[row])
+      else if (time[row] >= end) this.#new++
+      else if (time[row] < reach) add(this.#unclear, time[row])
+      goesOn ||= this.#held.count > this.#new
+    }
+    // Not before: where they stand in disorder, history must end at the earliest of the batch.
+    const [held, unclear] = [this.#held, this.#unclear]
+    if (unclear.count >= MANY) this.#refuse(records.topic, Math.min(held.earliest, unclear.earliest))
+    if (goesOn) this.#refuse(records.topic, held.earliest)
+    return this.#seen === FIRST
+  }
+
+  #refuse(topic: string, first: EpochMs): never {
+    const { history, watermark } = this.#base
+    const [from, to] = [first, watermark].map((time) => new Date(time).toISOString())
+    throw new UserError(
+      `Group "${this.#group}" has not scored the transactions of "${topic}" from ${from} on, and the history ` +
+        `in the online store goes on to ${to}: it knows what came after them. ` +
+        'End it where they begin, then score again: ' +
+        `fd features backfill --dataset ${history.dataset} --data ${history.file} --until ${from} --online`,
+    )
+  }
+}
+
+/** How far back the rings of each entity hold whatever came, unless one is full. */
+function reachOf({ service, views }: ServiceFold): DurationMs {
+  const byEntity = Map.groupBy(
+    views.map(({ view }) => view),
+    ({ entity }) => entity,
+  )
+  return Math.min(...Array.from(byEntity.values(), (views) => longestReach({ ...service, views })))
+}
+
+function add(tally: Tally, time: EpochMs): void {
+  tally.count++
+  tally.earliest = Math.min(tally.earliest, time)
+}
