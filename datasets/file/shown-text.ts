@@ -1,9 +1,12 @@
 /** Most characters of a text that a message shows. */
 const MOST = 60
 
-/** Whether this is the number of a payment card: 13 to 19 digits whose last one is right (Luhn). */
+/**
+ * Whether this is the number of a payment card: 13 to 19 digits whose last one is right (Luhn), perhaps in groups, or
+ * with the `.0` of a tool that took it for a float.
+ */
 export function isCardNumber(text: string): boolean {
-  const digits = text.replaceAll(/[ -]/g, '')
+  const digits = text.replace(/\.0$/, '').replaceAll(/[ -]/g, '')
   if (!/^[1-9]\d{12,18}$/.test(digits)) return false
   let sum = 0
   for (let place = 0; place < digits.length; place++) {
@@ -15,7 +18,7 @@ export function isCardNumber(text: string): boolean {
 
 /** A card number with its last four digits only, as receipts show it. */
 export function masked(number: string): string {
-  return `…${number.slice(-4)}`
+  return `…${number.replace(/\.0$/, '').slice(-4)}`
 }
 
 /** How a text is shown. */

@@ -1,5 +1,5 @@
 import { UserError } from '../../configs/user-error.ts'
-import { isCardNumber, masked } from '../file/shown-text.ts'
+import { isCardNumber, masked, shownText } from '../file/shown-text.ts'
 import type { Dataset, DatasetSchema } from '../table/dataset.ts'
 import { isNoKey } from '../table/key.ts'
 import { DAY, UNLABELLED, type EpochMs, type EventBatch, type KeyColumn } from '../table/transaction.ts'
@@ -237,6 +237,6 @@ function keysOf(tally: Tally): Omit<KeyProfile, 'name' | 'column' | 'blank'> {
   for (const key of tally.values()) if (isCardNumber(String(key))) cards++
   const most = tally.most(MOST_FREQUENT)
   // One number in ten passes for a card's by chance. Whatever passes is masked.
-  const shown = most.map(({ value, rows }) => ({ value: isCardNumber(value) ? masked(value) : value, rows }))
+  const shown = most.map(({ value, rows }) => ({ value: isCardNumber(value) ? masked(value) : shownText(value), rows }))
   return { distinct: tally.distinct, cardNumbers: 2 * cards > tally.distinct, most: shown }
 }

@@ -2,7 +2,7 @@ import { UserError } from '../../configs/user-error.ts'
 import { amountBounds, amountFault, toMinorUnits } from './amount.ts'
 import type { CellRole } from './cell-hint.ts'
 import type { DatasetSchema } from './dataset.ts'
-import type { ColumnChunk } from './duckdb.ts'
+import { sqlText, type ColumnChunk } from './duckdb.ts'
 import { textFault } from './key.ts'
 import { NOT_UTF8, type TableSource } from './source.ts'
 import { clockOf, countedTime, likelyUnit, textTimeForm, textTimeReader, type TimeForm, type TimeUnit } from './time.ts'
@@ -13,6 +13,30 @@ const NO_TIME = 'is not a time from 1970 to 2999'
 
 /** The problem of a cell that should be text. */
 export const BYTES = 'is not UTF-8 text; fd reads bytes as text only'
+
+/** Stands for a number of a float column that may be rounded, where it is to be a key. */
+export const ROUNDED = '\u0001 rounded \u0001'
+
+/** Up to which size the float types of DuckDB hold every whole number. */
+const EXACT: Record<string, number> = { FLOAT: 2 ** 24, DOUBLE: 2 ** 53 }
+
+/**
+ * The text of a key or a category. A whole number of a float column is written as one, `7` and not `7.0`: pandas makes
+ * floats of whole numbers where one is missing, and a producer does not. NaN is missing.
+ *
+ * @param rounded what stands for a number that may be rounded; without it that is its text.
+ */
+export function textSql(column: string, source: TableSource, rounded?: string): string {
+  const cell = source.ref(column)
+  const exact = EXACT[source.types.get(column) ?? '']
+  if (exact === undefined) return `${cell}::VARCHAR`
+  const whole = `abs(${cell}) < ${exact} AND ${cell} = trunc(${cell})`
+  const large = rounded === undefined ? '' : `WHEN abs(${cell}) >= ${exact} THEN ${sqlText(rounded)} `
+  return (
+    `CASE WHEN isnan(${cell}) THEN NULL WHEN ${whole} THEN ${cell}::BIGINT::VARCHAR ` +
+    `${large}ELSE ${cell}::VARCHAR END`
+  )
+}
 
 /** The problem of a cell that is no label. */
 const NO_LABEL = 'is not a label: 0, false, no (genuine) or 1, true, yes (fraud), or empty (not known)'
@@ -243,5 +267,5 @@ export function categoricalColumn(column: string, source: TableSource, target: n
     }
     return undefined
   }
-  return { column, sql: `${source.ref(column)}::VARCHAR`, fill }
+  return { column, sql: textSql(column, source), fill }
 }

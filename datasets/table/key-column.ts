@@ -1,4 +1,4 @@
-import { BYTES, optionalNumber, requiredNumber, type BadCell, type TableColumn } from './column.ts'
+import { BYTES, optionalNumber, requiredNumber, ROUNDED, textSql, type BadCell, type TableColumn } from './column.ts'
 import type { EntityRole } from './dataset.ts'
 import { isBlank, isWholeKey, keyFault, WHOLE_NUMBER } from './key.ts'
 import { NOT_UTF8, type TableSource } from './source.ts'
@@ -13,7 +13,7 @@ export function keyColumn(
   if (type === 'string') {
     return {
       column,
-      sql: keyText(column, source),
+      sql: textSql(column, source, ROUNDED),
       fill: (batch, at, chunk, index) => fillText(column, target(batch), at, chunk.strings(index), optional),
     }
   }
@@ -22,16 +22,6 @@ export function keyColumn(
     sql: optional ? optionalWhole(column, source) : requiredNumber(source.plain(column)),
     fill: (batch, at, chunk, index) => fillWhole(column, target(batch), at, chunk.doubles(index), optional),
   }
-}
-
-/** DuckDB's types that have a NaN. */
-const FLOATS = /^(FLOAT|DOUBLE)$/
-
-/** Keys as text. A float that is NaN is what pandas writes for none. */
-function keyText(column: string, source: TableSource): string {
-  const cell = source.ref(column)
-  const text = `${cell}::VARCHAR`
-  return FLOATS.test(source.types.get(column) ?? '') ? `CASE WHEN isnan(${cell}) THEN NULL ELSE ${text} END` : text
 }
 
 /** A key that may be blank. */
@@ -53,6 +43,7 @@ function fillText(
     }
     if (cells[row] === '') return { row, column, problem: 'is empty; every row needs one' }
     if (cells[row] === NOT_UTF8) return { row, column, problem: BYTES }
+    if (cells[row] === ROUNDED) return { row, column, problem: 'may be rounded: write keys as text, not as floats' }
     const fault = keyFault(cells[row])
     if (fault !== undefined) return { row, column, problem: `is no key: it must be ${fault}` }
     target[at + row] = cells[row]

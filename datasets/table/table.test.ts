@@ -5,7 +5,7 @@ import { gzipSync } from 'node:zlib'
 import { afterAll, expect, test } from 'vitest'
 import { REAL_DATA } from '../../configs/testing/real-data.ts'
 import type { DatasetSchema } from './dataset.ts'
-import { openDatabase, sqlText } from './duckdb.ts'
+import { openDatabase, sqlName, sqlText } from './duckdb.ts'
 import { seenIds } from './seen-ids.ts'
 import { countRows, readTable } from './table.ts'
 import type { TimeForm } from './time.ts'
@@ -431,11 +431,50 @@ test('an optional key is none where its cell is blank, NULL, or the NaN that pan
       `TO ${sqlText(file)} (FORMAT parquet)`,
   )
   expect(await keys(file)).toEqual([
-    ['4.0', 7],
+    ['4', 7],
     ['', Number.NaN],
     ['', Number.NaN],
   ])
   await expect(readAll(file, schema(false))).rejects.toThrow(/row 1, column country: "nan" is empty/)
+})
+
+/** A Parquet file of one row, with some columns as SQL gives them. */
+async function parquetRow(cells: Record<string, string>): Promise<string> {
+  const file = join(folder, `row${files++}.parquet`)
+  const sound = { id: '1', at: "TIMESTAMP '2024-01-01'", amount: '1', fraud: '0', card: "'c'", x: '1.5', country: "''" }
+  const select = Object.entries({ ...sound, ...cells }).map(([name, sql]) => `${sql} AS ${sqlName(name)}`)
+  await using database = await openDatabase()
+  await database.run(`COPY (SELECT ${select.join(', ')}) TO ${sqlText(file)} (FORMAT parquet)`)
+  return file
+}
+
+test.each([
+  ['4111::DOUBLE', '4111'],
+  ['-0.0::DOUBLE', '0'],
+  ['0.1::FLOAT', '0.1'],
+  ['16777215::FLOAT', '16777215'],
+  ['9007199254740991::DOUBLE', '9007199254740991'],
+])('%s of a float column is the key and the category %s', async (sql, text) => {
+  const [row] = await readAll(await parquetRow({ card: sql, country: sql }))
+  expect([row.entities, row.categorical]).toEqual([[text], [text]])
+})
+
+test('a float that may be rounded is no key, and NaN is no category', async () => {
+  for (const sql of ['16777216::FLOAT', '9007199254740992::DOUBLE', "'inf'::DOUBLE"])
+    await expect(readAll(await parquetRow({ card: sql }))).rejects.toThrow(/row 0, column card: ".*" may be rounded/)
+  expect((await readAll(await parquetRow({ country: "'nan'::DOUBLE" })))[0].categorical).toEqual([''])
+})
+
+test.each<[column: string, as?: Partial<DatasetSchema>]>([
+  ['id'],
+  ['amount'],
+  ['at', { time: { column: 'at', unit: 's' } }],
+  ['card', { entities: [{ name: 'card', column: 'card', type: 'integer' }] }],
+])('true is no number in the column %s', async (column, as = {}) => {
+  const file = await parquetRow({ card: '1', [column]: 'true' })
+  await expect(readAll(file, { ...SCHEMA, ...as })).rejects.toThrow(
+    `column ${column}: its cells are true or false, and its role needs numbers`,
+  )
 })
 
 test('32-bit amounts are their shortest decimal; times count in any unit, and a wrong unit is named', async () => {

@@ -253,6 +253,12 @@ function requireColumns(source: TableSource, schema: DatasetSchema): void {
         'values. Write each of them as a column of its own.',
     )
   }
+  const counted = time === 'none' || time.unit === 'timestamp' ? [] : [time.column]
+  const keys = [...(id === undefined ? [] : [id]), ...entities].filter(({ type }) => type === 'integer')
+  const numbers = [amount.column, ...counted, ...keys.map(({ column }) => column)]
+  const truth = numbers.find((column) => source.types.get(column) === 'BOOLEAN')
+  if (truth !== undefined)
+    throw new UserError(`${source.file}, column ${truth}: its cells are true or false, and its role needs numbers.`)
   const missing = wanted.filter((column) => column !== undefined && !source.types.has(column))
   if (missing.length === 0) return
   throw new UserError(
