@@ -90,6 +90,21 @@ test.each<[column: string, cell: string, value: unknown, as?: Schema]>([
   ['at', '45296,25', '2024-01-05T06:00:00.000Z', { time: { column: 'at', unit: 'd', origin: '1899-12-30' } }],
   ['at', '2024-01-05 10:00', '2024-01-05T10:00:00.000Z', { time: { column: 'at', unit: 's' } }],
   ['at', '05/01/2024', '2024-01-05T00:00:00.000Z', { time: { column: 'at', unit: 's' } }],
+  ['at', '1704448800', '2024-01-05T10:00:00.000Z'],
+  ['at', '1704448800.25', '2024-01-05T10:00:00.250Z'],
+  ['at', '1704448800000', '2024-01-05T10:00:00.000Z'],
+  ['at', '1704448800000000', '2024-01-05T10:00:00.000Z', { time: BERLIN }],
+  ['at', '20240105', '2024-01-05T00:00:00.000Z'],
+  ['at', '05012024', '2024-01-05T00:00:00.000Z'],
+  ['at', '20240105100007', '2024-01-05T10:00:07.000Z'],
+  ['at', '20240105T1000Z', '2024-01-05T10:00:00.000Z'],
+  ['at', '20240105T100000+0200', '2024-01-05T08:00:00.000Z'],
+  ['at', '05-Jan-2024 10:00', '2024-01-05T10:00:00.000Z'],
+  ['at', '5 January 2024', '2024-01-05T00:00:00.000Z'],
+  ['at', '05.MAY.24', '2024-05-05T00:00:00.000Z'],
+  ['at', 'Jan 5, 2024 10:00 PM', '2024-01-05T22:00:00.000Z'],
+  ['at', 'December 25 2023, 10:00', '2023-12-25T10:00:00.000Z'],
+  ['at', '2024-25-01', '2024-01-25T00:00:00.000Z'],
   ['amount', '12,50', 1250],
   ['amount', '1,234.50', 123_450],
   ['amount', '1.234,50', 123_450],
@@ -130,6 +145,7 @@ test('where day and month may be exchanged, the hint says so; where they may not
     /format: '%d\/%m\/%Y' \}, or with day and month exchanged/,
   )
   expect(await refusal({ at: '25/01/2024' }, SCHEMA)).toMatch(/format: '%d\/%m\/%Y' \}\n/)
+  expect(await refusal({ at: '2024/01/05' }, SCHEMA)).toMatch(/format: '%Y\/%m\/%d' \}\n/)
   expect(await refusal({ at: '01/25/2024' }, SCHEMA)).toMatch(/format: '%m\/%d\/%Y' \}\n/)
 })
 
@@ -167,9 +183,25 @@ test.each<[what: string, column: string, cell: string, message: RegExp, as?: Sch
   ['a label of another number', 'fraud', '2', /"2" is not a label/],
   ['a time that every row needs', 'at', 'NULL', /"NULL" is not a time/],
   ['a number of another decimal than is declared', 'n', '1.5', /"1\.5" is not a number/, { numbers: { decimal: ',' } }],
+  ['a counted time of another century', 'at', '4102444801', /"4102444801" is not a time/],
+  [
+    'a time between blanks',
+    'at',
+    ' 2024-01-05 ',
+    /" 2024-01-05 " is .*\nThere are blanks at its ends: remove them\.\n/,
+  ],
+  ['a time in a form of its own between blanks', 'at', ' 05/01/2024', /" 05\/01\/2024" is not a time/],
+  ['a word that no month has', 'at', '05-Foo-2024', /"05-Foo-2024" is not a time/],
+  ['an amount in euros', 'amount', '12.50 €', /\nWrite the number alone: without a currency/],
+  ['an amount in dollars', 'amount', 'USD 12.50', /\nWrite the number alone/],
+  ['an amount in brackets', 'amount', '(12.50)', /\nWrite the number alone/],
+  ['an amount with a typographic minus', 'amount', '−12.50', /\nWrite the number alone/],
+  ['an amount with its minus behind', 'amount', '12.50-', /\nWrite the number alone/],
+  ['a share', 'n', '5%', /\nWrite the number alone/],
+  ['a label that is called as its column', 'fraud', 'fraud', /column fraud: "fraud" is not a label/],
   ['groups of two digits', 'n', '12,34,5', /"12,34,5" is not a number/],
 ])('%s has no hint of another form', async (_, column, cell, message, as = {}, end) => {
   const told = await refusal({ [column]: cell }, { ...SCHEMA, ...as }, end)
   expect(told).toMatch(message)
-  expect(told).not.toMatch(/numbers:|format:|missing:|unit: d/)
+  expect(told).not.toMatch(/numbers:|format:|missing:|unit: |repeats the header/)
 })

@@ -71,6 +71,7 @@ function foreignKind(head: Buffer): string | undefined {
   })
   if (binary !== undefined) return binary[1]
   if (head.toString('latin1', TAR.at).startsWith(TAR.mark)) return `a tar archive: ${UNPACK}`
+  if (/^(\0[^\0]|[^\0]\0){4}/.test(head.toString('latin1'))) return 'text in UTF-16: save it as UTF-8'
   if (head.includes(0)) return 'binary data, and no text'
   // A TextDecoder leaves out the byte order mark.
   const text = new TextDecoder().decode(head).trimStart()

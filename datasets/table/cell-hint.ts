@@ -1,7 +1,7 @@
-import type { DatasetSchema } from './dataset.ts'
+import type { DatasetSchema, TimeRole } from './dataset.ts'
 import { numberReader, type NumberForm } from './number-form.ts'
 import { timeFormatFault } from './time-format.ts'
-import { parseTime, textTimeReader, type TimeForm } from './time.ts'
+import { likelyUnit, parseTime, textTimeReader, type TimeForm } from './time.ts'
 
 /**
  * What a text that was not understood should have been: a time, an amount, a number, or something else. Numbers and
@@ -19,9 +19,8 @@ const EMPTY_WORDS = new Set(['na', 'n/a', '#n/a', 'nan', 'null', 'none', 'nil', 
  */
 export function cellHint(cell: string, column: string, role: CellRole | undefined, schema: DatasetSchema): string {
   const text = cell.trim()
-  if (text === column.trim()) return 'It repeats the header: two files were joined here. Remove this line.\n'
   if (role === undefined) return ''
-  if (role === 'time') return timeHint(text, column, schema)
+  if (role === 'time') return schema.time === 'none' ? '' : timeHint(cell, column, schema.time, schema.numbers)
   if (role !== 'amount' && EMPTY_WORDS.has(text.toLowerCase()))
     return `If this stands for an empty cell, declare it in the schema: missing: [${JSON.stringify(cell)}]\n`
   return role === 'other' ? '' : numberHint(text, schema.numbers)
@@ -56,25 +55,30 @@ function numbersOf({ decimal, thousands }: NumberForm): string {
 
 function numberHint(text: string, declared: NumberForm | undefined): string {
   const form = formOf(text, declared)
-  return form === undefined ? '' : `If numbers are written so, declare it in the schema: ${numbersOf(form)}\n`
+  if (form !== undefined) return `If numbers are written so, declare it in the schema: ${numbersOf(form)}\n`
+  return MORE_THAN_A_NUMBER.test(text) && Number.isNaN(Number(text))
+    ? 'Write the number alone: without a currency, a unit or brackets, and with a plain minus before it.\n'
+    : ''
 }
 
-function timeHint(text: string, column: string, { time, numbers }: DatasetSchema): string {
-  if (time === 'none') return ''
+/** A figure, and beside it a letter, a sign of a currency, a bracket, or a minus that is none or stands behind. */
+const MORE_THAN_A_NUMBER = /^(?=.*\d)(?=.*[\p{L}\p{Sc}%()−–]|.*-$)/u
+
+function timeHint(cell: string, column: string, time: TimeRole, numbers: NumberForm | undefined): string {
+  const text = cell.trim()
   const declare = (form: string): string => `time: { column: ${JSON.stringify(column)}, ${form} }`
   if (time.unit !== 'timestamp') {
     if (parseTime(text) >= 0)
       return `A time that is written, not counted, is declared so: ${declare('unit: timestamp')}\n`
     const hint = numberHint(text, numbers)
     if (hint !== '') return hint
-  } else if (EXCEL_DAY.test(text)) {
-    const isPlain = !Number.isNaN(numberReader(numbers ?? { decimal: '.' })(text))
-    const form = isPlain ? undefined : formOf(text, numbers)
-    const also = form === undefined ? '' : `, and ${numbersOf(form)}`
-    if (isPlain || form !== undefined)
-      return `Days as Excel counts them are declared so: ${declare(`unit: d, origin: '1899-12-30'`)}${also}\n`
+  } else {
+    const counted = countedForm(text, numbers)
+    if (counted !== undefined)
+      return `Times that are counted are declared so: ${declare(counted.unit)}${counted.also}\n`
+    if (text !== cell && textTimeReader(time)(text) >= 0) return 'There are blanks at its ends: remove them.\n'
   }
-  const [format, other] = formatsOf(text, time)
+  const [format, other] = formatsOf(cell, time)
   if (format === undefined) return ''
   const zone = time.zone === undefined ? '' : `, zone: ${time.zone}`
   const exchanged = other === undefined ? '' : ', or with day and month exchanged'
@@ -85,32 +89,59 @@ function timeHint(text: string, column: string, { time, numbers }: DatasetSchema
 /** A day of Excel's in this century, with or without its fraction. */
 const EXCEL_DAY = /^[34567]\d{4}([.,]\d+)?$/
 
-/** A date in figures, and perhaps a time of day with what belongs to it. */
+/** The declaration of a time that is a number: of days as Excel counts them, or of what makes it a time of our day. */
+function countedForm(text: string, numbers: NumberForm | undefined): { unit: string; also: string } | undefined {
+  const count = numberReader(numbers ?? { decimal: '.' })(text)
+  if (EXCEL_DAY.test(text)) {
+    const form = Number.isNaN(count) ? formOf(text, numbers) : undefined
+    const also = form === undefined ? '' : `, and ${numbersOf(form)}`
+    return Number.isNaN(count) && form === undefined ? undefined : { unit: `unit: d, origin: '1899-12-30'`, also }
+  }
+  const unit = likelyUnit(count)
+  return unit === undefined ? undefined : { unit: `unit: ${unit}`, also: '' }
+}
+
+/** A date, and perhaps a time of day with what belongs to it. */
 const WRITTEN = new RegExp(
   [
-    '^(?<first>\\d{4}|\\d{1,2})(?<by>[./-])\\d{1,2}\\k<by>(?<last>\\d{4}|\\d{1,2})',
-    '(?:(?<gap>,? +|T)\\d{1,2}:\\d\\d(?<seconds>:\\d\\d)?(?:(?<point>[.,])\\d{1,9})?',
+    '^(?<date>\\d{1,4}(?<by>[./-])\\d{1,2}\\k<by>\\d{1,4}|\\d{8}',
+    '|\\d{1,2}(?<beside>[ ./-])[a-z]{3,9}\\k<beside>\\d{2,4}|[a-z]{3,9} \\d{1,2},? \\d{4})',
+    '(?:(?<before>[T ]?)(?<compact>\\d{4}(?:\\d\\d)?)(?<zone>Z|[+-]\\d\\d:?\\d\\d)?',
+    '|(?<gap>,? +|T)\\d{1,2}:\\d\\d(?<seconds>:\\d\\d)?(?:(?<point>[.,])\\d{1,9})?',
     '(?:(?<blank> ?)(?<half>[ap]m))?(?:(?<space> ?)(?<offset>Z|[+-]\\d\\d:?\\d\\d))?(?<utc> UTC| GMT)?)?$',
   ].join(''),
   'i',
 )
 
-/** The formats that read the text as a time, of the two that differ in the order of day and month. */
+/** Orders of a date's parts, the likelier one first where a text may be of two. */
+const ORDERS = ['Ymd', 'dmY', 'dmy', 'mdY', 'mdy', 'Ydm', 'dbY', 'dby', 'dBY', 'dBy', 'bdY', 'BdY']
+
+/** The format that reads the text as a time, and the one with day and month exchanged, if it reads it too. */
 function formatsOf(text: string, { zone }: TimeForm): string[] {
   const groups = WRITTEN.exec(text)?.groups
   // A clock that the text names by a word is UTC's, and no other that is declared.
   if (groups === undefined || (groups['utc'] !== undefined && zone !== undefined)) return []
-  const { first, by, last } = groups
-  const year = last.length === 4 ? '%Y' : '%y'
-  const dates = first.length === 4 ? ['%Y.%m.%d', '%Y.%d.%m'] : [`%d.%m.${year}`, `%m.%d.${year}`]
-  const formats = dates.map((date) => date.replaceAll('.', by) + clockFormat(groups))
+  const separators = groups['date'].length === 8 && /^\d+$/.test(groups['date']) ? ['', ''] : between(groups['date'])
+  const clock = clockFormat(groups)
   const reads = (format: string): boolean =>
     textTimeReader({ unit: 'timestamp', format, ...(zone === undefined ? {} : { zone }) })(text) >= 0
-  return formats.filter((format) => timeFormatFault(format) === undefined && reads(format))
+  const formats = ORDERS.map(([first, second, third]) => {
+    return `%${first}${separators[0]}%${second}${separators[1]}%${third}${clock}`
+  }).filter((format) => timeFormatFault(format) === undefined && reads(format))
+  const [likely] = formats
+  // With the year first, nobody writes the day before the month.
+  const exchanged = likely?.startsWith('%Y') ? '' : likely?.replace(/%[dm]/g, (part) => (part === '%d' ? '%m' : '%d'))
+  return formats.filter((format) => format === likely || format === exchanged)
+}
+
+/** What stands between the parts of a date. */
+function between(date: string): string[] {
+  return date.split(/\d+|[a-z]+/i).slice(1, -1)
 }
 
 function clockFormat(groups: Record<string, string | undefined>): string {
-  const { gap, seconds, point, blank = '', half, space = '', offset, utc = '' } = groups
+  const { before, compact, zone, gap, seconds, point, blank = '', half, space = '', offset, utc = '' } = groups
+  if (compact !== undefined) return `${before}%H%M${compact.length === 6 ? '%S' : ''}${zone === undefined ? '' : '%z'}`
   if (gap === undefined) return ''
   const time = `${half === undefined ? '%H' : '%I'}:%M${seconds === undefined ? '' : ':%S'}`
   const fraction = point === undefined ? '' : `${point}%f`

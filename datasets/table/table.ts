@@ -194,6 +194,11 @@ async function cellError({ database, source, schema }: Reading, bad: BadCell, fi
   const text = await cellText(database, source, bad.column, fileRow)
   const place = await placeOf(source, fileRow)
   const hint = source.types.get(bad.column) === 'VARCHAR' ? cellHint(text, bad.column, bad.role, schema) : ''
+  const repeats = async (column: string): Promise<boolean> =>
+    (await cellText(database, source, column, fileRow)).trim() === column.trim()
+  // One cell may say its column's name by chance, such as fraud.
+  if (source.csv !== undefined && (await repeats(bad.column)) && (await repeats(schema.amount.column)))
+    return new UserError(`${place} repeats the header: two files were joined here. Remove this line.`)
   const mask = schema.entities.some(({ column, token }) => token === true && column === bad.column) ? 'all' : 'cards'
   return new UserError(
     `${place}, column ${bad.column}: ${quotedText(text, { mask })} ${bad.problem}.\n${hint}` +
