@@ -58,6 +58,7 @@ const ROOMS: Record<string, string[][]> = {
     ['ensembles', 'networks'],
     ['calibration'],
     ['queue'],
+    ['queue/shared'],
     ['queue/bullmq'],
     ['ownership'],
     ['.'],

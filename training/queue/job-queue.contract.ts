@@ -91,8 +91,16 @@ export function workOn(queue: JobQueue, concurrency: number): AsyncDisposable & 
   }
 }
 
-/** What every driver of the job queue promises. `freshUrl` makes the URL of a new queue for each test. */
-export function jobQueueContract(driver: string, freshUrl: () => string): void {
+/**
+ * What every driver of the job queue promises. `freshUrl` makes the URL of a new queue for each test.
+ *
+ * @param processes whether other processes can open such a URL.
+ */
+export function jobQueueContract(
+  driver: string,
+  freshUrl: () => string,
+  { open = openJobQueue, processes = true }: { open?: (url: string) => Promise<JobQueue>; processes?: boolean } = {},
+): void {
   describe(`job queue on ${driver}`, () => {
     let folder: string
     let file: string
@@ -106,7 +114,7 @@ export function jobQueueContract(driver: string, freshUrl: () => string): void {
     })
 
     test('each job runs once when nothing fails, and its result reaches whoever waits for it', async () => {
-      await using queue = await openJobQueue(url)
+      await using queue = await open(url)
       expect(await queue.workers()).toBe(0)
       const results = Array.from({ length: 12 }, (_, number) =>
         queue.submit(square, { id: `job-${number}`, data: { file, id: `job-${number}`, number } }),
@@ -125,14 +133,14 @@ export function jobQueueContract(driver: string, freshUrl: () => string): void {
     })
 
     test('a job that fills its core for longer than any lock lasts still runs once', async () => {
-      await using queue = await openJobQueue(url)
+      await using queue = await open(url)
       await using _workers = workOn(queue, 1)
       expect(await queue.submit(busy, { id: 'busy', data: { file, id: 'busy', ms: 4_000 } })).toBe('busy')
       expect(starts(file).length).toBe(1)
     })
 
     test('a job whose process is killed with -9 runs again, and has one result', async () => {
-      await using queue = await openJobQueue(url)
+      await using queue = await open(url)
       await using _workers = workOn(queue, 2)
       const result = queue.submit(patient, { id: 'victim', data: { file, id: 'victim', ms: 400 } })
       await until(() => starts(file).length === 1)
@@ -147,7 +155,7 @@ export function jobQueueContract(driver: string, freshUrl: () => string): void {
     ] as const)(
       'a job that always fails (%s) does so with its reason after its attempts, and others go on',
       async (how, reason) => {
-        await using queue = await openJobQueue(url)
+        await using queue = await open(url)
         await using workers = workOn(queue, 1)
         const bad = refusal(queue.submit(poison, { id: 'bad', data: { file, id: 'bad', how } }))
         const good = queue.submit(square, { id: 'good', data: { file, id: 'good', number: 3 } })
@@ -160,7 +168,7 @@ export function jobQueueContract(driver: string, freshUrl: () => string): void {
     )
 
     test('a kind that the worker does not know is named', async () => {
-      await using queue = await openJobQueue(url)
+      await using queue = await open(url)
       await using _workers = workOn(queue, 1)
       expect(
         await refusal(queue.submit({ ...square, name: 'cube' }, { id: 'c', data: { file, id: 'c', number: 1 } })),
@@ -168,7 +176,7 @@ export function jobQueueContract(driver: string, freshUrl: () => string): void {
     })
 
     test('progress is heard', async () => {
-      await using queue = await openJobQueue(url)
+      await using queue = await open(url)
       await using _workers = workOn(queue, 1)
       const shares: number[] = []
       await queue.submit(
@@ -183,7 +191,7 @@ export function jobQueueContract(driver: string, freshUrl: () => string): void {
       'jobs that are taken back: the one that waits never runs, ' +
         'the one that runs is ended, and the worker goes on',
       async () => {
-        await using queue = await openJobQueue(url)
+        await using queue = await open(url)
         await using workers = workOn(queue, 1)
         const stop = new AbortController()
         const running = refusal(
@@ -211,7 +219,7 @@ export function jobQueueContract(driver: string, freshUrl: () => string): void {
     )
 
     test('a worker that is told to end finishes what it has, and takes no more', async () => {
-      await using queue = await openJobQueue(url)
+      await using queue = await open(url)
       const first = queue.submit(patient, { id: 'first', data: { file, id: 'first', ms: 600 } })
       {
         await using _workers = workOn(queue, 1)
@@ -225,13 +233,16 @@ export function jobQueueContract(driver: string, freshUrl: () => string): void {
       expect(await second).toBe(25)
     })
 
-    test('a worker killed with -9 leaves no process behind, not even one that never lets go of its core', async () => {
-      const worker = await startWorker(url, file)
-      await until(() => starts(file).length === 1)
-      const { pid } = starts(file)[0]
-      expect(isAlive(pid)).toBe(true)
-      await killed(worker)
-      await until(() => !isAlive(pid))
-    })
+    test.runIf(processes)(
+      'a worker killed with -9 leaves no process behind, not even one that never lets go of its core',
+      async () => {
+        const worker = await startWorker(url, file)
+        await until(() => starts(file).length === 1)
+        const { pid } = starts(file)[0]
+        expect(isAlive(pid)).toBe(true)
+        await killed(worker)
+        await until(() => !isAlive(pid))
+      },
+    )
   })
 }

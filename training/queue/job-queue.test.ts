@@ -8,9 +8,11 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { afterAll, beforeEach, describe, expect, test } from 'vitest'
+import { redisAddress } from '../../configs/connections/redis.ts'
 import { freePort, redisServerOnPath, startRedis } from '../../configs/testing/redis-process.ts'
 import { openJobQueue } from '../open.ts'
 import { gated, patient, square } from '../testing/sample-jobs.ts'
+import { openBullmqServer } from './bullmq/server.ts'
 import {
   isAlive,
   jobQueueContract,
@@ -23,6 +25,7 @@ import {
   workOn,
 } from './job-queue.contract.ts'
 import { ATTEMPTS, JobRefused, type JobEvent, type JobQueue } from './job-queue.ts'
+import { jobServerContract } from './shared/job-server.contract.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'fd-queue-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -48,6 +51,16 @@ describe.runIf(service !== undefined)('on the Redis of FD_TEST_REDIS_URL', () =>
     return url.href
   }
   jobQueueContract('redis:', freshUrl)
+
+  let newest: string
+  jobServerContract('redis:', {
+    open: () => openBullmqServer(redisAddress((newest = freshUrl())), () => {}),
+    async loseLock(id) {
+      const redis = new Redis(service ?? '')
+      await redis.unlink(`{${redisAddress(newest).prefix}}:jobs:${id}:lock`)
+      await redis.quit()
+    },
+  })
 
   test(
     // The first worker is killed while it runs two of three jobs.

@@ -1,9 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
-import type { SessionCheck } from '../../../configs/connections/redis.ts'
 import { LONGEST_HEARTBEAT_MS, SILENT_BEATS } from '../../../configs/heartbeat.ts'
-import type { BullmqLink } from './link.ts'
+import type { Job } from '../job-queue.ts'
+import type { JobServer, StoredJob } from './job-server.ts'
 
 /**
  * Who waits for a job. The server keeps a key of each owner, which runs out when the owner does not renew it; so only
@@ -14,7 +13,7 @@ const jobOwner = z.object({ id: z.string(), everyMs: z.number().transform((ms) =
 
 export type JobOwner = z.output<typeof jobOwner>
 
-/** The data of a job as BullMQ has it. */
+/** The data of a job as the server has it. */
 const owned = z.object({ owner: jobOwner, data: z.unknown() })
 
 /** Why a job ends that nobody waits for. */
@@ -30,6 +29,11 @@ export function ownerAndData(content: unknown): { owner?: JobOwner; data: unknow
   return found ?? { data: content }
 }
 
+/** A job of the server as a job of the queue. */
+export function shown({ kind, id, content }: StoredJob): Job {
+  return { kind, id, data: ownerAndData(content).data }
+}
+
 /** An owner that lives until it is disposed of. */
 export interface LivingOwner extends JobOwner, AsyncDisposable {
   /** Resolves when the server knows of the owner. */
@@ -37,44 +41,41 @@ export interface LivingOwner extends JobOwner, AsyncDisposable {
 }
 
 /** @param everyMs time between two renewals. */
-export function openOwner(link: BullmqLink, everyMs: number): LivingOwner {
+export function openOwner(server: JobServer, everyMs: number): LivingOwner {
   const id = randomUUID()
-  const { connection, options } = link
-  const key = ownerKey(options.prefix, id)
-  const put: SessionCheck = async (redis) => {
-    await redis.set(key, 'alive', 'PX', Math.ceil(SILENT_BEATS * everyMs))
-  }
-  const renew = (): Promise<void> => connection.run(put)
-  const check = connection.onReconnect(put)
-  const heart = setInterval(() => void renew().catch(link.complain), everyMs)
+  const lastsMs = Math.ceil(SILENT_BEATS * everyMs)
+  const renew = (): Promise<void> => server.renewOwner(id, lastsMs)
+  const renewal = server.renewOnReturn(id, lastsMs)
+  const over = new AbortController()
+  void every(server, everyMs, over.signal, () => void renew().catch((error: Error) => server.complain(error)))
   return {
     id,
     everyMs,
     known: renew,
     async [Symbol.asyncDispose]() {
-      clearInterval(heart)
-      check[Symbol.dispose]()
-      await Promise.race([connection.run((redis) => redis.unlink(key)), link.lost]).catch(() => undefined)
+      over.abort()
+      renewal[Symbol.dispose]()
+      await Promise.race([server.forgetOwner(id), server.lost]).catch(() => undefined)
     },
   }
 }
 
-/** Whether the owner gives signs of life. */
-export async function isAlive({ connection, options }: BullmqLink, { id }: JobOwner): Promise<boolean> {
-  return (await connection.run((redis) => redis.exists(ownerKey(options.prefix, id)))) === 1
+/** Does a task again and again, at an interval, until `over` is aborted. */
+export async function every(server: JobServer, ms: number, over: AbortSignal, task: () => void): Promise<void> {
+  for (;;) {
+    await server.sleep(ms, over).catch(() => undefined)
+    if (over.aborted) return
+    task()
+  }
 }
 
 /**
  * Resolves when the owner is gone, and never when `over` is aborted first. It must be missing twice in a row: a server
  * that came back without its last second may lack it for a moment.
  */
-export async function untilGone(link: BullmqLink, owner: JobOwner, over: AbortSignal): Promise<void> {
+export async function untilGone(server: JobServer, owner: JobOwner, over: AbortSignal): Promise<void> {
   for (let missing = 0; missing < 2;) {
-    await sleep(owner.everyMs, undefined, { signal: over })
-    missing = (await isAlive(link, owner)) ? 0 : missing + 1
+    await server.sleep(owner.everyMs, over)
+    missing = (await server.isOwnerKnown(owner.id)) ? 0 : missing + 1
   }
-}
-
-function ownerKey(prefix: string, id: string): string {
-  return `${prefix}:owner:${id}`
 }

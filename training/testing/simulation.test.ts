@@ -1,0 +1,50 @@
+import { expect, test } from 'vitest'
+import { CALM, type QueueWeather } from './queue-weather.ts'
+import { simulateQueue } from './simulated-queue.ts'
+
+/** All of them in CI; at a desk, some, or FD_SIM_COUNT=… One seed alone is run again with FD_SIM_SEED=… */
+const COUNT = Number(process.env['FD_SIM_COUNT'] ?? (process.env['CI'] === undefined ? 300 : 20_000))
+const SEED = process.env['FD_SIM_SEED']
+
+/** Runs a schedule. If it fails, it is run again for a trace of its last steps. */
+async function run(seed: number, weather?: Partial<QueueWeather>): Promise<number> {
+  try {
+    return await simulateQueue(seed, weather)
+  } catch {
+    const trace: string[] = []
+    return simulateQueue(seed, weather, trace).catch((error: unknown) => {
+      const steps = trace.slice(-150).join('\n  ')
+      throw new Error(`Schedule ${seed} fails. Run it alone: FD_SIM_SEED=${seed}\n  ${steps}`, { cause: error })
+    })
+  }
+}
+
+/** One command, and one worker after the other. */
+const alone: Partial<QueueWeather> = {
+  ...CALM,
+  workers: 1,
+  concurrency: 2,
+  foreign: false,
+  commands: 1,
+  jobs: 2,
+  failures: 3,
+  trainingMs: 500,
+  heartbeatMs: 1_000,
+}
+
+test.each(['worker', 'command'] as const)('a %s that is killed at any step', async (of) => {
+  const steps = await run(1, alone)
+  expect(steps).toBeGreaterThan(50)
+  for (let step = 0; step < steps; step++) await run(1, { ...alone, killAt: { step, of } })
+})
+
+test(
+  `${COUNT} schedules of commands and workers that fail, die, stop and come back at one job queue`,
+  { timeout: 1_800_000 },
+  async () => {
+    let steps = 0
+    if (SEED !== undefined) steps = await run(Number(SEED))
+    else for (let seed = 0; seed < COUNT; seed++) steps += await run(seed)
+    expect(steps).toBeGreaterThan(0)
+  },
+)
