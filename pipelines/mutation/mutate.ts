@@ -26,7 +26,7 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
   scorer: {
     files: ['serving/scorer/*.ts', 'serving/model/champion.ts'],
     tests: [
-      'serving/scorer/{backlog,batch,checkpointer,committer,resume,stages}.test.ts',
+      'serving/scorer/{backlog,batch,checkpointer,committer,resume,stage,stages}.test.ts',
       'serving/testing/simulation.test.ts',
       'pipelines/testing/champion.test.ts',
     ],

@@ -1,0 +1,253 @@
+import { expect, test } from 'vitest'
+import { errorMessage } from '../../configs/user-error.ts'
+import { randomStream } from '../../datasets/random/random.ts'
+import type { DatasetSchema } from '../../datasets/table/dataset.ts'
+import { DAY } from '../../datasets/table/transaction.ts'
+import { MemoryBroker } from '../../datasets/testing/memory-broker.ts'
+import { openMemoryLog } from '../../datasets/testing/memory-log.ts'
+import { atOnce, type Scheduler } from '../../datasets/testing/scheduler.ts'
+import { planChain } from '../../features/chain/chain.ts'
+import type { HistoryGap } from '../../features/chain/seam.ts'
+import type { Base, Checkpoint } from '../../features/store/online-store.ts'
+import { MemoryServer, openMemoryStore } from '../../features/testing/memory-store.ts'
+import { serviceDigest } from '../../features/view/view.ts'
+import { schema, service, smallStream } from '../testing/small-stream.ts'
+import { GROUP, JUDGE, standIn } from '../testing/stand-in.ts'
+import { TRANSACTIONS } from '../topics.ts'
+import { judgeBatch } from './scorer.ts'
+import { openStage, type OpenStage, type StageOptions } from './stage.ts'
+
+const START = Date.UTC(2018, 3, 1)
+
+/** Steps at once, and waits that are over at once. */
+const hasty: Scheduler = { ...atOnce, wait: (_, woken) => atOnce.wait(1, woken) }
+
+/** A log with transactions in each of its partitions, a store, and stages that read them. */
+class World {
+  readonly broker = new MemoryBroker()
+  readonly server = new MemoryServer()
+  readonly #partitions: number
+
+  constructor(partitions = 1) {
+    this.#partitions = partitions
+    this.broker.ensure(TRANSACTIONS, { partitions })
+  }
+
+  /** Appends `count` transactions to each partition. */
+  produce(count: number, start = START): void {
+    for (let partition = 0; partition < this.#partitions; partition++) {
+      const records = smallStream(randomStream(partition), { events: count, blankKeys: false }, start)
+      this.broker.write(
+        TRANSACTIONS,
+        records.map((record) => ({ ...record, partition })),
+      )
+    }
+  }
+
+  open(change: Partial<StageOptions> = {}, scheduler: Scheduler = hasty): Promise<OpenStage> {
+    const [stage] = planChain(service, schema, { name: TRANSACTIONS, partitions: 1 }, GROUP)
+    const model = { score: async ({ numbers, rows }: Parameters<Judged>[0]) => standIn(numbers, rows) }
+    return openStage({
+      log: openMemoryLog(this.broker, scheduler),
+      store: openMemoryStore(this.server, scheduler),
+      group: GROUP,
+      stage,
+      service,
+      schema,
+      maxBatch: 16,
+      maxAhead: Infinity,
+      checkpointEveryMs: Infinity,
+      emit: (folded) => judgeBatch(folded, { service, schema }, JUDGE, model),
+      endWhenIdle: () => true,
+      signal: new AbortController().signal,
+      now: () => 0,
+      ...change,
+    })
+  }
+
+  async run(change: Partial<StageOptions> = {}): Promise<void> {
+    await using stage = await this.open(change)
+    await stage.run()
+  }
+
+  async publish(change: Partial<Base> = {}): Promise<void> {
+    const base = { service: service.name, serviceDigest: serviceDigest(service), watermark: START - 9, minorUnits: 2 }
+    await openMemoryStore(this.server, hasty).publish({ ...base, schema, ...change }, [])
+  }
+
+  /** Leaves a state as another process would have written it. */
+  async leave(partition: number, checkpoint: Partial<Checkpoint>): Promise<void> {
+    const store = openMemoryStore(this.server, hasty)
+    using state = await store.take(service.name, { group: GROUP, topic: TRANSACTIONS, partition }, async () => {})
+    await state.write([], { offset: 0, watermark: START, minorUnits: 2, ...checkpoint })
+  }
+
+  /** By partition: the next offset by its checkpoint, by what is committed, and by the log. */
+  offsets(): unknown[] {
+    const { owners } = this.broker.group(GROUP, TRANSACTIONS)
+    return owners.map(({ committed }, partition) => [
+      this.server.stored(service.name, { group: GROUP, topic: TRANSACTIONS, partition }).checkpoint?.offset,
+      committed,
+      this.broker.require(TRANSACTIONS).partitions[partition].length,
+    ])
+  }
+}
+
+type Judged = Parameters<typeof judgeBatch>[3]['score']
+
+/** Takes step after step until `met` says so. */
+async function until(met: () => boolean, step = (): Promise<unknown> => hasty.call('look', () => {})): Promise<void> {
+  while (!met()) await step()
+}
+
+test('a state of another definition, of other records, or ahead of the log is refused at once', async () => {
+  const mills: DatasetSchema = { ...schema, amount: { ...schema.amount, minorUnits: 3 } }
+  const refusals: [(world: World) => Promise<void>, RegExp][] = [
+    [(world) => world.publish({ serviceDigest: 'other' }), /were backfilled with another definition/],
+    [(world) => world.publish({ schema: mills }), /^The champion was trained on/],
+    [(world) => world.leave(0, { offset: 5 }), /has folded partition 0 .* up to offset 5, but the log .* up to 0/],
+    [(world) => world.leave(1, { partitions: 3 }), /has 2 partitions, and had 3/],
+  ]
+  for (const [prepare, message] of refusals) {
+    const world = new World(2)
+    world.produce(4)
+    await prepare(world)
+    await expect(world.run()).rejects.toThrow(message)
+    expect(
+      world
+        .offsets()
+        .flat()
+        .filter((offset) => offset === 4),
+    ).toEqual([4, 4])
+    expect(world.broker.names()).toEqual([TRANSACTIONS])
+  }
+})
+
+test('partitions that were added are found out by who is given those alone', async () => {
+  const world = new World(3)
+  await world.leave(0, { partitions: 2 })
+  const log = openMemoryLog(world.broker, hasty)
+  await using other = await log.join(GROUP, TRANSACTIONS)
+  await using stage = await world.open()
+  let over = false
+  const outcome = stage.run().then(() => 'ended', errorMessage)
+  void outcome.then(() => (over = true))
+  await until(
+    () => over,
+    () => other.poll({ maxRecords: 1, timeoutMs: 0 }),
+  )
+  expect(await outcome).toMatch(/has 3 partitions, and had 2/)
+  expect([...other.committed.keys()]).toEqual([0, 1])
+})
+
+test('it says from which offsets it folds, and goes on where it stopped', async () => {
+  const world = new World(2)
+  world.produce(5)
+  const told: unknown[] = []
+  const onAssigned: StageOptions['onAssigned'] = (topic, from) => told.push([topic, ...from])
+  const onStandby = (): unknown => told.push('standby')
+  await world.run({ onAssigned, onStandby })
+  world.produce(3, START + DAY)
+  await world.run({ onAssigned, onStandby })
+  expect(told).toEqual([
+    [TRANSACTIONS, [0, 0], [1, 0]],
+    [TRANSACTIONS, [0, 5], [1, 5]],
+  ])
+  expect(world.offsets()).toEqual([
+    [8, 8, 8],
+    [8, 8, 8],
+  ])
+})
+
+test('a gap between history and log is told once, with its topic, and not again by who goes on', async () => {
+  const world = new World()
+  const history = { dataset: 'd', file: 'f', fileDigest: '', transactions: 1, until: START - 4 * DAY }
+  await world.publish({ watermark: START - 5 * DAY, history })
+  world.produce(3)
+  const gaps: [string, HistoryGap][] = []
+  const onGap: StageOptions['onGap'] = (topic, gap) => gaps.push([topic, gap])
+  await world.run({ onGap, maxBatch: 1 })
+  world.produce(3, START + DAY)
+  await world.run({ onGap })
+  expect(gaps).toMatchObject([[TRANSACTIONS, { from: START - 5 * DAY }]])
+})
+
+test('a checkpoint is written as soon as it is due, after a batch, and once more at the end', async () => {
+  const world = new World()
+  world.produce(8)
+  const offsets: number[] = []
+  world.server.onCheckpoint = (_, { offset }) => offsets.push(offset)
+  let now = 0
+  await world.run({
+    maxBatch: 1,
+    checkpointEveryMs: 10,
+    now: () => now,
+    emit: async (folded) => {
+      now += 4
+      return { batch: { scored: folded.fresh.length } as never, outputs: new Map() }
+    },
+  })
+  expect(offsets).toEqual([3, 6, 8])
+})
+
+test('a checkpoint that becomes due while there are no records does not wait for the next ones', async () => {
+  const world = new World()
+  world.produce(3)
+  const written: [offset: number, looks: number][] = []
+  let [now, looks] = [0, 0]
+  world.server.onCheckpoint = (_, { offset }) => written.push([offset, looks])
+  await world.run({
+    checkpointEveryMs: 10,
+    now: () => now,
+    endWhenIdle: () => {
+      if (++looks === 3) now = 10
+      return looks === 9
+    },
+  })
+  expect(written).toEqual([[3, 3]])
+})
+
+test('who gives a partition up has written all it has folded first, and the next one goes on there', async () => {
+  const world = new World(2)
+  world.produce(6)
+  const [revoked, from]: [unknown[], unknown[]] = [[], []]
+  const stop = new AbortController()
+  // Commits and checkpoints take long, so that they are under way when the partition is asked for.
+  const slow: Scheduler = {
+    ...hasty,
+    call: async (name, effect) => {
+      for (let turn = 0; /^c(ommit|heckpoint) of/.test(name) && turn < 50; turn++) await hasty.call(name, () => {})
+      return hasty.call(name, effect)
+    },
+  }
+  let folded = 0
+  const first = await world.open(
+    {
+      signal: stop.signal,
+      maxBatch: 2,
+      endWhenIdle: () => false,
+      onBatch: () => folded++,
+      onRevoked: (topic, partitions, left) => revoked.push([topic, ...partitions, left, world.offsets()]),
+    },
+    slow,
+  )
+  const running = first.run()
+  await until(() => folded > 0)
+  const opened = world.open({ onStandby: (topic) => from.push(topic), onAssigned: (_, of) => from.push(...of) })
+  await using second = await opened
+  expect(from).toEqual([TRANSACTIONS])
+  await second.run()
+  const [[, partition, , at]] = revoked as [[string, number, number, unknown[][]]]
+  const [checkpoint, committed] = at[partition]
+  expect(checkpoint).toBe(committed)
+  expect(committed).toBeGreaterThan(0)
+  expect(revoked).toEqual([[TRANSACTIONS, partition, 1, at]])
+  expect(from).toEqual([TRANSACTIONS, [partition, committed]])
+  stop.abort()
+  await running
+  await first[Symbol.asyncDispose]()
+  expect(world.offsets()).toEqual([
+    [6, 6, 6],
+    [6, 6, 6],
+  ])
+})
