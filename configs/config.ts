@@ -4,7 +4,7 @@ import { join, resolve, sep } from 'node:path'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { readCredentials, withSecrets, type Variables } from './credentials.ts'
-import { duration } from './duration.ts'
+import { durationOrMs } from './duration.ts'
 import { HEARTBEAT_MS, LONGEST_HEARTBEAT_MS } from './heartbeat.ts'
 import { ringLimit } from './ring-limit.ts'
 import { errorMessage, UserError } from './user-error.ts'
@@ -48,8 +48,6 @@ const services = z.strictObject({
   s3: z.strictObject({ port, version: text, bucket: text }).optional(),
 })
 
-const durationOrMs = 'give a length of time such as 1h, 30m, or a number of milliseconds'
-
 const scorer = z.strictObject({
   /** Consumer group: the scorers of one group share the work. */
   group: text.default('scorer'),
@@ -63,7 +61,9 @@ const scorer = z.strictObject({
   /** Most transactions in one ONNX call. */
   maxBatch: positive.default(1024),
   /** How far an event may lie ahead of its record's append: `1h`, or ms. One from further ahead is a dead letter. */
-  maxAhead: z.union([z.number().min(0), duration], durationOrMs).prefault('1h'),
+  maxAhead: durationOrMs.prefault('1h'),
+  /** How long ids are remembered where no view holds every transaction: `1d`, or ms of event time; 0: not at all. */
+  rememberIds: durationOrMs.prefault('1d'),
   /** How often the scorer asks the registry for a new champion, ms: at least once an hour. */
   championEveryMs: positive.max(60 * 60_000).default(250),
 })

@@ -7,3 +7,9 @@ export const duration = z
   .string()
   .regex(/^\d+(\.\d+)?(ms|s|m|h|d)$/, 'give a length of time such as 7d, 12h, 30m')
   .transform((text) => Math.round(parseFloat(text) * MS_OF_UNIT[text.replace(/^[\d.]+/, '')]))
+
+/** The same, or milliseconds as a number. */
+export const durationOrMs = z.union(
+  [z.number().min(0), duration],
+  'give a length of time such as 1h, 30m, or a number of milliseconds',
+)

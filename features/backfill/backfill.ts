@@ -9,7 +9,8 @@ import {
   type KeyColumn,
 } from '../../datasets/table/transaction.ts'
 import { encodeState } from '../fold/entity-state.ts'
-import { ServiceFold, type FeatureMatrix } from '../fold/service-fold.ts'
+import type { FeatureMatrix } from '../fold/fold-output.ts'
+import { ServiceFold } from '../fold/service-fold.ts'
 import type { EntityState } from '../store/online-store.ts'
 import { categoryColumns, checkService, featureNames, type FeatureService } from '../view/view.ts'
 

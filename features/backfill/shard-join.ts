@@ -1,5 +1,6 @@
 import type { Dataset } from '../../datasets/table/dataset.ts'
-import { featureMatrix, ServiceFold, type FeatureMatrix } from '../fold/service-fold.ts'
+import { featureMatrix, type FeatureMatrix } from '../fold/fold-output.ts'
+import { ServiceFold } from '../fold/service-fold.ts'
 import type { EntityState } from '../store/online-store.ts'
 import { featureNames, type FeatureService } from '../view/view.ts'
 import { historyOf, type BackfillOptions, type FeatureSink } from './backfill.ts'

@@ -1,7 +1,8 @@
 import type { Dataset, DatasetSchema } from '../../datasets/table/dataset.ts'
 import { FRAUD_LABEL, type EpochMs, type EventBatch, type KeyColumn } from '../../datasets/table/transaction.ts'
 import { encodeState } from '../fold/entity-state.ts'
-import { featureMatrix, viewSettings } from '../fold/service-fold.ts'
+import { featureMatrix } from '../fold/fold-output.ts'
+import { viewSettings } from '../fold/fold-settings.ts'
 import { ViewFold } from '../fold/view-fold.ts'
 import { checkService, type AggregateView, type FeatureService } from '../view/view.ts'
 import { historyOf, type BackfillOptions } from './backfill.ts'
@@ -134,7 +135,7 @@ function openViewShard(
       const rows = rowsOf(batch.entities[entity], batch.size, shard)
       const own = gather(batch, entity, rows)
       const slots = new Uint32Array(rows.length)
-      fold.resolve(own, 0, slots)
+      fold.resolve(own.entities[0], own.size, slots)
       const transactions = rows.map((row) => numbers[row]).filter((number) => number >= 0)
       const matrix = featureMatrix(transactions.length, width)
       fold.fold(own, slots, matrix, { column: 0, stride: width, bit: 1 })

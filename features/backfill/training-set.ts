@@ -6,8 +6,8 @@ import {
   type EventBatch,
   type KeyColumn,
 } from '../../datasets/table/transaction.ts'
+import type { FeatureMatrix } from '../fold/fold-output.ts'
 import { toModelInput } from '../fold/model-input.ts'
-import type { FeatureMatrix } from '../fold/service-fold.ts'
 import { categoryColumns, featureNames, type FeatureService } from '../view/view.ts'
 import type { FeatureSink } from './backfill.ts'
 

@@ -1,6 +1,8 @@
 import type { Topic } from '../../datasets/log/event-log.ts'
 import { partitionOf } from '../../datasets/log/murmur2.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
+import type { DurationMs } from '../../datasets/table/transaction.ts'
+import { ServiceFold } from '../fold/service-fold.ts'
 import type { GroupPartition } from '../store/online-store.ts'
 import { serviceDigest, type FeatureService, type FeatureView } from '../view/view.ts'
 
@@ -39,6 +41,24 @@ export function planChain(
     views: service.views.filter((view) => view.kind === 'aggregate' && view.entity === entity),
   }))
   return [{ topic: input.name, views: first }, ...behind]
+}
+
+/**
+ * The fold of one partition of a stage.
+ *
+ * @param rememberIds for how long ids are remembered where no view holds every transaction. The first stage does that,
+ * by the log's key: later ones get what it let pass.
+ * @param from as in `ServiceFoldOptions`.
+ */
+export function stageFold(
+  { entity, views }: Stage,
+  service: FeatureService,
+  schema: DatasetSchema,
+  rememberIds: DurationMs = 0,
+  from?: ServiceFold,
+): ServiceFold {
+  const remembered = entity === undefined ? rememberIds : 0
+  return new ServiceFold(service, schema, { views, rememberIds: remembered, ...(from === undefined ? {} : { from }) })
 }
 
 /**

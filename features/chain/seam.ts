@@ -4,9 +4,10 @@
  *
  * 1. **Order.** First the base's history, then the log's records, from the oldest that the log has.
  * 2. **Once.** A transaction counts where it stands first in that sequence. The rings of its keys hold the ids of the
- *    events that a window can reach, so a record of the same key, time and id is known as a repeat without any state
- *    of its own. A repeat is neither folded nor scored. It is a dead letter that names the place of the first, unless
- *    its offset was committed: then it had its output before this base was made.
+ *    events that a window can reach, so a record of the same key, time and id is known as a repeat without any state of
+ *    its own. Where no view holds every transaction, ids are remembered for a span (`id-memory.ts`). A repeat is
+ *    neither folded nor scored. It is a dead letter that names the place of the first, unless its offset was committed:
+ *    then it had its output before this base was made.
  * 3. **Undecided.** No transaction is decided on a base that knows what came after it. History must therefore end
  *    where the first record begins whose outputs are not written yet. Where it goes on beyond that, the group does
  *    not start (`undecided.ts`).
@@ -22,9 +23,10 @@
  * History ends at its `until`, and what it holds ends with its newest transaction, which may be long before.
  */
 import { DAY, FRAUD_LABEL, removeRows, type EpochMs, type EventBatch } from '../../datasets/table/transaction.ts'
+import { keepRows } from '../fold/fold-output.ts'
 import { unpackPlace } from '../fold/log-place.ts'
 import type { Repeat } from '../fold/repeats.ts'
-import { keepRows, type ServiceFold } from '../fold/service-fold.ts'
+import type { ServiceFold } from '../fold/service-fold.ts'
 import type { Base } from '../store/online-store.ts'
 import { placesOf, type StageInput } from './stage-record.ts'
 import { Undecided } from './undecided.ts'

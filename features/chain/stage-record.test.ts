@@ -4,7 +4,7 @@ import type { NewRecord, RecordBatch } from '../../datasets/log/event-log.ts'
 import { partitionOf } from '../../datasets/log/murmur2.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import { emptyBatch, FRAUD_LABEL, HOUR } from '../../datasets/table/transaction.ts'
-import { featureMatrix, type FeatureMatrix } from '../fold/service-fold.ts'
+import { featureMatrix, type FeatureMatrix } from '../fold/fold-output.ts'
 import { origins, stageReader, stageRecords, type StageInput } from './stage-record.ts'
 
 const schema: DatasetSchema = {

@@ -5,8 +5,8 @@ import { partitionOf } from '../../datasets/log/murmur2.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import { isNoKey } from '../../datasets/table/key.ts'
 import { FRAUD_LABEL, type DurationMs } from '../../datasets/table/transaction.ts'
+import { featureMatrix, type FeatureMatrix } from '../fold/fold-output.ts'
 import { packPlace } from '../fold/log-place.ts'
-import { featureMatrix, type FeatureMatrix } from '../fold/service-fold.ts'
 
 /** A batch of a stage's topic, decoded. Valid until the next batch, which reuses the columns. */
 export interface StageInput {

@@ -1,4 +1,8 @@
+import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import type { DurationMs } from '../../datasets/table/transaction.ts'
+import type { AggregateView, FeatureService, FeatureView } from '../view/view.ts'
+import { refundView } from './refund-view.ts'
+import { planView } from './window-plan.ts'
 
 /** How a view is folded. */
 export interface FoldSettings {
@@ -19,4 +23,28 @@ export interface FoldSettings {
    * count need.
    */
   keptLast?: number
+}
+
+/**
+ * Whether a view's rings keep the ids of transactions: the first view of each entity does. A stage of a chain folds one
+ * entity, all events of one of its keys come to it in one order, and so a transaction that comes twice comes to the
+ * same ring.
+ */
+export function keepsIds(view: FeatureView, service: FeatureService): boolean {
+  if (view.kind !== 'aggregate') return false
+  return view === service.views.find((each) => each.kind === 'aggregate' && each.entity === view.entity)
+}
+
+/**
+ * How a view of a service is folded. Where its rings keep ids (`keepsIds`), they reach as far back, by time and by
+ * count, as any view of the entity, so that what is in no ring is in no window either.
+ */
+export function viewSettings(view: AggregateView, service: FeatureService, schema: DatasetSchema): FoldSettings {
+  const settings = { scale: 10 ** schema.amount.minorUnits, refunds: schema.refunds === true }
+  if (!keepsIds(view, service)) return settings
+  const plans = service.views.flatMap((each) =>
+    each.kind === 'aggregate' && each.entity === view.entity ? [planView(each), planView(refundView(each).view)] : [],
+  )
+  const kept = Math.max(...plans.map(({ span }) => span))
+  return { ...settings, ids: true, kept, keptLast: Math.max(...plans.map(({ mostLast }) => mostLast)) }
 }

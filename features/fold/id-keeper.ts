@@ -1,9 +1,23 @@
-import { emptyBatch, type EpochMs, type EventBatch } from '../../datasets/table/transaction.ts'
+import { emptyBatch, type DurationMs, type EpochMs, type EventBatch } from '../../datasets/table/transaction.ts'
 import { Growing } from './growing.ts'
+import { IdHashes } from './id-hash.ts'
 import { NO_PLACE } from './log-place.ts'
-import { foldOf, placeIn, RingCopy } from './ring-copy.ts'
+import { firstIn, foldOf, RingCopy, type First } from './ring-copy.ts'
 import { NO_SLOT } from './slots.ts'
 import type { ViewFold } from './view-fold.ts'
+
+/** A view that keeps ids. */
+export interface IdView {
+  view: ViewFold
+  /** Where a transaction that comes twice comes at another time: how much later at most. Default: it has its time. */
+  later?: DurationMs | undefined
+}
+
+/** What a view makes of a batch: the slots of its rows' keys, as `ViewFold.resolve` gives them, and its rows' ids. */
+export interface IdRows {
+  slots: Uint32Array
+  hashes: IdHashes
+}
 
 const NO_EVENTS = emptyBatch({ id: 'integer', entities: [], numeric: 0, categorical: 0 }, 0)
 
@@ -17,8 +31,10 @@ const NO_EVENTS = emptyBatch({ id: 'integer', entities: [], numeric: 0, categori
  */
 export class IdKeeper {
   readonly #view: ViewFold
+  readonly #later: DurationMs | undefined
   #batch = NO_EVENTS
   #slots: Uint32Array = new Uint32Array(0)
+  #hashes = new IdHashes()
   #places: Float64Array | undefined
   /** By slot: 1 + the last row of the batch that was added, 0 when none was. All 0 between two batches. */
   readonly #last = new Growing(Uint32Array)
@@ -29,19 +45,20 @@ export class IdKeeper {
   /** By slot, where one was needed. */
   readonly #copies = new Map<number, RingCopy>()
 
-  constructor(view: ViewFold) {
+  constructor({ view, later }: IdView) {
     this.#view = view
+    this.#later = later
   }
 
   /**
    * Begins a batch.
    *
-   * @param slots of the rows' keys, as `ViewFold.resolve` gave them.
    * @param places where the rows stand in the log, as `packPlace` gives it.
    */
-  open(batch: EventBatch, slots: Uint32Array, places?: Float64Array): void {
+  open(batch: EventBatch, { slots, hashes }: IdRows, places?: Float64Array): void {
     this.#batch = batch
     this.#slots = slots
+    this.#hashes = hashes
     this.#places = places
     this.#last.grow(this.#view.keys)
     if (this.#previous.length >= batch.size) return
@@ -58,11 +75,11 @@ export class IdKeeper {
   first(row: number): number | undefined {
     const slot = this.#slots[row]
     if (slot === NO_SLOT) return undefined
-    const { time, ids } = this.#batch
     const newest = this.#last.array[slot] - 1
-    const place = this.#inBatch(row, newest) ?? placeIn(this.#view, slot, time[row], ids[row])
-    if (place === undefined || !this.#mayLack(slot, time[row], newest)) return place
-    return placeIn(this.#copy(slot, newest), 0, time[row], ids[row])
+    let first = this.#inBatch(row, newest) ?? this.#inRings(this.#view, slot, row)
+    if (first !== undefined && this.#mayLack(slot, first.time, newest))
+      first = this.#inRings(this.#copy(slot, newest), 0, row)
+    return first !== undefined && this.#isBefore(first.time, row) ? first.place : undefined
   }
 
   /** Whether a transaction of a row's key and time may have been let go. Of rows without a key none was ever held. */
@@ -97,12 +114,26 @@ export class IdKeeper {
     this.#copies.clear()
   }
 
-  /** The place of a row with the time and id of this one, among those of its key up to `newest` (−1: none). */
-  #inBatch(row: number, newest: number): number | undefined {
-    const { time, ids } = this.#batch
-    let earlier = newest
-    while (earlier >= 0 && (time[earlier] !== time[row] || ids[earlier] !== ids[row])) earlier = this.#previous[earlier]
-    return earlier < 0 ? undefined : (this.#places?.[earlier] ?? NO_PLACE)
+  /** Whether the first one of a row that was found may be of this time. */
+  #isBefore(time: EpochMs, row: number): boolean {
+    return time >= this.#batch.time[row] - (this.#later ?? 0)
+  }
+
+  /** The row with the time and id of this one, among those of its key up to `newest` (−1: none). */
+  #inBatch(row: number, newest: number): First | undefined {
+    const { time } = this.#batch
+    const { low, high } = this.#hashes
+    const anyTime = this.#later !== undefined
+    for (let earlier = newest; earlier >= 0; earlier = this.#previous[earlier]) {
+      if (low[earlier] === low[row] && high[earlier] === high[row] && (anyTime || time[earlier] === time[row]))
+        return { time: time[earlier], place: this.#places?.[earlier] ?? NO_PLACE }
+    }
+    return undefined
+  }
+
+  #inRings(rings: ViewFold | RingCopy, slot: number, row: number): First | undefined {
+    const { low, high } = this.#hashes
+    return firstIn(rings, slot, this.#later === undefined ? this.#batch.time[row] : undefined, low[row], high[row])
   }
 
   /** Whether the rows of a slot up to `last` (−1: none) may take an event of time t out of a ring that has it now. */
@@ -119,7 +150,7 @@ export class IdKeeper {
     this.#copies.set(slot, copy)
     const rows: number[] = []
     for (let row = last; row > copy.newest; row = this.#previous[row]) rows.push(row)
-    for (const row of rows.reverse()) copy.fold(this.#batch, row, this.#places?.[row] ?? NO_PLACE)
+    for (const row of rows.reverse()) copy.fold(this.#batch, this.#hashes, row, this.#places?.[row] ?? NO_PLACE)
     return copy
   }
 }

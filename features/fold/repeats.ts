@@ -1,6 +1,5 @@
 import { FRAUD_LABEL, type EventBatch } from '../../datasets/table/transaction.ts'
-import { IdKeeper } from './id-keeper.ts'
-import type { ViewFold } from './view-fold.ts'
+import { IdKeeper, type IdRows, type IdView } from './id-keeper.ts'
 
 /** A row of a batch that is a transaction for the second time. */
 export interface Repeat {
@@ -19,7 +18,7 @@ export interface Repeat {
 export class Repeats {
   readonly #keepers: readonly IdKeeper[]
 
-  constructor(views: readonly ViewFold[]) {
+  constructor(views: readonly IdView[]) {
     this.#keepers = views.map((view) => new IdKeeper(view))
   }
 
@@ -30,13 +29,13 @@ export class Repeats {
    *
    * A row in order costs a comparison of times, and one with each row of its key before it in the batch.
    *
-   * @param slots by view: the slots of the rows' keys, as `ViewFold.resolve` gave them.
+   * @param rows by view.
    * @param places where the rows stand in the log, as `packPlace` gives it.
    */
-  of(batch: EventBatch, slots: readonly Uint32Array[], places?: Float64Array): Repeat[] {
+  of(batch: EventBatch, rows: readonly IdRows[], places?: Float64Array): Repeat[] {
     const keepers = this.#keepers
     const found: Repeat[] = []
-    for (let k = 0; k < keepers.length; k++) keepers[k].open(batch, slots[k], places)
+    for (let k = 0; k < keepers.length; k++) keepers[k].open(batch, rows[k], places)
     for (let row = 0; row < batch.size; row++) {
       if (batch.kind[row] === FRAUD_LABEL) continue
       const first = this.#first(row)

@@ -1,6 +1,6 @@
 import type { EpochMs, EventBatch } from '../../datasets/table/transaction.ts'
 import type { EventFold } from './event-fold.ts'
-import { hashId, hashIdHigh } from './id-hash.ts'
+import type { IdHashes } from './id-hash.ts'
 import { NO_PLACE } from './log-place.ts'
 import type { EventRings } from './ring.ts'
 import type { ViewFold } from './view-fold.ts'
@@ -21,13 +21,12 @@ export class RingCopy implements Rings {
   }
 
   /** Folds a transaction of a batch. Rows come in their order. */
-  fold({ time, amount, ids }: EventBatch, row: number, place: number): void {
-    const [low, high] = [hashId(ids[row]), hashIdHigh(ids[row])]
+  fold({ time, amount }: EventBatch, { low, high }: IdHashes, row: number, place: number): void {
     for (const fold of [this.payments, this.refunds]) {
       if (fold === undefined) continue
       if (place !== NO_PLACE) fold.rings.keepPlaces()
       fold.place = place
-      fold.setId(low, high)
+      fold.setId(low[row], high[row])
       fold.fold(0, time[row], fold === foldOf(this, amount[row]), 0, NO_FEATURES, 0)
     }
     this.newest = row
@@ -41,21 +40,41 @@ export function foldOf({ payments, refunds }: Rings, amount: number): EventFold 
   return amount < 0 ? (refunds ?? payments) : payments
 }
 
-/** The place of the newest transaction of a slot with this time and id, undefined when there is none in the rings. */
-export function placeIn({ payments, refunds }: Rings, slot: number, time: EpochMs, id: number | string) {
-  if (time > payments.clock.at(slot)) return undefined
-  return newestIn(payments.rings, slot, time, id) ?? (refunds && newestIn(refunds.rings, slot, time, id))
+/** A transaction that came before: its time, and its place in the log. */
+export interface First {
+  time: EpochMs
+  place: number
 }
 
-function newestIn(rings: EventRings, slot: number, time: EpochMs, id: number | string): number | undefined {
-  let s = rings.after(slot, time) - 1
-  if (s < rings.first[slot] || rings.time[rings.position(slot, s)] !== time) return undefined
-  // Hashing a text costs more than the search, so it waits until there is an event of this time.
-  const [low, high] = [hashId(id), hashIdHigh(id)]
-  for (; s >= rings.first[slot]; s--) {
+/**
+ * The newest transaction of a slot with this id, undefined when there is none in the rings.
+ *
+ * @param time that of the transaction; undefined: any.
+ */
+export function firstIn(
+  { payments, refunds }: Rings,
+  slot: number,
+  time: EpochMs | undefined,
+  low: number,
+  high: number,
+): First | undefined {
+  if (time !== undefined && time > payments.clock.at(slot)) return undefined
+  return newestIn(payments.rings, slot, time, low, high) ?? (refunds && newestIn(refunds.rings, slot, time, low, high))
+}
+
+function newestIn(
+  rings: EventRings,
+  slot: number,
+  time: EpochMs | undefined,
+  low: number,
+  high: number,
+): First | undefined {
+  const end = time === undefined ? rings.next[slot] : rings.after(slot, time)
+  for (let s = end - 1; s >= rings.first[slot]; s--) {
     const p = rings.position(slot, s)
-    if (rings.time[p] !== time) return undefined
-    if (rings.idHash[p] === low && rings.idHigh[p] === high) return rings.places ? rings.place[p] : NO_PLACE
+    if (time !== undefined && rings.time[p] !== time) return undefined
+    if (rings.idHash[p] !== low || rings.idHigh[p] !== high) continue
+    return { time: rings.time[p], place: rings.places ? rings.place[p] : NO_PLACE }
   }
   return undefined
 }

@@ -1,49 +1,14 @@
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import { DAY, FRAUD_LABEL, HOUR, type DurationMs, type EventBatch } from '../../datasets/table/transaction.ts'
-import {
-  featureNames,
-  type AggregateView,
-  type FeatureService,
-  type FeatureView,
-  type RequestFeature,
-} from '../view/view.ts'
+import { featureNames, type FeatureService, type FeatureView, type RequestFeature } from '../view/view.ts'
 import { categoryCode } from './category.ts'
-import type { FoldOutput } from './fold-output.ts'
-import type { FoldSettings } from './fold-settings.ts'
+import { featureMatrix, type FeatureMatrix } from './fold-output.ts'
+import { viewSettings } from './fold-settings.ts'
 import { LABEL_COUNTS, noLabels, type LabelCounts } from './fraud-labels.ts'
-import { refundView } from './refund-view.ts'
+import { IdHashes } from './id-hash.ts'
+import { IdMemory, needsMemory } from './id-memory.ts'
 import { Repeats, type Repeat } from './repeats.ts'
 import { ViewFold } from './view-fold.ts'
-import { planView } from './window-plan.ts'
-
-/**
- * Features of the transactions of one batch, row-major `rows × names.length`, in log order. Arrays may be longer than
- * that, and the next call reuses them.
- */
-export interface FeatureMatrix extends FoldOutput {
-  rows: number
-}
-
-/** A matrix with room for so many rows of `width` features. */
-export function featureMatrix(rows = 0, width = 0): FeatureMatrix {
-  return {
-    rows,
-    values: new Float64Array(rows * width),
-    late: new Uint8Array(rows),
-    truncated: new Uint32Array(rows),
-  }
-}
-
-/** Takes all rows but the given ones, which rise, out of a matrix of `width` features, in place. */
-export function keepRows(matrix: FeatureMatrix, width: number, rows: readonly number[]): void {
-  const { values, late, truncated } = matrix
-  for (const [to, from] of rows.entries()) {
-    values.copyWithin(to * width, from * width, (from + 1) * width)
-    late[to] = late[from]
-    truncated[to] = truncated[from]
-  }
-  matrix.rows = rows.length
-}
 
 /** Bits for truncated views that a record between two stages has room for. */
 const MOST_BITS = 24
@@ -61,30 +26,6 @@ export function truncatedViews(service: FeatureService, bits: number): readonly 
   return service.views.filter((view) => (bits & bitOf(service, view)) !== 0).map(({ name }) => name)
 }
 
-/**
- * Whether a view's rings keep the ids of transactions: the first view of each entity does. A stage of a chain folds one
- * entity, all events of one of its keys come to it in one order, and so a transaction that comes twice comes to the
- * same ring.
- */
-export function keepsIds(view: FeatureView, service: FeatureService): boolean {
-  if (view.kind !== 'aggregate') return false
-  return view === service.views.find((each) => each.kind === 'aggregate' && each.entity === view.entity)
-}
-
-/**
- * How a view of a service is folded. Where its rings keep ids (`keepsIds`), they reach as far back, by time and by
- * count, as any view of the entity, so that what is in no ring is in no window either.
- */
-export function viewSettings(view: AggregateView, service: FeatureService, schema: DatasetSchema): FoldSettings {
-  const settings = { scale: 10 ** schema.amount.minorUnits, refunds: schema.refunds === true }
-  if (!keepsIds(view, service)) return settings
-  const plans = service.views.flatMap((each) =>
-    each.kind === 'aggregate' && each.entity === view.entity ? [planView(each), planView(refundView(each).view)] : [],
-  )
-  const kept = Math.max(...plans.map(({ span }) => span))
-  return { ...settings, ids: true, kept, keptLast: Math.max(...plans.map(({ mostLast }) => mostLast)) }
-}
-
 /** The keys that a batch brings to a view for the first time. */
 export interface FreshKeys {
   view: ViewFold
@@ -95,6 +36,11 @@ export interface ServiceFoldOptions {
   /** As in `FoldSettings`, and so is `maxEvents`. */
   lateness?: DurationMs
   maxEvents?: number
+  /**
+   * For how long ids are remembered where no view of the service holds every transaction. Default: not at all, as for a
+   * stage behind the first, and for history.
+   */
+  rememberIds?: DurationMs
   /** The views to fold, by default all of the service. A stage of a chain folds only its own. */
   views?: readonly FeatureView[]
   /** A fold of the same views to go on from. The two share their state. */
@@ -123,6 +69,10 @@ export class ServiceFold {
   /** The views that keep ids, in the order in which they are asked, and what asks them. */
   readonly #keepers: readonly Folded[]
   readonly #repeats: Repeats
+  readonly #memory: IdMemory | undefined
+  readonly #hashes = new IdHashes()
+  /** The batch whose ids were hashed. */
+  #hashed: EventBatch | undefined
   readonly #schema: DatasetSchema
   readonly #scale: number
   #prepared: EventBatch | undefined
@@ -131,7 +81,7 @@ export class ServiceFold {
   constructor(
     service: FeatureService,
     schema: DatasetSchema,
-    { views = service.views, from, ...settings }: ServiceFoldOptions = {},
+    { views = service.views, from, rememberIds = 0, ...settings }: ServiceFoldOptions = {},
   ) {
     this.service = service
     this.names = featureNames(service)
@@ -159,7 +109,12 @@ export class ServiceFold {
       }
     }
     this.#keepers = keepersOf(this.#folded, schema)
-    this.#repeats = new Repeats(this.#keepers.map(({ fold }) => fold))
+    if (rememberIds > 0 && needsMemory(service, schema)) {
+      this.#memory = new IdMemory(rememberIds, schema)
+      this.views.push(this.#memory.fold)
+    }
+    const memory = this.#memory === undefined ? [] : [this.#memory.view]
+    this.#repeats = new Repeats([...this.#keepers.map(({ fold }) => ({ view: fold })), ...memory])
   }
 
   /** Indices of the columns that this fold computes, rising. */
@@ -174,26 +129,27 @@ export class ServiceFold {
    */
   prepare(batch: EventBatch): FreshKeys[] {
     this.#prepared = batch
-    return this.#folded.flatMap((folded) => {
+    this.#hashed = undefined
+    const fresh = this.#folded.map((folded) => {
       if (folded.slots.length < batch.size) folded.slots = new Uint32Array(batch.size)
-      const keys = folded.fold.resolve(batch, folded.entity, folded.slots)
-      return keys.length > 0 ? [{ view: folded.fold, keys }] : []
+      return { view: folded.fold, keys: folded.fold.resolve(batch.entities[folded.entity], batch.size, folded.slots) }
     })
+    const memory = this.#memory
+    if (memory !== undefined) fresh.push({ view: memory.fold, keys: memory.prepare(batch, this.#hashesOf(batch)) })
+    return fresh.filter(({ keys }) => keys.length > 0)
   }
 
   /**
    * The rows of a prepared batch that are transactions for the second time, as `Repeats.of` finds them. The first view
    * of the log's key is asked first or, without one, another that keeps ids, of an entity that every row has if there
-   * is one. None where the service has no such view here: then nothing is known of what was.
+   * is one. The ids that are remembered (`IdMemory`) are asked last. None where nothing is asked.
    *
    * @param places by row, as in `FoldPlace`.
    */
   repeated(batch: EventBatch, places?: Float64Array): Repeat[] {
-    return this.#repeats.of(
-      batch,
-      this.#keepers.map(({ slots }) => slots),
-      places,
-    )
+    const hashes = this.#hashesOf(batch)
+    const memory = this.#memory === undefined ? [] : [this.#memory]
+    return this.#repeats.of(batch, [...this.#keepers.map(({ slots }) => ({ slots, hashes })), ...memory], places)
   }
 
   /**
@@ -214,8 +170,10 @@ export class ServiceFold {
       matrix.truncated.set(earlier.truncated.subarray(0, matrix.rows))
     }
     for (const { feature, column } of this.#requests) this.#request(feature, batch, matrix.values, width, column)
+    const hashes = this.#hashesOf(batch)
     for (const { fold, slots, column, bit } of this.#folded)
-      fold.fold(batch, slots, matrix, { column, stride: width, bit, places })
+      fold.fold(batch, slots, matrix, { column, stride: width, bit, places, hashes })
+    this.#memory?.add(batch, places)
     return matrix
   }
 
@@ -229,6 +187,13 @@ export class ServiceFold {
   /** How many keys have changed since the last checkpoint. */
   get changedKeys(): number {
     return this.views.reduce((sum, view) => sum + view.changedKeys, 0)
+  }
+
+  /** The ids of a prepared batch, where any view keeps ids: with views there is always one that does. */
+  #hashesOf(batch: EventBatch): IdHashes {
+    if (this.#hashed === batch || this.views.length === 0) return this.#hashes
+    this.#hashed = batch
+    return this.#hashes.take(batch)
   }
 
   #room(size: number): FeatureMatrix {

@@ -1,11 +1,11 @@
-import { FRAUD_LABEL, type EpochMs, type EventBatch } from '../../datasets/table/transaction.ts'
+import { FRAUD_LABEL, type EpochMs, type EventBatch, type KeyColumn } from '../../datasets/table/transaction.ts'
 import type { AggregateView } from '../view/view.ts'
 import { ChangedSlots } from './changed-slots.ts'
 import { EventFold, LATE, TRUNCATED } from './event-fold.ts'
 import type { FoldOutput, FoldPlace } from './fold-output.ts'
 import type { FoldSettings } from './fold-settings.ts'
 import { findNear, FraudLabels } from './fraud-labels.ts'
-import { hashId, hashIdHigh } from './id-hash.ts'
+import { IdHashes } from './id-hash.ts'
 import { KeyTable } from './key-table.ts'
 import { NO_PLACE } from './log-place.ts'
 import { refundView } from './refund-view.ts'
@@ -35,6 +35,7 @@ export class ViewFold {
 
   readonly #keys = new KeyTable()
   readonly #changes = new ChangedSlots()
+  readonly #hashes = new IdHashes()
   /** Features of refunds: their places in the view, and their values for the transaction at hand. */
   readonly #places: readonly number[]
   readonly #found: Float64Array
@@ -72,11 +73,11 @@ export class ViewFold {
   }
 
   /**
-   * Writes the slot of each row's key to `slots` (`NO_SLOT` where it has none) and returns the keys seen for the first
-   * time. The caller restores their stored state, if there is any, before it calls `fold`.
+   * Writes the slot of each of the first `size` keys to `slots` (`NO_SLOT` where there is none) and returns those seen
+   * for the first time. The caller restores their stored state, if there is any, before it calls `fold`.
    */
-  resolve(batch: EventBatch, entity: number, slots: Uint32Array): (number | string)[] {
-    return findSlots(batch.entities[entity], batch.size, this.#keys, slots, (key) => this.addKey(key))
+  resolve(keys: KeyColumn, size: number, slots: Uint32Array): (number | string)[] {
+    return findSlots(keys, size, this.#keys, slots, (key) => this.addKey(key))
   }
 
   addKey(key: number | string): number {
@@ -93,9 +94,11 @@ export class ViewFold {
    * `truncated[k]` gets the view's bit when its windows reach back to events that a full ring has pushed out. Features
    * of a row without a key are NaN.
    */
-  fold(batch: EventBatch, slots: Uint32Array, into: FoldOutput, { column, stride, bit, places }: FoldPlace): void {
-    const { kind, time, amount, ids } = batch
+  fold(batch: EventBatch, slots: Uint32Array, into: FoldOutput, { column, stride, bit, ...rest }: FoldPlace): void {
+    const { places, hashes } = rest
+    const { kind, time, amount } = batch
     const { label: labels, id: whole } = this.payments.rings.columns
+    const { low, high } = labels || whole ? (hashes ?? this.#hashes.take(batch)) : this.#hashes
     const width = this.view.features.length
     if (whole && places !== undefined) this.#keepPlaces()
     const placed = this.payments.rings.places
@@ -109,12 +112,12 @@ export class ViewFold {
         k++
         continue
       }
-      const idHash = labels || whole ? hashId(ids[row]) : 0
+      const idHash = labels || whole ? low[row] : 0
       if (kind[row] === FRAUD_LABEL) {
         if (labels) this.#label(slot, time[row], idHash)
         continue
       }
-      const idHigh = whole ? hashIdHigh(ids[row]) : 0
+      const idHigh = whole ? high[row] : 0
       if (placed) this.#stand(places?.[row] ?? NO_PLACE)
       const flags = this.#transaction(slot, time[row], amount[row], idHash, idHigh, into.values, at)
       if ((flags & LATE) !== 0) {

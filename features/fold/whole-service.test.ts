@@ -7,10 +7,13 @@ import { naiveFeatures } from '../testing/naive-features.ts'
 import type { AggregateView, FeatureService, RequestView } from '../view/view.ts'
 import { categoryCode, formerCategoryCode, isSameCategory } from './category.ts'
 import { decodeState, encodeState } from './entity-state.ts'
+import { featureMatrix, keepRows, type FeatureMatrix } from './fold-output.ts'
+import { keepsIds } from './fold-settings.ts'
 import { Growing } from './growing.ts'
+import { IdHashes } from './id-hash.ts'
 import { toModelInput } from './model-input.ts'
 import { Repeats } from './repeats.ts'
-import { featureMatrix, keepRows, keepsIds, ServiceFold, truncatedViews, type FeatureMatrix } from './service-fold.ts'
+import { ServiceFold, truncatedViews } from './service-fold.ts'
 import { ViewFold } from './view-fold.ts'
 
 const schema: DatasetSchema = {
@@ -262,7 +265,7 @@ describe('transactions that come twice', () => {
   ] as const)('are those with key, time and id of an earlier one, seed %i, ids of type %s', (seed, type) => {
     const log = repetitive(seed)
     const fold = new ViewFold(view, columns)
-    const repeats = new Repeats([fold])
+    const repeats = new Repeats([{ view: fold }])
     const random = randomStream(seed, 1)
     const seen = new Set<string>()
     let count = 0
@@ -271,8 +274,8 @@ describe('transactions that come twice', () => {
       from += events.length
       const batch = toBatch(events, type)
       const slots = new Uint32Array(events.length)
-      fold.resolve(batch, 0, slots)
-      const found = repeats.of(batch, [slots]).map(({ row }) => row)
+      fold.resolve(batch.entities[0], batch.size, slots)
+      const found = repeats.of(batch, [{ slots, hashes: new IdHashes().take(batch) }]).map(({ row }) => row)
       const naive: number[] = []
       for (const [place, { customer, time, id, label }] of events.entries()) {
         const name = `${customer} ${time} ${id}`
@@ -287,7 +290,7 @@ describe('transactions that come twice', () => {
       const gone = new Set(found)
       const kept = events.filter((_, place) => !gone.has(place))
       const rest = toBatch(kept, type)
-      fold.resolve(rest, 0, slots)
+      fold.resolve(rest.entities[0], rest.size, slots)
       fold.fold(rest, slots, featureMatrix(kept.length, 3), { column: 0, stride: 3, bit: 1 })
     }
     expect(count).toBeGreaterThan(100)
@@ -298,7 +301,7 @@ describe('transactions that come twice', () => {
     const slots = new Uint32Array(3)
     const bytes = [true, false].map((ids) => {
       const fold = new ViewFold(view, { ...columns, ids })
-      fold.resolve(batch, 0, slots)
+      fold.resolve(batch.entities[0], batch.size, slots)
       fold.fold(batch, slots, featureMatrix(3, 3), { column: 0, stride: 3, bit: 1 })
       return encodeState(fold, 0)
     })
@@ -306,8 +309,10 @@ describe('transactions that come twice', () => {
       const fold = new ViewFold(view, columns)
       decodeState(fold, fold.addKey(5), state)
       expect(encodeState(fold, 0).length).toBe(bytes[0].length)
-      fold.resolve(batch, 0, slots)
-      return new Repeats([fold]).of(batch, [slots]).map(({ row: place }) => place)
+      fold.resolve(batch.entities[0], batch.size, slots)
+      return new Repeats([{ view: fold }])
+        .of(batch, [{ slots, hashes: new IdHashes().take(batch) }])
+        .map(({ row: place }) => place)
     })
     expect(found).toEqual([[0, 1, 2], []])
     // Where no ids are kept, those that were written are passed over.

@@ -2,67 +2,16 @@ import type { EventLog } from '../../datasets/log/event-log.ts'
 import type { Dataset, DatasetSchema } from '../../datasets/table/dataset.ts'
 import { FRAUD_LABEL, type DurationMs, type EpochMs } from '../../datasets/table/transaction.ts'
 import { backfill } from '../backfill/backfill.ts'
-import { planChain, type Stage } from '../chain/chain.ts'
+import { planChain, stageFold, type Stage } from '../chain/chain.ts'
 import { Seam } from '../chain/seam.ts'
 import { origins, placesOf, stageReader, type StageInput } from '../chain/stage-record.ts'
 import { isSameCategory } from '../fold/category.ts'
-import { ServiceFold, type FeatureMatrix } from '../fold/service-fold.ts'
+import type { FeatureMatrix } from '../fold/fold-output.ts'
+import { ServiceFold } from '../fold/service-fold.ts'
 import { categoryColumns, featureNames, type FeatureService } from '../view/view.ts'
-import { Continuation, type Lacking } from './continuation.ts'
+import { Continuation } from './continuation.ts'
+import type { Difference, ParityReport } from './report.ts'
 import { passedOn, servedFeatures, type Origin, type Placed, type Served } from './served.ts'
-
-/** A value that was served and differs from what batch computes. Categories stand as their codes. */
-export interface Difference {
-  partition: number
-  offset: number
-  transactionId: number | string
-  feature: string
-  served: number | null | undefined
-  recomputed: number | null
-}
-
-export interface ParityReport {
-  /** Transactions whose served values were compared. */
-  transactions: number
-  /** Feature values compared. */
-  values: number
-  differences: number
-  /** The first 20 of them. */
-  firstDifferences: Difference[]
-  /** How many offsets have more than one prediction of the group, or were passed on between stages more than once. */
-  duplicates: number
-  /** How many offsets have no prediction, or were not passed on, although later ones of their partition were. */
-  missing: number
-  /** Records of transactions that stand in history or earlier in the log: none of them counts a second time. */
-  repeats: number
-  /** The bases on which the compared predictions were made. */
-  bases: CoveredBase[]
-  /** The stretch of each partition whose predictions were compared. */
-  ranges: CoveredRange[]
-  /** What lies between history and log, or in holes of the log, as far as the files of the bases show it. */
-  lacking: Lacking[]
-  /** Predictions that were not compared, and why. */
-  uncovered: { predictions: number; reason: string }[]
-}
-
-/** A base, and how many predictions were compared with what it gives. */
-export interface CoveredBase {
-  /** 0: without a backfill. */
-  version: number
-  /** Where its history ends, EpochMs, and the digest of the file. */
-  until?: EpochMs
-  fileDigest?: string
-  transactions: number
-}
-
-/** Offsets of the input, both included, and the event times of their transactions, EpochMs. */
-export interface CoveredRange {
-  partition: number
-  from: number
-  to: number
-  since: EpochMs
-  until: EpochMs
-}
 
 /** A base as parity folds it again. */
 export interface ParityBase {
@@ -92,6 +41,8 @@ export interface ParityRequest {
   to?: number
   /** How far a transaction may lie ahead of its record's timestamp, as the scorer had it. Default: an hour. */
   maxAhead?: DurationMs
+  /** For how long ids are remembered, as the scorer had it (`stageFold`). Default: not at all. */
+  rememberIds?: DurationMs
   /** Called after each batch with the number of transactions compared so far. */
   report?: (transactions: number) => void
 }
@@ -128,9 +79,8 @@ export async function verifyParity(request: ParityRequest): Promise<ParityReport
   for (const base of bases.size === 0 ? [EMPTY_BASE] : bases) {
     const history = await foldHistory(request, base)
     for (const [n, stage] of chain.entries()) {
-      const fold = new ServiceFold(service, schema, { views: stage.views, from: history })
       const handedOn = passed.at(n) ?? served
-      await compareStage({ request, stage, names, categories, fold, served, handedOn, report, coverage, base })
+      await compareStage({ request, stage, names, categories, history, served, handedOn, report, coverage, base })
     }
   }
   return report
@@ -163,7 +113,8 @@ interface Comparison {
   names: string[]
   /** The features that are categories. */
   categories: ReadonlySet<number>
-  fold: ServiceFold
+  /** The fold of the base's history. Every stage goes on from its views. */
+  history: ServiceFold
   served: Served
   /** Where the stage's records went: to the next stage, or from the last one into predictions. */
   handedOn: Placed
@@ -174,12 +125,14 @@ interface Comparison {
 }
 
 async function compareStage(comparison: Comparison): Promise<void> {
-  const { request, stage, names, fold, report, base } = comparison
-  const { log, schema } = request
+  const { request, stage, names, history, report, base } = comparison
+  const { log, service, schema } = request
   const read = stageReader(schema, names.length, stage.entity === undefined, request.maxAhead)
   const { offsets } = await log.topic(stage.topic)
   const continuation = new Continuation(base.history?.until ?? Infinity)
   for (const partition of offsets.keys()) {
+    // Ids are remembered by partition, since the log's key has one.
+    const fold = stageFold(stage, service, schema, request.rememberIds, history)
     const seam = new Seam({ ...BEHIND, group: request.group })
     const count = continuation.partition()
     const last = await lastHandedOn(comparison, partition)
@@ -192,7 +145,7 @@ async function compareStage(comparison: Comparison): Promise<void> {
         report.repeats += repeatsOf(comparison, input)
         count(decoded)
       }
-      compareBatch(comparison, input, fold.fold(decoded.events, earlier, placesOf(input)), last)
+      compareBatch(comparison, input, fold.columns, fold.fold(decoded.events, earlier, placesOf(input)), last)
       request.report?.(report.transactions)
     }
   }
@@ -216,11 +169,17 @@ async function lastHandedOn({ request, stage, handedOn }: Comparison, partition:
   return last
 }
 
-function compareBatch(comparison: Comparison, input: StageInput, matrix: FeatureMatrix, last: number): void {
-  const { request, stage, names, categories, fold, served, handedOn, report } = comparison
+/** @param columns that the stage computes. */
+function compareBatch(
+  comparison: Comparison,
+  input: StageInput,
+  columns: number[],
+  matrix: FeatureMatrix,
+  last: number,
+): void {
+  const { request, stage, names, categories, served, handedOn, report } = comparison
   const { from = 0, to = Infinity } = request
   const { events, index } = input.decoded
-  const { columns } = fold
   // The last stage makes no prediction of a label, but every stage passes labels on to the next.
   const labelsToo = handedOn !== served
   let k = 0

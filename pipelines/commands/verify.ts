@@ -3,7 +3,7 @@ import type { Config } from '../../configs/config.ts'
 import { UserError } from '../../configs/user-error.ts'
 import type { EventLog } from '../../datasets/log/event-log.ts'
 import type { Lacking } from '../../features/parity/continuation.ts'
-import type { ParityReport } from '../../features/parity/parity.ts'
+import type { ParityReport } from '../../features/parity/report.ts'
 import type { OnlineStore } from '../../features/store/online-store.ts'
 import type { ModelCard } from '../../registry/model-card.ts'
 import type { Registry } from '../../registry/registry.ts'
@@ -149,6 +149,7 @@ export async function runVerify(parts: VerifyParts, card: ModelCard, stretch: St
     schema: card.dataset.schema,
     cover: (origins) => coverOrigins(parts, service, origins),
     maxAhead: parts.config.scorer.maxAhead,
+    rememberIds: parts.config.scorer.rememberIds,
     report: (done) => progress.update(done),
   })
   progress.end()

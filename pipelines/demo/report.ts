@@ -1,6 +1,6 @@
 import type { EventLog } from '../../datasets/log/event-log.ts'
 import type { Dataset } from '../../datasets/table/dataset.ts'
-import type { ParityReport } from '../../features/parity/parity.ts'
+import type { ParityReport } from '../../features/parity/report.ts'
 import type { ScoreTotals } from '../commands/score.ts'
 import { count, figure, pairs } from '../console/output.ts'
 

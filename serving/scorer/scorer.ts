@@ -24,6 +24,7 @@ export interface ScorerOptions extends Pick<
   | 'partitions'
   | 'maxBatch'
   | 'maxAhead'
+  | 'rememberIds'
   | 'checkpointEveryMs'
   | 'endWhenIdle'
   | 'signal'

@@ -37,11 +37,11 @@
 import { PartitionLost, type EventLog, type GroupMember, type RecordBatch } from '../../datasets/log/event-log.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import type { DurationMs } from '../../datasets/table/transaction.ts'
-import type { Stage } from '../../features/chain/chain.ts'
+import { stageFold, type Stage } from '../../features/chain/chain.ts'
 import { foldBatch, type FoldedBatch } from '../../features/chain/folded-batch.ts'
 import { Seam, type HistoryGap } from '../../features/chain/seam.ts'
 import { stageReader, type StageInput } from '../../features/chain/stage-record.ts'
-import { ServiceFold } from '../../features/fold/service-fold.ts'
+import type { ServiceFold } from '../../features/fold/service-fold.ts'
 import type { OnlineStore, OwnedState } from '../../features/store/online-store.ts'
 import type { FeatureService } from '../../features/view/view.ts'
 import { openBacklog, type Backlog } from './backlog.ts'
@@ -64,6 +64,8 @@ export interface StageOptions {
   maxBatch: number
   /** How far a transaction may lie ahead of its record's timestamp. Default: an hour. */
   maxAhead?: DurationMs
+  /** For how long ids are remembered, as `stageFold` takes it. Default: not at all. */
+  rememberIds?: DurationMs
   checkpointEveryMs: number
   /** Builds the outputs of a folded batch, to be committed with its offset. */
   emit: (folded: FoldedBatch) => Promise<WrittenBatch>
@@ -186,13 +188,9 @@ function hold(
   count: number,
 ): Holding {
   const { stage, service, schema, now } = options
-  const fold = new ServiceFold(service, schema, { views: stage.views })
-  const checkpoints = checkpointer(fold, state, {
-    schema,
-    partitions: count,
-    everyMs: options.checkpointEveryMs,
-    now,
-  })
+  const fold = stageFold(stage, service, schema, options.rememberIds)
+  const everyMs = options.checkpointEveryMs
+  const checkpoints = checkpointer(fold, state, { schema, partitions: count, everyMs, now })
   const commits = committer(member, partition, (batch) => options.onBatch?.({ ...batch, done: now() }))
   const seam = new Seam({
     base: state.base,
