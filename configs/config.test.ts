@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { environmentWithHome, loadConfig, PROJECT_ROOT, readConfig } from './config.ts'
-import { credentialsFile, withoutSecrets } from './credentials.ts'
+import { credentialsFile } from './credentials.ts'
 import { UserError } from './user-error.ts'
 
 const home = mkdtempSync(join(tmpdir(), 'fd-config-'))
@@ -86,16 +86,6 @@ test('what is wrong is told by key, variable and value, but credentials are not 
   expect(faultsOf('text')).toMatch(/^FILE holds "text", not keys with values/)
   expect(faultsOf('a: [')).toMatch(/^FILE is not YAML/)
   expect(faultsOf('# nothing')).toBe('none')
-})
-
-test.each([
-  ['redis://:p%40@h:1/0', 'redis://***@h:1/0'],
-  ['kafka://u:p@a:1,b:2?sasl=plain', 'kafka://***@a:1,b:2?sasl=plain'],
-  ['http://h/x@y', 'http://h/x@y'],
-  ['s3://b?endpoint=http://h:1', 's3://b?endpoint=http://h:1'],
-  ['lmdb:/a@b', 'lmdb:/a@b'],
-])('%s is shown as %s', (url, shown) => {
-  expect(withoutSecrets(url)).toBe(shown)
 })
 
 test.each(['heartbeatMs', 'scorer.championEveryMs'])('%s is an hour at most, which every timer can wait', (key) => {

@@ -46,8 +46,3 @@ export function withSecrets(
     return encode(value)
   })
 }
-
-/** The URL as it may be shown: `***` in place of a user and password. */
-export function withoutSecrets(url: string): string {
-  return url.replace(/^([\w+.-]+:\/\/)[^/?#]*@/, '$1***@')
-}

@@ -2,10 +2,11 @@ import { UserError } from './user-error.ts'
 
 /**
  * A URL as it may be shown: `kafka://ann:secret@host` becomes `kafka://ann:***@host`. Text without a password stays as
- * it is.
+ * it is. A password may hold marks that it should have escaped, and the URL may be one that nobody can read. So all up
+ * to the last @ is left out.
  */
 export function withoutPassword(url: string): string {
-  return url.replace(/^([a-z][a-z0-9+.-]*:\/\/[^/?#@:]*:)[^/?#]*@/i, '$1***@')
+  return url.replace(/^([a-z][a-z0-9+.-]*:\/\/[^:@]*:).*@/is, '$1***@')
 }
 
 /**

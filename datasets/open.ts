@@ -1,5 +1,6 @@
 import type { Finding, Inspection } from '../configs/finding.ts'
 import type { Tell } from '../configs/tell.ts'
+import { withoutPassword } from '../configs/url.ts'
 import { UserError } from '../configs/user-error.ts'
 import type { Lake } from './lake/lake.ts'
 import type { S3Options } from './lake/s3-bucket.ts'
@@ -17,7 +18,7 @@ import type { EventLog, LogNeeds } from './log/event-log.ts'
 export async function openEventLog(url: string, tell: Tell = warn): Promise<EventLog> {
   if (url.startsWith('lmdb:')) return (await import('./log/lmdb/log.ts')).openLmdbEventLog(url.slice('lmdb:'.length))
   if (url.startsWith('kafka:')) return (await import('./log/kafka/log.ts')).openKafkaEventLog(url, tell)
-  throw new UserError(`No event log driver for "${url}". Use lmdb:FOLDER or kafka://HOST:PORT.`)
+  throw new UserError(`No event log driver for "${withoutPassword(url)}". Use lmdb:FOLDER or kafka://HOST:PORT.`)
 }
 
 /**
@@ -51,7 +52,7 @@ export async function openLake(url: string, s3: S3Options = {}, tell: Tell = () 
     return (await import('./lake/folder.ts')).openFolderLake(url.slice('file:'.length))
   }
   if (url.startsWith('s3:')) return (await import('./lake/s3.ts')).openS3Lake(url, s3, tell)
-  throw new UserError(`No lake driver for "${url}". Use file:FOLDER or s3://BUCKET.`)
+  throw new UserError(`No lake driver for "${withoutPassword(url)}". Use file:FOLDER or s3://BUCKET.`)
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { Finding, Inspection } from '../configs/finding.ts'
+import { withoutPassword } from '../configs/url.ts'
 import { UserError } from '../configs/user-error.ts'
 import type { MlflowCredentials, Registry, RegistryOptions } from './registry.ts'
 
@@ -20,7 +21,9 @@ export async function openRegistry(url: string, options: RegistryOptions): Promi
     const { openMlflowRegistry } = await import('./mlflow/registry.ts')
     return openMlflowRegistry(url, options)
   }
-  throw new UserError(`No registry driver for "${url}". Use sqlite:FOLDER, or http://HOST:PORT of an MLflow server.`)
+  throw new UserError(
+    `No registry driver for "${withoutPassword(url)}". Use sqlite:FOLDER, or http://HOST:PORT of an MLflow server.`,
+  )
 }
 
 /**

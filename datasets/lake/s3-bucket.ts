@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { S3Client, S3ServiceException } from '@aws-sdk/client-s3'
 import type { Tell } from '../../configs/tell.ts'
+import { withoutPassword } from '../../configs/url.ts'
 import { errorCode, errorMessage, UserError } from '../../configs/user-error.ts'
 import { SECOND, type DurationMs } from '../table/transaction.ts'
 
@@ -15,11 +16,6 @@ export interface S3Options {
   /** URL of a store that is not Amazon's. */
   endpoint?: string
   region?: string
-  /**
-   * How long to wait for a store that has answered before and does not now. Default: as the URL says, else a minute, as
-   * for Kafka and Redis.
-   */
-  patience?: DurationMs
 }
 
 /** A bucket, or the part of it below a prefix. */
@@ -55,16 +51,23 @@ const CONNECT_WITHIN_MS = 5_000
 const ANSWER_WITHIN_MS = 60_000
 
 /**
- * Opens the bucket of `s3://BUCKET[/PREFIX][?endpoint=URL&region=NAME&patience=SECONDS]`; sends nothing yet. Without
- * keys, the client looks for them where Amazon's tools do: a role of the machine, or the user's profile.
+ * Opens the bucket of `s3://BUCKET[/PREFIX][?endpoint=URL&region=NAME&patience=SECONDS]`; sends nothing yet. What the
+ * URL says stands above `options`. Patience is how long a call waits for a store that has answered before and does not
+ * now; default: a minute, as for Kafka and Redis. Without keys, the client looks for them where Amazon's tools do: a
+ * role of the machine, or the user's profile.
  *
+ * @param waits whether calls wait at all. Default: true.
  * @throws UserError for a URL without a bucket, with an unknown parameter, or one key of two.
  */
-export function openBucket(url: string, options: S3Options, tell: Tell = () => {}): Bucket {
+export function openBucket(
+  url: string,
+  options: S3Options,
+  { tell = () => {}, waits = true }: { tell?: Tell; waits?: boolean } = {},
+): Bucket {
   const {
     name,
     prefix,
-    endpoint = options.endpoint,
+    endpoint = checkedEndpoint(options.endpoint, 'AWS_ENDPOINT_URL=http://127.0.0.1:9000'),
     region = options.region ?? REGION,
     patience = PATIENCE,
   } = parseUrl(url)
@@ -88,13 +91,14 @@ export function openBucket(url: string, options: S3Options, tell: Tell = () => {
       ? {}
       : { credentials: { accessKeyId, secretAccessKey, sessionToken } }),
   })
-  const place = `s3://${name}/${prefix}${endpoint === undefined ? '' : ` at ${endpoint}`}`
+  const shown = endpoint === undefined ? "Amazon's" : withoutPassword(endpoint)
+  const place = `s3://${name}/${prefix}${endpoint === undefined ? '' : ` at ${shown}`}`
   const presence: Presence = {
     place,
     name,
-    endpoint,
+    endpoint: shown,
     tell,
-    patience: options.patience ?? patience,
+    patience: waits ? patience : 0,
     reached: false,
     told: false,
   }
@@ -105,7 +109,8 @@ export function openBucket(url: string, options: S3Options, tell: Tell = () => {
 interface Presence {
   place: string
   name: string
-  endpoint: string | undefined
+  /** As it may be shown. */
+  endpoint: string
   tell: Tell
   patience: DurationMs
   /** It has answered, even with a refusal. A store that never has is not waited for, since its URL may be wrong. */
@@ -154,8 +159,16 @@ interface BucketUrl {
 
 function parseUrl(url: string): BucketUrl {
   const match = /^s3:\/\/([^/?#]+)\/?([^?#]*)(?:\?([^#]*))?$/.exec(url)
-  if (match === null) throw new UserError(`"${url}" names no bucket. Use s3://BUCKET/PREFIX?endpoint=http://HOST:PORT`)
+  if (match === null) {
+    throw new UserError(`"${withoutPassword(url)}" names no bucket. Use s3://BUCKET/PREFIX?endpoint=http://HOST:PORT`)
+  }
   const [, name, path, query = ''] = match
+  if (/[@:]/.test(name)) {
+    throw new UserError(
+      `"${withoutPassword(url)}" holds more than a bucket and a prefix. Keys come from AWS_ACCESS_KEY_ID and ` +
+        'AWS_SECRET_ACCESS_KEY. Use s3://BUCKET/PREFIX?endpoint=http://HOST:PORT',
+    )
+  }
   const { endpoint, region, patience, ...others } = Object.fromEntries(new URLSearchParams(query))
   const [unknown] = Object.keys(others)
   if (unknown !== undefined) {
@@ -164,8 +177,7 @@ function parseUrl(url: string): BucketUrl {
         'keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.',
     )
   }
-  if (endpoint !== undefined && !/^https?:\/\//.test(endpoint))
-    throw new UserError(`"${endpoint}" is no endpoint. Use for example s3://${name}?endpoint=http://127.0.0.1:9000`)
+  checkedEndpoint(endpoint, `s3://${name}?endpoint=http://127.0.0.1:9000`)
   if (patience !== undefined && !(Number(patience) > 0 && Number(patience) <= 86_400))
     throw new UserError(`"patience=${patience}" in the URL of s3://${name} must be a number of seconds.`)
   const prefix = path === '' || path.endsWith('/') ? path : `${path}/`
@@ -176,6 +188,12 @@ function parseUrl(url: string): BucketUrl {
     ...(region === undefined ? {} : { region }),
     ...(patience === undefined ? {} : { patience: Number(patience) * SECOND }),
   }
+}
+
+/** @throws UserError for text that is no URL of a store. `example` is one, where it is to be written. */
+function checkedEndpoint(endpoint: string | undefined, example: string): string | undefined {
+  if (endpoint === undefined || (/^https?:\/\//i.test(endpoint) && URL.canParse(endpoint))) return endpoint
+  throw new UserError(`"${withoutPassword(endpoint)}" is no endpoint. Use for example ${example}`)
 }
 
 const unknownKey = (): string =>
@@ -243,7 +261,7 @@ function faultOf(error: unknown, what: string, { place, name, endpoint, reached,
   const absence = reached && patience > 0 ? `has been away for ${patience / SECOND} s` : 'cannot be reached'
   return new UserError(
     `${head}: the store ${absence} (${reasonOf(error)}). ` +
-      `Start it, or set AWS_ENDPOINT_URL to another one instead of ${endpoint ?? "Amazon's"}, then run: fd doctor`,
+      `Start it, or set AWS_ENDPOINT_URL to another one instead of ${endpoint}, then run: fd doctor`,
     { cause: error },
   )
 }

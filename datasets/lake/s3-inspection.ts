@@ -17,7 +17,7 @@ import { openBucket, type Bucket, type S3Options } from './s3-bucket.ts'
  */
 export async function inspectS3(url: string, options: S3Options, { now, id }: Inspection): Promise<Finding[]> {
   // A fault is reported at once instead of waited out.
-  const bucket = openBucket(url, { ...options, patience: 0 })
+  const bucket = openBucket(url, options, { waits: false })
   try {
     const last = lastHeaders(bucket)
     const list = (): Promise<unknown> =>

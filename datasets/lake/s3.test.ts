@@ -7,7 +7,7 @@ import { UserError } from '../../configs/user-error.ts'
 import type { RecordBatch } from '../log/event-log.ts'
 import { openLake } from '../open.ts'
 import { batchFrom, lakeContract } from './lake.contract.ts'
-import type { S3Options } from './s3-bucket.ts'
+import { openBucket, type S3Options } from './s3-bucket.ts'
 
 /** `s3://BUCKET?endpoint=URL`, with a bucket that exists; keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. */
 const store = process.env.FD_TEST_S3_URL
@@ -36,6 +36,45 @@ test.each(['s3://', 's3:///x', 's3://b?key=1', 's3://b?endpoint=here', 's3://b?p
     await expect(openLake(url)).rejects.toThrow(UserError)
   },
 )
+
+test.each([
+  's3://KEY:HUSH@b',
+  's3://KEY:HU/HUSH@b/prefix',
+  's3://KEY:HUSH@',
+  's3://b?endpoint=http://u:HUSH@%zz',
+  's3://b?endpoint=ftp://u:HUSH@h',
+])('URL %j is refused, without its secret', async (url) => {
+  await expect(openLake(url)).rejects.toThrow(UserError)
+  await expect(openLake(url)).rejects.not.toThrow(/HUSH/)
+})
+
+test('an endpoint that is no URL is refused wherever it stands', async () => {
+  await expect(openLake('s3://b', { endpoint: 'http://%zz' })).rejects.toThrow(/"http:\/\/%zz".*AWS_ENDPOINT_URL=/)
+})
+
+test('what the URL says stands above the options; patience is in the URL alone, and an inspection has none', async () => {
+  const options = { endpoint: 'http://other:1', region: 'eu-west-1' }
+  const url = 's3://b?endpoint=http://u:p@h:1&region=us-west-2&patience=600'
+  const attempts = async (bucket: ReturnType<typeof openBucket>): Promise<number> => {
+    let calls = 0
+    const work = async (): Promise<void> => {
+      // Answered at first, then away twice.
+      if (calls++ > 0 && calls < 4) throw Object.assign(new Error('away'), { code: 'ECONNREFUSED' })
+    }
+    await bucket.guard('try it', work)
+    await bucket.guard('try it', work)
+    return calls
+  }
+  const bucket = openBucket(url, options)
+  expect(bucket.place).toBe('s3://b/ at http://u:***@h:1')
+  expect(await bucket.client.config.region()).toBe('us-west-2')
+  expect(await attempts(bucket)).toBe(4)
+  await expect(attempts(openBucket(url, options, { waits: false }))).rejects.toThrow(
+    /cannot be reached \(ECONNREFUSED\)/,
+  )
+  const elsewhere = openBucket('s3://b', options)
+  expect([elsewhere.place, await elsewhere.client.config.region()]).toEqual(['s3://b/ at http://other:1', 'eu-west-1'])
+})
 
 test('one key of two is refused', async () => {
   await expect(openLake('s3://b', { accessKeyId: 'a' })).rejects.toThrow(/AWS_SECRET_ACCESS_KEY/)

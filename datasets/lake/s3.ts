@@ -27,7 +27,7 @@ const DOWNLOADS = 4
  * (AbortIncompleteMultipartUpload) removes them.
  */
 export async function openS3Lake(url: string, options: S3Options, tell: Tell): Promise<Lake> {
-  const bucket = openBucket(url, options, tell)
+  const bucket = openBucket(url, options, { tell })
   const scratch = await mkdtemp(join(tmpdir(), 'fd-lake-'))
   const writer = await openRecordWriter()
   const pending = new Set<Promise<LakeFile[]>>()

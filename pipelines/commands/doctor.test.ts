@@ -390,7 +390,7 @@ describe.runIf(
   ])('fd %s %s: a wrong password', async (...args) => {
     const { code, stdout, stderr } = await runFd(home, args, url('admin', 'wrong-secret'))
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
-    expect(stderr).toMatch(/^Kafka at kafka:\/\/admin:…@\S+ refused the user or the password\..*FD_EVENT_LOG/m)
+    expect(stderr).toMatch(/^Kafka at kafka:\/\/admin:\*\*\*@\S+ refused the user or the password\..*FD_EVENT_LOG/m)
     expect(stderr).not.toContain('wrong-secret')
   })
 

@@ -1,3 +1,4 @@
+import { decodedPart } from '../../configs/url.ts'
 import { UserError } from '../../configs/user-error.ts'
 import type { MlflowCredentials } from '../registry.ts'
 
@@ -15,7 +16,7 @@ export function authorization(
   const parsed = parseUrl(url)
   const server = (parsed.origin + parsed.pathname).replace(/\/+$/, '')
   if (parsed.username !== '' || parsed.password !== '') {
-    return { server, header: basic(decoded(parsed.username, server), decoded(parsed.password, server)) }
+    return { server, header: basic(decodedPart(parsed.username, server), decodedPart(parsed.password, server)) }
   }
   if ((username === undefined) !== (password === undefined)) {
     throw new UserError(
@@ -33,19 +34,6 @@ function parseUrl(url: string): URL {
   throw new UserError(
     'The URL of the MLflow server is not valid. Use for example MLFLOW_TRACKING_URI=http://127.0.0.1:5000',
   )
-}
-
-function decoded(part: string, server: string): string {
-  try {
-    return decodeURIComponent(part)
-  } catch (error) {
-    if (!(error instanceof URIError)) throw error
-    throw new UserError(
-      `User or password in the URL of ${server} has a "%" that is not %25. ` +
-        'Write it so, or set MLFLOW_TRACKING_PASSWORD.',
-      { cause: error },
-    )
-  }
 }
 
 function basic(username: string, password: string): string {

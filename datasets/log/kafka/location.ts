@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import type { ConnectionOptions } from '@platformatic/kafka'
-import { decodedPart } from '../../../configs/url.ts'
+import { decodedPart, withoutPassword } from '../../../configs/url.ts'
 import { UserError } from '../../../configs/user-error.ts'
 import { SECOND, type DurationMs } from '../../table/transaction.ts'
 
@@ -51,6 +51,9 @@ export function parseKafkaUrl(url: string): KafkaLocation {
   const shown = withoutPassword(url)
   if (match === null) throw new UserError(`"${shown}" is not the URL of a Kafka cluster. Use ${KAFKA_URL_HELP}`)
   const [, user, password, hosts, query = ''] = match
+  if (user === undefined && shown !== url) {
+    throw new UserError(`User or password in ${shown} has a mark that must be escaped. Write / as %2F, ? as %3F.`)
+  }
   const parameters = new URLSearchParams(query)
   for (const name of parameters.keys()) {
     if (!PARAMETERS.has(name)) {
@@ -84,10 +87,6 @@ function parsePrefix(parameters: URLSearchParams, shown: string): string {
 /** The brokers as Kafka's tools take them after `--bootstrap-server`. */
 export function bootstrapServers({ brokers }: KafkaLocation): string {
   return brokers.map(({ host, port }) => `${host}:${port}`).join(',')
-}
-
-function withoutPassword(url: string): string {
-  return url.replace(/:[^:/@]*@/, ':…@')
 }
 
 function parseBroker(text: string, shown: string): BrokerAddress {
