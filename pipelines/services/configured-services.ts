@@ -1,10 +1,10 @@
 import type { Config } from '../../configs/config.ts'
-import { makeCredentials, type Credentials } from './credentials.ts'
+import { makeCredentials } from './credentials.ts'
 import type { Service } from './service.ts'
 
 /** The services that a configuration names, in the order in which they are started. */
 export async function configuredServices(config: Config): Promise<Service[]> {
-  const credentials: Credentials = makeCredentials(config.home)
+  const credentials = await makeCredentials(config.home)
   const { redis, kafka, mlflow, s3 } = config.services
   const found: Service[] = []
   if (redis !== undefined) found.push((await import('./redis.ts')).redisService(redis, credentials))

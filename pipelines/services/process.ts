@@ -2,7 +2,6 @@ import { spawn, spawnSync } from 'node:child_process'
 import {
   closeSync,
   existsSync,
-  linkSync,
   openSync,
   readFileSync,
   readSync,
@@ -13,6 +12,7 @@ import {
 } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { environmentWith } from '../../configs/config.ts'
 import type { Variables } from '../../configs/credentials.ts'
@@ -40,7 +40,7 @@ const LOG_FILE = 'log'
 /** A log longer than this is renamed to `log.1` at the next start. */
 const MOST_LOG_BYTES = 16 * 1024 * 1024
 const STOP_POLL_MS = 50
-const LOCK_POLL_MS = 200
+const LOCK_POLL_MS = 50
 const LOG_POLL_MS = 200
 
 /** Where the server in `folder` writes its stdout and stderr. */
@@ -131,36 +131,36 @@ export function startOf(pid: number): string | undefined {
 }
 
 /**
- * Runs `action` while no other `fd` starts or stops the server in `folder`. Of two `fd services up` at once, the second
- * waits for the first and then finds the server running. It does not wait forever: every wait of the first is bounded.
+ * Runs `action` while nobody else, in this process or another, is in an action of the same `folder`. Of two
+ * `fd services up` at once, the second waits for the first and then finds the server running. It does not wait forever:
+ * every wait of the first is bounded.
+ *
+ * The lock is the system's own, by way of an SQLite file in which nothing is written. So it ends with its process,
+ * however that ends, and nobody must judge whether a lock is still somebody's.
  */
 export async function exclusively<T>(folder: string, action: () => Promise<T>): Promise<T> {
   makeFolder(folder, 0o700)
-  const lock = join(folder, 'lock')
-  while (!takeLock(lock)) await sleep(LOCK_POLL_MS)
+  const lock = new DatabaseSync(join(folder, 'lock.db'))
   try {
+    while (!takeLock(lock)) await sleep(LOCK_POLL_MS)
     return await action()
   } finally {
-    rmSync(lock, { force: true })
+    lock.close()
   }
 }
 
-/** False while a living process holds the lock. The lock of a dead process is removed, for the next try. */
-function takeLock(lock: string): boolean {
-  const draft = `${lock}.${process.pid}`
-  writeFileSync(draft, `${process.pid}\n${startOf(process.pid)}`)
+/** SQLite's result code for a lock that another connection has. */
+const SQLITE_BUSY = 5
+
+/** False while another has the lock. */
+function takeLock(lock: DatabaseSync): boolean {
   try {
-    // A link appears with its content or not at all.
-    linkSync(draft, lock)
+    lock.exec('BEGIN EXCLUSIVE')
     return true
   } catch (error) {
-    if (errorCode(error) !== 'EEXIST') throw error
-  } finally {
-    rmSync(draft)
+    if (error instanceof Error && 'errcode' in error && error.errcode === SQLITE_BUSY) return false
+    throw error
   }
-  const holder = readIdentity(lock)
-  if (holder === undefined || startOf(holder.pid) !== holder.started) rmSync(lock, { force: true })
-  return false
 }
 
 /** Starts a server that outlives us, in a process group of its own. Its output goes to the log of `folder`. */

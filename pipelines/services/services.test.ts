@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, onTestFinished, test } from 'vitest'
 import { readConfig, PROJECT_ROOT, type Config, type ServiceName } from '../../configs/config.ts'
 import { credentialsFile } from '../../configs/credentials.ts'
 import { runFd, startFd, type Ended } from '../console/fd-process.ts'
@@ -78,11 +78,12 @@ test.each<[string, object, RegExp]>([
 ])('a configuration with %s is refused by every subcommand', async (_, services, reason) => {
   const wrong = join(home, 'wrong.yaml')
   writeFileSync(wrong, JSON.stringify({ services }))
-  for (const word of ['up', 'down', 'status', 'logs', 'env']) {
+  const refuse = async (word: string): Promise<void> => {
     const { code, stdout, stderr } = await runFd(home, ['services', word, '--native', '--config', wrong])
     expect({ word, code, stdout }).toEqual({ word, code: 2, stdout: '' })
     expect(stderr).toMatch(reason)
   }
+  await Promise.all(['up', 'down', 'status', 'logs', 'env'].map(refuse))
 })
 
 test(
@@ -142,12 +143,12 @@ test('a process that will not end is killed after the wait; its pid file goes wi
 test('a pid file whose number belongs to somebody else now is stale: that process is not touched', async () => {
   const folder = mkdtempSync(join(home, 'stale-'))
   const stranger = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'])
+  onTestFinished(() => void stranger.kill())
   await once(stranger, 'spawn')
   writeFileSync(join(folder, 'pid'), `${stranger.pid}\n1`)
   expect(runningProcess(folder)).toBeUndefined()
   expect(await stopProcess(folder, 100)).toBe('not running')
   expect(stranger.exitCode).toBeNull()
-  stranger.kill()
 })
 
 test('secrets are drawn once, for their owner alone', async () => {
@@ -211,6 +212,7 @@ describe.runIf(service('redis').missing() === undefined)('Redis (redis-server on
     await startService(service('redis'), home)
     const logs = ['services', 'logs', 'redis', '--follow', '--lines', '1']
     const follower = startFd(home, [...logs, '--native', '--config', file])
+    onTestFinished(() => void follower.child.kill('SIGKILL'))
     let followed = ''
     follower.child.stdout?.on('data', (text: string) => (followed += text))
     await expect.poll(() => followed, { timeout: 10_000 }).not.toBe('')
@@ -224,13 +226,16 @@ describe.runIf(service('redis').missing() === undefined)('Redis (redis-server on
   })
 })
 
+/** The services of the run (`testing/service-setup.ts`). Others are not started here either. */
+const wanted = process.env['FD_TEST_SERVICES']?.split(',')
+
 // The global setup has installed what it may. The closing lines of the run name what is still missing here.
 describe.each([
   ['s3', 60_000],
   ['kafka', 240_000],
   ['mlflow', 240_000],
 ] as const)('%s', (name, timeout) => {
-  test.runIf(service(name).missing() === undefined)(
+  test.runIf((wanted?.includes(name) ?? true) && service(name).missing() === undefined)(
     'starts, answers with its version, stops, and starts again on its data',
     { timeout },
     async () => {
