@@ -71,11 +71,28 @@ export function openBucket(
     region = options.region ?? REGION,
     patience = PATIENCE,
   } = parseUrl(url)
+  const client = clientOf(region, endpoint, options)
+  const shown = endpoint === undefined ? "Amazon's" : withoutPassword(endpoint)
+  const place = `s3://${name}/${prefix}${endpoint === undefined ? '' : ` at ${shown}`}`
+  const presence: Presence = {
+    place,
+    name,
+    endpoint: shown,
+    tell,
+    patience: waits ? patience : 0,
+    reached: false,
+    told: false,
+  }
+  return { client, name, prefix, place, guard: (what, work) => patiently(presence, what, work) }
+}
+
+/** @throws UserError for one key of two. */
+function clientOf(region: string, endpoint: string | undefined, options: S3Options): S3Client {
   const { accessKeyId, secretAccessKey, sessionToken } = options
   if ((accessKeyId === undefined) !== (secretAccessKey === undefined)) {
     throw new UserError('S3 needs both keys. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY together.')
   }
-  const client = new S3Client({
+  return new S3Client({
     region,
     ...(endpoint === undefined ? {} : { endpoint }),
     // The bucket's name goes into the path, not the host: a store at an IP address or in a private network has no host
@@ -91,18 +108,6 @@ export function openBucket(
       ? {}
       : { credentials: { accessKeyId, secretAccessKey, sessionToken } }),
   })
-  const shown = endpoint === undefined ? "Amazon's" : withoutPassword(endpoint)
-  const place = `s3://${name}/${prefix}${endpoint === undefined ? '' : ` at ${shown}`}`
-  const presence: Presence = {
-    place,
-    name,
-    endpoint: shown,
-    tell,
-    patience: waits ? patience : 0,
-    reached: false,
-    told: false,
-  }
-  return { client, name, prefix, place, guard: (what, work) => patiently(presence, what, work) }
 }
 
 /** A store, and whether it has answered so far. */

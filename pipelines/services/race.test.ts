@@ -84,19 +84,18 @@ test('within one process, too, and an action that fails lets the next one in', a
 const DRAW = `process.stdout.write(JSON.stringify(await own.makeCredentials(place)))`
 
 test.each([
-  ['are none', ''],
-  ['are some, of an older fd', 'REDIS_PASSWORD=kept\nOF_THE_USER=kept too\n'],
+  ['are none', {}],
+  ['are some, of an older fd', { REDIS_PASSWORD: 'kept', OF_THE_USER: 'kept too' }],
 ])('of many who draw secrets where there %s all have the same, and keep what is there', async (_, before) => {
   const home = mkdtempSync(join(folder, 'home-'))
-  if (before !== '') {
-    mkdirSync(dirname(credentialsFile(home)))
-    writeFileSync(credentialsFile(home), before)
-  }
+  const lines = Object.entries(before).map(([name, secret]) => `${name}=${secret}\n`)
+  mkdirSync(dirname(credentialsFile(home)))
+  if (lines.length > 0) writeFileSync(credentialsFile(home), lines.join(''))
   const drawn = await race(DRAW, 'credentials.ts', home, 4)
   expect(drawn.map(([, code]) => code)).toEqual(Array.from({ length: 4 }, () => 0))
   const secrets = drawn.map(([text]) => JSON.parse(text) as Record<string, string>)
   const kept = readCredentials(home)
   for (const each of secrets) expect(kept).toMatchObject(each)
-  if (before !== '') expect(kept).toMatchObject({ REDIS_PASSWORD: 'kept', OF_THE_USER: 'kept too' })
+  expect(kept).toMatchObject(before)
   expect((statSync(credentialsFile(home)).mode & 0o777).toString(8)).toBe('600')
 })

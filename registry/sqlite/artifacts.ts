@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { renameSync } from 'node:fs'
+import { closeSync, fsyncSync, openSync, renameSync } from 'node:fs'
 import { open, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { makeFolder } from '../../configs/folder.ts'
@@ -38,9 +38,10 @@ interface ArtifactStore {
  * Artifacts as plain files. The database knows the size and sha256 of each, and a file that it does not know does not
  * exist.
  *
- * A file is written to `.incoming`, synced, and moved into place inside the transaction that makes its row. A kill
- * between the move and the commit leaves a file without a row. Nobody sees it, and the next log of that path replaces
- * it.
+ * The order is: the file is written to `.incoming` and synced; then, inside one transaction, moved into place, its
+ * folders synced, and its row made, as a decision. So a row never stands on the disk before its file does, and both
+ * stand there when the call returns. A kill or a power cut between the move and the commit leaves a file without a row.
+ * Nobody sees it, and the next log of that path replaces it.
  */
 export function artifactVerbs(database: Database, folder: string, newId: () => string): ArtifactVerbs {
   const store: ArtifactStore = { database, folder, newId }
@@ -66,8 +67,7 @@ async function logArtifact(store: ArtifactStore, runId: string, path: string, by
   const temporary = join(incoming(folder), newId())
   try {
     await writeDurably(temporary, bytes)
-    moveIntoPlace(database, row, temporary, file)
-    await syncFolders(dirname(file), join(folder, 'artifacts'))
+    moveIntoPlace(store, row, temporary, file)
   } catch (error) {
     throw diskError(error, file)
   } finally {
@@ -113,15 +113,16 @@ interface Artifact {
 }
 
 /** One transaction: of two writers of a path, the second finds the row of the first, and a killed one leaves no row. */
-function moveIntoPlace(database: Database, artifact: Artifact, temporary: string, file: string): void {
+function moveIntoPlace({ database, folder }: ArtifactStore, artifact: Artifact, temporary: string, file: string): void {
   const { runId, path, size, sha256 } = artifact
   database.write(() => {
     if (alreadyLogged(database, artifact)) return
     refuseOverlap(artifactRows(database, runId), runId, path)
     makeFolder(dirname(file))
     renameSync(temporary, file)
+    syncFolders(dirname(file), folder)
     database.run('INSERT INTO artifacts VALUES (?, ?, ?, ?)', runId, path, size, sha256)
-  })
+  }, 'decision')
 }
 
 function artifactRows(database: Database, runId: string): Row[] {
@@ -161,11 +162,15 @@ async function writeDurably(file: string, bytes: Uint8Array): Promise<void> {
 }
 
 /** Makes the names from `leaf` up to `top` durable. Windows cannot sync a folder, but it journals renames. */
-async function syncFolders(leaf: string, top: string): Promise<void> {
+function syncFolders(leaf: string, top: string): void {
   if (process.platform === 'win32') return
   for (let folder = leaf; folder.startsWith(top); folder = dirname(folder)) {
-    await using handle = await open(folder, 'r')
-    await handle.sync()
+    const handle = openSync(folder, 'r')
+    try {
+      fsyncSync(handle)
+    } finally {
+      closeSync(handle)
+    }
   }
 }
 

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import {
   chmodSync,
   copyFileSync,
@@ -22,7 +22,8 @@ import { DAY } from '../../datasets/table/transaction.ts'
 import { openRegistry } from '../open.ts'
 import { linesOf, registryContract, startWriter } from '../registry.contract.ts'
 import type { Registry } from '../registry.ts'
-import { openDatabase } from './database.ts'
+import { artifactVerbs } from './artifacts.ts'
+import { openDatabase, type Database } from './database.ts'
 
 const parent = mkdtempSync(join(tmpdir(), 'fd-registry-'))
 afterAll(() => rmSync(parent, { recursive: true, force: true }))
@@ -139,6 +140,27 @@ describe('files of sqlite:', () => {
     rmSync(artifact)
     await using registry = await open()
     await expect(registry.downloadArtifact(runId, 'model/model.onnx')).rejects.toThrow(/it is gone/)
+  })
+
+  test('the row of an artifact is made after its file is in place, as a decision', async () => {
+    const { runId, artifact } = await filled()
+    const database = openDatabase(folder, 0)
+    const done: string[] = []
+    const watched: Database = {
+      ...database,
+      write: (body, kind) => {
+        const result = database.write(body, kind)
+        done.push(`written: ${kind}`)
+        return result
+      },
+      run: (sql, ...values) => {
+        if (sql.startsWith('INSERT INTO artifacts')) done.push(readFileSync(`${artifact}.2`, 'utf8'))
+        return database.run(sql, ...values)
+      },
+    }
+    await artifactVerbs(watched, folder, randomUUID).logArtifact(runId, 'model/model.onnx.2', Buffer.from('bytes'))
+    expect(done).toEqual(['bytes', 'written: decision'])
+    database.close()
   })
 
   test('a file that no row knows is no artifact, and gives way', async () => {
