@@ -21,9 +21,9 @@ import type {
  * (`naming.ts`) is a UserError, and nothing is written.
  *
  * **Durability.** What a call has written is seen by every later call of any process, and survives kill -9 of the
- * writer. On `sqlite:` a decision (a registration, an alias, an entry of the history, an artifact) also survives a power
- * cut as soon as the call returns. Everything else does so with the next decision or checkpoint. A server is as durable
- * as its own stores.
+ * writer. On `sqlite:` a decision (a registration, an alias, an entry of the history, an artifact) also survives a
+ * power cut as soon as the call returns. Everything else does so with the next decision or checkpoint. A server is as
+ * durable as its own stores.
  *
  * **What is written once.** A param of a run, the bytes at an artifact path, the number of a version, and an entry of a
  * model's history. To write the same param or the same bytes again is no change; others are a UserError. The embedded

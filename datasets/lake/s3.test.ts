@@ -52,7 +52,7 @@ test('an endpoint that is no URL is refused wherever it stands', async () => {
   await expect(openLake('s3://b', { endpoint: 'http://%zz' })).rejects.toThrow(/"http:\/\/%zz".*AWS_ENDPOINT_URL=/)
 })
 
-test('what the URL says stands above the options; patience is in the URL alone, and an inspection has none', async () => {
+test('what the URL says stands above the options; patience is in the URL alone; an inspection has none', async () => {
   const options = { endpoint: 'http://other:1', region: 'eu-west-1' }
   const url = 's3://b?endpoint=http://u:p@h:1&region=us-west-2&patience=600'
   const attempts = async (bucket: ReturnType<typeof openBucket>): Promise<number> => {

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { ErrorDocument } from '../console/error-document.ts'
-import { runFd, startFd } from '../console/fd-process.ts'
+import { runFd } from '../console/fd-process.ts'
+import { startedProcesses } from '../testing/started.ts'
 
 /** Transactions of one instant, and of all. */
 const AT_ONCE = 7
@@ -34,7 +35,8 @@ test.each([
 ] as const)('a replay that %s cut short says where it stands, and goes on there', async (signal, code, shown) => {
   const [home, whole] = [join(folder, signal), join(folder, `whole-${signal}`)]
   const args = ['--dataset', 'kaggle-cc', '--data', file, '--limit', String(ROWS)]
-  const cut = startFd(home, ['produce', ...args, '--rate', '900', '--json'])
+  await using started = startedProcesses()
+  const cut = started.fd(home, ['produce', ...args, '--rate', '900', '--json'])
   await cut.says('produce ')
   cut.child.kill(signal)
   const ended = await cut.ended

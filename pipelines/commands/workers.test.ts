@@ -11,8 +11,9 @@ import { openRegistry } from '../../registry/open.ts'
 import type { Registry } from '../../registry/registry.ts'
 import { readImportance } from '../../training/run.ts'
 import type { ErrorDocument } from '../console/error-document.ts'
-import { runFd, startFd, type Ended, type FdProcess } from '../console/fd-process.ts'
+import { runFd, type Ended, type FdProcess } from '../console/fd-process.ts'
 import { candidatePlans } from '../jobs/candidates.ts'
+import { startedProcesses } from '../testing/started.ts'
 
 let folder: string
 let file: string
@@ -37,16 +38,12 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   // A worker serves until it is told to end, even when the test that started it has failed.
-  for (const { child } of started) child.kill('SIGKILL')
+  await started[Symbol.asyncDispose]()
   await rm(folder, { recursive: true, force: true })
 })
 
-const started: FdProcess[] = []
-function start(...args: Parameters<typeof startFd>): FdProcess {
-  const fd = startFd(...args)
-  started.push(fd)
-  return fd
-}
+const started = startedProcesses()
+const start = started.fd
 
 /** Each test starts several processes, on a machine that may be busy. */
 const PATIENT = { timeout: 180_000 }

@@ -9,7 +9,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Run } from '../../registry/model.ts'
 import { openRegistry } from '../../registry/open.ts'
 import type { Registry } from '../../registry/registry.ts'
-import { runFd, startFd, type FdProcess } from '../console/fd-process.ts'
+import { runFd, type FdProcess } from '../console/fd-process.ts'
+import { startedProcesses } from '../testing/started.ts'
 
 let folder: string
 let file: string
@@ -24,16 +25,12 @@ beforeAll(async () => {
   if (made.code !== 0) throw new Error(made.stderr)
 })
 afterAll(async () => {
-  for (const { child } of started) child.kill('SIGKILL')
+  await started[Symbol.asyncDispose]()
   await rm(folder, { recursive: true, force: true })
 })
 
-const started: FdProcess[] = []
-function start(...args: Parameters<typeof startFd>): FdProcess {
-  const fd = startFd(...args)
-  started.push(fd)
-  return fd
-}
+const started = startedProcesses()
+const start = started.fd
 
 /** Each test starts several processes, on a machine that may be busy. */
 const PATIENT = { timeout: 180_000 }

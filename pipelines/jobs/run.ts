@@ -49,8 +49,13 @@ export async function openQueue({ url, workers, heartbeatMs }: QueueUse, note: O
   }
   const { openJobQueue } = await import('../../training/open.ts')
   const queue = await openJobQueue(url, note, heartbeatMs)
-  await removeAbandoned(queue, note)
-  return queue
+  try {
+    await removeAbandoned(queue, note)
+    return queue
+  } catch (error) {
+    await queue[Symbol.asyncDispose]()
+    throw error
+  }
 }
 
 /** Removes the jobs of commands that are gone, and says so. */

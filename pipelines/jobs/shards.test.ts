@@ -7,7 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openOnlineStore } from '../../features/open.ts'
 import type { Base } from '../../features/store/online-store.ts'
-import { runFd, startFd } from '../console/fd-process.ts'
+import { runFd } from '../console/fd-process.ts'
+import { startedProcesses } from '../testing/started.ts'
 
 const CUSTOMERS = 1500
 const TERMINALS = 1000
@@ -80,7 +81,8 @@ test(
     const whole = await runFd(alone, backfill(one))
     expect(whole.code, whole.stderr).toBe(0)
 
-    const fd = startFd(sharded, backfill(two, '--shards', '3', '--workers', '2'))
+    await using started = startedProcesses()
+    const fd = started.fd(sharded, backfill(two, '--shards', '3', '--workers', '2'))
     const shards = join(sharded, 'shards')
     const begun = (): boolean =>
       existsSync(shards) && readdirSync(shards).some((name) => readdirSync(join(shards, name)).length > 0)

@@ -3,9 +3,13 @@ import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Prediction } from '../../serving/prediction.ts'
-import { startFd, type Ended, type FdProcess } from '../console/fd-process.ts'
+import type { Ended, FdProcess } from '../console/fd-process.ts'
+import { startedProcesses } from './started.ts'
 
-/** A home, and a folder of datasets beside it, as a user has them who describes tables of their own. */
+/**
+ * A home, and a folder of datasets beside it, as a user has them who describes tables of their own. Disposing kills
+ * what was started there and still runs.
+ */
 export interface OwnData extends AsyncDisposable {
   home: string
   /** The folder of datasets. */
@@ -32,7 +36,8 @@ export function ownData(files: Record<string, string> = {}): OwnData {
     return join(folder, name)
   }
   for (const [name, content] of Object.entries(files)) write(name, content)
-  const start: OwnData['start'] = (...args) => startFd(home, args, { FD_DATASET_FOLDER: folder })
+  const started = startedProcesses()
+  const start: OwnData['start'] = (...args) => started.fd(home, args, { FD_DATASET_FOLDER: folder })
   const fd: OwnData['fd'] = async (...args) => {
     const { code, signal, stdout, stderr } = await start(...args).ended
     if (code !== 0) throw new Error(`fd ${args.join(' ')} ended with ${code ?? signal}: ${stderr}\n${stdout}`)
@@ -49,6 +54,9 @@ export function ownData(files: Record<string, string> = {}): OwnData {
       const lines = (await fd('topics', 'read', 'predictions')).split('\n').filter((line) => line !== '')
       return lines.map((line) => (JSON.parse(line) as { value: Prediction }).value)
     },
-    [Symbol.asyncDispose]: () => rm(root, { recursive: true, force: true }),
+    async [Symbol.asyncDispose]() {
+      await started[Symbol.asyncDispose]()
+      await rm(root, { recursive: true, force: true })
+    },
   }
 }

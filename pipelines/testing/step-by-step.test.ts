@@ -12,7 +12,8 @@ import { cardFraud } from '../../features/view/card-fraud.ts'
 import { featureNames } from '../../features/view/view.ts'
 import type { Prediction } from '../../serving/prediction.ts'
 import { PREDICTIONS } from '../../serving/topics.ts'
-import { runFd, startFd, type Ended } from '../console/fd-process.ts'
+import { runFd, type Ended } from '../console/fd-process.ts'
+import { startedProcesses } from './started.ts'
 
 /**
  * The README's step by step, typed with something left out: each option of each command, pairs of the options that
@@ -149,11 +150,12 @@ async function predictionsOf(home: string): Promise<Prediction[]> {
 }
 
 async function live(home: string, script: Script): Promise<Ended[]> {
+  await using started = startedProcesses()
   const scorers = []
   const ended: Ended[] = []
   for (const command of script) {
     if (command[0] === 'score') {
-      const scorer = startFd(home, command)
+      const scorer = started.fd(home, command)
       scorers.push(scorer)
       // One that ends at once has said why.
       await scorer.says('Scoring with').catch(() => undefined)

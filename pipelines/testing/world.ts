@@ -4,9 +4,13 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Prediction } from '../../serving/prediction.ts'
-import { startFd, type Ended, type FdProcess } from '../console/fd-process.ts'
+import type { Ended, FdProcess } from '../console/fd-process.ts'
+import { startedProcesses, type Started } from './started.ts'
 
-/** A home with backfilled history and a deciding model, made by the commands that a user would type. */
+/**
+ * A home with backfilled history and a deciding model, made by the commands that a user would type. Disposing kills
+ * what was started in it and still runs.
+ */
 export interface World extends AsyncDisposable {
   home: string
   /** The simulated transactions. */
@@ -50,8 +54,20 @@ const FIRST_DAY = Date.UTC(2018, 3, 1)
 export async function makeWorld(size: WorldSize): Promise<World> {
   const home = await mkdtemp(join(tmpdir(), 'fd-world-'))
   const cut = new Date(FIRST_DAY + (size.days - size.liveDays) * 86_400_000).toISOString()
-  const world = worldIn({ home, cut, scorer: size.scorer ?? {}, environment: size.environment ?? {} })
-  const { fd, file } = world
+  const started = startedProcesses()
+  const world = worldIn({ home, cut, scorer: size.scorer ?? {}, environment: size.environment ?? {}, started })
+  try {
+    await furnish(world, size)
+    return world
+  } catch (error) {
+    await world[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+/** Gives a world its transactions, its history and its champion. */
+async function furnish(world: World, size: WorldSize): Promise<void> {
+  const { fd, file, cut } = world
   const people = ['--customers', String(size.customers), '--terminals', String(size.terminals)]
   await fd('datasets', 'simulate', ...people, '--days', String(size.days), '--seed', '3', '--out', file)
   await world.backfill()
@@ -61,7 +77,6 @@ export async function makeWorld(size: WorldSize): Promise<World> {
   // --force.
   const { version } = JSON.parse(trained) as { version: number }
   await fd('models', 'promote', 'card-fraud', String(version), '--force', '--reason', 'the model of this test')
-  return world
 }
 
 interface Place {
@@ -69,13 +84,14 @@ interface Place {
   cut: string
   scorer: ScorerSettings
   environment: Record<string, string>
+  started: Started
 }
 
-function worldIn({ home, cut, scorer, environment }: Place): World {
+function worldIn({ home, cut, scorer, environment, started }: Place): World {
   const file = join(home, 'transactions.parquet')
   const config = join(home, `${randomUUID()}.yaml`)
   writeFileSync(config, JSON.stringify({ scorer }))
-  const start = (...args: string[]): FdProcess => startFd(home, [...args, '--config', config], environment)
+  const start = (...args: string[]): FdProcess => started.fd(home, [...args, '--config', config], environment)
   const attempt = (...args: string[]): Promise<Ended> => start(...args).ended
   const fd = async (...args: string[]): Promise<string> => {
     const ended = await attempt(...args)
@@ -101,7 +117,10 @@ function worldIn({ home, cut, scorer, environment }: Place): World {
     backfill: async () =>
       void (await fd('features', 'backfill', '--dataset', 'simulated', '--data', file, '--online', '--until', cut)),
     with: (more, settings = scorer) =>
-      worldIn({ home, cut, scorer: settings, environment: { ...environment, ...more } }),
-    [Symbol.asyncDispose]: () => rm(home, { recursive: true, force: true }),
+      worldIn({ home, cut, scorer: settings, environment: { ...environment, ...more }, started }),
+    async [Symbol.asyncDispose]() {
+      await started[Symbol.asyncDispose]()
+      await rm(home, { recursive: true, force: true })
+    },
   }
 }

@@ -24,8 +24,8 @@ export interface Database {
   /**
    * `body` is written whole or, when it throws, not at all. Writers of all processes take turns.
    *
-   * Everything survives any crash of processes. A `decision` (a registration, an alias, an artifact) also survives a power cut once
-   * this returns; the rest does so with the next decision or checkpoint.
+   * Everything survives any crash of processes. A `decision` (a registration, an alias, an artifact) also survives a
+   * power cut once this returns; the rest does so with the next decision or checkpoint.
    */
   write<T>(body: () => T, kind?: 'decision'): T
   close(): void
