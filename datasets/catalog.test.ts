@@ -127,6 +127,28 @@ test.each([
   ['a card number beside its token', `${keyed('type: string, token: true')}  categorical: [u]\n`, TWO_ROLES],
   ['a token that is the amount', keyed('type: string, token: true').replace('column: a', 'column: u'), TWO_ROLES],
   ['a number beside its text', `${keyed('type: integer')}  categorical: [u]\n`, TWO_ROLES],
+  ['a number that is a category', `${SHOP}  numeric: [n]\n  categorical: [n]\n`, /the column n has two roles/],
+  ['an amount that is a category', `${SHOP}  categorical: [a]\n`, /the column a has two roles/],
+  ['a counted time that is a category', `${SHOP}  categorical: [t]\n`, /the column t has two roles/],
+  ['a number that is a key of text', `${SHOP}  numeric: [u]\n`, TWO_ROLES],
+  ['a feature that stands twice', `${SHOP}  numeric: [n, n]\n`, /n is twice among the numeric columns/],
+  [
+    'two entities of one name',
+    keyed('type: string }, { name: user, column: v, type: string'),
+    /user is the name of two/,
+  ],
+  ['a column without a name', `${SHOP}  numeric: ['']\n`, /a column needs a name/],
+  ['a column that no object can have', `${SHOP}  numeric: [__proto__]\n`, /no field of a record is called __proto__/],
+  [
+    'a column that makes a label of each record',
+    `${SHOP}  numeric: [fraud_known_at]\n`,
+    /line 5, schema: in the stream a record with the field fraud_known_at is a fraud label/,
+  ],
+  [
+    'a column in the place of the id',
+    `${SHOP}  numeric: [transaction_id]\n`,
+    /transaction_id holds the number of a row/,
+  ],
   ['an unknown key in a role', SHOP.replace('unit: s', 'units: s'), /line 5, schema\.time: Unrecognized key: "units"/],
   ['a value of another kind', SHOP.replace('minorUnits: 0', 'minorUnits: two'), /line 6, schema\.amount\.minorUnits: /],
   [
@@ -229,6 +251,16 @@ test('ids stand in the id columns of all datasets, and in the field of records w
   const shop = SHOP.replace('schema:', 'schema:\n  id: { column: payment, type: string }')
   const yamls = within({ 'shop.yaml': shop, 'again.yaml': shop, 'none.yaml': SHOP, 'broken.yaml': '{' })
   expect(idColumnsOf(yamls)).toEqual(['transaction_id', 'TRANSACTION_ID', 'payment'])
+})
+
+test.each([
+  ['the amount as a feature', `${SHOP}  numeric: [a]\n`],
+  ['a written time as a category', `${timed('')}  categorical: [t]\n`],
+  ['when a fraud became known under its usual name', SHOP.replace('delay: 12h', 'knownAt: fraud_known_at')],
+  ['the id under its usual name', SHOP.replace('schema:', 'schema:\n  id: { column: transaction_id, type: string }')],
+  ['a key of two entities', keyed('type: string }, { name: shop, column: u, type: string')],
+])('a YAML may have %s', (_, text) => {
+  expect(readUserDataset(join(described({ 'shop.yaml': text }), 'shop.yaml')).service).toBe('user-anomaly')
 })
 
 test('the example is a valid description', () => {

@@ -198,6 +198,7 @@ test.each<[what: string, column: string, cell: string, message: RegExp, as?: Sch
   ['an amount with a typographic minus', 'amount', '−12.50', /\nWrite the number alone/],
   ['an amount with its minus behind', 'amount', '12.50-', /\nWrite the number alone/],
   ['a share', 'n', '5%', /\nWrite the number alone/],
+  ['an amount that is declared as missing', 'amount', '0', /and every row needs one here\.\n/, { missing: ['0'] }],
   ['a label that is called as its column', 'fraud', 'fraud', /column fraud: "fraud" is not a label/],
   ['groups of two digits', 'n', '12,34,5', /"12,34,5" is not a number/],
 ])('%s has no hint of another form', async (_, column, cell, message, as = {}, end) => {

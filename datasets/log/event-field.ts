@@ -3,7 +3,16 @@ import { amountBounds, amountFault, toMinorUnits } from '../table/amount.ts'
 import type { DatasetSchema, EntityRole, TimeRole } from '../table/dataset.ts'
 import { isBlank, isWholeKey, keyFault, textFault, WHOLE_NUMBER } from '../table/key.ts'
 import { numberReader } from '../table/number-form.ts'
-import { countedTime, EXPECTED_TIME, likelyUnit, parseTime, textTimeReader, type TimeUnit } from '../table/time.ts'
+import {
+  countedTime,
+  EXPECTED_TIME,
+  likelyUnit,
+  parseTime,
+  textTimeForm,
+  textTimeReader,
+  TIME_FORM,
+  type TimeUnit,
+} from '../table/time.ts'
 import type { EpochMs, KeyColumn } from '../table/transaction.ts'
 
 /** The kinds of rejection, few enough to be counted by. */
@@ -145,7 +154,7 @@ export function readTime(fields: Fields, time: TimeRole, forms: CellForms): Epoc
   const found = cell(fields, time.column, forms)
   const counted = typeof found === 'number' ? found : countedText(found, time.unit, forms)
   const instant = counted === undefined ? forms.time(String(found)) : countedTime(counted, time.unit, time.origin)
-  return instant >= 0 ? instant : refuseTime(time.column, found)
+  return instant >= 0 ? instant : refuseTime(time.column, found, textTimeForm(time))
 }
 
 /** The count that a text holds where times are counted and numbers may be text. Else the text is a time, or nothing. */
@@ -159,7 +168,7 @@ function countedText(found: unknown, unit: TimeUnit, { number }: CellForms): num
 export function readInstant(fields: Fields, column: string): EpochMs {
   const found = field(fields, column)
   const instant = typeof found === 'number' ? countedTime(found, 'ms') : textTime(found)
-  return instant >= 0 ? instant : refuseTime(column, found)
+  return instant >= 0 ? instant : refuseTime(column, found, TIME_FORM)
 }
 
 /** NaN for what is no text, or none that `parseTime` reads. */
@@ -167,9 +176,10 @@ function textTime(found: unknown): EpochMs {
   return typeof found === 'string' ? parseTime(found) : Number.NaN
 }
 
-function refuseTime(column: string, found: unknown): never {
+/** @param form how times are written as text. */
+function refuseTime(column: string, found: unknown, form: string): never {
   const unit = typeof found === 'number' ? likelyUnit(found) : undefined
-  const refusal = unexpected(column, EXPECTED_TIME, found)
+  const refusal = unexpected(column, typeof found === 'string' ? `${EXPECTED_TIME}, as ${form}` : EXPECTED_TIME, found)
   if (unit === undefined) throw refusal
   throw new Refusal(`${refusal.message} (counted in ${unit}, it would be a time of our century)`)
 }
@@ -178,6 +188,8 @@ function refuseTime(column: string, found: unknown): never {
 export function show(value: unknown): string {
   if (value === undefined) return 'nothing'
   if (typeof value === 'string') return quotedText(value)
+  // JSON has no infinity, and would show null.
+  if (typeof value === 'number') return String(value)
   const text = JSON.stringify(value, (_, inner: unknown) =>
     inner !== value && typeof inner === 'object' && inner !== null ? '…' : inner,
   )

@@ -1,6 +1,6 @@
 import { TextDecoder } from 'node:util'
 import { errorMessage } from '../../configs/user-error.ts'
-import { batchShape, type DatasetSchema } from '../table/dataset.ts'
+import { batchShape, DEFAULT_ID, FRAUD_KNOWN_AT, type DatasetSchema } from '../table/dataset.ts'
 import { timeCount } from '../table/time.ts'
 import {
   emptyBatch,
@@ -33,18 +33,12 @@ import type { NewRecord, RecordBatch } from './event-log.ts'
  * decoder rejects a bad record with a reason and reads on.
  */
 
-/** When the fraud became known, EpochMs. A record that has this field is a label; any other is a transaction. */
-export const FRAUD_KNOWN_AT = 'fraud_known_at'
-
 /**
  * Optional field of a record: the version of its format; 1 when the field is missing. A format that changes the meaning
  * of a known field gets the next number.
  */
 export const SCHEMA_VERSION = 'schema_version'
 const KNOWN_VERSION = 1
-
-/** The id field when the dataset has no id column. Predictions have the id under the same name. */
-export const DEFAULT_ID = { column: 'transaction_id' }
 
 /**
  * Largest record, key and value, in bytes. What fd writes of a record (a dead letter, a record between stages) must fit

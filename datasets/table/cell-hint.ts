@@ -20,6 +20,8 @@ const EMPTY_WORDS = new Set(['na', 'n/a', '#n/a', 'nan', 'null', 'none', 'nil', 
 export function cellHint(cell: string, column: string, role: CellRole | undefined, schema: DatasetSchema): string {
   const text = cell.trim()
   if (role === undefined) return ''
+  if (schema.missing?.includes(cell) === true)
+    return 'The dataset declares this text to stand for an empty cell (missing), and every row needs one here.\n'
   if (role === 'time') return schema.time === 'none' ? '' : timeHint(cell, column, schema.time, schema.numbers)
   if (role !== 'amount' && EMPTY_WORDS.has(text.toLowerCase()))
     return `If this stands for an empty cell, declare it in the schema: missing: [${JSON.stringify(cell)}]\n`

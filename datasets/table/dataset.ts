@@ -68,6 +68,12 @@ export interface DatasetSchema {
   numbers?: NumberForm
 }
 
+/** The id field of records whose dataset has no id column. Predictions have the id under the same name. */
+export const DEFAULT_ID = { column: 'transaction_id' }
+
+/** The field of when a fraud became known, EpochMs. A record that has it is a label; any other is a transaction. */
+export const FRAUD_KNOWN_AT = 'fraud_known_at'
+
 /** The columns that a batch of this schema has. */
 export function batchShape({ id, entities, numeric, categorical }: DatasetSchema): BatchShape {
   return { id: id?.type ?? 'integer', entities, numeric: numeric.length, categorical: categorical.length }

@@ -8,6 +8,7 @@ import { duration } from '../../configs/duration.ts'
 import { UserError } from '../../configs/user-error.ts'
 import type { Dataset, DatasetSchema, SplitRule } from './dataset.ts'
 import { fileDataset, locateFile } from './file-dataset.ts'
+import { roleFault } from './role-fault.ts'
 import { timeFormatFault } from './time-format.ts'
 import { isTimeZone } from './time-zone.ts'
 import { parseInstant, parseTime, TIME_FORM, TIME_UNITS } from './time.ts'
@@ -62,11 +63,6 @@ const timeColumn = z
 
 const time = z.union([z.literal('none'), timeColumn], 'give the column and the unit of the times, or none')
 
-/** The columns of the label say what a model is to find out, so it may not read them. */
-function readsLabel({ label, numeric, categorical }: z.infer<typeof roles>): string | undefined {
-  return [...numeric, ...categorical].find((column) => column === label?.column || column === label?.knownAt)
-}
-
 const roles = z.strictObject({
   id: z.strictObject(key).optional(),
   time,
@@ -95,23 +91,6 @@ const roles = z.strictObject({
     .optional(),
 })
 
-/**
- * A column that two roles write differently, though a record of the stream holds one value a column: a card number
- * beside its token, or a number beside its text.
- */
-function writtenTwice({ id, time, amount, entities, numeric, categorical }: z.infer<typeof roles>): string | undefined {
-  const keys = [...(id === undefined ? [] : [id]), ...entities.filter(({ token }) => token !== true)]
-  const times = time === 'none' ? [] : [time.column]
-  const plain = [...keys.map(({ column }) => column), ...times, amount.column, ...numeric, ...categorical]
-  const others = new Set(plain)
-  const tokens = entities.filter(({ token }) => token === true).map(({ column }) => column)
-  const numbers = keys.filter(({ type }) => type === 'integer').map(({ column }) => column)
-  return (
-    tokens.find((column, n) => others.has(column) || tokens.indexOf(column) !== n) ??
-    numbers.find((column) => categorical.includes(column))
-  )
-}
-
 /** What of a schema needs times, where it has none. */
 function needsTime({ time, label }: z.infer<typeof roles>): string | undefined {
   if (time !== 'none') return undefined
@@ -119,15 +98,8 @@ function needsTime({ time, label }: z.infer<typeof roles>): string | undefined {
 }
 
 const tableSchema = roles
-  .refine((schema) => readsLabel(schema) === undefined, {
-    error: ({ input }) =>
-      `the column ${readsLabel(input as z.infer<typeof roles>)} is the label, so it can be no feature: a model would ` +
-      'read the answer. Leave it out of numeric and categorical',
-  })
-  .refine((schema) => writtenTwice(schema) === undefined, {
-    error: ({ input }) =>
-      `the column ${writtenTwice(input as z.infer<typeof roles>)} has two roles that write it differently: a column ` +
-      'with `token: true` takes no other role, and a key that is also categorical needs `type: string`',
+  .refine((schema) => roleFault(schema) === undefined, {
+    error: ({ input }) => roleFault(input as z.infer<typeof roles>) ?? '',
   })
   .refine((schema) => needsTime(schema) === undefined, {
     path: ['label'],
