@@ -89,8 +89,8 @@ function stateOf(stored: Map<string, Uint8Array>, asked: string[] = []): GroupSt
   }
 }
 
-function folder(state = stateOf(new Map()), options: Partial<SeamOptions> = {}) {
-  const [fold, read] = [new ServiceFold(service, schema), stageReader(schema, WIDTH, true, Infinity)]
+function folder(state = stateOf(new Map()), options: Partial<SeamOptions> = {}, views = service.views) {
+  const [fold, read] = [new ServiceFold(service, schema, { views }), stageReader(schema, WIDTH, true, Infinity)]
   const seam = new Seam({ base: state.base, group: 'g', ...options })
   const run = (records: RecordBatch, committed = 0, earlier?: FeatureMatrix): Promise<FoldedBatch> =>
     foldBatch({ ...read(records), ...(earlier === undefined ? {} : { earlier }) }, committed, fold, state, seam)
@@ -189,10 +189,10 @@ describe('where history ends and the log begins', () => {
   const history = { dataset: 'd', file: 'f', fileDigest: '', transactions: 1 }
 
   /** A group on a history of transactions at these times, so many ms after the start. */
-  function onHistory(times: readonly number[], options: Partial<SeamOptions> = {}) {
+  function onHistory(times: readonly number[], options: Partial<SeamOptions> = {}, views = service.views) {
     const gaps: HistoryGap[] = []
     const base = { history, watermark: times.length === 0 ? -Infinity : START + Math.max(...times) }
-    const { run } = folder(stateOf(historyOf(times)), { base, onGap: (gap) => gaps.push(gap), ...options })
+    const { run } = folder(stateOf(historyOf(times)), { base, onGap: (gap) => gaps.push(gap), ...options }, views)
     return { run, gaps }
   }
   const gap = (from: number, to: number): HistoryGap => ({ from: START + from, to: START + to })
@@ -276,6 +276,13 @@ describe('where history ends and the log begins', () => {
     const odd = strays.concat(21).map((id) => 2 * id + 1)
     await expect(onHistory([2, 60 * DAY + 1]).run(batchOf([...odd, 2]))).rejects.toThrow(`${refused} ${at(2)} --on`)
     await expect(onHistory([60 * DAY]).run(batchOf([5, 60 * DAY]))).rejects.toThrow(`${refused} ${at(60 * DAY)} --on`)
+  })
+
+  test('where a stage has no rings, many from more than an hour before its end are the history once more', async () => {
+    const old = Array.from({ length: 16 }, (_, n) => DAY - n)
+    const on = (end: number): ReturnType<typeof onHistory> => onHistory([end], {}, service.views.slice(0, 1))
+    expect((await on(DAY + HOUR - 15).run(batchOf(old))).fresh.length).toBe(16)
+    await expect(on(DAY + HOUR + 1).run(batchOf(old))).rejects.toThrow(`${refused} ${at(DAY - 15)} --online`)
   })
 
   test('what comes twice on the log says nothing of the history, also where that has it', async () => {

@@ -104,13 +104,14 @@ export class Undecided {
   }
 }
 
-/** How far back the rings of each entity hold whatever came, unless one is full. */
+/** How far back the rings of each entity hold whatever came, unless one is full. Without rings nothing is held. */
 function reachOf({ service, views }: ServiceFold): DurationMs {
   const byEntity = Map.groupBy(
     views.map(({ view }) => view),
     ({ entity }) => entity,
   )
-  return Math.min(...Array.from(byEntity.values(), (views) => longestReach({ ...service, views })))
+  const reaches = Array.from(byEntity.values(), (views) => longestReach({ ...service, views }))
+  return reaches.length === 0 ? 0 : Math.min(...reaches)
 }
 
 function add(tally: Tally, time: EpochMs): void {
