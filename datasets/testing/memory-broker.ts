@@ -38,6 +38,8 @@ export interface MemoryGroup {
   next: number
   /** Rises with every change. */
   version: number
+  /** Resolves at the next change. */
+  changed: Promise<void>
 }
 
 /** What the processes that have a log in memory open share. */
@@ -48,6 +50,8 @@ export class MemoryBroker {
   /** Resolves at the next change. */
   changed: Promise<void>
   #ring: () => void
+  /** By group: resolves its `changed`. */
+  readonly #tell = new Map<MemoryGroup, () => void>()
 
   /** Called just before a commit takes effect, in the same step. */
   onCommit: (group: MemoryGroup, partition: number, next: number) => void = () => {}
@@ -87,7 +91,9 @@ export class MemoryBroker {
     let found = this.groups.get(id)
     if (found === undefined) {
       const owners = this.require(topic).partitions.map(() => ({ epoch: 0, member: undefined, committed: 0 }))
-      found = { group, topic, members: [], owners, next: 0, version: 0 }
+      const { promise: changed, resolve } = Promise.withResolvers<void>()
+      found = { group, topic, members: [], owners, next: 0, version: 0, changed }
+      this.#tell.set(found, resolve)
       this.groups.set(id, found)
     }
     return found
@@ -99,7 +105,16 @@ export class MemoryBroker {
     if (left.length === group.members.length) return
     group.members = left
     for (const owner of group.owners) if (!left.some(({ number }) => number === owner.member)) owner.member = undefined
+    this.change(group)
+  }
+
+  /** Notes that a group has changed. */
+  change(group: MemoryGroup): void {
     group.version++
+    this.#tell.get(group)?.()
+    const { promise: changed, resolve } = Promise.withResolvers<void>()
+    group.changed = changed
+    this.#tell.set(group, resolve)
     this.ring()
   }
 

@@ -17,6 +17,10 @@ type Change =
   | { change: 'lost' | 'revoked'; partitions: number[] }
   | { change: 'assigned'; committed: Map<number, number> }
 
+/** How often a member asks whether its group has changed. */
+const HEARTBEAT_MS = 1
+const NEVER = new Promise<void>(() => {})
+
 /** A member as one process has it. Each look at the group, and each change of it, is a step of the scheduler's. */
 export class MemoryMember implements GroupMember {
   readonly committed: ReadonlyMap<number, number>
@@ -27,6 +31,8 @@ export class MemoryMember implements GroupMember {
   readonly #positions = new Map<number, number>()
   readonly #epochs = new Map<number, number>()
   #number = -1
+  /** The versions of the group that this member has heard of, and has acted on. */
+  #heard = -1
   #settledAt = -1
   #turn = 0
   #open = true
@@ -49,6 +55,7 @@ export class MemoryMember implements GroupMember {
     const group = broker.group(name, topic)
     const member = new MemoryMember(broker, scheduler, group, listener)
     await scheduler.call(`join of ${group.topic}`, () => member.#add())
+    void member.#listen()
     try {
       await member.#settle()
     } catch (error) {
@@ -126,19 +133,34 @@ export class MemoryMember implements GroupMember {
   #add(): void {
     this.#number = this.#group.next++
     this.#group.members.push({ number: this.#number, process: this.#scheduler.name })
-    this.#group.version++
-    this.#broker.ring()
+    this.#broker.change(this.#group)
+    this.#heard = this.#group.version
+  }
+
+  /** Hears of changes some time after them, as by heartbeats. */
+  async #listen(): Promise<void> {
+    const hear = (): void => void (this.#heard = this.#group.version)
+    while (this.#open) {
+      const { changed } = this.#group
+      await Promise.allSettled([this.#scheduler.wait(HEARTBEAT_MS, NEVER)])
+      const heard = this.#scheduler.call(`news of the group of ${this.#group.topic}`, hear)
+      if ((await Promise.allSettled([heard]))[0].status === 'rejected') continue
+      // Whoever waits for a change may have looked before the news.
+      this.#broker.ring()
+      await changed
+    }
   }
 
   #assertOwner(partition: number, epoch: number): MemoryGroup['owners'][number] {
     const owner = this.#group.owners[partition]
-    if (owner.epoch !== epoch || owner.member === undefined) throw lost(this.#group, partition, 'was taken over')
-    return owner
+    if (owner.epoch === epoch && owner.member !== undefined) return owner
+    this.#heard = this.#group.version
+    throw lost(this.#group, partition, 'was taken over')
   }
 
   /** Tells what was lost, gives up what others are due, takes what is free, until nothing is left to do. */
   async #settle(): Promise<void> {
-    while (this.#settledAt !== this.#group.version) {
+    while (this.#settledAt < this.#heard) {
       const next = await this.#scheduler.call(`look at the group of ${this.#group.topic}`, () => this.#change())
       if (next === undefined) continue
       if (next.change === 'assigned') {
@@ -180,7 +202,8 @@ export class MemoryMember implements GroupMember {
       owners[partition].member = this.#number
       this.#epochs.set(partition, epoch)
     }
-    this.#group.version++
+    this.#broker.change(this.#group)
+    this.#heard = this.#group.version
     return { change: 'assigned', committed: new Map(free.map((partition) => [partition, owners[partition].committed])) }
   }
 
@@ -190,8 +213,8 @@ export class MemoryMember implements GroupMember {
       if (owner.epoch === this.#epochs.get(partition)) owner.member = undefined
       this.#epochs.delete(partition)
     }
-    this.#group.version++
-    this.#broker.ring()
+    this.#broker.change(this.#group)
+    this.#heard = this.#group.version
   }
 
   /** The next batch of the first partition that has one, beginning with the one whose turn it is. */

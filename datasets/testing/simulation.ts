@@ -150,14 +150,17 @@ export class Simulation {
     return this.#steps.flatMap(({ due }, place) => (due <= this.#clock ? [place] : []))
   }
 
-  /** The place of the next step. A slow one is passed over for a while. */
+  /** The place of the next step. A slow one is passed over for a while; one that is not due, until nothing else is. */
   #draw(): number {
+    const due = this.#dueNow()
+    const places = due.length > 0 ? due : [...this.#steps.keys()]
+    const any = (some: number[]): number => some[this.#random.integer(some.length)]
     if (this.late > 0 && this.#random.uniform() < LEFT_BEHIND) {
-      const others = this.#steps.flatMap(({ late }, place) => (late === true ? [] : [place]))
-      if (others.length < this.#steps.length && others.length > 0) return others[this.#random.integer(others.length)]
+      const others = places.filter((place) => this.#steps[place].late !== true)
+      if (others.length < places.length && others.length > 0) return any(others)
     }
-    const at = this.#random.integer(this.#steps.length)
-    return this.#steps[at].slow && this.#random.uniform() < PASSED_OVER ? this.#random.integer(this.#steps.length) : at
+    const at = any(places)
+    return this.#steps[at].slow && this.#random.uniform() < PASSED_OVER ? any(places) : at
   }
 
   /** Takes a dead process out. Of what it had asked for, each call is either forgotten or still on its way. */
@@ -204,7 +207,7 @@ export class SimulatedProcess implements Scheduler {
     this.#simulation.bury(this)
   }
 
-  /** Stops the process for a time, as SIGSTOP does. Where time counts. */
+  /** Stops the process for a time, as SIGSTOP does. What it has asked for happens, and it hears of nothing. */
   freeze(ms: number): void {
     this.#frozenUntil = Math.max(this.#frozenUntil, this.now() + ms)
     this.#simulation.freeze(this, this.#frozenUntil)

@@ -22,6 +22,7 @@ const START = Date.UTC(2018, 3, 1)
 /** A schedule of this many steps does not end. The longest seen had a tenth of them. */
 const MOST_STEPS = 20_000
 const MOST_STARTS = 200
+const LONGEST_PAUSE_MS = 400
 const CALM = { refused: 0, unanswered: 0 }
 
 /**
@@ -149,6 +150,7 @@ class Cluster {
       this.#kill(victim)
     else if (this.#random.uniform() < weather.evict) this.#evict()
     else if (this.#random.uniform() < weather.stop) victim.stop.abort()
+    else if (weather.pause > 0 && this.#random.uniform() < weather.pause) void this.#pause(victim)
   }
 
   #running(): Scorer[] {
@@ -227,7 +229,7 @@ class Cluster {
     for (const scorer of this.#scorers) {
       if (scorer.outcome === undefined) continue
       this.#expectGoodEnd(scorer)
-      this.#bury(scorer)
+      void this.#bury(scorer)
     }
     this.#scorers = this.#running()
   }
@@ -252,24 +254,34 @@ class Cluster {
   #kill(victim: Scorer): void {
     this.#simulation.tell(`kill of ${victim.process.name}`)
     this.#disturbed = true
-    this.#bury(victim)
+    void this.#bury(victim)
     this.#scorers = this.#scorers.filter((scorer) => scorer !== victim)
   }
 
   /** A process that is no more. The others learn of it some time later, when its session is over. */
-  #bury({ process }: Scorer): void {
+  async #bury({ process }: Scorer): Promise<void> {
     process.kill()
-    const expire = async (): Promise<void> => {
-      // What is still on its way may make it a member once more.
-      for (let busy = true; busy;) {
-        busy = this.#simulation.busy(process)
-        await this.#control.call(`end of the session of ${process.name}`, () => {
-          for (const group of this.broker.groups.values())
-            this.broker.evict(group, (member) => member.process === process.name)
-        })
-      }
+    // What is still on its way may make it a member once more.
+    for (let busy = true; busy;) {
+      busy = this.#simulation.busy(process)
+      await this.#expire(process)
     }
-    void expire()
+  }
+
+  #expire(process: SimulatedProcess): Promise<void> {
+    return this.#control.call(`end of the session of ${process.name}`, () => {
+      for (const group of this.broker.groups.values())
+        this.broker.evict(group, (member) => member.process === process.name)
+    })
+  }
+
+  /** A process is stopped for a while, in which its session ends. */
+  async #pause({ process }: Scorer): Promise<void> {
+    this.#simulation.tell(`${process.name} is stopped`)
+    this.#disturbed = true
+    process.freeze(this.#random.integer(LONGEST_PAUSE_MS))
+    await this.#control.wait(0)
+    await this.#expire(process)
   }
 
   /** One member is taken for dead, though it is not. */

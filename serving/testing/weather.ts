@@ -17,6 +17,8 @@ export interface Weather {
   kill: number
   evict: number
   stop: number
+  /** How likely a process is stopped for a while, long enough for its session to end. */
+  pause: number
   /** The only kill, if given, is at this step. */
   killAt?: number
   /** How often the champion or its threshold changes; 0: there is no registry, and one version decides. */
@@ -45,6 +47,7 @@ export function weatherOf(random: Random, extra: Random): Weather {
     kill: sometimes(0.03),
     evict: sometimes(0.03),
     stop: sometimes(0.02),
+    pause: extra.integer(3) === 0 ? extra.uniform() * 0.02 : 0,
     promotions: extra.integer(CHANGED) === 0 ? 1 + extra.integer(6) : 0,
     bases,
   }
