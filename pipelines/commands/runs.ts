@@ -4,7 +4,7 @@ import { UserError } from '../../configs/user-error.ts'
 import { isActive } from '../../registry/model.ts'
 import type { Registry } from '../../registry/registry.ts'
 import { action, example, type Context } from '../console/command.ts'
-import { table } from '../console/output.ts'
+import { table, type Output } from '../console/output.ts'
 import { openRegistry } from '../console/parts.ts'
 
 /** A run that the command has closed, and why. */
@@ -29,20 +29,27 @@ export function runsCommand(): Command {
   return runs
 }
 
-async function closeRuns({ config, output }: Context, ids: readonly string[]): Promise<void> {
-  const { abandonedRuns, closeAbandoned } = await import('../../training/ownership/abandoned.ts')
+async function closeRuns({ config, output, fd }: Context, ids: readonly string[]): Promise<void> {
+  const { abandonedRuns, closeAbandoned, ownerlessRuns } = await import('../../training/ownership/abandoned.ts')
   await using registry = await openRegistry(config)
   const closed: Closed[] = []
-  if (ids.length > 0) closed.push(...(await closeByHand(registry, ids)))
+  if (ids.length > 0) closed.push(...(await closeByHand(registry, ids, output.note)))
   else {
     for await (const abandoned of abandonedRuns(registry, { tell: output.note })) {
       const { run, reason } = abandoned
       if (await closeAbandoned(registry, abandoned)) closed.push({ runId: run.runId, reason })
     }
+    const old = (await ownerlessRuns(registry)).map(({ runId }) => runId)
+    if (old.length > 0) {
+      output.note(
+        'Runs of an older fd name no owner, so nobody can tell whether it is gone. ' +
+          `When nothing trains, run: ${fd('runs', 'close', ...old)}`,
+      )
+    }
   }
   output.result(closed, () =>
     closed.length === 0
-      ? 'No run is without a living owner.'
+      ? `No run was closed${ids.length > 0 ? '' : ': of none is it known that its process is gone'}.`
       : table(
           ['closed as KILLED', 'because'],
           closed.map(({ runId, reason }) => [runId, reason]),
@@ -51,7 +58,7 @@ async function closeRuns({ config, output }: Context, ids: readonly string[]): P
 }
 
 /** @throws UserError, before anything is closed, for a run that has ended or whose process is seen to live. */
-async function closeByHand(registry: Registry, ids: readonly string[]): Promise<Closed[]> {
+async function closeByHand(registry: Registry, ids: readonly string[], note: Output['note']): Promise<Closed[]> {
   const [{ ownerOf }, { hostedState }] = await Promise.all([
     import('../../training/ownership/run-owner.ts'),
     import('../../configs/process/living-process.ts'),
@@ -66,6 +73,9 @@ async function closeByHand(registry: Registry, ids: readonly string[]): Promise<
   }
   const reason = `Closed by ${userInfo().username}.`
   const closed: Closed[] = []
-  for (const runId of ids) if (await registry.endRun(runId, 'KILLED', { reason })) closed.push({ runId, reason })
+  for (const runId of new Set(ids)) {
+    if (await registry.endRun(runId, 'KILLED', { reason })) closed.push({ runId, reason })
+    else note(`Run ${runId} has ended meanwhile, as ${(await registry.getRun(runId)).status}.`)
+  }
   return closed
 }

@@ -27,7 +27,7 @@ export function topicsCommand(): Command {
       new Command('read')
         .description(
           'print records: partition, offset, key, timestamp, value; as a table on a terminal, cut to its width, ' +
-            'elsewhere and with --json one JSON document a line',
+            'elsewhere and with --json one JSON document a line; partition by partition, and what follows as it comes',
         )
         .argument('<topic>')
         .option('--from <offset>', 'first offset (default: the oldest kept)', wholeNumber)
@@ -76,19 +76,26 @@ async function read({ config, output }: Context, options: ReadOptions, name: str
   const isId = await idColumns(config)
   const show = recordPrinter(output)
   let left = limit ?? Infinity
-  const print = async (partition: number): Promise<void> => {
-    const from = await firstOffset(log, name, partition, options)
-    for await (const batch of log.read(name, partition, { from, follow, signal })) {
+  if (left === 0) return
+  /** Prints a partition from an offset on. @returns the offset behind the last record that was read. */
+  const print = async (partition: number, from: number, on: boolean): Promise<number> => {
+    let next = from
+    for await (const batch of log.read(name, partition, { from, follow: on, signal })) {
+      next = batch.offsets[batch.size - 1] + 1
       const found = [...topicRecords(batch, options, isId)].slice(0, Number.isFinite(left) ? left : undefined)
       left -= found.length
       if (found.length > 0) await show(found)
-      if (left <= 0) return stop.abort()
+      if (left <= 0) stop.abort()
+      if (signal.aborted) break
     }
+    return next
   }
-  if (left > 0) {
-    if (follow) await Promise.all(topic.offsets.map((_, partition) => print(partition)))
-    else for (const partition of topic.offsets.keys()) if (left > 0) await print(partition)
+  // What is there comes by partition, whether or not more is waited for; what follows comes as it arrives.
+  const ends: number[] = []
+  for (const partition of topic.offsets.keys()) {
+    if (!signal.aborted) ends.push(await print(partition, await firstOffset(log, name, partition, options), false))
   }
+  if (follow && !signal.aborted) await Promise.all(ends.map((end, partition) => print(partition, end, true)))
   if (limit !== undefined && left > 0 && !follow) output.note(`${count(limit - left)} records, the topic has no more.`)
 }
 

@@ -198,6 +198,8 @@ test(
     expect(detail).toMatch(new RegExp(`When nothing trains, run: fd runs close ${old.runId}$`, 'm'))
     const closed = await runFd(home, ['runs', 'close'])
     expect(closed.stdout).toContain(left.runId)
+    expect(closed.stderr).toMatch(new RegExp(`name no owner.*run: fd runs close ${old.runId}$`, 'm'))
+    expect((await runFd(home, ['runs', 'close'])).stdout).toContain('No run was closed: of none is it known')
     expect((await runFd(home, ['runs', 'close', old.runId, '--json'])).code).toBe(0)
     expect((await registry.getRun(old.runId)).tags['fd.end.reason']).toMatch(/^Closed by /)
     expect((await runFd(home, ['runs', 'close', old.runId])).stderr).toContain(`Run ${old.runId} is KILLED already.`)

@@ -60,11 +60,27 @@ async function unanswered(log: EventLog): Promise<number> {
   return offsets[0].end - input.offset - 1
 }
 
-/** The last record of a topic. Looks a little back, since the last offsets on Kafka are of marks and not of records. */
-async function lastRecord(log: EventLog, topic: string): Promise<{ timestamp: number; value: string } | undefined> {
-  const { offsets } = await log.topic(topic)
-  let last: { timestamp: number; value: string } | undefined
-  for await (const batch of log.read(topic, 0, { from: Math.max(offsets[0].start, offsets[0].end - LOOK_BACK) })) {
+interface LastRecord {
+  timestamp: number
+  value: string
+}
+
+/**
+ * The last record of a topic. Looks back ever further: on Kafka the last offsets may be of marks, or of a transaction
+ * that was given up when its scorer was killed.
+ */
+async function lastRecord(log: EventLog, topic: string): Promise<LastRecord | undefined> {
+  const [{ start, end }] = (await log.topic(topic)).offsets
+  for (let back = LOOK_BACK; ; back *= 8) {
+    const from = Math.max(start, end - back)
+    const last = await lastSince(log, topic, from)
+    if (last !== undefined || from === start) return last
+  }
+}
+
+async function lastSince(log: EventLog, topic: string, from: number): Promise<LastRecord | undefined> {
+  let last: LastRecord | undefined
+  for await (const batch of log.read(topic, 0, { from })) {
     const i = batch.size - 1
     if (i < 0) continue
     const value = Buffer.from(batch.bytes.subarray(batch.valueStart[i], batch.valueEnd[i])).toString('utf8')

@@ -8,8 +8,8 @@ import { openEventLog } from '../../datasets/open.ts'
 import { randomStream } from '../../datasets/random/random.ts'
 import { HOUR } from '../../datasets/table/transaction.ts'
 import { TRANSACTIONS } from '../../serving/topics.ts'
-import { startProgram } from '../console/fd-process.ts'
 import type { OwnServices } from '../testing/own-services.ts'
+import { startedProcesses } from '../testing/started.ts'
 import type { World } from '../testing/world.ts'
 import { checkOutcome, type Outcome } from './check.ts'
 import { disturb, processVictims, serverVictims, type Blows } from './disturbance.ts'
@@ -106,11 +106,12 @@ async function streamAll(
   order: ProducerOrder,
   { kills, seed, events, servers, tell }: SoakOptions,
 ): Promise<Pick<SoakReport, 'blows' | 'scorers' | 'producers'> & { samples: Sample[] }> {
+  await using log = await openEventLog(order.log, tell)
+  await using started = startedProcesses()
   const scorer = supervise(() => world.start('score', '--group', GROUP, '--json'))
   await scorer.current().says('Scoring with')
   const program = join(import.meta.dirname, 'producer.ts')
-  const producer = supervise(() => startProgram(program, [JSON.stringify(order)], environmentWith({})))
-  await using log = await openEventLog(order.log, tell)
+  const producer = supervise(() => started.program(program, [JSON.stringify(order)], environmentWith({})))
   const ended = new AbortController()
   const samples: Sample[] = []
   const watching = watch(log, scorer, { samples, signal: ended.signal, tell })

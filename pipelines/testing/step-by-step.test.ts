@@ -1,6 +1,7 @@
 import { cp, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { afterAll, expect, test, vi } from 'vitest'
 import { environmentWithHome, loadConfig, PROJECT_ROOT } from '../../configs/config.ts'
 import { openDataset } from '../../datasets/catalog.ts'
@@ -244,5 +245,14 @@ test.each(chosen(variantsOf(README)))('$name', async ({ script }) => {
   for (const refusal of refusals) expect(refusal).toMatch(/\bfd [a-z]+|--[a-z]+|Topics: /)
   expect(new Set(predictions.map(({ transaction_id: id }) => id)).size).toBe(predictions.length)
   const isSaid = predictions.length === 0 ? refusals.length > 0 : ended.some(warns)
-  expect(served(predictions)).toEqual(isSaid ? served(predictions) : await truth(script))
+  expect(isSaid ? undefined : firstWrong(predictions, await truth(script))).toBeUndefined()
 })
+
+/** The first transaction that is not served as it should be. */
+function firstWrong(predictions: Prediction[], right: Map<number | string, unknown>): object | undefined {
+  const found = served(predictions)
+  const wrong = [...new Set([...right.keys(), ...found.keys()])].find(
+    (id) => !isDeepStrictEqual(found.get(id), right.get(id)),
+  )
+  return wrong === undefined ? undefined : { id: wrong, served: found.get(wrong), right: right.get(wrong) }
+}

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openEventLog } from '../../datasets/open.ts'
-import { runFd } from '../console/fd-process.ts'
+import { runFd, whileAlive } from '../console/fd-process.ts'
+import { startedProcesses } from './started.ts'
 
 const home = mkdtempSync(join(tmpdir(), 'fd-topics-read-'))
 afterAll(() => rmSync(home, { recursive: true }))
@@ -49,6 +50,39 @@ test.each<[string[], string]>([
   [['--transaction', '1', '--key', 'k0', '--follow', '--limit', '2'], '0:3 1:3'],
 ])('fd topics read %j', async (args, found) => {
   expect(await read(...args)).toBe(found)
+})
+
+test('what is there is followed from partition to partition, in the order of offsets; then what comes', async () => {
+  await using log = await openEventLog(`lmdb:${join(home, 'log')}`)
+  await log.createTopic('long', { partitions: 2 })
+  const each = 3_000
+  const append = (partition: number, count: number): Promise<void> =>
+    log.append(
+      'long',
+      Array.from({ length: count }, (_, i) => ({ value: String(i), timestamp: NOON, partition })),
+    )
+  for (const partition of [1, 0]) await append(partition, each)
+  await using started = startedProcesses()
+  const reader = started.fd(home, ['topics', 'read', 'long', '--follow', '--limit', String(2 * each + 2)])
+  let shown = 0
+  const all = Promise.withResolvers<void>()
+  reader.child.stdout?.on('data', (text: string) => {
+    shown += text.split('\n').length - 1
+    if (shown >= 2 * each) all.resolve()
+  })
+  await whileAlive(all.promise, reader)
+  expect(shown).toBe(2 * each)
+  for (const partition of [1, 0]) await append(partition, 1)
+  const { code, stdout } = await reader.ended
+  expect(code).toBe(0)
+  const places = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { partition: number; offset: number })
+  const old = places.slice(0, 2 * each).map(({ partition, offset }) => partition * each + offset)
+  expect(old).toEqual(Array.from({ length: 2 * each }, (_, i) => i))
+  const late = places.slice(2 * each).map(({ partition, offset }) => `${partition}:${offset}`)
+  expect(late.toSorted()).toEqual([`0:${each}`, `1:${each}`])
 })
 
 test('a time that is none is the user’s error', async () => {

@@ -25,6 +25,8 @@ export interface World extends AsyncDisposable {
   try(...args: string[]): Promise<Ended>
   /** Starts `fd` here and leaves it running. */
   start(...args: string[]): FdProcess
+  /** Kills what was started here and still runs. The home stays. */
+  killAll(): Promise<void>
   /** All predictions of a scorer group, in log order; of all groups when none is named. */
   predictions(group?: string): Promise<Prediction[]>
   /** Brings history into the online store. */
@@ -108,6 +110,7 @@ function worldIn({ home, cut, scorer, environment, started }: Place): World {
     start,
     partitions: scorer['partitions'] ?? 1,
     try: attempt,
+    killAll: async () => started[Symbol.asyncDispose](),
     predictions: async (group) => {
       const lines = (await fd('topics', 'read', 'predictions')).split('\n').filter((line) => line !== '')
       return lines
