@@ -4,12 +4,13 @@ import type { DecodedBatch } from '../../datasets/log/event-json.ts'
 import type { RecordBatch } from '../../datasets/log/event-log.ts'
 import { randomStream } from '../../datasets/random/random.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
-import { DAY, emptyBatch, FRAUD_LABEL, HOUR, type EventBatch } from '../../datasets/table/transaction.ts'
+import { DAY, FRAUD_LABEL, HOUR } from '../../datasets/table/transaction.ts'
 import { decodeState, encodeState } from '../fold/entity-state.ts'
 import { featureMatrix } from '../fold/fold-output.ts'
 import { NO_PLACE, packPlace, unpackPlace } from '../fold/log-place.ts'
 import { ServiceFold } from '../fold/service-fold.ts'
 import { naiveFeatures } from '../testing/naive-features.ts'
+import { eventBatch } from '../testing/small-log.ts'
 import { cardFraud } from '../view/card-fraud.ts'
 import { Seam, type HistoryGap } from './seam.ts'
 import { placesOf, type StageInput } from './stage-record.ts'
@@ -56,18 +57,10 @@ function makeLog(seed: number): Event[] {
 }
 
 function decoded(events: Event[]): DecodedBatch {
-  const batch: EventBatch = emptyBatch(
-    { id: 'string', entities: schema.entities, numeric: 0, categorical: 0 },
-    events.length,
+  const batch = eventBatch(
+    events.map((event) => ({ ...event, amount: event.label ? 0 : 1000 + event.id.length })),
+    schema,
   )
-  events.forEach(({ id, time, customer, terminal, label }, row) => {
-    batch.kind[row] = label ? FRAUD_LABEL : 0
-    batch.ids[row] = id
-    batch.time[row] = time
-    batch.amount[row] = label ? 0 : 1000 + id.length
-    batch.entities[0][row] = customer
-    batch.entities[1][row] = terminal
-  })
   return { events: batch, index: Uint32Array.from(events, (_, row) => row), rejected: [] }
 }
 

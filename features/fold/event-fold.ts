@@ -1,5 +1,4 @@
 import { HOUR, type DurationMs, type EpochMs } from '../../datasets/table/transaction.ts'
-import { MAX_EVENTS } from '../view/view.ts'
 import type { FoldSettings } from './fold-settings.ts'
 import { NO_PLACE } from './log-place.ts'
 import { EventRings } from './ring.ts'
@@ -15,6 +14,8 @@ export const TRUNCATED = 2
 export interface EventFoldSettings extends Omit<FoldSettings, 'ids' | 'refunds'> {
   plan: WindowPlan
   includesCurrent: boolean
+  /** The most events one ring holds, a power of two. */
+  maxEvents: number
 }
 
 /**
@@ -63,7 +64,7 @@ export class EventFold {
     this.#lateness = lateness
     this.#kept = Math.max(plan.span, kept)
     this.#spare = Math.max(plan.mostLast, keptLast)
-    this.rings = new EventRings(plan.columns, maxEvents ?? MAX_EVENTS)
+    this.rings = new EventRings(plan.columns, maxEvents)
     this.windows = new Windows(plan, this.rings, scale)
   }
 

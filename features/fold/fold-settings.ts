@@ -10,8 +10,6 @@ export interface FoldSettings {
   scale: number
   /** How far an event may lie behind the newest event of its key and still be folded exactly. Default one hour. */
   lateness?: DurationMs
-  /** The most events one ring holds, a power of two, where the view does not say. Default `MAX_EVENTS`. */
-  maxEvents?: number
   /** Whether there are refunds. Then a fold of their own goes with that of the payments. Default: not. */
   refunds?: boolean
   /** Whether rings keep the ids of transactions, so that one that comes twice is found. Default: not. */

@@ -1,57 +1,29 @@
 import { describe, expect, test } from 'vitest'
 import { randomStream } from '../../datasets/random/random.ts'
-import type { DatasetSchema } from '../../datasets/table/dataset.ts'
-import { DAY, emptyBatch, FRAUD_LABEL, HOUR, type EventBatch } from '../../datasets/table/transaction.ts'
+import { DAY, HOUR } from '../../datasets/table/transaction.ts'
 import { naiveFeatures } from '../testing/naive-features.ts'
-import type { AggregateFeature, AggregateView, FeatureService, Window } from '../view/view.ts'
+import { eventBatch, SMALL_SCHEMA, type SmallEvent } from '../testing/small-log.ts'
+import {
+  withMaxEvents,
+  type AggregateFeature,
+  type AggregateView,
+  type FeatureService,
+  type Window,
+} from '../view/view.ts'
 import { decodeState, encodeState } from './entity-state.ts'
 import { MOST_HELD } from './fraud-labels.ts'
 import { ServiceFold, truncatedViews } from './service-fold.ts'
 
-const schema: DatasetSchema = {
-  id: { column: 'id', type: 'integer' },
-  time: { column: 'time', unit: 'ms' },
-  amount: { column: 'amount', minorUnits: 2 },
-  entities: [
-    { name: 'customer', column: 'customer', type: 'integer' },
-    { name: 'terminal', column: 'terminal', type: 'integer' },
-  ],
-  numeric: [],
-  categorical: [],
-}
-
-interface Event {
-  id: number
-  time: number
-  amount: number
-  customer: number
-  terminal: number
-  label: boolean
-}
-
 const START = Date.UTC(2018, 3, 1)
 const LATENESS = 6 * HOUR
-
-function toBatch(events: Event[]): EventBatch {
-  const batch = emptyBatch({ id: 'integer', entities: schema.entities, numeric: 0, categorical: 0 }, events.length)
-  events.forEach((event, row) => {
-    batch.kind[row] = event.label ? FRAUD_LABEL : 0
-    batch.ids[row] = event.id
-    batch.time[row] = event.time
-    batch.amount[row] = event.amount
-    batch.entities[0][row] = event.customer
-    batch.entities[1][row] = event.terminal
-  })
-  return batch
-}
 
 /**
  * Transactions a little out of order, with labels anywhere before or behind them, up to an hour off their time, some of
  * them twice, and some for transactions that never come.
  */
-function makeLog(seed: number): Event[] {
+function makeLog(seed: number): SmallEvent[] {
   const random = randomStream(seed)
-  const placed: { event: Event; place: number }[] = []
+  const placed: { event: SmallEvent; place: number }[] = []
   let now = START
   for (let id = 0; id < 350; id++) {
     if (random.uniform() < 0.8) now += random.integer(3 * HOUR)
@@ -95,7 +67,7 @@ const service: FeatureService = { name: 'shares', description: '', views }
 
 /** A fold that goes on from what a checkpoint of this one would hold. */
 function restarted(fold: ServiceFold, options = {}): ServiceFold {
-  const next = new ServiceFold(fold.service, schema, options)
+  const next = new ServiceFold(fold.service, SMALL_SCHEMA, options)
   for (const [v, before] of fold.views.entries()) {
     for (let slot = 0; slot < before.keys; slot++) {
       const bytes = encodeState(before, slot)
@@ -119,14 +91,14 @@ describe('labels in any place', () => {
     const log = makeLog(seed)
     const random = randomStream(seed, 1)
     const options = { lateness: LATENESS }
-    let fold = new ServiceFold(service, schema, options)
+    let fold = new ServiceFold(service, SMALL_SCHEMA, options)
     const values: number[][] = []
     const counts = { early: 0, matched: 0, unmatched: 0 }
     for (let from = 0; from < log.length;) {
       const events = log.slice(from, from + 1 + random.integer(30))
       from += events.length
       const before = fold.labels
-      const matrix = fold.fold(toBatch(events))
+      const matrix = fold.fold(eventBatch(events))
       for (const key of ['early', 'matched', 'unmatched'] as const) counts[key] += fold.labels[key] - before[key]
       for (let k = 0; k < matrix.rows; k++)
         values.push([...matrix.values.subarray(k * fold.names.length, (k + 1) * fold.names.length)])
@@ -152,66 +124,68 @@ const share: AggregateView = {
 }
 const ONE: FeatureService = { name: 'one', description: '', views: [share] }
 const event = { id: 0, time: START, amount: 1, customer: 1, terminal: 1, label: false }
-const label = (id: number, time: number): Event => ({ ...event, id, time, label: true })
+const label = (id: number, time: number): SmallEvent => ({ ...event, id, time, label: true })
 
 test('a label is held while a window could still count its transaction, and is given up after that', () => {
-  const fold = new ServiceFold(ONE, schema)
+  const fold = new ServiceFold(ONE, SMALL_SCHEMA)
   // Rings reach back over the window and the lateness; a label may be another hour off.
   const first = START - DAY - HOUR - HOUR
-  fold.fold(toBatch([event, label(1, first - 1), label(2, first), label(3, first + 1)]))
+  fold.fold(eventBatch([event, label(1, first - 1), label(2, first), label(3, first + 1)]))
   expect(fold.labels).toEqual({ early: 2, matched: 0, unmatched: 1 })
-  fold.fold(toBatch([{ ...event, id: 4 }]))
+  fold.fold(eventBatch([{ ...event, id: 4 }]))
   expect(fold.labels.unmatched).toBe(1)
-  fold.fold(toBatch([{ ...event, id: 5, time: START + 1 }]))
+  fold.fold(eventBatch([{ ...event, id: 5, time: START + 1 }]))
   expect(fold.labels.unmatched).toBe(2)
-  fold.fold(toBatch([{ ...event, id: 6, time: START + 2 }]))
+  fold.fold(eventBatch([{ ...event, id: 6, time: START + 2 }]))
   expect(fold.labels).toEqual({ early: 2, matched: 0, unmatched: 3 })
   expect(heldBy(fold)).toBe(0)
 })
 
 test('a label meets a transaction of its id within an hour of its time, and no other', () => {
-  const fold = new ServiceFold(ONE, schema)
-  fold.fold(toBatch([1, 2, 3, 4].map((id) => label(id, START))))
+  const fold = new ServiceFold(ONE, SMALL_SCHEMA)
+  fold.fold(eventBatch([1, 2, 3, 4].map((id) => label(id, START))))
   const offs = [HOUR, -HOUR, HOUR + 1, -HOUR - 1]
   const transactions = offs.map((off, i) => ({ ...event, id: i + 1, time: START + off }))
-  fold.fold(toBatch([...transactions, { ...event, id: 5, customer: 2 }]))
+  fold.fold(eventBatch([...transactions, { ...event, id: 5, customer: 2 }]))
   expect(fold.labels).toEqual({ early: 4, matched: 2, unmatched: 0 })
-  expect(fold.fold(toBatch([{ ...event, id: 9, time: START + 2 * HOUR }])).values[0]).toBe(2 / 4)
+  expect(fold.fold(eventBatch([{ ...event, id: 9, time: START + 2 * HOUR }])).values[0]).toBe(2 / 4)
 })
 
 test('a label again changes nothing: held, matched, or for a transaction that is known as fraud', () => {
-  const fold = new ServiceFold(ONE, schema)
+  const fold = new ServiceFold(ONE, SMALL_SCHEMA)
   const other = { ...event, id: 2 }
-  fold.fold(toBatch([label(1, START), label(1, START), { ...event, id: 1 }, label(1, START), other, label(1, START)]))
+  fold.fold(
+    eventBatch([label(1, START), label(1, START), { ...event, id: 1 }, label(1, START), other, label(1, START)]),
+  )
   expect(fold.labels).toEqual({ early: 1, matched: 1, unmatched: 0 })
-  expect(fold.fold(toBatch([{ ...event, id: 3 }])).values[0]).toBe(1 / 2)
+  expect(fold.fold(eventBatch([{ ...event, id: 3 }])).values[0]).toBe(1 / 2)
 })
 
 test('a key that holds many labels gives up the one held longest', () => {
-  let fold = new ServiceFold(ONE, schema)
+  let fold = new ServiceFold(ONE, SMALL_SCHEMA)
   const ids = Array.from({ length: MOST_HELD + 2 }, (_, id) => id)
   // The order in which they came decides, not their time.
-  fold.fold(toBatch(ids.map((id) => label(id, START + ids.length - id))))
+  fold.fold(eventBatch(ids.map((id) => label(id, START + ids.length - id))))
   expect(fold.labels).toEqual({ early: ids.length, matched: 0, unmatched: 2 })
   fold = restarted(fold)
-  fold.fold(toBatch(ids.map((id) => ({ ...event, id }))))
+  fold.fold(eventBatch(ids.map((id) => ({ ...event, id }))))
   expect(fold.labels).toEqual({ early: 0, matched: MOST_HELD, unmatched: 0 })
-  expect(fold.fold(toBatch([{ ...event, id: -1 }])).values[0]).toBe(MOST_HELD / ids.length)
+  expect(fold.fold(eventBatch([{ ...event, id: -1 }])).values[0]).toBe(MOST_HELD / ids.length)
 })
 
 test('labels for what a full ring has pushed out are given up at once', () => {
-  const fold = new ServiceFold(ONE, schema, { maxEvents: 4 })
+  const fold = new ServiceFold(withMaxEvents(ONE, 4), SMALL_SCHEMA)
   const hours = [0, 2, 4, 6, 8]
-  const { truncated } = fold.fold(toBatch(hours.map((id) => ({ ...event, id, time: START + id * HOUR }))))
+  const { truncated } = fold.fold(eventBatch(hours.map((id) => ({ ...event, id, time: START + id * HOUR }))))
   expect(truncatedViews(ONE, truncated[4])).toEqual([])
-  fold.fold(toBatch([label(0, START - HOUR - 1), label(0, START), label(8, START + 8 * HOUR)]))
+  fold.fold(eventBatch([label(0, START - HOUR - 1), label(0, START), label(8, START + 8 * HOUR)]))
   expect(fold.labels).toEqual({ early: 1, matched: 0, unmatched: 1 })
 })
 
 test('state with held labels that is cut short is refused', () => {
-  const [view] = restarted(new ServiceFold(ONE, schema)).views
-  const fold = new ServiceFold(ONE, schema)
-  fold.fold(toBatch([label(1, START), label(2, START)]))
+  const [view] = restarted(new ServiceFold(ONE, SMALL_SCHEMA)).views
+  const fold = new ServiceFold(ONE, SMALL_SCHEMA)
+  fold.fold(eventBatch([label(1, START), label(2, START)]))
   const bytes = encodeState(fold.views[0], 0)
   decodeState(view, view.addKey(1), bytes)
   expect(view.labels.held(0).idHashes).toHaveLength(2)

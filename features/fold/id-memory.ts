@@ -8,7 +8,7 @@ import { ViewFold } from './view-fold.ts'
 
 const MINUTE: DurationMs = 60_000
 /** Parts of the ids: of those of one minute, and of those of a dataset without times. As exponents of two. */
-const [PARTS_OF_MINUTE, PARTS] = [6, 16]
+const [PARTS_OF_MINUTE, PARTS] = [8, 16]
 
 /**
  * Whether a service needs a memory of ids: none of its views holds every transaction in its rings, where one that comes
@@ -28,9 +28,9 @@ export function needsMemory({ views }: FeatureService, { id, time, entities }: D
  * A transaction is one by the log's key, its time and its id. A ring for each key would be kept for ever, and the key
  * may be the id. So there is a fixed number of rings:
  *
- * - **With times**, a ring for each minute of the span and each 64th of the ids. A transaction that comes again has its
- *   time again, and so comes to its ring. When all minutes have been used, the next one takes the rings of the
- *   oldest, which drop what has become too old. A checkpoint writes the rings of the minutes at hand.
+ * - **With times**, a ring for each minute of the span and each 256th of the ids. What comes again has its time again,
+ *   and so comes to its ring. When all minutes have been used, the next one takes the rings of the oldest, which drop
+ *   what has become too old. A checkpoint writes the rings of the minutes at hand.
  * - **Without times**, what comes again comes at another time, at most the span later. There is a ring for each
  *   65,536th of the ids.
  *

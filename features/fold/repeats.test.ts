@@ -1,34 +1,22 @@
 import { describe, expect, test } from 'vitest'
 import { randomStream } from '../../datasets/random/random.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
-import { DAY, emptyBatch, FRAUD_LABEL, HOUR, type EventBatch } from '../../datasets/table/transaction.ts'
+import { DAY, HOUR } from '../../datasets/table/transaction.ts'
 import { naiveFeatures } from '../testing/naive-features.ts'
-import type { AggregateView, FeatureService } from '../view/view.ts'
+import { eventBatch, SMALL_SCHEMA, type SmallEvent } from '../testing/small-log.ts'
+import { withMaxEvents, type AggregateView, type FeatureService } from '../view/view.ts'
 import { decodeState, encodeState } from './entity-state.ts'
 import { packPlace } from './log-place.ts'
 import { ServiceFold } from './service-fold.ts'
 
 const schema: DatasetSchema = {
-  id: { column: 'id', type: 'integer' },
-  time: { column: 'time', unit: 'ms' },
-  amount: { column: 'amount', minorUnits: 2 },
+  ...SMALL_SCHEMA,
   refunds: true,
-  entities: [
-    { name: 'customer', column: 'customer', type: 'integer' },
-    { name: 'terminal', column: 'terminal', type: 'integer', optional: true },
-  ],
-  numeric: [],
-  categorical: [],
+  entities: SMALL_SCHEMA.entities.map((each) => ({ ...each, optional: each.name === 'terminal' })),
 }
 
-interface Event {
-  id: number
-  time: number
-  amount: number
-  customer: number
-  /** NaN: none. */
-  terminal: number
-  label: boolean
+/** A terminal that is NaN is none. */
+interface Event extends SmallEvent {
   /** Whether the transaction stands in the log already. */
   again: boolean
 }
@@ -94,22 +82,9 @@ function makeLog(seed: number, moves = 0): Event[] {
   return log
 }
 
-function toBatch(events: readonly Event[]): EventBatch {
-  const batch = emptyBatch({ id: 'integer', entities: schema.entities, numeric: 0, categorical: 0 }, events.length)
-  events.forEach((event, row) => {
-    batch.kind[row] = event.label ? FRAUD_LABEL : 0
-    batch.ids[row] = event.id
-    batch.time[row] = event.time
-    batch.amount[row] = event.amount
-    batch.entities[0][row] = event.customer
-    batch.entities[1][row] = event.terminal
-  })
-  return batch
-}
-
 /** A fold that goes on from what a checkpoint of this one would hold. */
-function restarted(fold: ServiceFold, settings: { maxEvents?: number }): ServiceFold {
-  const next = new ServiceFold(fold.service, schema, settings)
+function restarted(fold: ServiceFold): ServiceFold {
+  const next = new ServiceFold(fold.service, schema)
   fold.views.forEach((before, v) => {
     for (let slot = 0; slot < before.keys; slot++)
       decodeState(next.views[v], next.views[v].addKey(before.key(slot)), encodeState(before, slot))
@@ -129,25 +104,35 @@ function foldLog(
   service: FeatureService,
   log: readonly Event[],
   sizeOf: () => number,
-  { restarts = false, ...settings }: { restarts?: boolean; maxEvents?: number } = {},
+  { restarts = false, maxEvents }: { restarts?: boolean; maxEvents?: number } = {},
 ): Folded {
-  let fold = new ServiceFold(service, schema, settings)
+  let fold = new ServiceFold(withMaxEvents(service, maxEvents), schema)
   const width = fold.names.length
   const folded: Folded = { repeats: new Map(), rows: new Map() }
   for (let from = 0; from < log.length;) {
     const places = log.map((_, place) => place).slice(from, from + sizeOf())
     from += places.length
     const placed = (some: number[]): Float64Array => Float64Array.from(some, (place) => packPlace(0, place))
-    const batch = toBatch(places.map((place) => log[place]))
+    const batch = eventBatch(
+      places.map((place) => log[place]),
+      schema,
+    )
     fold.prepare(batch)
     for (const { row, first } of fold.repeated(batch, placed(places))) folded.repeats.set(places[row], first)
     const rest = places.filter((place) => !folded.repeats.has(place))
-    const matrix = fold.fold(toBatch(rest.map((place) => log[place])), undefined, placed(rest))
+    const matrix = fold.fold(
+      eventBatch(
+        rest.map((place) => log[place]),
+        schema,
+      ),
+      undefined,
+      placed(rest),
+    )
     for (const [k, place] of rest.filter((each) => !log[each].label).entries()) {
       const values = [...matrix.values.subarray(k * width, (k + 1) * width)]
       folded.rows.set(place, { values, flagged: matrix.late[k] === 1 || matrix.truncated[k] !== 0 })
     }
-    if (restarts) fold = restarted(fold, settings)
+    if (restarts) fold = restarted(fold)
   }
   return folded
 }

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
-import type { DatasetSchema } from '../../datasets/table/dataset.ts'
-import { DAY, emptyBatch, FRAUD_LABEL, HOUR, type EventBatch } from '../../datasets/table/transaction.ts'
+import { DAY, HOUR } from '../../datasets/table/transaction.ts'
 import { featureService } from '../catalog.ts'
 import { naiveFeatures } from '../testing/naive-features.ts'
+import { eventBatch, SMALL_SCHEMA, type SmallEvent } from '../testing/small-log.ts'
 import { cardFraud } from '../view/card-fraud.ts'
 import { userAnomaly } from '../view/user-anomaly.ts'
 import {
@@ -18,28 +18,6 @@ import { decodeState, encodeState } from './entity-state.ts'
 import { noLabels } from './fraud-labels.ts'
 import { ServiceFold, truncatedViews } from './service-fold.ts'
 
-const schema: DatasetSchema = {
-  id: { column: 'id', type: 'integer' },
-  time: { column: 'time', unit: 'ms' },
-  amount: { column: 'amount', minorUnits: 2 },
-  entities: [
-    { name: 'customer', column: 'customer', type: 'integer' },
-    { name: 'terminal', column: 'terminal', type: 'integer' },
-  ],
-  numeric: [],
-  categorical: [],
-}
-
-/** One event of a log, as a person would write it. `label` makes it a label row about the earlier event of this id. */
-interface Event {
-  id: number
-  time: number
-  amount: number
-  customer: number
-  terminal: number
-  label: boolean
-}
-
 /** Seeded, so that a failure can be run again. */
 function random(seed: number): () => number {
   let state = seed >>> 0
@@ -52,9 +30,9 @@ function random(seed: number): () => number {
 }
 
 /** A log with ties, frauds that become known later, and some events out of order by up to `disorder`. */
-function makeLog(seed: number, size: number, disorder: number): Event[] {
+function makeLog(seed: number, size: number, disorder: number): SmallEvent[] {
   const next = random(seed)
-  const log: Event[] = []
+  const log: SmallEvent[] = []
   let now = Date.UTC(2018, 3, 1)
   for (let id = 0; id < size; id++) {
     if (next() < 0.8) now += Math.floor((next() * next() * 8 * HOUR) / 1000) * 1000
@@ -74,22 +52,9 @@ function makeLog(seed: number, size: number, disorder: number): Event[] {
   return log
 }
 
-function toBatch(events: Event[]): EventBatch {
-  const batch = emptyBatch({ id: 'integer', entities: schema.entities, numeric: 0, categorical: 0 }, events.length)
-  events.forEach((event, row) => {
-    batch.kind[row] = event.label ? FRAUD_LABEL : 0
-    batch.ids[row] = event.id
-    batch.time[row] = event.time
-    batch.amount[row] = event.amount
-    batch.entities[0][row] = event.customer
-    batch.entities[1][row] = event.terminal
-  })
-  return batch
-}
-
 /** The rows of a view by the quadratic loop. */
-function naive(view: AggregateView, log: Event[]): number[][] {
-  const keyOf = (event: Event): number => (view.entity === 'customer' ? event.customer : event.terminal)
+function naive(view: AggregateView, log: SmallEvent[]): number[][] {
+  const keyOf = (event: SmallEvent): number => (view.entity === 'customer' ? event.customer : event.terminal)
   return [...naiveFeatures(view, log, (event) => (Number.isNaN(keyOf(event)) ? undefined : keyOf(event))).values()]
 }
 
@@ -97,12 +62,16 @@ function service(view: AggregateView): FeatureService {
   return { name: view.name, description: '', views: [view] }
 }
 
-function foldAll(fold: ServiceFold, log: Event[], batchSizes: () => number): { values: number[][]; late: boolean[] } {
+function foldAll(
+  fold: ServiceFold,
+  log: SmallEvent[],
+  batchSizes: () => number,
+): { values: number[][]; late: boolean[] } {
   const values: number[][] = []
   const late: boolean[] = []
   for (let from = 0; from < log.length;) {
     const size = Math.min(batchSizes(), log.length - from)
-    const matrix = fold.fold(toBatch(log.slice(from, from + size)))
+    const matrix = fold.fold(eventBatch(log.slice(from, from + size)))
     for (let k = 0; k < matrix.rows; k++) {
       values.push([...matrix.values.subarray(k * fold.names.length, (k + 1) * fold.names.length)])
       late.push(matrix.late[k] === 1)
@@ -114,7 +83,7 @@ function foldAll(fold: ServiceFold, log: Event[], batchSizes: () => number): { v
 
 /** A fold that goes on from the stored state of another. */
 function readBack(fold: ServiceFold, of: FeatureService): ServiceFold {
-  const next = new ServiceFold(of, schema)
+  const next = new ServiceFold(of, SMALL_SCHEMA)
   fold.views.forEach((view, v) => {
     for (let slot = 0; slot < view.keys; slot++)
       decodeState(next.views[v], next.views[v].addKey(view.key(slot)), encodeState(view, slot))
@@ -154,16 +123,16 @@ describe.each(views)('$name equals the quadratic loop bit for bit', (view) => {
   test.each([1, 2, 3])('events in order of time, seed %i', (seed) => {
     const log = makeLog(seed, 400, 0)
     const next = random(seed + 100)
-    expect(foldAll(new ServiceFold(service(view), schema), log, () => 1 + Math.floor(next() * 40)).values).toEqual(
-      naive(view, log),
-    )
+    expect(
+      foldAll(new ServiceFold(service(view), SMALL_SCHEMA), log, () => 1 + Math.floor(next() * 40)).values,
+    ).toEqual(naive(view, log))
   })
 
   test.each([4, 5, 6])('events out of order within the allowed lateness, seed %i', (seed) => {
     const log = makeLog(seed, 400, 6 * HOUR)
     const next = random(seed + 100)
     const result = foldAll(
-      new ServiceFold(service(view), schema, { lateness: 6 * HOUR }),
+      new ServiceFold(service(view), SMALL_SCHEMA, { lateness: 6 * HOUR }),
       log,
       () => 1 + Math.floor(next() * 40),
     )
@@ -173,7 +142,7 @@ describe.each(views)('$name equals the quadratic loop bit for bit', (view) => {
 
   test('events later than allowed are flagged, and every other row stays exact', () => {
     const log = makeLog(7, 600, 20 * DAY)
-    const fold = new ServiceFold(service(view), schema, { lateness: HOUR })
+    const fold = new ServiceFold(service(view), SMALL_SCHEMA, { lateness: HOUR })
     const { values, late } = foldAll(fold, log, () => 50)
     const expected = naive(view, log)
     const onTime = late.flatMap((isLate, k) => (isLate ? [] : [k]))
@@ -197,7 +166,7 @@ describe.each(views)('$name equals the quadratic loop bit for bit', (view) => {
       const leaving = Array.from({ length: 20 }, (_, i) => now - HOUR - 7 * DAY + 1 + i)
       const times = [...leaving, now, now - HOUR, now - HOUR - 1]
       const log = times.map((time, id) => ({ ...event, time, id }))
-      let fold = new ServiceFold(service(view), schema)
+      let fold = new ServiceFold(service(view), SMALL_SCHEMA)
       const before = foldAll(fold, log.slice(0, -2), () => 50)
       if (how === 'is read back') fold = readBack(fold, service(view))
       const after = foldAll(fold, log.slice(-2), () => 50)
@@ -208,13 +177,13 @@ describe.each(views)('$name equals the quadratic loop bit for bit', (view) => {
 
   test('state written out and read back at any moment changes nothing', () => {
     const log = makeLog(8, 300, 2 * HOUR)
-    const whole = foldAll(new ServiceFold(service(view), schema), log, () => 25).values
-    let fold = new ServiceFold(service(view), schema)
+    const whole = foldAll(new ServiceFold(service(view), SMALL_SCHEMA), log, () => 25).values
+    let fold = new ServiceFold(service(view), SMALL_SCHEMA)
     const pieces: number[][] = []
     for (let from = 0; from < log.length; from += 25) {
       pieces.push(...foldAll(fold, log.slice(from, from + 25), () => 25).values)
       const before = fold.views[0]
-      fold = new ServiceFold(service(view), schema)
+      fold = new ServiceFold(service(view), SMALL_SCHEMA)
       for (let slot = 0; slot < before.keys; slot++) {
         const bytes = encodeState(before, slot)
         const restored = fold.views[0].addKey(before.key(slot))
@@ -228,12 +197,12 @@ describe.each(views)('$name equals the quadratic loop bit for bit', (view) => {
 
 describe.each(views.filter(({ entity }) => entity === 'terminal'))('$name where a key may be blank', (view) => {
   const optional = {
-    ...schema,
-    entities: schema.entities.map((each) => ({ ...each, optional: each.name !== 'customer' })),
+    ...SMALL_SCHEMA,
+    entities: SMALL_SCHEMA.entities.map((each) => ({ ...each, optional: each.name !== 'customer' })),
   }
 
   /** A log in which every third transaction has no terminal, its labels neither. */
-  const withBlanks = (seed: number): Event[] =>
+  const withBlanks = (seed: number): SmallEvent[] =>
     makeLog(seed, 400, 6 * HOUR).map((event) => (event.id % 3 === 0 ? { ...event, terminal: Number.NaN } : event))
 
   test.each([31, 32, 33])('rows without one have missing features and no part in any other, seed %i', (seed) => {
@@ -257,7 +226,7 @@ describe.each(views.filter(({ entity }) => entity === 'terminal'))('$name where 
   })
 
   test('one that comes twice is found by a view whose key every row has, else where it has a key', () => {
-    const [one, two, three] = [1, Number.NaN, 1].map((terminal, id): Event => ({
+    const [one, two, three] = [1, Number.NaN, 1].map((terminal, id): SmallEvent => ({
       id,
       time: 1000,
       amount: 1,
@@ -267,7 +236,7 @@ describe.each(views.filter(({ entity }) => entity === 'terminal'))('$name where 
     }))
     const repeats = (of: FeatureService): number[] => {
       const fold = new ServiceFold(of, optional)
-      const batch = toBatch([one, two, one, two, three])
+      const batch = eventBatch([one, two, one, two, three])
       fold.prepare(batch)
       return fold.repeated(batch).map(({ row }) => row)
     }
@@ -278,8 +247,8 @@ describe.each(views.filter(({ entity }) => entity === 'terminal'))('$name where 
 
   test('a label without a key marks nothing, waits for nothing, and is not counted', () => {
     const fold = new ServiceFold(service(view), optional)
-    const event: Event = { id: 1, time: 1000, amount: 1, customer: 1, terminal: Number.NaN, label: false }
-    fold.fold(toBatch([event, { ...event, label: true }]))
+    const event: SmallEvent = { id: 1, time: 1000, amount: 1, customer: 1, terminal: Number.NaN, label: false }
+    fold.fold(eventBatch([event, { ...event, label: true }]))
     expect([fold.labels, fold.changedKeys]).toEqual([noLabels(), 0])
   })
 })
@@ -295,9 +264,9 @@ function withRefunds(view: AggregateView): AggregateView {
 }
 
 describe.each(views)('$name where there are refunds', (view) => {
-  const paidBack = { ...schema, refunds: true }
+  const paidBack = { ...SMALL_SCHEMA, refunds: true }
   /** A log in which every fourth transaction is a refund. Some of them are known as frauds. */
-  const refunded = (seed: number): Event[] =>
+  const refunded = (seed: number): SmallEvent[] =>
     makeLog(seed, 400, 6 * HOUR).map((event) => (event.id % 4 === 1 ? { ...event, amount: -event.amount } : event))
 
   test.each([41, 42, 43])('they are seen by the functions of refunds alone, seed %i', (seed) => {
@@ -327,7 +296,7 @@ describe.each(views)('$name where there are refunds', (view) => {
 
   test('without refunds, features and state are those of a dataset that knows none', () => {
     const log = makeLog(44, 200, 0)
-    const [one, other] = [schema, paidBack].map((each) => new ServiceFold(service(view), each))
+    const [one, other] = [SMALL_SCHEMA, paidBack].map((each) => new ServiceFold(service(view), each))
     expect(foldAll(other, log, () => 50).values).toEqual(foldAll(one, log, () => 50).values)
     for (let slot = 0; slot < one.views[0].keys; slot++)
       expect(encodeState(other.views[0], slot)).toEqual(encodeState(one.views[0], slot))
@@ -335,15 +304,15 @@ describe.each(views)('$name where there are refunds', (view) => {
 
   test('a refund that comes twice is found, in one batch, in two, and after a restart', () => {
     const at = Date.UTC(2018, 3, 1)
-    const refund: Event = { id: 1, time: at, amount: -100, customer: 1, terminal: 1, label: false }
+    const refund: SmallEvent = { id: 1, time: at, amount: -100, customer: 1, terminal: 1, label: false }
     const fold = new ServiceFold(service(view), paidBack)
-    const repeatsOf = (of: ServiceFold, events: Event[]): number[] => {
-      const batch = toBatch(events)
+    const repeatsOf = (of: ServiceFold, events: SmallEvent[]): number[] => {
+      const batch = eventBatch(events)
       of.prepare(batch)
       return of.repeated(batch).map(({ row }) => row)
     }
     expect(repeatsOf(fold, [refund, refund])).toEqual([1])
-    fold.fold(toBatch([refund, { ...refund, id: 2, amount: 100, time: at + DAY }]))
+    fold.fold(eventBatch([refund, { ...refund, id: 2, amount: 100, time: at + DAY }]))
     const restored = new ServiceFold(service(view), paidBack)
     decodeState(restored.views[0], restored.views[0].addKey(1), encodeState(fold.views[0], 0))
     for (const each of [fold, restored]) {
@@ -353,15 +322,15 @@ describe.each(views)('$name where there are refunds', (view) => {
 })
 
 test('a label of a refund marks nothing and waits for nothing, whichever of the two comes first', () => {
-  const fold = new ServiceFold(cardFraud, { ...schema, refunds: true })
+  const fold = new ServiceFold(cardFraud, { ...SMALL_SCHEMA, refunds: true })
   const at = Date.UTC(2018, 3, 1)
-  const refund: Event = { id: 1, time: at, amount: -100, customer: 1, terminal: 1, label: false }
-  const early: Event = { ...refund, id: 2, label: true }
-  fold.fold(toBatch([refund, early]))
-  fold.fold(toBatch([{ ...refund, label: true }]))
+  const refund: SmallEvent = { id: 1, time: at, amount: -100, customer: 1, terminal: 1, label: false }
+  const early: SmallEvent = { ...refund, id: 2, label: true }
+  fold.fold(eventBatch([refund, early]))
+  fold.fold(eventBatch([{ ...refund, label: true }]))
   expect(fold.labels).toEqual({ ...noLabels(), early: 1 })
   const { values } = fold.fold(
-    toBatch([
+    eventBatch([
       { ...refund, id: 2 },
       { ...refund, id: 3, time: at + 8 * DAY },
     ]),
@@ -373,9 +342,9 @@ test('a label of a refund marks nothing and waits for nothing, whichever of the 
 })
 
 test('a state with refunds that was cut short is refused', () => {
-  const paidBack = { ...schema, refunds: true }
+  const paidBack = { ...SMALL_SCHEMA, refunds: true }
   const fold = new ServiceFold(cardFraud, paidBack)
-  fold.fold(toBatch([{ id: 0, time: 0, amount: -1, customer: 1, terminal: 1, label: false }]))
+  fold.fold(eventBatch([{ id: 0, time: 0, amount: -1, customer: 1, terminal: 1, label: false }]))
   const bytes = encodeState(fold.views[0], 0)
   for (const length of [bytes.length - 1, bytes.length - 4, 20, 3, 0]) {
     const other = new ServiceFold(cardFraud, paidBack).views[0]
@@ -392,7 +361,7 @@ test('windows are open at the start and closed at the end, and a tie sees only w
     { ...base, id: 2, time: t },
     { ...base, id: 3, time: t },
   ]
-  const fold = new ServiceFold(cardFraud, schema)
+  const fold = new ServiceFold(cardFraud, SMALL_SCHEMA)
   const { values } = foldAll(fold, log, () => 4)
   const count = fold.names.indexOf('customer_id_nb_tx_1day_window')
   expect(values.map((row) => row[count])).toEqual([1, 2, 2, 3])
@@ -408,7 +377,7 @@ test('a label counts only for rows that stand after it in the log', () => {
     { ...fraud, label: true },
     { ...base, id: 2, time: t + 7 * DAY, label: false },
   ]
-  const fold = new ServiceFold(cardFraud, schema)
+  const fold = new ServiceFold(cardFraud, SMALL_SCHEMA)
   const risk = fold.names.indexOf('terminal_id_risk_1day_window')
   expect(foldAll(fold, log, () => 1).values.map((row) => row[risk])).toEqual([0, 0, 1])
 })
@@ -438,7 +407,7 @@ test('a share with a prior, by hand: the prior for a new key, and events only on
   const smoothing = { prior: 0.1, weight: 3 }
   // 0.1 · 3 / 3 is not 0.1, so the prior of an empty window may not be computed.
   expect((smoothing.prior * smoothing.weight) / smoothing.weight).not.toBe(smoothing.prior)
-  const { values } = foldAll(new ServiceFold(smoothed(smoothing), schema), log, () => 2)
+  const { values } = foldAll(new ServiceFold(smoothed(smoothing), SMALL_SCHEMA), log, () => 2)
   const prior = smoothing.prior * smoothing.weight
   expect(values.flat()).toEqual([0.1, 0.1, 0.1, (1 + prior) / 4, (1 + prior) / 5, 0.1])
 })
@@ -457,12 +426,14 @@ test.each([
   [0.1, Infinity, /weight of Infinity events/],
   [0.1, Number.NaN, /weight of NaN events/],
 ])('a prior of %d that counts for %d events is refused', (prior, weight, message) => {
-  expect(() => new ServiceFold(smoothed({ prior, weight }), schema)).toThrow(message)
+  expect(() => new ServiceFold(smoothed({ prior, weight }), SMALL_SCHEMA)).toThrow(message)
 })
 
 test('a prior of −0 is 0', () => {
   const event = { id: 0, time: 0, amount: 1, customer: 1, terminal: 1, label: false }
-  expect(foldAll(new ServiceFold(smoothed({ prior: -0, weight: 1 }), schema), [event], () => 1).values).toEqual([[0]])
+  expect(foldAll(new ServiceFold(smoothed({ prior: -0, weight: 1 }), SMALL_SCHEMA), [event], () => 1).values).toEqual([
+    [0],
+  ])
 })
 
 test('two transactions of one terminal in the same second: the label finds its own', () => {
@@ -475,7 +446,7 @@ test('two transactions of one terminal in the same second: the label finds its o
     { ...base, id: 11, label: true },
     { ...base, id: 12, time: t + 7 * DAY },
   ]
-  const fold = new ServiceFold(cardFraud, schema)
+  const fold = new ServiceFold(cardFraud, SMALL_SCHEMA)
   const risk = fold.names.indexOf('terminal_id_risk_1day_window')
   expect(foldAll(fold, log, () => 5).values.at(-1)?.[risk]).toBe(0.5)
   expect(fold.labels).toEqual({ early: 0, matched: 0, unmatched: 0 })
@@ -491,7 +462,7 @@ test('weekend, night and the last five amounts, by hand', () => {
     Date.UTC(2018, 3, 9),
     Date.UTC(1969, 11, 27, 12),
   ]
-  const fold = new ServiceFold(cardFraud, schema)
+  const fold = new ServiceFold(cardFraud, SMALL_SCHEMA)
   const { values } = foldAll(
     fold,
     times.map((time, id) => ({ ...base, id, time })),
@@ -507,27 +478,25 @@ test('weekend, night and the last five amounts, by hand', () => {
 
   const amounts = [100, 200, 300, 400, 500, 600, 700]
   const log = amounts.map((amount, id) => ({ ...base, amount, id, time: saturday + id * 60_000 }))
-  const anomaly = foldAll(new ServiceFold(userAnomaly, schema), log, () => 3).values
+  const anomaly = foldAll(new ServiceFold(userAnomaly, SMALL_SCHEMA), log, () => 3).values
   expect(anomaly[0]).toEqual([1, -1, 0])
   expect(anomaly[6]).toEqual([7, 60, 4])
 })
 
 describe.each(views)('$name with more events of a key than a ring holds', (view) => {
-  const maxEvents = 16
-
   /** The rows of a fold that is stopped and resumed every so often, and which of them lack events. */
-  function foldTruncated(log: Event[], stopEvery: number): { values: number[][]; truncated: boolean[] } {
-    const settings = { maxEvents, lateness: 6 * HOUR }
-    let fold = new ServiceFold(service(view), schema, settings)
+  function foldTruncated(log: SmallEvent[], stopEvery: number): { values: number[][]; truncated: boolean[] } {
+    const [limited, settings] = [withMaxEvents(service(view), 16), { lateness: 6 * HOUR }]
+    let fold = new ServiceFold(limited, SMALL_SCHEMA, settings)
     const values: number[][] = []
     const truncated: boolean[] = []
     for (let from = 0; from < log.length; from += stopEvery) {
-      const matrix = fold.fold(toBatch(log.slice(from, from + stopEvery)))
+      const matrix = fold.fold(eventBatch(log.slice(from, from + stopEvery)))
       for (let k = 0; k < matrix.rows; k++) {
         values.push([...matrix.values.subarray(k * fold.names.length, (k + 1) * fold.names.length)])
         truncated.push(truncatedViews(fold.service, matrix.truncated[k]).includes(view.name))
       }
-      const resumed = new ServiceFold(service(view), schema, settings)
+      const resumed = new ServiceFold(limited, SMALL_SCHEMA, settings)
       const [old, next] = [fold.views[0], resumed.views[0]]
       for (let slot = 0; slot < old.keys; slot++) decodeState(next, next.addKey(old.key(slot)), encodeState(old, slot))
       fold = resumed
@@ -559,12 +528,12 @@ test('a key with too many events keeps the newest, says so, and is exact again o
   const start = Date.UTC(2018, 3, 1)
   const log = Array.from({ length: 70 }, (_, id) => ({ ...base, id, time: start + id * 1000 }))
   const later = { ...base, id: 70, time: start + 60 * DAY }
-  const fold = new ServiceFold(cardFraud, schema, { maxEvents: 64 })
-  const matrix = fold.fold(toBatch([...log, later]))
+  const fold = new ServiceFold(withMaxEvents(cardFraud, 64), SMALL_SCHEMA)
+  const matrix = fold.fold(eventBatch([...log, later]))
   const count = fold.names.indexOf('customer_id_nb_tx_30day_window')
   const counts = Array.from({ length: 71 }, (_, k) => matrix.values[k * fold.names.length + count])
   expect(counts).toEqual([...log.map((_, k) => Math.min(k + 1, 64)), 1])
-  const flagged = Array.from({ length: 71 }, (_, k) => truncatedViews(cardFraud, matrix.truncated[k]))
+  const flagged = Array.from({ length: 71 }, (_, k) => truncatedViews(fold.service, matrix.truncated[k]))
   // The customer's window counts the current transaction, so its ring is full one event before the terminal's.
   expect(flagged.slice(0, 64).flat()).toEqual([])
   expect(flagged[64]).toEqual(['customer_spending'])
@@ -580,13 +549,10 @@ test('the limit of a configuration is part of the definition, and the default le
   expect(serviceReference(cardFraud)).toEqual({ name: 'card-fraud', digest: serviceDigest(cardFraud) })
   const base = { amount: 100, customer: 42, terminal: 1, label: false }
   const start = Date.UTC(2018, 3, 1)
-  const log = toBatch(Array.from({ length: 200 }, (_, id) => ({ ...base, id, time: start + id * 1000 })))
-  const [own, set] = [
-    new ServiceFold(limited, schema).fold(log),
-    new ServiceFold(cardFraud, schema, { maxEvents: 64 }).fold(log),
-  ]
-  expect(own).toEqual(set)
+  const log = eventBatch(Array.from({ length: 200 }, (_, id) => ({ ...base, id, time: start + id * 1000 })))
+  const [own, whole] = [limited, cardFraud].map((each) => new ServiceFold(each, SMALL_SCHEMA).fold(log))
   expect(own.truncated[199]).toBeGreaterThan(0)
+  expect(whole.truncated[199]).toBe(0)
   // A window by count must fit: it would lack events without a flag.
   const last = (count: number): FeatureService => ({
     ...userAnomaly,
@@ -604,22 +570,22 @@ test('the limit of a configuration is part of the definition, and the default le
 test('a label finds its transaction by id, an hour off its time; one that finds none is held', () => {
   const at = Date.UTC(2018, 3, 1)
   const event = { amount: 100, customer: 1, terminal: 1, label: false }
-  const fold = new ServiceFold(cardFraud, schema)
-  const label = (id: number, off: number): Event => ({ ...event, id, time: at + off, label: true })
-  fold.fold(toBatch([5, 6, 7].map((id) => ({ ...event, id, time: at + id * 1000 }))))
-  fold.fold(toBatch([label(5, 5400), label(6, 6000 - HOUR), label(7, 7001 + HOUR), label(8, 5000)]))
+  const fold = new ServiceFold(cardFraud, SMALL_SCHEMA)
+  const label = (id: number, off: number): SmallEvent => ({ ...event, id, time: at + off, label: true })
+  fold.fold(eventBatch([5, 6, 7].map((id) => ({ ...event, id, time: at + id * 1000 }))))
+  fold.fold(eventBatch([label(5, 5400), label(6, 6000 - HOUR), label(7, 7001 + HOUR), label(8, 5000)]))
   expect(fold.labels).toEqual({ early: 2, matched: 0, unmatched: 0 })
-  const { values } = fold.fold(toBatch([{ ...event, id: 9, time: at + 20 * DAY }]))
+  const { values } = fold.fold(eventBatch([{ ...event, id: 9, time: at + 20 * DAY }]))
   const risk = fold.names.indexOf('terminal_id_risk_30day_window')
   expect(values[risk]).toBe(2 / 3)
 })
 
 test('state of another view, or cut short, is refused with the way out', () => {
-  const fold = new ServiceFold(cardFraud, schema)
-  fold.fold(toBatch([{ id: 0, time: 0, amount: 1, customer: 1, terminal: 1, label: false }]))
+  const fold = new ServiceFold(cardFraud, SMALL_SCHEMA)
+  fold.fold(eventBatch([{ id: 0, time: 0, amount: 1, customer: 1, terminal: 1, label: false }]))
   const [customer, terminal] = fold.views
   const bytes = encodeState(customer, 0)
-  const other = new ServiceFold(cardFraud, schema).views[0]
+  const other = new ServiceFold(cardFraud, SMALL_SCHEMA).views[0]
   expect(() => decodeState(other, other.addKey(1), bytes.subarray(0, 20))).toThrow(/fd features backfill --online/)
   expect(() => decodeState(other, other.addKey(2), encodeState(terminal, 0))).toThrow(/customer_spending/)
 })

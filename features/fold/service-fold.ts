@@ -33,9 +33,8 @@ export interface FreshKeys {
 }
 
 export interface ServiceFoldOptions {
-  /** As in `FoldSettings`, and so is `maxEvents`. */
+  /** As in `FoldSettings`. */
   lateness?: DurationMs
-  maxEvents?: number
   /**
    * For how long ids are remembered where no view of the service holds every transaction. Default: not at all, as for a
    * stage behind the first, and for history.

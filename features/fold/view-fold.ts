@@ -1,5 +1,5 @@
 import { FRAUD_LABEL, type EpochMs, type EventBatch, type KeyColumn } from '../../datasets/table/transaction.ts'
-import type { AggregateView } from '../view/view.ts'
+import { MAX_EVENTS, type AggregateView } from '../view/view.ts'
 import { ChangedSlots } from './changed-slots.ts'
 import { EventFold, LATE, TRUNCATED } from './event-fold.ts'
 import type { FoldOutput, FoldPlace } from './fold-output.ts'
@@ -44,7 +44,7 @@ export class ViewFold {
     this.view = view
     const plan = planView(view, settings.ids)
     const { view: ofRefunds, places } = refundView(view)
-    const { includesCurrent, maxEvents = settings.maxEvents } = view
+    const { includesCurrent, maxEvents = MAX_EVENTS } = view
     this.payments = new EventFold({ ...settings, includesCurrent, maxEvents, plan })
     // A label and a repeat find a refund by its id, as far back as they find a payment.
     const found = plan.columns.id || plan.columns.label

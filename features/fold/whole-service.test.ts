@@ -2,9 +2,10 @@ import { describe, expect, test } from 'vitest'
 import { UserError } from '../../configs/user-error.ts'
 import { randomStream } from '../../datasets/random/random.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
-import { DAY, emptyBatch, FRAUD_LABEL, HOUR, type EventBatch } from '../../datasets/table/transaction.ts'
+import { DAY, HOUR, type EventBatch } from '../../datasets/table/transaction.ts'
 import { naiveFeatures } from '../testing/naive-features.ts'
-import type { AggregateView, FeatureService, RequestView } from '../view/view.ts'
+import { eventBatch, type LoggedEvent } from '../testing/small-log.ts'
+import { withMaxEvents, type AggregateView, type FeatureService, type RequestView } from '../view/view.ts'
 import { categoryCode, formerCategoryCode, isSameCategory } from './category.ts'
 import { decodeState, encodeState } from './entity-state.ts'
 import { featureMatrix, keepRows, type FeatureMatrix } from './fold-output.ts'
@@ -28,15 +29,12 @@ const schema: DatasetSchema = {
   categorical: ['country'],
 }
 
-interface Event {
+interface Event extends LoggedEvent {
   id: number
-  time: number
-  amount: number
   customer: number
   terminal: string
   x: number
   country: string
-  label: boolean
 }
 
 const START = Date.UTC(2018, 3, 1)
@@ -66,14 +64,9 @@ function makeLog(seed: number, size: number): Event[] {
 }
 
 function toBatch(events: readonly Event[], id: 'integer' | 'string' = 'integer'): EventBatch {
-  const batch = emptyBatch({ id, entities: schema.entities, numeric: 2, categorical: 1 }, events.length)
+  const named = events.map((event) => (id === 'integer' ? event : { ...event, id: `id ${event.id}` }))
+  const batch = eventBatch(named, { ...schema, id: { column: 'id', type: id } })
   events.forEach((event, row) => {
-    batch.kind[row] = event.label ? FRAUD_LABEL : 0
-    batch.ids[row] = id === 'integer' ? event.id : `id ${event.id}`
-    batch.time[row] = event.time
-    batch.amount[row] = event.amount
-    batch.entities[0][row] = event.customer
-    batch.entities[1][row] = event.terminal
     batch.numeric[0][row] = 1
     batch.numeric[1][row] = event.x
     batch.categorical[0][row] = event.country
@@ -403,7 +396,7 @@ test('a row lacks nothing where what was pushed out stood at the open start of i
     features: [{ name: 'count', function: 'count', window: { length: DAY } }],
   }
   const [event] = makeLog(8, 1)
-  const fold = new ServiceFold({ ...service, views: [view] }, schema, { maxEvents: 4 })
+  const fold = new ServiceFold(withMaxEvents({ ...service, views: [view] }, 4), schema)
   const at = (ms: number, id: number): Event => ({ ...event, id, customer: 1, time: START + ms })
   const { values, truncated } = fold.fold(toBatch([0, 1, 2, 3, DAY, DAY].map(at)))
   // The sixth pushes out the event at 1 ms, which its window begins before.

@@ -3,7 +3,7 @@ import type { RedisConnection } from '../../../configs/connections/redis.ts'
 import { UserError } from '../../../configs/user-error.ts'
 import { replacedState, type Checkpoint, type GroupPartition } from '../online-store.ts'
 import type { ServiceKeys } from './keys.ts'
-import { readCheckpoint, readRecord, type StoredBase } from './record.ts'
+import { readCheckpoint, readNewest } from './record.ts'
 
 /** A state that is watched: its partition, its tag, and the version of its base. */
 interface Watched {
@@ -53,21 +53,16 @@ export class LossWatch implements Disposable {
 
   async #compare(redis: Redis): Promise<void> {
     const { keys, place, tag, version } = this.#watched
-    const [found, text] = await Promise.all([readCheckpoint(redis, tag), redis.get(keys.base)])
-    if (versionOf(text, keys) < version) this.#lost ??= lostFeatures(this.#connection, place)
+    const [found, newest] = await Promise.all([readCheckpoint(redis, tag), readNewest(redis, keys)])
+    if ((newest?.version ?? 0) < version) this.#lost ??= lostFeatures(this.#connection, place)
     else if (isBehind(found, this.#acknowledged)) this.#lost ??= lostState(this.#connection, place)
   }
 
   async #whyGone(): Promise<UserError> {
     const { keys, place, version } = this.#watched
-    const newest = versionOf(await this.run((redis) => redis.get(keys.base)), keys)
-    return newest > version ? replacedState(place) : lostFeatures(this.#connection, place)
+    const newest = await this.run((redis) => readNewest(redis, keys))
+    return (newest?.version ?? 0) > version ? replacedState(place) : lostFeatures(this.#connection, place)
   }
-}
-
-/** The version of a stored base, 0 when there is none. */
-function versionOf(text: string | null, keys: ServiceKeys): number {
-  return readRecord<StoredBase>(text, keys.base)?.version ?? 0
 }
 
 /** Whether the stored checkpoint is behind the acknowledged one. Ahead of it is no fault: another process wrote on. */

@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis'
 import { UserError } from '../../../configs/user-error.ts'
 import type { Base, Checkpoint } from '../online-store.ts'
 import { fromRecord, toRecord } from '../record.ts'
-import { checkpointKey } from './keys.ts'
+import { checkpointKey, type ServiceKeys } from './keys.ts'
 
 /** A base as Redis stores it, with two load numbers: of the load that wrote it, and of the one it replaced. */
 export interface StoredBase extends Base {
@@ -32,6 +32,11 @@ export function readRecord<T extends StoredBase | Checkpoint>(text: string | nul
       { cause: error },
     )
   }
+}
+
+/** The newest base of a service, undefined when there is none. */
+export async function readNewest(redis: Redis, { base }: Pick<ServiceKeys, 'base'>): Promise<StoredBase | undefined> {
+  return readRecord(await redis.get(base), base)
 }
 
 /** The checkpoint of the group's partition that has this tag. */

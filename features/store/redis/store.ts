@@ -5,7 +5,7 @@ import type { Base, EntityState, OnlineStore } from '../online-store.ts'
 import { msetBlock, RedisBulk, type Entry } from './bulk.ts'
 import { openRedisState, takeRedisState } from './group.ts'
 import { serviceKeys, entityKey, isOwnerKey, viewStem, type ServiceKeys } from './keys.ts'
-import { readRecord, recordText, type StoredBase } from './record.ts'
+import { readNewest, readRecord, recordText, type StoredBase } from './record.ts'
 
 /** The most states, and bytes, in one MSET: larger commands gain nothing and keep other clients waiting. */
 const BLOCK_STATES = 256
@@ -236,7 +236,7 @@ function* entries(tag: string, states: Iterable<EntityState>): Generator<Entry[]
 }
 
 async function newest(connection: RedisConnection, keys: ServiceKeys): Promise<StoredBase | undefined> {
-  return readRecord(await connection.run((redis) => redis.get(keys.base)), keys.base)
+  return connection.run((redis) => readNewest(redis, keys))
 }
 
 async function publishedBases(connection: RedisConnection, keys: ServiceKeys): Promise<Base[]> {
