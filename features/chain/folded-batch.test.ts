@@ -237,6 +237,9 @@ describe('where history ends and the log begins', () => {
       await expect(onHistory([2, 8]).run(batchOf(events))).rejects.toThrow(`${refused} ${at(8)} --online`)
     // It must end at the earliest of those that came in disorder.
     await expect(onHistory([2, 8]).run(batchOf([8, 2, 10]))).rejects.toThrow(`${refused} ${at(2)} --online`)
+    // Without times, what history has comes again after its end.
+    const untimed = onHistory([2, 8], { base: { history, watermark: START + 2 } })
+    expect((await untimed.run(batchOf([8]))).input.decoded.rejected).toMatchObject([{ kind: 'duplicate' }])
     // Its outputs were written before this history was made.
     expect((await onHistory([2, 8]).run(batchOf([8]), 1)).fresh).toEqual([])
   })

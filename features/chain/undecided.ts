@@ -2,7 +2,8 @@
  * Says whether a base knows what came after the transactions that nobody has decided yet (rule 3 of `seam.ts`). It
  * looks at the first of them one after the other, so the answer does not depend on batches. Each is one of these:
  *
- * - **Held**: the rings of the base hold it, and it is not on the log for the second time. History has it.
+ * - **Held**: the base holds it, and it is not on the log for the second time. History has it. Without times that says
+ *   nothing: what comes again comes at another time.
  * - **New**: it happened after the end of history. As soon as more are held than new, history goes on into the log.
  * - **Unclear**: it is older than the rings reach, so the base may have held it and let it go. A few of them are
  *   strays, which must not stop a group. Where many are, the log repeats its history.
@@ -79,9 +80,9 @@ export class Undecided {
         continue
       }
       this.#seen++
-      if (again) continue
-      if (repeat !== undefined) add(this.#held, time[row])
-      else if (time[row] >= end) this.#new++
+      if (repeat !== undefined) {
+        if (!again && time[row] < end) add(this.#held, time[row])
+      } else if (time[row] >= end) this.#new++
       else if (time[row] < reach) add(this.#unclear, time[row])
       goesOn ||= this.#held.count > this.#new
     }
