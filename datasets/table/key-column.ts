@@ -17,12 +17,25 @@ export function keyColumn(
       fill: (batch, at, chunk, index) => fillText(column, target(batch), at, chunk.strings(index), optional),
     }
   }
+  const sql = optional ? optionalWhole(column, source) : requiredNumber(source.plain(column))
+  // A 32-bit float holds every whole number up to 2^24 only. Beyond it two keys may be one.
+  const rounds = source.types.get(column) === 'FLOAT'
   return {
     column,
-    sql: optional ? optionalWhole(column, source) : requiredNumber(source.plain(column)),
-    fill: (batch, at, chunk, index) => fillWhole(column, target(batch), at, chunk.doubles(index), optional),
+    sql: rounds ? `CASE WHEN abs(${source.ref(column)}) >= ${2 ** 24} THEN 'inf'::DOUBLE ELSE ${sql} END` : sql,
+    fill: (batch, at, chunk, index) =>
+      fillWhole(
+        { column, problem: rounds ? MAY_BE_ROUNDED : NO_WHOLE },
+        target(batch),
+        at,
+        chunk.doubles(index),
+        optional,
+      ),
   }
 }
+
+const NO_WHOLE = `is not ${WHOLE_NUMBER}; a key that is text or longer needs \`type: string\``
+const MAY_BE_ROUNDED = 'is no whole number, or may be rounded: write keys as whole numbers, not as floats of 32 bits'
 
 /** A key that may be blank. */
 function optionalWhole(column: string, source: TableSource): string {
@@ -52,7 +65,7 @@ function fillText(
 }
 
 function fillWhole(
-  column: string,
+  bad: Pick<BadCell, 'column' | 'problem'>,
   target: KeyColumn,
   at: number,
   cells: Float64Array,
@@ -60,8 +73,7 @@ function fillWhole(
 ): BadCell | undefined {
   for (let row = 0; row < cells.length; row++) {
     if (!isWholeKey(cells[row]) && !(optional && Number.isNaN(cells[row]))) {
-      const problem = `is not ${WHOLE_NUMBER}; a key that is text or longer needs \`type: string\``
-      return optional && cells[row] === Infinity ? { row, column, problem, role: 'other' } : { row, column, problem }
+      return optional && cells[row] === Infinity ? { row, ...bad, role: 'other' } : { row, ...bad }
     }
     target[at + row] = cells[row]
   }

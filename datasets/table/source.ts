@@ -97,10 +97,11 @@ function csvProblem(problem: string): string {
   if (problem.startsWith('Invalid unicode')) return NOT_UTF8_TEXT
   if (problem.includes('unterminated quote'))
     return 'a cell in quotes has no end. A quote within such a cell is written twice: "a ""b"" c"'
-  const cells = /Expected Number of Columns: (\d+) Found: (\d+)/.exec(problem)
-  if (cells === null) return problem
-  const [names, found] = [Number(cells[1]), Number(cells[2])]
-  return `it has ${found < names ? `${found} cells, fewer` : 'more cells'} than the header has names (${names})`
+  const numbers = /Expected Number of Columns: (\d+) Found: (\d+)/.exec(problem)
+  if (numbers === null) return problem
+  const [names, found] = [Number(numbers[1]), Number(numbers[2])]
+  const cells = found === 1 ? '1 cell' : `${found} cells`
+  return `it has ${found < names ? `${cells}, fewer` : 'more cells'} than the header has names (${names})`
 }
 
 /**

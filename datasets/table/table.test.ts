@@ -465,6 +465,22 @@ test('a float that may be rounded is no key, and NaN is no category', async () =
   expect((await readAll(await parquetRow({ country: "'nan'::DOUBLE" })))[0].categorical).toEqual([''])
 })
 
+test('a float of 32 bits that may be rounded is no key that is a number', async () => {
+  const schema = (optional: boolean): DatasetSchema => ({
+    ...SCHEMA,
+    entities: [...SCHEMA.entities, { name: 'shop', column: 'x', type: 'integer', optional }],
+    numeric: [],
+  })
+  for (const optional of [false, true]) {
+    const [row] = await readAll(await parquetRow({ x: '16777215::FLOAT' }), schema(optional))
+    expect(row.entities).toEqual(['c', 16_777_215])
+    await expect(readAll(await parquetRow({ x: '16777217::FLOAT' }), schema(optional))).rejects.toThrow(
+      /row 0, column x: .* may be rounded: write keys as whole numbers/,
+    )
+  }
+  expect((await readAll(await parquetRow({ x: 'NULL::FLOAT' }), schema(true)))[0].entities).toEqual(['c', Number.NaN])
+})
+
 test.each<[column: string, as?: Partial<DatasetSchema>]>([
   ['id'],
   ['amount'],

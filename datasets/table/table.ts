@@ -7,6 +7,7 @@ import { batchShape, type DatasetSchema } from './dataset.ts'
 import type { ColumnChunk, Database } from './duckdb.ts'
 import { openDatabase } from './duckdb.ts'
 import { keyColumn } from './key-column.ts'
+import { columnOf, requireColumns } from './required-columns.ts'
 import type { SeenIds } from './seen-ids.ts'
 import { seenIds } from './seen-ids.ts'
 import type { TableSource } from './source.ts'
@@ -219,10 +220,6 @@ async function orderError(
   )
 }
 
-function columnOf(time: DatasetSchema['time']): string | undefined {
-  return time === 'none' ? undefined : time.column
-}
-
 async function duplicateError(
   { source }: Reading,
   column: string,
@@ -234,52 +231,4 @@ async function duplicateError(
       `the id ${shownText(String(id))} stands in an earlier row already.\n` +
       'Remove the duplicate, or name a column whose values are unique as id.',
   )
-}
-
-/** Types of cells that hold several values. */
-const NESTED = /^(STRUCT|MAP|UNION)|\]$/
-
-function requireColumns(source: TableSource, schema: DatasetSchema): void {
-  const { id, time, amount, label, entities, numeric, categorical } = schema
-  const wanted = [
-    id?.column,
-    columnOf(time),
-    amount.column,
-    label?.column,
-    label?.knownAt,
-    ...entities.map((entity) => entity.column),
-    ...numeric,
-    ...categorical,
-  ]
-  const nested = wanted.find((column) => column !== undefined && NESTED.test(source.types.get(column) ?? ''))
-  if (nested !== undefined) {
-    throw new UserError(
-      `${source.file}, column ${nested}: its cells are of the type ${source.types.get(nested)}, which holds several ` +
-        'values. Write each of them as a column of its own.',
-    )
-  }
-  const counted = time === 'none' || time.unit === 'timestamp' ? [] : [time.column]
-  const keys = [...(id === undefined ? [] : [id]), ...entities].filter(({ type }) => type === 'integer')
-  const numbers = [amount.column, ...counted, ...keys.map(({ column }) => column)]
-  const truth = numbers.find((column) => source.types.get(column) === 'BOOLEAN')
-  if (truth !== undefined)
-    throw new UserError(`${source.file}, column ${truth}: its cells are true or false, and its role needs numbers.`)
-  const missing = wanted.filter((column) => column !== undefined && !source.types.has(column))
-  if (missing.length === 0) return
-  throw new UserError(
-    `${source.file} has no column ${missing.join(', ')}. It has: ${shownNames([...source.types.keys()])}.\n` +
-      'Give another file with --data FILE, or describe this one in configs/datasets/NAME.yaml (see example.yaml).',
-  )
-}
-
-/** Most names of columns that a message lists. */
-const MOST_NAMES = 60
-
-/** Blanks at the ends of a name would not be seen. A file without a header has values here, which may be of cards. */
-function shownNames(names: readonly string[]): string {
-  const shown = names
-    .slice(0, MOST_NAMES)
-    .map((name) => (name === name.trim() ? shownText(name, { mask: 'all' }) : quotedText(name, { mask: 'all' })))
-  const more = names.length - shown.length
-  return shown.join(', ') + (more > 0 ? `, and ${more} more` : '')
 }
