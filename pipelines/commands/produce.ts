@@ -1,5 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { Command } from 'commander'
+import { UserError } from '../../configs/user-error.ts'
 import type { EventLog, NewRecord } from '../../datasets/log/event-log.ts'
 import type { Dataset } from '../../datasets/table/dataset.ts'
 import type { EpochMs } from '../../datasets/table/transaction.ts'
@@ -63,7 +64,16 @@ async function produce({ config, output, fd }: Context, options: ProduceOptions)
   const progress = output.progress('produce', options.limit)
   const signal = stopSignal()
   const started = performance.now()
-  const { next, ...sent } = await replay(log, dataset, { ...options, signal, onSent: (done) => progress.update(done) })
+  let reached: Reached | undefined
+  const onSent = (done: Reached): void => {
+    reached = { ...done }
+    progress.update(done.transactions)
+  }
+  const { next, ...sent } = await replay(log, dataset, { ...options, signal, onSent }).catch((error: unknown) => {
+    throw reached === undefined
+      ? error
+      : partSent(error, reached, dataset, (rest) => fd('produce', restOf(options, ...rest)))
+  })
   progress.end()
   const seconds = (performance.now() - started) / 1000
   const what = `${count(sent.transactions)} transactions and ${count(sent.labels)} fraud labels`
@@ -80,6 +90,22 @@ async function produce({ config, output, fd }: Context, options: ProduceOptions)
     output.note(`${dataset.file} has no event in this time. Change --from and --until, or leave them out.`)
   }
   output.result({ ...sent, seconds }, () => withNext(text, fd('score', { 'until-idle': true })))
+}
+
+/** Where a replay ended that an error ended, such as a bad row after good ones; and how to send what is left. */
+function partSent(
+  error: unknown,
+  { transactions, labels, time, before }: Reached,
+  { schema }: Dataset,
+  command: (rest: [from: number, sent: number]) => string,
+): unknown {
+  if (!(error instanceof UserError)) return error
+  const state = `${count(transactions)} transactions and ${count(labels)} fraud labels are in the log already.`
+  const rest =
+    schema.time === 'none'
+      ? 'Send the other rows as a file of their own: --data FILE'
+      : `To send what is left (what is then there twice counts once): ${command([time, before])}`
+  return new UserError(`${error.message}\n${state}\n${rest}`, { exitCode: error.exitCode, cause: error })
 }
 
 /** The options that send what a replay left. */
@@ -104,7 +130,17 @@ export interface Replay {
   sort?: boolean
   /** Ends the replay after the last event of the millisecond it has reached, so that it can go on from the next. */
   signal: AbortSignal
-  onSent?: (transactions: number) => void
+  onSent?: (done: Reached) => void
+}
+
+/** How far a replay has come. */
+interface Reached {
+  transactions: number
+  labels: number
+  /** The `logTime` of the last event that was sent, in whole milliseconds. Of its instant there may be more. */
+  time: EpochMs
+  /** Transactions that were sent of earlier instants. */
+  before: number
 }
 
 /** What a replay has sent. */
@@ -129,7 +165,7 @@ export async function replay(log: EventLog, dataset: Dataset, options: Replay): 
   const bounds = { ...(from === undefined ? {} : { from }), ...(until === undefined ? {} : { until }) }
   const sent: Replayed = { transactions: 0, labels: 0 }
   const pace = pacer(rate, signal)
-  let reached = -Infinity
+  let [reached, before] = [-Infinity, 0]
   for await (const batch of inLogOrder(dataset.batches({ sort: options.sort ?? false }), dataset.schema, bounds)) {
     for (let row = 0; row < batch.size && sent.transactions < limit;) {
       const end = Math.min(batch.size, row + (await pace()))
@@ -141,14 +177,14 @@ export async function replay(log: EventLog, dataset: Dataset, options: Replay): 
           sent.next = time
           break
         }
-        reached = time
+        if (time !== reached) [reached, before] = [time, sent.transactions]
         records.push(encodeEvent(dataset.schema, batch, row, now))
         if (batch.kind[row] === FRAUD_LABEL) sent.labels++
         else sent.transactions++
       }
       if (records.length > 0) await log.append('transactions', records)
       if (sent.next !== undefined) return sent
-      options.onSent?.(sent.transactions)
+      options.onSent?.({ ...sent, time: reached, before })
     }
     if (sent.transactions >= limit) break
   }
