@@ -75,6 +75,7 @@ const ROOMS: Record<string, string[][]> = {
     ['fd.ts'],
     ['bench'],
     ['contest'],
+    ['testing/training'],
     ['testing'],
     ['mutation'],
     ['soak'],

@@ -1,34 +1,69 @@
+import type { CodeVersion } from '../../configs/code-version.ts'
 import type { Config } from '../../configs/config.ts'
 import { UserError, errorMessage } from '../../configs/user-error.ts'
+import type { EpochMs } from '../../datasets/table/transaction.ts'
 import type { TrainingSet } from '../../features/backfill/training-set.ts'
 import type { Run } from '../../registry/model.ts'
 import type { Registry } from '../../registry/registry.ts'
-import type { CandidateRequest } from '../../training/candidate.ts'
+import type { Candidate, CandidateRequest } from '../../training/candidate.ts'
 import type { Report } from '../../training/fit/report.ts'
+import type { RunOwnership } from '../../training/ownership/heartbeat.ts'
+import { finishedRun } from '../../training/parent-run.ts'
+import { trainRun } from '../../training/run.ts'
 import { noProgress } from '../console/output.ts'
 import { openRegistry, ownRuns } from '../console/parts.ts'
 import type { History } from './backfill-run.ts'
 import { resolveReferences, sameCode, type TrainCandidate } from './kinds.ts'
 import { buildTrainingSet } from './training-set.ts'
 
-/** The job of one candidate. Run again, it finds the run that it finished, or starts anew as another run. */
+/** The job of one candidate, with what the configuration names. */
 export async function trainCandidateJob(
   config: Config,
   data: TrainCandidate,
   report: (share: number) => void,
 ): Promise<{ runId: string }> {
   const code = sameCode(data.code)
-  const [{ trainCandidate }, { trainForSelection }, { trainRun }, { finishedRun }] = await Promise.all([
+  const [{ trainCandidate }, { trainForSelection }] = await Promise.all([
     import('../../training/candidate.ts'),
     import('../../training/selection.ts'),
-    import('../../training/run.ts'),
-    import('../../training/parent-run.ts'),
   ])
   await using registry = await openRegistry(config)
+  return await runCandidate(registry, data, {
+    code,
+    ownership: await ownRuns(config),
+    now: Date.now,
+    history: () => resolveReferences(config, data),
+    train: async (history, closed) => {
+      const bars = shareReports(data, report, closed)
+      const set = await trainingSetOf(history, data)
+      return data.purpose === 'selection'
+        ? trainForSelection(set, candidateRequest(data), bars.fit)
+        : trainCandidate(set, candidateRequest(data), bars.fit, bars.shuffle)
+    },
+  })
+}
+
+/** What a candidate is trained with. */
+export interface CandidateMeans {
+  code: CodeVersion
+  /** Of the process of the job. */
+  ownership: RunOwnership
+  now: () => EpochMs
+  history: () => Promise<History>
+  /** `closed` is aborted when somebody else has ended the run; the training should then end. */
+  train: (history: History, closed: AbortSignal) => Promise<Candidate>
+}
+
+/** Trains a candidate as a run. Done again, it finds the run that it finished, or starts anew as another run. */
+export async function runCandidate(
+  registry: Registry,
+  data: TrainCandidate,
+  { code, ownership, now, history: resolve, train }: CandidateMeans,
+): Promise<{ runId: string }> {
   const place = { parentRunId: data.parentRunId, candidate: data.candidate }
   const finished = await finishedRun(registry, (await parentOf(registry, data)).experimentId, place)
   if (finished !== undefined) return { runId: finished }
-  const history = await resolveReferences(config, data)
+  const history = await resolve()
   const { until, calibration } = data
   return await trainRun(registry, {
     ...data,
@@ -37,15 +72,9 @@ export async function trainCandidateJob(
     until,
     calibration,
     parent: place,
-    ownership: await ownRuns(config),
-    now: Date.now,
-    train: async (closed) => {
-      const bars = shareReports(data, report, closed)
-      const set = await trainingSetOf(history, data)
-      return data.purpose === 'selection'
-        ? trainForSelection(set, candidateRequest(data), bars.fit)
-        : trainCandidate(set, candidateRequest(data), bars.fit, bars.shuffle)
-    },
+    ownership,
+    now,
+    train: (closed) => train(history, closed),
   })
 }
 

@@ -3,8 +3,9 @@ import { UserError, errorMessage } from '../../configs/user-error.ts'
 import type { Run } from '../../registry/model.ts'
 import type { Registry } from '../../registry/registry.ts'
 import type { RunOwnership } from '../../training/ownership/heartbeat.ts'
+import { chosenRun, closeParentRun, finishParentRun, openParentRun } from '../../training/parent-run.ts'
 import type { JobQueue } from '../../training/queue/job-queue.ts'
-import type { RunSubject } from '../../training/run.ts'
+import { closedByAnother, type RunSubject } from '../../training/run.ts'
 import type { Output } from '../console/output.ts'
 import { referenceTo, trainCandidateKind, type TrainCandidate } from './kinds.ts'
 import { runJobs, type QueueUse } from './run.ts'
@@ -107,10 +108,6 @@ export async function trainCandidates(
   request: CandidatesRequest,
   output: Output,
 ): Promise<TrainedCandidates> {
-  const [{ closeParentRun, finishParentRun, openParentRun }, { closedByAnother }] = await Promise.all([
-    import('../../training/parent-run.ts'),
-    import('../../training/run.ts'),
-  ])
   const { subject, plans, ownership } = request
   const estimator = [...new Set(plans.map((plan) => plan.estimator))].join(',')
   const varied = { estimator, candidates: String(plans.length) }
@@ -146,7 +143,6 @@ async function trainAndChoose(
     const { outcomes, complete } = await outcomesOf(registry, plans, await train([use(0)], 'train 1 candidate'))
     return { outcomes, best: complete[0] }
   }
-  const { chosenRun } = await import('../../training/parent-run.ts')
   const settled = await train(several, `train ${plans.length} candidates`)
   const { outcomes, complete } = await outcomesOf(registry, plans, settled)
   const chosen = chosenRun(complete)

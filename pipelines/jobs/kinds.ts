@@ -4,7 +4,7 @@ import { codeVersion, type CodeVersion } from '../../configs/code-version.ts'
 import type { Config } from '../../configs/config.ts'
 import { UserError } from '../../configs/user-error.ts'
 import type { Dataset, SplitRule } from '../../datasets/table/dataset.ts'
-import type { FeatureService } from '../../features/view/view.ts'
+import { serviceReference as namedService, type FeatureService } from '../../features/view/view.ts'
 import { JobRefused, type JobKind } from '../../training/queue/job-queue.ts'
 
 /** Names a dataset's file by name, place and content. */
@@ -93,10 +93,9 @@ export const backfillShardKind: JobKind<BackfillShard, ShardResult> = {
 
 /** The references that a job carries to whoever does it. */
 export async function referenceTo(dataset: Dataset, service: FeatureService): Promise<References> {
-  const { serviceReference: named } = await import('../../features/view/view.ts')
   return {
     dataset: { name: dataset.name, file: dataset.file, digest: await dataset.digest() },
-    service: named(service),
+    service: namedService(service),
   }
 }
 

@@ -27,7 +27,7 @@ export interface AbandonedRun {
  */
 export async function* abandonedRuns(
   registry: Registry,
-  { signal, tell = () => {} }: { signal?: AbortSignal; tell?: Tell } = {},
+  { signal, tell = () => {}, pause = pauseOfTimer }: Watch & { tell?: Tell } = {},
 ): AsyncGenerator<AbandonedRun> {
   const elsewhere: Watched[] = []
   for (const run of await runningRuns(registry)) {
@@ -39,7 +39,7 @@ export async function* abandonedRuns(
   }
   if (elsewhere.length === 0) return
   tell(`Watching ${elsewhere.length} runs of other machines, ${silentSeconds(longestInterval(elsewhere))} s at most.`)
-  yield* silentRuns(registry, elsewhere, signal)
+  yield* silentRuns(registry, elsewhere, { signal, pause })
 }
 
 /** Runs that are RUNNING and that an fd from before runs had owners has begun. */
@@ -56,6 +56,16 @@ async function runningRuns(registry: Registry): Promise<Run[]> {
   return found
 }
 
+/** Waits for a time, or until `signal` is aborted. */
+export type Pause = (ms: DurationMs, signal?: AbortSignal) => Promise<unknown>
+
+const pauseOfTimer: Pause = (ms, signal) => sleep(ms, undefined, { signal }).catch(() => undefined)
+
+interface Watch {
+  signal?: AbortSignal | undefined
+  pause?: Pause
+}
+
 /** A run of another machine, and the looks in a row that found no sign of life. */
 interface Watched {
   run: Run
@@ -63,10 +73,14 @@ interface Watched {
   silent: number
 }
 
-async function* silentRuns(registry: Registry, runs: Watched[], signal?: AbortSignal): AsyncGenerator<AbandonedRun> {
+async function* silentRuns(
+  registry: Registry,
+  runs: Watched[],
+  { signal, pause }: Watch & { pause: Pause },
+): AsyncGenerator<AbandonedRun> {
   let watched = runs
   while (watched.length > 0) {
-    await sleep(longestInterval(watched), undefined, { signal }).catch(() => undefined)
+    await pause(longestInterval(watched), signal)
     if (signal?.aborted === true) return
     const left: Watched[] = []
     for (const { run, owner, silent } of watched) {
@@ -114,10 +128,10 @@ export interface Sweep extends AsyncDisposable {
 }
 
 /** Begins a sweep. A fault is told and no more: the work does not depend on it. */
-export function sweepRuns(registry: Registry, tell: Tell): Sweep {
+export function sweepRuns(registry: Registry, tell: Tell, pause?: Pause): Sweep {
   const over = new AbortController()
   const look = async (): Promise<void> => {
-    for await (const abandoned of abandonedRuns(registry, over)) {
+    for await (const abandoned of abandonedRuns(registry, { signal: over.signal, ...(pause && { pause }) })) {
       const { run, reason } = abandoned
       if (await closeAbandoned(registry, abandoned)) tell(`Run ${run.runId} is closed as KILLED. ${reason}`)
     }

@@ -5,10 +5,10 @@ import type { MemoryJob, MemoryJobs, Witnessed } from './memory-jobs.ts'
 
 /** Reasons of attempts that failed by themselves. */
 export const NO_GOOD = 'no good'
-/** How long it takes at most until a worker hears that it has lost a job, ms. */
-const LOSS_MS = 7_000
-/** How long it takes at most until a worker ends a job that nobody wants, ms, besides two signs of life. */
-const UNWANTED_MS = 6_000
+/** How long it takes at most until a worker hears that it has lost a job, or that one was taken back, ms. */
+const HEARD_MS = 7_000
+/** How long it takes at most until it sees that an owner is gone, ms, besides two signs of life. */
+const SEEN_MS = 6_000
 
 /** What a command asked for. */
 export interface AskedJob {
@@ -29,8 +29,8 @@ export interface JobRun {
   id: string
   process: SimulatedProcess
   token: string
-  /** Since when its worker has not held the job, and since when nobody has wanted it, EpochMs. */
-  since: { notHeld?: number; unwanted?: number }
+  /** Since when its worker has not held the job, and since when nobody has waited for it, EpochMs. */
+  since: { notHeld: number; takenBack: number; abandoned: number }
 }
 
 /** A job from when it was added until it was removed or forgotten. */
@@ -90,7 +90,13 @@ export class QueuePromises {
 
   begin(process: SimulatedProcess, id: string): JobRun {
     const token = this.#tokens.get(`${process.name} ${id}`) ?? ''
-    const run = { number: this.runs.length, id, process, token, since: {} }
+    const run = {
+      number: this.runs.length,
+      id,
+      process,
+      token,
+      since: { notHeld: Infinity, takenBack: Infinity, abandoned: Infinity },
+    }
     this.runs.push(run)
     this.#guarded(() => check(token !== '', `${process.name} runs ${id}, which it has not taken`))
     return run
@@ -99,16 +105,21 @@ export class QueuePromises {
   /** A run goes on. */
   goesOn(run: JobRun): void {
     const { since, id, process } = run
-    since.notHeld = this.#jobs.holder(id) === run.token ? undefined : (since.notHeld ?? this.#now())
-    since.unwanted = this.#wanted(id) ? undefined : (since.unwanted ?? this.#now())
-    const { heartbeatMs } = this.#job(id)
-    const goesOnSince = (from = Infinity): number => this.#now() - Math.max(from, process.frozenUntil)
+    const job = this.#jobs.jobs.get(id)
+    const owner = job && ownerAndData(job.content).owner
+    const known = owner !== undefined && this.#jobs.isOwnerKnown(owner.id)
+    const { takenBack, command, heartbeatMs } = this.#job(id)
+    const sinceWhen = (holds: boolean, before: number): number => (holds ? Math.min(before, this.#now()) : Infinity)
+    since.notHeld = sinceWhen(this.#jobs.holder(id) !== run.token, since.notHeld)
+    since.abandoned = sinceWhen(!known, since.abandoned)
+    // A command that is gone takes nothing back. That it is gone is seen instead.
+    since.takenBack = sinceWhen(takenBack !== undefined && known && !command.dead, since.takenBack)
+    const goesOn = (from: number): number => this.#now() - Math.max(from, process.frozenUntil, command.frozenUntil)
     this.#guarded(() => {
-      check(goesOnSince(since.notHeld) < LOSS_MS, `${process.name} goes on with ${id}, which it has lost`)
-      check(
-        goesOnSince(since.unwanted) < UNWANTED_MS + 2 * heartbeatMs,
-        `${process.name} goes on with ${id}, which nobody wants`,
-      )
+      check(goesOn(since.notHeld) < HEARD_MS, `${process.name} goes on with ${id}, which it has lost`)
+      check(goesOn(since.takenBack) < HEARD_MS, `${process.name} goes on with ${id}, which was taken back`)
+      const seenMs = SEEN_MS + 2 * heartbeatMs
+      check(goesOn(since.abandoned) < seenMs, `${process.name} goes on with ${id}, whose owner is gone`)
     })
   }
 
@@ -150,6 +161,7 @@ export class QueuePromises {
     const { what, job } = seen
     const { id } = job
     if (what === 'added') {
+      check(this.#job(id).told === undefined, `${id} is added, though its command has been told of its end`)
       this.#additions.set(id, { added: this.#jobs.commands, taken: Infinity, takes: 0, failures: 0, returns: 0 })
       return
     }
@@ -211,16 +223,6 @@ export class QueuePromises {
   #waits(id: string): boolean {
     const { command, told, takenBack } = this.#job(id)
     return !command.dead && told === undefined && takenBack === undefined
-  }
-
-  /** Whether a worker cannot know better than that somebody waits for the job. */
-  #wanted(id: string): boolean {
-    const job = this.#jobs.jobs.get(id)
-    const owner = job && ownerAndData(job.content).owner
-    const { takenBack, command } = this.#job(id)
-    // A dead command does not take anything back. Its workers hear of its end instead.
-    if (takenBack !== undefined && !command.dead) return false
-    return owner !== undefined && this.#jobs.isOwnerKnown(owner.id)
   }
 
   #job(id: string): AskedJob {

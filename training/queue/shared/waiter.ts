@@ -164,18 +164,11 @@ async function lookAt(
   }
 }
 
-/**
- * Adds a job, unless the queue already has it, or it is taken back. Its owner must be known first, or a worker would
- * find it abandoned.
- */
+/** Adds a job, unless the queue already has it. Its owner must be known first, or a worker would find it abandoned. */
 function add({ server, owner }: OwnJobs, entry: Pending): Promise<void> {
   const { kind, id, data } = entry.job
   const content = withOwner({ id: owner.id, everyMs: owner.everyMs }, data)
-  const adding = async (): Promise<void> => {
-    await owner.known()
-    if (!entry.takenBack) await server.add({ kind, id, content })
-  }
-  const added = adding()
+  const added = owner.known().then(() => server.add({ kind, id, content }))
   entry.added = Promise.allSettled([entry.added, added])
   return added
 }
