@@ -8,12 +8,13 @@ import { openMemoryLog } from '../../datasets/testing/memory-log.ts'
 import { atOnce, type Scheduler } from '../../datasets/testing/scheduler.ts'
 import { planChain } from '../../features/chain/chain.ts'
 import type { HistoryGap } from '../../features/chain/seam.ts'
-import type { Base, Checkpoint } from '../../features/store/online-store.ts'
+import type { Base, Checkpoint, OnlineStore } from '../../features/store/online-store.ts'
 import { MemoryServer, openMemoryStore } from '../../features/testing/memory-store.ts'
 import { serviceDigest } from '../../features/view/view.ts'
 import { schema, service, smallStream } from '../testing/small-stream.ts'
 import { GROUP, JUDGE, standIn } from '../testing/stand-in.ts'
-import { TRANSACTIONS } from '../topics.ts'
+import { PREDICTIONS, TRANSACTIONS } from '../topics.ts'
+import type { ScoredBatch } from './batch.ts'
 import { judgeBatch } from './scorer.ts'
 import { openStage, type OpenStage, type StageOptions } from './stage.ts'
 
@@ -170,6 +171,67 @@ test('a gap between history and log is told once, with its topic, and not again 
   world.produce(3, START + DAY)
   await world.run({ onGap })
   expect(gaps).toMatchObject([[TRANSACTIONS, { from: START - 5 * DAY }]])
+  expect(gaps[0][1].to).toBeLessThan(START + DAY / 2)
+  // Nobody has to listen.
+  await world.publish({ watermark: START - 5 * DAY, history })
+  await world.run()
+})
+
+test('on a new history the log is folded again, and nothing of it is written a second time', async () => {
+  const world = new World()
+  world.produce(6)
+  const batches: Pick<ScoredBatch, 'scored' | 'replayed' | 'done'>[] = []
+  const onBatch: StageOptions['onBatch'] = ({ scored, replayed, done }) => batches.push({ scored, replayed, done })
+  await world.run({ onBatch, maxBatch: 3, now: () => 7 })
+  await world.publish()
+  const commits: number[] = []
+  world.broker.onCommit = (_, partition, next) => commits.push(partition, next)
+  await world.run({ onBatch, maxBatch: 3, now: () => 8 })
+  expect(commits).toEqual([])
+  expect(world.offsets()).toEqual([[6, 6, 6]])
+  const predictions = world.broker.require(PREDICTIONS).partitions.flat().length
+  expect(batches.map(({ replayed, done }) => [replayed, done])).toEqual([
+    [0, 7],
+    [0, 7],
+    [3, 8],
+    [3, 8],
+  ])
+  expect(batches.map(({ scored }) => scored)).toEqual([batches[0].scored, predictions - batches[0].scored, 0, 0])
+})
+
+test('a failed commit ends it though no further record comes', async () => {
+  const world = new World()
+  world.produce(2)
+  let looks = 0
+  const failing: Scheduler = {
+    ...hasty,
+    call: async (name, effect) => {
+      if (name.startsWith('commit of')) throw new Error('no disk')
+      return hasty.call(name, effect)
+    },
+  }
+  await using stage = await world.open({ endWhenIdle: () => ++looks === 99 }, failing)
+  await expect(stage.run()).rejects.toThrow('no disk')
+  expect(looks).toBeLessThan(99)
+})
+
+test('what it has taken is given back once, when a partition goes and when it is closed', async () => {
+  const world = new World(2)
+  world.produce(2)
+  let disposed = 0
+  const store = openMemoryStore(world.server, hasty)
+  const counted: OnlineStore = {
+    ...store,
+    take: async (...asked) => ({ ...(await store.take(...asked)), [Symbol.dispose]: () => void disposed++ }),
+  }
+  const first = await world.open({ store: counted, endWhenIdle: () => disposed === 1 })
+  const running = first.run()
+  const second = await world.open()
+  await second.run()
+  await running
+  expect(disposed).toBe(1)
+  for (const stage of [first, first, second]) await stage[Symbol.asyncDispose]()
+  expect(disposed).toBe(2)
 })
 
 test('a checkpoint is written as soon as it is due, after a batch, and once more at the end', async () => {
