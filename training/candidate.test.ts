@@ -10,6 +10,7 @@ import { modelScores } from './fit/fitted-model.ts'
 import { Pruned } from './fit/report.ts'
 import { duel, holdoutDigest } from './judgement.ts'
 import { decisionsAt } from './metrics/metrics.ts'
+import { expectedCalibrationError } from './metrics/reliability.ts'
 import { plantedSet } from './testing/planted-set.ts'
 
 const REQUEST: CandidateRequest = {
@@ -287,3 +288,16 @@ test.runIf(existsSync(REAL))(
     }
   },
 )
+
+test.runIf(existsSync(REAL)).each([
+  ['boosting', 'scale_pos_weight'],
+  ['neural', 'fraud_weight'],
+])('on the real kaggle-cc rows a weight of frauds in %s stays out of the score', async (estimator, weight) => {
+  const params = { [weight]: 88, ...(estimator === 'neural' ? { epochs: 4 } : {}) }
+  const { holdout } = await trainCandidate(readReal(), { ...REQUEST, estimator, params }, () => true)
+  const y = subset(readReal(), holdout.rows).y
+  const [mean, share] = [[...holdout.scores], [...y]].map((all) => all.reduce((sum, each) => sum + each, 0) / y.length)
+  // Its logarithm taken out of the margins makes this .67.
+  expect(Math.abs(Math.log(mean / share))).toBeLessThan(Math.log(1.35))
+  expect(expectedCalibrationError(holdout.scores, y)).toBeLessThan(0.003)
+})

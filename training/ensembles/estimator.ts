@@ -3,8 +3,9 @@ import { UserError } from '../../configs/user-error.ts'
 import { encode, fitEncoder, type CategoryRanks } from '../fit/encoder.ts'
 import { defineEstimator, type Estimator, type EstimatorParts, type Params } from '../fit/estimator.ts'
 import type { FittedModel } from '../fit/fitted-model.ts'
-import { unweightedLink } from '../fit/link.ts'
+import { logisticLink, shiftedLink } from '../fit/link.ts'
 import type { Report } from '../fit/report.ts'
+import { fittedShift } from '../fit/shift.ts'
 import { partWatched, type WatchParams } from '../fit/watched-rows.ts'
 import { binTraining, binWith, type Bins } from '../growing/binning.ts'
 import { createArena } from '../kernel/arena.ts'
@@ -77,9 +78,13 @@ function treeEstimator<S extends z.ZodObject>(
         ...(watch && { watch }),
         ...(start && { start }),
       })
+      const model = await fittedTrees({ names: set.names, encoder, trees, link })
       const { scale_pos_weight: weight = 1 } = params as Partial<Params>
-      const model = await fittedTrees({ names: set.names, encoder, trees, link }, weight)
-      return { ...model, gain: gainImportance(trees, width) }
+      return {
+        ...model,
+        ...(weight === 1 ? {} : { link: shiftedLink(fittedShift(model.margins(fitted.x, set.categorical), fitted.y)) }),
+        gain: gainImportance(trees, width),
+      }
     },
   })
 }
@@ -109,12 +114,8 @@ async function startFrom(
   return { trees, sums: score(x), ...(later && { watched: score(later) }) }
 }
 
-/**
- * The fitted model of `model`'s trees, which scores and exports them.
- *
- * @param weight what a fraud counted against a genuine row in the loss of log-odds trees.
- */
-export async function fittedTrees(model: TreeModel, weight = 1): Promise<FittedTrees> {
+/** The fitted model of `model`'s trees, which scores and exports them. */
+export async function fittedTrees(model: TreeModel): Promise<FittedTrees> {
   const { names, encoder, trees, link } = model
   const score = await treeScorer(trees, names.length)
   return {
@@ -128,7 +129,7 @@ export async function fittedTrees(model: TreeModel, weight = 1): Promise<FittedT
       return link === 'mean' ? sums.map((sum) => sum / trees.roots.length) : sums
     },
     graph: (output) => treeGraph(model, output),
-    ...(link === 'logistic' ? { link: unweightedLink(weight) } : {}),
+    ...(link === 'logistic' ? { link: logisticLink } : {}),
   }
 }
 

@@ -19,15 +19,14 @@ const LN2 = Math.fround(Math.LN2)
  * polynomials, which falls in places where the margin rises, and at a margin of −16 gives twice the score. A monotone
  * constraint would not hold for the score, and small scores would be noise.
  */
-export const logisticLink: Link = unweightedLink(1)
+export const logisticLink: Link = shiftedLink(0)
 
 /**
- * The logistic link of a model whose loss counted a fraud as `weight` genuine rows. Such margins are log-odds of a
- * population with `weight` times as many frauds. The odds against fraud are therefore multiplied by the weight (Elkan
- * 2001), and the score is the probability in the population as it is. With a weight of 1 the graph has no such node.
+ * The logistic link of margins plus `shift`. The odds against fraud are multiplied by exp(−shift), which keeps the
+ * margin as it is: float32 sums of large numbers would lose digits. With a shift of 0 the graph has no such node.
  */
-export function unweightedLink(weight: number): Link {
-  const factor = Math.fround(weight)
+export function shiftedLink(shift: number): Link {
+  const factor = Math.fround(Math.exp(-shift))
   const one: GraphPart['constants'] = [{ name: 'one', type: 'float', values: [1], dims: [1] }]
   if (factor === 1) {
     return {
@@ -38,11 +37,11 @@ export function unweightedLink(weight: number): Link {
   return {
     scores: (margins) => margins.map((margin) => 1 / (1 + factor * Math.exp(-margin))),
     graph: (margin, output) => ({
-      constants: [...one, { name: 'fraud_weight', type: 'float', values: [factor], dims: [1] }],
-      nodes: logisticNodes(margin, 'weighted_odds', output).toSpliced(2, 0, {
+      constants: [...one, { name: 'shift', type: 'float', values: [factor], dims: [1] }],
+      nodes: logisticNodes(margin, 'shifted_odds', output).toSpliced(2, 0, {
         opType: 'Mul',
-        input: ['odds_against', 'fraud_weight'],
-        output: ['weighted_odds'],
+        input: ['odds_against', 'shift'],
+        output: ['shifted_odds'],
       }),
     }),
   }

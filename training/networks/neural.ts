@@ -5,6 +5,7 @@ import { defineEstimator } from '../fit/estimator.ts'
 import type { FittedModel } from '../fit/fitted-model.ts'
 import { logisticLink } from '../fit/link.ts'
 import { finishRound } from '../fit/report.ts'
+import { fittedShift } from '../fit/shift.ts'
 import { partWatched, watchShare } from '../fit/watched-rows.ts'
 import { watchedPrecision } from '../metrics/watched.ts'
 import { castToFloat, doubleGraph, encodedNodes, layerNodes, scaleNodes } from './graph.ts'
@@ -45,8 +46,7 @@ const neuralParams = z.strictObject({
 /**
  * A multilayer perceptron on the logistic loss, on scaled columns. A missing number counts as the mean of its column,
  * and a category as its rank, the mean rank where it is rare, unseen or missing. Frauds can be weighted up to help
- * learning. The logarithm of the weight is then subtracted from the last bias, which takes the weight out again, so
- * that scores stay probabilities.
+ * learning. The last bias is then shifted so that the scores stay probabilities (`fit/shift.ts`).
  */
 export const neural = defineEstimator({
   name: 'neural',
@@ -84,7 +84,10 @@ export const neural = defineEstimator({
       },
       seed,
     )
-    layers[layers.length - 1].biases[0] -= Math.log(weight)
+    if (weight !== 1) {
+      const margins = Float32Array.from(forward(layers, read(fitted.x)))
+      layers[layers.length - 1].biases[0] += fittedShift(margins, fitted.y)
+    }
     return neuralModel(set.names, encoder, scaling, layers)
   },
 })
