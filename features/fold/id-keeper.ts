@@ -67,6 +67,12 @@ export class IdKeeper {
     this.#count = new Uint32Array(batch.size)
   }
 
+  /** Whether a row is younger than all of its key before it. So no first one was there, and none was let go. */
+  isNewest(row: number): boolean {
+    const slot = this.#slots[row]
+    return slot !== NO_SLOT && this.#later === undefined && this.#batch.time[row] > this.#clockAt(slot)
+  }
+
   /**
    * The place of the first transaction with the key, time and id of a row, undefined when none is held any more.
    * Whichever kind it is now: a payment that comes again as a refund is the same transaction. A row without a key has
@@ -98,8 +104,7 @@ export class IdKeeper {
     if (slot === NO_SLOT) return
     const last = this.#last.array
     const earlier = last[slot] - 1
-    const clock = earlier < 0 ? this.#view.payments.clock.at(slot) : this.#clock[earlier]
-    this.#clock[row] = Math.max(clock, this.#batch.time[row])
+    this.#clock[row] = Math.max(this.#clockAt(slot), this.#batch.time[row])
     this.#count[row] = earlier < 0 ? 1 : this.#count[earlier] + 1
     this.#previous[row] = earlier
     last[slot] = row + 1
@@ -112,6 +117,12 @@ export class IdKeeper {
     for (let row = 0; row < this.#batch.size; row++) if (slots[row] !== NO_SLOT) last[slots[row]] = 0
     this.#batch = NO_EVENTS
     this.#copies.clear()
+  }
+
+  /** The clock of a slot after the rows that were added. */
+  #clockAt(slot: number): EpochMs {
+    const newest = this.#last.array[slot] - 1
+    return newest < 0 ? this.#view.payments.clock.at(slot) : this.#clock[newest]
   }
 
   /** Whether the first one of a row that was found may be of this time. */

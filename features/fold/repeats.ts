@@ -27,7 +27,7 @@ export class Repeats {
    * ring of their key if all rows before, without their repeats, had been folded. In order of rows. So the repeats of a
    * log are the same in batches of any size.
    *
-   * A row in order costs a comparison of times, and one with each row of its key before it in the batch.
+   * A row in order costs a comparison of times. Another is compared with each row of its key before it in the batch.
    *
    * @param rows by view.
    * @param places where the rows stand in the log, as `packPlace` gives it.
@@ -48,6 +48,7 @@ export class Repeats {
 
   #first(row: number): number | undefined {
     const keepers = this.#keepers
+    if (keepers.length > 0 && keepers[0].isNewest(row)) return undefined
     let first: number | undefined
     for (let k = 0; k < keepers.length && first === undefined; k++) {
       if (k === 1 && !keepers[0].forgets(row)) return undefined
