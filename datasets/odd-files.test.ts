@@ -209,6 +209,9 @@ test.each([
 
 test('a table is what its bytes say, whatever it is called', async () => {
   expect(await read(write(lines().join('\n'), 'table.parquet'))).toEqual(SOUND)
+  await expect(read(write('junk', 'junk.parquet'))).rejects.toThrow(
+    /\nBy its bytes it is no Parquet, so it was read as CSV/,
+  )
   await expect(read(write('version https://git-lfs', 'kept.parquet'))).rejects.toThrow(/git lfs pull/)
   await expect(read(write('\u0000PAR1', 'broken.parquet'))).rejects.toThrow(/binary data/)
 })

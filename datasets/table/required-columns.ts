@@ -50,8 +50,10 @@ function requireTypes({ file, types }: TableSource, schema: DatasetSchema, wante
     throw new UserError(`${file}, column ${truth}: its cells are true or false, and its role needs numbers.`)
 }
 
-/** What the header may mean instead: names that differ in capitals, accents or blanks, or another delimiter. */
-function nameHint(missing: readonly string[], { csv, types }: TableSource): string {
+/** What it may be instead: no Parquet, names that differ in capitals, accents or blanks, or another delimiter. */
+function nameHint(missing: readonly string[], { file, csv, types }: TableSource): string {
+  if (csv !== undefined && /\.(parquet|pq)$/i.test(file))
+    return 'By its bytes it is no Parquet, so it was read as CSV.\n'
   const known = new Map([...types.keys()].map((name) => [plainName(name), name]))
   const wanted = missing.find((name) => plainName(name) !== '' && known.has(plainName(name)))
   if (wanted !== undefined) {

@@ -92,7 +92,7 @@ describe('files', () => {
     await writeFile(junk, 'hello')
     expectRefusal(
       await runFd(folder, ['features', 'backfill', '--dataset', 'handbook', '--data', junk, '--out', out]),
-      /junk\.parquet cannot be read/,
+      /junk\.parquet has no column .*\nBy its bytes it is no Parquet, so it was read as CSV/,
     )
   })
 })
