@@ -1,24 +1,21 @@
 import { errorMessage } from '../../configs/user-error.ts'
 import { ATTEMPTS, RETRY_PAUSE_MS } from '../queue/job-queue.ts'
-import type { HeldJob, JobEnd, ServerWorker, Verdict, WorkerRules } from '../queue/shared/job-server.ts'
+import {
+  LOCK_MS,
+  type HeldJob,
+  type JobEnd,
+  type ServerWorker,
+  type Verdict,
+  type WorkerRules,
+} from '../queue/shared/job-server.ts'
 import type { MemoryConnection } from './memory-connection.ts'
 import { ScriptError, type MemoryJob } from './memory-jobs.ts'
 
 /** Those of `bullmq/worker.ts`, and what BullMQ makes of them. */
-const LOCK_MS = 3_000
-const RENEW_MS = LOCK_MS / 2
 const LOOK_EVERY_MS = 1_000
 const LOST_WORKERS = 20
 /** How long an idle worker waits before it looks for a job without being told, ms. */
 const IDLE_MS = 5_000
-
-/** A job that is run. */
-interface Running {
-  token: string
-  /** When its lock was renewed last, EpochMs. */
-  since: number
-  ended: AbortController
-}
 
 /** Works as the worker of BullMQ does. One difference: it takes the next job in a step of its own. */
 export function openMemoryWorker(connection: MemoryConnection, rules: WorkerRules): ServerWorker {
@@ -28,10 +25,7 @@ export function openMemoryWorker(connection: MemoryConnection, rules: WorkerRule
 class MemoryWorker implements ServerWorker {
   readonly #connection: MemoryConnection
   readonly #rules: WorkerRules
-  /** By the id of the job, as BullMQ has them: the second run of a job takes the place of the first. */
-  readonly #running = new Map<string, Running>()
   readonly #closing = new AbortController()
-  readonly #closed = new AbortController()
   readonly #slots: Promise<unknown>
   #tokens = 0
   #left = false
@@ -41,28 +35,18 @@ class MemoryWorker implements ServerWorker {
     this.#rules = rules
     connection.jobs.workers.add(this)
     this.#slots = Promise.all(Array.from({ length: rules.concurrency }, () => this.#serve()))
-    void this.#renewLocks()
     void this.#lookForSilent()
-  }
-
-  cancel(id: string, reason: string): boolean {
-    const running = this.#running.get(id)
-    running?.ended.abort(reason)
-    return running !== undefined
   }
 
   async finish(): Promise<void> {
     this.#closing.abort()
     await this.#slots
-    this.#closed.abort()
     this.#connection.jobs.workers.delete(this)
   }
 
   async leave(): Promise<void> {
     this.#left = true
     this.#closing.abort()
-    for (const { ended } of this.#running.values()) ended.abort('the job queue is gone')
-    this.#closed.abort()
     this.#connection.jobs.workers.delete(this)
   }
 
@@ -84,20 +68,23 @@ class MemoryWorker implements ServerWorker {
 
   async #process(job: MemoryJob, token: string): Promise<void> {
     const { id, kind, content, deferred } = job
-    const { call, jobs, scheduler } = this.#connection
-    const held: HeldJob = { id, kind, content, say: (said) => call('say', () => jobs.say(id, said)) }
+    const { call, jobs } = this.#connection
+    const held: HeldJob = {
+      id,
+      kind,
+      content,
+      say: (said) => call('say', () => jobs.say(id, said)),
+      renew: () => call('extend lock', () => jobs.extend(id, token, LOCK_MS)),
+    }
     this.#rules.started(held)
-    const ended = new AbortController()
-    this.#running.set(id, { token, since: scheduler.now(), ended })
-    const verdict = deferred === undefined ? await this.#run(held, token, ended.signal) : failed(deferred)
-    this.#running.delete(id)
+    const verdict = deferred === undefined ? await this.#run(held, token) : failed(deferred)
     if (!this.#left) await this.#report(job, token, verdict)
   }
 
-  async #run(job: HeldJob, token: string, ended: AbortSignal): Promise<Verdict> {
+  async #run(job: HeldJob, token: string): Promise<Verdict> {
     const { call, jobs } = this.#connection
     try {
-      const verdict = await this.#rules.run(job, ended)
+      const verdict = await this.#rules.run(job)
       if (verdict.state === 'returned') await call('return', () => jobs.giveBack(job.id, token, verdict.pauseMs))
       return verdict
     } catch (error) {
@@ -134,20 +121,6 @@ class MemoryWorker implements ServerWorker {
     const again = deferred === undefined && failures + 1 < ATTEMPTS
     await call(`fail ${id}: ${reason}`, () => jobs.fail(id, token, reason, again ? RETRY_PAUSE_MS : undefined))
     return { state, reason, again }
-  }
-
-  async #renewLocks(): Promise<void> {
-    const { call, jobs, scheduler, sleep } = this.#connection
-    const { signal } = this.#closed
-    for (;;) {
-      await sleep(RENEW_MS / 2, signal).catch(() => undefined)
-      if (signal.aborted) return
-      const old = [...this.#running].filter(([, { since }]) => since + RENEW_MS / 2 < scheduler.now())
-      if (old.length === 0) continue
-      for (const [, running] of old) running.since = scheduler.now()
-      const held = old.map(([id, { token }]) => ({ id, token }))
-      for (const id of await call('extend locks', () => jobs.extend(held, LOCK_MS))) this.#rules.lost(id)
-    }
   }
 
   async #lookForSilent(): Promise<void> {

@@ -91,15 +91,13 @@ export class MemoryJobs {
     return [...this.jobs.values()].reduce((next, { place, until }) => Math.min(next, offered(place, until)), Infinity)
   }
 
-  /** @returns the ids whose lock has run out or is another's. */
-  extend(held: readonly { id: string; token: string }[], lockMs: number): string[] {
-    return held.flatMap(({ id, token }) => {
-      const job = this.jobs.get(id)
-      if (job === undefined || this.#lockOf(job) !== token) return [id]
-      job.lock = { token, until: this.#now() + lockMs }
-      this.#suspects.delete(id)
-      return []
-    })
+  /** @returns false when the lock has run out, or is another's. */
+  extend(id: string, token: string, lockMs: number): boolean {
+    const job = this.jobs.get(id)
+    if (job === undefined || this.#lockOf(job) !== token) return false
+    job.lock = { token, until: this.#now() + lockMs }
+    this.#suspects.delete(id)
+    return true
   }
 
   complete(id: string, token: string, result: unknown): void {

@@ -1,11 +1,16 @@
 import { DelayedError, UnrecoverableError, Worker } from 'bullmq'
 import type { Job as BullmqJob } from 'bullmq'
 import { ATTEMPTS } from '../job-queue.ts'
-import type { HeldJob, ServerWorker, StoredJob, Verdict, WorkerRules } from '../shared/job-server.ts'
+import {
+  LOCK_MS,
+  type HeldJob,
+  type ServerWorker,
+  type StoredJob,
+  type Verdict,
+  type WorkerRules,
+} from '../shared/job-server.ts'
 import { QUEUE, type BullmqLink } from './link.ts'
 
-/** How long a worker that gives no sign of life keeps its jobs, ms. */
-const LOCK_MS = 3_000
 /**
  * How often each worker looks for jobs of a silent one, ms. A second run starts after the lock and two looks at the
  * latest.
@@ -20,25 +25,18 @@ const RETRY_MS = 1_000
 
 /** Works by the rules as a BullMQ worker. */
 export function openBullmqWorker(link: BullmqLink, rules: WorkerRules): ServerWorker {
-  const worker = new Worker(
-    QUEUE,
-    // BullMQ counts the parameters of this function: only with three can a job be cancelled.
-    async (job, token, ended) => {
-      if (ended === undefined) throw new TypeError('BullMQ gave a job no signal')
-      return answer(job, token, await rules.run(held(job), ended))
-    },
-    {
-      ...link.options,
-      concurrency: rules.concurrency,
-      lockDuration: LOCK_MS,
-      stalledInterval: LOOK_EVERY_MS,
-      maxStalledCount: LOST_WORKERS,
-      runRetryDelay: RETRY_MS,
-    },
-  )
+  const worker = new Worker(QUEUE, async (job, token = '') => answer(job, token, await rules.run(held(job, token))), {
+    ...link.options,
+    concurrency: rules.concurrency,
+    lockDuration: LOCK_MS,
+    // BullMQ renews locks by the id of their job, so that a run that has ended takes the lock from another one.
+    skipLockRenewal: true,
+    stalledInterval: LOOK_EVERY_MS,
+    maxStalledCount: LOST_WORKERS,
+    runRetryDelay: RETRY_MS,
+  })
   worker
     .on('error', link.complain)
-    .on('lockRenewalFailed', (ids) => ids.forEach(rules.lost))
     .on('active', (job) => rules.started(stored(job)))
     .on('completed', (job) => rules.settled(stored(job), { state: 'done' }))
     .on('failed', (job, { message: reason }) => {
@@ -49,17 +47,13 @@ export function openBullmqWorker(link: BullmqLink, rules: WorkerRules): ServerWo
       rules.settled(stored(job), dropped ? { state: 'dropped', reason } : { state: 'failed', reason, again })
     })
   return {
-    cancel: (id, reason) => worker.cancelJob(id, reason),
     finish: () => worker.close(),
-    leave() {
-      worker.cancelAllJobs('the job queue is gone')
-      return link.leave({ close: () => worker.close(true), disconnect: () => worker.disconnect() })
-    },
+    leave: () => link.leave({ close: () => worker.close(true), disconnect: () => worker.disconnect() }),
   }
 }
 
 /** A verdict as BullMQ takes it. The error of a job that is returned says that it has been moved already. */
-async function answer(job: BullmqJob, token: string | undefined, verdict: Verdict): Promise<unknown> {
+async function answer(job: BullmqJob, token: string, verdict: Verdict): Promise<unknown> {
   if (verdict.state === 'done') return verdict.result
   if (verdict.state === 'returned') {
     await job.moveToDelayed(Date.now() + verdict.pauseMs, token)
@@ -71,10 +65,11 @@ async function answer(job: BullmqJob, token: string | undefined, verdict: Verdic
   throw new UnrecoverableError(verdict.reason)
 }
 
-function held(job: BullmqJob): HeldJob {
+function held(job: BullmqJob, token: string): HeldJob {
   return {
     ...stored(job),
     say: (progress) => job.updateProgress(progress as Parameters<BullmqJob['updateProgress']>[0]),
+    renew: async () => (await job.extendLock(token, LOCK_MS)) === 1,
   }
 }
 

@@ -12,7 +12,12 @@ export type Standing = { state: 'open' } | { state: 'completed'; result: unknown
 export interface HeldJob extends StoredJob {
   /** Tells all who listen how the job goes on. Plain JSON. */
   say(progress: unknown): Promise<void>
+  /** Holds the job for `LOCK_MS` from now. @returns false when it is held no more, for the lock has run out. */
+  renew(): Promise<boolean>
 }
+
+/** How long a worker that gives no sign of life keeps its jobs, ms. */
+export const LOCK_MS = 3_000
 
 /** How a job that a worker held has ended. `again`: it is offered again after a pause, for another attempt. */
 export type JobEnd =
@@ -33,26 +38,22 @@ export type Verdict =
 export interface WorkerRules {
   /** Most jobs held at one time. */
   concurrency: number
-  /** Runs a job until `ended` is aborted. Anything that it throws is a verdict `failed`. */
-  run(job: HeldJob, ended: AbortSignal): Promise<Verdict>
+  /**
+   * Runs a job, and renews its lock meanwhile. Anything that it throws is a verdict `failed`. A worker that has lost a
+   * job may get it again, and then runs it twice.
+   */
+  run(job: HeldJob): Promise<Verdict>
   /** A job was taken. */
   started(job: StoredJob): void
   /** The server has accepted a verdict other than `returned`, or has ended a job that lost its workers too often. */
   settled(job: StoredJob, end: JobEnd): void
-  /**
-   * The lock of a job could not be renewed: it ran out, and another worker may have the job. By then this worker may
-   * have it anew.
-   */
-  lost(id: string): void
 }
 
-/** A worker at work. It renews the locks of its jobs, and returns those of silent workers to the queue. */
+/** A worker at work. It returns the jobs of silent workers to the queue. */
 export interface ServerWorker {
-  /** Aborts the signal of a job that is run. @returns false when this worker runs no such job. */
-  cancel(id: string, reason: string): boolean
   /** Takes no more jobs. Resolves when those in hand have ended. */
   finish(): Promise<void>
-  /** Ends the jobs in hand, and the worker. Other workers will run them. */
+  /** Ends the worker at once. Others will run the jobs in hand. */
   leave(): Promise<void>
 }
 

@@ -1,13 +1,28 @@
 import { once } from 'node:events'
 import { errorMessage } from '../../../configs/user-error.ts'
-import { JobRefused, REFUSED_PAUSE_MS, RETRY_PAUSE_MS, type WorkOptions } from '../job-queue.ts'
-import type { HeldJob, JobEnd, JobServer, ServerWorker, StoredJob, Verdict } from './job-server.ts'
-import { ABANDONED, ownerAndData, shown, untilGone } from './owner.ts'
+import { JobRefused, REFUSED_PAUSE_MS, type WorkOptions } from '../job-queue.ts'
+import {
+  LOCK_MS,
+  type HeldJob,
+  type JobEnd,
+  type JobServer,
+  type ServerWorker,
+  type StoredJob,
+  type Verdict,
+} from './job-server.ts'
+import { ABANDONED, every, ownerAndData, shown, untilGone } from './owner.ts'
 import type { Refusal } from './waiter.ts'
 
 /** Why a worker ends a job that somebody takes back, and one that another worker has been given. */
 const TAKEN_BACK = 'it was taken back'
 const LOST = 'another worker has it'
+
+/** A run of a job in this worker. A job that was lost and came back has two for a while. */
+interface Run {
+  id: string
+  /** Aborted with the reason for which the run must end. */
+  ended: AbortController
+}
 
 /** Serves the queue of a server. Ends jobs that are taken back, and jobs that another worker has been given. */
 export async function serve(server: JobServer, options: WorkOptions): Promise<void> {
@@ -15,57 +30,62 @@ export async function serve(server: JobServer, options: WorkOptions): Promise<vo
   if (signal.aborted) return
   // The signal may be aborted before events are heard.
   const stopped = once(signal, 'abort')
-  let worker: ServerWorker | undefined
-  await using _events = await server.listen({ cancelled: (id) => void worker?.cancel(id, TAKEN_BACK) })
-  worker = openWorker(server, options)
+  const runs = new Set<Run>()
+  await using _events = await server.listen({
+    cancelled: (cancelled) => {
+      for (const { id, ended } of runs) if (id === cancelled) ended.abort(TAKEN_BACK)
+    },
+  })
+  const worker = openWorker(server, options, runs)
   try {
     await Promise.race([stopped, server.lost])
     await Promise.race([worker.finish(), server.lost])
   } finally {
     // Either all jobs are finished, or the server is lost, and then other workers will run the jobs still in hand.
+    for (const { ended } of runs) ended.abort(LOST)
     await worker.leave()
   }
 }
 
-function openWorker(server: JobServer, options: WorkOptions): ServerWorker {
+function openWorker(server: JobServer, options: WorkOptions, runs: Set<Run>): ServerWorker {
   const { concurrency, tell = () => {} } = options
-  /** The run of each job that is in hand. */
-  const inHand = new Map<string, AbortController>()
-  const worker: ServerWorker = server.work({
+  return server.work({
     concurrency,
-    async run(job, ended) {
-      const earlier = inHand.get(job.id)
-      if (earlier !== undefined) {
-        // This worker had lost the job, and has it again before its first run has ended. That one must end first.
-        earlier.abort(LOST)
-        return { state: 'returned', pauseMs: RETRY_PAUSE_MS }
-      }
-      const own = new AbortController()
-      inHand.set(job.id, own)
+    async run(job) {
+      const run = { id: job.id, ended: new AbortController() }
+      runs.add(run)
       try {
-        return await runWatched(server, options, job, own, ended)
+        return await runWatched(server, options, job, run.ended)
       } finally {
-        inHand.delete(job.id)
+        runs.delete(run)
       }
     },
     started: (job) => tell({ job: shown(job), state: 'started' }),
     settled: (job, end) => tellEnd(tell, job, end),
-    lost: (id) => void worker.cancel(id, LOST),
   })
-  return worker
 }
 
-/** Runs a job until its end, or until `ended` or `own` is aborted. The latter is when its owner is gone. */
+/** Runs a job until its end, or until it is ended: by whoever takes it back, or because lock or owner are gone. */
 async function runWatched(
   server: JobServer,
   options: WorkOptions,
   job: HeldJob,
-  own: AbortController,
-  ended: AbortSignal,
+  ended: AbortController,
 ): Promise<Verdict> {
-  using watch = await watchOwner(server, job, () => own.abort(ABANDONED))
+  using _lock = keepLock(server, job, () => ended.abort(LOST))
+  using watch = await watchOwner(server, job, () => ended.abort(ABANDONED))
   if (!watch.alive) return { state: 'dropped', reason: ABANDONED }
-  return await runOnce(server, options, job, AbortSignal.any([own.signal, ended]))
+  return await runOnce(server, options, job, ended.signal)
+}
+
+/** Renews the lock of a job until it is disposed of, and calls `lost` when the lock has run out. */
+function keepLock(server: JobServer, job: HeldJob, lost: () => void): Disposable {
+  const over = new AbortController()
+  const renew = async (): Promise<void> => {
+    if (!(await job.renew())) lost()
+  }
+  void every(server, LOCK_MS / 3, over.signal, () => void renew().catch((error: Error) => server.complain(error)))
+  return { [Symbol.dispose]: () => over.abort() }
 }
 
 /**
@@ -96,10 +116,7 @@ async function runOnce(server: JobServer, options: WorkOptions, job: HeldJob, en
   }
 }
 
-/**
- * A job that nobody waits for is dropped. Any other one is given back: if another worker has it, the server will not
- * have this verdict; and if this one has it anew, it runs again.
- */
+/** A job that nobody waits for is dropped. One that was lost is given back, and the server will not have that. */
 function verdictOfEnded(reason: unknown): Verdict {
   if (reason === TAKEN_BACK || reason === ABANDONED) return { state: 'dropped', reason }
   return { state: 'returned', pauseMs: 0 }
