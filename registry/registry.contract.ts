@@ -77,6 +77,10 @@ function rank(run: Run): number {
   return Number.isNaN(run.metrics.ap) ? 1 : 0
 }
 
+/** At a desk, where a minute is long, fewer processes write less. */
+const IN_CI = process.env['CI'] !== undefined
+const STEPS = IN_CI ? 150 : 50
+
 /** Where drivers may differ. */
 export interface RegistryFeatures {
   /**
@@ -700,7 +704,7 @@ export function registryContract(
         await registry.createRegisteredModel(cards)
         const { source } = await modelSource()
         await registry.createModelVersion({ name: cards, source, tags: modelCardTags(sampleCard()) })
-        const [processes, each] = [6, 8]
+        const [processes, each] = IN_CI ? [6, 8] : [4, 3]
         // No champion: others look at the champions of a shared server, and this one has a card of no real model.
         const children = Array.from({ length: processes }, () =>
           startWriter(url, 'versions', cards, source, String(each), 'racer'),
@@ -723,13 +727,13 @@ export function registryContract(
 
       test('two processes write one run at once and nothing is lost', async () => {
         const { runId } = await registry.createRun(home)
-        await Promise.all(['a', 'b'].map((key) => linesOf(startWriter(url, 'metrics', runId, key, '150'))))
+        await Promise.all(['a', 'b'].map((key) => linesOf(startWriter(url, 'metrics', runId, key, String(STEPS)))))
         for (const key of ['a', 'b']) {
           expect((await registry.getMetricHistory(runId, key)).map((metric) => metric.step)).toEqual(
-            Array.from({ length: 150 }, (_, step) => step),
+            Array.from({ length: STEPS }, (_, step) => step),
           )
         }
-        expect((await registry.getRun(runId)).tags.last).toMatch(/ 149$/)
+        expect((await registry.getRun(runId)).tags.last).toMatch(new RegExp(` ${STEPS - 1}$`))
       })
 
       test('a killed writer loses nothing it had acknowledged and leaves nothing by halves', async () => {

@@ -226,8 +226,11 @@ describe.runIf(service('redis').missing() === undefined)('Redis (redis-server on
   })
 })
 
-/** The services of the run (`testing/service-setup.ts`). Others are not started here either. */
-const wanted = process.env['FD_TEST_SERVICES']?.split(',')
+/**
+ * The services of the run (`testing/service-setup.ts`). Others are not started here either. At a desk the quick one is
+ * enough: the tests of faults start the others again on their data.
+ */
+const wanted = process.env['FD_TEST_SERVICES']?.split(',') ?? (process.env['CI'] === undefined ? ['s3'] : undefined)
 
 // The global setup has installed what it may. The closing lines of the run name what is still missing here.
 describe.each([

