@@ -14,6 +14,10 @@ export interface Victim {
   strike(random: Random): Promise<void>
 }
 
+/** What a scorer says when it begins, and what a producer says. */
+export const SCORING = 'Scoring with'
+export const SENDING = 'sending from'
+
 /** Longest life of a scorer between its start and the blow. */
 const LONGEST_LIFE_MS = 800
 /** One blow in so many hits a scorer that may not have begun to score. */
@@ -24,7 +28,7 @@ const LONGEST_ABSENCE_MS = 3_000
 /** Scorer and producer: killed with −9, asked to end, or held for a while and let go on. */
 export function processVictims(scorer: Supervised, producer: Supervised): Victim[] {
   const alive = async (random: Random): Promise<void> => {
-    if (random.integer(EARLY) > 0) await scorer.current().says('Scoring with')
+    if (random.integer(EARLY) > 0) await scorer.says(SCORING)
     await wait(random.uniform() * LONGEST_LIFE_MS)
   }
   const pause = async (process: Supervised, random: Random): Promise<void> => {

@@ -8,11 +8,12 @@ import { openEventLog } from '../../datasets/open.ts'
 import { randomStream } from '../../datasets/random/random.ts'
 import { HOUR } from '../../datasets/table/transaction.ts'
 import { TRANSACTIONS } from '../../serving/topics.ts'
+import type { Ended } from '../console/fd-process.ts'
 import type { OwnServices } from '../testing/own-services.ts'
 import { startedProcesses } from '../testing/started.ts'
 import type { World } from '../testing/world.ts'
 import { checkOutcome, type Outcome } from './check.ts'
-import { disturb, processVictims, serverVictims, type Blows } from './disturbance.ts'
+import { disturb, processVictims, SCORING, SENDING, serverVictims, type Blows } from './disturbance.ts'
 import { flatness, sample, type Flatness, type Sample } from './flatness.ts'
 import type { ProducerOrder } from './producer.ts'
 import { recordsADay, soakStream } from './soak-stream.ts'
@@ -108,10 +109,13 @@ async function streamAll(
 ): Promise<Pick<SoakReport, 'blows' | 'scorers' | 'producers'> & { samples: Sample[] }> {
   await using log = await openEventLog(order.log, tell)
   await using started = startedProcesses()
-  const scorer = supervise(() => world.start('score', '--group', GROUP, '--json'))
-  await scorer.current().says('Scoring with')
+  const scorer = supervise(() => world.start('score', '--group', GROUP, '--json'), cameTooEarly(SCORING))
+  await scorer.says(SCORING)
   const program = join(import.meta.dirname, 'producer.ts')
-  const producer = supervise(() => started.program(program, [JSON.stringify(order)], environmentWith({})))
+  const producer = supervise(
+    () => started.program(program, [JSON.stringify(order)], environmentWith({})),
+    cameTooEarly(SENDING),
+  )
   const ended = new AbortController()
   const samples: Sample[] = []
   const watching = watch(log, scorer, { samples, signal: ended.signal, tell })
@@ -134,6 +138,15 @@ async function streamAll(
   await Promise.all([scorer.done, watching])
   await world.fd('score', '--group', GROUP, '--until-idle')
   return { blows, samples, scorers: scorer.lives(), producers: producer.lives() }
+}
+
+/**
+ * Whether a process was started while a server was away, and so never began. It ends at once, since a wrong address is
+ * likelier than a server that comes back, and whoever supervises it starts it again.
+ */
+function cameTooEarly(begun: string): (ended: Ended) => boolean {
+  return ({ code, stderr }) =>
+    code !== 0 && !stderr.includes(begun) && /No (Kafka broker|Redis) answers at/.test(stderr)
 }
 
 /** How many records the log has. */

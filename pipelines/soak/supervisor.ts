@@ -7,6 +7,8 @@ export interface Supervised {
   current(): FdProcess
   /** How many have been started. */
   lives(): number
+  /** Resolves when one has said this. Rejects when none will any more. */
+  says(text: string): Promise<void>
   /** Ends it by a signal. Resolves when it has been started again, or was at its end already. */
   strike(signal: 'SIGKILL' | 'SIGTERM'): Promise<void>
   /**
@@ -27,33 +29,34 @@ const RESTART_PAUSE_MS = 200
 export function supervise(start: () => FdProcess, excused: (ended: Ended) => boolean = () => false): Supervised {
   let current = start()
   let lives = 1
-  let asked = false
-  let again = (): void => {}
-  let stopped = false
+  let [asked, stopped] = [false, false]
+  let restart = Promise.withResolvers<void>()
   const run = async (): Promise<void> => {
     for (;;) {
       const ended = await current.ended
       if (stopped || (ended.code === 0 && !asked)) return
-      if (!asked) {
-        if (!excused(ended)) throw new Error(`A process ended with ${ended.code ?? ended.signal}: ${ended.stderr}`)
-        await wait(RESTART_PAUSE_MS)
-      }
+      if (!asked && !excused(ended)) throw failed(ended)
+      if (!asked) await wait(RESTART_PAUSE_MS)
       asked = false
       current = start()
       lives++
-      again()
+      restart.resolve()
+      restart = Promise.withResolvers<void>()
     }
   }
   const done = run()
-  // Whoever waits for it hears of a failure. A rejection before that must not end this process.
+  // A failure that nobody waits for yet must not end this process.
   done.catch(() => undefined)
   return {
     current: () => current,
     lives: () => lives,
+    says: async (text) => {
+      while (!(await says(current, text, { restarted: restart.promise, done }))) continue
+    },
     strike: async (signal) => {
       asked = true
       current.child.kill(signal)
-      await Promise.race([new Promise<void>((resolve) => (again = resolve)), done])
+      await Promise.race([restart.promise, done])
     },
     done,
     stop: async () => {
@@ -62,4 +65,18 @@ export function supervise(start: () => FdProcess, excused: (ended: Ended) => boo
       await done
     },
   }
+}
+
+function failed({ code, signal, stderr }: Ended): Error {
+  return new Error(`A process ended with ${code ?? signal}: ${stderr}`)
+}
+
+/** Whether a process has said this; false when it has ended before, and another is there. */
+function says(
+  process: FdProcess,
+  text: string,
+  { restarted, done }: { restarted: Promise<void>; done: Promise<void> },
+): Promise<boolean> {
+  const said = process.says(text).then(() => true)
+  return Promise.race([said.catch(() => restarted.then(() => false)), done.then(() => said)])
 }
