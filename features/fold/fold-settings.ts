@@ -1,7 +1,7 @@
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import type { DurationMs } from '../../datasets/table/transaction.ts'
+import { refundView } from '../view/refund-view.ts'
 import type { AggregateView, FeatureService, FeatureView } from '../view/view.ts'
-import { refundView } from './refund-view.ts'
 import { planView } from './window-plan.ts'
 
 /** How a view is folded. */

@@ -1,4 +1,5 @@
 import { FRAUD_LABEL, type EpochMs, type EventBatch, type KeyColumn } from '../../datasets/table/transaction.ts'
+import { refundView } from '../view/refund-view.ts'
 import { MAX_EVENTS, type AggregateView } from '../view/view.ts'
 import { ChangedSlots } from './changed-slots.ts'
 import { EventFold, LATE, TRUNCATED } from './event-fold.ts'
@@ -8,7 +9,6 @@ import { findNear, FraudLabels } from './fraud-labels.ts'
 import { IdHashes } from './id-hash.ts'
 import { KeyTable } from './key-table.ts'
 import { NO_PLACE } from './log-place.ts'
-import { refundView } from './refund-view.ts'
 import { findSlots, NO_SLOT } from './slots.ts'
 import { planView } from './window-plan.ts'
 

@@ -1,4 +1,4 @@
-import { isOfRefunds, type AggregateFeature, type AggregateView } from '../view/view.ts'
+import { isOfRefunds, type AggregateFeature, type AggregateView } from './view.ts'
 
 /** A view's features of refunds as a view of their own. */
 export interface RefundView {
