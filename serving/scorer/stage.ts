@@ -291,6 +291,6 @@ async function unlessLost(
     // The store may have shut this process out before it has heard of its loss. The next look brings the news.
     await Promise.allSettled([member.confirm(partition)])
     await backlog.look()
-    if (holding === undefined || loop.held.get(partition) === holding) throw error
+    if (loop.held.get(partition) === holding) throw error
   }
 }
