@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { UserError } from '../../configs/user-error.ts'
 import { openJobQueue } from '../open.ts'
 import { busy, patient, poison, square } from '../testing/sample-jobs.ts'
@@ -20,6 +20,7 @@ export async function startWorker(url: string, file?: string): Promise<ChildProc
     ['--disable-warning=ExperimentalWarning', SAMPLE_JOBS, url, ...(file === undefined ? [] : [file])],
     { stdio: ['ignore', 'ignore', 'pipe'] },
   )
+  onTestFinished(() => killed(child))
   let said = ''
   for await (const text of child.stderr.setEncoding('utf8').iterator({ destroyOnReturn: false })) {
     said += String(text)

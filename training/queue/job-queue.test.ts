@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
-import { afterAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { redisAddress } from '../../configs/connections/redis.ts'
 import { freePort, redisServerOnPath, startRedis } from '../../configs/testing/redis-process.ts'
 import { openJobQueue } from '../open.ts'
@@ -42,6 +42,17 @@ test('an unknown scheme is refused, without its password', async () => {
 })
 
 const service = process.env.FD_TEST_REDIS_URL
+
+/** Uses a connection of its own, which is closed whatever fails. */
+async function withRedis(use: (redis: Redis) => Promise<unknown>): Promise<void> {
+  const redis = new Redis(service ?? '')
+  try {
+    await use(redis)
+  } finally {
+    redis.disconnect()
+  }
+}
+
 describe.runIf(service !== undefined)('on the Redis of FD_TEST_REDIS_URL', () => {
   const prefix = `fd-test-${randomUUID()}`
   let queues = 0
@@ -56,9 +67,7 @@ describe.runIf(service !== undefined)('on the Redis of FD_TEST_REDIS_URL', () =>
   jobServerContract('redis:', {
     open: () => openBullmqServer(redisAddress((newest = freshUrl())), () => {}),
     async loseLock(id) {
-      const redis = new Redis(service ?? '')
-      await redis.unlink(`{${redisAddress(newest).prefix}}:jobs:${id}:lock`)
-      await redis.quit()
+      await withRedis((redis) => redis.unlink(`{${redisAddress(newest).prefix}}:jobs:${id}:lock`))
     },
   })
 
@@ -111,6 +120,7 @@ describe.runIf(service !== undefined)('on the Redis of FD_TEST_REDIS_URL', () =>
   async function startSubmitter(url: string, ms: number): Promise<ChildProcess & { said: () => string }> {
     const args = ['--disable-warning=ExperimentalWarning', SAMPLE_JOBS, url, file, String(ms)]
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+    onTestFinished(() => killed(child))
     let said = ''
     child.stdout.setEncoding('utf8').on('data', (text: string) => (said += text))
     await jobs(url, (keys) => keys.length > 0)
@@ -119,10 +129,10 @@ describe.runIf(service !== undefined)('on the Redis of FD_TEST_REDIS_URL', () =>
 
   /** Resolves when `enough` accepts the keys of the waited job. */
   async function jobs(url: string, enough: (keys: string[]) => boolean): Promise<void> {
-    const redis = new Redis(service ?? '')
     const pattern = `{${new URL(url).searchParams.get('prefix')}}:jobs:waited*`
-    while (!enough(await redis.keys(pattern))) await sleep(20)
-    await redis.quit()
+    await withRedis(async (redis) => {
+      while (!enough(await redis.keys(pattern))) await sleep(20)
+    })
   }
 
   async function untilAbandoned(queue: JobQueue): Promise<void> {
@@ -212,18 +222,19 @@ describe.runIf(service !== undefined)('on the Redis of FD_TEST_REDIS_URL', () =>
     )
     expect(await Promise.all(jobs)).toEqual(Array.from({ length: 10 }, (_, number) => number ** 2))
     expect(starts(file).length).toBe(10)
-    const redis = new Redis(service ?? '')
-    while ((await redis.keys(`{${new URL(url).searchParams.get('prefix')}}:jobs:n*`)).length > 0) await sleep(50)
-    await redis.quit()
+    const left = `{${new URL(url).searchParams.get('prefix')}}:jobs:n*`
+    await withRedis(async (redis) => {
+      while ((await redis.keys(left)).length > 0) await sleep(50)
+    })
   })
 
   test('every key begins with the prefix of the URL, so that nothing is left behind', async () => {
-    const redis = new Redis(service ?? '')
-    const keys = await redis.keys(`*${prefix}*`)
-    expect(keys.length).toBeGreaterThan(0)
-    expect(keys.filter((key) => !key.startsWith(`{${prefix}-`))).toEqual([])
-    await redis.unlink(...keys)
-    await redis.quit()
+    await withRedis(async (redis) => {
+      const keys = await redis.keys(`*${prefix}*`)
+      expect(keys.length).toBeGreaterThan(0)
+      expect(keys.filter((key) => !key.startsWith(`{${prefix}-`))).toEqual([])
+      await redis.unlink(...keys)
+    })
   })
 })
 
