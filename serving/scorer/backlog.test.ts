@@ -7,6 +7,8 @@ import { atOnce } from '../../datasets/testing/scheduler.ts'
 import { openBacklog, type Backlog } from './backlog.ts'
 
 const MOST = 8
+/** Later than all sound timestamps. */
+const NOW = 1_000_000
 const signal = new AbortController().signal
 
 /** A member of all partitions of a topic whose records have these timestamps, and what it asks of the log. */
@@ -30,7 +32,12 @@ async function opened(timestamps: readonly (readonly number[])[]) {
     confirm: (partition) => member.confirm(partition),
     [Symbol.asyncDispose]: () => member[Symbol.asyncDispose](),
   }
-  const backlog = openBacklog(counting, () => timestamps.length, MOST)
+  const backlog = openBacklog(
+    counting,
+    () => timestamps.length,
+    MOST,
+    () => NOW,
+  )
   return { backlog, asked, append }
 }
 
@@ -71,6 +78,19 @@ test.each([0, 1, 2])('the oldest are found in whichever partition they are, such
   const { backlog, asked } = await opened(timestamps)
   expect(shown(await next(backlog))).toEqual([oldest, every(1, 8)])
   expect(asked).toEqual({ polls: 3, seeks: 0 })
+})
+
+test.each([1, 2, 3])('a timestamp ahead of the clock holds nobody up, nor itself, seed %i', async (seed) => {
+  const random = randomStream(seed)
+  const ahead = every(1, 40).map((time) => (random.integer(3) === 0 ? NOW + random.integer(1e6) : time))
+  const timestamps = [[NOW + 1, ...ahead], every(1, 400)]
+  const { backlog } = await opened(timestamps)
+  const found: [number, number[]][] = []
+  // While the other partition has full batches, all of this one comes.
+  while (found.flatMap(([from, times]) => (from === 0 ? times : [])).length < timestamps[0].length)
+    found.push(shown(await next(backlog)) as [number, number[]])
+  expect(found.flatMap(([from, times]) => (from === 0 ? times : []))).toEqual(timestamps[0])
+  expect(found.flatMap(([from, times]) => (from === 1 ? times : [])).length).toBeLessThan(400)
 })
 
 test('records of the same time are one run', async () => {

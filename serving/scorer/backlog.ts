@@ -32,8 +32,19 @@ export interface Backlog {
  * So when batches are full, one batch of each partition is awaited. The one that begins with the oldest timestamp goes
  * first, up to the point where another partition's batch begins. A partition that already has enough waiting is put
  * back by `seek`. Small batches, as the live stream has them, pass unchanged.
+ *
+ * A timestamp ahead of the clock says nothing about the order. A batch that begins with one goes at once: it would wait
+ * for as long as other partitions have records, and so would all that come after it.
+ *
+ * @param partitions how many the member has.
+ * @param now wall clock, EpochMs.
  */
-export function openBacklog(member: GroupMember, partitions: () => number, maxRecords: number): Backlog {
+export function openBacklog(
+  member: GroupMember,
+  partitions: () => number,
+  maxRecords: number,
+  now: () => number,
+): Backlog {
   let waiting: RecordBatch[] = []
   const look = async (): Promise<boolean> => {
     const records = await member.poll({ maxRecords, timeoutMs: 0 })
@@ -51,7 +62,7 @@ export function openBacklog(member: GroupMember, partitions: () => number, maxRe
         waiting.push(records)
       }
       for (let turn = 0; turn < partitions() && !complete() && (await look()); turn++) continue
-      const { first, rest } = oldest(waiting, Math.ceil(maxRecords * SMALLEST_SHARE))
+      const { first, rest } = oldest(waiting, Math.ceil(maxRecords * SMALLEST_SHARE), now())
       waiting = rest
       return first
     },
@@ -67,12 +78,14 @@ export function openBacklog(member: GroupMember, partitions: () => number, maxRe
 function oldest(
   waiting: readonly RecordBatch[],
   least: number,
+  now: number,
 ): { first: RecordBatch | undefined; rest: RecordBatch[] } {
   // Reversed, so that of two batches of a partition the map keeps the earlier.
   const byPartition = new Map(waiting.toReversed().map((batch) => [batch.partition, batch]))
-  const heads = [...byPartition.values()].sort((a, b) => a.timestamps[0] - b.timestamps[0])
+  const begins = ({ timestamps: [first] }: RecordBatch): number => (first > now ? -Infinity : first)
+  const heads = [...byPartition.values()].sort((a, b) => begins(a) - begins(b) || 0)
   const head = heads.at(0)
-  const bound = heads.at(1)?.timestamps[0] ?? Infinity
+  const bound = heads.length > 1 ? begins(heads[1]) : Infinity
   if (head === undefined) return { first: undefined, rest: [] }
   let end = Math.min(least, head.size)
   while (end < head.size && head.timestamps[end] <= bound) end++

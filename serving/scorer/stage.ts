@@ -134,7 +134,7 @@ export async function openStage(options: StageOptions): Promise<OpenStage> {
     onAssigned: (partitions, member) => assigned(loop, partitions, member),
     onRevoked: (partitions, lost) => revoked(loop, partitions, lost),
   })
-  const joined = { member, backlog: openBacklog(member, () => loop.held.size, options.maxBatch) }
+  const joined = { member, backlog: openBacklog(member, () => loop.held.size, options.maxBatch, options.now) }
   loop.joined = joined
   if (loop.held.size === 0) options.onStandby?.(stage.topic)
   let open = true
