@@ -3,6 +3,7 @@ import { amountBounds, amountFault, toMinorUnits } from './amount.ts'
 import type { CellRole } from './cell-hint.ts'
 import type { DatasetSchema } from './dataset.ts'
 import { sqlText, type ColumnChunk } from './duckdb.ts'
+import { amountsBelow, holdsCount, isNarrow, wholeBelow, widthOf } from './float.ts'
 import { textFault } from './key.ts'
 import { NOT_UTF8, type TableSource } from './source.ts'
 import { clockOf, countedTime, likelyUnit, textTimeForm, textTimeReader, type TimeForm, type TimeUnit } from './time.ts'
@@ -17,9 +18,6 @@ export const BYTES = 'is not UTF-8 text; fd reads bytes as text only'
 /** Stands for a number of a float column that may be rounded, where it is to be a key. */
 export const ROUNDED = '\u0001 rounded \u0001'
 
-/** Up to which size the float types of DuckDB hold every whole number. */
-const EXACT: Record<string, number> = { FLOAT: 2 ** 24, DOUBLE: 2 ** 53 }
-
 /**
  * The text of a key or a category. A whole number of a float column is written as one, `7` and not `7.0`: pandas makes
  * floats of whole numbers where one is missing, and a producer does not. NaN is missing.
@@ -28,7 +26,7 @@ const EXACT: Record<string, number> = { FLOAT: 2 ** 24, DOUBLE: 2 ** 53 }
  */
 export function textSql(column: string, source: TableSource, rounded?: string): string {
   const cell = source.ref(column)
-  const exact = EXACT[source.types.get(column) ?? '']
+  const exact = wholeBelow(source.types.get(column))
   if (exact === undefined) return `${cell}::VARCHAR`
   const whole = `abs(${cell}) < ${exact} AND ${cell} = trunc(${cell})`
   const large = rounded === undefined ? '' : `WHEN abs(${cell}) >= ${exact} THEN ${sqlText(rounded)} `
@@ -86,17 +84,29 @@ export function timeColumns({ time }: DatasetSchema, source: TableSource): Table
   const { column, unit, origin } = time
   const into = (batch: EventBatch): Float64Array => batch.time
   if (unit === 'timestamp') return [instantColumn(column, time, source, into)]
+  const type = source.types.get(column)
+  const narrow = isNarrow(type)
   const fill: TableColumn['fill'] = (batch, at, chunk, index) => {
     const cells = chunk.doubles(index)
     for (let row = 0; row < cells.length; row++) {
       const time = countedTime(cells[row], unit, origin)
       if (Number.isNaN(cells[row])) return { row, column, problem: NO_TIME, role: 'time' }
       if (!(time >= 0)) return { row, column, problem: NO_TIME + unitHint(cells[row], unit) }
+      if (narrow && !holdsCount(type, cells[row], unit))
+        return { row, column, problem: mayBeRounded(type, 'times', 'whole numbers, or as DOUBLE') }
       batch.time[at + row] = time
     }
     return undefined
   }
   return [{ column, sql: requiredNumber(source.number(column)), fill }]
+}
+
+/** The problem of a float that may stand for another number. A cast of the column would keep what was rounded. */
+function mayBeRounded(type: string | undefined, what: string, as: string): string {
+  return (
+    `may be rounded: the column holds floats of ${widthOf(type)} bits, which do not hold all ${what} of this size; ` +
+    `where the file is made, write ${what} as ${as}`
+  )
 }
 
 /** Proposes the unit by which a number that is no time would be one. */
@@ -167,20 +177,22 @@ export function amountColumn(
   { amount: { column, minorUnits }, refunds }: DatasetSchema,
   source: TableSource,
 ): TableColumn {
+  const type = source.types.get(column)
+  const below = amountsBelow(type, minorUnits) * 10 ** minorUnits
   const fill: TableColumn['fill'] = (batch, at, chunk, index) => {
     const cells = chunk.doubles(index)
     for (let row = 0; row < cells.length; row++) {
       const minor = toMinorUnits(cells[row], minorUnits, refunds)
-      if (Number.isNaN(minor)) return { row, column, ...amountProblem(cells[row], minorUnits, refunds) }
+      // False for NaN too.
+      if (!(Math.abs(minor) < below)) return { row, column, ...amountProblem(cells[row], minorUnits, refunds, type) }
       batch.amount[at + row] = minor
     }
     return undefined
   }
-  // A 32-bit float stands for its shortest decimal text: 117.12, not the 117.12000274658203 that it widens to.
-  const sql =
-    source.types.get(column) === 'FLOAT'
-      ? `coalesce(try_cast(${source.ref(column)}::VARCHAR AS DOUBLE), 'nan'::DOUBLE)`
-      : requiredNumber(source.number(column))
+  // A narrow float stands for its shortest decimal text: 117.12, not the 117.12000274658203 that it widens to.
+  const sql = isNarrow(type)
+    ? `coalesce(try_cast(${source.ref(column)}::VARCHAR AS DOUBLE), 'nan'::DOUBLE)`
+    : requiredNumber(source.number(column))
   return { column, sql, fill }
 }
 
@@ -188,9 +200,12 @@ function amountProblem(
   amount: number,
   decimals: number,
   refunds: boolean | undefined,
+  type: string | undefined,
 ): Pick<BadCell, 'problem' | 'role'> {
   const fault = amountFault(amount, decimals, refunds)
   if (fault === 'too many decimals') {
+    if (Math.abs(amount) >= amountsBelow(type, decimals))
+      return { problem: mayBeRounded(type, 'amounts', 'DOUBLE or DECIMAL') }
     const advice = 'set `minorUnits` of the amount to the decimals of the currency'
     return { problem: `has more than ${decimals} decimals; ${advice}` }
   }

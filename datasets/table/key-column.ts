@@ -1,5 +1,6 @@
 import { BYTES, optionalNumber, requiredNumber, ROUNDED, textSql, type BadCell, type TableColumn } from './column.ts'
 import type { EntityRole } from './dataset.ts'
+import { isNarrow, wholeBelow } from './float.ts'
 import { isBlank, isWholeKey, keyFault, WHOLE_NUMBER } from './key.ts'
 import { NOT_UTF8, type TableSource } from './source.ts'
 import type { EventBatch, KeyColumn } from './transaction.ts'
@@ -18,11 +19,14 @@ export function keyColumn(
     }
   }
   const sql = optional ? optionalWhole(column, source) : requiredNumber(source.plain(column))
-  // A 32-bit float holds every whole number up to 2^24 only. Beyond it two keys may be one.
-  const rounds = source.types.get(column) === 'FLOAT'
+  // A narrow float holds small whole numbers only. Beyond them two keys may be one.
+  const stored = source.types.get(column)
+  const rounds = isNarrow(stored)
   return {
     column,
-    sql: rounds ? `CASE WHEN abs(${source.ref(column)}) >= ${2 ** 24} THEN 'inf'::DOUBLE ELSE ${sql} END` : sql,
+    sql: rounds
+      ? `CASE WHEN abs(${source.ref(column)}) >= ${wholeBelow(stored)} THEN 'inf'::DOUBLE ELSE ${sql} END`
+      : sql,
     fill: (batch, at, chunk, index) =>
       fillWhole(
         { column, problem: rounds ? MAY_BE_ROUNDED : NO_WHOLE },
@@ -35,7 +39,7 @@ export function keyColumn(
 }
 
 const NO_WHOLE = `is not ${WHOLE_NUMBER}; a key that is text or longer needs \`type: string\``
-const MAY_BE_ROUNDED = 'is no whole number, or may be rounded: write keys as whole numbers, not as floats of 32 bits'
+const MAY_BE_ROUNDED = 'is no whole number, or may be rounded: write keys as whole numbers, not as short floats'
 
 /** A key that may be blank. */
 function optionalWhole(column: string, source: TableSource): string {

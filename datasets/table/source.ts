@@ -20,7 +20,7 @@ export interface TableSource {
   path: string
   /** The expression that follows FROM. */
   sql: string
-  /** DuckDB's type by column; every column of a CSV is VARCHAR. */
+  /** DuckDB's type by column, and FLOAT16; every column of a CSV is VARCHAR. */
   types: Map<string, string>
   /** A column's cells in SQL; bytes that are not said to be text are read as UTF-8, `NOT_UTF8` where they are not. */
   ref(column: string): string
@@ -144,6 +144,7 @@ async function parquetSource(database: Database, file: string, path: string): Pr
   const sql = `read_parquet(${sqlPath(path)})`
   const columns = await database.rows(`DESCRIBE SELECT * FROM ${sql}`)
   const stored = new Map(columns.map((column) => [String(column.column_name), String(column.column_type)]))
+  for (const column of await halfFloats(database, path)) stored.set(column, 'FLOAT16')
   const ref = (column: string): string =>
     stored.get(column) === 'BLOB' ? textOfBytes(sqlName(column)) : sqlName(column)
   return {
@@ -156,6 +157,12 @@ async function parquetSource(database: Database, file: string, path: string): Pr
     number: ref,
     raw: sqlName,
   }
+}
+
+/** DuckDB reads floats of 16 bits as FLOAT. That they were rounded to 16, only the file's own schema says. */
+async function halfFloats(database: Database, path: string): Promise<string[]> {
+  const halves = `SELECT name FROM parquet_schema(${sqlPath(path)}) WHERE logical_type ILIKE 'float16%'`
+  return (await database.rows(halves)).map(({ name }) => String(name))
 }
 
 /** Writers of old, and some of today, store text without saying that it is text. */

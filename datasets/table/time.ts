@@ -9,7 +9,8 @@ import { DAY, HOUR, SECOND, type EpochMs } from './transaction.ts'
 export const TIME_UNITS = ['timestamp', 'ns', 'us', 'ms', 's', 'm', 'h', 'd'] as const
 export type TimeUnit = (typeof TIME_UNITS)[number]
 
-const MS_OF_UNIT: Record<TimeUnit, number> = {
+/** Milliseconds of a unit; of `timestamp`, those of its numbers. */
+export const MS_OF_UNIT: Record<TimeUnit, number> = {
   timestamp: 1,
   ns: 1e-6,
   us: 1e-3,
