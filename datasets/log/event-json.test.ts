@@ -432,3 +432,33 @@ test('an entity’s column may have the name of the version', () => {
   }
   expect(eventDecoder(own)(records([text({ schema_version: 2 })])).rejected).toEqual([])
 })
+
+test('where events have no times, a record whose own timestamp is none is refused as others are', () => {
+  const untimed: DatasetSchema = { ...schema, time: 'none' }
+  const end = Date.UTC(3000, 0)
+  const timestamps = [1, end - 1, end, 9e15, 2 ** 63, 0, -1]
+  const batch = records(timestamps.map(() => text({})))
+  const { events, index, rejected } = eventDecoder(untimed)({ ...batch, timestamps: Float64Array.from(timestamps) })
+  expect([[...index.subarray(0, events.size)], [...events.time.subarray(0, events.size)]]).toEqual([
+    [0, 1],
+    [1, end - 1],
+  ])
+  expect(rejected.map((rejection) => [rejection.index, rejection.kind])).toEqual([
+    [2, 'wrong_value'],
+    [3, 'wrong_value'],
+    [4, 'wrong_value'],
+    [5, 'missing_field'],
+    [6, 'missing_field'],
+  ])
+  expect(rejected[1].reason).toBe(
+    'expected a record whose timestamp is a time from 1970 to 2999, since its dataset has no times, ' +
+      'found 9000000000000000',
+  )
+  // The moment at which the log has it comes first where the log knows one.
+  const logged = {
+    ...batch,
+    timestamps: Float64Array.from(timestamps),
+    appended: Float64Array.from(timestamps, () => 5),
+  }
+  expect(eventDecoder(untimed)(logged).rejected).toEqual([])
+})

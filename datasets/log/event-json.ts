@@ -1,7 +1,7 @@
 import { TextDecoder } from 'node:util'
 import { errorMessage } from '../../configs/user-error.ts'
 import { batchShape, DEFAULT_ID, FRAUD_KNOWN_AT, type DatasetSchema } from '../table/dataset.ts'
-import { timeCount } from '../table/time.ts'
+import { END_OF_TIME, EXPECTED_TIME, timeCount } from '../table/time.ts'
 import {
   emptyBatch,
   FRAUD_LABEL,
@@ -182,7 +182,11 @@ function checkVersion(version: unknown): void {
 
 /** The event time where events have none: when the record came, which every reader finds in the log. */
 function arrival(appended: EpochMs): EpochMs {
-  if (appended > 0 && appended < Infinity) return appended
+  if (appended > 0 && appended < END_OF_TIME) return appended
+  if (appended >= END_OF_TIME && appended < Infinity) {
+    const what = `expected a record whose timestamp is ${EXPECTED_TIME}, since its dataset has no times`
+    throw new Refusal(`${what}, found ${appended}`)
+  }
   throw new Refusal('expected a record with a timestamp, since its dataset has no times, found none', 'missing_field')
 }
 

@@ -2,12 +2,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
-import { toMinorUnits } from './amount.ts'
-import type { DatasetSchema } from './dataset.ts'
-import { openDatabase, sqlText } from './duckdb.ts'
-import { amountsBelow } from './float.ts'
-import { readTable } from './table.ts'
-import { HOUR } from './transaction.ts'
+import { toMinorUnits } from './table/amount.ts'
+import type { DatasetSchema } from './table/dataset.ts'
+import { openDatabase, sqlText } from './table/duckdb.ts'
+import { amountsBelow } from './table/float.ts'
+import { readTable } from './table/table.ts'
+import { HOUR } from './table/transaction.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'fd-float-'))
 afterAll(() => rmSync(folder, { recursive: true }))

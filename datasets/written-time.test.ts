@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import { numberReader } from './number-form.ts'
-import { timeFormat, timeFormatFault } from './time-format.ts'
-import { isTimeZone, zoneClock } from './time-zone.ts'
+import { numberReader } from './table/number-form.ts'
+import { timeFormat, timeFormatFault } from './table/time-format.ts'
+import { isTimeZone, zoneClock } from './table/time-zone.ts'
 
 const utc = (local: number): number => local
 
