@@ -37,7 +37,7 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
   },
   cells: {
     files: ['datasets/table/{time,time-format,time-zone,amount,number-form,key}.ts'],
-    tests: ['datasets/table/{time,written-time,amount,key}.test.ts'],
+    tests: ['datasets/table/{time,amount,key}.test.ts', 'datasets/written-time.test.ts'],
   },
   promotion: { files: ['registry/promotion/*.ts'], tests: ['registry/promotion/*.test.ts'] },
   metrics: { files: ['training/metrics/*.ts'], tests: ['training/metrics/*.test.ts'] },
