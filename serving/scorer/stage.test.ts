@@ -83,6 +83,14 @@ class World {
     await state.write([], { offset: 0, watermark: START, minorUnits: 2, ...checkpoint })
   }
 
+  predictions(): string[] {
+    return this.broker
+      .require(PREDICTIONS)
+      .partitions.flat()
+      .map(({ value }) => value.toString())
+      .toSorted()
+  }
+
   /** By partition: the next offset by its checkpoint, by what is committed, and by the log. */
   offsets(): unknown[] {
     const { owners } = this.broker.group(GROUP, TRANSACTIONS)
@@ -92,6 +100,13 @@ class World {
       this.broker.require(TRANSACTIONS).partitions[partition].length,
     ])
   }
+}
+
+async function predictionsInPeace(partitions: number, count: number): Promise<string[]> {
+  const world = new World(partitions)
+  world.produce(count)
+  await world.run()
+  return world.predictions()
 }
 
 type Judged = Parameters<typeof judgeBatch>[3]['score']
@@ -312,4 +327,67 @@ test('who gives a partition up has written all it has folded first, and the next
     [6, 6, 6],
     [6, 6, 6],
   ])
+})
+
+/** Steps at once, but for commits: they are held until `open` is called. */
+function gated(): { scheduler: Scheduler; begun: () => boolean; open: () => void } {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  let begun = false
+  const call: Scheduler['call'] = async (name, effect) => {
+    if (name.startsWith('commit of')) {
+      begun = true
+      await promise
+    }
+    return hasty.call(name, effect)
+  }
+  return { scheduler: { ...hasty, call }, begun: () => begun, open: resolve }
+}
+
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await hasty.call('look', () => {})
+}
+
+test('a partition that is lost is given up when its commit has ended, which then is refused', async () => {
+  const world = new World()
+  world.produce(6)
+  const { scheduler, begun, open } = gated()
+  let [lost, over] = [false, false]
+  const first = await world.open({ onRevoked: () => (lost = true), endWhenIdle: () => over }, scheduler)
+  const running = first.run()
+  await until(begun)
+  world.broker.evict(world.broker.group(GROUP, TRANSACTIONS), () => true)
+  await using second = await world.open()
+  await second.run()
+  await turns(50)
+  expect(lost).toBe(false)
+  open()
+  await until(() => lost)
+  over = true
+  await running
+  await first[Symbol.asyncDispose]()
+  expect(world.offsets()).toEqual([[6, 6, 6]])
+  expect(world.predictions()).toEqual(await predictionsInPeace(1, 6))
+})
+
+test('a partition that is lost while it is given up is given up all the same', async () => {
+  const world = new World(2)
+  world.produce(6)
+  const { scheduler, begun, open } = gated()
+  let [left, over] = [0, false]
+  const first = await world.open({ onRevoked: () => left++, endWhenIdle: () => over }, scheduler)
+  const running = first.run()
+  await until(begun)
+  // It hears that the second is due a partition, and waits for its commits.
+  await using second = await world.open({ endWhenIdle: () => over })
+  await turns(50)
+  expect(left).toBe(0)
+  world.broker.evict(world.broker.group(GROUP, TRANSACTIONS), ({ number }) => number === 0)
+  open()
+  const rest = second.run()
+  await until(() => world.offsets().every((of) => (of as number[])[1] === 6))
+  over = true
+  await Promise.all([running, rest])
+  await first[Symbol.asyncDispose]()
+  expect(left).toBeGreaterThan(0)
+  expect(world.predictions()).toEqual(await predictionsInPeace(2, 6))
 })
