@@ -48,26 +48,43 @@ function amountFindings({ rows, amounts }: Profile): string[] {
 }
 
 function keyFindings({ rows, entities }: Profile, schema: DatasetSchema): string[] {
-  return entities.flatMap(({ name, column, blank, distinct, cardNumbers }, e) => {
+  return entities.flatMap(({ name, column, blank, distinct, missed, repeats, cardNumbers, wholeFloats }, e) => {
     if (blank === rows) return [`No row has a ${name} (${column}).`]
     const found: string[] = []
     const one = blank === 0 ? '' : ' with one'
-    if (distinct === rows - blank)
+    if (missed > 0 && !repeats)
+      found.push(
+        `The first ${distinct} rows${one} have a ${name} (${column}) of their own each: there no key has a history.`,
+      )
+    if (missed === 0 && distinct === rows - blank)
       found.push(`Every row${one} has a ${name} (${column}) of its own: no key has a history.`)
-    if (distinct === 1) found.push(`All rows${one} have the same ${name} (${column}).`)
+    if (missed === 0 && distinct === 1) found.push(`All rows${one} have the same ${name} (${column}).`)
     if (cardNumbers && schema.entities[e].token !== true)
       found.push(`${column} seems to hold card numbers: mark the entity ${name} with token: true.`)
+    if (wholeFloats) found.push(floatsFinding(column))
     return found
   })
 }
 
+/** pandas makes floats of whole numbers where one is missing. A producer does not. */
+function floatsFinding(column: string): string {
+  return (
+    `${column} holds whole numbers as floats, such as 7.0, as pandas writes them beside empty cells: a record that ` +
+    'says 7 does not match them. Write whole numbers (in pandas the type Int64).'
+  )
+}
+
 function columnFindings({ rows, columns }: Profile): string[] {
-  return columns.flatMap(({ column, blank, min, max, distinct, tellsLabel }) => {
+  return columns.flatMap(({ column, blank, min, max, distinct, moreDistinct, tellsLabel, wholeFloats }) => {
     if (blank === rows) return [`${column} is empty in every row.`]
     if (tellsLabel)
       return [`${column} alone tells all frauds from all others: does it hold the label, or what came after?`]
     if (20 * blank > 19 * rows) return [`${column} is empty in ${Math.floor((100 * blank) / rows)} % of the rows.`]
-    const constant = blank === 0 && (distinct === 1 || (min !== undefined && min === max))
-    return constant ? [`${column} has one value in all rows.`] : []
+    const one = distinct === 1 && moreDistinct !== true
+    const constant = blank === 0 && (one || (min !== undefined && min === max))
+    return [
+      ...(constant ? [`${column} has one value in all rows.`] : []),
+      ...(wholeFloats === true ? [floatsFinding(column)] : []),
+    ]
   })
 }

@@ -53,6 +53,7 @@ async function profiled(
   rows: Row[],
   schema = SCHEMA,
   tokenKey?: string,
+  mostValues?: number,
 ): Promise<{ profile: Profile; findings: string[] }> {
   const file = join(folder, 'rows.csv')
   const line = ({ t, a, y, card, x, country }: Row): string => [t, a, y, card, x, country].join()
@@ -66,7 +67,7 @@ async function profiled(
   }
   const options = { maxAhead: HOUR, ...(tokenKey ? { tokenKey } : {}) }
   const dataset = fileDataset(description as Parameters<typeof fileDataset>[0], file, options)
-  const profile = await profileOf(dataset)
+  const profile = await profileOf(dataset, mostValues)
   return { profile, findings: findingsOf(profile, schema) }
 }
 
@@ -123,6 +124,17 @@ test.each<[string, (row: Row, index: number) => Partial<Row>, RegExp]>([
   ['a constant category', () => ({ country: 'CH' }), /^country has one value in all rows/],
   ['a number that is the label', ({ y }) => ({ x: y === '1' ? '7' : '2' }), /^x alone tells all frauds/],
   ['a category that is the label', ({ y }) => ({ country: y === '1' ? 'bad' : '' }), /^country alone tells all frauds/],
+  ['keys as floats', (_, i) => ({ card: `${i % 9}.0` }), /^card holds whole numbers as floats, such as 7\.0/],
+  [
+    'a few keys as floats',
+    (_, i) => ({ card: `${i % 9}${i > 190 ? '.0' : ''}` }),
+    /^card holds whole numbers as floats/,
+  ],
+  [
+    'categories as floats',
+    (_, i) => ({ country: i % 4 ? `${i % 5}.0` : '' }),
+    /^country holds whole numbers as floats/,
+  ],
   ['a time that goes back', (_, i) => (i === 150 ? { t: START } : {}), /line 152, column t: time goes back/],
 ])('what looks wrong is said: %s', async (_, change, finding) => {
   const { findings } = await profiled(rowsOf(200, change))
@@ -201,4 +213,65 @@ test('the most frequent values are those of a full sort', () => {
   const sorted = [...plain].toSorted((one, other) => other[1] - one[1]).slice(0, 10)
   expect(tally.most(10)).toEqual(sorted.map(([value, rows]) => ({ value: String(value), rows })))
   expect(tally.distinct).toBe(plain.size)
+})
+
+test('keys and categories among which is a fraction are not taken for whole numbers', async () => {
+  const values = ['1.0', '1.5', '2.0', '7', 'v2.0', '1.0.0']
+  const { findings } = await profiled(rowsOf(200, (_, i) => ({ card: values[i % 6], country: values[i % 6] })))
+  expect(findings).toEqual([])
+})
+
+test('with more distinct values than are counted, no frequent one is lost and each count has its bounds', () => {
+  const random = randomStream(8, 1)
+  for (const mostValues of [1, 7, 60]) {
+    const [tally, plain] = [new Tally(mostValues), new Map<string, number>()]
+    for (let i = 0; i < 20_000; i++) {
+      const value = String(i < 10_000 ? i : Math.floor(random.uniform() ** 6 * 4000))
+      tally.add(value)
+      plain.set(value, (plain.get(value) ?? 0) + 1)
+    }
+    const most = tally.most(Infinity)
+    expect(tally.missed).toBeGreaterThan(0)
+    expect(tally.missed).toBeLessThanOrEqual(20_000 / (mostValues + 1))
+    expect(tally.distinct).toBe(mostValues)
+    for (const { value, rows } of most) {
+      expect(plain.get(value)).toBeGreaterThanOrEqual(rows)
+      expect(plain.get(value)).toBeLessThanOrEqual(rows + tally.missed)
+    }
+    const surely = [...plain].filter(([, rows]) => rows > 2 * tally.missed).map(([value]) => value)
+    expect(most.map(({ value }) => value)).toEqual(expect.arrayContaining(surely))
+  }
+})
+
+test('one key after more than a million others is found to be the most frequent', () => {
+  const tally = new Tally()
+  for (let key = 0; key < 1_200_000; key++) tally.add(key)
+  expect([tally.distinct, tally.missed, tally.repeats, tally.most(10)]).toEqual([1_000_000, 1, false, []])
+  for (let i = 0; i < 500_000; i++) tally.add('often')
+  expect([tally.repeats, tally.most(10)]).toEqual([true, [{ value: 'often', rows: 500_000 }]])
+})
+
+test('what cannot be known of many keys is said, and is judged by nothing', async () => {
+  const own = (_: Row, i: number): Partial<Row> => ({ card: `c${i}`, country: `x${i % 150}` })
+  const unique = await profiled(rowsOf(220, own), SCHEMA, undefined, 100)
+  expect(unique.findings).toEqual([
+    'The first 100 rows have a card (card) of their own each: there no key has a history.',
+  ])
+  const often = await profiled(
+    rowsOf(220, (row, i) => (i < 120 ? own(row, i) : { card: 'often' })),
+    SCHEMA,
+    undefined,
+    100,
+  )
+  expect(often.findings).toEqual([])
+  expect(often.profile.entities[0]).toMatchObject({ distinct: 100, missed: 1, most: [{ value: 'often', rows: 100 }] })
+  expect(often.profile.columns[1]).toMatchObject({ column: 'country', distinct: 100, moreDistinct: true })
+  // Two values after one made room are not the only one.
+  const few = await profiled(
+    rowsOf(200, (_, i) => ({ card: `c${i % 2}`, country: `c${i % 2}` })),
+    SCHEMA,
+    undefined,
+    1,
+  )
+  expect(few.findings.filter((finding) => /same|one value/.test(finding))).toEqual([])
 })

@@ -3,7 +3,7 @@ import { isCardNumber, masked, shownText } from '../file/shown-text.ts'
 import type { Dataset, DatasetSchema } from '../table/dataset.ts'
 import { isNoKey } from '../table/key.ts'
 import { DAY, UNLABELLED, type EpochMs, type EventBatch, type KeyColumn } from '../table/transaction.ts'
-import { Tally, type Frequency } from './tally.ts'
+import { MOST_VALUES, Tally, type Frequency } from './tally.ts'
 
 /** How many of the most frequent keys and categories are shown. */
 const MOST_FREQUENT = 10
@@ -14,9 +14,16 @@ export interface KeyProfile {
   column: string
   /** Rows without a key. */
   blank: number
+  /** Distinct keys that were counted: all of them, where `missed` is 0; else there are more. */
   distinct: number
+  /** By how many rows a figure of `most` may be too low. */
+  missed: number
+  /** Whether a key was seen in a second row. Where `missed` is above 0 one may have come again unseen. */
+  repeats: boolean
   /** Whether most of the distinct keys look like card numbers; they are masked then. */
   cardNumbers: boolean
+  /** Whether keys are text such as `7.0`, and none is a fraction. */
+  wholeFloats: boolean
   most: Frequency[]
 }
 
@@ -29,6 +36,9 @@ export interface ColumnProfile {
   min?: number
   max?: number
   distinct?: number
+  /** Of a categorical column: whether it has more distinct values than `distinct` says, and the same as of keys. */
+  moreDistinct?: boolean
+  wholeFloats?: boolean
   /** Whether the column alone tells all known frauds from all genuine transactions. */
   tellsLabel: boolean
 }
@@ -63,11 +73,16 @@ export interface Profile {
 
 /**
  * Reads a dataset by its roles, as every other command does, and counts. Memory: eight bytes a row for the amounts, and
- * the distinct keys and categories. A row that cannot be read ends the profile, which says so and stands for the rows
- * before it.
+ * a million distinct values of each column of keys or categories. A row that cannot be read ends the profile, which
+ * says so and stands for the rows before it.
+ *
+ * @param mostValues of a column up to which all its distinct keys or categories are counted.
  */
-export async function profileOf(dataset: Dataset): Promise<Profile> {
-  const profiler = new Profiler(dataset.schema)
+export async function profileOf(
+  dataset: Pick<Dataset, 'schema' | 'batches'>,
+  mostValues = MOST_VALUES,
+): Promise<Profile> {
+  const profiler = new Profiler(dataset.schema, mostValues)
   let stopped: string | null = null
   try {
     for await (const batch of dataset.batches()) profiler.add(batch)
@@ -98,11 +113,15 @@ class Profiler {
   #atMidnight = 0
   readonly #labels = [0, 0]
 
-  constructor(schema: DatasetSchema) {
+  constructor(schema: DatasetSchema, mostValues: number) {
     this.#schema = schema
-    this.#keys = schema.entities.map(() => ({ all: new Tally(), blank: 0 }))
+    this.#keys = schema.entities.map(() => ({ all: new Tally(mostValues, MARKS), blank: 0 }))
     this.#ranges = schema.numeric.map(() => ({ min: [Infinity, Infinity], max: [-Infinity, -Infinity], blank: 0 }))
-    this.#categories = schema.categorical.map(() => ({ all: new Tally(), byLabel: [new Set(), new Set()], blank: 0 }))
+    this.#categories = schema.categorical.map(() => ({
+      all: new Tally(mostValues, MARKS),
+      byLabel: [new Set(), new Set()],
+      blank: 0,
+    }))
   }
 
   add(batch: EventBatch): void {
@@ -154,6 +173,8 @@ class Profiler {
             column,
             blank,
             distinct: all.distinct,
+            moreDistinct: all.missed > 0,
+            wholeFloats: hasWholeFloats(all),
             tellsLabel: known && few && ![...byLabel[0]].some((category) => byLabel[1].has(category)),
           }
         }),
@@ -232,11 +253,24 @@ function numericProfile(column: string, { min, max, blank }: Range, known: boole
   }
 }
 
+/** What a text may look like: a card number, a whole number written as a float, a fraction. */
+const MARKS = [
+  isCardNumber,
+  (text: string): boolean => /^-?\d+\.0+$/.test(text),
+  (text: string): boolean => /^-?\d*\.\d*[1-9]\d*$/.test(text),
+]
+
+/** A column with a fraction among its values may well be one of numbers, such as 1.0, 1.5 and 2.0. */
+function hasWholeFloats({ marked: [, whole, fractions] }: Tally): boolean {
+  return whole > 0 && fractions === 0
+}
+
 function keysOf(tally: Tally): Omit<KeyProfile, 'name' | 'column' | 'blank'> {
-  let cards = 0
-  for (const key of tally.values()) if (isCardNumber(String(key))) cards++
-  const most = tally.most(MOST_FREQUENT)
+  const { distinct, missed, repeats, marked } = tally
   // One number in ten passes for a card's by chance. Whatever passes is masked.
-  const shown = most.map(({ value, rows }) => ({ value: isCardNumber(value) ? masked(value) : shownText(value), rows }))
-  return { distinct: tally.distinct, cardNumbers: 2 * cards > tally.distinct, most: shown }
+  const shown = tally
+    .most(MOST_FREQUENT)
+    .map(({ value, rows }) => ({ value: isCardNumber(value) ? masked(value) : shownText(value), rows }))
+  const cardNumbers = 2 * marked[0] > distinct
+  return { distinct, missed, repeats, cardNumbers, wholeFloats: hasWholeFloats(tally), most: shown }
 }

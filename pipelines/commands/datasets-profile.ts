@@ -20,23 +20,28 @@ export function profileText(profile: Profile, findings: string[]): string {
       `${figure(amounts.min)} to ${figure(amounts.max)}, ${count(amounts.zeros)} are 0${refunds}; quartiles ` +
         `${figure(amounts.q25)}, ${figure(amounts.median)}, ${figure(amounts.q75)}, 99 % to ${figure(amounts.q99)}`,
     ],
-    ...entities.map(({ name, blank, distinct, most }): [string, string] => {
-      const shown = most.map((key) => `${key.value} (${count(key.rows)})`).join(', ')
+    ...entities.map(({ name, blank, distinct, missed, most }): [string, string] => {
+      const rowsOf = (rows: number): string => count(rows) + (missed === 0 ? '' : ` to ${count(rows + missed)}`)
+      const shown = most.map((key) => `${key.value} (${rowsOf(key.rows)})`).join(', ')
       const without = blank === 0 ? '' : `; ${count(blank)} rows without`
-      return [name, `${count(distinct)} keys${shown === '' ? '' : `, most often ${shown}`}${without}`]
+      return [name, `${bounded(distinct, missed > 0)} keys${shown === '' ? '' : `, most often ${shown}`}${without}`]
     }),
   ]
   const attributes = table(
     ['column', 'empty', 'distinct', 'least', 'most'],
-    columns.map(({ column, blank, distinct, min, max }) => [
+    columns.map(({ column, blank, distinct, moreDistinct, min, max }) => [
       column,
       blank,
-      distinct === undefined ? '' : count(distinct),
+      distinct === undefined ? '' : bounded(distinct, moreDistinct === true),
       range(min, blank === rows),
       range(max, blank === rows),
     ]),
   )
   return [pairs(entries), ...(columns.length === 0 ? [] : [attributes]), wrong(findings)].join('\n\n')
+}
+
+function bounded(number: number, more: boolean): string {
+  return (more ? 'more than ' : '') + count(number)
 }
 
 /** Which days the rows cover; nothing where they have no times. */
