@@ -57,6 +57,7 @@ function shortest(float: number): number {
 test.each([0, 1, 2, 3, 4, 5, 6])('below the bound of %i decimals every amount has a float of its own', (decimals) => {
   const unit = 10 ** decimals
   const below = amountsBelow('FLOAT', decimals)
+  expect(below).toBeLessThan(Infinity)
   const around = (minor: number): number[] => Array.from({ length: 40 }, (_, i) => Math.ceil(minor) - 20 + i)
   for (let power = below / 2; power > 1 / unit; power /= 2) {
     for (const minor of [...around(power * unit), ...around(below * unit)]) {
