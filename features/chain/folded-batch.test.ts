@@ -263,22 +263,28 @@ describe('where history ends and the log begins', () => {
     expect((await after.run(batchOf([8, 2]))).fresh).toEqual([0])
   })
 
-  test('a few that are older than what history still holds are strays, many are the history once more', async () => {
-    const strays = Array.from({ length: 15 }, (_, n) => 20 - n)
-    const { run } = onHistory([60 * DAY])
-    for (const [n, stray] of strays.entries()) expect((await run(batchOf([stray], n))).fresh).toEqual([0])
-    await expect(run(batchOf([30], 15))).rejects.toThrow(`${refused} ${at(6)} --online`)
-    // An hour and 30 days before its end the history still holds whatever came.
-    const bound = 60 * DAY - 30 * DAY - HOUR
-    expect((await onHistory([60 * DAY]).run(batchOf([...strays, bound]))).fresh.length).toBe(16)
-    await expect(onHistory([60 * DAY]).run(batchOf([...strays, bound - 1]))).rejects.toThrow(`${refused} ${at(6)} --on`)
-    // Together with what it holds, they say where the log begins.
-    await expect(onHistory([60 * DAY]).run(batchOf([...strays, 5, 60 * DAY]))).rejects.toThrow(
-      `${refused} ${at(5)} --on`,
+  test('what is older than history still holds is a stray behind new ones, else the history once more', async () => {
+    const end = 60 * DAY
+    const [news, strays] = [0, 1].map((of) => Array.from({ length: 16 }, (_, n) => (of === 0 ? end + 1 + n : 40 - n)))
+    const { run } = onHistory([end])
+    for (let n = 0; n < 15; n++) expect((await run(batchOf([news[n], strays[n]], 2 * n))).fresh).toEqual([0, 1])
+    expect((await onHistory([end]).run(batchOf([...news, ...strays.slice(1)]))).fresh.length).toBe(31)
+    await expect(onHistory([end]).run(batchOf([...news, ...strays]))).rejects.toThrow(`${refused} ${at(25)} --online`)
+    await expect(onHistory([end]).run(batchOf([30]))).rejects.toThrow(`${refused} ${at(30)} --online`)
+    await expect(onHistory([end]).run(batchOf([...news.slice(0, 2), 30, 31, 32]))).rejects.toThrow(
+      `${refused} ${at(30)}`,
     )
-    const odd = strays.concat(21).map((id) => 2 * id + 1)
-    await expect(onHistory([2, 60 * DAY + 1]).run(batchOf([...odd, 2]))).rejects.toThrow(`${refused} ${at(2)} --on`)
-    await expect(onHistory([60 * DAY]).run(batchOf([5, 60 * DAY]))).rejects.toThrow(`${refused} ${at(60 * DAY)} --on`)
+    // An hour and 30 days before its end the history still holds whatever came.
+    const bound = end - 30 * DAY - HOUR
+    expect((await onHistory([end]).run(batchOf([bound]))).fresh.length).toBe(1)
+    await expect(onHistory([end]).run(batchOf([bound - 1]))).rejects.toThrow(`${refused} ${at(bound - 1)} --on`)
+    // Together with what it holds, they say where the log begins.
+    for (const both of [
+      [5, end],
+      [end, 5],
+      [end + 1, end, 5],
+    ])
+      await expect(onHistory([end]).run(batchOf(both))).rejects.toThrow(`${refused} ${at(5)} --on`)
   })
 
   test('where a stage has no rings, many from more than an hour before its end are the history once more', async () => {

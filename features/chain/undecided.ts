@@ -4,9 +4,10 @@
  *
  * - **Held**: the base holds it, and it is not on the log for the second time. History has it. Without times that says
  *   nothing: what comes again comes at another time.
- * - **New**: it happened after the end of history. As soon as more are held than new, history goes on into the log.
- * - **Unclear**: it is older than the rings reach, so the base may have held it and let it go. A few of them are
- *   strays, which must not stop a group. Where many are, the log repeats its history.
+ * - **Unclear**: it is older than the rings reach, so the base may have held it and let it go.
+ * - **New**: it happened after the end of history. As soon as more are held or unclear than new, history goes on into
+ *   the log. So does it where many are unclear. Fewer of them, behind new ones, are strays, which must stop no group.
+ *   Neither may they where there are no rings, which can count nothing twice.
  * - **Late**: from before the end of history, which does not hold it. It may come at any time, and tells nothing.
  */
 import { UserError } from '../../configs/user-error.ts'
@@ -68,6 +69,7 @@ export class Undecided {
     } = this.#base
     const end = Math.max(until, watermark + 1)
     const reach = watermark - reachOf(fold) - HOUR
+    const keeps = fold.views.length > 0
     const { kind, ids, time } = events
     let next = 0
     let goesOn = false
@@ -84,12 +86,11 @@ export class Undecided {
         if (!again && time[row] < end) add(this.#held, time[row])
       } else if (time[row] >= end) this.#new++
       else if (time[row] < reach) add(this.#unclear, time[row])
-      goesOn ||= this.#held.count > this.#new
+      goesOn ||= this.#held.count + (keeps ? this.#unclear.count : 0) > this.#new
     }
     // Not before: where they stand in disorder, history must end at the earliest of the batch.
     const [held, unclear] = [this.#held, this.#unclear]
-    if (unclear.count >= MANY) this.#refuse(records.topic, Math.min(held.earliest, unclear.earliest))
-    if (goesOn) this.#refuse(records.topic, held.earliest)
+    if (goesOn || unclear.count >= MANY) this.#refuse(records.topic, Math.min(held.earliest, unclear.earliest))
     return this.#seen === FIRST
   }
 
