@@ -1,4 +1,5 @@
 import { UserError } from '../../configs/user-error.ts'
+import { PartitionLost, type GroupMember } from '../../datasets/log/event-log.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import { otherStream } from '../../datasets/table/schema-fit.ts'
 import type { GroupPartition, GroupState, OwnedState } from '../../features/store/online-store.ts'
@@ -76,4 +77,17 @@ export function resumeAt({ topic, partition }: GroupPartition, { checkpoint }: O
       `but the log now begins at ${start}: what lies between is lost to it. ` +
       'Backfill the history that covers it, then start the scorer again: fd features backfill --online',
   )
+}
+
+/**
+ * Throws the error, unless the partition is lost: its new owner goes on from the last accepted commit. The store may
+ * say so before the log does, so the log is asked, where it can be.
+ */
+export async function unlessAnothers(
+  member: GroupMember | undefined,
+  partition: number,
+  error: unknown,
+): Promise<undefined> {
+  const refusal: unknown = await member?.confirm(partition).catch((reason: unknown) => reason)
+  if (!((refusal ?? error) instanceof PartitionLost)) throw error
 }

@@ -34,7 +34,7 @@
  * states would count their events twice. A scorer that was stopped for longer than its session can therefore go on
  * without harm: what it tries to write is refused, it learns that its partitions are gone, and drops them.
  */
-import { PartitionLost, type EventLog, type GroupMember, type RecordBatch } from '../../datasets/log/event-log.ts'
+import type { EventLog, GroupMember, RecordBatch } from '../../datasets/log/event-log.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import type { DurationMs } from '../../datasets/table/transaction.ts'
 import { stageFold, type Stage } from '../../features/chain/chain.ts'
@@ -48,7 +48,7 @@ import { openBacklog, type Backlog } from './backlog.ts'
 import type { ScoredBatch, WrittenBatch } from './batch.ts'
 import { checkpointer, type Checkpointer } from './checkpointer.ts'
 import { committer, type Committer } from './committer.ts'
-import { checkDefinition, checkOutputs, checkPartitions, checkSchema, resumeAt } from './resume.ts'
+import { checkDefinition, checkOutputs, checkPartitions, checkSchema, resumeAt, unlessAnothers } from './resume.ts'
 
 /** The longest wait for records before the loop looks at the signal, at whether it is idle, and at due checkpoints. */
 const POLL_MS = 200
@@ -162,8 +162,9 @@ async function assigned(loop: Loop, partitions: readonly number[], member: Group
   checkPartitions(stage.topic, await store.group(service.name, { group, topic: stage.topic, partition: 0 }), count)
   for (const partition of partitions) {
     const place = { group, topic: stage.topic, partition }
-    const state = await store.take(service.name, place, () => member.confirm(partition)).catch(unlessPartitionLost)
-    // Was stopped for so long that it is another's by now. The log says so next.
+    const taken = store.take(service.name, place, () => member.confirm(partition))
+    // Undefined where this process was stopped for so long that it is another's by now. The log says so next.
+    const state = await taken.catch((error) => unlessAnothers(undefined, partition, error))
     if (state === undefined) continue
     checkDefinition(state, service)
     checkSchema(state, schema)
@@ -214,16 +215,12 @@ async function revoked({ joined, held, options }: Loop, partitions: readonly num
     // Nothing more can be committed to a lost partition. Its new owner goes on from the last commit that was accepted.
     // One that is under way must end first: it must not meet a log that is closed, or the same partition's next term.
     if (lost) await Promise.allSettled([holding?.commits.durable()])
-    else if (holding !== undefined) await writeOut(holding).catch(unlessPartitionLost)
+    else if (holding !== undefined)
+      await writeOut(holding).catch((error) => unlessAnothers(joined?.member, partition, error))
     holding?.state[Symbol.dispose]()
     held.delete(partition)
   }
   options.onRevoked?.(options.stage.topic, partitions, held.size)
-}
-
-/** A partition that is given up may be lost on the way: its new owner goes on from the last accepted commit. */
-function unlessPartitionLost(error: unknown): undefined {
-  if (!(error instanceof PartitionLost)) throw error
 }
 
 /** Makes durable all that was folded: first the commits, then the state. */
