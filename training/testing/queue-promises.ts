@@ -35,8 +35,7 @@ export interface JobRun {
 
 /** A job from when it was added until it was removed or forgotten. */
 interface Addition {
-  /** When it was added and taken last, by the count of the server's commands. */
-  added: number
+  /** When it was taken last, by the count of the server's commands. */
   taken: number
   token?: string
   /** How often each has happened. */
@@ -162,7 +161,7 @@ export class QueuePromises {
     const { id } = job
     if (what === 'added') {
       check(this.#job(id).told === undefined, `${id} is added, though its command has been told of its end`)
-      this.#additions.set(id, { added: this.#jobs.commands, taken: Infinity, takes: 0, failures: 0, returns: 0 })
+      this.#additions.set(id, { taken: Infinity, takes: 0, failures: 0, returns: 0 })
       return
     }
     const addition = this.#additions.get(id)
@@ -174,7 +173,7 @@ export class QueuePromises {
       this.#tokens.set(`${seen.token?.split(':')[0]} ${id}`, seen.token ?? '')
     } else if (what === 'removed') {
       this.#additions.delete(id)
-      this.#expectRemovable(job, addition, seen.by)
+      this.#expectRemovable(job, seen.by)
     } else {
       check(
         seen.token === addition.token,
@@ -190,11 +189,15 @@ export class QueuePromises {
     }
   }
 
-  /** A job may go when its command has read its end, when nobody waits for it, or when its owner seemed gone. */
-  #expectRemovable(job: MemoryJob, { added }: Addition, by: string): void {
+  /**
+   * A job may go when its command has read its end, when nobody waits for it, or when its owner seemed gone. Between
+   * the look at the owner and the removal it may have been added again. Then it goes all the same, and its owner, who
+   * looks for it, adds it once more.
+   */
+  #expectRemovable(job: MemoryJob, by: string): void {
     const { id, place } = job
     const ended = place === 'completed' || place === 'failed'
-    if (this.#waits(id) && !(ended && by === this.#job(id).command.name)) this.#expectGone(job, added, 'removed')
+    if (this.#waits(id) && !(ended && by === this.#job(id).command.name)) this.#expectGone(job, -Infinity, 'removed')
   }
 
   /** A failure is the job's own, and the last one ends it. */

@@ -15,7 +15,12 @@ export async function abandonedJobs(server: JobServer): Promise<StoredJob[]> {
   return found
 }
 
-/** Removes them, except those that a worker holds: it ends them by itself. @returns how many were removed. */
+/**
+ * Removes them, except those that a worker holds: it ends them by itself. An owner that comes back in this moment adds
+ * again what it still waits for.
+ *
+ * @returns how many were removed.
+ */
 export async function removeAbandoned(server: JobServer): Promise<number> {
   let removed = 0
   for (const { id } of await abandonedJobs(server)) removed += (await server.remove(id)) ? 1 : 0
