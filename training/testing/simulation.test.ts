@@ -61,6 +61,7 @@ test.each<[string, number, Partial<QueueWeather>]>([
   ['a job is taken back while it is added', 8, takenBack],
   ['a job is taken back, and the worker that should end it dies', 302, takenFromDead],
   ['the server goes away for good while a command opens its queue', 460, {}],
+  ['a sign of life is on its way when its owner says goodbye', 7675, {}],
   ['a job is added again between the look at its owner and its removal', 2138, {}],
 ])('a schedule that once failed: %s', async (_, seed, weather) => {
   expect(await run(seed, weather)).toBeGreaterThan(20)

@@ -44,7 +44,17 @@ export interface LivingOwner extends JobOwner, AsyncDisposable {
 export function openOwner(server: JobServer, everyMs: number): LivingOwner {
   const id = randomUUID()
   const lastsMs = Math.ceil(SILENT_BEATS * everyMs)
-  const renew = (): Promise<void> => server.renewOwner(id, lastsMs)
+  let underWay: Promise<unknown> = Promise.resolve()
+  const renew = (): Promise<void> => {
+    const renewed = server.renewOwner(id, lastsMs)
+    underWay = Promise.allSettled([underWay, renewed])
+    return renewed
+  }
+  const forget = async (): Promise<void> => {
+    // One that comes after the owner was forgotten would bring it back.
+    await underWay
+    await server.forgetOwner(id)
+  }
   const renewal = server.renewOnReturn(id, lastsMs)
   const over = new AbortController()
   void every(server, everyMs, over.signal, () => void renew().catch((error: Error) => server.complain(error)))
@@ -55,7 +65,7 @@ export function openOwner(server: JobServer, everyMs: number): LivingOwner {
     async [Symbol.asyncDispose]() {
       over.abort()
       renewal[Symbol.dispose]()
-      await Promise.race([server.forgetOwner(id), server.lost]).catch(() => undefined)
+      await Promise.race([forget(), server.lost]).catch(() => undefined)
     },
   }
 }
