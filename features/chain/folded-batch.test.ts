@@ -89,8 +89,12 @@ function stateOf(stored: Map<string, Uint8Array>, asked: string[] = []): GroupSt
   }
 }
 
-function folder(state = stateOf(new Map()), options: Partial<SeamOptions> = {}, views = service.views) {
-  const [fold, read] = [new ServiceFold(service, schema, { views }), stageReader(schema, WIDTH, true, Infinity)]
+function folder(
+  state = stateOf(new Map()),
+  options: Partial<SeamOptions> = {},
+  fold = new ServiceFold(service, schema),
+) {
+  const read = stageReader(schema, WIDTH, true, Infinity)
   const seam = new Seam({ base: state.base, group: 'g', ...options })
   const run = (records: RecordBatch, committed = 0, earlier?: FeatureMatrix): Promise<FoldedBatch> =>
     foldBatch({ ...read(records), ...(earlier === undefined ? {} : { earlier }) }, committed, fold, state, seam)
@@ -189,10 +193,10 @@ describe('where history ends and the log begins', () => {
   const history = { dataset: 'd', file: 'f', fileDigest: '', transactions: 1 }
 
   /** A group on a history of transactions at these times, so many ms after the start. */
-  function onHistory(times: readonly number[], options: Partial<SeamOptions> = {}, views = service.views) {
+  function onHistory(times: readonly number[], options: Partial<SeamOptions> = {}, fold?: ServiceFold) {
     const gaps: HistoryGap[] = []
     const base = { history, watermark: times.length === 0 ? -Infinity : START + Math.max(...times) }
-    const { run } = folder(stateOf(historyOf(times)), { base, onGap: (gap) => gaps.push(gap), ...options }, views)
+    const { run } = folder(stateOf(historyOf(times)), { base, onGap: (gap) => gaps.push(gap), ...options }, fold)
     return { run, gaps }
   }
   const gap = (from: number, to: number): HistoryGap => ({ from: START + from, to: START + to })
@@ -287,10 +291,15 @@ describe('where history ends and the log begins', () => {
       await expect(onHistory([end]).run(batchOf(both))).rejects.toThrow(`${refused} ${at(5)} --on`)
   })
 
-  test('where a stage has no rings, many from more than an hour before its end are the history once more', async () => {
+  const columns = service.views.slice(0, 1)
+  test.each([
+    ['a stage has no rings', () => new ServiceFold(service, schema, { views: columns })],
+    ['only ids are remembered', () => new ServiceFold({ ...service, views: columns }, schema, { rememberIds: DAY })],
+  ])('where %s, many from more than an hour before its end are the history once more', async (_, fold) => {
     const old = Array.from({ length: 16 }, (_, n) => DAY - n)
-    const on = (end: number): ReturnType<typeof onHistory> => onHistory([end], {}, service.views.slice(0, 1))
+    const on = (end: number): ReturnType<typeof onHistory> => onHistory([end], {}, fold())
     expect((await on(DAY + HOUR - 15).run(batchOf(old))).fresh.length).toBe(16)
+    expect((await on(DAY + HOUR + 1).run(batchOf(old.slice(1)))).fresh.length).toBe(15)
     await expect(on(DAY + HOUR + 1).run(batchOf(old))).rejects.toThrow(`${refused} ${at(DAY - 15)} --online`)
   })
 

@@ -7,7 +7,7 @@
  * - **Unclear**: it is older than the rings reach, so the base may have held it and let it go.
  * - **New**: it happened after the end of history. As soon as more are held or unclear than new, history goes on into
  *   the log. So does it where many are unclear. Fewer of them, behind new ones, are strays, which must stop no group.
- *   Neither may they where there are no rings, which can count nothing twice.
+ *   Neither may they where rings reach back over no time, and so can count nothing twice.
  * - **Late**: from before the end of history, which does not hold it. It may come at any time, and tells nothing.
  */
 import { UserError } from '../../configs/user-error.ts'
@@ -68,8 +68,8 @@ export class Undecided {
       watermark,
     } = this.#base
     const end = Math.max(until, watermark + 1)
-    const reach = watermark - reachOf(fold) - HOUR
-    const keeps = fold.views.length > 0
+    const span = reachOf(fold)
+    const reach = watermark - span - HOUR
     const { kind, ids, time } = events
     let next = 0
     let goesOn = false
@@ -86,7 +86,7 @@ export class Undecided {
         if (!again && time[row] < end) add(this.#held, time[row])
       } else if (time[row] >= end) this.#new++
       else if (time[row] < reach) add(this.#unclear, time[row])
-      goesOn ||= this.#held.count + (keeps ? this.#unclear.count : 0) > this.#new
+      goesOn ||= this.#held.count + (span > 0 ? this.#unclear.count : 0) > this.#new
     }
     // Not before: where they stand in disorder, history must end at the earliest of the batch.
     const [held, unclear] = [this.#held, this.#unclear]
@@ -106,10 +106,13 @@ export class Undecided {
   }
 }
 
-/** How far back the rings of each entity hold whatever came, unless one is full. Without rings nothing is held. */
+/**
+ * How far back the rings of each entity hold whatever came, unless one is full. 0 without such rings: those that only
+ * remember ids hold nothing of a history.
+ */
 function reachOf({ service, views }: ServiceFold): DurationMs {
   const byEntity = Map.groupBy(
-    views.map(({ view }) => view),
+    views.map(({ view }) => view).filter((view) => service.views.includes(view)),
     ({ entity }) => entity,
   )
   const reaches = Array.from(byEntity.values(), (views) => longestReach({ ...service, views }))

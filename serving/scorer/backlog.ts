@@ -83,7 +83,7 @@ function oldest(
   // Reversed, so that of two batches of a partition the map keeps the earlier.
   const byPartition = new Map(waiting.toReversed().map((batch) => [batch.partition, batch]))
   const begins = ({ timestamps: [first] }: RecordBatch): number => (first > now ? -Infinity : first)
-  const heads = [...byPartition.values()].sort((a, b) => begins(a) - begins(b) || 0)
+  const heads = [...byPartition.values()].sort((a, b) => (begins(a) === begins(b) ? 0 : begins(a) - begins(b)))
   const head = heads.at(0)
   const bound = heads.length > 1 ? begins(heads[1]) : Infinity
   if (head === undefined) return { first: undefined, rest: [] }

@@ -89,5 +89,5 @@ export async function unlessAnothers(
   error: unknown,
 ): Promise<undefined> {
   const refusal: unknown = await member?.confirm(partition).catch((reason: unknown) => reason)
-  if (!((refusal ?? error) instanceof PartitionLost)) throw error
+  if (![error, refusal].some((reason) => reason instanceof PartitionLost)) throw error
 }

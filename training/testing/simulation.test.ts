@@ -1,22 +1,13 @@
 import { expect, test } from 'vitest'
+import { runSchedule, runSchedules, scheduleCount } from '../../configs/testing/schedules.ts'
 import { CALM, type QueueWeather } from './queue-weather.ts'
 import { simulateQueue } from './simulated-queue.ts'
 
-/** All of them in CI; at a desk, some, or FD_SIM_COUNT=… One seed alone is run again with FD_SIM_SEED=… */
-const COUNT = Number(process.env['FD_SIM_COUNT'] ?? (process.env['CI'] === undefined ? 300 : 20_000))
-const SEED = process.env['FD_SIM_SEED']
+const COUNT = scheduleCount({ desk: 300, ci: 20_000 })
 
-/** Runs a schedule. If it fails, it is run again for a trace of its last steps. */
-async function run(seed: number, weather?: Partial<QueueWeather>): Promise<number> {
-  try {
-    return await simulateQueue(seed, weather)
-  } catch {
-    const trace: string[] = []
-    return simulateQueue(seed, weather, trace).catch((error: unknown) => {
-      const steps = trace.slice(-150).join('\n  ')
-      throw new Error(`Schedule ${seed} fails. Run it alone: FD_SIM_SEED=${seed}\n  ${steps}`, { cause: error })
-    })
-  }
+/** Runs a schedule of this weather. */
+function run(seed: number, weather?: Partial<QueueWeather>): Promise<number> {
+  return runSchedule(seed, (n, trace) => simulateQueue(n, weather, trace))
 }
 
 /** One command, and one worker after the other. */
@@ -71,9 +62,7 @@ test(
   `${COUNT} schedules of commands and workers that fail, die, stop and come back at one job queue`,
   { timeout: 1_800_000 },
   async () => {
-    let steps = 0
-    if (SEED !== undefined) steps = await run(Number(SEED))
-    else for (let seed = 0; seed < COUNT; seed++) steps += await run(seed)
+    const steps = await runSchedules(COUNT, (seed, trace) => simulateQueue(seed, undefined, trace))
     expect(steps).toBeGreaterThan(0)
   },
 )
