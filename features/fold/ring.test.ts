@@ -2,27 +2,17 @@ import { expect, test } from 'vitest'
 import { randomStream } from '../../datasets/random/random.ts'
 import { EventRings, type RingColumns } from './ring.ts'
 
-interface Event {
-  time: number
-  amount: number
-  low: number
-  high: number
-  place: number
-}
+/** Time, amount, both halves of the id, and place. */
+type Event = readonly [time: number, amount: number, low: number, high: number, place: number]
 
 const ALL: RingColumns = { amount: true, label: true, id: true }
 
 /** The events of a slot as they stand in the columns. */
 function eventsOf(rings: EventRings, slot: number): Event[] {
+  const { time, amount, idHash, idHigh, place } = rings
   return Array.from({ length: rings.next[slot] - rings.first[slot] }, (_, i) => {
     const p = rings.position(slot, rings.first[slot] + i)
-    return {
-      time: rings.time[p],
-      amount: rings.amount[p],
-      low: rings.idHash[p],
-      high: rings.idHigh[p],
-      place: rings.place[p],
-    }
+    return [time[p], amount[p], idHash[p], idHigh[p], place[p]]
   })
 }
 
@@ -33,15 +23,15 @@ test.each([1, 2, 3, 4])('rings hold what arrays hold, wherever events come in an
   const slots = [0, 1, 2].map(() => ({ slot: rings.addSlot(), events: [] as Event[] }))
   for (let n = 0; n < 6_000; n++) {
     const { slot, events } = slots[random.integer(slots.length)]
-    const event = { time: n, amount: random.integer(1000), low: random.integer(9), high: random.integer(9), place: n }
+    const event: Event = [n, random.integer(1000), random.integer(9), random.integer(9), n]
+    const [time, amount, low, high, place] = event
     const at = random.integer(3) === 0 ? events.length : random.integer(events.length + 1)
-    const position = rings.put(slot, rings.first[slot] + at, event.time, event.amount, event.low, event.high)
-    rings.place[position] = event.place
+    rings.place[rings.put(slot, rings.first[slot] + at, time, amount, low, high)] = place
     events.splice(at, 0, event)
     // So rings go around, and hold up to some hundred events.
     const gone = random.integer(300) === 0 ? random.integer(events.length) : Number(events.length > 200)
     events.splice(0, gone)
     rings.first[slot] += gone
-    expect(eventsOf(rings, slot)).toEqual(events)
+    expect(eventsOf(rings, slot).join(';')).toBe(events.join(';'))
   }
 })

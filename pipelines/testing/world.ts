@@ -38,6 +38,8 @@ export interface World extends AsyncDisposable {
   with(environment: Record<string, string>, scorer?: ScorerSettings): World
 }
 
+const MODEL = 'card-fraud'
+
 /** The part `scorer` of a configuration file. */
 export type ScorerSettings = Record<string, number>
 
@@ -74,11 +76,11 @@ async function furnish(world: World, size: WorldSize): Promise<void> {
   await fd('datasets', 'simulate', ...people, '--days', String(size.days), '--seed', '3', '--out', file)
   await world.backfill()
   const history = ['--dataset', 'simulated', '--data', file, '--until', cut]
-  const trained = await fd('train', ...history, '--param', 'rounds=20', '--register', 'card-fraud', '--json')
+  const trained = await fd('train', ...history, '--param', 'rounds=20', '--register', MODEL, '--json')
   // A shared registry may hold versions of other tests. It must not matter which version has the alias there, hence
   // --force.
   const { version } = JSON.parse(trained) as { version: number }
-  await fd('models', 'promote', 'card-fraud', String(version), '--force', '--reason', 'the model of this test')
+  await fd('models', 'promote', MODEL, String(version), '--force', '--reason', 'the model of this test')
 }
 
 interface Place {
@@ -93,7 +95,12 @@ function worldIn({ home, cut, scorer, environment, started }: Place): World {
   const file = join(home, 'transactions.parquet')
   const config = join(home, `${randomUUID()}.yaml`)
   writeFileSync(config, JSON.stringify({ scorer }))
-  const start = (...args: string[]): FdProcess => started.fd(home, [...args, '--config', config], environment)
+  // A shared registry may have models of other tests, so who reads the champion is told which one is meant.
+  const shared = environment['MLFLOW_TRACKING_URI'] !== undefined
+  const named = ([command, what]: string[]): string[] =>
+    shared && (command === 'score' || what === 'verify') ? ['--model', MODEL] : []
+  const start = (...args: string[]): FdProcess =>
+    started.fd(home, [...args, ...named(args), '--config', config], environment)
   const attempt = (...args: string[]): Promise<Ended> => start(...args).ended
   const fd = async (...args: string[]): Promise<string> => {
     const ended = await attempt(...args)
