@@ -26,7 +26,8 @@ test.each([1, 2, 3, 4])('rings hold what arrays hold, wherever events come in an
     const event: Event = [n, random.integer(1000), random.integer(9), random.integer(9), n]
     const [time, amount, low, high, place] = event
     const at = random.integer(3) === 0 ? events.length : random.integer(events.length + 1)
-    rings.place[rings.put(slot, rings.first[slot] + at, time, amount, low, high)] = place
+    const position = rings.put(slot, rings.first[slot] + at, time, amount, low, high)
+    rings.place[position] = place
     events.splice(at, 0, event)
     // So rings go around, and hold up to some hundred events.
     const gone = random.integer(300) === 0 ? random.integer(events.length) : Number(events.length > 200)
