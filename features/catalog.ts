@@ -1,9 +1,9 @@
 import { UserError } from '../configs/user-error.ts'
 import type { DatasetSchema } from '../datasets/table/dataset.ts'
-import { ATTRIBUTES, attributes } from './view/attributes.ts'
-import { cardFraud } from './view/card-fraud.ts'
-import { kaggleCc } from './view/kaggle-cc.ts'
-import { userAnomaly } from './view/user-anomaly.ts'
+import { ATTRIBUTES, attributes } from './definition/attributes.ts'
+import { cardFraud } from './definition/card-fraud.ts'
+import { kaggleCc } from './definition/kaggle-cc.ts'
+import { userAnomaly } from './definition/user-anomaly.ts'
 import { withMaxEvents, type FeatureService } from './view/view.ts'
 
 /** The services with a fixed definition. That of `attributes` follows from the dataset. */

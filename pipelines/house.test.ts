@@ -39,6 +39,7 @@ const ROOMS: Record<string, string[][]> = {
   ],
   features: [
     ['view'],
+    ['definition'],
     ['fold'],
     ['store'],
     ['store/redis'],

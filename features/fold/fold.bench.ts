@@ -15,7 +15,7 @@ import type { Dataset } from '../../datasets/table/dataset.ts'
 import { openDatabase, sqlText } from '../../datasets/table/duckdb.ts'
 import type { EventBatch } from '../../datasets/table/transaction.ts'
 import { backfill, parquetSink } from '../backfill/backfill.ts'
-import { cardFraud } from '../view/card-fraud.ts'
+import { cardFraud } from '../definition/card-fraud.ts'
 import { ServiceFold } from './service-fold.ts'
 
 const RUNS = 3

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { DAY, HOUR } from '../../datasets/table/transaction.ts'
 import { featureService } from '../catalog.ts'
+import { cardFraud } from '../definition/card-fraud.ts'
+import { userAnomaly } from '../definition/user-anomaly.ts'
 import { naiveFeatures } from '../testing/naive-features.ts'
 import { eventBatch, SMALL_SCHEMA, type SmallEvent } from '../testing/small-log.ts'
-import { cardFraud } from '../view/card-fraud.ts'
-import { userAnomaly } from '../view/user-anomaly.ts'
 import {
   MAX_EVENTS,
   serviceDigest,

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { UserError } from '../../configs/user-error.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import type { DurationMs } from '../../datasets/table/transaction.ts'
+import { canonicalJson } from './canonical.ts'
 
 /**
  * Which of an entity's events an aggregation reads, seen from a transaction at event time t.
@@ -156,7 +157,7 @@ export function isOfRefunds(feature: AggregateFeature): boolean {
 
 /** sha256 of the service's definition, in hex. Two services with one digest compute the same values. */
 export function serviceDigest(service: FeatureService): string {
-  return createHash('sha256').update(JSON.stringify(service.views)).digest('hex')
+  return createHash('sha256').update(canonicalJson(service.views)).digest('hex')
 }
 
 /** By what a model card or a job names a service, so that another process finds the same definition. */

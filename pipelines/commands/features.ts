@@ -36,7 +36,7 @@ async function list({ output, fd }: Context): Promise<void> {
   const { featureServices } = await import('../../features/catalog.ts')
   const [{ featureNames }, { ATTRIBUTES }] = await Promise.all([
     import('../../features/view/view.ts'),
-    import('../../features/view/attributes.ts'),
+    import('../../features/definition/attributes.ts'),
   ])
   const rows = featureServices.map((service) => [
     service.name,

@@ -104,7 +104,7 @@ async function simulateHistory(output: Output, options: DemoOptions, file: strin
 }
 
 async function backfillHistory({ config, output, dataset, cut }: DemoWorld): Promise<DemoResult['history']> {
-  const { cardFraud } = await import('../../features/view/card-fraud.ts')
+  const { cardFraud } = await import('../../features/definition/card-fraud.ts')
   const { featureNames } = await import('../../features/view/view.ts')
   output.say(`2/6  Backfilling features of the history before ${instant(cut).slice(0, 10)} into the online store`)
   const { transactions, keys } = await runBackfill(

@@ -18,7 +18,7 @@ interface Subject {
 }
 
 const SUBJECTS: Readonly<Record<string, Subject>> = {
-  fold: { files: ['features/fold/*.ts'], tests: ['features/fold/*.test.ts', 'features/view/attributes.test.ts'] },
+  fold: { files: ['features/fold/*.ts'], tests: ['features/fold/*.test.ts', 'features/definition/attributes.test.ts'] },
   chain: {
     files: ['features/chain/*.ts'],
     tests: ['features/chain/*.test.ts', 'serving/testing/simulation.test.ts'],

@@ -1,6 +1,6 @@
 import { randomStream, type Random } from '../../../datasets/random/random.ts'
 import { Simulation, type SimulatedProcess } from '../../../datasets/testing/simulation.ts'
-import { cardFraud } from '../../../features/view/card-fraud.ts'
+import { cardFraud } from '../../../features/definition/card-fraud.ts'
 import { immediate, mlflowWorld } from '../../../registry/testing/registry-worlds.ts'
 import { Pruned } from '../../../training/fit/report.ts'
 import { abandonedRuns, closeAbandoned, sweepRuns } from '../../../training/ownership/abandoned.ts'

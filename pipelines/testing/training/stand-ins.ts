@@ -1,5 +1,5 @@
 import type { Dataset } from '../../../datasets/table/dataset.ts'
-import { cardFraud } from '../../../features/view/card-fraud.ts'
+import { cardFraud } from '../../../features/definition/card-fraud.ts'
 import type { Candidate } from '../../../training/candidate.ts'
 import type { Output } from '../../console/output.ts'
 import type { TrainCandidate } from '../../jobs/kinds.ts'

@@ -1,5 +1,5 @@
 import { DAY } from '../../datasets/table/transaction.ts'
-import type { AggregateFeature, AggregateView, FeatureService, RequestView } from './view.ts'
+import type { AggregateFeature, AggregateView, FeatureService, RequestView } from '../view/view.ts'
 
 const WINDOW_DAYS = [1, 7, 30]
 

@@ -4,7 +4,7 @@ import { emptyBatch } from '../../datasets/table/transaction.ts'
 import { featureService } from '../catalog.ts'
 import { categoryCode, formerCategoryCode, isSameCategory } from '../fold/category.ts'
 import { ServiceFold } from '../fold/service-fold.ts'
-import { categoryColumns, checkService, serviceDigest, type FeatureService } from './view.ts'
+import { categoryColumns, checkService, serviceDigest, type FeatureService } from '../view/view.ts'
 
 const schema: DatasetSchema = {
   time: { column: 'at', unit: 'ms' },

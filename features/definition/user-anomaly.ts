@@ -1,4 +1,4 @@
-import type { FeatureService } from './view.ts'
+import type { FeatureService } from '../view/view.ts'
 
 /** How much a transaction differs from its user's recent past, from the transaction and the user's last five alone. */
 export const userAnomaly: FeatureService = {

@@ -1,5 +1,5 @@
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
-import type { FeatureService, RequestFeature } from './view.ts'
+import type { FeatureService, RequestFeature } from '../view/view.ts'
 
 export const ATTRIBUTES = 'attributes'
 

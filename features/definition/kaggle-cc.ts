@@ -1,4 +1,4 @@
-import type { FeatureService, RequestFeature } from './view.ts'
+import type { FeatureService, RequestFeature } from '../view/view.ts'
 
 const components = Array.from({ length: 28 }, (_, i): RequestFeature => ({
   name: `V${i + 1}`,
