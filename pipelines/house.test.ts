@@ -45,7 +45,7 @@ const ROOMS: Record<string, string[][]> = {
     ['store/redis'],
     ['chain'],
     ['backfill'],
-    ['parity'],
+    ['join', 'parity'],
     ['testing'],
     ['catalog.ts', 'online.ts', 'open.ts'],
   ],

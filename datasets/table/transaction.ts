@@ -10,9 +10,13 @@ export const DAY: DurationMs = 86_400_000
 /** Ids or entity keys of a batch: whole numbers as float64 (exact below 2^53), anything else as text. */
 export type KeyColumn = Float64Array | string[]
 
-/** The kinds of rows in a batch. A label row says that a transaction became known as fraud. */
+/**
+ * The kinds of rows in a batch. A label row says that a transaction became known as fraud. A lookup asks what a
+ * transaction in its place would find, and is none itself: whatever comes after it does not know of it.
+ */
 export const TRANSACTION = 0
 export const FRAUD_LABEL = 1
+export const LOOKUP = 2
 
 /** The label column of a transaction about which nothing is known. */
 export const UNLABELLED = 255
@@ -27,7 +31,7 @@ export const UNLABELLED = 255
  */
 export interface EventBatch {
   size: number
-  /** By row: TRANSACTION or FRAUD_LABEL. */
+  /** By row: TRANSACTION or FRAUD_LABEL; LOOKUP only where rows of a user's own are joined with features. */
   kind: Uint8Array
   ids: KeyColumn
   /** Event time of the transaction, EpochMs. */

@@ -29,9 +29,7 @@ export interface EventFoldSettings extends Omit<FoldSettings, 'ids' | 'refunds'>
  * moves the clock and finds its features in the same way, and leaves nothing in the ring.
  *
  * Lateness: a ring reaches back over the longest window plus the allowed lateness. A transaction later than that is
- * folded with the events that are still there.
- *
- * Size: a ring holds `maxEvents`. One more pushes out the oldest.
+ * folded with the events that are still there. A ring holds `maxEvents`. One more pushes out the oldest.
  *
  * Exact: all features of every transaction that is neither late nor truncated. Sums run over whole minor units and
  * become floats in one place only (`evaluate`), so a value does not depend on the path that led to it, a restart
@@ -124,10 +122,12 @@ export class EventFold {
     return pushedOut > t - reach ? flags | TRUNCATED : flags
   }
 
-  /** Writes the features that a transaction at time t would find to `out`, itself not counted. */
-  peek(slot: number, t: EpochMs, out: Float64Array): void {
+  /** Writes what a transaction at time t would find to `out[at …]`, itself not counted. Returns `TRUNCATED` or 0. */
+  peek(slot: number, t: EpochMs, out: Float64Array, at = 0): number {
     const end = this.rings.after(slot, t)
-    this.windows.scan(slot, t, end, this.#sincePrevious(slot, end, t), out, 0)
+    this.windows.scan(slot, t, end, this.#sincePrevious(slot, end, t), out, at)
+    const few = t < this.clock.at(slot) && end - this.rings.first[slot] < this.#plan.mostLast
+    return this.pushedOut.at(slot) > t - (few ? Infinity : this.#plan.span) ? TRUNCATED : 0
   }
 
   /**

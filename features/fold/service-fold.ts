@@ -257,8 +257,9 @@ function modulo(value: number, length: number): number {
   return remainder < 0 ? remainder + length : remainder
 }
 
-function transactionsOf(batch: EventBatch): number {
+/** The rows that have features: transactions and lookups. */
+function transactionsOf({ kind, size }: EventBatch): number {
   let labels = 0
-  for (let row = 0; row < batch.size; row++) labels += batch.kind[row]
-  return batch.size - labels
+  for (let row = 0; row < size; row++) if (kind[row] === FRAUD_LABEL) labels++
+  return size - labels
 }

@@ -1,4 +1,10 @@
-import { FRAUD_LABEL, type EpochMs, type EventBatch, type KeyColumn } from '../../datasets/table/transaction.ts'
+import {
+  FRAUD_LABEL,
+  TRANSACTION,
+  type EpochMs,
+  type EventBatch,
+  type KeyColumn,
+} from '../../datasets/table/transaction.ts'
 import { refundView } from '../view/refund-view.ts'
 import { MAX_EVENTS, type AggregateView } from '../view/view.ts'
 import { ChangedSlots } from './changed-slots.ts'
@@ -93,6 +99,9 @@ export class ViewFold {
    * not count) go to row k of `into`. `late[k]` becomes 1 when the transaction came later than allowed, and
    * `truncated[k]` gets the view's bit when its windows reach back to events that a full ring has pushed out. Features
    * of a row without a key are NaN.
+   *
+   * A lookup gets features as a transaction does, its own not counted, and changes nothing. A key that is not known has
+   * empty windows.
    */
   fold(batch: EventBatch, slots: Uint32Array, into: FoldOutput, { column, stride, bit, ...rest }: FoldPlace): void {
     const { places, hashes } = rest
@@ -113,8 +122,13 @@ export class ViewFold {
         continue
       }
       const idHash = labels || whole ? low[row] : 0
-      if (kind[row] === FRAUD_LABEL) {
-        if (labels) this.#label(slot, time[row], idHash)
+      if (kind[row] !== TRANSACTION) {
+        if (kind[row] === FRAUD_LABEL) {
+          if (labels) this.#label(slot, time[row], idHash)
+          continue
+        }
+        if ((this.#lookup(slot, time[row], into.values, at) & TRUNCATED) !== 0) into.truncated[k] |= bit
+        k++
         continue
       }
       const idHigh = whole ? high[row] : 0
@@ -134,10 +148,17 @@ export class ViewFold {
     const slot = this.#keys.slot(key)
     if (slot < 0) return undefined
     const out = new Float64Array(this.view.features.length)
-    this.payments.peek(slot, time, out)
-    this.refunds?.peek(slot, time, this.#found)
-    this.#place(out, 0)
+    this.#lookup(slot, time, out, 0)
     return out
+  }
+
+  /** Writes what a transaction of a slot at time t would find to `out[at …]`. Returns `TRUNCATED` or 0. */
+  #lookup(slot: number, t: EpochMs, out: Float64Array, at: number): number {
+    const flags = this.payments.peek(slot, t, out, at)
+    if (this.refunds === undefined) return flags
+    const ofRefunds = this.refunds.peek(slot, t, this.#found)
+    this.#place(out, at)
+    return this.#places.length > 0 ? flags | ofRefunds : flags
   }
 
   get changedKeys(): number {
