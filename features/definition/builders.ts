@@ -1,0 +1,146 @@
+import { UserError } from '../../configs/user-error.ts'
+import type {
+  Aggregation,
+  AggregateView,
+  FeatureService,
+  FeatureView,
+  RequestFeature,
+  RequestView,
+} from '../view/view.ts'
+import { refuseOthers, windowOf, type WindowOptions, type WindowText } from './window.ts'
+
+/**
+ * What definitions are written with: `import { … } from 'fd/features'`. Each builder returns plain data, so a service
+ * can be printed, stored in a model's card, and compared by its digest. Nothing in it is a function.
+ */
+export { last, type Duration, type WindowOptions, type WindowText } from './window.ts'
+export type { Aggregation, FeatureService, FeatureView, RequestFeature } from '../view/view.ts'
+
+/** A feature of the transaction alone, without its name. */
+export type RequestForm = WithoutName<RequestFeature>
+
+type WithoutName<T> = T extends { name: string } ? Omit<T, 'name'> : never
+
+/** What one model reads: the features of its views, in this order, under names that no two share. */
+export function service(name: string, description: string, views: FeatureView[]): FeatureService {
+  return { name, description, views }
+}
+
+/** Whose events a view reads. */
+export interface ViewOptions {
+  /** Entity of the dataset: `card`. */
+  entity: string
+  /** Whether the transaction counts in its own windows. Default true. */
+  includesCurrent?: boolean
+}
+
+/** Aggregations over the events of one entity, by the names of their features. */
+export function view(name: string, options: ViewOptions, features: Record<string, Aggregation>): AggregateView {
+  refuseOthers(options, ['entity', 'includesCurrent'])
+  const { entity, includesCurrent = true } = options
+  return { kind: 'aggregate', name, entity, includesCurrent, features: named(features) }
+}
+
+/** Features of the transaction alone, by name. `name` is that of the view, default `transaction`. */
+export function request(features: Record<string, RequestForm>, name = 'transaction'): RequestView {
+  return { kind: 'request', name, features: named(features) }
+}
+
+/** One record of features for each window, all in one: `each(['1h', '7d'], (w) => ({ [`n_${w}`]: count(w) }))`. */
+export function each<Item, Feature>(
+  items: readonly Item[],
+  features: (item: Item) => Record<string, Feature>,
+): Record<string, Feature> {
+  const all: Record<string, Feature> = {}
+  for (const [name, feature] of items.flatMap((item) => Object.entries(features(item)))) {
+    if (Object.hasOwn(all, name))
+      throw new UserError(`each() makes two features "${name}": put what differs into the name.`)
+    all[name] = feature
+  }
+  return all
+}
+
+/** The amount in major units. */
+export function amount(): RequestForm {
+  return { from: 'amount' }
+}
+
+/** 1 on Saturday and Sunday (UTC), else 0. */
+export function weekend(): RequestForm {
+  return { from: 'weekend' }
+}
+
+/** 1 from 00:00:00 to 06:59:59 (UTC), else 0. */
+export function night(): RequestForm {
+  return { from: 'night' }
+}
+
+/** A numeric column of the dataset. NaN where the cell is empty. */
+export function numeric(column: string): RequestForm {
+  return { from: 'numeric', column }
+}
+
+/** A categorical column of the dataset: the model reads its name. */
+export function categorical(column: string): RequestForm {
+  return { from: 'categorical', column }
+}
+
+/** Number of payments in the window. */
+export function count(window: WindowText, options?: WindowOptions): Aggregation {
+  return { function: 'count', window: windowOf(window, options) }
+}
+
+/** Sum over the window, in major units; 0 where there is none. */
+export function sum(of: 'amount', window: WindowText, options?: WindowOptions): Aggregation {
+  requireAmount(of)
+  return { function: 'sum_amount', window: windowOf(window, options) }
+}
+
+/** Mean over the window, in major units; 0 where there is none. */
+export function mean(of: 'amount', window: WindowText, options?: WindowOptions): Aggregation {
+  requireAmount(of)
+  return { function: 'mean_amount', window: windowOf(window, options) }
+}
+
+/** Share of the window's payments that are known to be fraud; 0 where there are none. */
+export function fraudShare(window: WindowText, options?: WindowOptions): Aggregation {
+  return { function: 'fraud_share', window: windowOf(window, options) }
+}
+
+/**
+ * The share of frauds, drawn towards `prior`: (frauds + prior · weight) / (payments + weight). It turns a category with
+ * many values into a number, in a view whose entity is the category.
+ *
+ * @param options.prior the share of a key without payments, in [0, 1]: that of all payments, say.
+ * @param options.weight how many payments the prior counts for, above 0.
+ */
+export function targetMean(
+  window: WindowText,
+  options: WindowOptions & { prior: number; weight: number },
+): Aggregation {
+  const { prior, weight, ...rest } = options
+  return { function: 'fraud_share', window: windowOf(window, rest), smoothing: { prior, weight } }
+}
+
+/** Seconds since the entity's previous payment, −1 where there is none. */
+export function secondsSincePrevious(): Aggregation {
+  return { function: 'seconds_since_previous' }
+}
+
+/** Number of refunds in the window: transactions with an amount below 0, which no other function sees. */
+export function refundCount(window: WindowText, options?: WindowOptions): Aggregation {
+  return { function: 'refund_count', window: windowOf(window, options) }
+}
+
+/** Sum of what was paid back in the window, in major units: 0 or more. */
+export function refundSum(window: WindowText, options?: WindowOptions): Aggregation {
+  return { function: 'refund_sum', window: windowOf(window, options) }
+}
+
+function named<Feature extends object>(features: Record<string, Feature>): ({ name: string } & Feature)[] {
+  return Object.entries(features).map(([name, feature]) => ({ name, ...feature }))
+}
+
+function requireAmount(of: string): void {
+  if (of !== 'amount') throw new UserError(`"${of}" has no sum or mean: that of the amount is written 'amount'.`)
+}
