@@ -3,13 +3,8 @@ import { randomStream } from '../../datasets/random/random.ts'
 import { DAY, HOUR } from '../../datasets/table/transaction.ts'
 import { naiveFeatures } from '../testing/naive-features.ts'
 import { eventBatch, SMALL_SCHEMA, type SmallEvent } from '../testing/small-log.ts'
-import {
-  withMaxEvents,
-  type AggregateFeature,
-  type AggregateView,
-  type FeatureService,
-  type Window,
-} from '../view/view.ts'
+import type { AggregateFeature, Window } from '../view/aggregation.ts'
+import { withMaxEvents, type AggregateView, type FeatureService } from '../view/view.ts'
 import { decodeState, encodeState } from './entity-state.ts'
 import { MOST_HELD } from './fraud-labels.ts'
 import { ServiceFold, truncatedViews } from './service-fold.ts'

@@ -2,12 +2,13 @@ import { UserError } from '../../configs/user-error.ts'
 import type { DurationMs } from '../../datasets/table/transaction.ts'
 import {
   isOfRefunds,
+  windowOf,
   type AggregateFeature,
-  type AggregateView,
   type Aggregation,
   type Smoothing,
   type Window,
-} from '../view/view.ts'
+} from '../view/aggregation.ts'
+import type { AggregateView } from '../view/view.ts'
 import type { RingColumns } from './ring.ts'
 
 /** The aggregate functions as small integers, so that the hot loop switches on a number. */
@@ -19,7 +20,7 @@ export const SECONDS_SINCE_PREVIOUS = 4
 /** A feature of refunds: the fold of refunds computes it. */
 export const OF_REFUNDS = 5
 
-const CODES: Record<Aggregation['function'], number> = {
+const CODES: Partial<Record<Aggregation['function'], number>> = {
   count: COUNT,
   mean_amount: MEAN_AMOUNT,
   sum_amount: SUM_AMOUNT,
@@ -38,7 +39,7 @@ export interface WindowPlan {
   lengths: Float64Array
   lasts: Float64Array
   functions: Uint8Array
-  windowOf: Uint8Array
+  windowOf: Uint16Array
   /** By feature: the prior of a share and its weight in events. Both 0 for a share that is not smoothed. */
   priors: Float64Array
   weights: Float64Array
@@ -61,10 +62,11 @@ export function planView(view: AggregateView, withIds = false): WindowPlan {
     const known = windows.findIndex((other) => JSON.stringify(other) === JSON.stringify(window))
     return known >= 0 ? known : windows.push(window) - 1
   }
-  const windowOf = Uint8Array.from(view.features, (feature) =>
-    feature.function === 'seconds_since_previous' || isOfRefunds(feature) ? 0 : indexOf(feature.window),
-  )
-  const functions = Uint8Array.from(view.features, (feature) => CODES[feature.function])
+  const indices = Uint16Array.from(view.features, (feature) => {
+    const window = windowOf(feature)
+    return window === undefined || isOfRefunds(feature) ? 0 : indexOf(window)
+  })
+  const functions = Uint8Array.from(view.features, codeOf)
   const smoothings = view.features.map(smoothingOf)
   const byTime = windows.filter((window) => 'length' in window)
   return {
@@ -72,7 +74,7 @@ export function planView(view: AggregateView, withIds = false): WindowPlan {
     lengths: Float64Array.from(windows, (window) => ('length' in window ? window.length : Infinity)),
     lasts: Float64Array.from(windows, (window) => ('last' in window ? window.last : Infinity)),
     functions,
-    windowOf,
+    windowOf: indices,
     // A prior of −0 would be another value than 0, in a definition of the same digest.
     priors: Float64Array.from(smoothings, (smoothing) => Math.abs(smoothing?.prior ?? 0)),
     weights: Float64Array.from(smoothings, (smoothing) => smoothing?.weight ?? 0),
@@ -94,6 +96,15 @@ export const NO_WINDOWS: WindowPlan = planView(
   { kind: 'aggregate', name: '', entity: '', includesCurrent: true, features: [] },
   true,
 )
+
+/** @throws UserError for a function, a window or a condition that no fold computes. */
+function codeOf(feature: AggregateFeature): number {
+  const code = CODES[feature.function]
+  const window = windowOf(feature)
+  const plain = window === undefined || 'last' in window || ('length' in window && window.hop === undefined)
+  if (code !== undefined && plain && feature.where === undefined) return code
+  throw new UserError(`Feature "${feature.name}": "${feature.function}" cannot be computed in this form.`)
+}
 
 /** @throws UserError for a prior that is no share, or a weight that is no number above 0. */
 function smoothingOf(feature: AggregateFeature): Smoothing | undefined {

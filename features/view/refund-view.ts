@@ -1,4 +1,5 @@
-import { isOfRefunds, type AggregateFeature, type AggregateView } from './view.ts'
+import { isOfRefunds, type AggregateFeature } from './aggregation.ts'
+import type { AggregateView } from './view.ts'
 
 /** A view's features of refunds as a view of their own. */
 export interface RefundView {

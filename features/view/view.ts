@@ -2,50 +2,8 @@ import { createHash } from 'node:crypto'
 import { UserError } from '../../configs/user-error.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import type { DurationMs } from '../../datasets/table/transaction.ts'
+import { isOfRefunds, reachOf, windowOf, type AggregateFeature, type Window } from './aggregation.ts'
 import { canonicalJson } from './canonical.ts'
-
-/**
- * Which of an entity's events an aggregation reads, seen from a transaction at event time t.
- *
- * By time: events in (t − length − delay, t − delay], start open, end closed. By count: the last `last` events up
- * to t. In both cases only events that stand earlier in the log count, and the transaction itself where the view
- * includes it. Events are payments. For the functions of refunds they are refunds: no window has both.
- */
-export type Window = { length: DurationMs; delay?: DurationMs } | { last: number }
-
-/**
- * Pulls the share of a key with few events towards a prior, so that one fraud in one event does not make a share of 1.
- * A category with many values (a merchant) becomes a number that way, without a column for each value: its share of
- * frauds among earlier events. The delay of the window leaves out events whose labels are not known yet.
- */
-export interface Smoothing {
-  /** The share of a key without events, in [0, 1]: that of all transactions, say. */
-  prior: number
-  /** How many events the prior counts for, above 0. */
-  weight: number
-}
-
-/** What is computed over a window or, for `seconds_since_previous`, between two events. */
-export type Aggregation =
-  /** Number of events. */
-  | { function: 'count'; window: Window }
-  /** Mean amount in major units: (sum of minor units / count) / 10^minorUnits; 0 over an empty window. */
-  | { function: 'mean_amount'; window: Window }
-  /** Sum of amounts in major units. */
-  | { function: 'sum_amount'; window: Window }
-  /**
-   * Events known to be fraud / events; 0 over an empty window. A label counts from when its row stands in the log. With
-   * `smoothing`, (frauds + prior · weight) / (events + weight), which is the prior over an empty window.
-   */
-  | { function: 'fraud_share'; window: Window; smoothing?: Smoothing }
-  /** Number of refunds: transactions with an amount below 0, which no other function sees. */
-  | { function: 'refund_count'; window: Window }
-  /** Sum of what was paid back, in major units: 0 or more. */
-  | { function: 'refund_sum'; window: Window }
-  /** Seconds since the entity's previous payment, −1 when there is none. */
-  | { function: 'seconds_since_previous' }
-
-export type AggregateFeature = { name: string } & Aggregation
 
 /** A feature of the transaction alone. */
 export type RequestFeature = { name: string } & (
@@ -116,9 +74,11 @@ export function maxEventsOf(service: FeatureService): number | undefined {
 
 /** The longest window by count of a view, 0 when it has none. */
 function longestCount(view: FeatureView): number {
-  const windows =
-    view.kind === 'aggregate' ? view.features.flatMap((each) => ('window' in each ? [each.window] : [])) : []
-  return Math.max(0, ...windows.map((window) => ('last' in window ? window.last : 0)))
+  return Math.max(0, ...windowsOf(view).map((window) => ('last' in window ? window.last : 0)))
+}
+
+function windowsOf(view: FeatureView): Window[] {
+  return view.kind === 'aggregate' ? view.features.flatMap((feature) => windowOf(feature) ?? []) : []
 }
 
 /** Names of the service's features, in the order of the model's input columns. */
@@ -143,16 +103,8 @@ export function categoryColumns(service: FeatureService, schema: DatasetSchema):
 }
 
 /** How far back before a transaction the service's windows by time begin, delay included; 0 when there are none. */
-export function longestReach(service: FeatureService): DurationMs {
-  const windows = service.views
-    .flatMap((view) => (view.kind === 'aggregate' ? view.features : []))
-    .flatMap((feature) => ('window' in feature ? [feature.window] : []))
-  return Math.max(0, ...windows.map((window) => ('length' in window ? window.length + (window.delay ?? 0) : 0)))
-}
-
-/** Whether a feature is about refunds. All others are about payments. */
-export function isOfRefunds(feature: AggregateFeature): boolean {
-  return feature.function === 'refund_count' || feature.function === 'refund_sum'
+export function longestReach({ views }: FeatureService): DurationMs {
+  return Math.max(0, ...views.flatMap(windowsOf).map(reachOf))
 }
 
 /** sha256 of the service's definition, in hex. Two services with one digest compute the same values. */

@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { UserError } from '../../configs/user-error.ts'
-import type { AggregateFeature, FeatureView } from '../../features/view/view.ts'
+import type { AggregateFeature, Window } from '../../features/view/aggregation.ts'
+import type { FeatureView } from '../../features/view/view.ts'
 import { timeWord, withNext } from '../console/command-line.ts'
 import {
   action,
@@ -95,10 +96,11 @@ function computation(feature: AggregateFeature): string {
   return `fraud_share, prior ${prior} as ${weight} events`
 }
 
-function window(span: { length: number; delay?: number } | { last: number }): string {
+function window(span: Window): string {
   if ('last' in span) return `last ${span.last}`
   const days = (ms: number): string => `${figure(ms / 86_400_000)} d`
-  return span.delay === undefined ? days(span.length) : `${days(span.length)}, ending ${days(span.delay)} ago`
+  const length = 'length' in span ? days(span.length) : 'ever'
+  return span.delay === undefined ? length : `${length}, ending ${days(span.delay)} ago`
 }
 
 interface BackfillOptions {

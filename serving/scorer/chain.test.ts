@@ -21,12 +21,8 @@ import { verifyParity } from '../../features/parity/parity.ts'
 import type { ParityReport } from '../../features/parity/report.ts'
 import type { OnlineStore } from '../../features/store/online-store.ts'
 import { naiveFeatures } from '../../features/testing/naive-features.ts'
-import {
-  serviceDigest,
-  type AggregateFeature,
-  type AggregateView,
-  type FeatureService,
-} from '../../features/view/view.ts'
+import type { AggregateFeature } from '../../features/view/aggregation.ts'
+import { serviceDigest, type AggregateView, type FeatureService } from '../../features/view/view.ts'
 import type { Prediction } from '../prediction.ts'
 import { PREDICTIONS, TRANSACTIONS } from '../topics.ts'
 import { writeOutputs, type WrittenBatch } from './batch.ts'
