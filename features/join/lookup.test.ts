@@ -4,7 +4,8 @@ import { DAY, HOUR, LOOKUP } from '../../datasets/table/transaction.ts'
 import { ServiceFold, truncatedViews } from '../fold/service-fold.ts'
 import { naiveFeatures } from '../testing/naive-features.ts'
 import { eventBatch, SMALL_SCHEMA, type SmallEvent } from '../testing/small-log.ts'
-import { withMaxEvents, type AggregateFeature, type AggregateView, type FeatureService } from '../view/view.ts'
+import type { AggregateFeature } from '../view/aggregation.ts'
+import { withMaxEvents, type AggregateView, type FeatureService } from '../view/view.ts'
 
 /** A transaction or a label, or a question in its place. */
 interface Asked extends SmallEvent {
