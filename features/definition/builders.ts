@@ -1,12 +1,6 @@
 import { UserError } from '../../configs/user-error.ts'
-import type {
-  Aggregation,
-  AggregateView,
-  FeatureService,
-  FeatureView,
-  RequestFeature,
-  RequestView,
-} from '../view/view.ts'
+import type { Aggregation } from '../view/aggregation.ts'
+import type { AggregateView, FeatureService, FeatureView, RequestFeature, RequestView } from '../view/view.ts'
 import { refuseOthers, windowOf, type WindowOptions, type WindowText } from './window.ts'
 
 /**
@@ -14,7 +8,8 @@ import { refuseOthers, windowOf, type WindowOptions, type WindowText } from './w
  * can be printed, stored in a model's card, and compared by its digest. Nothing in it is a function.
  */
 export { last, type Duration, type WindowOptions, type WindowText } from './window.ts'
-export type { Aggregation, FeatureService, FeatureView, RequestFeature } from '../view/view.ts'
+export type { Aggregation } from '../view/aggregation.ts'
+export type { FeatureService, FeatureView, RequestFeature } from '../view/view.ts'
 
 /** A feature of the transaction alone, without its name. */
 export type RequestForm = WithoutName<RequestFeature>

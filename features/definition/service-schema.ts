@@ -1,15 +1,13 @@
 import { z } from 'zod'
 import { ringLimit } from '../../configs/ring-limit.ts'
 import { UserError } from '../../configs/user-error.ts'
+import type { AggregateFeature, Aggregation, Window } from '../view/aggregation.ts'
 import {
   MAX_EVENTS,
-  type AggregateFeature,
   type AggregateView,
-  type Aggregation,
   type FeatureService,
   type RequestFeature,
   type RequestView,
-  type Window,
 } from '../view/view.ts'
 
 const name = z.string().min(1, 'give a name')
@@ -44,7 +42,7 @@ const AGGREGATIONS = {
   refund_count: { window },
   refund_sum: { window },
   seconds_since_previous: {},
-} satisfies Record<Aggregation['function'], z.ZodRawShape>
+} satisfies Partial<Record<Aggregation['function'], z.ZodRawShape>>
 
 const REQUESTS = {
   amount: {},

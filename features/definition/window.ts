@@ -1,6 +1,6 @@
 import { duration } from '../../configs/duration.ts'
 import { UserError } from '../../configs/user-error.ts'
-import type { Window } from '../view/view.ts'
+import type { Window } from '../view/aggregation.ts'
 
 /** A length of time: `30s`, `10m`, `1h`, `7d`. Any text by its type, so that lists of windows need no annotation. */
 export type Duration = string
