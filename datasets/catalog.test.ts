@@ -46,6 +46,9 @@ const keyed = (as: string): string => SHOP.replace('type: string', as)
 const TWO_ROLES = /line 5, schema: the column u has two roles that write it differently/
 
 const HANDBOOK_SPLIT = 'kind: delayed, trainFrom: 2018-07-25, trainDays: 7, delayDays: 7, testDays: 7'
+/** The dataset with further entities. */
+const and = (...more: string[]): string => SHOP.replace(']', more.map((entity) => `, { ${entity} }`).join('') + ']')
+
 const ON_DEVICE = `split: { ${HANDBOOK_SPLIT}, cardEntity: device }\n`
 
 test('the built-in datasets come first, then the user’s own; the example is none', () => {
@@ -182,6 +185,29 @@ test.each([
     `${SHOP.replace(']', ', { name: device, column: d, type: string, optional: true }]')}${ON_DEVICE}`,
     /split\.cardEntity: name one of the schema’s entities, whose key is not optional/,
   ],
+  [
+    'parts that are no entities',
+    and('name: pair, of: [user, shop]'),
+    /pair is of shop, which is no entity with a column/,
+  ],
+  [
+    'a part that is made of others',
+    and('name: a, column: a, type: string', 'name: b, of: [user, a]', 'name: c, of: [user, b]'),
+    /line 5, schema: c is of b, which is no entity with a column\. There are: user, a/,
+  ],
+  ['one part', and('name: pair, of: [user]'), /pair is of user: name two to 4 entities, each once/],
+  ['a part twice', and('name: pair, of: [user, user]'), /pair is of user, user: name two to 4 entities/],
+  [
+    'several columns as the key of the log',
+    SHOP.replace('[{', '[{ name: pair, of: [user, shop] }, { name: shop, column: s, type: string }, {'),
+    /the key of the first entity divides the log, so it has a column: put pair behind user, shop/,
+  ],
+  [
+    'a column beside parts',
+    and('name: pair, of: [user, user], column: u'),
+    /line 8, schema\.entities\.1\.column: Unrecognized key: "column"/,
+  ],
+  ['an entity of no type', and('name: shop, column: s'), /line 8, schema\.entities\.1\.type: /],
   ['a delay and no times', UNTIMED, /line 7, schema\.label: delay needs times, and this dataset has none/],
   [
     'a split by days and no times',
@@ -258,6 +284,7 @@ test.each([
   ['a written time as a category', `${timed('')}  categorical: [t]\n`],
   ['when a fraud became known under its usual name', SHOP.replace('delay: 12h', 'knownAt: fraud_known_at')],
   ['the id under its usual name', SHOP.replace('schema:', 'schema:\n  id: { column: transaction_id, type: string }')],
+  ['an entity of several columns', and('name: shop, column: s, type: integer', 'name: pair, of: [shop, user]')],
   ['a key of two entities', keyed('type: string }, { name: shop, column: u, type: string')],
 ])('a YAML may have %s', (_, text) => {
   expect(readUserDataset(join(described({ 'shop.yaml': text }), 'shop.yaml')).service).toBe('user-anomaly')

@@ -56,7 +56,10 @@ const WHOLE: Whole<DatasetSchema> = {
   amount: { column: 'amount', minorUnits: 2 },
   refunds: true,
   label: { column: 'fraud', delay: 1000, knownAt: 'known' },
-  entities: [{ name: 'card', column: 'card', type: 'string', token: true, optional: true }],
+  entities: [
+    { name: 'card', column: 'card', type: 'string', token: true, optional: true },
+    { name: 'card_shop', of: ['card', 'shop'] },
+  ],
   numeric: ['x'],
   categorical: ['country'],
   missing: ['NA'],

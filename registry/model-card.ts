@@ -97,7 +97,12 @@ const datasetSchema: z.ZodType<DatasetSchema> = z.strictObject({
   label: z
     .strictObject({ column: z.string(), delay: z.number().optional(), knownAt: z.string().optional() })
     .optional(),
-  entities: z.array(key.extend({ name: z.string(), token: z.boolean().optional(), optional: z.boolean().optional() })),
+  entities: z.array(
+    z.union([
+      key.extend({ name: z.string(), token: z.boolean().optional(), optional: z.boolean().optional() }),
+      z.strictObject({ name: z.string(), of: z.array(z.string()) }),
+    ]),
+  ),
   numeric: z.array(z.string()),
   categorical: z.array(z.string()),
   missing: z.array(z.string()).optional(),

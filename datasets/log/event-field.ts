@@ -1,6 +1,6 @@
 import { isCardNumber, quotedText, shownText } from '../file/shown-text.ts'
 import { amountBounds, amountFault, toMinorUnits } from '../table/amount.ts'
-import type { DatasetSchema, EntityRole, TimeRole } from '../table/dataset.ts'
+import type { ColumnEntity, DatasetSchema, TimeRole } from '../table/dataset.ts'
 import { isBlank, isWholeKey, keyFault, textFault, WHOLE_NUMBER } from '../table/key.ts'
 import { numberReader } from '../table/number-form.ts'
 import {
@@ -87,7 +87,7 @@ function unexpected(column: string, expected: string, found: unknown): Refusal {
  */
 export function readKey(
   fields: Fields,
-  { column, optional = false, token = false }: Pick<EntityRole, 'column' | 'optional' | 'token'>,
+  { column, optional = false, token = false }: Pick<ColumnEntity, 'column' | 'optional' | 'token'>,
   into: KeyColumn,
   row: number,
   forms: CellForms,

@@ -1,6 +1,14 @@
 import { TextDecoder } from 'node:util'
 import { errorMessage } from '../../configs/user-error.ts'
-import { batchShape, DEFAULT_ID, FRAUD_KNOWN_AT, type DatasetSchema } from '../table/dataset.ts'
+import {
+  batchShape,
+  columnEntities,
+  type DatasetSchema,
+  DEFAULT_ID,
+  FRAUD_KNOWN_AT,
+  type PlacedEntity,
+} from '../table/dataset.ts'
+import { compoundKeys } from '../table/key.ts'
 import { END_OF_TIME, EXPECTED_TIME, timeCount } from '../table/time.ts'
 import {
   emptyBatch,
@@ -79,7 +87,8 @@ export function encodeEvent(schema: DatasetSchema, batch: EventBatch, row: numbe
   }
   const { time } = schema
   if (time !== 'none') value[time.column] = timeCount(batch.time[row], time.unit, time.origin)
-  schema.entities.forEach((entity, e) => (value[entity.column] = nullForMissing(batch.entities[e][row])))
+  for (const { entity, index } of columnEntities(schema))
+    value[entity.column] = nullForMissing(batch.entities[index][row])
   if (batch.kind[row] === FRAUD_LABEL) {
     // Without times nobody knows more than that the label is known now.
     value[FRAUD_KNOWN_AT] = time === 'none' ? timestamp : batch.knownAt[row]
@@ -111,7 +120,7 @@ export function eventDecoder(
   { maxAhead = HOUR }: { maxAhead?: DurationMs } = {},
 ): (records: RecordBatch) => DecodedBatch {
   const shape = batchShape(schema)
-  const forms = cellForms(schema)
+  const reader = eventReader(schema)
   const utf8 = new TextDecoder('utf-8', { fatal: true })
   const versioned = !columnsOf(schema).includes(SCHEMA_VERSION)
   let events = emptyBatch(shape, 0)
@@ -127,11 +136,11 @@ export function eventDecoder(
       try {
         const fields = parse(utf8, records, i)
         if (versioned) checkVersion(field(fields, SCHEMA_VERSION))
-        readEvent(schema, forms, fields, events, row)
+        readEvent(reader, fields, events, row)
         const appended = appendedBy(records, i)
         if (schema.time === 'none') events.time[row] = arrival(appended)
         else {
-          events.time[row] = readTime(fields, schema.time, forms)
+          events.time[row] = readTime(fields, schema.time, reader.forms)
           checkAhead(schema.time.column, events.time[row], appended, maxAhead)
         }
         index[row++] = i
@@ -151,7 +160,7 @@ function columnsOf(schema: DatasetSchema): (string | undefined)[] {
     schema.id?.column,
     schema.time === 'none' ? undefined : schema.time.column,
     schema.amount.column,
-    ...schema.entities.map(({ column }) => column),
+    ...columnEntities(schema).map(({ entity }) => entity.column),
     ...schema.numeric,
     ...schema.categorical,
   ]
@@ -214,9 +223,28 @@ function checkAhead(column: string, time: EpochMs, appended: EpochMs, maxAhead: 
   )
 }
 
-function readEvent(schema: DatasetSchema, forms: CellForms, fields: Fields, events: EventBatch, row: number): void {
+/** A schema, ready to read records by. */
+interface EventReader {
+  schema: DatasetSchema
+  forms: CellForms
+  entities: PlacedEntity[]
+  compound: ReturnType<typeof compoundKeys>
+}
+
+function eventReader(schema: DatasetSchema): EventReader {
+  return { schema, forms: cellForms(schema), entities: columnEntities(schema), compound: compoundKeys(schema) }
+}
+
+function readEvent(
+  { schema, forms, entities, compound }: EventReader,
+  fields: Fields,
+  events: EventBatch,
+  row: number,
+): void {
   readKey(fields, schema.id ?? DEFAULT_ID, events.ids, row, forms)
-  schema.entities.forEach((entity, e) => readKey(fields, entity, events.entities[e], row, forms))
+  for (const { entity, index } of entities) readKey(fields, entity, events.entities[index], row, forms)
+  const fault = compound(events.entities, row)
+  if (fault !== undefined) throw new Refusal(`${fault.column}: expected a key that makes up ${fault.problem}`)
   if (field(fields, FRAUD_KNOWN_AT) === undefined) {
     events.kind[row] = TRANSACTION
     events.amount[row] = readAmount(fields, schema, forms)

@@ -82,7 +82,8 @@ async function fromFile(cells: Record<string, string>, of = schema): Promise<Eve
 /** Whether a producer sends the cell as a number of JSON. Where numbers have a form of their own it sends the text. */
 function isNumber(column: string, cell: string, { missing, numbers, time, entities }: DatasetSchema): boolean {
   if (missing?.includes(cell) === true) return false
-  if (entities.some((entity) => entity.column === column && entity.type === 'integer')) return /^\d+$/.test(cell)
+  if (entities.some((entity) => 'column' in entity && entity.column === column && entity.type === 'integer'))
+    return /^\d+$/.test(cell)
   const counted = column === 'at' && time !== 'none' && time.unit !== 'timestamp'
   return column === 'id' || (numbers === undefined && (NUMBERS.has(column) || counted))
 }
@@ -189,6 +190,11 @@ const optional: DatasetSchema = {
   ],
 }
 const keyed = { ...SOUND, device: 'd', shop: '3' }
+const compound: DatasetSchema = {
+  ...optional,
+  entities: [...optional.entities, { name: 'pair', of: ['device', 'card'] }, { name: 'all', of: ['card', 'shop'] }],
+}
+const longCard = { ...keyed, card: '€'.repeat(100) }
 const blanks = ['', ' ', '   ', ...missing]
 
 test.each<[string, string, Record<string, string>, DatasetSchema, (random: Random) => string]>([
@@ -222,6 +228,14 @@ test.each<[string, string, Record<string, string>, DatasetSchema, (random: Rando
     optional,
     (random) => pick(random, ...blanks, '7', '0', 'nan', 'seven', '\t', '7.5'),
   ],
+  [
+    'keys of several columns',
+    'device',
+    longCard,
+    compound,
+    (random) => pick(random, '', 'd', ' d', '€'.repeat(237), '€'.repeat(238), '€'.repeat(240)),
+  ],
+  ['keys of several columns', 'shop', keyed, compound, (random) => pick(random, '', '7', '0', '7.5', 'NA')],
   ['refunds', 'amount', SOUND, { ...schema, refunds: true }, refundCell],
   ['numbers', 'amount', german, { ...schema, numbers }, germanCell],
   ['numbers', 'x', german, { ...schema, numbers }, germanCell],

@@ -59,7 +59,8 @@ function keyFindings({ rows, entities }: Profile, schema: DatasetSchema): string
     if (missed === 0 && distinct === rows - blank)
       found.push(`Every row${one} has a ${name} (${column}) of its own: no key has a history.`)
     if (missed === 0 && distinct === 1) found.push(`All rows${one} have the same ${name} (${column}).`)
-    if (cardNumbers && schema.entities[e].token !== true)
+    const entity = schema.entities[e]
+    if (cardNumbers && !('of' in entity) && entity.token !== true)
       found.push(`${column} seems to hold card numbers: mark the entity ${name} with token: true.`)
     if (wholeFloats) found.push(floatsFinding(column))
     return found

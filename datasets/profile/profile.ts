@@ -1,6 +1,6 @@
 import { UserError } from '../../configs/user-error.ts'
 import { isCardNumber, masked, shownText } from '../file/shown-text.ts'
-import type { Dataset, DatasetSchema } from '../table/dataset.ts'
+import { type Dataset, type DatasetSchema, type EntityRole, partsOf } from '../table/dataset.ts'
 import { isNoKey } from '../table/key.ts'
 import { DAY, UNLABELLED, type EpochMs, type EventBatch, type KeyColumn } from '../table/transaction.ts'
 import { MOST_VALUES, Tally, type Frequency } from './tally.ts'
@@ -158,9 +158,9 @@ class Profiler {
       genuine: this.#labels[0],
       frauds: this.#labels[1],
       amounts: this.#amountQuantiles(),
-      entities: entities.map(({ name, column }, e) => ({
-        name,
-        column,
+      entities: entities.map((entity, e) => ({
+        name: entity.name,
+        column: columnsOf(this.#schema, entity),
         blank: this.#keys[e].blank,
         ...keysOf(this.#keys[e].all),
       })),
@@ -259,6 +259,13 @@ const MARKS = [
   (text: string): boolean => /^-?\d+\.0+$/.test(text),
   (text: string): boolean => /^-?\d*\.\d*[1-9]\d*$/.test(text),
 ]
+
+/** The column of an entity's keys, or those that make them up. */
+function columnsOf(schema: DatasetSchema, entity: EntityRole): string {
+  return partsOf(schema, entity)
+    .map((part) => part.entity.column)
+    .join(' and ')
+}
 
 /** A column with a fraction among its values may well be one of numbers, such as 1.0, 1.5 and 2.0. */
 function hasWholeFloats({ marked: [, whole, fractions] }: Tally): boolean {

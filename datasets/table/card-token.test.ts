@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -65,8 +65,8 @@ test('a row without a card has no token', async () => {
   }
   const batch = emptyBatch(batchShape(schema), 3)
   batch.entities[0] = [cards[0], '', '']
-  const [tokens] = tokenizer(schema, secret)(batch).entities
-  expect(tokens).toEqual([expect.stringMatching(/^[\w-]{22}$/), '', ''])
+  tokenizer(schema, secret)(batch, 0, batch.size)
+  expect(batch.entities[0]).toEqual([expect.stringMatching(/^[\w-]{22}$/), '', ''])
 })
 
 test.each([[{}], [{ FD_TOKEN_KEY: 'short' }]])(
@@ -77,3 +77,24 @@ test.each([[{}], [{ FD_TOKEN_KEY: 'short' }]])(
     )
   },
 )
+
+test('a key of several columns is made of tokens, and the card is in none of its parts', async () => {
+  const data = join(folder, 'pairs.csv')
+  await writeFile(data, `id,at,amount,pan,shop\n7,2024-01-01,1.00,${cards[0]},s\n8,2024-01-01,1.00,${cards[0]},\n`)
+  const entities = [
+    '{ name: customer, column: pan, type: string, token: true }',
+    '{ name: shop, column: shop, type: string, optional: true }',
+    '{ name: pair, of: [shop, customer] }',
+  ]
+  const yaml = await readFile(join(folder, 'payments.yaml'), 'utf8')
+  await writeFile(join(folder, 'pairs.yaml'), yaml.replace(/entities: .*/, `entities: [${entities.join(', ')}]`))
+  const config = loadConfig(undefined, { FD_TOKEN_KEY: secret, FD_DATASET_FOLDER: folder })
+  const dataset = await openDataset('pairs', config, { data })
+  const pairs: unknown[] = []
+  for await (const batch of dataset.batches()) {
+    const [customers, , keys] = batch.entities
+    expect(keys[0]).toBe(JSON.stringify(['s', customers[0]]))
+    pairs.push(customers[0], keys[1])
+  }
+  expect(pairs).toEqual([expect.stringMatching(/^[\w-]{22}$/), ''])
+})

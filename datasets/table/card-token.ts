@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto'
 import { UserError } from '../../configs/user-error.ts'
-import type { DatasetSchema } from './dataset.ts'
+import { columnEntities, type DatasetSchema } from './dataset.ts'
 import { isNoKey } from './key.ts'
 import type { EventBatch } from './transaction.ts'
 
@@ -10,18 +10,21 @@ const LENGTH = 22
 /** Shortest secret that is accepted: a short one can be guessed by trying secrets against a known card. */
 const SHORTEST_SECRET = 16
 
+/** Changes the rows of a batch in place, from one to before another. */
+export type Tokenizer = (batch: EventBatch, from: number, to: number) => void
+
 /**
  * Replaces the keys of entities marked `token` by keyed tokens, before anything is stored or logged: HMAC-SHA256 of the
  * key's text under `secret`, base64url, cut to 22 characters. Under one secret a card always gives the same token;
- * without the secret nobody can compute a card's token. A row without a key has no token. Batches are changed in place.
+ * without the secret nobody can compute a card's token. A row without a key has no token.
  *
  * @throws UserError when an entity is marked and there is no secret, or one that is too short.
  */
-export function tokenizer(schema: DatasetSchema, secret: string | undefined): (batch: EventBatch) => EventBatch {
-  const marked = schema.entities.flatMap((entity, e) => (entity.token === true ? [e] : []))
-  if (marked.length === 0) return (batch) => batch
+export function tokenizer(schema: Pick<DatasetSchema, 'entities'>, secret: string | undefined): Tokenizer {
+  const marked = columnEntities(schema).filter(({ entity }) => entity.token === true)
+  if (marked.length === 0) return () => {}
   if (secret === undefined || secret.length < SHORTEST_SECRET) {
-    const names = marked.map((e) => schema.entities[e].column).join(', ')
+    const names = marked.map(({ entity }) => entity.column).join(', ')
     throw new UserError(
       `Column ${names} holds card numbers (token: true), which are kept as keyed tokens only. ` +
         `Set FD_TOKEN_KEY to a secret of at least ${SHORTEST_SECRET} characters, ` +
@@ -34,12 +37,10 @@ export function tokenizer(schema: DatasetSchema, secret: string | undefined): (b
     known.set(key, token)
     return token
   }
-  return (batch) => {
-    for (const e of marked)
-      batch.entities[e] = Array.from({ length: batch.size }, (_, row) => {
-        const key = batch.entities[e][row]
-        return isNoKey(key) ? '' : tokenOf(String(key))
-      })
-    return batch
+  return ({ entities }, from, to) => {
+    for (const { index } of marked) {
+      const keys = entities[index]
+      for (let row = from; row < to; row++) keys[row] = isNoKey(keys[row]) ? '' : tokenOf(String(keys[row]))
+    }
   }
 }

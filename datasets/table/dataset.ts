@@ -9,8 +9,11 @@ export interface KeyRole {
   type: 'integer' | 'string'
 }
 
-/** Whose history features are about: a customer, a card, a terminal. */
-export interface EntityRole extends KeyRole {
+/** Whose history features are about: a customer, a card, a terminal, or a card at a terminal. */
+export type EntityRole = ColumnEntity | CompoundEntity
+
+/** An entity whose key is a column of the table. */
+export interface ColumnEntity extends KeyRole {
   name: string
   /**
    * The column holds card numbers, which become keyed tokens as the file is read (`card-token.ts`). The type is then
@@ -22,6 +25,16 @@ export interface EntityRole extends KeyRole {
    * is never optional, since it is the key of the log, by which one partition sees all events of a key in order.
    */
   optional?: boolean
+}
+
+/** An entity that others make up together: the transactions of a card at a merchant, say. It is never the first. */
+export interface CompoundEntity {
+  name: string
+  /**
+   * Names of two to four entities that have a column, each once. The key is the JSON of theirs in this order, such as
+   * `["c1",42]`, and therefore text. A row that lacks one of them has no key.
+   */
+  of: string[]
 }
 
 /** A column of event times. */
@@ -60,6 +73,7 @@ export interface DatasetSchema {
   }
   /** In a fixed order. `name` is the noun (`customer`), `column` its join key (`CUSTOMER_ID`). */
   entities: EntityRole[]
+  /** Attributes that are numbers. */
   numeric: string[]
   categorical: string[]
   /** Texts that stand for an empty cell, in any column. */
@@ -73,6 +87,39 @@ export const DEFAULT_ID = { column: 'transaction_id' }
 
 /** The field of when a fraud became known, EpochMs. A record that has it is a label; any other is a transaction. */
 export const FRAUD_KNOWN_AT = 'fraud_known_at'
+
+type Entities = Pick<DatasetSchema, 'entities'>
+
+/** An entity with a column of its own, and its place among the entities. */
+export interface PlacedEntity {
+  entity: ColumnEntity
+  index: number
+}
+
+/** Whether an entity's keys are whole numbers or text. Those of several columns are text. */
+export function keyTypeOf(entity: EntityRole): KeyRole['type'] {
+  return 'of' in entity ? 'string' : entity.type
+}
+
+/** The entities that have a column of their own, in order. */
+export function columnEntities({ entities }: Entities): PlacedEntity[] {
+  return entities.flatMap((entity, index) => ('of' in entity ? [] : [{ entity, index }]))
+}
+
+/** The entities whose columns an entity's key is made of, in the key's order: itself, where it has a column. */
+export function partsOf({ entities }: Entities, entity: EntityRole): PlacedEntity[] {
+  const names = 'of' in entity ? entity.of : [entity.name]
+  return names.flatMap((name) => {
+    const index = entities.findIndex((each) => each.name === name)
+    const part = entities[index]
+    return part === undefined || 'of' in part ? [] : [{ entity: part, index }]
+  })
+}
+
+/** Whether rows may lack the entity's key. */
+export function mayLackKey(schema: Entities, entity: EntityRole): boolean {
+  return partsOf(schema, entity).some((part) => part.entity.optional === true)
+}
 
 /** The columns that a batch of this schema has. */
 export function batchShape({ id, entities, numeric, categorical }: DatasetSchema): BatchShape {

@@ -52,7 +52,7 @@ export function fileDataset(
       await ready()
       const tokenize = tokenizer(description.schema, options.tokenKey)
       const end = until === undefined ? presentEnd(maxAhead) : declaredEnd(until)
-      for await (const batch of readTable(file, description.schema, { ...reading, end })) yield tokenize(batch)
+      yield* readTable(file, description.schema, { ...reading, end, tokenize })
       unchanged()
     },
   }

@@ -1,5 +1,5 @@
 import { BYTES, optionalNumber, requiredNumber, ROUNDED, textSql, type BadCell, type TableColumn } from './column.ts'
-import type { EntityRole } from './dataset.ts'
+import type { ColumnEntity } from './dataset.ts'
 import { isNarrow, wholeBelow } from './float.ts'
 import { isBlank, isWholeKey, keyFault, WHOLE_NUMBER } from './key.ts'
 import { NOT_UTF8, type TableSource } from './source.ts'
@@ -7,7 +7,7 @@ import type { EventBatch, KeyColumn } from './transaction.ts'
 
 /** The column of an id or of an entity's keys. A blank cell of an optional key becomes none (`isNoKey`). */
 export function keyColumn(
-  { column, type, optional = false }: Omit<EntityRole, 'name'>,
+  { column, type, optional = false }: Omit<ColumnEntity, 'name'>,
   source: TableSource,
   target: (batch: EventBatch) => KeyColumn,
 ): TableColumn {

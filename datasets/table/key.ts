@@ -1,3 +1,6 @@
+import { partsOf, type DatasetSchema, type PlacedEntity } from './dataset.ts'
+import type { KeyColumn } from './transaction.ts'
+
 /** Longest key or category, in UTF-16 units. They become keys in stores, and stores limit the length of keys. */
 export const LONGEST_TEXT = 256
 
@@ -35,4 +38,50 @@ export function isNoKey(key: number | string): boolean {
 export function keyFault(text: string): string | undefined {
   if (text === '') return 'text that is not empty'
   return text === text.trim() ? textFault(text) : 'text without blanks at its ends'
+}
+
+/** Most bytes of UTF-8 of the key of an entity of several columns. The embedded store takes keys below 1,978. */
+export const LONGEST_COMPOUND = 1_024
+
+/** A row whose keys make up one that is too long. */
+export interface CompoundFault {
+  /** The entity whose key that is. */
+  entity: string
+  /** The column of its longest part. */
+  column: string
+  problem: string
+}
+
+/**
+ * Fills the keys of entities of several columns in one row, from those of their parts, which stand in the row as they
+ * are to be kept: as tokens, where they are card numbers. Files and records make such keys here and nowhere else.
+ */
+export function compoundKeys(
+  schema: Pick<DatasetSchema, 'entities'>,
+): (keys: KeyColumn[], row: number) => CompoundFault | undefined {
+  const compounds = schema.entities.flatMap((entity, index) =>
+    'of' in entity ? [{ name: entity.name, index, parts: partsOf(schema, entity) }] : [],
+  )
+  return (keys, row) => {
+    for (const { name, index, parts } of compounds) {
+      const key = compoundKey(parts.map((part) => keys[part.index][row]))
+      keys[index][row] = key
+      // No character takes more than three bytes.
+      if (3 * key.length > LONGEST_COMPOUND && Buffer.byteLength(key) > LONGEST_COMPOUND)
+        return { entity: name, column: longest(parts, keys, row), problem: TOO_LONG }
+    }
+    return undefined
+  }
+}
+
+/** The key that some keys make up; '' where one of them is none. */
+export function compoundKey(parts: readonly (number | string)[]): string {
+  return parts.some(isNoKey) ? '' : JSON.stringify(parts)
+}
+
+const TOO_LONG = `at most ${LONGEST_COMPOUND} bytes as JSON`
+
+function longest(parts: readonly PlacedEntity[], keys: readonly KeyColumn[], row: number): string {
+  const sizes = parts.map(({ index }) => String(keys[index][row]).length)
+  return parts[sizes.indexOf(Math.max(...sizes))].entity.column
 }

@@ -1,6 +1,6 @@
 import { UserError } from '../../configs/user-error.ts'
 import { quotedText, shownText } from '../file/shown-text.ts'
-import type { DatasetSchema } from './dataset.ts'
+import { columnEntities, type DatasetSchema } from './dataset.ts'
 import type { TableSource } from './source.ts'
 
 /** The column of the times; undefined where there are none. */
@@ -17,11 +17,10 @@ const NESTED = /^(STRUCT|MAP|UNION)|\]$/
  * @throws UserError that names the first column of another type, or all that are missing.
  */
 export function requireColumns(source: TableSource, schema: DatasetSchema): void {
-  const { id, time, amount, label, entities, numeric, categorical } = schema
+  const { id, time, amount, label, numeric, categorical } = schema
+  const keys = columnEntities(schema).map(({ entity }) => entity.column)
   const roles = [id?.column, columnOf(time), amount.column, label?.column, label?.knownAt]
-  const wanted = [...roles, ...entities.map(({ column }) => column), ...numeric, ...categorical].filter(
-    (column) => column !== undefined,
-  )
+  const wanted = [...roles, ...keys, ...numeric, ...categorical].filter((column) => column !== undefined)
   requireTypes(source, schema, wanted)
   const missing = wanted.filter((column) => !source.types.has(column))
   if (missing.length === 0) return
@@ -33,7 +32,8 @@ export function requireColumns(source: TableSource, schema: DatasetSchema): void
 }
 
 function requireTypes({ file, types }: TableSource, schema: DatasetSchema, wanted: readonly string[]): void {
-  const { id, time, amount, entities } = schema
+  const { id, time, amount } = schema
+  const entities = columnEntities(schema).map(({ entity }) => entity)
   const nested = wanted.find((column) => NESTED.test(types.get(column) ?? ''))
   if (nested !== undefined) {
     throw new UserError(

@@ -1,8 +1,8 @@
-import { DEFAULT_ID, FRAUD_KNOWN_AT, type DatasetSchema } from './dataset.ts'
+import { columnEntities, DEFAULT_ID, FRAUD_KNOWN_AT, type DatasetSchema } from './dataset.ts'
 
 /** Why columns cannot have the roles that a schema gives them; undefined when they can. */
 export function roleFault(schema: DatasetSchema): string | undefined {
-  return labelFault(schema) ?? nameFault(schema) ?? repeatFault(schema) ?? formFault(schema)
+  return labelFault(schema) ?? nameFault(schema) ?? repeatFault(schema) ?? compoundFault(schema) ?? formFault(schema)
 }
 
 /** The columns of the label say what a model is to find out, so it may not read them. */
@@ -17,9 +17,10 @@ function labelFault({ label, numeric, categorical }: DatasetSchema): string | un
 
 /** Names that mean something else in a record of the stream, or that no field of a record can have. */
 function nameFault(schema: DatasetSchema): string | undefined {
-  const { id, time, amount, entities, numeric, categorical } = schema
+  const { id, time, amount, numeric, categorical } = schema
+  const keys = columnEntities(schema).map(({ entity }) => entity.column)
   const times = time === 'none' ? [] : [time.column]
-  const others = [...times, amount.column, ...entities.map(({ column }) => column), ...numeric, ...categorical]
+  const others = [...times, amount.column, ...keys, ...numeric, ...categorical]
   const columns = new Set(id === undefined ? others : [id.column, ...others])
   if (columns.has('')) return 'a column needs a name: give the file one in its header'
   if (columns.has('__proto__')) return 'no field of a record is called __proto__: rename the column'
@@ -47,11 +48,33 @@ function repeatFault({ entities, numeric, categorical }: DatasetSchema): string 
   return undefined
 }
 
+/** Most entities that make up another. */
+const MOST_PARTS = 4
+
+/** Entities of several columns are made of those that have one, and never the first, whose key divides the log. */
+function compoundFault(schema: DatasetSchema): string | undefined {
+  const columns = columnEntities(schema).map(({ entity }) => entity.name)
+  for (const [index, entity] of schema.entities.entries()) {
+    if (!('of' in entity)) continue
+    const { name, of } = entity
+    const wrong = of.find((part) => !columns.includes(part))
+    if (wrong !== undefined)
+      return `${name} is of ${wrong}, which is no entity with a column. There are: ${columns.join(', ') || 'none'}`
+    if (of.length < 2 || of.length > MOST_PARTS || new Set(of).size < of.length)
+      return `${name} is of ${of.join(', ') || 'nothing'}: name two to ${MOST_PARTS} entities, each once`
+    if (index === 0)
+      return `the key of the first entity divides the log, so it has a column: put ${name} behind ${of.join(', ')}`
+  }
+  return undefined
+}
+
 /**
  * A record of the stream holds one value a column, so its roles must agree on how it is written: as text, as a number,
  * or as a card token, which the file does not hold. A time that is written may also be read as text.
  */
-function formFault({ id, time, amount, entities, numeric, categorical }: DatasetSchema): string | undefined {
+function formFault(schema: DatasetSchema): string | undefined {
+  const { id, time, amount, numeric, categorical } = schema
+  const entities = columnEntities(schema).map(({ entity }) => entity)
   const tokens = entities.filter(({ token }) => token === true).map(({ column }) => column)
   const keys = [...(id === undefined ? [] : [id]), ...entities.filter(({ token }) => token !== true)]
   const keysOf = (type: string): string[] => keys.filter((key) => key.type === type).map(({ column }) => column)

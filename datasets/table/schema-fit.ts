@@ -13,11 +13,11 @@ function streamForm(schema: DatasetSchema): Record<string, unknown> {
     refunds: schema.refunds === true ? true : undefined,
     id: id === undefined ? 'none' : key(id),
     time: time === 'none' ? time : { ...time, origin: time.origin ?? 0 },
-    entities: entities.map(({ name, optional = false, ...rest }) => ({
-      name,
-      ...key(rest),
-      ...(optional ? { optional } : {}),
-    })),
+    entities: entities.map((entity) => {
+      if ('of' in entity) return entity
+      const { name, optional = false, ...rest } = entity
+      return { name, ...key(rest), ...(optional ? { optional } : {}) }
+    }),
     numeric: numeric.toSorted(),
     categorical: categorical.toSorted(),
   }

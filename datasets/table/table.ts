@@ -1,12 +1,14 @@
 import { UserError } from '../../configs/user-error.ts'
 import { quotedText, shownText } from '../file/shown-text.ts'
+import type { Tokenizer } from './card-token.ts'
 import { cellHint } from './cell-hint.ts'
 import type { BadCell, TableColumn } from './column.ts'
 import { amountColumn, categoricalColumn, labelColumns, numericColumn, timeColumns } from './column.ts'
-import { batchShape, type DatasetSchema } from './dataset.ts'
+import { batchShape, columnEntities, type DatasetSchema } from './dataset.ts'
 import type { ColumnChunk, Database } from './duckdb.ts'
 import { openDatabase } from './duckdb.ts'
 import { keyColumn } from './key-column.ts'
+import { compoundKeys } from './key.ts'
 import { columnOf, requireColumns } from './required-columns.ts'
 import type { SeenIds } from './seen-ids.ts'
 import { seenIds } from './seen-ids.ts'
@@ -34,6 +36,8 @@ interface Reading {
   source: TableSource
   schema: DatasetSchema
   columns: TableColumn[]
+  tokenize: Tokenizer
+  compound: ReturnType<typeof compoundKeys>
   sort: boolean
   end: TableEnd
   seen: SeenIds
@@ -42,12 +46,19 @@ interface Reading {
   lastTime: EpochMs
 }
 
+interface ReadOptions {
+  sort?: boolean
+  end?: TableEnd
+  tokenize?: Tokenizer
+}
+
 /**
  * Reads a CSV (also gzipped) or Parquet file as batches of transactions. They come in file order, or with `sort` by
  * time and file order. Only the columns that have a role are read. Times are UTC and amounts become whole minor units.
  * Without an id column a row's id is its number in the file, from 0; without times so is its time.
  *
  * @param options.end where times must end; by default anywhere.
+ * @param options.tokenize makes tokens of card numbers; by default keys stay as the file has them.
  * @throws UserError for a missing or unreadable file, a missing column, a cell that does not fit its role, time that
  * goes back (without `sort`) or lies beyond the end, a duplicate id, or a file without rows; each with line, column and
  * value.
@@ -55,7 +66,7 @@ interface Reading {
 export async function* readTable(
   file: string,
   schema: DatasetSchema,
-  options: { sort?: boolean; end?: TableEnd } = {},
+  options: ReadOptions = {},
 ): AsyncGenerator<EventBatch> {
   await using database = await openDatabase()
   const reading = await openReading(database, file, schema, options)
@@ -79,7 +90,7 @@ async function openReading(
   database: Database,
   file: string,
   schema: DatasetSchema,
-  { sort = false, end = NO_END }: { sort?: boolean; end?: TableEnd },
+  { sort = false, end = NO_END, tokenize = () => {} }: ReadOptions,
 ): Promise<Reading> {
   if (sort && schema.time === 'none')
     throw new UserError(`${file} has no times to be sorted by: its dataset says \`time: none\`. Leave out --sort.`)
@@ -89,7 +100,9 @@ async function openReading(
   const order = sort ? timeColumn(columns, schema)?.order : undefined
   if (order !== undefined) await database.define(READ_TIME, order)
   const last = schema.time === 'none' ? NO_END : end
-  return { database, source, schema, columns, sort, end: last, seen: seenIds(), rows: 0, lastTime: -Infinity }
+  const compound = compoundKeys(schema)
+  const seen = seenIds()
+  return { database, source, schema, columns, tokenize, compound, sort, end: last, seen, rows: 0, lastTime: -Infinity }
 }
 
 /** The columns of a schema in reading order: id, time, amount, entities, label, known at, numeric, categorical. */
@@ -98,7 +111,7 @@ function tableColumns(schema: DatasetSchema, source: TableSource): TableColumn[]
     ...(schema.id === undefined ? [] : [keyColumn(schema.id, source, (batch) => batch.ids)]),
     ...timeColumns(schema, source),
     amountColumn(schema, source),
-    ...schema.entities.map((entity, index) => keyColumn(entity, source, (batch) => batch.entities[index])),
+    ...columnEntities(schema).map(({ entity, index }) => keyColumn(entity, source, (batch) => batch.entities[index])),
     ...labelColumns(schema, source),
     ...schema.numeric.map((column, index) => numericColumn(column, source, index)),
     ...schema.categorical.map((column, index) => categoricalColumn(column, source, index)),
@@ -153,11 +166,27 @@ async function fillBatch(reading: Reading, batch: EventBatch, at: number, chunk:
     const bad = column.fill(batch, at, chunk, index)
     if (bad !== undefined && (worst === undefined || bad.row < worst.row)) worst = bad
   }
+  reading.tokenize(batch, at, at + (worst?.row ?? chunk.rows))
+  worst = longCompound(reading, batch, at, worst?.row ?? chunk.rows) ?? worst
   // The error must name the first mistake of the file. The rows before the first bad cell are sound, so their order and
   // ids are checked before that cell is reported.
   await checkOrder(reading, batch, at, worst?.row ?? chunk.rows, fileRow)
   if (worst !== undefined) throw await cellError(reading, worst, fileRow(worst.row))
   reading.rows += chunk.rows
+}
+
+/** Fills the keys of entities of several columns, up to the first that is too long. */
+function longCompound({ compound }: Reading, batch: EventBatch, at: number, rows: number): BadCell | undefined {
+  for (let row = 0; row < rows; row++) {
+    const fault = compound(batch.entities, at + row)
+    if (fault !== undefined)
+      return {
+        row,
+        column: fault.column,
+        problem: `is part of a key of ${fault.entity} that is too long: it may have ${fault.problem}`,
+      }
+  }
+  return undefined
 }
 
 /** Maps a row of the chunk to its row in the file. */
@@ -200,7 +229,8 @@ async function cellError({ database, source, schema }: Reading, bad: BadCell, fi
   // One cell may say its column's name by chance, such as fraud.
   if (source.csv !== undefined && (await repeats(bad.column)) && (await repeats(schema.amount.column)))
     return new UserError(`${place} repeats the header: two files were joined here. Remove this line.`)
-  const mask = schema.entities.some(({ column, token }) => token === true && column === bad.column) ? 'all' : 'cards'
+  const tokens = columnEntities(schema).filter(({ entity }) => entity.token === true)
+  const mask = tokens.some(({ entity }) => entity.column === bad.column) ? 'all' : 'cards'
   return new UserError(
     `${place}, column ${bad.column}: ${quotedText(text, { mask })} ${bad.problem}.\n${hint}` +
       `Mend the cell, or the column's role in the dataset's schema, and run the command again.`,

@@ -55,7 +55,8 @@ type KeyType = 'integer' | 'string'
 /** Which columns a batch has: the types of its keys, and how many attributes. */
 export interface BatchShape {
   id: KeyType
-  entities: { type: KeyType }[]
+  /** The keys of an entity of several columns are text. */
+  entities: ({ type: KeyType } | { of: string[] })[]
   numeric: number
   categorical: number
 }
@@ -70,7 +71,7 @@ export function emptyBatch(shape: BatchShape, size: number): EventBatch {
     ids: keys(shape.id),
     time: new Float64Array(size),
     amount: new Float64Array(size),
-    entities: shape.entities.map((entity) => keys(entity.type)),
+    entities: shape.entities.map((entity) => keys('of' in entity ? 'string' : entity.type)),
     numeric: Array.from({ length: shape.numeric }, () => new Float64Array(size)),
     categorical: Array.from({ length: shape.categorical }, () => new Array<string>(size).fill('')),
     label: new Uint8Array(size).fill(UNLABELLED),

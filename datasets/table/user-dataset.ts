@@ -6,7 +6,7 @@ import type { Config } from '../../configs/config.ts'
 import { DATASET_FOLDER, PROJECT_ROOT } from '../../configs/config.ts'
 import { duration } from '../../configs/duration.ts'
 import { UserError } from '../../configs/user-error.ts'
-import type { Dataset, DatasetSchema, SplitRule } from './dataset.ts'
+import { type Dataset, type DatasetSchema, type EntityRole, mayLackKey, type SplitRule } from './dataset.ts'
 import { fileDataset, locateFile } from './file-dataset.ts'
 import { roleFault } from './role-fault.ts'
 import { timeFormatFault } from './time-format.ts'
@@ -35,6 +35,20 @@ const days = z.number().int().positive()
 const entity = z
   .strictObject({ name: z.string(), ...key, token: z.boolean().optional(), optional: z.boolean().optional() })
   .refine(({ type, token }) => token !== true || type === 'string', 'a token is text: give type: string')
+
+const compound = z.strictObject({ name: z.string(), of: z.array(z.string()) })
+
+/** What has `of` is read as an entity of others: a union would say of either only that it is neither. */
+const anyEntity = z.unknown().transform((value, context): EntityRole => {
+  const read = typeof value === 'object' && value !== null && 'of' in value ? compound : entity
+  const result = read.safeParse(value)
+  if (result.success) return result.data
+  for (const { message, ...issue } of result.error.issues) {
+    const path = issue.code === 'unrecognized_keys' ? [...issue.path, issue.keys[0]] : issue.path
+    context.issues.push({ code: 'custom', path, message, input: value })
+  }
+  return z.NEVER
+})
 
 const timeColumn = z
   .strictObject({
@@ -73,8 +87,8 @@ const roles = z.strictObject({
     .refine((label) => label.delay === undefined || label.knownAt === undefined, 'give delay or knownAt, not both')
     .optional(),
   entities: z
-    .array(entity)
-    .refine((entities) => entities[0]?.optional !== true, {
+    .array(anyEntity)
+    .refine(([first]) => first === undefined || 'of' in first || first.optional !== true, {
       path: [0, 'optional'],
       error:
         'the key of the first entity divides the log, so every row needs one: put an entity first that all rows have',
@@ -132,7 +146,7 @@ const datasetYaml = z
   .refine(
     ({ split, schema }) =>
       split.kind === 'ordered' ||
-      schema.entities.some(({ name, optional }) => name === split.cardEntity && optional !== true),
+      schema.entities.some((entity) => entity.name === split.cardEntity && !mayLackKey(schema, entity)),
     {
       path: ['split', 'cardEntity'],
       error: 'name one of the schema’s entities, whose key is not optional',

@@ -1,4 +1,4 @@
-import type { DatasetSchema } from '../../datasets/table/dataset.ts'
+import { type DatasetSchema, keyTypeOf } from '../../datasets/table/dataset.ts'
 import {
   FRAUD_LABEL,
   UNLABELLED,
@@ -70,7 +70,8 @@ export function trainingSetSink(
 ): TrainingSetSink {
   const { cardEntity, knownBy = Infinity, unlabelled = false } = options
   const card = cardEntity === undefined ? 0 : schema.entities.findIndex((entity) => entity.name === cardEntity)
-  const set = emptySet(service, schema, schema.entities[card]?.type)
+  const entity = card < 0 ? undefined : schema.entities.at(card)
+  const set = emptySet(service, schema, entity && keyTypeOf(entity))
   const numberings = categoryColumns(service, schema).map(({ source }, c) => ({
     source,
     column: set.categorical[c],

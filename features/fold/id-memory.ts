@@ -1,4 +1,4 @@
-import type { DatasetSchema } from '../../datasets/table/dataset.ts'
+import { type DatasetSchema, mayLackKey } from '../../datasets/table/dataset.ts'
 import { FRAUD_LABEL, HOUR, type DurationMs, type EventBatch } from '../../datasets/table/transaction.ts'
 import type { FeatureService } from '../view/view.ts'
 import { featureMatrix } from './fold-output.ts'
@@ -15,9 +15,10 @@ const [PARTS_OF_MINUTE, PARTS] = [8, 16]
  * twice is found. A dataset without times and ids has only the numbers of rows in files, and another file has the same
  * numbers: then nothing says which transaction comes again.
  */
-export function needsMemory({ views }: FeatureService, { id, time, entities }: DatasetSchema): boolean {
+export function needsMemory({ views }: FeatureService, schema: DatasetSchema): boolean {
+  const { id, time, entities } = schema
   if (time === 'none' && id === undefined) return false
-  const always = new Set(entities.filter(({ optional }) => optional !== true).map(({ name }) => name))
+  const always = new Set(entities.filter((entity) => !mayLackKey(schema, entity)).map(({ name }) => name))
   return !views.some((view) => view.kind === 'aggregate' && always.has(view.entity))
 }
 

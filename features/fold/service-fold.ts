@@ -1,4 +1,4 @@
-import type { DatasetSchema } from '../../datasets/table/dataset.ts'
+import { type DatasetSchema, mayLackKey } from '../../datasets/table/dataset.ts'
 import { DAY, FRAUD_LABEL, HOUR, type DurationMs, type EventBatch } from '../../datasets/table/transaction.ts'
 import { featureNames, type FeatureService, type FeatureView, type RequestFeature } from '../view/view.ts'
 import { categoryCode } from './category.ts'
@@ -216,7 +216,7 @@ export class ServiceFold {
 /** The views that keep ids, the one that is asked first in front. */
 function keepersOf(folded: readonly Folded[], schema: DatasetSchema): Folded[] {
   const keepers = folded.filter(({ fold }) => fold.payments.rings.columns.id)
-  const always = keepers.filter(({ entity }) => schema.entities[entity].optional !== true)
+  const always = keepers.filter(({ entity }) => !mayLackKey(schema, schema.entities[entity]))
   const first = always.find(({ entity }) => entity === 0) ?? always.at(0) ?? keepers.at(0)
   return keepers.sort((a, b) => Number(b === first) - Number(a === first))
 }

@@ -108,7 +108,9 @@ function amountText({ amount, refunds }: DatasetSchema): string {
   return `${amount.column} (${amount.minorUnits} decimals${negative})`
 }
 
-function entityText({ name, column, optional }: EntityRole): string {
+function entityText(entity: EntityRole): string {
+  if ('of' in entity) return `${entity.name} (${entity.of.join(' and ')})`
+  const { name, column, optional } = entity
   return `${name} (${column}${optional === true ? ', may be blank' : ''})`
 }
 

@@ -3,7 +3,7 @@ import { broken, find, warning, type Finding, type Judgement } from '../../confi
 import type { Tell } from '../../configs/tell.ts'
 import { UserError } from '../../configs/user-error.ts'
 import type { EventLog, Topic } from '../../datasets/log/event-log.ts'
-import type { DatasetSchema } from '../../datasets/table/dataset.ts'
+import { columnEntities, type DatasetSchema } from '../../datasets/table/dataset.ts'
 import type { EventBatch } from '../../datasets/table/transaction.ts'
 import type { OnlineStore } from '../../features/store/online-store.ts'
 import { instant } from '../console/output.ts'
@@ -106,7 +106,7 @@ async function keysHaveOnePartition(
   { schema }: Subject,
 ): Promise<string | Judgement> {
   const { partitionOf } = await import('../../datasets/log/murmur2.ts')
-  const [entity] = schema.entities
+  const entity = columnEntities(schema).at(0)?.entity
   if (entity === undefined) return 'the records have no key that must stay in one partition'
   const homes = new Map<string, Set<number>>()
   for (const [partition, { start, end }] of offsets.entries()) {

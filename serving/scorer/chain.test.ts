@@ -9,7 +9,7 @@ import { partitionOf } from '../../datasets/log/murmur2.ts'
 import { openEventLog } from '../../datasets/open.ts'
 import { randomStream } from '../../datasets/random/random.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
-import { isNoKey } from '../../datasets/table/key.ts'
+import { compoundKey, compoundKeys, isNoKey } from '../../datasets/table/key.ts'
 import { emptyBatch, FRAUD_LABEL, SECOND, type EventBatch } from '../../datasets/table/transaction.ts'
 import { statesOf } from '../../features/backfill/backfill.ts'
 import { planChain, statePlace } from '../../features/chain/chain.ts'
@@ -41,6 +41,7 @@ const schema: DatasetSchema = {
     { name: 'card', column: 'card', type: 'string' },
     { name: 'terminal', column: 'terminal', type: 'integer', optional: true },
     { name: 'shop', column: 'shop', type: 'string', optional: true },
+    { name: 'place', of: ['terminal', 'shop'] },
   ],
   numeric: [],
   categorical: [],
@@ -71,6 +72,10 @@ const service: FeatureService = {
       { name: 'shop_count', function: 'count', window: { length: 20 * MINUTE } },
       { name: 'shop_refunds', function: 'refund_sum', window: { length: 20 * MINUTE } },
       { name: 'shop_since', function: 'seconds_since_previous' },
+    ]),
+    view('place', false, [
+      { name: 'place_count', function: 'count', window: { length: 20 * MINUTE } },
+      { name: 'place_share', function: 'fraud_share', window: { length: 20 * MINUTE } },
     ]),
     { kind: 'request', name: 'transaction', features: [{ name: 'amount', from: 'amount' }] },
   ],
@@ -115,6 +120,8 @@ function makeEvents(seed: number, size: number): Event[] {
   return events
 }
 
+const compound = compoundKeys(schema)
+
 function toBatch(events: readonly Event[]): EventBatch {
   const batch = emptyBatch({ id: 'integer', entities: schema.entities, numeric: 0, categorical: 0 }, events.length)
   events.forEach((event, row) => {
@@ -125,15 +132,17 @@ function toBatch(events: readonly Event[]): EventBatch {
     batch.entities[0][row] = event.card
     batch.entities[1][row] = event.terminal
     batch.entities[2][row] = event.shop
+    compound(batch.entities, row)
     if (event.label) batch.knownAt[row] = event.time + MINUTE
   })
   return batch
 }
 
-type Entity = 'card' | 'terminal' | 'shop'
+type Entity = 'card' | 'terminal' | 'shop' | 'place'
 
 function keyOf(event: Event, entity: Entity): string | number | undefined {
-  return isNoKey(event[entity]) ? undefined : event[entity]
+  const key = entity === 'place' ? compoundKey([event.terminal, event.shop]) : event[entity]
+  return isNoKey(key) ? undefined : key
 }
 
 /** The features by the quadratic loop over the events in the order in which a stage saw them: id → values. */
@@ -269,7 +278,7 @@ test(
 /** All of them in CI; at a desk, one. */
 const SEEDS = process.env['CI'] === undefined ? [11] : [11, 12, 13, 14]
 
-describe.each(SEEDS)('a chain of three stages over three partitions, seed %i', (seed) => {
+describe.each(SEEDS)('a chain of four stages over three partitions, seed %i', (seed) => {
   test(
     'serves what the quadratic loop finds in the order of each stage, however often it fails and starts again',
     { timeout: 60_000 },
@@ -292,7 +301,7 @@ describe.each(SEEDS)('a chain of three stages over three partitions, seed %i', (
       await chain(world)
 
       const stages = planChain(service, schema, { name: TRANSACTIONS, partitions: 3 }, 'g')
-      expect(stages.map(({ entity }) => entity)).toEqual([undefined, 'terminal', 'shop'])
+      expect(stages.map(({ entity }) => entity)).toEqual([undefined, 'terminal', 'shop', 'place'])
       const served = new Map(
         (await predictions(world.log)).map(({ prediction }) => [prediction.transaction_id, prediction.features]),
       )
@@ -509,10 +518,8 @@ test.each([1, 3])(
     await append(world.log, events, partitions)
     await chain(world)
     const topics = await world.log.topics()
-    for (const entity of ['card', 'terminal', 'shop'] as const) {
-      for (const key of new Set(
-        events.flatMap((event) => (keyOf(event, entity) === undefined ? [] : [String(event[entity])])),
-      )) {
+    for (const entity of ['card', 'terminal', 'shop', 'place'] as const) {
+      for (const key of new Set(events.flatMap((event) => keyOf(event, entity)?.toString() ?? []))) {
         const state = await world.store.group(service.name, statePlace(topics, TRANSACTIONS, 'g', service, entity, key))
         // There is no history, so a key without state of the group would be refused.
         expect(String((await onlineFeatures(state, service, entity, key)).key)).toBe(key)
