@@ -134,6 +134,22 @@ test.each([1, 2, 3, 4, 5])('what was here before is rejected, the rest is folded
   expect(log.filter(({ again }) => again).length).toBeGreaterThan(50)
 })
 
+test('a record that the state holds already is no repeat of itself, but an error', () => {
+  const [first, second] = makeLog(1)
+  const fold = new ServiceFold(cardFraud, schema)
+  const seam = new Seam({ base: { watermark: -Infinity }, group: 'g' })
+  const folds = (events: Event[], from: number): void => {
+    const input = inputOf(decoded(events), from)
+    fold.prepare(input.decoded.events)
+    seam.join(input, fold, Infinity)
+    fold.fold(input.decoded.events, undefined, placesOf(input))
+  }
+  folds([first, second], 0)
+  // The same again in another place is a repeat.
+  folds([first], 2)
+  expect(() => folds([second], 1)).toThrow(`at offset 1 of partition ${PARTITION} already`)
+})
+
 test.each([
   [0, 0],
   [2047, 2 ** 42 - 1],

@@ -22,9 +22,11 @@
  *
  * History ends at its `until`, and what it holds ends with its newest transaction, which may be long before.
  */
+import { UserError } from '../../configs/user-error.ts'
+import type { RecordBatch } from '../../datasets/log/event-log.ts'
 import { DAY, FRAUD_LABEL, removeRows, type EpochMs, type EventBatch } from '../../datasets/table/transaction.ts'
 import { keepRows } from '../fold/fold-output.ts'
-import { unpackPlace } from '../fold/log-place.ts'
+import { NO_PLACE, unpackPlace } from '../fold/log-place.ts'
 import type { Repeat } from '../fold/repeats.ts'
 import type { ServiceFold } from '../fold/service-fold.ts'
 import type { Base } from '../store/online-store.ts'
@@ -73,10 +75,15 @@ export class Seam {
    * the batch, with the stored state of its keys.
    *
    * @param committed the first offset whose outputs are not written yet.
-   * @throws UserError with the backfill that ends where the undecided records begin (rule 3).
+   * @throws UserError with the backfill that ends where the undecided records begin (rule 3), and for state that holds
+   * a record which is only now to be folded.
    */
   join(input: StageInput, fold: ServiceFold, committed: number): void {
-    const repeats = fold.repeated(input.decoded.events, placesOf(input))
+    const places = placesOf(input)
+    const repeats = fold.repeated(input.decoded.events, places)
+    // As a repeat of itself the record would never be scored.
+    const folded = repeats.find(({ row, first }) => first !== NO_PLACE && first === places[row])
+    if (folded !== undefined) throw foldedBefore(input.records, folded.first)
     // Later stages get what the first one let pass.
     if (input.earlier === undefined) {
       this.#tellGap(input.decoded.events)
@@ -92,6 +99,15 @@ export class Seam {
     if (gap !== undefined) this.#onGap(gap)
     this.#onGap = undefined
   }
+}
+
+function foldedBefore({ topic }: RecordBatch, first: number): UserError {
+  const { partition, offset } = unpackPlace(first) ?? { partition: 0, offset: 0 }
+  return new UserError(
+    `The stored state holds the transaction at offset ${offset} of partition ${partition} already, though it is said ` +
+      `to end before it ("${topic}"). So it belongs to another copy of this log. Put that one back, or begin anew on ` +
+      'this one, from the history that ends where it begins: fd features backfill --until DATE --online',
+  )
 }
 
 /**

@@ -222,11 +222,11 @@ async function filled(): Promise<{ folder: string; file: string }> {
   return { folder, file: join(folder, 'topics', 't', 'data.mdb') }
 }
 
-/** Records of topic t, read one by one. */
-async function drain(folder: string): Promise<number> {
+/** Reads topic t, record by record unless more are asked for. */
+async function drain(folder: string, maxRecords = 1): Promise<number> {
   await using log = await openEventLog(`lmdb:${folder}`)
   let seen = 0
-  for await (const batch of log.read('t', 0, { maxRecords: 1 })) seen += batch.size
+  for await (const batch of log.read('t', 0, { maxRecords })) seen += batch.size
   return seen
 }
 
@@ -244,6 +244,19 @@ describe('what can go wrong', () => {
     await expect(drain(folder)).rejects.toThrow(
       `Topic "t", partition 0, block that ends with offset 20 in ${file} is damaged: its checksum does not match. ` +
         'Read on behind it with: fd topics read t --from 21',
+    )
+  })
+
+  test('records that are missing between two others are an error, not a shorter batch', async () => {
+    const { folder, file } = await filled()
+    const environment = openEnvironment(join(folder, 'topics', 't'))
+    const blocks = environment.database('topic t')
+    const [{ key }] = blocks.getRange({ offset: 20, limit: 1 })
+    environment.write(() => void blocks.remove(key))
+    await environment.close()
+    await expect(drain(folder, 1000)).rejects.toThrow(
+      `Topic "t", partition 0 in ${file} is damaged: records 20 to 20 are missing. ` +
+        'Read on behind them with: fd topics read t --from 21',
     )
   })
 

@@ -112,7 +112,8 @@ export interface PartitionCursor {
    * most `maxRecords`, and at least one unless there is none. Joins small blocks, so that a reader that fell behind
    * catches up in full batches.
    *
-   * @throws UserError for a damaged block; names topic, partition, offset and file.
+   * @throws UserError for a damaged block, and where records are missing between two blocks; names topic, partition,
+   * offset and file.
    */
   take(from: number, maxRecords: number, end: number): RecordBatch | undefined
 }
@@ -138,6 +139,8 @@ export function partitionCursor(partition: Partition): PartitionCursor {
 
       function add(source: RecordBatch): void {
         const part = cut(source, next, room, end)
+        // Retention deletes from the oldest block on. So what is missing between two blocks was never deleted.
+        if (parts.length > 0 && part.size > 0 && part.offsets[0] !== next) throw gap(partition, next, part.offsets[0])
         if (part.size > 0) parts.push(part)
         room -= part.size
         bytes += batchBytes(part)
@@ -172,5 +175,12 @@ function decoded({ topic, number, file }: Partition, bytes: Buffer, lastOffset: 
     `Topic "${topic}", partition ${number}, block that ends with offset ${lastOffset} in ${file} is damaged: ` +
       `${batch.damage}. Read on behind it with: fd topics read ${topic} --from ${lastOffset + 1}, ` +
       'or restore the file from a copy.',
+  )
+}
+
+function gap({ topic, number, file }: Partition, from: number, to: number): UserError {
+  return new UserError(
+    `Topic "${topic}", partition ${number} in ${file} is damaged: records ${from} to ${to - 1} are missing. ` +
+      `Read on behind them with: fd topics read ${topic} --from ${to}, or restore the file from a copy.`,
   )
 }
