@@ -3,8 +3,9 @@ import type { DatasetSchema } from '../datasets/table/dataset.ts'
 import { ATTRIBUTES, attributes } from './definition/attributes.ts'
 import { cardFraud } from './definition/card-fraud.ts'
 import { kaggleCc } from './definition/kaggle-cc.ts'
+import { readService } from './definition/service-schema.ts'
 import { userAnomaly } from './definition/user-anomaly.ts'
-import { withMaxEvents, type FeatureService } from './view/view.ts'
+import { withMaxEvents, type FeatureService, type ServiceReference } from './view/view.ts'
 
 /** The services with a fixed definition. That of `attributes` follows from the dataset. */
 export const featureServices: FeatureService[] = [cardFraud, kaggleCc, userAnomaly]
@@ -27,4 +28,19 @@ export function featureService(name: string, schema?: DatasetSchema, maxEvents?:
   }
   const names = [...featureServices.map((candidate) => candidate.name), ATTRIBUTES]
   throw new UserError(`No feature service "${name}". There are: ${names.join(', ')}. See: fd features list`)
+}
+
+/**
+ * The service that a model's card or a job means: the definition that it carries, else fd's own of that name. Whoever
+ * asks compares the digests, since fd's own may have another definition in this version.
+ *
+ * @param source whose reference it is, in words.
+ * @throws UserError when the definition is not valid, or none is carried and fd has no service of that name.
+ */
+export function referencedService(
+  { name, maxEvents, definition }: ServiceReference,
+  schema: DatasetSchema,
+  source: string,
+): FeatureService {
+  return definition === undefined ? featureService(name, schema, maxEvents) : readService(definition, source)
 }

@@ -75,6 +75,23 @@ test.each<DatasetSchema['time']>(['none', time, ...TIME_UNITS.map((unit) => ({ .
   },
 )
 
+test('a definition of any length is read back: a tag holds no more than MLflow takes', () => {
+  for (const features of [1, 400, 4000]) {
+    const names = Array.from({ length: features }, (_, i) => ({
+      name: `n𝄞é${i}`,
+      function: 'count',
+      window: { last: i },
+    }))
+    const definition = { name: 'own', description: '', views: [{ kind: 'aggregate', features: names }] }
+    const own = { ...card, service: { ...card.service, definition } }
+    const tags = modelCardTags(own)
+    expect(Object.values(tags).every((value) => value.length <= 100_000 && value.isWellFormed())).toBe(true)
+    expect(readModelCard({ name: 'm', version: 1, tags })).toEqual(own)
+  }
+  const broken = { ...modelCardTags(card), 'fd.service.definition': '{' }
+  expect(() => readModelCard({ name: 'm', version: 1, tags: broken })).toThrow(/fd.service.definition/)
+})
+
 test('the names of the tags are fixed', () => {
   expect(Object.keys(modelCardTags({ ...card, metrics: { average_precision: 1 } })).sort()).toEqual([
     'fd.card.form',

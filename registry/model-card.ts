@@ -4,6 +4,7 @@ import { UserError } from '../configs/user-error.ts'
 import type { DatasetSchema } from '../datasets/table/dataset.ts'
 import { TIME_UNITS } from '../datasets/table/time.ts'
 import type { EpochMs } from '../datasets/table/transaction.ts'
+import { DEFINITION, definitionTag, definitionTags } from './definition-tags.ts'
 import type { ModelVersion, Tags } from './model.ts'
 
 /** Names under which `fd` logs what the gates read. */
@@ -43,10 +44,11 @@ export interface Period {
 /** All that `fd` must know of a model version to serve it, to judge it and to make it again. */
 export interface ModelCard {
   /**
-   * The feature service that the model was trained for, the digest of its definition, and the limit of its views where
-   * that is not the default.
+   * The feature service that the model was trained for, the digest of its definition, the limit of its views where that
+   * is not the default, and the definition itself as JSON, so that who serves the model needs no file of it. Absent in
+   * versions from before cards recorded it: these are of services that come with fd.
    */
-  service: { name: string; digest: string; maxEvents?: number }
+  service: { name: string; digest: string; maxEvents?: number | undefined; definition?: object | undefined }
   /** `digest`: of the file the model was trained on. */
   dataset: { name: string; digest: string; schema: DatasetSchema }
   /**
@@ -128,6 +130,7 @@ const FORM_TAG = 'fd.card.form'
 const FORM = 1
 
 const METRIC = 'fd.metric.'
+
 const text = z.string().min(1)
 
 /** Tag → its reader. Each field has a tag, so that MLflow's UI shows it and a search finds versions by it. */
@@ -135,6 +138,7 @@ const TAGS = {
   'fd.service.name': text,
   'fd.service.digest': text,
   'fd.service.max_events': number().pipe(z.number().int().positive()).optional(),
+  [DEFINITION]: json<object>(z.looseObject({})).optional(),
   'fd.dataset.name': text,
   'fd.dataset.digest': text,
   'fd.dataset.schema': json(datasetSchema),
@@ -151,13 +155,15 @@ const TAGS = {
   'fd.code.version': text,
 }
 
+const cardTags = z.object(TAGS)
+
 /**
  * The card as tags of a model version: the fixed names above and one `fd.metric.NAME` a metric. Numbers are written as
  * ECMAScript prints them.
  */
 export function modelCardTags(card: ModelCard): Tags {
   const { training, alertsPerDay, dictionaries } = card
-  const { maxEvents } = card.service
+  const { maxEvents, definition } = card.service
   const fixed: Partial<Record<keyof typeof TAGS | typeof FORM_TAG, string>> = {
     [FORM_TAG]: String(FORM),
     'fd.service.name': card.service.name,
@@ -177,7 +183,7 @@ export function modelCardTags(card: ModelCard): Tags {
     'fd.code.version': card.codeVersion,
   }
   const metrics = Object.entries(card.metrics).map(([name, value]) => [METRIC + name, String(value)] as const)
-  return { ...fixed, ...Object.fromEntries(metrics) }
+  return { ...fixed, ...definitionTags(definition), ...Object.fromEntries(metrics) }
 }
 
 /**
@@ -193,7 +199,7 @@ export function readModelCard(version: Pick<ModelVersion, 'name' | 'version' | '
     `The card of version ${version.version} of "${version.name}"`,
     `Or train with this one: fd train --register ${version.name}`,
   )
-  const parsed = z.object(TAGS).safeParse(version.tags)
+  const parsed = cardTags.safeParse({ ...version.tags, ...definitionTag(version.tags) })
   const metrics = z.record(z.string(), number()).safeParse(metricTags(version.tags))
   if (!parsed.success || !metrics.success) {
     const error = parsed.error ?? metrics.error
@@ -207,14 +213,9 @@ export function readModelCard(version: Pick<ModelVersion, 'name' | 'version' | '
   const training = periodOf(tags['fd.training.from'], tags['fd.training.to'])
   const period = periodOf(tags['fd.holdout.from'], tags['fd.holdout.to'])
   const alertsPerDay = tags['fd.threshold.alerts_per_day']
-  const maxEvents = tags['fd.service.max_events']
   const dictionaries = tags['fd.dictionaries']
   return {
-    service: {
-      name: tags['fd.service.name'],
-      digest: tags['fd.service.digest'],
-      ...(maxEvents === undefined ? {} : { maxEvents }),
-    },
+    service: readService(tags),
     dataset: { name: tags['fd.dataset.name'], digest: tags['fd.dataset.digest'], schema: tags['fd.dataset.schema'] },
     ...(training && { training }),
     holdout: { digest: tags['fd.holdout.digest'], rows: tags['fd.holdout.rows'], ...(period && { period }) },
@@ -224,6 +225,16 @@ export function readModelCard(version: Pick<ModelVersion, 'name' | 'version' | '
     ...(alertsPerDay === undefined ? {} : { alertsPerDay }),
     metrics: metrics.data,
     codeVersion: tags['fd.code.version'],
+  }
+}
+
+function readService(tags: z.infer<typeof cardTags>): ModelCard['service'] {
+  const { 'fd.service.max_events': maxEvents, [DEFINITION]: definition } = tags
+  return {
+    name: tags['fd.service.name'],
+    digest: tags['fd.service.digest'],
+    ...(maxEvents === undefined ? {} : { maxEvents }),
+    ...(definition && { definition }),
   }
 }
 

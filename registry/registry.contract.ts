@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { UserError } from '../configs/user-error.ts'
-import { modelCardTags } from './model-card.ts'
+import { modelCardTags, readModelCard } from './model-card.ts'
 import type { Metric, Run } from './model.ts'
 import { NotFoundError } from './not-found.ts'
 import { openRegistry } from './open.ts'
@@ -700,6 +700,16 @@ export function registryContract(
     })
 
     describe.runIf(processes)('processes', () => {
+      test('with a definition of any length has it in its card', async () => {
+        await registry.createRegisteredModel(cards)
+        const { source } = await modelSource()
+        const features = Array.from({ length: 3000 }, (_, i) => ({ name: `café ${i}`, function: 'count' }))
+        const definition = { name: 'own', description: '', views: [{ kind: 'aggregate', features }] }
+        const card = sampleCard({ service: { name: 'own', digest: 'd'.repeat(64), definition } })
+        await registry.createModelVersion({ name: cards, source, tags: modelCardTags(card) })
+        expect(readModelCard(await registry.getModelVersion(cards, 1))).toEqual(card)
+      })
+
       test('of many processes that promote at once none loses its record', async () => {
         await registry.createRegisteredModel(cards)
         const { source } = await modelSource()

@@ -543,8 +543,17 @@ test('the limit of a configuration is part of the definition, and the default le
   expect(serviceDigest(featureService('card-fraud', undefined, MAX_EVENTS))).toBe(serviceDigest(cardFraud))
   const limited = featureService('card-fraud', undefined, 64)
   expect(serviceDigest(limited)).not.toBe(serviceDigest(cardFraud))
-  expect(serviceReference(limited)).toEqual({ name: 'card-fraud', digest: serviceDigest(limited), maxEvents: 64 })
-  expect(serviceReference(cardFraud)).toEqual({ name: 'card-fraud', digest: serviceDigest(cardFraud) })
+  expect(serviceReference(limited)).toEqual({
+    name: 'card-fraud',
+    digest: serviceDigest(limited),
+    maxEvents: 64,
+    definition: limited,
+  })
+  expect(serviceReference(cardFraud)).toEqual({
+    name: 'card-fraud',
+    digest: serviceDigest(cardFraud),
+    definition: cardFraud,
+  })
   const base = { amount: 100, customer: 42, terminal: 1, label: false }
   const start = Date.UTC(2018, 3, 1)
   const log = eventBatch(Array.from({ length: 200 }, (_, id) => ({ ...base, id, time: start + id * 1000 })))

@@ -112,11 +112,19 @@ export function serviceDigest(service: FeatureService): string {
   return createHash('sha256').update(canonicalJson(service.views)).digest('hex')
 }
 
-/** By what a model card or a job names a service, so that another process finds the same definition. */
-export function serviceReference(service: FeatureService): { name: string; digest: string; maxEvents?: number } {
+/** What a model card or a job carries of a service, so that another process computes the same without any file. */
+export interface ServiceReference {
+  name: string
+  digest: string
+  maxEvents?: number | undefined
+  /** The service itself as JSON. References from before they carried it name one of fd's own. */
+  definition?: object | undefined
+}
+
+export function serviceReference(service: FeatureService): ServiceReference & { definition: FeatureService } {
   const maxEvents = maxEventsOf(service)
   const limit = maxEvents === undefined ? {} : { maxEvents }
-  return { name: service.name, digest: serviceDigest(service), ...limit }
+  return { name: service.name, digest: serviceDigest(service), ...limit, definition: service }
 }
 
 /**

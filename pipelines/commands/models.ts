@@ -174,16 +174,17 @@ export async function runPromote(
   version: number,
   options: PromoteOptions,
 ): Promise<Verdict> {
-  const [promotion, gates, { readModelCard }, { featureService }, { featureNames, serviceDigest }] = await Promise.all([
-    import('../../registry/promotion/promotion.ts'),
-    import('../../registry/promotion/gate.ts'),
-    import('../../registry/model-card.ts'),
-    import('../../features/catalog.ts'),
-    import('../../features/view/view.ts'),
-  ])
+  const [promotion, gates, { readModelCard }, { referencedService }, { featureNames, serviceDigest }] =
+    await Promise.all([
+      import('../../registry/promotion/promotion.ts'),
+      import('../../registry/promotion/gate.ts'),
+      import('../../registry/model-card.ts'),
+      import('../../features/catalog.ts'),
+      import('../../features/view/view.ts'),
+    ])
   const { registry } = parts
   const card = readModelCard(await registry.getModelVersion(name, version))
-  const service = featureService(card.service.name, card.dataset.schema, card.service.maxEvents)
+  const service = referencedService(card.service, card.dataset.schema, `What version ${version} of "${name}" carries`)
   return promotion.promote(registry, {
     name,
     version,

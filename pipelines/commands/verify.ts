@@ -130,14 +130,14 @@ export interface Stretch {
  * @throws UserError when there is nothing to compare, or when the file that was backfilled has changed.
  */
 export async function runVerify(parts: VerifyParts, card: ModelCard, stretch: Stretch): Promise<ParityReport> {
-  const [{ featureService }, { verifyParity }, { checkTrained, coverOrigins }, topics] = await Promise.all([
+  const [{ referencedService }, { verifyParity }, { checkTrained, coverOrigins }, topics] = await Promise.all([
     import('../../features/catalog.ts'),
     import('../../features/parity/parity.ts'),
     import('./verify-coverage.ts'),
     import('../../serving/topics.ts'),
   ])
   const { log, openProgress } = parts
-  const service = featureService(card.service.name, card.dataset.schema, card.service.maxEvents)
+  const service = referencedService(card.service, card.dataset.schema, 'What the model carries')
   checkTrained(card, service)
   const progress = openProgress('verify')
   const report = await verifyParity({

@@ -106,13 +106,13 @@ export async function holdoutAgain(
   parts: ModelParts,
   { version, card }: { version: ModelVersion; card: ModelCard },
 ): Promise<HoldoutAgain> {
-  const [{ featureService }, { splitRows }, { findEstimator }] = await Promise.all([
+  const [{ referencedService }, { splitRows }, { findEstimator }] = await Promise.all([
     import('../../features/catalog.ts'),
     import('../../training/metrics/holdout.ts'),
     import('../../training/catalog.ts'),
   ])
   const { dataset, split, params } = await subjectAgain(parts, version, card)
-  const service = featureService(card.service.name, dataset.schema, card.service.maxEvents)
+  const service = referencedService(card.service, dataset.schema, 'What the model carries')
   const until = params['until'] === undefined ? undefined : Number(params['until'])
   const { unsupervised } = findEstimator(params['estimator'] ?? 'boosting')
   const request = { dataset, service, split, until, sort: params['sort'] === 'true', unlabelled: unsupervised }
@@ -192,11 +192,11 @@ async function serviceOf(
   card: ModelCard,
   dataset: Dataset,
 ): Promise<FeatureService> {
-  const [{ featureService }, { serviceDigest }] = await Promise.all([
+  const [{ referencedService }, { serviceDigest }] = await Promise.all([
     import('../../features/catalog.ts'),
     import('../../features/view/view.ts'),
   ])
-  const service = featureService(card.service.name, dataset.schema, card.service.maxEvents)
+  const service = referencedService(card.service, dataset.schema, 'What the model carries')
   if (serviceDigest(service) === card.service.digest) return service
   throw await notComparable(
     parts,

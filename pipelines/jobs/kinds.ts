@@ -4,13 +4,22 @@ import { codeVersion, type CodeVersion } from '../../configs/code-version.ts'
 import type { Config } from '../../configs/config.ts'
 import { UserError } from '../../configs/user-error.ts'
 import type { Dataset, SplitRule } from '../../datasets/table/dataset.ts'
-import { serviceReference as namedService, type FeatureService } from '../../features/view/view.ts'
+import {
+  serviceReference as namedService,
+  type FeatureService,
+  type ServiceReference,
+} from '../../features/view/view.ts'
 import { JobRefused, type JobKind } from '../../training/queue/job-queue.ts'
 
 /** Names a dataset's file by name, place and content. */
 const datasetReference = z.object({ name: z.string(), file: z.string(), digest: z.string() })
-/** Names a feature service by name and definition. */
-const serviceReference = z.object({ name: z.string(), digest: z.string(), maxEvents: z.number().optional() })
+/** A feature service by its digest and its definition. Jobs from before they carried it name one of fd's own. */
+const serviceReference: z.ZodType<ServiceReference> = z.object({
+  name: z.string(),
+  digest: z.string(),
+  maxEvents: z.number().optional(),
+  definition: z.looseObject({}).optional(),
+})
 
 /** The code of whoever submitted a job. Jobs from before they named their code have none. */
 const codeSchema = z.object({ version: z.string(), digest: z.string(), commit: z.string().optional() }).optional()
@@ -18,7 +27,7 @@ const codeSchema = z.object({ version: z.string(), digest: z.string(), commit: z
 /** What a job reads, without the data themselves: these stay in files that every worker has. */
 export interface References {
   dataset: z.infer<typeof datasetReference>
-  service: z.infer<typeof serviceReference>
+  service: ServiceReference
 }
 
 /** A split as a run or a job stores it. */
@@ -125,7 +134,7 @@ export async function resolveReferences(
   config: Config,
   wanted: References,
 ): Promise<{ dataset: Dataset; service: FeatureService }> {
-  const [{ openDataset }, { featureService }, { serviceDigest }] = await Promise.all([
+  const [{ openDataset }, { referencedService }, { serviceDigest }] = await Promise.all([
     import('../../datasets/catalog.ts'),
     import('../../features/catalog.ts'),
     import('../../features/view/view.ts'),
@@ -137,7 +146,7 @@ export async function resolveReferences(
         'Workers need the same files at the same place.',
     )
   }
-  const service = featureService(wanted.service.name, dataset.schema, wanted.service.maxEvents)
+  const service = referencedService(wanted.service, dataset.schema, 'What the job carries')
   if (serviceDigest(service) !== wanted.service.digest) {
     throw new UserError(
       `The worker at ${hostname()} defines the feature service "${service.name}" differently. ` +

@@ -13,7 +13,7 @@ import { atOnce } from '../../datasets/testing/scheduler.ts'
 import { featureService } from '../../features/catalog.ts'
 import { formerCategoryCode } from '../../features/fold/category.ts'
 import { MemoryServer, openMemoryStore } from '../../features/testing/memory-store.ts'
-import { featureNames, serviceDigest, type FeatureService } from '../../features/view/view.ts'
+import { featureNames, serviceDigest, serviceReference, type FeatureService } from '../../features/view/view.ts'
 import { logOnnxModel } from '../../registry/ml-model.ts'
 import type { ModelCard } from '../../registry/model-card.ts'
 import { openRegistry } from '../../registry/open.ts'
@@ -111,6 +111,21 @@ describe('a version is loaded', () => {
     await setThreshold(registry, { name: 'm', version: 1, card, threshold: 0.75, by: 'eve', now: 2 })
     await using champion = await loadVersion(registry, 'm', 1)
     expect(champion.threshold).toEqual({ value: 0.75, entry: 2 })
+  })
+
+  test('with the definition that its card carries, where fd has no service of that name', async () => {
+    const own = { ...cardFraud, name: 'of-nobody-else' }
+    await addVersion(7, { service: serviceReference(own) }, own)
+    await using champion = await loadVersion(registry, 'm', 1)
+    expect(champion.service).toEqual(own)
+    await addVersion(8, {}, own)
+    await expect(loadVersion(registry, 'm', 2)).rejects.toThrow('No feature service "of-nobody-else"')
+    const wrong = { ...own, views: [{ ...own.views[0], kind: 'other' }] }
+    await addVersion(9, { service: { ...serviceReference(own), definition: wrong } }, own)
+    await expect(loadVersion(registry, 'm', 3)).rejects.toThrow(/What version 3 of "m" carries is no definition/)
+    const changed = { ...own, views: own.views.slice(1) }
+    await addVersion(10, { service: { ...serviceReference(own), definition: changed } }, own)
+    await expect(loadVersion(registry, 'm', 4)).rejects.toThrow(/another definition/)
   })
 
   test('with names of categories where it reads some', async () => {

@@ -1,7 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { UserError } from '../../configs/user-error.ts'
 import { otherStream } from '../../datasets/table/schema-fit.ts'
-import { featureService } from '../../features/catalog.ts'
+import { referencedService } from '../../features/catalog.ts'
 import { categoryColumns, featureNames, serviceDigest, type FeatureService } from '../../features/view/view.ts'
 import { readModelCard, type ModelCard } from '../../registry/model-card.ts'
 import { presentThreshold, type Threshold } from '../../registry/promotion/threshold.ts'
@@ -30,7 +30,7 @@ export interface Champion extends AsyncDisposable {
  */
 export async function loadVersion(registry: Registry, name: string, version: number): Promise<Champion> {
   const card = readModelCard(await registry.getModelVersion(name, version))
-  const service = featureService(card.service.name, card.dataset.schema, card.service.maxEvents)
+  const service = referencedService(card.service, card.dataset.schema, `What version ${version} of "${name}" carries`)
   const computed = featureNames(service)
   const { features, input, categories, outputs } = card.signature
   if (features.join('\n') !== computed.join('\n') || card.service.digest !== serviceDigest(service)) {
