@@ -250,22 +250,22 @@ async function lookAfter({ commits, checkpoints }: Holding): Promise<void> {
 
 /** Folds a batch, builds its outputs, and hands both to the committer. */
 async function handle(loop: Loop, joined: Joined, records: RecordBatch): Promise<void> {
-  const { options, held } = loop
   const { partition } = records
-  const holding = held.get(partition)
+  const holding = loop.held.get(partition)
   if (holding === undefined)
     throw new Error(`Records of partition ${partition} of "${records.topic}", which was not assigned`)
-  const { fold, state, checkpoints, commits, seam } = holding
-  const input = loop.read(records)
-  const committed = joined.member.committed.get(partition) ?? 0
-  const folded = await foldBatch(input, committed, fold, state, seam)
-  const next = records.offsets[records.size - 1] + 1
-  checkpoints.folded(next, input.decoded.events)
-  const written = await options.emit(folded)
-  // When the whole batch was replayed its outputs are there already, and the committed offset must not go back.
-  await unlessLost(loop, joined, partition, () =>
-    commits.add(written, folded.replayed < records.size ? next : undefined),
-  )
+  // The state of new keys may have been written by another owner since.
+  await unlessLost(loop, joined, partition, async () => {
+    const { fold, state, checkpoints, commits, seam } = holding
+    const input = loop.read(records)
+    const committed = joined.member.committed.get(partition) ?? 0
+    const folded = await foldBatch(input, committed, fold, state, seam)
+    const next = records.offsets[records.size - 1] + 1
+    checkpoints.folded(next, input.decoded.events)
+    const written = await loop.options.emit(folded)
+    // When the whole batch was replayed its outputs are there already, and the committed offset must not go back.
+    await commits.add(written, folded.replayed < records.size ? next : undefined)
+  })
 }
 
 /**
