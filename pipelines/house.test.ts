@@ -38,6 +38,7 @@ const ROOMS: Record<string, string[][]> = {
     ['catalog.ts', 'open.ts'],
   ],
   features: [
+    ['expression'],
     ['view'],
     ['definition'],
     ['fold'],
@@ -104,6 +105,7 @@ const HOMES: Record<string, RegExp> = {
   '@platformatic/kafka': /^datasets\/log\/kafka\//,
   bullmq: /^training\/queue\/bullmq\//,
   'assemblyscript/asc': /^training\/kernel\/build/,
+  '@marcbachmann/cel-js': /^features\/expression\//,
   commander: /^pipelines\//,
   'prom-client': /^serving\/metrics\//,
   '@tensorflow/tfjs-core': /^training\/networks\//,
