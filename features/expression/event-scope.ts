@@ -1,4 +1,4 @@
-import { batchShape, type DatasetSchema } from '../../datasets/table/dataset.ts'
+import { batchShape, keyTypeOf, type DatasetSchema, type EntityRole } from '../../datasets/table/dataset.ts'
 import { emptyBatch, type EventBatch } from '../../datasets/table/transaction.ts'
 import type { Scope } from './scope.ts'
 import { numbers, texts, type NumberTerm, type Term, type TextTerm } from './term.ts'
@@ -30,28 +30,29 @@ export class EventScope implements Scope {
   find(name: string, quoted: boolean): Term | string | undefined {
     const { numeric, categorical, entities, time } = this.#schema
     if (!quoted && name === 'amount') return this.#amount()
-    if (!quoted && name === 'time') return time === 'none' ? `there are no times (\`time: none\`)` : this.#time()
-    const entity = entities.findIndex((each) => each.name === name || (quoted && each.column === name))
+    if (!quoted && name === 'time') return time === 'none' ? `the dataset has no times (\`time: none\`)` : this.#time()
+    const place = entities.findIndex((each) => each.name === name || (quoted && columnOf(each) === name))
+    const entity = entities.at(place < 0 ? entities.length : place)
     const [number, category] = [numeric.indexOf(name), categorical.indexOf(name)]
     const isColumn = number >= 0 || category >= 0
-    if (!quoted && isColumn && entity >= 0 && entities[entity].column !== name) {
-      return `${name} is a column and an entity. Write column("${name}") or column("${entities[entity].column}")`
+    if (!quoted && isColumn && entity !== undefined && columnOf(entity) !== name) {
+      return `${name} is a column and an entity. For the column write column("${name}"), or rename the entity`
     }
     if (number >= 0) return this.#numbers((batch) => batch.numeric[number])
     if (category >= 0) return this.#texts((batch) => batch.categorical[category])
-    if (entity < 0) return this.#otherName(name)
-    return entities[entity].type === 'integer'
-      ? this.#numbers((batch) => batch.entities[entity] as Float64Array)
-      : this.#texts((batch) => batch.entities[entity] as string[])
+    if (entity === undefined) return this.#otherName(name)
+    return keyTypeOf(entity) === 'integer'
+      ? this.#numbers((batch) => batch.entities[place] as Float64Array)
+      : this.#texts((batch) => batch.entities[place] as string[])
   }
 
   /** What a column is called here whose role has a name. */
   #otherName(name: string): string | undefined {
     const { amount, time, entities } = this.#schema
-    if (name === amount.column) return `here the column ${name} is called amount`
-    if (time !== 'none' && name === time.column) return `here the column ${name} is called time`
-    const entity = entities.find(({ column }) => column === name)
-    return entity === undefined ? undefined : `here the column ${name} is called ${entity.name}`
+    const entity = entities.find((each) => columnOf(each) === name)
+    const isTime = time !== 'none' && name === time.column
+    const called = name === amount.column ? 'amount' : isTime ? 'time' : entity?.name
+    return called === undefined ? undefined : `here the column ${name} is called ${called}`
   }
 
   #amount(): NumberTerm {
@@ -76,4 +77,9 @@ export class EventScope implements Scope {
       for (let i = 0; i < count; i++) out[i] = values[from + i]
     })
   }
+}
+
+/** The column of an entity's keys, which those of several columns do not have. */
+function columnOf(entity: EntityRole): string | undefined {
+  return 'of' in entity ? undefined : entity.column
 }

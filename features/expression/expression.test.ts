@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { DatasetSchema } from '../../datasets/table/dataset.ts'
+import { batchShape, type DatasetSchema } from '../../datasets/table/dataset.ts'
 import { emptyBatch, FRAUD_LABEL, type EventBatch } from '../../datasets/table/transaction.ts'
 import { EventScope } from './event-scope.ts'
 import { compile } from './expression.ts'
@@ -12,6 +12,7 @@ const schema: DatasetSchema = {
   entities: [
     { name: 'card', column: 'card_number', type: 'string' },
     { name: 'terminal', column: 'terminal_id', type: 'integer' },
+    { name: 'card_terminal', of: ['card', 'terminal'] },
   ],
   numeric: ['x', 'y', 'V-1', 'type'],
   categorical: ['s', 't', 'card.type'],
@@ -28,12 +29,12 @@ interface Row {
 }
 
 function batchOf(rows: readonly Row[]): EventBatch {
-  const shape = { entities: schema.entities, numeric: 4, categorical: 3 }
-  const batch = emptyBatch({ id: 'integer', ...shape }, rows.length)
+  const batch = emptyBatch(batchShape(schema), rows.length)
   batch.amount.set(rows.map(({ amount }) => amount * 100))
   batch.time.set(rows.map(({ time }) => time))
   batch.entities[0] = rows.map(({ s }) => s)
   batch.entities[1] = Float64Array.from(rows, ({ terminal }) => terminal)
+  batch.entities[2] = rows.map(({ s, terminal }) => JSON.stringify([s, terminal]))
   batch.numeric = [rows.map(({ x }) => x), rows.map(({ y }) => y), rows.map(({ x }) => x), rows.map(({ y }) => y)].map(
     (column) => Float64Array.from(column),
   )
@@ -64,6 +65,7 @@ test.each([
   ['s in ["FR", "DE"]', 1],
   ['terminal == 7', 1],
   ['card == s', 1],
+  [`card_terminal == '["DE",7]'`, 1],
   ['s + t == "DEfr"', 1],
   ['type', -4],
   ['column("V-1") + column("type")', -1],
@@ -174,7 +176,11 @@ test.each([
   ['terminal_id == 1', 'here the column terminal_id is called terminal', '^'],
   ['V-1 > 0', 'there is no V. Did you mean column("V-1")?', '^'],
   ['card.type == "x"', 'values have no fields. For the column write column("card.type")', '^'],
-  ['qwertz', 'there is no qwertz. There are: amount, time, x, y, V-1, type, s, t, card.type, card, terminal', '^'],
+  [
+    'qwertz',
+    'there is no qwertz. There are: amount, time, x, y, V-1, type, s, t, card.type, card, terminal, card_terminal',
+    '^',
+  ],
   ['s + 1', '+ takes two numbers or two texts, and these are a text and a number', '  ^'],
   ['x * (s)', '* takes two numbers, and these are a number and a text', '  ^'],
   ['x && y', '&& takes two conditions, and these are a number and a number', '  ^'],
@@ -237,15 +243,13 @@ test.each([
 
 test('where a dataset has no times, an expression cannot name one', () => {
   const scope = new EventScope({ ...schema, time: 'none' })
-  expect(() => compile('hour(time)', scope, 'here')).toThrow(/there are no times \(`time: none`\)/)
+  expect(() => compile('hour(time)', scope, 'here')).toThrow(/the dataset has no times \(`time: none`\)/)
   expect(scope.names).not.toContain('time')
 })
 
 test('a name that is a column and an entity of another column is refused; quoted it is the column', () => {
   const scope = new EventScope({ ...schema, categorical: ['s', 't', 'terminal'] })
-  expect(() => compile('terminal == "x"', scope, 'here')).toThrow(
-    /Write column\("terminal"\) or column\("terminal_id"\)/,
-  )
+  expect(() => compile('terminal == "x"', scope, 'here')).toThrow(/For the column write column\("terminal"\)/)
   expect(compile('column("terminal") == "x"', scope, 'here').type).toBe('condition')
   expect(compile('column("terminal_id") == 1', scope, 'here').type).toBe('condition')
 })
