@@ -29,7 +29,7 @@ const ROOMS: Record<string, string[][]> = {
   datasets: [
     ['random', 'file'],
     ['table'],
-    ['order', 'simulator', 'profile'],
+    ['order', 'simulator', 'profile', 'frame'],
     ['published'],
     ['log'],
     ['log/lmdb', 'log/kafka'],
@@ -71,6 +71,7 @@ const ROOMS: Record<string, string[][]> = {
     ['console'],
     ['services'],
     ['doctor', 'jobs'],
+    ['commands/batch'],
     ['commands'],
     ['demo'],
     ['program.ts'],

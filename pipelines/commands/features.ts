@@ -15,8 +15,9 @@ import {
 } from '../console/command.ts'
 import { outFile } from '../console/out-file.ts'
 import { count, figure, instant, pairs, table } from '../console/output.ts'
-import { openLog, openStore } from '../console/parts.ts'
+import { openStore } from '../console/parts.ts'
 import { nothingWritten, runBackfill, type BackfillResult, type BackfillRunOptions } from '../jobs/backfill-run.ts'
+import { getCommand } from './batch/features-get.ts'
 import { verifyCommand } from './verify.ts'
 
 export function featuresCommand(): Command {
@@ -216,49 +217,4 @@ function backfillText(
     entries.push(['online store', `${service}, version ${report.version}: ${count(report.keys)} keys`])
   }
   return pairs(entries)
-}
-
-interface GetOptions {
-  service: string
-  /** `ENTITY=KEY`. */
-  entity: string
-  group?: string
-  at?: number
-}
-
-function getCommand(): Command {
-  return example(
-    new Command('get')
-      .description("an entity's features in the online store")
-      .requiredOption('--service <name>', 'feature service')
-      .requiredOption('--entity <entity=key>', 'for example customer=42')
-      .option('--group <group>', 'state as this scorer group has it')
-      .option('--at <date>', 'as of this event time (default: the newest the store has seen)', dateTime),
-    'fd features get --service card-fraud --entity customer=42',
-  ).action(action(get))
-}
-
-async function get({ config, output }: Context, options: GetOptions): Promise<void> {
-  const [{ featureService }, { onlineFeatures }, { statePlace }, { TRANSACTIONS }] = await Promise.all([
-    import('../../features/catalog.ts'),
-    import('../../features/online.ts'),
-    import('../../features/chain/chain.ts'),
-    import('../../serving/topics.ts'),
-  ])
-  const service = featureService(options.service, undefined, config.features.maxEvents)
-  const equals = options.entity.indexOf('=')
-  if (equals <= 0 || equals === options.entity.length - 1) {
-    throw new UserError(`"${options.entity}" is not ENTITY=KEY. For example: --entity customer=42`)
-  }
-  const [entity, key] = [options.entity.slice(0, equals), options.entity.slice(equals + 1)]
-  await using log = await openLog(config, output.note)
-  await using store = await openStore(config, output.note)
-  const group = options.group ?? config.scorer.group
-  const place = statePlace(await log.topics(), TRANSACTIONS, group, service, entity, key)
-  const state = await store.group(service.name, place)
-  const found = await onlineFeatures(state, service, entity, key, options.at)
-  output.result(
-    { ...found, at: instant(found.at) },
-    () => `${found.entity} ${found.key} at ${instant(found.at)}\n\n${pairs(Object.entries(found.features))}`,
-  )
 }
