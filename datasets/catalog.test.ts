@@ -6,10 +6,10 @@ import { afterAll, expect, test } from 'vitest'
 import type { Config } from '../configs/config.ts'
 import { DATASET_FOLDER, loadConfig } from '../configs/config.ts'
 import { datasetNames, idColumnsOf, openDataset } from './catalog.ts'
+import { readUserDataset } from './described/user-dataset.ts'
 import { simulatedFile, simulateToParquet } from './simulator/simulator.ts'
 import { openDatabase } from './table/duckdb.ts'
 import { DAY, HOUR } from './table/transaction.ts'
-import { readUserDataset } from './table/user-dataset.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'fd-catalog-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -134,6 +134,21 @@ test.each([
   ['an amount that is a category', `${SHOP}  categorical: [a]\n`, /the column a has two roles/],
   ['a counted time that is a category', `${SHOP}  categorical: [t]\n`, /the column t has two roles/],
   ['a number that is a key of text', `${SHOP}  numeric: [u]\n`, TWO_ROLES],
+  [
+    'decimals that none are',
+    `${SHOP}  numeric: [m, { column: n, decimals: 7 }]\n`,
+    /line 9, schema\.numeric\.1\.decimals: /,
+  ],
+  [
+    'a column without decimals',
+    `${SHOP}  numeric: [{ column: n }]\n`,
+    /give a column, or { column: NAME, decimals: 2 }/,
+  ],
+  [
+    'a feature that stands twice, once with decimals',
+    `${SHOP}  numeric: [n, { column: n, decimals: 2 }]\n`,
+    /n is twice among the numeric columns/,
+  ],
   ['a feature that stands twice', `${SHOP}  numeric: [n, n]\n`, /n is twice among the numeric columns/],
   [
     'two entities of one name',
@@ -288,6 +303,15 @@ test.each([
   ['a key of two entities', keyed('type: string }, { name: shop, column: u, type: string')],
 ])('a YAML may have %s', (_, text) => {
   expect(readUserDataset(join(described({ 'shop.yaml': text }), 'shop.yaml')).service).toBe('user-anomaly')
+})
+
+test('decimals stand beside their column', () => {
+  const read = (text: string): unknown => readUserDataset(join(described({ 'shop.yaml': text }), 'shop.yaml')).schema
+  expect(read(`${SHOP}  numeric: [m, { column: constructor, decimals: 3 }]\n`)).toMatchObject({
+    numeric: ['m', 'constructor'],
+    decimals: { constructor: 3 },
+  })
+  expect(read(`${SHOP}  numeric: [m]\n`)).not.toHaveProperty('decimals')
 })
 
 test('the example is a valid description', () => {

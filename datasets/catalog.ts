@@ -1,11 +1,11 @@
 import { join } from 'node:path'
 import type { Config } from '../configs/config.ts'
 import { UserError } from '../configs/user-error.ts'
+import { readUserDataset, userDataset, userDatasetNames } from './described/user-dataset.ts'
 import { handbook, HANDBOOK_SCHEMA, simulated } from './published/handbook.ts'
 import { kaggleCcSynthetic } from './published/kaggle-cc-synthetic.ts'
 import { kaggleCc, KAGGLE_CC_SCHEMA } from './published/kaggle-cc.ts'
 import { DEFAULT_ID, type Dataset, type DatasetSchema } from './table/dataset.ts'
-import { readUserDataset, userDataset, userDatasetNames } from './table/user-dataset.ts'
 
 /** The datasets that come with the project. Those of users are YAML files. */
 const BUILT_IN: Record<string, { schema: DatasetSchema; open: (config: Config, data?: string) => Dataset }> = {

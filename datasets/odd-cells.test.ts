@@ -4,11 +4,11 @@ import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { parse, stringify } from 'yaml'
 import { UserError } from '../configs/user-error.ts'
+import { readUserDataset } from './described/user-dataset.ts'
 import { cellHint, type CellRole } from './table/cell-hint.ts'
 import type { DatasetSchema } from './table/dataset.ts'
 import { readTable, type TableEnd } from './table/table.ts'
 import { UNLABELLED } from './table/transaction.ts'
-import { readUserDataset } from './table/user-dataset.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'fd-odd-cells-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))

@@ -99,6 +99,31 @@ test('what is wrong with an amount of 32 bits for another reason is said', async
   await expect(amounts(await parquet([["'nan'::FLOAT", '0']]), 2)).rejects.toThrow(/is not an amount from/)
 })
 
+/** The column `amount` as a numeric one of so many decimals. */
+async function decimalNumbers(file: string, decimals: number): Promise<number[]> {
+  const found: number[] = []
+  const numeric = { amount: { column: 'at', minorUnits: 0 }, numeric: ['amount'], decimals: { amount: decimals } }
+  for await (const batch of readTable(file, { ...SCHEMA, ...numeric }))
+    found.push(...batch.numeric[0].subarray(0, batch.size))
+  return found
+}
+
+test('numbers of 32 bits with declared decimals are read as they were written, as amounts are', async () => {
+  const cents = Array.from({ length: 200 }, (_, i) => (i % 2 === 0 ? 1 : -1) * (13_107_199 - i * i))
+  const written = cents.map((cent): [string, string] => [`${cent / 100}::FLOAT`, '0'])
+  const blanks: [string, string][] = ['NULL::FLOAT', "'nan'::FLOAT"].map((cell) => [cell, '0'])
+  const expected = [...cents.map((cent) => cent / 100), Number.NaN, Number.NaN]
+  expect(await decimalNumbers(await parquet([...written, ...blanks]), 2)).toEqual(expected)
+  const refused = (cell: string): Promise<number[]> => parquet([[cell, '0']]).then((file) => decimalNumbers(file, 2))
+  await expect(refused('-131072.01::FLOAT')).rejects.toThrow(
+    /row 0, column amount: ".*" may be rounded: .* 32 bits, .* write numbers with decimals as DOUBLE or DECIMAL\./,
+  )
+  await expect(refused('117.125::FLOAT')).rejects.toThrow(/has more than 2 decimals; set the column's `decimals`/)
+  await expect(refused('117.125::DOUBLE')).rejects.toThrow(/has more than 2 decimals/)
+  await expect(refused('1e30::DOUBLE')).rejects.toThrow(/is not a number from −90071992.54.* to 90071992.54/)
+  await expect(refused("'inf'::FLOAT")).rejects.toThrow(/is not a number\./)
+})
+
 test('times of 32 bits are read where each has a float of its own', async () => {
   const hours = await parquet(['424105', '424106', '424107'].map((hour) => ['1', `${hour}::FLOAT`]))
   expect(await times(hours, 'h')).toEqual([424_105 * HOUR, 424_106 * HOUR, 424_107 * HOUR])

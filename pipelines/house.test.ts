@@ -29,7 +29,7 @@ const ROOMS: Record<string, string[][]> = {
   datasets: [
     ['random', 'file'],
     ['table'],
-    ['order', 'simulator', 'profile', 'frame'],
+    ['described', 'order', 'simulator', 'profile', 'frame'],
     ['published'],
     ['log'],
     ['log/lmdb', 'log/kafka'],

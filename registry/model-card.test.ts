@@ -61,6 +61,7 @@ const WHOLE: Whole<DatasetSchema> = {
     { name: 'card_shop', of: ['card', 'shop'] },
   ],
   numeric: ['x'],
+  decimals: { x: 2 },
   categorical: ['country'],
   missing: ['NA'],
   numbers: { decimal: ',', thousands: '.' },

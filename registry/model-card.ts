@@ -106,6 +106,7 @@ const datasetSchema: z.ZodType<DatasetSchema> = z.strictObject({
     ]),
   ),
   numeric: z.array(z.string()),
+  decimals: z.record(z.string(), z.number().int().nonnegative()).optional(),
   categorical: z.array(z.string()),
   missing: z.array(z.string()).optional(),
   numbers: z

@@ -1,5 +1,5 @@
 import { isCardNumber, quotedText, shownText } from '../file/shown-text.ts'
-import { amountBounds, amountFault, toMinorUnits } from '../table/amount.ts'
+import { amountBounds, amountFault, toDecimal, toMinorUnits } from '../table/amount.ts'
 import type { ColumnEntity, DatasetSchema, TimeRole } from '../table/dataset.ts'
 import { isBlank, isWholeKey, keyFault, textFault, WHOLE_NUMBER } from '../table/key.ts'
 import { numberReader } from '../table/number-form.ts'
@@ -121,12 +121,28 @@ export function readCategory(fields: Fields, column: string, forms: CellForms): 
   return found
 }
 
-/** A numeric attribute; null, which is missing, becomes NaN. */
-export function readNumeric(fields: Fields, column: string, forms: CellForms): number {
+/** A numeric attribute, of declared decimals or any; null, which is missing, becomes NaN. */
+export function readNumeric(
+  fields: Fields,
+  { column, decimals }: { column: string; decimals: number | undefined },
+  forms: CellForms,
+): number {
   const found = cell(fields, column, forms)
   // A cell of blanks is missing where numbers may be text, as in a file.
   const blank = forms.number !== undefined && typeof found === 'string' && found.trim() === ''
-  return found === null || blank ? Number.NaN : readNumber(found, column, forms)
+  if (found === null || blank) return Number.NaN
+  const read = readNumber(found, column, forms)
+  if (decimals === undefined) return read
+  const number = toDecimal(read, decimals)
+  if (!Number.isNaN(number)) return number
+  throw unexpected(column, expectedNumber(read, decimals, true, 'a number'), read)
+}
+
+/** What was expected of a number that was refused for its size or its decimals. */
+function expectedNumber(number: number, decimals: number, refunds: boolean | undefined, what: string): string {
+  return amountFault(number, decimals, refunds) === 'too many decimals'
+    ? `at most ${decimals} decimals`
+    : `${what} from ${amountBounds(decimals, refunds)}`
 }
 
 function readNumber(found: unknown, column: string, { number }: CellForms): number {
@@ -141,12 +157,7 @@ export function readAmount(fields: Fields, { amount, refunds }: DatasetSchema, f
   const major = readNumber(cell(fields, column, forms), column, forms)
   const minor = toMinorUnits(major, minorUnits, refunds)
   if (!Number.isNaN(minor)) return minor
-  const tooPrecise = amountFault(major, minorUnits, refunds) === 'too many decimals'
-  throw unexpected(
-    column,
-    tooPrecise ? `at most ${minorUnits} decimals` : `an amount from ${amountBounds(minorUnits, refunds)}`,
-    major,
-  )
+  throw unexpected(column, expectedNumber(major, minorUnits, refunds, 'an amount'), major)
 }
 
 /** The event time: text in the schema's format, else ISO 8601, or a number in the unit of the schema. */

@@ -3,6 +3,7 @@ import { errorMessage } from '../../configs/user-error.ts'
 import {
   batchShape,
   columnEntities,
+  decimalsOf,
   type DatasetSchema,
   DEFAULT_ID,
   FRAUD_KNOWN_AT,
@@ -228,15 +229,22 @@ interface EventReader {
   schema: DatasetSchema
   forms: CellForms
   entities: PlacedEntity[]
+  numeric: { column: string; decimals: number | undefined }[]
   compound: ReturnType<typeof compoundKeys>
 }
 
 function eventReader(schema: DatasetSchema): EventReader {
-  return { schema, forms: cellForms(schema), entities: columnEntities(schema), compound: compoundKeys(schema) }
+  return {
+    schema,
+    forms: cellForms(schema),
+    entities: columnEntities(schema),
+    numeric: schema.numeric.map((column) => ({ column, decimals: decimalsOf(schema, column) })),
+    compound: compoundKeys(schema),
+  }
 }
 
 function readEvent(
-  { schema, forms, entities, compound }: EventReader,
+  { schema, forms, entities, numeric, compound }: EventReader,
   fields: Fields,
   events: EventBatch,
   row: number,
@@ -249,7 +257,7 @@ function readEvent(
     events.kind[row] = TRANSACTION
     events.amount[row] = readAmount(fields, schema, forms)
     events.knownAt[row] = Infinity
-    schema.numeric.forEach((column, n) => {
+    numeric.forEach((column, n) => {
       events.numeric[n][row] = readNumeric(fields, column, forms)
     })
     schema.categorical.forEach((column, c) => {

@@ -172,6 +172,12 @@ function refundCell(random: Random): string {
   return `${sign}${whole}${pick(random, '', '.5', '.25', '.995', '.9e-9')}`
 }
 
+/** A number of few decimals, or of too many, or one that is too large. */
+function decimalCell(random: Random): string {
+  const whole = pick(random, '0', '7', '149', '90071992', '90071993', '9007199254', '9007199255', '1e400')
+  return `${pick(random, '-', '')}${whole}${pick(random, '', '', '.5', '.25', '.0', '.995', '.30000000000000004')}`
+}
+
 const missing = ['NA', 'NULL', '\\N', '?']
 const numbers = { decimal: ',', thousands: '.' } as const
 const german = { ...SOUND, amount: '1,5' }
@@ -237,6 +243,16 @@ test.each<[string, string, Record<string, string>, DatasetSchema, (random: Rando
   ],
   ['keys of several columns', 'shop', keyed, compound, (random) => pick(random, '', '7', '0', '7.5', 'NA')],
   ['refunds', 'amount', SOUND, { ...schema, refunds: true }, refundCell],
+  ['decimals', 'x', SOUND, { ...schema, decimals: { x: 2 } }, decimalCell],
+  ['decimals', 'x', SOUND, { ...schema, decimals: { x: 0 } }, decimalCell],
+  [
+    'decimals and missing texts',
+    'x',
+    SOUND,
+    { ...schema, missing, decimals: { x: 2 } },
+    (random) => pick(random, ...missing, '0.30000000000000004', '-0', '0.005', '1e2'),
+  ],
+  ['decimals and numbers', 'x', german, { ...schema, numbers, decimals: { x: 2 } }, germanCell],
   ['numbers', 'amount', german, { ...schema, numbers }, germanCell],
   ['numbers', 'x', german, { ...schema, numbers }, germanCell],
   ['numbers', 'at', { ...german, at: '0' }, { ...timed({ unit: 'h' }), numbers }, germanCell],

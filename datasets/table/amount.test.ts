@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { randomStream } from '../random/random.ts'
-import { amountFault, toMinorUnits } from './amount.ts'
+import { amountFault, toDecimal, toMinorUnits } from './amount.ts'
 
 test.each([
   [0, 2, 0],
@@ -56,3 +56,17 @@ test.each([0, 1, 2, 3, 6])('every amount of %i decimals is read back from its te
     expect(toMinorUnits(Number((minor / 10 ** decimals).toFixed(decimals)), decimals)).toBe(minor)
   }
 })
+
+test.each([0, 1, 2, 3, 6])(
+  'a number of %i decimals is the float nearest to its text, and whole in its last place',
+  (d) => {
+    const random = randomStream(8, d)
+    for (let i = 0; i < 5_000; i++) {
+      const minor = Math.floor((random.uniform() - 0.5) * 2 ** (1 + random.integer(33)))
+      const number = toDecimal(minor / 10 ** d + (random.uniform() - 0.5) * 1e-12, d)
+      expect(number).toBe(Number((minor / 10 ** d).toFixed(d)) + 0)
+      expect(Math.round(number * 10 ** d) + 0).toBe(minor + 0)
+    }
+    expect(Object.is(toDecimal(-0, d), 0)).toBe(true)
+  },
+)

@@ -36,6 +36,16 @@ export function amountFault(
   return isWithin(major, Math.round(major * 10 ** decimals), refunds) ? 'too many decimals' : 'out of bounds'
 }
 
+/**
+ * A number of a column with so many decimals, as the float that is nearest to its decimal text. Times 10^decimals and
+ * rounded, it is a whole number again. Files and records are read by this alone.
+ *
+ * @returns NaN for what has more decimals or lies beyond the bounds of a refund; `amountFault` says which.
+ */
+export function toDecimal(number: number, decimals: number): number {
+  return toMinorUnits(number, decimals, true) / 10 ** decimals
+}
+
 /** Without refunds, −1e-9 is refused too, though it would round to 0. */
 function isWithin(major: number, minor: number, refunds: boolean): boolean {
   return (refunds || major >= 0) && Math.abs(minor) <= LARGEST

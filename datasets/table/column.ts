@@ -102,7 +102,7 @@ export function timeColumns({ time }: DatasetSchema, source: TableSource): Table
 }
 
 /** The problem of a float that may stand for another number. A cast of the column would keep what was rounded. */
-function mayBeRounded(type: string | undefined, what: string, as: string): string {
+export function mayBeRounded(type: string | undefined, what: string, as: string): string {
   return (
     `may be rounded: the column holds floats of ${widthOf(type)} bits, which do not hold all ${what} of this size; ` +
     `where the file is made, write ${what} as ${as}`
@@ -189,11 +189,12 @@ export function amountColumn(
     }
     return undefined
   }
-  // A narrow float stands for its shortest decimal text: 117.12, not the 117.12000274658203 that it widens to.
-  const sql = isNarrow(type)
-    ? `coalesce(try_cast(${source.ref(column)}::VARCHAR AS DOUBLE), 'nan'::DOUBLE)`
-    : requiredNumber(source.number(column))
-  return { column, sql, fill }
+  return { column, sql: requiredNumber(decimalText(column, source)), fill }
+}
+
+/** A narrow float stands for its shortest decimal text: 117.12, not the 117.12000274658203 that it widens to. */
+export function decimalText(column: string, source: TableSource): string {
+  return isNarrow(source.types.get(column)) ? `${source.ref(column)}::VARCHAR` : source.number(column)
 }
 
 function amountProblem(
@@ -257,19 +258,6 @@ function labelSql(ref: string, type: string | undefined): string {
 /** When the label became known, written as the time is. An empty cell means not known yet, which is Infinity. */
 function knownAtColumn(column: string, time: TimeForm, source: TableSource): TableColumn {
   return instantColumn(column, time, source, (batch) => batch.knownAt, Infinity)
-}
-
-export function numericColumn(column: string, source: TableSource, target: number): TableColumn {
-  const fill: TableColumn['fill'] = (batch, at, chunk, index) => {
-    const cells = chunk.doubles(index)
-    for (let row = 0; row < cells.length; row++) {
-      if (cells[row] === Infinity || cells[row] === -Infinity)
-        return { row, column, problem: 'is not a number', role: 'number' }
-    }
-    batch.numeric[target].set(cells, at)
-    return undefined
-  }
-  return { column, sql: optionalNumber(source.number(column), source.types.get(column) === 'VARCHAR'), fill }
 }
 
 export function categoricalColumn(column: string, source: TableSource, target: number): TableColumn {

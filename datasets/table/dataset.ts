@@ -73,8 +73,12 @@ export interface DatasetSchema {
   }
   /** In a fixed order. `name` is the noun (`customer`), `column` its join key (`CUSTOMER_ID`). */
   entities: EntityRole[]
-  /** Attributes that are numbers. */
   numeric: string[]
+  /**
+   * By numeric column: how many decimal places its numbers have at most. Such a number is exact: whole when counted in
+   * its last place, so that sums of them do not depend on their order. One with more decimals is refused.
+   */
+  decimals?: Record<string, number>
   categorical: string[]
   /** Texts that stand for an empty cell, in any column. */
   missing?: string[]
@@ -119,6 +123,11 @@ export function partsOf({ entities }: Entities, entity: EntityRole): PlacedEntit
 /** Whether rows may lack the entity's key. */
 export function mayLackKey(schema: Entities, entity: EntityRole): boolean {
   return partsOf(schema, entity).some((part) => part.entity.optional === true)
+}
+
+/** The declared decimal places of a numeric column; undefined where none are declared. */
+export function decimalsOf({ decimals }: DatasetSchema, column: string): number | undefined {
+  return decimals !== undefined && Object.hasOwn(decimals, column) ? decimals[column] : undefined
 }
 
 /** The columns that a batch of this schema has. */

@@ -30,6 +30,7 @@ test.each<[string, DatasetSchema]>([
   ['entities', { ...SCHEMA, entities: [card, { ...shop, optional: true }] }],
   ['refunds', { ...SCHEMA, refunds: true }],
   ['numeric', { ...SCHEMA, numeric: ['a', 'b', 'c'] }],
+  ['decimals', { ...SCHEMA, decimals: { a: 2 } }],
   ['categorical', { ...SCHEMA, categorical: [] }],
   ['missing', { ...SCHEMA, missing: ['NA'] }],
 ])('records of another %s are of another stream, seen from either side', (role, other) => {

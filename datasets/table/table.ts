@@ -3,12 +3,13 @@ import { quotedText, shownText } from '../file/shown-text.ts'
 import type { Tokenizer } from './card-token.ts'
 import { cellHint } from './cell-hint.ts'
 import type { BadCell, TableColumn } from './column.ts'
-import { amountColumn, categoricalColumn, labelColumns, numericColumn, timeColumns } from './column.ts'
-import { batchShape, columnEntities, type DatasetSchema } from './dataset.ts'
+import { amountColumn, categoricalColumn, labelColumns, timeColumns } from './column.ts'
+import { batchShape, columnEntities, decimalsOf, type DatasetSchema } from './dataset.ts'
 import type { ColumnChunk, Database } from './duckdb.ts'
 import { openDatabase } from './duckdb.ts'
 import { keyColumn } from './key-column.ts'
 import { compoundKeys } from './key.ts'
+import { numericColumn } from './numeric-column.ts'
 import { columnOf, requireColumns } from './required-columns.ts'
 import type { SeenIds } from './seen-ids.ts'
 import { seenIds } from './seen-ids.ts'
@@ -113,7 +114,7 @@ function tableColumns(schema: DatasetSchema, source: TableSource): TableColumn[]
     amountColumn(schema, source),
     ...columnEntities(schema).map(({ entity, index }) => keyColumn(entity, source, (batch) => batch.entities[index])),
     ...labelColumns(schema, source),
-    ...schema.numeric.map((column, index) => numericColumn(column, source, index)),
+    ...schema.numeric.map((column, n) => numericColumn(column, source, n, decimalsOf(schema, column))),
     ...schema.categorical.map((column, index) => categoricalColumn(column, source, index)),
   ]
 }

@@ -1,6 +1,12 @@
 import { Command, Option } from 'commander'
 import { UserError } from '../../configs/user-error.ts'
-import type { Dataset, DatasetSchema, EntityRole, SplitRule } from '../../datasets/table/dataset.ts'
+import {
+  decimalsOf,
+  type Dataset,
+  type DatasetSchema,
+  type EntityRole,
+  type SplitRule,
+} from '../../datasets/table/dataset.ts'
 import { withNext } from '../console/command-line.ts'
 import { action, dateTime, example, wholeNumber, type Context } from '../console/command.ts'
 import { outFile } from '../console/out-file.ts'
@@ -95,7 +101,7 @@ function descriptionText({ description, schema, service, split, file }: Dataset,
     ['amount', amountText(schema)],
     ['label', schema.label === undefined ? 'none' : `${schema.label.column}, known ${known(schema.label)}`],
     ['entities', schema.entities.map(entityText).join(', ')],
-    ['numeric', schema.numeric.join(', ')],
+    ['numeric', schema.numeric.map((column) => numericText(column, schema)).join(', ')],
     ['categorical', schema.categorical.join(', ')],
     ['feature service', service],
     ['split', splitText(split, schema.time === 'none' ? 'order' : 'time')],
@@ -106,6 +112,11 @@ function descriptionText({ description, schema, service, split, file }: Dataset,
 function amountText({ amount, refunds }: DatasetSchema): string {
   const negative = refunds === true ? ', below 0 a refund' : ''
   return `${amount.column} (${amount.minorUnits} decimals${negative})`
+}
+
+function numericText(column: string, schema: DatasetSchema): string {
+  const decimals = decimalsOf(schema, column)
+  return decimals === undefined ? column : `${column} (${decimals} decimals)`
 }
 
 function entityText(entity: EntityRole): string {

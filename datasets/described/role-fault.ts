@@ -1,4 +1,4 @@
-import { columnEntities, DEFAULT_ID, FRAUD_KNOWN_AT, type DatasetSchema } from './dataset.ts'
+import { columnEntities, DEFAULT_ID, FRAUD_KNOWN_AT, type DatasetSchema } from '../table/dataset.ts'
 
 /** Why columns cannot have the roles that a schema gives them; undefined when they can. */
 export function roleFault(schema: DatasetSchema): string | undefined {

@@ -6,13 +6,13 @@ import type { Config } from '../../configs/config.ts'
 import { DATASET_FOLDER, PROJECT_ROOT } from '../../configs/config.ts'
 import { duration } from '../../configs/duration.ts'
 import { UserError } from '../../configs/user-error.ts'
-import { type Dataset, type DatasetSchema, type EntityRole, mayLackKey, type SplitRule } from './dataset.ts'
-import { fileDataset, locateFile } from './file-dataset.ts'
+import { type Dataset, type DatasetSchema, type EntityRole, mayLackKey, type SplitRule } from '../table/dataset.ts'
+import { fileDataset, locateFile } from '../table/file-dataset.ts'
+import { timeFormatFault } from '../table/time-format.ts'
+import { isTimeZone } from '../table/time-zone.ts'
+import { parseInstant, parseTime, TIME_FORM, TIME_UNITS } from '../table/time.ts'
+import type { EpochMs } from '../table/transaction.ts'
 import { roleFault } from './role-fault.ts'
-import { timeFormatFault } from './time-format.ts'
-import { isTimeZone } from './time-zone.ts'
-import { parseInstant, parseTime, TIME_FORM, TIME_UNITS } from './time.ts'
-import type { EpochMs } from './transaction.ts'
 
 /** Shows the form, and is no dataset. */
 const EXAMPLE = 'example'
@@ -77,6 +77,10 @@ const timeColumn = z
 
 const time = z.union([z.literal('none'), timeColumn], 'give the column and the unit of the times, or none')
 
+/** The decimals are those of amounts. */
+const decimalColumn = z.strictObject({ column: z.string(), decimals: z.number().int().min(0).max(6) })
+const numericColumn = z.union([z.string(), decimalColumn], 'give a column, or { column: NAME, decimals: 2 }')
+
 const roles = z.strictObject({
   id: z.strictObject(key).optional(),
   time,
@@ -94,7 +98,7 @@ const roles = z.strictObject({
         'the key of the first entity divides the log, so every row needs one: put an entity first that all rows have',
     })
     .default([]),
-  numeric: z.array(z.string()).default([]),
+  numeric: z.array(numericColumn).default([]),
   categorical: z.array(z.string()).default([]),
   missing: z
     .array(z.string('give text in quotes, such as "NULL" or "-1"').min(1, 'an empty cell is missing anyway'))
@@ -106,19 +110,28 @@ const roles = z.strictObject({
 })
 
 /** What of a schema needs times, where it has none. */
-function needsTime({ time, label }: z.infer<typeof roles>): string | undefined {
+function needsTime({ time, label }: DatasetSchema): string | undefined {
   if (time !== 'none') return undefined
   return (['delay', 'knownAt'] as const).find((key) => label?.[key] !== undefined)
 }
 
+/** The columns with their decimals apart. */
+function withDecimals({ numeric, ...others }: z.infer<typeof roles>): DatasetSchema {
+  const declared = numeric.filter((each) => typeof each !== 'string')
+  const columns = numeric.map((each) => (typeof each === 'string' ? each : each.column))
+  const decimals = Object.fromEntries(declared.map(({ column, decimals: places }) => [column, places]))
+  return { ...others, numeric: columns, ...(declared.length === 0 ? {} : { decimals }) }
+}
+
 const tableSchema = roles
+  .transform(withDecimals)
   .refine((schema) => roleFault(schema) === undefined, {
-    error: ({ input }) => roleFault(input as z.infer<typeof roles>) ?? '',
+    error: ({ input }) => roleFault(input as DatasetSchema) ?? '',
   })
   .refine((schema) => needsTime(schema) === undefined, {
     path: ['label'],
     error: ({ input }) =>
-      `${needsTime(input as z.infer<typeof roles>)} needs times, and this dataset has none: leave it out, then a ` +
+      `${needsTime(input as DatasetSchema)} needs times, and this dataset has none: leave it out, then a ` +
       'label is known at once',
   })
 
