@@ -19,6 +19,8 @@ export interface World extends AsyncDisposable {
   cut: string
   /** Number of partitions of the topic `transactions`. */
   partitions: number
+  /** Number of features of the model. */
+  features: number
   /** Runs `fd` here and expects it to succeed; resolves to what it printed. */
   fd(...args: string[]): Promise<string>
   /** Runs `fd` here and resolves however it ends. */
@@ -51,7 +53,17 @@ export interface WorldSize {
   scorer?: ScorerSettings
   /** Places of parts that are not in the home: FD_EVENT_LOG, FD_ONLINE_STORE … */
   environment?: Record<string, string>
+  /** Default: `card-fraud`. */
+  service?: WorldService
 }
+
+/** The feature service of a world's model, and how many features it has. */
+export interface WorldService {
+  name: string
+  features: number
+}
+
+const CARD_FRAUD: WorldService = { name: 'card-fraud', features: 15 }
 
 const FIRST_DAY = Date.UTC(2018, 3, 1)
 
@@ -59,9 +71,10 @@ export async function makeWorld(size: WorldSize): Promise<World> {
   const home = await mkdtemp(join(tmpdir(), 'fd-world-'))
   const cut = new Date(FIRST_DAY + (size.days - size.liveDays) * 86_400_000).toISOString()
   const started = startedProcesses()
-  const world = worldIn({ home, cut, scorer: size.scorer ?? {}, environment: size.environment ?? {}, started })
+  const { scorer = {}, environment = {}, service = CARD_FRAUD } = size
+  const world = worldIn({ home, cut, scorer, environment, service, started })
   try {
-    await furnish(world, size)
+    await furnish(world, size, service)
     return world
   } catch (error) {
     await world[Symbol.asyncDispose]()
@@ -70,12 +83,12 @@ export async function makeWorld(size: WorldSize): Promise<World> {
 }
 
 /** Gives a world its transactions, its history and its champion. */
-async function furnish(world: World, size: WorldSize): Promise<void> {
+async function furnish(world: World, size: WorldSize, service: WorldService): Promise<void> {
   const { fd, file, cut } = world
   const people = ['--customers', String(size.customers), '--terminals', String(size.terminals)]
   await fd('datasets', 'simulate', ...people, '--days', String(size.days), '--seed', '3', '--out', file)
   await world.backfill()
-  const history = ['--dataset', 'simulated', '--data', file, '--until', cut]
+  const history = ['--dataset', 'simulated', '--data', file, '--service', service.name, '--until', cut]
   const trained = await fd('train', ...history, '--param', 'rounds=20', '--register', MODEL, '--json')
   // A shared registry may hold versions of other tests. It must not matter which version has the alias there, hence
   // --force.
@@ -88,10 +101,11 @@ interface Place {
   cut: string
   scorer: ScorerSettings
   environment: Record<string, string>
+  service: WorldService
   started: Started
 }
 
-function worldIn({ home, cut, scorer, environment, started }: Place): World {
+function worldIn({ home, cut, scorer, environment, service, started }: Place): World {
   const file = join(home, 'transactions.parquet')
   const config = join(home, `${randomUUID()}.yaml`)
   writeFileSync(config, JSON.stringify({ scorer }))
@@ -116,6 +130,7 @@ function worldIn({ home, cut, scorer, environment, started }: Place): World {
     fd,
     start,
     partitions: scorer['partitions'] ?? 1,
+    features: service.features,
     try: attempt,
     killAll: async () => started[Symbol.asyncDispose](),
     predictions: async (group) => {
@@ -124,10 +139,12 @@ function worldIn({ home, cut, scorer, environment, started }: Place): World {
         .map((line) => (JSON.parse(line) as { value: Prediction }).value)
         .filter((prediction) => group === undefined || prediction.group === group)
     },
-    backfill: async () =>
-      void (await fd('features', 'backfill', '--dataset', 'simulated', '--data', file, '--online', '--until', cut)),
+    backfill: async () => {
+      const history = ['--dataset', 'simulated', '--data', file, '--service', service.name, '--until', cut]
+      await fd('features', 'backfill', ...history, '--online')
+    },
     with: (more, settings = scorer) =>
-      worldIn({ home, cut, scorer: settings, environment: { ...environment, ...more }, started }),
+      worldIn({ home, cut, scorer: settings, environment: { ...environment, ...more }, service, started }),
     async [Symbol.asyncDispose]() {
       await started[Symbol.asyncDispose]()
       await rm(home, { recursive: true, force: true })
