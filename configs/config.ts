@@ -1,20 +1,21 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join, resolve, sep } from 'node:path'
-import { parse } from 'yaml'
 import { z } from 'zod'
+import { readConfigFiles } from './config-file.ts'
 import { readCredentials, withSecrets, type Variables } from './credentials.ts'
 import { durationOrMs } from './duration.ts'
 import { HEARTBEAT_MS, LONGEST_HEARTBEAT_MS } from './heartbeat.ts'
+import { PROJECT_FILE, requireProject } from './project.ts'
 import { ringLimit } from './ring-limit.ts'
-import { errorMessage, UserError } from './user-error.ts'
+import { UserError } from './user-error.ts'
 
 /**
  * The environment for a child process that works in another home with the same services: it gets the secrets of our
  * home.
  */
 export function environmentWithHome(home: string, env: Variables = process.env): Variables {
-  return { ...readCredentials(resolve(env['FD_HOME'] ?? '.fd')), ...env, FD_HOME: home }
+  return { ...readCredentials(resolve(env['FD_HOME'] ?? join(env['FD_PROJECT'] ?? '', '.fd'))), ...env, FD_HOME: home }
 }
 
 /** The environment for a child process, with some variables set. */
@@ -110,8 +111,10 @@ const schema = z.strictObject({
   heartbeatMs: positive.max(LONGEST_HEARTBEAT_MS).default(HEARTBEAT_MS),
   /** Servers of `fd services`; no other command reads it. */
   services: services.default({}),
-  /** Folder of the user's own datasets, a YAML file each. */
+  /** Folder of the user's own datasets, a YAML file each. A project's is `datasets`. */
   datasetFolder: text.default(DATASET_FOLDER),
+  /** Folder of the user's own feature services, a TypeScript file each. A project's is `features`. */
+  featureFolder: text.optional(),
   /** By dataset name: where its file is when no `--data` is given. */
   datasets: z.record(text, z.strictObject({ path: text })).default({}),
   /** `maxEvents`: the most events of a key that a view keeps (README). A model keeps the limit it was trained with. */
@@ -130,15 +133,19 @@ const schema = z.strictObject({
 })
 
 /** Everything `fd` can be told, with every path absolute and every URL complete (`lmdb:/abs/.fd/log`). */
-export type Config = z.infer<typeof schema>
+export type Config = z.infer<typeof schema> & {
+  /** The user's project, where there is one. */
+  project?: string
+}
 
 /** The servers that `fd services` can start. */
 export type ServiceName = keyof Config['services']
 
+type Field = keyof z.infer<typeof schema>
 type Section = 'kaggle' | 'mlflow' | 's3' | 'metrics'
 
 /** The path of a field in the config. */
-type FieldPath = [keyof Config] | { [S in Section]: [S, keyof Config[S]] }[Section]
+type FieldPath = [Field] | { [S in Section]: [S, keyof Config[S]] }[Section]
 
 /**
  * Environment variable → the field it sets; a later one wins. Besides these a configuration takes only REDIS_URL and
@@ -171,7 +178,7 @@ const ENVIRONMENT: Record<string, FieldPath> = {
 }
 
 /** Fields that hold credentials. */
-const SECRET = new Set<string>(['tokenKey', 'kaggle', 'mlflow', 's3'] satisfies (keyof Config)[])
+const SECRET = new Set<string>(['tokenKey', 'kaggle', 'mlflow', 's3'] satisfies Field[])
 
 /** Folder under `home` of an embedded driver whose URL names no folder. */
 const FOLDERS = { eventLog: 'log', onlineStore: 'online', registry: 'registry', lake: 'lake' } as const
@@ -180,8 +187,9 @@ const embedded = Object.keys(FOLDERS) as (keyof typeof FOLDERS)[]
 const urls = [...embedded, 'jobQueue'] as const
 
 /**
- * Reads the configuration: environment over `file` (default `configs/local.yaml`, optional) over defaults. Flags stand
- * above both; the command that owns a flag applies it.
+ * Reads the configuration: environment over `file` over the project's `fd.yaml` (FD_PROJECT) over defaults. Where there
+ * is no project, `configs/local.yaml` stands for a `file` that is not given. Flags stand above all; the command that
+ * owns a flag applies it.
  *
  * @throws UserError when a file is missing or not YAML, when a key is unknown or has the wrong type (key and value
  * given), or when a secret that a URL names (`${REDIS_PASSWORD}`) is set nowhere.
@@ -198,7 +206,9 @@ export function loadConfig(file?: string, env: Variables = process.env): Config 
 
 /** The same with `${NAME}` left in place of secrets, for commands that run before there are any. */
 export function readConfig(file?: string, env: Variables = process.env): Config {
-  const merged: Record<string, unknown> = readConfigFile(file)
+  const given = env['FD_PROJECT']
+  const project = given === undefined || given === '' ? undefined : requireProject(given)
+  const merged = readConfigFiles(file, project, join(PROJECT_ROOT, 'configs', 'local.yaml'))
   // REDIS_URL names one server for both uses of Redis. The variables of fd name one use each and stand above it.
   const redis = env['REDIS_URL']
   if (redis !== undefined && redis !== '') Object.assign(merged, { onlineStore: redis, jobQueue: redis })
@@ -211,10 +221,10 @@ export function readConfig(file?: string, env: Variables = process.env): Config 
   const result = schema.safeParse(merged)
   if (!result.success) {
     const faults = result.error.issues.map((issue) => faultLine(issue, merged, env)).join('\n')
-    const source = file ?? 'configs/local.yaml'
+    const source = file ?? (project === undefined ? 'configs/local.yaml' : join(project, PROJECT_FILE))
     throw new UserError(`Configuration is not valid:\n${faults}\nMend ${source} or the environment.`)
   }
-  return complete(result.data)
+  return complete(project === undefined ? result.data : { ...result.data, project })
 }
 
 /**
@@ -270,7 +280,8 @@ function inside(home: string, url: string): boolean {
 function complete(config: Config): Config {
   const home = resolve(config.home)
   const [cache, datasetFolder] = [config.cache, config.datasetFolder].map((path) => resolve(path))
-  const completed = { ...config, home, cache, datasetFolder }
+  const featureFolder = config.featureFolder === undefined ? {} : { featureFolder: resolve(config.featureFolder) }
+  const completed = { ...config, home, cache, datasetFolder, ...featureFolder }
   for (const key of embedded) {
     const url = config[key]
     const [scheme, rest] = [url.slice(0, url.indexOf(':') + 1), url.slice(url.indexOf(':') + 1)]
@@ -278,23 +289,4 @@ function complete(config: Config): Config {
     completed[key] = scheme + (rest === '' ? join(home, FOLDERS[key]) : resolve(rest))
   }
   return completed
-}
-
-function readConfigFile(file: string | undefined): Record<string, unknown> {
-  const path = file ?? join(PROJECT_ROOT, 'configs', 'local.yaml')
-  if (!existsSync(path)) {
-    if (file === undefined) return {}
-    throw new UserError(`No configuration file at ${path}. Leave out --config to use the embedded default.`)
-  }
-  const document = parseYaml(path) ?? {}
-  if (typeof document === 'object' && !Array.isArray(document)) return document as Record<string, unknown>
-  throw new UserError(`${path} holds ${JSON.stringify(document)}, not keys with values. Write for example: home: .fd`)
-}
-
-function parseYaml(path: string): unknown {
-  try {
-    return parse(readFileSync(path, 'utf8'))
-  } catch (error) {
-    throw new UserError(`${path} is not YAML: ${errorMessage(error)}`, { cause: error })
-  }
 }

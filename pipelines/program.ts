@@ -26,10 +26,14 @@ export function program(): Command {
         'The value trained on is the value served.',
     )
     .option('--json', 'print the result as one JSON document on stdout; all else goes to stderr')
-    .option('--config <file>', 'configuration file (default: configs/local.yaml when it exists)')
+    .option('--project <dir>', 'your own data and features: a folder with fd.yaml (default: FD_PROJECT, or upwards)')
+    .option('--config <file>', "configuration file, above the project's fd.yaml (without one: configs/local.yaml)")
     .configureHelp({ showGlobalOptions: true })
     .version(packageVersion(), '-V, --version')
-    .addHelpText('after', '\nStart here:\n  $ fd demo\n\nEverything embedded lives under FD_HOME (default .fd).')
+    .addHelpText(
+      'after',
+      '\nStart here:\n  $ fd demo\n\nEverything embedded lives under FD_HOME (default: .fd in the project).',
+    )
   for (const command of [
     demoCommand(),
     doctorCommand(),

@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { isNode, LineCounter, parseDocument, type Document } from 'yaml'
 import { z } from 'zod'
 import type { Config } from '../../configs/config.ts'
@@ -203,7 +203,7 @@ export function userDatasetNames(folder: string): string[] {
 
 /**
  * A dataset by its YAML file. Its table is `data`, else the configured path, else the YAML's `path`, which is relative
- * to the project, or to the YAML's folder where that is another than the project's.
+ * to the user's project, to fd's folder where the dataset comes with fd, else to the YAML's own folder.
  *
  * @throws UserError when the YAML is not valid (key and value given), or there is no table.
  */
@@ -211,8 +211,7 @@ export function userDataset(name: string, config: Config, data: string | undefin
   const folder = config.datasetFolder
   const yaml = join(folder, `${name}.yaml`)
   const { path, ...description } = readUserDataset(yaml)
-  const base = folder === DATASET_FOLDER ? PROJECT_ROOT : folder
-  const usual = path === undefined ? undefined : resolve(base, path)
+  const usual = path === undefined ? undefined : resolve(baseOf(config), path)
   const file = locateFile(name, config, data, usual)
   if (file === undefined) {
     const problem = usual === undefined ? '' : `: there is no ${usual}`
@@ -221,6 +220,11 @@ export function userDataset(name: string, config: Config, data: string | undefin
   const { tokenKey, scorer } = config
   const options = { maxAhead: scorer.maxAhead, ...(tokenKey === undefined ? {} : { tokenKey }) }
   return fileDataset({ name, ...description }, file, options)
+}
+
+function baseOf({ project, datasetFolder }: Config): string {
+  if (datasetFolder === DATASET_FOLDER) return PROJECT_ROOT
+  return project !== undefined && dirname(datasetFolder) === project ? project : datasetFolder
 }
 
 /** Reads and checks one YAML file. @throws UserError with the line, the key, and what is wrong with it. */

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest'
 import { DAY, HOUR } from '../../datasets/table/transaction.ts'
-import { featureService } from '../catalog.ts'
 import { cardFraud } from '../definition/card-fraud.ts'
 import { userAnomaly } from '../definition/user-anomaly.ts'
 import { naiveFeatures } from '../testing/naive-features.ts'
@@ -540,8 +539,8 @@ test('a key with too many events keeps the newest, says so, and is exact again o
 })
 
 test('the limit of a configuration is part of the definition, and the default leaves the digest alone', () => {
-  expect(serviceDigest(featureService('card-fraud', undefined, MAX_EVENTS))).toBe(serviceDigest(cardFraud))
-  const limited = featureService('card-fraud', undefined, 64)
+  expect(serviceDigest(withMaxEvents(cardFraud, MAX_EVENTS))).toBe(serviceDigest(cardFraud))
+  const limited = withMaxEvents(cardFraud, 64)
   expect(serviceDigest(limited)).not.toBe(serviceDigest(cardFraud))
   expect(serviceReference(limited)).toEqual({
     name: 'card-fraud',

@@ -1,3 +1,4 @@
+import { basename } from 'node:path'
 import { Command } from 'commander'
 import { UserError } from '../../configs/user-error.ts'
 import type { AggregateFeature, Window } from '../../features/view/aggregation.ts'
@@ -34,20 +35,20 @@ function listCommand(): Command {
   return example(new Command('list').description('feature services'), 'fd features list').action(action(list))
 }
 
-async function list({ output, fd }: Context): Promise<void> {
-  const { featureServices } = await import('../../features/catalog.ts')
-  const [{ featureNames }, { ATTRIBUTES }] = await Promise.all([
+async function list({ config, output, fd }: Context): Promise<void> {
+  const [{ featureServices, projectServices }, { featureNames }, { ATTRIBUTES }] = await Promise.all([
+    import('../../features/catalog.ts'),
     import('../../features/view/view.ts'),
     import('../../features/definition/attributes.ts'),
   ])
-  const rows = featureServices.map((service) => [
-    service.name,
-    String(featureNames(service).length),
-    service.description,
-  ])
+  const files = projectServices(config)
+  const own = files.flatMap((each) => ('service' in each ? [each.service] : []))
+  const services = [...own, ...featureServices]
+  const rows = services.map((service) => [service.name, String(featureNames(service).length), service.description])
   rows.push([ATTRIBUTES, 'any', "The dataset's own amount, numeric and categorical columns."])
-  const next = fd('features', 'describe', featureServices[0].name)
-  output.result(featureServices, () => withNext(table(['service', 'features', 'description'], rows), next))
+  for (const each of files) if ('fault' in each) rows.push([basename(each.file), '', each.fault.message])
+  const next = fd('features', 'describe', services[0].name)
+  output.result(services, () => withNext(table(['service', 'features', 'description'], rows), next))
 }
 
 function describeCommand(): Command {
@@ -60,7 +61,7 @@ function describeCommand(): Command {
 async function describe({ config, output, fd }: Context, _: object, name: string): Promise<void> {
   const { featureService } = await import('../../features/catalog.ts')
   const { serviceDigest } = await import('../../features/view/view.ts')
-  const service = featureService(name, undefined, config.features.maxEvents)
+  const service = featureService(name, undefined, config)
   const digest = serviceDigest(service)
   output.result({ ...service, digest }, () => {
     const rows = service.views.flatMap(viewRows)
@@ -159,7 +160,7 @@ async function backfill({ config, output, fd }: Context, options: BackfillOption
   const out = options.out === undefined ? undefined : outFile(options.out, config.home)
   const dataset = await openDataset(options.dataset, config, { data: options.data })
   requireTimes(dataset, { online: options.online, until: options.until, sort: options.sort })
-  const service = featureService(options.service ?? dataset.service, dataset.schema, config.features.maxEvents)
+  const service = featureService(options.service ?? dataset.service, dataset.schema, config)
   await using sink = out === undefined ? undefined : await parquetSink(out, service, dataset.schema)
   const started = performance.now()
   const history = { dataset, service }

@@ -1,6 +1,7 @@
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { Command } from 'commander'
 import { PROJECT_ROOT, readConfig, type Config } from '../../configs/config.ts'
+import { enterProject } from '../../configs/project.ts'
 import { UserError } from '../../configs/user-error.ts'
 import { example, stopSignal, wholeNumber } from '../console/command.ts'
 import { openOutput, table, type Output } from '../console/output.ts'
@@ -18,9 +19,13 @@ interface ServicesContext {
   docker: boolean
 }
 
+/** The configuration of the servers that come with fd. */
+const SERVICES = join(PROJECT_ROOT, 'configs', 'services.yaml')
+
 interface GivenOptions {
   json?: boolean
   config?: string
+  project?: string
   native?: boolean
 }
 
@@ -65,12 +70,13 @@ function action<Options>(
 ): (...given: unknown[]) => Promise<void> {
   return async (...given) => {
     const options = (given.at(-1) as Command).optsWithGlobals<Options & GivenOptions>()
+    enterProject(options.project)
     const names = given[0] as string[]
     const [{ configuredServices }, { hasDockerEngine }] = await Promise.all([
       import('../services/configured-services.ts'),
       import('../services/compose.ts'),
     ])
-    const config = readConfig(options.config ?? join(PROJECT_ROOT, 'configs', 'services.yaml'))
+    const config = readConfig(options.config ?? SERVICES)
     const all = await configuredServices(config)
     checkServices(all)
     const services = namedServices(all, names)
@@ -144,7 +150,10 @@ async function up(
     }
   }
   if (faults.length > 0) throw new UserError(faults.join('\n'))
-  output.result(results, () => 'Use them with --config configs/services.yaml, or: eval "$(fd services env)"')
+  output.result(results, () => {
+    const file = relative('', SERVICES)
+    return `Use them with --config ${file}, or: eval "$(fd services env)"`
+  })
 }
 
 async function installService(service: Service, { note }: Output): Promise<void> {

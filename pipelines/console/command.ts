@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError } from 'commander'
 import { loadConfig, type Config } from '../../configs/config.ts'
+import { enterProject } from '../../configs/project.ts'
 import { UserError } from '../../configs/user-error.ts'
 import { parseTime } from '../../datasets/table/time.ts'
 import { commandLine, type Word } from './command-line.ts'
@@ -12,7 +13,7 @@ import { openOutput, type OpenProgress, type Output } from './output.ts'
 export interface Context {
   config: Config
   output: Output
-  /** A command to propose, with the `--config` of this one. */
+  /** A command to propose, with the `--project` and the `--config` of this one. */
   fd: (...words: Word[]) => string
 }
 
@@ -22,11 +23,12 @@ export function action<Arguments extends unknown[], Options>(
 ): (...given: unknown[]) => Promise<void> {
   return async (...given) => {
     const command = given.at(-1) as Command
-    const options = command.optsWithGlobals<Options & { json?: boolean; config?: string }>()
+    const options = command.optsWithGlobals<Options & { json?: boolean; config?: string; project?: string }>()
+    enterProject(options.project)
     const context = {
       config: loadConfig(options.config),
       output: openOutput(options.json ?? false),
-      fd: (...words: Word[]) => commandLine([...words, { config: options.config }]),
+      fd: (...words: Word[]) => commandLine([...words, { project: options.project, config: options.config }]),
     }
     await run(context, options, ...(given.slice(0, -2) as Arguments))
   }

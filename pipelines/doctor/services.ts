@@ -10,7 +10,7 @@ import type { Check } from './check.ts'
 export const SERVICES: Record<string, Check> = {
   'event log': async (config, inspection) => {
     const { inspectEventLog } = await import('../../datasets/open.ts')
-    const findings = await inspectEventLog(config.eventLog, inspection, await logNeeds(config.scorer))
+    const findings = await inspectEventLog(config.eventLog, inspection, await logNeeds(config))
     return withContents(findings, () => topicsOf(config, inspection.tell))
   },
   'online store': async (config, inspection) => {
@@ -45,13 +45,14 @@ async function withContents(findings: Finding[], contents: () => Promise<string 
 
 const missing = (detail: string): Judgement => ({ state: 'missing', detail })
 
-async function logNeeds({ group, partitions }: Config['scorer']): Promise<LogNeeds> {
-  const [topics, { featureServices }, { longestReach }] = await Promise.all([
+async function logNeeds(config: Config): Promise<LogNeeds> {
+  const { group, partitions } = config.scorer
+  const [topics, { allServices }, { longestReach }] = await Promise.all([
     import('../../serving/topics.ts'),
     import('../../features/catalog.ts'),
     import('../../features/view/view.ts'),
   ])
-  const retention = Math.max(...featureServices.map(longestReach))
+  const retention = Math.max(...allServices(config).map(longestReach))
   return {
     group,
     input: { topic: topics.TRANSACTIONS, partitions, retention },
@@ -70,10 +71,10 @@ async function topicsOf(config: Pick<Config, 'eventLog'>, tell: Tell): Promise<s
   return `${place}: ${counts.join(', ')}`
 }
 
-async function basesOf(config: Pick<Config, 'onlineStore'>, tell: Tell): Promise<string | Judgement> {
-  const { featureServices } = await import('../../features/catalog.ts')
+async function basesOf(config: Pick<Config, 'onlineStore' | 'featureFolder'>, tell: Tell): Promise<string | Judgement> {
+  const { allServices } = await import('../../features/catalog.ts')
   await using store = await openStore(config, tell)
-  const bases = (await Promise.all(featureServices.map(({ name }) => store.base(name)))).filter(
+  const bases = (await Promise.all(allServices(config).map(({ name }) => store.base(name)))).filter(
     (base) => base !== undefined,
   )
   const place = withoutPassword(config.onlineStore)

@@ -45,7 +45,7 @@ export async function trainingSubject(config: Config, options: SubjectOptions): 
   const dataset = await openDataset(options.dataset, config, { data: options.data })
   const { split, trainFrom, until, sort } = options
   requireTimes(dataset, { 'train-from': trainFrom, until, sort, 'split delayed': split === 'delayed' })
-  const service = featureService(options.service ?? dataset.service, dataset.schema, config.features.maxEvents)
+  const service = featureService(options.service ?? dataset.service, dataset.schema, config)
   return {
     experiment: options.register ?? service.name,
     dataset,

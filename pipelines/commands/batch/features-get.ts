@@ -50,7 +50,7 @@ async function get({ config, output, fd }: Context, options: GetOptions): Promis
     import('../../../features/catalog.ts'),
     import('../../../features/online.ts'),
   ])
-  const service = featureService(options.service, undefined, config.features.maxEvents)
+  const service = featureService(options.service, undefined, config)
   const asked = await askedKeys(options, service)
   await using log = await openLog(config, output.note)
   await using store = await openStore(config, output.note)
