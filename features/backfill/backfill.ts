@@ -12,7 +12,8 @@ import { encodeState } from '../fold/entity-state.ts'
 import type { FeatureMatrix } from '../fold/fold-output.ts'
 import { ServiceFold } from '../fold/service-fold.ts'
 import type { EntityState } from '../store/online-store.ts'
-import { categoryColumns, checkService, featureNames, type FeatureService } from '../view/view.ts'
+import { checkService } from '../view/service-check.ts'
+import { categoryColumns, featureNames, type FeatureService } from '../view/view.ts'
 
 /**
  * Receives the features of every transaction, batch by batch, in log order. Batch and matrix are reused after the call,

@@ -11,10 +11,25 @@ import { DAY, type EventBatch } from '../../datasets/table/transaction.ts'
 import { cardFraud } from '../definition/card-fraud.ts'
 import type { FeatureMatrix } from '../fold/fold-output.ts'
 import type { EntityState } from '../store/online-store.ts'
+import { featureNames, type FeatureService } from '../view/view.ts'
 import { backfill, parquetSink, statesOf, type FeatureSink } from './backfill.ts'
 import { joinShards, joinStates } from './shard-join.ts'
 import type { ShardFolder } from './shard-part.ts'
 import { backfillShard, shardOf, type ShardReport } from './shard.ts'
+
+/** What is derived from shards' columns is computed where they are joined. */
+const service: FeatureService = {
+  ...cardFraud,
+  views: [
+    ...cardFraud.views,
+    {
+      kind: 'derived',
+      name: 'derived',
+      features: [{ name: 'times_usual', expression: 'tx_amount / customer_id_avg_amount_7day_window' }],
+    },
+  ],
+}
+const width = featureNames(service).length
 
 const start = Date.UTC(2018, 3, 1)
 let folder: string
@@ -35,7 +50,7 @@ function bitSink(): FeatureSink & { bits(): Buffer } {
   const kept: Buffer[] = []
   return {
     write: (_batch: EventBatch, { rows, values }: FeatureMatrix) =>
-      void kept.push(Buffer.from(Float64Array.from(values.subarray(0, rows * 15)).buffer)),
+      void kept.push(Buffer.from(Float64Array.from(values.subarray(0, rows * width)).buffer)),
     close: async () => {},
     bits: () => Buffer.concat(kept),
   }
@@ -62,7 +77,7 @@ async function fold(
     reports.push(
       await backfillShard(
         of,
-        cardFraud,
+        service,
         { ...parts, shard },
         { ...options, features: true, states: true, attempt: 'only' },
       ),
@@ -76,11 +91,11 @@ test.each<[number, { until?: number }]>([
   [7, { until: start + 40 * DAY }],
 ])('%i shards joined are the unsharded fold, bit for bit: features, states and report', async (count, options) => {
   const whole = bitSink()
-  const { report, fold: unsharded } = await backfill(dataset, cardFraud, [whole], options)
+  const { report, fold: unsharded } = await backfill(dataset, service, [whole], options)
   const { parts, reports } = await fold(count, options)
   const joined = bitSink()
-  await joinShards(dataset, cardFraud, [joined], parts, options)
-  expect(whole.bits().length).toBe(report.transactions * 15 * 8)
+  await joinShards(dataset, service, [joined], parts, options)
+  expect(whole.bits().length).toBe(report.transactions * width * 8)
   expect(Buffer.compare(joined.bits(), whole.bits())).toBe(0)
   expect(sorted(joinStates(parts))).toEqual(sorted(statesOf(unsharded)))
   const { transactions, frauds, labels, watermark } = report
@@ -107,14 +122,14 @@ test('rows without a terminal have missing features in some shard and leave no s
     },
   }
   const whole = bitSink()
-  const { report, fold: unsharded } = await backfill(blank, cardFraud, [whole])
+  const { report, fold: unsharded } = await backfill(blank, service, [whole])
   const { parts } = await fold(3, {}, blank)
   const joined = bitSink()
-  await joinShards(blank, cardFraud, [joined], parts)
+  await joinShards(blank, service, [joined], parts)
   expect(Buffer.compare(joined.bits(), whole.bits())).toBe(0)
   expect(sorted(joinStates(parts))).toEqual(sorted(statesOf(unsharded)))
   const values = new Float64Array(Uint8Array.from(whole.bits()).buffer)
-  const missing = Array.from({ length: report.transactions }, (_, k) => values.subarray(k * 15 + 9, k * 15 + 15))
+  const missing = Array.from({ length: report.transactions }, (_, k) => values.subarray(k * width + 9, k * width + 15))
   expect(missing.filter((row) => row.every(Number.isNaN)).length).toBeGreaterThan(report.transactions / 3 - 1)
   expect(missing.filter((row) => row.some(Number.isNaN) && !row.every(Number.isNaN))).toEqual([])
   expect(sorted(statesOf(unsharded)).filter((state) => /NaN/.test(state))).toEqual([])
@@ -122,10 +137,10 @@ test('rows without a terminal have missing features in some shard and leave no s
 
 test('the Parquet file is the same to the byte', async () => {
   const [one, two] = [join(folder, 'one.parquet'), join(folder, 'two.parquet')]
-  await using whole = await parquetSink(one, cardFraud, dataset.schema)
-  await backfill(dataset, cardFraud, [whole])
-  await using joined = await parquetSink(two, cardFraud, dataset.schema)
-  await joinShards(dataset, cardFraud, [joined], (await fold(4)).parts)
+  await using whole = await parquetSink(one, service, dataset.schema)
+  await backfill(dataset, service, [whole])
+  await using joined = await parquetSink(two, service, dataset.schema)
+  await joinShards(dataset, service, [joined], (await fold(4)).parts)
   expect(readFileSync(two).equals(readFileSync(one))).toBe(true)
 })
 
@@ -134,7 +149,7 @@ test('a shard that is folded twice, even at one time, leaves one part, the same'
   const before = readdirSync(parts.folder).map((file) => [file, readFileSync(join(parts.folder, file)).toString('hex')])
   await Promise.all(
     ['a', 'b'].map((attempt) =>
-      backfillShard(dataset, cardFraud, { ...parts, shard: 1 }, { features: true, states: true, attempt }),
+      backfillShard(dataset, service, { ...parts, shard: 1 }, { features: true, states: true, attempt }),
     ),
   )
   expect(
@@ -146,8 +161,8 @@ test('a part that is missing or cut short is named', async () => {
   const { parts } = await fold(2)
   const file = readdirSync(parts.folder).find((name) => name.endsWith('.features')) ?? 'none'
   truncateSync(join(parts.folder, file), statSync(join(parts.folder, file)).size - 8)
-  await expect(joinShards(dataset, cardFraud, [], parts)).rejects.toThrow(/\.features is cut short/)
-  await expect(joinShards(dataset, cardFraud, [], { ...parts, count: 3 })).rejects.toThrow(
+  await expect(joinShards(dataset, service, [], parts)).rejects.toThrow(/\.features is cut short/)
+  await expect(joinShards(dataset, service, [], { ...parts, count: 3 })).rejects.toThrow(
     /-2\.features is not here.*same FD_HOME/,
   )
   truncateSync(join(parts.folder, '1.states'), 1000)

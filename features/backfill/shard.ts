@@ -4,7 +4,8 @@ import { encodeState } from '../fold/entity-state.ts'
 import { featureMatrix } from '../fold/fold-output.ts'
 import { viewSettings } from '../fold/fold-settings.ts'
 import { ViewFold } from '../fold/view-fold.ts'
-import { checkService, type AggregateView, type FeatureService } from '../view/view.ts'
+import { checkService } from '../view/service-check.ts'
+import type { AggregateView, FeatureService } from '../view/view.ts'
 import { historyOf, type BackfillOptions } from './backfill.ts'
 import {
   featuresFile,

@@ -24,7 +24,8 @@ export interface Stage {
  * In a single partition the events of every entity have an order, so one stage folds all views. In several, only the
  * events of the log's key (the schema's first entity) have one. Every other entity of the service then gets a stage
  * behind a topic of its own. The stage before passes each event on to that topic by the entity's key, as `keyBy` does
- * in Flink and a repartition topic in Kafka Streams.
+ * in Flink and a repartition topic in Kafka Streams. Derived features are computed in the last stage, where all others
+ * are there.
  */
 export function planChain(
   service: FeatureService,
@@ -34,13 +35,17 @@ export function planChain(
 ): Stage[] {
   const entities = new Set(service.views.flatMap((view) => (view.kind === 'aggregate' ? [view.entity] : [])))
   const others = input.partitions === 1 ? [] : [...entities].filter((entity) => entity !== schema.entities[0]?.name)
-  const first = service.views.filter((view) => view.kind === 'request' || !others.includes(view.entity))
-  const behind = others.map((entity) => ({
+  const stageOf = (view: FeatureView): number => {
+    if (view.kind === 'derived') return others.length
+    return view.kind === 'request' ? 0 : others.indexOf(view.entity) + 1
+  }
+  const viewsOf = (stage: number): FeatureView[] => service.views.filter((view) => stageOf(view) === stage)
+  const behind = others.map((entity, i) => ({
     topic: stageTopic(input.name, group, entity, service),
     entity,
-    views: service.views.filter((view) => view.kind === 'aggregate' && view.entity === entity),
+    views: viewsOf(i + 1),
   }))
-  return [{ topic: input.name, views: first }, ...behind]
+  return [{ topic: input.name, views: viewsOf(0) }, ...behind]
 }
 
 /**

@@ -2,9 +2,10 @@ import { expect, test } from 'vitest'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import { emptyBatch } from '../../datasets/table/transaction.ts'
 import { featureService } from '../catalog.ts'
-import { categoryCode, formerCategoryCode, isSameCategory } from '../fold/category.ts'
 import { ServiceFold } from '../fold/service-fold.ts'
-import { categoryColumns, checkService, serviceDigest, type FeatureService } from '../view/view.ts'
+import { categoryCode, formerCategoryCode, isSameCategory } from '../view/category.ts'
+import { checkService } from '../view/service-check.ts'
+import { categoryColumns, serviceDigest, type FeatureService } from '../view/view.ts'
 
 const schema: DatasetSchema = {
   time: { column: 'at', unit: 'ms' },

@@ -1,6 +1,13 @@
 import { UserError } from '../../configs/user-error.ts'
 import type { Aggregation } from '../view/aggregation.ts'
-import type { AggregateView, FeatureService, FeatureView, RequestFeature, RequestView } from '../view/view.ts'
+import type {
+  AggregateView,
+  DerivedView,
+  FeatureService,
+  FeatureView,
+  RequestFeature,
+  RequestView,
+} from '../view/view.ts'
 import { refuseOthers, windowOf, type WindowOptions, type WindowText } from './window.ts'
 
 /**
@@ -36,9 +43,33 @@ export function view(name: string, options: ViewOptions, features: Record<string
   return { kind: 'aggregate', name, entity, includesCurrent, features: named(features) }
 }
 
-/** Features of the transaction alone, by name. `name` is that of the view, default `transaction`. */
-export function request(features: Record<string, RequestForm>, name = 'transaction'): RequestView {
-  return { kind: 'request', name, features: named(features) }
+/**
+ * Features of the transaction alone, by name. A text is an expression over its columns: `'hour(time) < 6'`.
+ *
+ * @param name of the view, default `transaction`.
+ */
+export function request(features: Record<string, RequestForm | string>, name = 'transaction'): RequestView {
+  const formOf = (form: RequestForm | string): RequestForm =>
+    typeof form === 'string' ? { from: 'expression', expression: form } : form
+  return {
+    kind: 'request',
+    name,
+    features: Object.entries(features).map(([n, form]) => ({ name: n, ...formOf(form) })),
+  }
+}
+
+/**
+ * Features that follow from others of the same transaction, by name: expressions over features that stand before them
+ * in the service, `'amount / max(mean_7d, 1)'`.
+ *
+ * @param name of the view, default `derived`.
+ */
+export function derived(features: Record<string, string>, name = 'derived'): DerivedView {
+  return {
+    kind: 'derived',
+    name,
+    features: Object.entries(features).map(([name, expression]) => ({ name, expression })),
+  }
 }
 
 /** One record of features for each window, all in one: `each(['1h', '7d'], (w) => ({ [`n_${w}`]: count(w) }))`. */

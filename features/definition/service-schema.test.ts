@@ -34,10 +34,7 @@ test('what has not the form of a definition is refused, by view and feature, wit
     [{ ...plain, name: 'a b' }, 'the service, name is "a b": give a name of at most 100 letters'],
     [{ ...plain, views: [] }, 'the service, views: it has no views'],
     [{ ...plain, version: 2 }, 'the service: it takes no "version"'],
-    [
-      { ...plain, views: [{ ...plain.views[0], kind: 'stream' }] },
-      'view "card", kind is "stream": give one of aggregate',
-    ],
+    [{ ...plain, views: [{ ...plain.views[0], kind: 'stream' }] }, 'view "card", kind is "stream": give aggregate'],
     [{ ...plain, views: [{ ...plain.views[0], maxEvents: 65 }] }, 'view "card", maxEvents is 65: give a power of two'],
     [{ ...plain, views: [plain.views[0], plain.views[0]] }, 'view "card", name is "card": another view has this name'],
     [withFeatures(), 'view "card", features: it has no features'],

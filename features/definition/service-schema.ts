@@ -5,6 +5,7 @@ import type { AggregateFeature, Aggregation, Window } from '../view/aggregation.
 import {
   MAX_EVENTS,
   type AggregateView,
+  type DerivedView,
   type FeatureService,
   type RequestFeature,
   type RequestView,
@@ -28,6 +29,9 @@ const window: z.ZodType<Window> = z.union(
   { error: 'give a window: a length of time such as 10m, 1h or 7d, or last(5)' },
 )
 
+/** What it means is checked against the columns of a dataset. */
+const expression = z.string().min(1, 'give an expression, such as amount > 100')
+
 const smoothing = z.strictObject({
   prior: z.number().min(0, 'a prior is a share, from 0 to 1').max(1, 'a prior is a share, from 0 to 1'),
   weight: z.number().positive('give a weight above 0'),
@@ -50,6 +54,7 @@ const REQUESTS = {
   night: {},
   numeric: { column: name },
   categorical: { column: name },
+  expression: { expression },
 } satisfies Record<RequestFeature['from'], z.ZodRawShape>
 
 const aggregateView = z
@@ -69,12 +74,20 @@ const requestView = z.strictObject({
   features: z.array(oneOf<RequestFeature>('from', REQUESTS)).min(1, 'it has no features'),
 }) satisfies z.ZodType<RequestView>
 
+const derivedView = z.strictObject({
+  kind: z.literal('derived'),
+  name: plainName,
+  features: z.array(z.strictObject({ name, expression })).min(1, 'it has no features'),
+}) satisfies z.ZodType<DerivedView>
+
 const service = z
   .strictObject({
     name: plainName,
     description: z.string(),
     views: z
-      .array(z.discriminatedUnion('kind', [aggregateView, requestView], 'give one of aggregate, request'))
+      .array(
+        z.discriminatedUnion('kind', [aggregateView, requestView, derivedView], 'give aggregate, request or derived'),
+      )
       .min(1, 'it has no views'),
   })
   .superRefine(namesOnce)

@@ -1,13 +1,13 @@
 import { type DatasetSchema, mayLackKey } from '../../datasets/table/dataset.ts'
-import { DAY, FRAUD_LABEL, HOUR, type DurationMs, type EventBatch } from '../../datasets/table/transaction.ts'
-import { featureNames, type FeatureService, type FeatureView, type RequestFeature } from '../view/view.ts'
-import { categoryCode } from './category.ts'
+import { FRAUD_LABEL, type DurationMs, type EventBatch } from '../../datasets/table/transaction.ts'
+import { featureNames, type FeatureService, type FeatureView } from '../view/view.ts'
 import { featureMatrix, type FeatureMatrix } from './fold-output.ts'
 import { viewSettings } from './fold-settings.ts'
 import { LABEL_COUNTS, noLabels, type LabelCounts } from './fraud-labels.ts'
 import { IdHashes } from './id-hash.ts'
 import { IdMemory, needsMemory } from './id-memory.ts'
 import { Repeats, type Repeat } from './repeats.ts'
+import { DerivedFeatures, RequestFeatures } from './row-features.ts'
 import { ViewFold } from './view-fold.ts'
 
 /** Bits for truncated views that a record between two stages has room for. */
@@ -57,13 +57,14 @@ interface Folded {
 
 /**
  * All features of a service over one stream of events in log order. Request features come from the row alone,
- * aggregates from the fold of their view. Not reentrant: one batch at a time.
+ * aggregates from the fold of their view, derived ones from the row's features. Not reentrant: one batch at a time.
  */
 export class ServiceFold {
   readonly service: FeatureService
   readonly names: string[]
   readonly views: ViewFold[] = []
-  readonly #requests: { feature: RequestFeature; column: number }[] = []
+  readonly #requests: RequestFeatures
+  readonly #derived: DerivedFeatures
   readonly #folded: Folded[] = []
   /** The views that keep ids, in the order in which they are asked, and what asks them. */
   readonly #keepers: readonly Folded[]
@@ -72,8 +73,6 @@ export class ServiceFold {
   readonly #hashes = new IdHashes()
   /** The batch whose ids were hashed. */
   #hashed: EventBatch | undefined
-  readonly #schema: DatasetSchema
-  readonly #scale: number
   #prepared: EventBatch | undefined
   #matrix = featureMatrix()
 
@@ -84,15 +83,11 @@ export class ServiceFold {
   ) {
     this.service = service
     this.names = featureNames(service)
-    this.#schema = schema
-    this.#scale = 10 ** schema.amount.minorUnits
+    this.#requests = new RequestFeatures(service, schema, views)
+    this.#derived = new DerivedFeatures(service, views)
     let column = 0
     for (const view of service.views) {
-      if (!views.includes(view)) {
-        column += view.features.length
-      } else if (view.kind === 'request') {
-        for (const feature of view.features) this.#requests.push({ feature, column: column++ })
-      } else {
+      if (view.kind === 'aggregate' && views.includes(view)) {
         const fold =
           from?.views.find((known) => known.view === view) ??
           new ViewFold(view, { ...settings, ...viewSettings(view, service, schema) })
@@ -104,8 +99,8 @@ export class ServiceFold {
           entity: schema.entities.findIndex(({ name }) => name === view.entity),
           slots: new Uint32Array(0),
         })
-        column += view.features.length
       }
+      column += view.features.length
     }
     this.#keepers = keepersOf(this.#folded, schema)
     if (rememberIds > 0 && needsMemory(service, schema)) {
@@ -119,7 +114,7 @@ export class ServiceFold {
   /** Indices of the columns that this fold computes, rising. */
   get columns(): number[] {
     const own = this.#folded.flatMap(({ fold, column }) => fold.view.features.map((_, f) => column + f))
-    return [...this.#requests.map(({ column }) => column), ...own].sort((a, b) => a - b)
+    return [...this.#requests.columns, ...own, ...this.#derived.columns].sort((a, b) => a - b)
   }
 
   /**
@@ -162,17 +157,18 @@ export class ServiceFold {
     this.#prepared = undefined
     const matrix = this.#room(batch.size)
     const width = this.names.length
-    matrix.rows = transactionsOf(batch)
+    matrix.rows = featureRows(batch)
     if (earlier !== undefined) {
       matrix.values.set(earlier.values.subarray(0, matrix.rows * width))
       matrix.late.set(earlier.late.subarray(0, matrix.rows))
       matrix.truncated.set(earlier.truncated.subarray(0, matrix.rows))
     }
-    for (const { feature, column } of this.#requests) this.#request(feature, batch, matrix.values, width, column)
+    this.#requests.write(batch, matrix.values, width)
     const hashes = this.#hashesOf(batch)
     for (const { fold, slots, column, bit } of this.#folded)
       fold.fold(batch, slots, matrix, { column, stride: width, bit, places, hashes })
     this.#memory?.add(batch, places)
+    this.#derived.write(matrix, width)
     return matrix
   }
 
@@ -201,16 +197,6 @@ export class ServiceFold {
     this.#matrix.truncated.fill(0)
     return this.#matrix
   }
-
-  #request(feature: RequestFeature, batch: EventBatch, out: Float64Array, width: number, column: number): void {
-    const value = requestValue(feature, batch, this.#schema, this.#scale)
-    let at = column
-    for (let row = 0; row < batch.size; row++) {
-      if (batch.kind[row] === FRAUD_LABEL) continue
-      out[at] = value(row)
-      at += width
-    }
-  }
 }
 
 /** The views that keep ids, the one that is asked first in front. */
@@ -221,44 +207,8 @@ function keepersOf(folded: readonly Folded[], schema: DatasetSchema): Folded[] {
   return keepers.sort((a, b) => Number(b === first) - Number(a === first))
 }
 
-/** 1970-01-01 was a Thursday: two days before the first Saturday. */
-const FIRST_SATURDAY = 2 * DAY
-const LAST_NIGHT_HOUR = 6
-
-function requestValue(
-  feature: RequestFeature,
-  batch: EventBatch,
-  schema: DatasetSchema,
-  scale: number,
-): (row: number) => number {
-  const { time, amount } = batch
-  switch (feature.from) {
-    case 'amount':
-      return (row) => amount[row] / scale
-    case 'weekend':
-      return (row) => (modulo(time[row] - FIRST_SATURDAY, 7 * DAY) < 2 * DAY ? 1 : 0)
-    case 'night':
-      return (row) => (modulo(time[row], DAY) < (LAST_NIGHT_HOUR + 1) * HOUR ? 1 : 0)
-    case 'numeric': {
-      const values = batch.numeric[schema.numeric.indexOf(feature.column)]
-      // A text format may write −0 as 0. Adding 0 makes them one number, for backfill and scorer alike.
-      return (row) => values[row] + 0
-    }
-    case 'categorical': {
-      const values = batch.categorical[schema.categorical.indexOf(feature.column)]
-      return (row) => categoryCode(values[row])
-    }
-  }
-}
-
-/** The remainder, never negative: times before 1970 have weekdays too. */
-function modulo(value: number, length: number): number {
-  const remainder = value % length
-  return remainder < 0 ? remainder + length : remainder
-}
-
-/** The rows that have features: transactions and lookups. */
-function transactionsOf({ kind, size }: EventBatch): number {
+/** How many rows of a batch have features: transactions and lookups. */
+export function featureRows({ kind, size }: EventBatch): number {
   let labels = 0
   for (let row = 0; row < size; row++) if (kind[row] === FRAUD_LABEL) labels++
   return size - labels

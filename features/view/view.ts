@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { UserError } from '../../configs/user-error.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import type { DurationMs } from '../../datasets/table/transaction.ts'
-import { isOfRefunds, reachOf, windowOf, type AggregateFeature, type Window } from './aggregation.ts'
+import { reachOf, windowOf, type AggregateFeature, type Window } from './aggregation.ts'
 import { canonicalJson } from './canonical.ts'
 
 /** A feature of the transaction alone. */
@@ -16,7 +16,18 @@ export type RequestFeature = { name: string } & (
   | { from: 'numeric'; column: string }
   /** A categorical attribute. In the matrix it is a code (`category.ts`); a model reads its name. */
   | { from: 'categorical'; column: string }
+  /**
+   * An expression over the transaction's own columns (`expression/`). A condition is 1 where it is true and 0 where it
+   * is false. NaN when missing.
+   */
+  | { from: 'expression'; expression: string }
 )
+
+/** An expression over features of the same transaction that stand before it in the service and are no categories. */
+export interface DerivedFeature {
+  name: string
+  expression: string
+}
 
 /** Aggregations over the events of one entity. */
 export interface AggregateView {
@@ -38,7 +49,14 @@ export interface RequestView {
   features: RequestFeature[]
 }
 
-export type FeatureView = AggregateView | RequestView
+/** Features that follow from others. They are computed where all of those are: in the last stage of a chain. */
+export interface DerivedView {
+  kind: 'derived'
+  name: string
+  features: DerivedFeature[]
+}
+
+export type FeatureView = AggregateView | RequestView | DerivedView
 
 /** What one model reads: the features of its views, in this order. */
 export interface FeatureService {
@@ -94,7 +112,9 @@ export interface CategoryColumn {
 
 /** The features that are categories, in the order of the service. A model reads them by name, all others as numbers. */
 export function categoryColumns(service: FeatureService, schema: DatasetSchema): CategoryColumn[] {
-  const features = service.views.flatMap((view): (RequestFeature | AggregateFeature)[] => view.features)
+  const features = service.views.flatMap(
+    (view): (RequestFeature | AggregateFeature | DerivedFeature)[] => view.features,
+  )
   return features.flatMap((feature, index) =>
     'from' in feature && feature.from === 'categorical'
       ? [{ feature: index, source: schema.categorical.indexOf(feature.column) }]
@@ -125,42 +145,4 @@ export function serviceReference(service: FeatureService): ServiceReference & { 
   const maxEvents = maxEventsOf(service)
   const limit = maxEvents === undefined ? {} : { maxEvents }
   return { name: service.name, digest: serviceDigest(service), ...limit, definition: service }
-}
-
-/**
- * Checks that a dataset has what a service reads.
- *
- * @throws UserError that names the missing entity or column.
- */
-export function checkService(service: FeatureService, schema: DatasetSchema, dataset: string): void {
-  const missing = new Set(service.views.flatMap((view) => missingFrom(view, schema)))
-  if (missing.size === 0) return
-  const shown = [...missing].slice(0, 5).join(', ')
-  throw new UserError(
-    `Feature service "${service.name}" does not fit dataset "${dataset}": it has no ${shown}. ` +
-      `See: fd features describe ${service.name}`,
-  )
-}
-
-/** Features of the transaction that look at the clock. */
-const CLOCK = new Set<RequestFeature['from']>(['weekend', 'night'])
-
-/** What a view reads and the dataset lacks, in words. */
-function missingFrom(view: FeatureView, schema: DatasetSchema): string[] {
-  const { time, entities, numeric, categorical, refunds } = schema
-  if (time === 'none' && (view.kind === 'aggregate' || view.features.some(({ from }) => CLOCK.has(from)))) {
-    return ['times (it says `time: none`), which windows and hours need']
-  }
-  if (view.kind === 'aggregate') {
-    const lacksRefunds = refunds !== true && view.features.some(isOfRefunds)
-    return [
-      ...(entities.some((entity) => entity.name === view.entity) ? [] : [`entity "${view.entity}"`]),
-      ...(lacksRefunds ? ['refunds (its schema does not say `refunds: true`)'] : []),
-    ]
-  }
-  return view.features.flatMap((feature) => {
-    if (feature.from !== 'numeric' && feature.from !== 'categorical') return []
-    const known = feature.from === 'numeric' ? numeric : categorical
-    return known.includes(feature.column) ? [] : [`${feature.from} column "${feature.column}"`]
-  })
 }

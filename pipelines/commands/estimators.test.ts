@@ -1,7 +1,7 @@
 import { tmpdir } from 'node:os'
 import type { Command } from 'commander'
 import { expect, test } from 'vitest'
-import { formerCategoryCode } from '../../features/fold/category.ts'
+import { formerCategoryCode } from '../../features/view/category.ts'
 import { openOnnxModel } from '../../serving/model/onnx-model.ts'
 import { trainCandidate } from '../../training/candidate.ts'
 import { estimatorNames, findEstimator } from '../../training/catalog.ts'

@@ -2,7 +2,7 @@ import { basename } from 'node:path'
 import { Command } from 'commander'
 import { UserError } from '../../configs/user-error.ts'
 import type { AggregateFeature, Window } from '../../features/view/aggregation.ts'
-import type { FeatureView } from '../../features/view/view.ts'
+import type { DerivedFeature, FeatureView, RequestFeature } from '../../features/view/view.ts'
 import { timeWord, withNext } from '../console/command-line.ts'
 import {
   action,
@@ -73,14 +73,9 @@ async function describe({ config, output, fd }: Context, _: object, name: string
 
 /** A row for each feature of a view: view, entity, feature, function, window. */
 function viewRows(view: FeatureView): string[][] {
-  if (view.kind === 'request') {
-    return view.features.map((feature) => [
-      view.name,
-      'the transaction',
-      feature.name,
-      'column' in feature ? feature.column : feature.from,
-      '',
-    ])
+  if (view.kind !== 'aggregate') {
+    const about = view.kind === 'request' ? 'the transaction' : 'its features'
+    return view.features.map((feature) => [view.name, about, feature.name, source(feature), ''])
   }
   return view.features.map((feature) => [
     view.name,
@@ -89,6 +84,12 @@ function viewRows(view: FeatureView): string[][] {
     computation(feature),
     'window' in feature ? window(feature.window) : '',
   ])
+}
+
+/** What a feature without a window is made of. */
+function source(feature: RequestFeature | DerivedFeature): string {
+  if ('expression' in feature) return feature.expression
+  return 'column' in feature ? feature.column : feature.from
 }
 
 /** The function, with the smoothing where a share has one. */

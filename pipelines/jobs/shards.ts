@@ -63,7 +63,7 @@ export async function runShardedBackfill(
   }
   const { dataset, service } = history
   const [{ checkService }, { joinStates }] = await Promise.all([
-    import('../../features/view/view.ts'),
+    import('../../features/view/service-check.ts'),
     import('../../features/backfill/shard-join.ts'),
   ])
   checkService(service, dataset.schema, dataset.name)

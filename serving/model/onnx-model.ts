@@ -1,7 +1,7 @@
 import { type InferenceSession, Tensor } from 'onnxruntime-node'
 import { UserError, errorMessage } from '../../configs/user-error.ts'
 import type { ModelInput } from '../../features/chain/folded-batch.ts'
-import { formerCategoryCode } from '../../features/fold/category.ts'
+import { formerCategoryCode } from '../../features/view/category.ts'
 import { openOnnxSession } from '../../registry/onnx-session.ts'
 
 /** A model that scores rows of features. */

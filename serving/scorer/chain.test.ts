@@ -55,7 +55,7 @@ const view = (entity: string, includesCurrent: boolean, features: AggregateFeatu
   features,
 })
 
-// The columns of the stages are interleaved, and a request feature comes last.
+// The columns of the stages are interleaved, and derived ones of all stages stand before the request.
 const service: FeatureService = {
   name: 'chained',
   description: '',
@@ -77,7 +77,23 @@ const service: FeatureService = {
       { name: 'place_count', function: 'count', window: { length: 20 * MINUTE } },
       { name: 'place_share', function: 'fraud_share', window: { length: 20 * MINUTE } },
     ]),
-    { kind: 'request', name: 'transaction', features: [{ name: 'amount', from: 'amount' }] },
+    {
+      kind: 'derived',
+      name: 'derived',
+      features: [
+        { name: 'share_of_card', expression: 'card_last / card_sum' },
+        { name: 'twice', expression: 'share_of_card * 2' },
+        { name: 'busy', expression: 'terminal_share > 0.1 || shop_count + place_count > 3' },
+      ],
+    },
+    {
+      kind: 'request',
+      name: 'transaction',
+      features: [
+        { name: 'amount', from: 'amount' },
+        { name: 'second_card', from: 'expression', expression: 'card in ["c1", "c3"] ? amount * 2 : terminal' },
+      ],
+    },
   ],
 }
 const names = service.views.flatMap(({ features }) => features.map(({ name }) => name))
@@ -136,6 +152,19 @@ function toBatch(events: readonly Event[]): EventBatch {
     if (event.label) batch.knownAt[row] = event.time + MINUTE
   })
   return batch
+}
+
+/** What the expressions mean: of the transaction, and of features that were served. */
+function requested({ amount, card, terminal }: Event): number[] {
+  return [amount / 100, card === 'c1' || card === 'c3' ? (amount / 100) * 2 : terminal]
+}
+
+function derived(valueOf: (name: string) => number): number[] {
+  const [last, sum] = [valueOf('card_last'), valueOf('card_sum')]
+  const share = sum === 0 ? Number.NaN : last / sum + 0
+  const [risk, events] = [valueOf('terminal_share'), valueOf('shop_count') + valueOf('place_count')]
+  const missing = Number.isNaN(risk) || Number.isNaN(events)
+  return [share, share * 2, risk > 0.1 || events > 3 ? 1 : missing ? Number.NaN : 0]
 }
 
 type Entity = 'card' | 'terminal' | 'shop' | 'place'
@@ -222,8 +251,8 @@ async function predictions(log: EventLog): Promise<{ prediction: Prediction; key
 }
 
 /** A value that was served; NaN where it is missing. */
-function valueOf(features: Prediction['features'] | undefined, name: string): unknown {
-  return features?.[name] === null ? Number.NaN : features?.[name]
+function valueOf(features: Prediction['features'] | undefined, name: string): number {
+  return features?.[name] === null ? Number.NaN : Number(features?.[name])
 }
 
 /** The events of a stage's topic in the order of each partition. `header` bytes stand before each event. */
@@ -319,10 +348,12 @@ describe.each(SEEDS)('a chain of four stages over three partitions, seed %i', (s
         // They are no hot key: they go by the keys of their records.
         expect(without.length).toBe(stage.entity === undefined ? 0 : 3)
         for (const view of stage.views) {
+          const alone = (event: Event): number[] =>
+            view.kind === 'request' ? requested(event) : derived((name) => valueOf(served.get(event.id), name))
           const expected =
             view.kind === 'aggregate'
               ? new Map(byPartition.flatMap((order) => [...naive(view, order)]))
-              : new Map(events.map(({ id, amount }) => [id, [amount / 100]]))
+              : new Map(events.map((event) => [event.id, alone(event)]))
           for (const [id, values] of expected)
             expect([id, view.features.map(({ name }) => valueOf(served.get(id), name))]).toEqual([id, values])
         }
@@ -573,7 +604,7 @@ test('a group that has read the log in another way is refused, and another group
   const { views } = service
   const cards: FeatureService = {
     ...service,
-    views: views.filter((each) => each.kind === 'request' || each.entity === 'card'),
+    views: views.filter((each) => each.kind === 'request' || (each.kind === 'aggregate' && each.entity === 'card')),
   }
   await chain(world, { service: cards, finish: async (folded) => ({ ...(await finish(folded)), outputs: new Map() }) })
   await expect(chain(world)).rejects.toThrow(/Group "g" has read "transactions".*fd score --group/)

@@ -112,12 +112,13 @@ test('a stage does not end before the one that feeds it, however long that one t
 })
 
 test('a group that has read the log without the topics between is refused, and another is not', async () => {
-  const cards: FeatureService = { ...service, views: service.views.filter(({ name }) => name !== 'terminals') }
+  const plain = service.views.filter(({ kind }) => kind !== 'derived')
+  const cards: FeatureService = { ...service, views: plain.filter(({ name }) => name !== 'terminals') }
   const log = openMemoryLog(new MemoryBroker(), atOnce)
   await log.createTopic(TRANSACTIONS, { partitions: 3 })
   // Nothing read yet is nothing lost.
   await run(log, { service: cards })
-  await run(log, { service: { ...service, views: service.views.toReversed() } })
+  await run(log, { service: { ...service, views: plain.toReversed() } })
   const some = records(6).map((record) => ({ ...record, partition: 1 }))
   await log.append(TRANSACTIONS, some)
   await run(log, { service: cards })

@@ -55,7 +55,19 @@ export const service: FeatureService = {
         { name: 'card_paid_back', function: 'refund_sum', window: { length: 9 * MINUTE, delay: MINUTE } },
       ],
     },
-    { kind: 'request', name: 'transaction', features: [{ name: 'amount', from: 'amount' }] },
+    {
+      kind: 'request',
+      name: 'transaction',
+      features: [
+        { name: 'amount', from: 'amount' },
+        { name: 'of_night', from: 'expression', expression: 'hour(time, "Europe/Berlin") < 6 && terminal != 1' },
+      ],
+    },
+    {
+      kind: 'derived',
+      name: 'derived',
+      features: [{ name: 'times_usual', expression: 'amount / card_last + terminal_share' }],
+    },
   ],
 }
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { randomStream } from '../../datasets/random/random.ts'
 import type { TrainingSet } from '../../features/backfill/training-set.ts'
-import { formerCategoryCode } from '../../features/fold/category.ts'
+import { formerCategoryCode } from '../../features/view/category.ts'
 import { estimatorNames, findEstimator } from '../catalog.ts'
 import { onnxScores } from '../graph/scores.ts'
 import { expectParity } from '../testing/parity.ts'

@@ -1,7 +1,7 @@
 import { type InferenceSession, Tensor } from 'onnxruntime-node'
 import { errorMessage, UserError } from '../../configs/user-error.ts'
 import type { CategoricalColumn } from '../../features/backfill/training-set.ts'
-import { formerCategoryCode } from '../../features/fold/category.ts'
+import { formerCategoryCode } from '../../features/view/category.ts'
 import { openOnnxSession } from '../../registry/onnx-session.ts'
 
 /** Rows in one call: enough that the cost of the call itself vanishes, few enough to stay in cache. */

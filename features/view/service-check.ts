@@ -1,0 +1,79 @@
+import { UserError } from '../../configs/user-error.ts'
+import type { DatasetSchema } from '../../datasets/table/dataset.ts'
+import { EventScope } from '../expression/event-scope.ts'
+import { compile } from '../expression/expression.ts'
+import { FeatureScope, type ScopeFeature } from '../expression/feature-scope.ts'
+import { isOfRefunds } from './aggregation.ts'
+import type { FeatureService, FeatureView, RequestFeature } from './view.ts'
+
+/**
+ * Checks that a dataset has what a service reads.
+ *
+ * @throws UserError that names the missing entity or column, or shows where an expression is wrong.
+ */
+export function checkService(service: FeatureService, schema: DatasetSchema, dataset: string): void {
+  const missing = new Set(service.views.flatMap((view) => missingFrom(view, schema)))
+  if (missing.size === 0) {
+    checkExpressions(service, schema, dataset)
+    return
+  }
+  const shown = [...missing].slice(0, 5).join(', ')
+  throw new UserError(
+    `Feature service "${service.name}" does not fit dataset "${dataset}": it has no ${shown}. ` +
+      `See: fd features describe ${service.name}`,
+  )
+}
+
+/** Features of the transaction that look at the clock. */
+const CLOCK = new Set<RequestFeature['from']>(['weekend', 'night'])
+
+/** What a view reads and the dataset lacks, in words. */
+function missingFrom(view: FeatureView, schema: DatasetSchema): string[] {
+  const { time, entities, numeric, categorical, refunds } = schema
+  if (view.kind === 'derived') return []
+  if (time === 'none' && (view.kind === 'aggregate' || view.features.some(({ from }) => CLOCK.has(from)))) {
+    return ['times (it says `time: none`), which windows and hours need']
+  }
+  if (view.kind === 'aggregate') {
+    const lacksRefunds = refunds !== true && view.features.some(isOfRefunds)
+    return [
+      ...(entities.some((entity) => entity.name === view.entity) ? [] : [`entity "${view.entity}"`]),
+      ...(lacksRefunds ? ['refunds (its schema does not say `refunds: true`)'] : []),
+    ]
+  }
+  return view.features.flatMap((feature) => {
+    if (feature.from !== 'numeric' && feature.from !== 'categorical') return []
+    const known = feature.from === 'numeric' ? numeric : categorical
+    return known.includes(feature.column) ? [] : [`${feature.from} column "${feature.column}"`]
+  })
+}
+
+/** All features of a service as a derived one may name them. */
+export function scopeFeatures({ views }: FeatureService): ScopeFeature[] {
+  return views.flatMap((view) =>
+    view.features.map((feature) => ({
+      name: feature.name,
+      isCategory: 'from' in feature && feature.from === 'categorical',
+    })),
+  )
+}
+
+/**
+ * Compiles every expression of a service against the columns of a dataset.
+ *
+ * @throws UserError with a caret under what is wrong in the first that does not fit.
+ */
+function checkExpressions(service: FeatureService, schema: DatasetSchema, dataset: string): void {
+  const events = new EventScope(schema)
+  const features = scopeFeatures(service)
+  let column = 0
+  for (const view of service.views) {
+    for (const feature of view.features) {
+      if ('expression' in feature) {
+        const scope = view.kind === 'derived' ? new FeatureScope(features, column) : events
+        compile(feature.expression, scope, `Feature "${feature.name}" of service "${service.name}" on "${dataset}"`)
+      }
+      column++
+    }
+  }
+}
