@@ -115,7 +115,8 @@ function writeLabel(batch: EventBatch, row: number, label: PendingLabel): void {
   for (const [index, key] of label.entities.entries()) batch.entities[index][row] = key
 }
 
-function copyRun(source: EventBatch, target: EventBatch, from: number, to: number, at: number): void {
+/** Copies rows from `from` to before `to`, in all their columns. */
+export function copyRun(source: EventBatch, target: EventBatch, from: number, to: number, at: number): void {
   copyKeys(source.ids, target.ids, from, to, at)
   target.kind.set(source.kind.subarray(from, to), at)
   target.time.set(source.time.subarray(from, to), at)

@@ -39,6 +39,13 @@ export interface ParquetWriter extends AsyncDisposable {
   close(): Promise<void>
 }
 
+/** What else stands in a file that is written, and in which format. */
+interface FileForm {
+  /** A query whose columns stand before those that are appended, row by row. It has as many rows. */
+  beside?: string
+  format: 'parquet' | 'csv' | 'csv.gz'
+}
+
 /** Rows of a DuckDB data chunk. */
 const CHUNK_ROWS = 2048
 /** Rows beyond this much memory wait in a folder beside the file. */
@@ -52,7 +59,33 @@ const MEMORY_LIMIT = '400MB'
  *
  * @throws UserError when the folder cannot be written.
  */
-export async function openParquetWriter(file: string, columns: readonly ParquetColumn[]): Promise<ParquetWriter> {
+export function openParquetWriter(file: string, columns: readonly ParquetColumn[]): Promise<ParquetWriter> {
+  return openWriter(file, columns, { format: 'parquet' })
+}
+
+/**
+ * Opens a writer of a file whose ending says what it becomes: `.parquet`, `.csv` or `.csv.gz`. In a CSV, what is
+ * missing is an empty cell: NaN, and '' in the columns that are appended.
+ *
+ * @param beside a query whose columns stand before the others, as `FileForm.beside`.
+ * @throws UserError as `openParquetWriter`, and for a file of another ending.
+ */
+export async function openTableWriter(
+  file: string,
+  columns: readonly ParquetColumn[],
+  beside: string,
+): Promise<ParquetWriter> {
+  return openWriter(file, columns, { beside, format: tableFormat(file) })
+}
+
+/** @throws UserError for an ending that says of no format. */
+export function tableFormat(file: string): FileForm['format'] {
+  const ending = /\.(parquet|csv|csv\.gz)$/i.exec(file)?.[1].toLowerCase()
+  if (ending === 'parquet' || ending === 'csv' || ending === 'csv.gz') return ending
+  throw new UserError(`${file} ends in no format that is written. Name a file that ends in .parquet, .csv or .csv.gz.`)
+}
+
+async function openWriter(file: string, columns: readonly ParquetColumn[], form: FileForm): Promise<ParquetWriter> {
   const partial = `${file}.partial`
   const spill = `${file}.spill`
   claim(file, partial)
@@ -73,7 +106,7 @@ export async function openParquetWriter(file: string, columns: readonly ParquetC
     append: (values, rows) => guard(file, () => appendRows(appender, chunk, columns, values, rows)),
     close: async () => {
       try {
-        await complete(database, appender, partial, file)
+        await complete(database, appender, partial, file, copySql(columns, form))
       } finally {
         await release()
       }
@@ -82,10 +115,36 @@ export async function openParquetWriter(file: string, columns: readonly ParquetC
   }
 }
 
-async function complete(database: Database, appender: DuckDBAppender, partial: string, file: string): Promise<void> {
+/** The query of all columns, and the options with which it is copied. */
+function copySql(columns: readonly ParquetColumn[], { beside, format }: FileForm): [query: string, options: string] {
+  const shown = columns.map(({ name, type }) => {
+    const cell = `r.${sqlName(name)}`
+    if (format === 'parquet' || !(type in EMPTY)) return cell
+    return `${EMPTY[type as keyof typeof EMPTY](cell)} AS ${sqlName(name)}`
+  })
+  const rows = beside === undefined ? 'rows r' : `(${beside}) b POSITIONAL JOIN rows r`
+  const query = `SELECT ${[...(beside === undefined ? [] : ['b.*']), ...shown].join(', ')} FROM ${rows}`
+  if (format === 'parquet') return [query, 'FORMAT parquet, COMPRESSION zstd']
+  return [query, `FORMAT csv, HEADER true${format === 'csv.gz' ? ', COMPRESSION gzip' : ''}`]
+}
+
+/** What a missing value of a type becomes, where cells are text. */
+const EMPTY = {
+  DOUBLE: (cell: string) => `CASE WHEN isnan(${cell}) THEN NULL ELSE ${cell} END`,
+  FLOAT: (cell: string) => `CASE WHEN isnan(${cell}) THEN NULL ELSE ${cell} END`,
+  VARCHAR: (cell: string) => `nullif(${cell}, '')`,
+}
+
+async function complete(
+  database: Database,
+  appender: DuckDBAppender,
+  partial: string,
+  file: string,
+  [query, options]: [query: string, options: string],
+): Promise<void> {
   try {
     appender.flushSync()
-    await database.run(`COPY rows TO ${sqlText(partial)} (FORMAT parquet, COMPRESSION zstd)`)
+    await database.run(`COPY (${query}) TO ${sqlText(partial)} (${options})`)
     renameSync(partial, file)
   } catch (error) {
     throw writeError(file, error)

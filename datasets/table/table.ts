@@ -221,7 +221,12 @@ async function checkOrder(
   reading.lastTime = lastTime
 }
 
-async function cellError({ database, source, schema }: Reading, bad: BadCell, fileRow: number): Promise<UserError> {
+/** The error of a cell that does not fit its role: file, line, column, text, and what to do. */
+export async function cellError(
+  { database, source, schema }: Pick<Reading, 'database' | 'source' | 'schema'>,
+  bad: BadCell,
+  fileRow: number,
+): Promise<UserError> {
   const text = await cellText(database, source, bad.column, fileRow)
   const place = await placeOf(source, fileRow)
   const hint = source.types.get(bad.column) === 'VARCHAR' ? cellHint(text, bad.column, bad.role, schema) : ''

@@ -19,6 +19,7 @@ import { count, figure, instant, pairs, table } from '../console/output.ts'
 import { openStore } from '../console/parts.ts'
 import { nothingWritten, runBackfill, type BackfillResult, type BackfillRunOptions } from '../jobs/backfill-run.ts'
 import { getCommand } from './batch/features-get.ts'
+import { joinCommand } from './batch/features-join.ts'
 import { verifyCommand } from './verify.ts'
 
 export function featuresCommand(): Command {
@@ -28,6 +29,7 @@ export function featuresCommand(): Command {
     .addCommand(describeCommand())
     .addCommand(backfillCommand())
     .addCommand(getCommand())
+    .addCommand(joinCommand())
     .addCommand(verifyCommand())
 }
 
