@@ -40,7 +40,7 @@ const ROOMS: Record<string, string[][]> = {
   features: [
     ['expression'],
     ['view'],
-    ['definition'],
+    ['definition', 'window'],
     ['fold'],
     ['store'],
     ['store/redis'],

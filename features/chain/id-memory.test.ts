@@ -7,10 +7,10 @@ import { cardFraud } from '../definition/card-fraud.ts'
 import { decodeState, encodeState } from '../fold/entity-state.ts'
 import { IdHashes } from '../fold/id-hash.ts'
 import { IdMemory } from '../fold/id-memory.ts'
-import { packPlace } from '../fold/log-place.ts'
 import { ServiceFold } from '../fold/service-fold.ts'
 import { eventBatch, type LoggedEvent } from '../testing/small-log.ts'
 import type { AggregateView, FeatureService } from '../view/view.ts'
+import { packPlace } from '../window/log-place.ts'
 import { planChain, stageFold } from './chain.ts'
 
 const MINUTE = 60_000

@@ -6,7 +6,7 @@ import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import { isNoKey } from '../../datasets/table/key.ts'
 import { FRAUD_LABEL, type DurationMs } from '../../datasets/table/transaction.ts'
 import { featureMatrix, type FeatureMatrix } from '../fold/fold-output.ts'
-import { packPlace } from '../fold/log-place.ts'
+import { packPlace } from '../window/log-place.ts'
 
 /** A batch of a stage's topic, decoded. Valid until the next batch, which reuses the columns. */
 export interface StageInput {

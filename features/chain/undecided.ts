@@ -13,11 +13,11 @@
 import { UserError } from '../../configs/user-error.ts'
 import { FRAUD_LABEL, HOUR, type DurationMs, type EpochMs } from '../../datasets/table/transaction.ts'
 import { KeyTable } from '../fold/key-table.ts'
-import { NO_PLACE } from '../fold/log-place.ts'
 import type { Repeat } from '../fold/repeats.ts'
 import type { ServiceFold } from '../fold/service-fold.ts'
 import type { Base } from '../store/online-store.ts'
 import { longestReach } from '../view/view.ts'
+import { NO_PLACE } from '../window/log-place.ts'
 import type { StageInput } from './stage-record.ts'
 
 /** So many undecided transactions are looked at, and so many unclear ones among them are no strays. */

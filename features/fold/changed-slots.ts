@@ -1,4 +1,4 @@
-import { Growing } from './growing.ts'
+import { Growing } from '../window/growing.ts'
 
 /** The slots of a view that have changed since the last checkpoint, each once. */
 export class ChangedSlots {

@@ -1,51 +1,32 @@
 import { refuseNewer } from '../../configs/format.ts'
-import { UserError } from '../../configs/user-error.ts'
+import { decodeColumns, encodeColumns } from './column-state.ts'
 import type { EventFold } from './event-fold.ts'
+import { decodeEvents, encodeEvents, HEADER, refuseState, REFUNDS, type StateOwner } from './event-state.ts'
 import type { HeldLabels } from './fraud-labels.ts'
-import { NO_PLACE } from './log-place.ts'
-import type { EventRings } from './ring.ts'
+import type { KindFold } from './kind-fold.ts'
 import type { ViewFold } from './view-fold.ts'
 
-const VERSION = 1
-const HEADER = 16
-
-/** The bits of the header's columns. */
-const AMOUNT = 1
-const LABEL = 2
-const PUSHED_OUT = 4
-const ID = 8
-const HELD = 16
-const REFUNDS = 32
-const PLACE = 64
-/** Parts that a state may have or lack: older versions wrote none of them. */
-const OPTIONAL = PUSHED_OUT | ID | HELD | REFUNDS | PLACE
-
-/** The other half of an id that is not known; no id has it. */
-const UNKNOWN_ID = 0xffff_ffff
+/** The form of a state that has more than times, amounts and ids of payments and refunds. */
+const KINDS_FORM = 2
+const NO_LABELS: HeldLabels = { times: [], idHashes: [] }
 
 /**
  * The state of one key of one view as bytes, as the online store keeps it: all that the fold needs to go on as if it
- * had never stopped. Sums are not stored; `decodeState` adds them up again.
+ * had never stopped.
  *
- * Little endian, in this order; events stand oldest first:
+ * Where a view has payments and refunds alone, of which it keeps times, amounts and ids, these are the payments
+ * (`encodeEvents`). Where the key has refunds, theirs follow in the same form, and u32 the number of their bytes.
  *
- *     header       u8 version, u8 columns (1 amount, 2 label, 4 pushed out, 8 id, 16 held, 32 refunds, 64 place),
- *                  u16 windows, u32 events, f64 clock
- *     per window   u32 enter, u32 leave, counted from the oldest event
- *     per event    f64 time
- *     per event    f64 amount             where the view reads amounts
- *     per event    f64 place in the log   where it keeps ids and one of them has a place
- *     per event    u32 id hash            where it reads labels or keeps ids
- *     per event    u32 other half of id   where it keeps ids
- *     per event    u8 fraud               where it reads labels
- *     per label that is held for its transaction, in order of arrival: f64 time; then for each u32 id hash; then u32
- *     their number; where there are any
- *     f64 time of the newest event pushed out, where a full ring has pushed one out
+ * Any other view writes, little endian:
  *
- * These are the payments. Where the key has refunds, theirs follow in the same form, and u32 the number of their bytes.
+ *     u8 form (2), u8 0, u16 number of kinds of events
+ *     per kind: u32 bytes of its events, u32 bytes of their columns
+ *     per kind: its events (`encodeEvents`), their columns (`encodeColumns`)
  */
 export function encodeState(view: ViewFold, slot: number): Buffer {
-  const payments = encodeEvents(view.payments, view.labels.held(slot), slot)
+  const held = view.labels.held(slot)
+  if (!view.kinds.every(isPlain)) return encodeKinds(view, held, slot)
+  const payments = encodeEvents(view.payments, held, slot)
   const { refunds } = view
   if (refunds === undefined || isEmpty(refunds, slot)) return payments
   payments[1] |= REFUNDS
@@ -55,84 +36,6 @@ export function encodeState(view: ViewFold, slot: number): Buffer {
   return Buffer.concat([payments, others, length])
 }
 
-const NO_LABELS: HeldLabels = { times: [], idHashes: [] }
-
-function isEmpty({ rings, pushedOut }: EventFold, slot: number): boolean {
-  return rings.first[slot] === rings.next[slot] && pushedOut.at(slot) === -Infinity
-}
-
-function encodeEvents(of: EventFold, held: Readonly<HeldLabels>, slot: number): Buffer {
-  const { rings } = of
-  const { amount, label, id } = rings.columns
-  const progress = of.windows.progress(slot)
-  const first = rings.first[slot]
-  const events = rings.next[slot] - first
-  const pushedOut = of.pushedOut.at(slot)
-  const places = rings.places && hasPlaces(rings, slot)
-  const columns =
-    columnsOf(of) +
-    (pushedOut === -Infinity ? 0 : PUSHED_OUT) +
-    (held.times.length === 0 ? 0 : HELD) +
-    (places ? PLACE : 0)
-  const at = layoutOf(events, progress.length / 2, columns, held.times.length)
-  const bytes = Buffer.allocUnsafeSlow(at.end)
-  bytes.writeUInt8(VERSION, 0)
-  bytes.writeUInt8(columns, 1)
-  bytes.writeUInt16LE(progress.length / 2, 2)
-  bytes.writeUInt32LE(events, 4)
-  bytes.writeDoubleLE(of.clock.at(slot), 8)
-  if (pushedOut !== -Infinity) bytes.writeDoubleLE(pushedOut, bytes.length - 8)
-  new Uint32Array(bytes.buffer, HEADER, progress.length).set(progress)
-  // Every column begins at a multiple of its element's size, so it can be written as a typed array.
-  copyRing(rings.time, new Float64Array(bytes.buffer, at.times, events), rings, slot)
-  if (amount) copyRing(rings.amount, new Float64Array(bytes.buffer, at.amounts, events), rings, slot)
-  if (places) copyRing(rings.place, new Float64Array(bytes.buffer, at.places, events), rings, slot)
-  if (label || id) copyRing(rings.idHash, new Uint32Array(bytes.buffer, at.hashes, events), rings, slot)
-  if (id) copyRing(rings.idHigh, new Uint32Array(bytes.buffer, at.highs, events), rings, slot)
-  if (label) copyRing(rings.fraud, new Uint8Array(bytes.buffer, at.frauds, events), rings, slot)
-  if (held.times.length > 0) writeHeld(bytes, at.held, held)
-  return bytes
-}
-
-/**
- * Whether one of a slot's events stands in the log. Of history none does, which saves its states a column. It is mostly
- * the youngest; but one that came late may be the only one.
- */
-function hasPlaces(rings: EventRings, slot: number): boolean {
-  for (let s = rings.next[slot] - 1; s >= rings.first[slot]; s--)
-    if (rings.place[rings.position(slot, s)] !== NO_PLACE) return true
-  return false
-}
-
-/** The labels have no fixed place, so their times are not aligned. */
-function writeHeld(bytes: Buffer, start: number, { times, idHashes }: HeldLabels): void {
-  let at = start
-  for (const time of times) at = bytes.writeDoubleLE(time, at)
-  for (const hash of idHashes) at = bytes.writeUInt32LE(hash, at)
-  bytes.writeUInt32LE(times.length, at)
-}
-
-function readHeld(bytes: Buffer, at: number, count: number): HeldLabels {
-  return {
-    times: Array.from({ length: count }, (_, i) => bytes.readDoubleLE(at + 8 * i)),
-    idHashes: Array.from({ length: count }, (_, i) => bytes.readUInt32LE(at + 8 * count + 4 * i)),
-  }
-}
-
-/** Copies one column of a slot's events, oldest first. A ring consists of at most two runs. */
-function copyRing<T extends Float64Array | Uint32Array | Uint8Array>(
-  from: T,
-  to: T,
-  rings: EventRings,
-  slot: number,
-): void {
-  const start = rings.first[slot] & rings.mask[slot]
-  const base = rings.base[slot]
-  const untilEnd = Math.min(to.length, rings.mask[slot] + 1 - start)
-  to.set(from.subarray(base + start, base + start + untilEnd))
-  to.set(from.subarray(base, base + to.length - untilEnd), untilEnd)
-}
-
 /**
  * Puts stored state into a slot that has no events yet.
  *
@@ -140,11 +43,34 @@ function copyRing<T extends Float64Array | Uint32Array | Uint8Array>(
  */
 export function decodeState(view: ViewFold, slot: number, bytes: Uint8Array): void {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const owner = { entity: view.view.entity, key: view.key(slot), view: view.view.name }
+  refuseNewer(
+    buffer[0],
+    KINDS_FORM,
+    `The stored state of ${owner.entity} ${owner.key}`,
+    'Or write it anew with this one: fd features backfill --online',
+  )
+  if (!view.kinds.every(isPlain)) return decodeKinds(view, slot, buffer, owner)
   const end = endOfPayments(buffer)
   const { payments, refunds } = view
-  view.labels.restore(slot, decodeEvents(view, payments, slot, buffer.subarray(0, end)))
-  if (end < buffer.length && refunds !== undefined) decodeEvents(view, refunds, slot, buffer.subarray(end, -4))
+  view.labels.restore(slot, resume(payments, slot, buffer.subarray(0, end), owner))
+  if (end < buffer.length && refunds !== undefined) resume(refunds, slot, buffer.subarray(end, -4), owner)
   else refunds?.clock.set(slot, payments.clock.at(slot))
+}
+
+/** Whether a kind is one that every version could have. */
+function isPlain({ kind, plan }: KindFold): boolean {
+  return kind.where === undefined && plan.aggregators.length === 0 && !plan.first && !plan.hasEver
+}
+
+function isEmpty({ rings, pushedOut }: EventFold, slot: number): boolean {
+  return rings.first[slot] === rings.next[slot] && pushedOut.at(slot) === -Infinity
+}
+
+function resume(of: EventFold, slot: number, bytes: Buffer, owner: StateOwner): HeldLabels {
+  const { progress, held } = decodeEvents(of, slot, bytes, owner)
+  of.windows.state.resume(slot, progress)
+  return held
 }
 
 function endOfPayments(buffer: Buffer): number {
@@ -152,101 +78,29 @@ function endOfPayments(buffer: Buffer): number {
   return Math.max(0, buffer.length - 4 - buffer.readUInt32LE(buffer.length - 4))
 }
 
-/** Returns the labels that are held. */
-function decodeEvents(view: ViewFold, of: EventFold, slot: number, buffer: Buffer): HeldLabels {
-  const { rings } = of
-  const { events, progress, clock, pushedOut, columns, held } = decodeHeader(view, of, slot, buffer)
-  const { amount, label, id } = rings.columns
-  const at = layoutOf(events, progress.length / 2, columns, held)
-  const withIds = (columns & ID) !== 0
-  if (id && (columns & PLACE) !== 0) rings.keepPlaces()
-  for (let e = 0; e < events; e++) {
-    const position = rings.push(slot)
-    rings.time[position] = buffer.readDoubleLE(at.times + e * 8)
-    if (amount) rings.amount[position] = buffer.readDoubleLE(at.amounts + e * 8)
-    if (label || (id && withIds)) rings.idHash[position] = buffer.readUInt32LE(at.hashes + e * 4)
-    // State of an older version has no ids: what it holds is not found again.
-    if (id) rings.idHigh[position] = withIds ? buffer.readUInt32LE(at.highs + e * 4) : UNKNOWN_ID
-    if (rings.places)
-      rings.place[position] = (columns & PLACE) === 0 ? NO_PLACE : buffer.readDoubleLE(at.places + e * 8)
-    if (label) rings.fraud[position] = buffer.readUInt8(at.frauds + e)
+function encodeKinds({ kinds, payments }: ViewFold, held: Readonly<HeldLabels>, slot: number): Buffer {
+  const parts = kinds.flatMap((kind) => [
+    encodeEvents(kind.fold, kind.fold === payments ? held : NO_LABELS, slot),
+    encodeColumns(kind, slot),
+  ])
+  const header = Buffer.alloc(4 + 4 * parts.length)
+  header[0] = KINDS_FORM
+  header.writeUInt16LE(kinds.length, 2)
+  for (const [p, part] of parts.entries()) header.writeUInt32LE(part.length, 4 + 4 * p)
+  return Buffer.concat([header, ...parts])
+}
+
+function decodeKinds(view: ViewFold, slot: number, buffer: Buffer, owner: StateOwner): void {
+  const count = 2 * view.kinds.length
+  let at = 4 + 4 * count
+  if (buffer.length < at || buffer[0] !== KINDS_FORM || buffer.readUInt16LE(2) * 2 !== count) refuseState(buffer, owner)
+  const part = (p: number): Buffer => buffer.subarray(at, (at += buffer.readUInt32LE(4 + 4 * p)))
+  for (const [k, kind] of view.kinds.entries()) {
+    const { progress, held } = decodeEvents(kind.fold, slot, part(2 * k), owner)
+    const bases = decodeColumns(kind, slot, part(2 * k + 1))
+    if (bases === undefined) refuseState(buffer, owner)
+    kind.fold.windows.state.resume(slot, progress, bases)
+    if (kind.fold === view.payments) view.labels.restore(slot, held)
   }
-  of.clock.set(slot, clock)
-  of.pushedOut.set(slot, pushedOut)
-  of.windows.resume(slot, progress)
-  return readHeld(buffer, at.held, held)
-}
-
-interface Header {
-  events: number
-  progress: Uint32Array
-  clock: number
-  pushedOut: number
-  columns: number
-  /** Number of labels that are held. */
-  held: number
-}
-
-function decodeHeader(view: ViewFold, of: EventFold, slot: number, buffer: Buffer): Header {
-  const windows = of.windows.count
-  const columns = buffer[1]
-  refuseNewer(
-    buffer[0],
-    VERSION,
-    `The stored state of ${view.view.entity} ${view.key(slot)}`,
-    'Or write it anew with this one: fd features backfill --online',
-  )
-  const events = buffer.length < HEADER ? 0 : buffer.readUInt32LE(4)
-  const held = buffer.length < HEADER || (columns & HELD) === 0 ? 0 : buffer.readUInt32LE(endOfHeld(buffer) - 4)
-  const fits =
-    buffer.length >= HEADER &&
-    buffer[0] === VERSION &&
-    (columns & ~OPTIONAL) === (columnsOf(of) & ~OPTIONAL) &&
-    buffer.readUInt16LE(2) === windows &&
-    buffer.length === layoutOf(events, windows, columns, held).end
-  if (!fits) {
-    throw new UserError(
-      `The stored state of ${view.view.entity} ${view.key(slot)} is not what view "${view.view.name}" writes ` +
-        `(${buffer.length} bytes, version ${buffer[0]}). Write it anew: fd features backfill --online`,
-    )
-  }
-  const progress = Uint32Array.from({ length: windows * 2 }, (_, i) => buffer.readUInt32LE(HEADER + i * 4))
-  const pushedOut = (columns & PUSHED_OUT) === 0 ? -Infinity : buffer.readDoubleLE(buffer.length - 8)
-  return { events, progress, clock: buffer.readDoubleLE(8), pushedOut, columns, held }
-}
-
-/** The bits of the columns that the rings have. */
-function columnsOf({ rings: { columns } }: EventFold): number {
-  return (columns.amount ? AMOUNT : 0) + (columns.label ? LABEL : 0) + (columns.id ? ID : 0)
-}
-
-/** Where the part with held labels ends. */
-function endOfHeld(buffer: Buffer): number {
-  return buffer.length - ((buffer[1] & PUSHED_OUT) === 0 ? 0 : 8)
-}
-
-/** Where each column begins, and where the state ends. A column that is not there has no room. */
-interface Layout {
-  times: number
-  amounts: number
-  places: number
-  hashes: number
-  highs: number
-  frauds: number
-  held: number
-  end: number
-}
-
-/** @param labels how many are held. */
-function layoutOf(events: number, windows: number, columns: number, labels: number): Layout {
-  const has = (bits: number): number => ((columns & bits) === 0 ? 0 : 1)
-  const times = HEADER + windows * 8
-  const amounts = times + events * 8
-  const places = amounts + events * 8 * has(AMOUNT)
-  const hashes = places + events * 8 * has(PLACE)
-  const highs = hashes + events * 4 * has(LABEL | ID)
-  const frauds = highs + events * 4 * has(ID)
-  const held = frauds + events * has(LABEL)
-  const end = held + (12 * labels + 4) * has(HELD) + 8 * has(PUSHED_OUT)
-  return { times, amounts, places, hashes, highs, frauds, held, end }
+  if (at !== buffer.length) refuseState(buffer, owner)
 }

@@ -1,21 +1,31 @@
-import { HOUR, type DurationMs, type EpochMs } from '../../datasets/table/transaction.ts'
+import { HOUR, type EpochMs } from '../../datasets/table/transaction.ts'
+import type { Dictionary } from '../window/dictionary.ts'
+import { NO_PLACE } from '../window/log-place.ts'
+import { NO_COLUMNS, type RowColumns } from '../window/ring-columns.ts'
+import { EventRings } from '../window/ring.ts'
+import { SlotTimes } from '../window/slot-times.ts'
+import { NO_WINDOWS, type WindowPlan } from '../window/window-plan.ts'
+import { NOT_COUNTED, NOT_KNOWN } from '../window/window-scan.ts'
+import { Windows } from '../window/windows.ts'
 import type { FoldSettings } from './fold-settings.ts'
-import { NO_PLACE } from './log-place.ts'
-import { EventRings } from './ring.ts'
-import { SlotTimes } from './slot-times.ts'
-import { NO_WINDOWS, type WindowPlan } from './window-plan.ts'
-import { Windows } from './windows.ts'
+import { Retention } from './retention.ts'
 
 /** What `fold` says of a transaction, as bits: it came later than allowed; its windows lack what was pushed out. */
 export const LATE = 1
 export const TRUNCATED = 2
 
 /** How one kind of events is folded. */
-export interface EventFoldSettings extends Omit<FoldSettings, 'ids' | 'refunds'> {
+export interface EventFoldSettings extends Omit<FoldSettings, 'ids' | 'refunds' | 'columns'> {
   plan: WindowPlan
   includesCurrent: boolean
   /** The most events one ring holds, a power of two. */
   maxEvents: number
+  /** The dataset's own columns that its events have. Default: none. */
+  row?: RowColumns
+  /** The values behind the codes of these. */
+  dictionaries?: readonly Dictionary[]
+  /** Whether an event that is in the ring already is none for the second time. For kinds that no memory of ids covers. */
+  once?: boolean
 }
 
 /**
@@ -42,15 +52,20 @@ export class EventFold {
   readonly clock = new SlotTimes()
   /** Event time of the newest event that a slot's full ring has pushed out. */
   readonly pushedOut = new SlotTimes()
+  /** How long events stay. */
+  readonly retention: Retention
+  /** Event time of the oldest event that a slot ever had; Infinity before the first. */
+  readonly oldest = new SlotTimes(Infinity)
+  /** The dataset's own columns, and the row that is folded next. */
+  readonly row: RowColumns
   /** Where the transaction that is folded next stands in the log, as `packPlace` gives it. */
   place = NO_PLACE
 
   readonly #plan: WindowPlan
   readonly #includesCurrent: boolean
-  readonly #lateness: DurationMs
-  readonly #kept: DurationMs
-  /** How many events from before all windows by time the ring keeps. */
-  readonly #spare: number
+  readonly #once: boolean
+  /** Whether events have columns of the dataset's own, or are remembered beyond the windows. */
+  readonly #fills: boolean
   /** The halves of the id at hand. */
   #idHash = 0
   #idHigh = 0
@@ -59,11 +74,16 @@ export class EventFold {
     const { plan, includesCurrent, kept = 0, keptLast = 0, lateness = HOUR, maxEvents, scale } = settings
     this.#plan = plan
     this.#includesCurrent = includesCurrent
-    this.#lateness = lateness
-    this.#kept = Math.max(plan.span, kept)
-    this.#spare = Math.max(plan.mostLast, keptLast)
-    this.rings = new EventRings(plan.columns, maxEvents)
-    this.windows = new Windows(plan, this.rings, scale)
+    this.row = settings.row ?? NO_COLUMNS
+    this.#once = settings.once === true
+    this.#fills = plan.aggregators.length > 0
+    this.rings = new EventRings(plan.columns, maxEvents, settings.dictionaries)
+    this.retention = new Retention(this, {
+      lateness,
+      kept: Math.max(plan.span, kept),
+      spare: Math.max(plan.mostLast, keptLast),
+    })
+    this.windows = new Windows(plan, this.rings, scale, this.row)
   }
 
   /** Adds a slot, the next higher number, to all columns alike. */
@@ -72,6 +92,7 @@ export class EventFold {
     if (slot < this.clock.room) return slot
     this.clock.grow(slot + 1)
     this.pushedOut.grow(this.clock.room)
+    this.oldest.grow(this.clock.room)
     this.windows.grow(this.clock.room)
     return slot
   }
@@ -81,9 +102,9 @@ export class EventFold {
     const copy = new EventFold({
       plan: NO_WINDOWS,
       includesCurrent: this.#includesCurrent,
-      kept: this.#kept,
-      keptLast: this.#spare,
-      lateness: this.#lateness,
+      kept: this.retention.kept,
+      keptLast: this.retention.spare,
+      lateness: this.retention.lateness,
       maxEvents: this.rings.maxEvents,
       scale: 1,
     })
@@ -122,10 +143,15 @@ export class EventFold {
     return pushedOut > t - reach ? flags | TRUNCATED : flags
   }
 
-  /** Writes what a transaction at time t would find to `out[at …]`, itself not counted. Returns `TRUNCATED` or 0. */
-  peek(slot: number, t: EpochMs, out: Float64Array, at = 0): number {
+  /**
+   * Writes what a transaction at time t would find to `out[at …]`, itself not counted. Returns `TRUNCATED` or 0.
+   *
+   * @param known whether its own columns are at hand (`row`).
+   */
+  peek(slot: number, t: EpochMs, out: Float64Array, at = 0, known = false): number {
     const end = this.rings.after(slot, t)
-    this.windows.scan(slot, t, end, this.#sincePrevious(slot, end, t), out, at)
+    this.#since(slot, end, t)
+    this.windows.scan(slot, t, end, known ? NOT_COUNTED : NOT_KNOWN, out, at)
     const few = t < this.clock.at(slot) && end - this.rings.first[slot] < this.#plan.mostLast
     return this.pushedOut.at(slot) > t - (few ? Infinity : this.#plan.span) ? TRUNCATED : 0
   }
@@ -137,12 +163,12 @@ export class EventFold {
    */
   #inOrder(slot: number, t: EpochMs, own: boolean, amount: number, out: Float64Array, at: number): void {
     const { rings, windows } = this
-    const sincePrevious = this.#sincePrevious(slot, rings.next[slot], t)
+    this.#since(slot, rings.next[slot], t)
     const current = this.#includesCurrent
     this.clock.set(slot, t)
     if (own && current) this.#write(slot, rings.next[slot], t, amount)
     windows.advance(slot, t)
-    windows.emit(slot, sincePrevious, out, at)
+    windows.emit(slot, own && current, out, at)
     if (own && !current) this.#write(slot, rings.next[slot], t, amount)
     this.#trim(slot)
   }
@@ -202,81 +228,47 @@ export class EventFold {
    */
   #outOfOrder(slot: number, t: EpochMs, own: boolean, amount: number, out: Float64Array, at: number): boolean {
     const place = this.rings.after(slot, t)
-    const sincePrevious = this.#sincePrevious(slot, place, t)
+    this.#since(slot, place, t)
     const current = this.#includesCurrent
-    const late = t < this.clock.at(slot) - this.#lateness
-    if (!own || !current) this.windows.scan(slot, t, place, sincePrevious, out, at)
-    if (!own) return late
+    const late = t < this.clock.at(slot) - this.retention.lateness
+    const counts = own && !(this.#once && this.#isThere(slot, t))
+    if (!counts || !current) this.windows.scan(slot, t, place, NOT_COUNTED, out, at)
+    if (!counts) return late
     const sequence = this.#write(slot, place, t, amount)
-    this.windows.inserted(slot, sequence, amount)
-    if (current) this.windows.scan(slot, t, sequence + 1, sincePrevious, out, at)
+    this.windows.inserted(slot, sequence, amount, late)
+    if (current) this.windows.scan(slot, t, sequence + 1, sequence, out, at)
     // Every window must pass the new event before the ring may drop it.
     this.windows.advance(slot, this.clock.at(slot))
     this.#trim(slot)
     return late
   }
 
-  /** Seconds from the event before `place` to time t, −1 when there is none. */
-  #sincePrevious(slot: number, place: number, t: EpochMs): number {
-    return place > this.rings.first[slot] ? (t - this.rings.time[this.rings.position(slot, place - 1)]) / 1000 : -1
+  /** Sets the seconds to time t from the event before `place`, and from the first of all. */
+  #since(slot: number, place: number, t: EpochMs): void {
+    const { rings, windows } = this
+    windows.sincePrevious = place > rings.first[slot] ? (t - rings.time[rings.position(slot, place - 1)]) / 1000 : -1
+    if (!this.#plan.first) return
+    const oldest = this.oldest.at(slot)
+    windows.sinceFirst = oldest <= t ? (t - oldest) / 1000 : -1
   }
 
-  /**
-   * Events before this time do not stay in the ring of a slot when they come, and none that came is still there;
-   * −Infinity where any would stay. One exception: a full ring pushes out a younger event for one that is older than
-   * all it has. That one stays until the next comes, and only rows that are flagged as truncated see it.
-   */
-  reach(slot: number): EpochMs {
-    return Math.max(this.#oldestKept(slot), this.pushedOut.at(slot))
-  }
-
-  /** Whether the ring of a slot may have let an event of time t go, or let it go when it comes. */
-  forgets(slot: number, t: EpochMs): boolean {
-    return t <= this.pushedOut.at(slot) || t < this.#oldestKept(slot)
-  }
-
-  /**
-   * Whether the ring of a slot may lack an event of time t, or hold it no longer, once the slot's clock stands at
-   * `clock` and `more` events have come. Where it says no, the ring has every such event that came.
-   */
-  mayLack(slot: number, t: EpochMs, clock: EpochMs, more: number): boolean {
-    if (t < clock - this.#kept - this.#lateness || t <= this.pushedOut.at(slot)) return true
+  /** Whether the ring has the event at hand. */
+  #isThere(slot: number, t: EpochMs): boolean {
     const { rings } = this
-    const events = rings.next[slot] - rings.first[slot]
-    // So many at most were pushed out, each the oldest of its moment, so none is younger than as many oldest ones now.
-    const over = events + more - rings.maxEvents
-    if (over <= 0) return false
-    return over > events || t <= rings.time[rings.position(slot, rings.first[slot] + over - 1)]
-  }
-
-  /** Before this time TRIM leaves no event; −Infinity while it leaves any. */
-  #oldestKept(slot: number): EpochMs {
-    const bound = this.#bound(slot)
-    if (this.#spare === 0) return bound
-    const oldest = this.rings.after(slot, bound - 1) - this.#spare
-    return oldest < this.rings.first[slot] ? -Infinity : this.rings.time[this.rings.position(slot, oldest)]
-  }
-
-  /** Where the longest window of an event as late as is allowed begins. */
-  #bound(slot: number): EpochMs {
-    return this.clock.at(slot) - this.#kept - this.#lateness
-  }
-
-  /** Drops the events that no window can reach any more, not even the window of an event as late as is allowed. */
-  #trim(slot: number): void {
-    const { rings } = this
-    const { time, next } = rings
-    const bound = this.#bound(slot)
-    const spare = this.#spare
-    let oldest = rings.first[slot]
-    while (oldest + spare < next[slot] && time[rings.position(slot, oldest + spare)] < bound) {
-      const t = time[rings.position(slot, oldest)]
-      const alone = spare === 0 || time[rings.position(slot, oldest + 1)] > t
-      const younger = alone ? oldest + 1 : rings.after(slot, t)
-      if (younger + spare > next[slot] || time[rings.position(slot, younger + spare - 1)] >= bound) break
-      oldest = younger
+    for (let s = rings.after(slot, t) - 1; s >= rings.first[slot]; s--) {
+      const p = rings.position(slot, s)
+      if (rings.time[p] !== t) return false
+      if (rings.idHash[p] === this.#idHash && rings.idHigh[p] === this.#idHigh) return true
     }
-    rings.first[slot] = oldest
+    return false
+  }
+
+  /** Drops the events that no window can reach any more. */
+  #trim(slot: number): void {
+    const oldest = this.retention.oldest(slot)
+    if (oldest === this.rings.first[slot]) return
+    if (this.#plan.hasEver) this.windows.dropping(slot, oldest)
+    this.rings.drop(slot, oldest)
   }
 
   /** Puts an event into the ring at sequence `place`; events from there on move up by one. Returns its own. */
@@ -286,6 +278,11 @@ export class EventFold {
     const at = Math.max(place, rings.first[slot])
     const position = rings.put(slot, at, t, amount, this.#idHash, this.#idHigh)
     if (rings.places) rings.place[position] = this.place
+    if (this.#plan.first && t < this.oldest.at(slot)) this.oldest.set(slot, t)
+    if (this.#fills) {
+      rings.fill(position, this.row)
+      this.windows.written(slot, at)
+    }
     return at
   }
 
@@ -295,6 +292,6 @@ export class EventFold {
     this.windows.pushedOut(slot, oldest)
     const time = this.rings.time[this.rings.position(slot, oldest)]
     this.pushedOut.set(slot, Math.max(this.pushedOut.at(slot), time))
-    this.rings.first[slot] = oldest + 1
+    this.rings.drop(slot, oldest + 1)
   }
 }

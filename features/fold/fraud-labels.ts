@@ -1,6 +1,12 @@
 import { HOUR, type DurationMs, type EpochMs } from '../../datasets/table/transaction.ts'
-import type { EventRings } from './ring.ts'
-import type { Windows } from './windows.ts'
+import type { EventRings } from '../window/ring.ts'
+import type { Windows } from '../window/windows.ts'
+
+/** Events that labels are about, and the windows over them. */
+export interface Labelled {
+  rings: EventRings
+  windows: Windows
+}
 
 /** How far the time of a label may lie from that of its transaction. */
 const NEAR: DurationMs = HOUR
@@ -51,14 +57,15 @@ export function findNear(rings: EventRings, slot: number, time: EpochMs, idHash:
  */
 export class FraudLabels {
   readonly counts = noLabels()
-  readonly #rings: EventRings
-  readonly #windows: Windows
+  readonly #payments: Labelled
+  /** Kinds of payments that have windows of their own. */
+  readonly #kinds: readonly Labelled[]
   /** By slot, where there are any. */
   readonly #held = new Map<number, HeldLabels>()
 
-  constructor(rings: EventRings, windows: Windows) {
-    this.#rings = rings
-    this.#windows = windows
+  constructor(payments: Labelled, kinds: readonly Labelled[] = []) {
+    this.#payments = payments
+    this.#kinds = kinds
   }
 
   /** The keys that hold labels. */
@@ -107,15 +114,11 @@ export class FraudLabels {
     if (matched) this.#mark(slot, time, idHash)
   }
 
-  /** Marks a transaction as known fraud, in its ring and in the windows that hold it. Returns whether it was found. */
+  /** Marks a transaction as known fraud, wherever it stands. Returns whether it was found. */
   #mark(slot: number, time: EpochMs, idHash: number): boolean {
-    const rings = this.#rings
-    const found = findNear(rings, slot, time, idHash)
-    if (found === undefined) return false
-    const p = rings.position(slot, found)
-    if (rings.fraud[p] === 0) this.#windows.becameFraud(slot, found)
-    rings.fraud[p] = 1
-    return true
+    let found = markIn(this.#payments, slot, time, idHash)
+    for (const kind of this.#kinds) if (markIn(kind, slot, time, idHash)) found = true
+    return found
   }
 
   #hold(slot: number, time: EpochMs, idHash: number): boolean {
@@ -145,4 +148,14 @@ export class FraudLabels {
     idHashes.length = kept
     if (kept === 0) this.#held.delete(slot)
   }
+}
+
+/** Marks a transaction as known fraud, in a ring and in the windows that hold it. Returns whether it was found. */
+function markIn({ rings, windows }: Labelled, slot: number, time: EpochMs, idHash: number): boolean {
+  const found = findNear(rings, slot, time, idHash)
+  if (found === undefined) return false
+  const p = rings.position(slot, found)
+  if (rings.fraud[p] === 0) windows.becameFraud(slot, found)
+  rings.fraud[p] = 1
+  return true
 }

@@ -1,7 +1,7 @@
 import { emptyBatch, type DurationMs, type EpochMs, type EventBatch } from '../../datasets/table/transaction.ts'
-import { Growing } from './growing.ts'
+import { Growing } from '../window/growing.ts'
+import { NO_PLACE } from '../window/log-place.ts'
 import { IdHashes } from './id-hash.ts'
-import { NO_PLACE } from './log-place.ts'
 import { firstIn, foldOf, RingCopy, type First } from './ring-copy.ts'
 import { NO_SLOT } from './slots.ts'
 import type { ViewFold } from './view-fold.ts'
@@ -94,8 +94,9 @@ export class IdKeeper {
     if (slot === NO_SLOT) return true
     const { time, amount } = this.#batch
     const newest = this.#last.array[slot] - 1
-    if (!this.#mayLack(slot, time[row], newest)) return foldOf(this.#view, amount[row]).forgets(slot, time[row])
-    return foldOf(this.#copy(slot, newest), amount[row]).forgets(0, time[row])
+    if (!this.#mayLack(slot, time[row], newest))
+      return foldOf(this.#view, amount[row]).retention.forgets(slot, time[row])
+    return foldOf(this.#copy(slot, newest), amount[row]).retention.forgets(0, time[row])
   }
 
   /** Takes a row that is no repeat as folded. */
@@ -152,7 +153,9 @@ export class IdKeeper {
     if (last < 0) return false
     const { payments, refunds } = this.#view
     const [clock, count] = [this.#clock[last], this.#count[last]]
-    return payments.mayLack(slot, t, clock, count) || refunds?.mayLack(slot, t, clock, count) === true
+    return (
+      payments.retention.mayLack(slot, t, clock, count) || refunds?.retention.mayLack(slot, t, clock, count) === true
+    )
   }
 
   /** A copy of a slot's rings with the rows of the batch up to `last`. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { randomStream, type Random } from '../../datasets/random/random.ts'
-import { Growing } from './growing.ts'
+import { Growing } from '../window/growing.ts'
 import { KeyTable } from './key-table.ts'
 
 const SHAPES: Record<string, (random: Random) => number | string> = {

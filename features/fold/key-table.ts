@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto'
-import { Growing } from './growing.ts'
+import { Growing } from '../window/growing.ts'
 
 /** The table has so many segments, each with a table of its own. */
 const SEGMENT_BITS = 10

@@ -5,8 +5,8 @@ import { DAY, HOUR } from '../../datasets/table/transaction.ts'
 import { naiveFeatures } from '../testing/naive-features.ts'
 import { eventBatch, SMALL_SCHEMA, type SmallEvent } from '../testing/small-log.ts'
 import { withMaxEvents, type AggregateView, type FeatureService } from '../view/view.ts'
+import { packPlace } from '../window/log-place.ts'
 import { decodeState, encodeState } from './entity-state.ts'
-import { packPlace } from './log-place.ts'
 import { ServiceFold } from './service-fold.ts'
 
 const schema: DatasetSchema = {

@@ -1,8 +1,8 @@
 import type { EpochMs, EventBatch } from '../../datasets/table/transaction.ts'
+import { NO_PLACE } from '../window/log-place.ts'
+import type { EventRings } from '../window/ring.ts'
 import type { EventFold } from './event-fold.ts'
 import type { IdHashes } from './id-hash.ts'
-import { NO_PLACE } from './log-place.ts'
-import type { EventRings } from './ring.ts'
 import type { ViewFold } from './view-fold.ts'
 
 /** The rings of payments and of refunds. */

@@ -5,26 +5,29 @@ import {
   type EventBatch,
   type KeyColumn,
 } from '../../datasets/table/transaction.ts'
-import { refundView } from '../view/refund-view.ts'
-import { MAX_EVENTS, type AggregateView } from '../view/view.ts'
+import { readsLabels } from '../view/aggregation.ts'
+import { eventKinds } from '../view/event-kinds.ts'
+import type { AggregateView } from '../view/view.ts'
+import { NO_PLACE } from '../window/log-place.ts'
+import { needsOf } from '../window/window-plan.ts'
 import { ChangedSlots } from './changed-slots.ts'
-import { EventFold, LATE, TRUNCATED } from './event-fold.ts'
+import { LATE, TRUNCATED, type EventFold } from './event-fold.ts'
 import type { FoldOutput, FoldPlace } from './fold-output.ts'
 import type { FoldSettings } from './fold-settings.ts'
 import { findNear, FraudLabels } from './fraud-labels.ts'
 import { IdHashes } from './id-hash.ts'
 import { KeyTable } from './key-table.ts'
-import { NO_PLACE } from './log-place.ts'
+import { KindFold } from './kind-fold.ts'
 import { findSlots, NO_SLOT } from './slots.ts'
-import { planView } from './window-plan.ts'
+import { ValueColumns } from './value-columns.ts'
 
 /**
  * The fold of one view: events in log order go in, the features of each transaction come out. It is the only
  * implementation of every windowed feature. Backfill and scorer both drive it over the same rows in the same order, so
  * their values are the same bits.
  *
- * State of one key (a slot): its payments, and its refunds where the dataset has any, each in a fold of their own
- * (`event-fold.ts`); fraud labels that came before their transaction (`fraud-labels.ts`); and whether it has changed
+ * State of one key (a slot): its payments, its refunds where the dataset has any, and the events of each condition, each
+ * kind in a fold of its own (`event-fold.ts`); fraud labels that came before their transaction (`fraud-labels.ts`); and whether it has changed
  * since the last checkpoint.
  *
  * A transaction that came later than the allowed lateness is flagged and counted. So is flagged one whose windows reach
@@ -35,6 +38,8 @@ export class ViewFold {
   readonly payments: EventFold
   /** Absent where there are none, and where neither a feature nor an id would be looked up in them. */
   readonly refunds: EventFold | undefined
+  /** All kinds of events that the view has, payments first. */
+  readonly kinds: readonly KindFold[]
   /** How many transactions came later than the allowed lateness. */
   late = 0
   readonly labels: FraudLabels
@@ -42,27 +47,34 @@ export class ViewFold {
   readonly #keys = new KeyTable()
   readonly #changes = new ChangedSlots()
   readonly #hashes = new IdHashes()
-  /** Features of refunds: their places in the view, and their values for the transaction at hand. */
-  readonly #places: readonly number[]
-  readonly #found: Float64Array
+  readonly #payments: KindFold
+  /** All kinds but payments. */
+  readonly #others: readonly KindFold[]
+  readonly #values = new ValueColumns()
+  /** Whether any kind reads columns of a batch. */
+  readonly #reads: boolean
+  /** Whether any kind keeps whole ids, and whether any reads labels. */
+  readonly #ids: boolean
+  readonly #labelled: boolean
 
+  /** @throws UserError for features that cannot be computed over these columns. */
   constructor(view: AggregateView, settings: FoldSettings) {
     this.view = view
-    const plan = planView(view, settings.ids)
-    const { view: ofRefunds, places } = refundView(view)
-    const { includesCurrent, maxEvents = MAX_EVENTS } = view
-    this.payments = new EventFold({ ...settings, includesCurrent, maxEvents, plan })
-    // A label and a repeat find a refund by its id, as far back as they find a payment.
-    const found = plan.columns.id || plan.columns.label
-    if (places.length > 0 || (settings.refunds === true && found)) {
-      const kept = Math.max(plan.span, settings.kept ?? 0)
-      const keptLast = Math.max(plan.mostLast, settings.keptLast ?? 0)
-      const refunds = planView(ofRefunds, found)
-      this.refunds = new EventFold({ ...settings, includesCurrent, maxEvents, plan: refunds, kept, keptLast })
-    }
-    this.#places = places
-    this.#found = new Float64Array(places.length)
-    this.labels = new FraudLabels(this.payments.rings, this.payments.windows)
+    const kinds = kindsOf(view, settings, this.#values)
+    const [payments, ...others] = kinds
+    this.#payments = payments
+    this.#others = others
+    this.kinds = kinds
+    this.payments = payments.fold
+    this.refunds = others.find(({ kind }) => kind.refunds && kind.where === undefined)?.fold
+    this.#reads = kinds.some(({ reads }) => reads)
+    this.#ids = kinds.some(({ plan }) => plan.columns.id)
+    this.#labelled = payments.plan.columns.label
+    const labelled = others.filter(({ kind, plan }) => !kind.refunds && plan.columns.label)
+    this.labels = new FraudLabels(
+      payments.fold,
+      labelled.map(({ fold }) => fold),
+    )
   }
 
   get keys(): number {
@@ -88,7 +100,7 @@ export class ViewFold {
 
   addKey(key: number | string): number {
     const slot = this.payments.addSlot()
-    this.refunds?.addSlot()
+    for (const { fold } of this.#others) fold.addSlot()
     this.#keys.add(key)
     this.#changes.grow(this.payments.clock.room)
     return slot
@@ -103,13 +115,21 @@ export class ViewFold {
    * A lookup gets features as a transaction does, its own not counted, and changes nothing. A key that is not known has
    * empty windows.
    */
-  fold(batch: EventBatch, slots: Uint32Array, into: FoldOutput, { column, stride, bit, ...rest }: FoldPlace): void {
+  fold(batch: EventBatch, slots: Uint32Array, into: FoldOutput, place: FoldPlace): void {
+    if (!this.#reads) return this.#rows(batch, slots, into, place)
+    this.#values.open(batch)
+    for (const each of this.kinds) each.open(batch)
+    this.#rows(batch, slots, into, place)
+    this.#values.close()
+  }
+
+  #rows(batch: EventBatch, slots: Uint32Array, into: FoldOutput, { column, stride, bit, ...rest }: FoldPlace): void {
     const { places, hashes } = rest
     const { kind, time, amount } = batch
-    const { label: labels, id: whole } = this.payments.rings.columns
+    const [labels, whole] = [this.#labelled, this.#ids]
     const { low, high } = labels || whole ? (hashes ?? this.#hashes.take(batch)) : this.#hashes
     const width = this.view.features.length
-    if (whole && places !== undefined) this.#keepPlaces()
+    if (this.payments.rings.columns.id && places !== undefined) this.#keepPlaces()
     const placed = this.payments.rings.places
     let k = 0
     for (let row = 0; row < batch.size; row++) {
@@ -127,13 +147,14 @@ export class ViewFold {
           if (labels) this.#label(slot, time[row], idHash)
           continue
         }
-        if ((this.#lookup(slot, time[row], into.values, at) & TRUNCATED) !== 0) into.truncated[k] |= bit
+        for (const each of this.kinds) each.turnTo(row, 0)
+        if ((this.#lookup(slot, time[row], into.values, at, true) & TRUNCATED) !== 0) into.truncated[k] |= bit
         k++
         continue
       }
       const idHigh = whole ? high[row] : 0
       if (placed) this.#stand(places?.[row] ?? NO_PLACE)
-      const flags = this.#transaction(slot, time[row], amount[row], idHash, idHigh, into.values, at)
+      const flags = this.#transaction(slot, row, time[row], amount[row], idHash, idHigh, into.values, at)
       if ((flags & LATE) !== 0) {
         into.late[k] = 1
         this.late++
@@ -148,17 +169,22 @@ export class ViewFold {
     const slot = this.#keys.slot(key)
     if (slot < 0) return undefined
     const out = new Float64Array(this.view.features.length)
-    this.#lookup(slot, time, out, 0)
+    this.#lookup(slot, time, out, 0, false)
     return out
   }
 
-  /** Writes what a transaction of a slot at time t would find to `out[at …]`. Returns `TRUNCATED` or 0. */
-  #lookup(slot: number, t: EpochMs, out: Float64Array, at: number): number {
-    const flags = this.payments.peek(slot, t, out, at)
-    if (this.refunds === undefined) return flags
-    const ofRefunds = this.refunds.peek(slot, t, this.#found)
-    this.#place(out, at)
-    return this.#places.length > 0 ? flags | ofRefunds : flags
+  /**
+   * Writes what a transaction of a slot at time t would find to `out[at …]`. Returns `TRUNCATED` or 0.
+   *
+   * @param known whether the folds have been turned to its row.
+   */
+  #lookup(slot: number, t: EpochMs, out: Float64Array, at: number, known: boolean): number {
+    let flags = 0
+    for (const { fold, plan } of this.kinds) {
+      const found = fold.peek(slot, t, out, at, known)
+      if (fold === this.payments || plan.functions.length > 0) flags |= found
+    }
+    return flags
   }
 
   get changedKeys(): number {
@@ -170,9 +196,10 @@ export class ViewFold {
     return this.#changes.take()
   }
 
-  /** Folds a transaction into payments and refunds, and writes its features to `out[at …]`. Returns its flags. */
+  /** Folds a transaction into every kind, and writes its features to `out[at …]`. Returns its flags. */
   #transaction(
     slot: number,
+    row: number,
     t: EpochMs,
     amount: number,
     idHash: number,
@@ -180,18 +207,18 @@ export class ViewFold {
     out: Float64Array,
     at: number,
   ): number {
-    const { payments, refunds, labels } = this
+    const { payments, labels } = this
     this.#changes.mark(slot)
     payments.setId(idHash, idHigh)
-    let flags = payments.fold(slot, t, amount >= 0, amount, out, at)
-    if (refunds !== undefined) {
-      refunds.setId(idHash, idHigh)
-      const ofRefunds = refunds.fold(slot, t, amount < 0, -amount, this.#found, 0)
+    let flags = payments.fold(slot, t, this.#payments.turnTo(row, amount), amount, out, at)
+    for (const other of this.#others) {
+      other.fold.setId(idHash, idHigh)
+      const minor = other.kind.refunds ? -amount : amount
+      const found = other.fold.fold(slot, t, other.turnTo(row, amount), minor, out, at)
       // Refunds that are kept for their ids alone are in no window, so a window lacks none of them.
-      if (this.#places.length > 0) flags |= ofRefunds
-      this.#place(out, at)
+      if (other.plan.functions.length > 0) flags |= found
     }
-    if (labels.holding > 0) labels.follow(slot, t, idHash, payments.reach(slot))
+    if (labels.holding > 0) labels.follow(slot, t, idHash, payments.retention.reach(slot))
     return flags
   }
 
@@ -209,10 +236,32 @@ export class ViewFold {
   /** Folds a fraud label. One about a refund tells no window anything, and waits for nothing. */
   #label(slot: number, t: EpochMs, idHash: number): void {
     if (this.refunds !== undefined && findNear(this.refunds.rings, slot, t, idHash) !== undefined) return
-    if (this.labels.fold(slot, t, idHash, this.payments.reach(slot))) this.#changes.mark(slot)
+    if (this.labels.fold(slot, t, idHash, this.payments.retention.reach(slot))) this.#changes.mark(slot)
   }
+}
 
-  #place(out: Float64Array, at: number): void {
-    for (let f = 0; f < this.#places.length; f++) out[at + this.#places[f]] = this.#found[f]
-  }
+/**
+ * The kinds of a view's events that are folded.
+ *
+ * Labels and repeats find a transaction by its id in the rings of payments and refunds. So these reach as far back as
+ * the windows of any kind. A kind with a condition that keeps a number of events, however old, may have one that those
+ * have let go: it looks for itself whether one that comes late is there already.
+ */
+function kindsOf(view: AggregateView, settings: FoldSettings, values: ValueColumns): KindFold[] {
+  const [payments, refunds, ...others] = eventKinds(view)
+  const labels = view.features.some(readsLabels)
+  const { span, mostLast } = needsOf(view.features)
+  const whole = { kept: Math.max(span, settings.kept ?? 0), keptLast: Math.max(mostLast, settings.keptLast ?? 0) }
+  const { ids = false, kept: _, keptLast: __, ...plain } = settings
+  const found = ids || labels
+  return [
+    new KindFold(payments, { ...settings, ...(labels ? whole : {}), labels }, values),
+    ...(refunds.places.length > 0 || (settings.refunds === true && found)
+      ? [new KindFold(refunds, { ...settings, ...whole, ids: found }, values)]
+      : []),
+    ...others.map((kind) => {
+      const once = needsOf(kind.view.features).mostLast > 0
+      return new KindFold(kind, { ...plain, ids: once, once }, values)
+    }),
+  ]
 }

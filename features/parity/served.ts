@@ -1,9 +1,9 @@
 import { UserError } from '../../configs/user-error.ts'
 import type { EventLog, RecordBatch } from '../../datasets/log/event-log.ts'
 import { origins } from '../chain/stage-record.ts'
-import { Growing } from '../fold/growing.ts'
 import { KeyTable } from '../fold/key-table.ts'
 import { categoryCode } from '../view/category.ts'
+import { Growing } from '../window/growing.ts'
 
 /** What the scorer logged about one transaction, as far as parity needs it. */
 export interface ServedFeatures {

@@ -31,7 +31,7 @@ export interface SmallEvent extends LoggedEvent {
   terminal: number
 }
 
-/** Events as a batch. Numeric and categorical columns are left empty. */
+/** Events as a batch. Numeric and categorical columns that an event does not have are left empty. */
 export function eventBatch<Event extends LoggedEvent>(
   events: readonly Event[],
   schema: DatasetSchema = SMALL_SCHEMA,
@@ -44,6 +44,10 @@ export function eventBatch<Event extends LoggedEvent>(
     batch.amount[row] = event.amount
     for (const [e, { name }] of schema.entities.entries())
       batch.entities[e][row] = event[name as keyof Event] as number | string
+    for (const [n, name] of schema.numeric.entries())
+      if (name in event) batch.numeric[n][row] = event[name as keyof Event] as number
+    for (const [c, name] of schema.categorical.entries())
+      if (name in event) batch.categorical[c][row] = event[name as keyof Event] as string
   }
   return batch
 }

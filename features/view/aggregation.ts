@@ -89,6 +89,11 @@ export function isOfRefunds(feature: AggregateFeature): boolean {
   return feature.function === 'refund_count' || feature.function === 'refund_sum'
 }
 
+/** Whether a feature reads fraud labels. */
+export function readsLabels(feature: AggregateFeature): boolean {
+  return feature.function === 'fraud_share' || feature.function === 'fraud_count'
+}
+
 /** The window of a feature, undefined where its function has none. */
 export function windowOf(feature: AggregateFeature): Window | undefined {
   return 'window' in feature ? feature.window : undefined

@@ -1,10 +1,16 @@
 import type { EpochMs } from '../../datasets/table/transaction.ts'
 import { Growing } from './growing.ts'
 
-/** A time for each slot of a view, −Infinity until it is set. */
+/** A time for each slot of a view, −Infinity until it is set, or what else it begins with. */
 export class SlotTimes {
   readonly #room = new Growing(Float64Array)
-  #times = this.#room.array.fill(-Infinity)
+  readonly #initial: EpochMs
+  #times: Float64Array
+
+  constructor(initial = -Infinity) {
+    this.#initial = initial
+    this.#times = this.#room.array.fill(initial)
+  }
 
   /** How many slots there is room for. */
   get room(): number {
@@ -22,6 +28,6 @@ export class SlotTimes {
   /** Makes room for so many slots. */
   grow(slots: number): void {
     const before = this.#times.length
-    this.#times = this.#room.grow(slots).fill(-Infinity, before)
+    this.#times = this.#room.grow(slots).fill(this.#initial, before)
   }
 }

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { randomStream } from '../../datasets/random/random.ts'
-import { EventRings, type RingColumns } from './ring.ts'
+import type { RingColumns } from './ring-columns.ts'
+import { EventRings } from './ring.ts'
 
 /** Time, amount, both halves of the id, and place. */
 type Event = readonly [time: number, amount: number, low: number, high: number, place: number]

@@ -1,19 +1,12 @@
+import { Dictionary } from './dictionary.ts'
 import { Growing } from './growing.ts'
 import { NO_PLACE } from './log-place.ts'
+import type { RingColumns, RowColumns } from './ring-columns.ts'
 
 /** The size of the smallest ring, as an exponent of two: most entities have few events. */
 const SMALLEST = 2
 /** Up to so many events are moved one by one, which is then faster than by blocks. */
 const FEW = 32
-
-/** Which columns an entity's events have, besides the time. A view stores only what it reads. */
-export interface RingColumns {
-  amount: boolean
-  /** Fraud flag and id hash, by which a fraud label finds its transaction. */
-  label: boolean
-  /** The whole id, by which a transaction that comes twice is found. */
-  id: boolean
-}
 
 /**
  * The recent events of many entities. Each entity has a ring of its own, cut from typed arrays that all share. A ring
@@ -24,8 +17,8 @@ export interface RingColumns {
  * puts a late event between others by `insert`.
  *
  * A ring holds a power of two. A full one moves to a region twice as large and leaves its old region to the next ring
- * of that size. An event takes 8 bytes for its time, 8 for an amount, 5 for fraud flag and id hash, 8 for a whole id
- * and 8 for its place. A ring that has just grown is half empty. Adding an event at the young end is amortised O(1).
+ * of that size. An event takes 8 bytes for its time, 8 for an amount, 5 for fraud flag and id hash, 8 for a whole id,
+ * 8 for its place, 8 for each number and 4 for each code of a value. A ring that has just grown is half empty. Adding an event at the young end is amortised O(1).
  */
 export class EventRings {
   slots = 0
@@ -57,13 +50,27 @@ export class EventRings {
     idHigh: new Growing(Uint32Array),
     place: new Growing(Float64Array, 0),
   }
+  /** Numbers of the dataset's own columns: minor units where a column declares decimals. NaN: missing. */
+  readonly numbers: Float64Array[]
+  /** Codes of the values of columns. */
+  readonly codes: Uint32Array[]
+  /** The values behind the codes, by column. Folds of one view share them. */
+  readonly dictionaries: readonly Dictionary[]
   readonly columns: RingColumns
   readonly maxEvents: number
   readonly #free = new Map<number, number[]>()
+  readonly #numberRoom: Growing<Float64Array>[]
+  readonly #codeRoom: Growing<Uint32Array>[]
   #used = 0
 
-  constructor(columns: RingColumns, maxEvents: number) {
+  constructor(columns: RingColumns, maxEvents: number, dictionaries?: readonly Dictionary[]) {
+    const { numbers = [], values = [] } = columns
     this.columns = columns
+    this.dictionaries = dictionaries ?? values.map(() => new Dictionary())
+    this.#numberRoom = numbers.map(() => new Growing(Float64Array))
+    this.#codeRoom = values.map(() => new Growing(Uint32Array))
+    this.numbers = this.#numberRoom.map(({ array }) => array)
+    this.codes = this.#codeRoom.map(({ array }) => array)
     this.maxEvents = maxEvents
     this.base = this.#room.base.array
     this.mask = this.#room.mask.array
@@ -150,6 +157,29 @@ export class EventRings {
     return position
   }
 
+  /** Writes the columns of the dataset's own of the event at a position. Its values are held. */
+  fill(position: number, { row, numbers, scales, codes }: RowColumns): void {
+    for (let n = 0; n < this.numbers.length; n++) {
+      const value = numbers[n][row]
+      // Adding 0 makes −0 a plain 0.
+      this.numbers[n][position] = (scales[n] === 0 ? value : Math.round(value * scales[n])) + 0
+    }
+    for (let c = 0; c < this.codes.length; c++) {
+      const code = codes[c][row]
+      this.codes[c][position] = code
+      this.dictionaries[c].keep(code)
+    }
+  }
+
+  /** Drops the events before a sequence. */
+  drop(slot: number, oldest: number): void {
+    for (let c = 0; c < this.codes.length; c++) {
+      for (let s = this.first[slot]; s < oldest; s++)
+        this.dictionaries[c].release(this.codes[c][this.position(slot, s)])
+    }
+    this.first[slot] = oldest
+  }
+
   /** Appends the events of another's slot to slot 0, with those of their columns that tell when and which they were. */
   take(from: EventRings, slot: number): void {
     if (from.places) this.keepPlaces()
@@ -218,6 +248,8 @@ export class EventRings {
     if (this.columns.label || this.columns.id) this.idHash = room.idHash.grow(this.time.length)
     if (this.columns.id) this.idHigh = room.idHigh.grow(this.time.length)
     if (this.places) this.place = room.place.grow(this.time.length)
+    for (let n = 0; n < this.numbers.length; n++) this.numbers[n] = this.#numberRoom[n].grow(this.time.length)
+    for (let c = 0; c < this.codes.length; c++) this.codes[c] = this.#codeRoom[c].grow(this.time.length)
   }
 
   #copyBlock(from: number, end: number, to: number): void {
@@ -227,6 +259,8 @@ export class EventRings {
     if (this.columns.label || this.columns.id) this.idHash.copyWithin(to, from, end)
     if (this.columns.id) this.idHigh.copyWithin(to, from, end)
     if (this.places) this.place.copyWithin(to, from, end)
+    for (const column of this.numbers) column.copyWithin(to, from, end)
+    for (const column of this.codes) column.copyWithin(to, from, end)
   }
 
   #copy(from: number, to: number): void {
@@ -236,5 +270,7 @@ export class EventRings {
     if (this.columns.label || this.columns.id) this.idHash[to] = this.idHash[from]
     if (this.columns.id) this.idHigh[to] = this.idHigh[from]
     if (this.places) this.place[to] = this.place[from]
+    for (let n = 0; n < this.numbers.length; n++) this.numbers[n][to] = this.numbers[n][from]
+    for (let c = 0; c < this.codes.length; c++) this.codes[c][to] = this.codes[c][from]
   }
 }

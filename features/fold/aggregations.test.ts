@@ -1,0 +1,194 @@
+import { describe, expect, test } from 'vitest'
+import { randomStream, type Random } from '../../datasets/random/random.ts'
+import type { DatasetSchema } from '../../datasets/table/dataset.ts'
+import { DAY, HOUR } from '../../datasets/table/transaction.ts'
+import { naiveFeatures } from '../testing/naive-features.ts'
+import { eventBatch, type LoggedEvent } from '../testing/small-log.ts'
+import type { AggregateFeature, Aggregation, Window } from '../view/aggregation.ts'
+import type { AggregateView, FeatureService } from '../view/view.ts'
+import { decodeState, encodeState } from './entity-state.ts'
+import { ServiceFold } from './service-fold.ts'
+
+const schema: DatasetSchema = {
+  id: { column: 'id', type: 'integer' },
+  time: { column: 'time', unit: 'ms' },
+  amount: { column: 'amount', minorUnits: 2 },
+  refunds: true,
+  entities: [
+    { name: 'customer', column: 'customer', type: 'integer' },
+    { name: 'terminal', column: 'terminal', type: 'integer', optional: true },
+  ],
+  numeric: ['weight', 'score'],
+  decimals: { weight: 3 },
+  categorical: ['shop'],
+}
+const DECIMALS = { weight: 3 }
+
+interface Event extends LoggedEvent {
+  id: number
+  customer: number
+  terminal: number
+  weight: number
+  score: number
+  shop: string
+}
+
+/** The conditions of features, in CEL and as the naive loop reads them. */
+const CONDITIONS: Record<string, (event: Event) => boolean> = {
+  'amount > 200.0': ({ amount }) => amount > 20_000,
+  'shop == "a" || weight < 0.0': ({ shop, weight }) => shop === 'a' || weight < 0,
+}
+
+const WINDOWS: Window[] = [
+  { length: 6 * HOUR },
+  { length: 2 * DAY },
+  { length: DAY, delay: 12 * HOUR },
+  { length: HOUR, hop: DAY },
+  { length: 10 * HOUR, delay: HOUR, hop: 4 * HOUR },
+  { last: 1 },
+  { last: 4 },
+]
+const EVER: Window[] = [{ ever: true }, { ever: true, delay: 5 * HOUR }]
+
+/** Every function that may have a window. */
+function functionsOf(window: Window): Aggregation[] {
+  const of = (column: string): Aggregation[] =>
+    (['min', 'max', 'last', 'first'] as const).map((name) => ({ function: name, of: column, window }))
+  const sums = (column: string): Aggregation[] =>
+    (['sum', 'mean', 'std'] as const).map((name) => ({ function: name, of: column, window }))
+  const values = (column: string): Aggregation[] =>
+    (['distinct', 'is_new', 'share_same'] as const).map((name) => ({ function: name, of: column, window }))
+  const [ever, hop] = ['ever' in window, 'hop' in window]
+  return [
+    { function: 'count', window },
+    { function: 'mean_amount', window },
+    { function: 'sum_amount', window },
+    { function: 'refund_count', window },
+    { function: 'refund_sum', window },
+    ...of('amount'),
+    ...of('weight'),
+    ...of('score'),
+    ...sums('weight'),
+    { function: 'std', of: 'amount', window },
+    ...(ever ? [] : [...values('shop'), ...values('terminal')]),
+    ...(ever || hop
+      ? []
+      : ([
+          { function: 'fraud_count', window },
+          { function: 'fraud_share', window },
+        ] as const)),
+  ]
+}
+
+const ALL: Aggregation[] = [
+  ...[...WINDOWS, ...EVER].flatMap(functionsOf),
+  { function: 'seconds_since_previous' },
+  { function: 'seconds_since_first' },
+]
+
+/** A view of some of the functions, in any order, some of them with a condition. */
+function randomView(random: Random, from: readonly Aggregation[] = ALL): AggregateView {
+  const conditions = [undefined, undefined, ...Object.keys(CONDITIONS)]
+  const features = Array.from({ length: 3 + random.integer(25) }, (_, f): AggregateFeature => {
+    const where = conditions[random.integer(conditions.length)]
+    const aggregation = from[random.integer(from.length)]
+    return { name: `f${f}`, ...aggregation, ...(where === undefined ? {} : { where }) }
+  })
+  const entity = random.integer(2) === 0 ? 'customer' : 'terminal'
+  return { kind: 'aggregate', name: 'view', entity, includesCurrent: random.integer(2) === 0, features }
+}
+
+/** Transactions of few keys with ties, refunds and missing values, some out of order by up to `disorder`, and labels. */
+function makeLog(random: Random, size: number, disorder: number): Event[] {
+  const log: Event[] = []
+  let now = Date.UTC(2018, 3, 1)
+  for (let id = 0; id < size; id++) {
+    if (random.integer(5) > 0) now += random.integer(3) ** 2 * random.integer(HOUR)
+    const back = random.integer(8) === 0 ? random.integer(disorder + 1) : 0
+    const large = random.integer(4) === 0 ? 9_007_199_254 : 50_000
+    log.push({
+      id,
+      time: now - back,
+      amount: random.integer(6) === 0 ? -random.integer(50_000) : random.integer(large),
+      customer: random.integer(4),
+      terminal: random.integer(5) === 0 ? Number.NaN : random.integer(4),
+      weight: random.integer(4) === 0 ? Number.NaN : (random.integer(large) - large / 2 - 0.5) / 1000,
+      score: random.integer(3) === 0 ? Number.NaN : random.integer(5) === 0 ? -0 : random.normal(0, 1),
+      shop: ['', 'a', 'b', 'c', 'é中'][random.integer(5)],
+      label: false,
+    })
+    const about = log[random.integer(log.length)]
+    if (random.integer(4) === 0 && !about.label) log.push({ ...about, label: true })
+  }
+  return log.map((event) => ({ ...event, weight: Math.round(event.weight * 1000) / 1000 }))
+}
+
+function serviceOf(view: AggregateView): FeatureService {
+  return { name: 'service', description: '', views: [view] }
+}
+
+function naive(view: AggregateView, log: readonly Event[]): number[][] {
+  const keyOf = ({ customer, terminal }: Event): number | undefined => {
+    const key = view.entity === 'customer' ? customer : terminal
+    return Number.isNaN(key) ? undefined : key
+  }
+  const holds = (where: string, event: Event): boolean => CONDITIONS[where](event)
+  return [...naiveFeatures(view, log, keyOf, { decimals: DECIMALS, holds }).values()]
+}
+
+/** A fold that goes on from the stored state of another, of which every key's state is written the same again. */
+function restarted(before: ServiceFold, view: AggregateView, lateness: number): ServiceFold {
+  const after = new ServiceFold(serviceOf(view), schema, { lateness })
+  const [from, to] = [before.views[0], after.views[0]]
+  for (let slot = 0; slot < from.keys; slot++) {
+    const bytes = encodeState(from, slot)
+    const restored = to.addKey(from.key(slot))
+    decodeState(to, restored, bytes)
+    expect(encodeState(to, restored)).toEqual(bytes)
+  }
+  return after
+}
+
+/** Folds a log in batches of any size, and starts anew between some of them. */
+function folded(
+  view: AggregateView,
+  log: readonly Event[],
+  random: Random,
+  lateness: number,
+): { values: number[][]; late: boolean[]; truncated: boolean[] } {
+  const found = { values: [] as number[][], late: [] as boolean[], truncated: [] as boolean[] }
+  let fold = new ServiceFold(serviceOf(view), schema, { lateness })
+  for (let from = 0; from < log.length;) {
+    const events = log.slice(from, from + 1 + random.integer(40))
+    const { rows, values, late, truncated } = fold.fold(eventBatch(events, schema))
+    for (let k = 0; k < rows; k++) {
+      found.values.push([...values.subarray(k * fold.names.length, (k + 1) * fold.names.length)])
+      found.late.push(late[k] === 1)
+      found.truncated.push(truncated[k] !== 0)
+    }
+    if (random.integer(3) === 0) fold = restarted(fold, view, lateness)
+    from += events.length
+  }
+  return found
+}
+
+/** Where two lists of rows differ, with the feature: equal are only the same bits. */
+function differences(view: AggregateView, found: readonly number[][], expected: readonly number[][]): unknown[] {
+  return expected.flatMap((row, k) =>
+    row.flatMap((value, f) =>
+      Object.is(found[k][f], value) ? [] : [{ row: k, ...view.features[f], value, found: found[k][f] }],
+    ),
+  )
+}
+
+describe('every function over every window equals the quadratic loop bit for bit', () => {
+  const seeds = Array.from({ length: 60 }, (_, seed) => seed)
+  test.each(seeds)('out of order within the lateness, with restarts, seed %i', (seed) => {
+    const random = randomStream(seed)
+    const view = randomView(random)
+    const log = makeLog(random, 250, random.integer(2) * 6 * HOUR)
+    const found = folded(view, log, random, 6 * HOUR)
+    expect(found.late).not.toContain(true)
+    expect(differences(view, found.values, naive(view, log))).toEqual([])
+  })
+})

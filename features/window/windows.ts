@@ -1,0 +1,222 @@
+import type { EpochMs } from '../../datasets/table/transaction.ts'
+import { INSIDE, OUTSIDE } from './aggregator.ts'
+import { makeAggregators } from './aggregators.ts'
+import { evaluate } from './evaluate.ts'
+import { NO_COLUMNS, type RowColumns } from './ring-columns.ts'
+import type { EventRings } from './ring.ts'
+import { WindowColumns, type WindowParts } from './window-columns.ts'
+import type { WindowPlan } from './window-plan.ts'
+import { startOf, WindowScan } from './window-scan.ts'
+import { WindowState } from './window-state.ts'
+
+/**
+ * The windows of a view over the rings of its keys.
+ *
+ * For each key (slot) and window it keeps two sequence numbers and the sums of the events between them. Events below
+ * `enter` have come into the window, events below `leave` have left it again. A delayed window ends before the clock,
+ * so its `enter` trails behind the young end of the ring. What the ring drops stays in a window for ever: its sums keep
+ * it, and `gone` counts it.
+ *
+ * Moving a window to a later time adds each event once and takes it out once: amortised O(1) an event. A window never
+ * goes back. Features at an earlier time are summed afresh by `scan`, which leaves bounds and sums alone.
+ *
+ * Amounts are whole minor units, so a sum is exact (below 2^53) and does not depend on the order of its additions and
+ * subtractions. Functions of other values have aggregators, which are told what comes in and what leaves.
+ */
+export class Windows {
+  /** Of the transaction at hand: seconds since the previous and since the first event, −1 when there is none. */
+  sincePrevious = -1
+  sinceFirst = -1
+  readonly state: WindowState
+
+  readonly #parts: WindowParts
+  readonly #scan: WindowScan
+
+  /**
+   * @param scale minor units in one major unit.
+   * @param row the transaction at hand.
+   */
+  constructor(plan: WindowPlan, rings: EventRings, scale: number, row: RowColumns = NO_COLUMNS) {
+    const aggregators = makeAggregators(plan, rings, row, scale)
+    this.#parts = { plan, rings, scale, aggregators, columns: new WindowColumns(plan) }
+    this.#scan = new WindowScan(this.#parts)
+    this.state = new WindowState(this.#parts)
+    this.grow(64)
+  }
+
+  /** Makes room for `slots` keys. */
+  grow(slots: number): void {
+    this.#parts.columns.grow(slots)
+    for (const aggregator of this.#parts.aggregators.all) aggregator.grow(slots)
+  }
+
+  /** Moves every window of a slot on to event time t, which must not be earlier than at the last call. */
+  advance(slot: number, t: EpochMs): void {
+    const { plan, rings, columns, aggregators } = this.#parts
+    const { delays, lengths, lasts, hops, sums, frauds: labels } = plan
+    const { time, amount, fraud } = rings
+    const { byWindow } = aggregators
+    const base = rings.base[slot]
+    const mask = rings.mask[slot]
+    const next = rings.next[slot]
+    for (let w = 0, i = slot * delays.length; w < delays.length; w++, i++) {
+      const end = t - delays[w]
+      const start = hops[w] === 0 ? end - lengths[w] : startOf(end - lengths[w], hops[w])
+      const [came, left] = [columns.enter[i], columns.leave[i]]
+      let [enter, leave, sum, frauds] = [came, left, columns.sum[i], columns.frauds[i]]
+      for (; enter < next; enter++) {
+        const p = base + (enter & mask)
+        if (time[p] > end) break
+        if (sums) sum += amount[p]
+        if (labels) frauds += fraud[p]
+      }
+      for (; leave < enter; leave++) {
+        const p = base + (leave & mask)
+        if (time[p] > start && enter - leave <= lasts[w]) break
+        if (sums) sum -= amount[p]
+        if (labels) frauds -= fraud[p]
+      }
+      columns.enter[i] = enter
+      columns.leave[i] = leave
+      columns.sum[i] = sum
+      columns.frauds[i] = frauds
+      for (const { aggregator, k } of byWindow[w]) {
+        if (enter > came) aggregator.enter(slot, k, came, enter)
+        if (leave > left) aggregator.leave(slot, k, left, leave, enter)
+      }
+    }
+  }
+
+  /**
+   * Writes the features of a slot to `out[at …]`, for the time to which `advance` brought its windows.
+   *
+   * @param counted whether the newest event of the ring is that of the transaction at hand.
+   */
+  emit(slot: number, counted: boolean, out: Float64Array, at: number): void {
+    const { plan, columns, aggregators, scale } = this.#parts
+    const { functions, windowOf, places, priors, weights, asked } = plan
+    const { byFeature } = aggregators
+    const { enter, leave, sum, frauds } = columns
+    const { sincePrevious, sinceFirst } = this
+    const first = slot * plan.delays.length
+    const newest = counted ? this.#parts.rings.next[slot] : -1
+    for (let f = 0; f < functions.length; f++) {
+      const i = first + windowOf[f]
+      const attached = byFeature[f]
+      out[at + places[f]] =
+        attached === undefined
+          ? evaluate(
+              functions[f],
+              priors[f],
+              weights[f],
+              columns.count(i, leave[i], enter[i]),
+              sum[i],
+              frauds[i],
+              sincePrevious,
+              sinceFirst,
+              scale,
+            )
+          : attached.aggregator.value(
+              asked[f],
+              slot,
+              attached.k,
+              columns.held(i),
+              enter[i] === newest ? INSIDE : OUTSIDE,
+            )
+    }
+  }
+
+  /**
+   * Writes the features at event time t to `out[at …]`, out of order or for a lookup: `WindowScan.read`.
+   *
+   * @param own the sequence of the transaction's own event, or `NOT_COUNTED` or `NOT_KNOWN`.
+   */
+  scan(slot: number, t: EpochMs, end: number, own: number, out: Float64Array, at: number): void {
+    this.#scan.read(slot, t, end, own, this.sincePrevious, this.sinceFirst, out, at)
+  }
+
+  /**
+   * Tells the windows that an event, not known as fraud, was put in at sequence `place`. Bounds beyond it move up by
+   * one, and a window whose bounds now enclose the event counts it. `advance` must follow (see `EventFold`,
+   * `#outOfOrder`).
+   *
+   * @param late whether it came later than allowed. Then no window for ever counts it, nor its amount: nothing would
+   * tell whether it came before.
+   */
+  inserted(slot: number, place: number, amount: number, late: boolean): void {
+    const { plan, columns, aggregators } = this.#parts
+    const windows = plan.delays.length
+    for (let w = 0, i = slot * windows; w < windows; w++, i++) {
+      if (place >= columns.enter[i]) continue
+      columns.enter[i]++
+      const within = place >= columns.leave[i]
+      const counted = within && !(late && plan.ever[w] === 1)
+      if (!within) columns.leave[i]++
+      else if (counted) columns.sum[i] += amount
+      else columns.gone[i]--
+      for (const { aggregator, k } of aggregators.byWindow[w]) aggregator.inserted(slot, k, place, within, counted)
+    }
+  }
+
+  /** Tells those who remember events of the ring that the ones from a sequence on were written. */
+  written(slot: number, sequence: number): void {
+    for (const aggregator of this.#parts.aggregators.all) aggregator.written?.(slot, sequence)
+  }
+
+  /** Tells the windows that a full ring is about to drop its oldest event, `sequence`. Those that hold it lose it. */
+  pushedOut(slot: number, sequence: number): void {
+    const { plan, columns } = this.#parts
+    const windows = plan.delays.length
+    for (let w = 0, i = slot * windows; w < windows; w++, i++) {
+      if (columns.leave[i] > sequence) continue
+      const ever = plan.ever[w] === 1
+      // It may still wait to come in. For ever it does so now: a little early, while rows are flagged as truncated.
+      if (columns.enter[i] === sequence) {
+        columns.enter[i]++
+        if (!ever) {
+          columns.leave[i]++
+          continue
+        }
+        this.#shift(slot, w, i, sequence, 1)
+      }
+      if (ever) continue
+      columns.leave[i]++
+      this.#shift(slot, w, i, sequence, -1)
+    }
+    if (plan.hasEver) this.dropping(slot, sequence + 1)
+  }
+
+  /** Tells the windows for ever that the ring is about to drop its events before a sequence. They keep them. */
+  dropping(slot: number, oldest: number): void {
+    const { plan, columns, aggregators } = this.#parts
+    const windows = plan.delays.length
+    for (let w = 0, i = slot * windows; w < windows; w++, i++) {
+      if (plan.ever[w] === 0 || columns.leave[i] >= oldest) continue
+      for (const { aggregator, k } of aggregators.byWindow[w])
+        aggregator.absorb(slot, k, columns.leave[i], oldest, columns.enter[i])
+      columns.gone[i] += oldest - columns.leave[i]
+      columns.leave[i] = oldest
+    }
+  }
+
+  /** Tells the windows that the event `sequence` has become known as fraud. */
+  becameFraud(slot: number, sequence: number): void {
+    const { plan, columns } = this.#parts
+    const windows = plan.delays.length
+    for (let i = slot * windows; i < (slot + 1) * windows; i++) {
+      if (sequence >= columns.leave[i] && sequence < columns.enter[i]) columns.frauds[i]++
+    }
+  }
+
+  /** Adds an event to a window or takes it out. */
+  #shift(slot: number, w: number, i: number, sequence: number, sign: 1 | -1): void {
+    const { plan, rings, columns, aggregators } = this.#parts
+    const p = rings.position(slot, sequence)
+    if (plan.sums) columns.sum[i] += sign * rings.amount[p]
+    if (plan.frauds) columns.frauds[i] += sign * rings.fraud[p]
+    for (const { aggregator, k } of aggregators.byWindow[w]) {
+      if (sign > 0) aggregator.enter(slot, k, sequence, sequence + 1)
+      else aggregator.leave(slot, k, sequence, sequence + 1, columns.enter[i])
+    }
+  }
+}
