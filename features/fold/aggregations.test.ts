@@ -98,7 +98,7 @@ function randomView(random: Random, from: readonly Aggregation[] = ALL): Aggrega
   return { kind: 'aggregate', name: 'view', entity, includesCurrent: random.integer(2) === 0, features }
 }
 
-/** Transactions of few keys with ties, refunds and missing values, some out of order by up to `disorder`, and labels. */
+/** Transactions of few keys with ties, refunds, missing values and labels, some out of order by up to `disorder`. */
 function makeLog(random: Random, size: number, disorder: number): Event[] {
   const log: Event[] = []
   let now = Date.UTC(2018, 3, 1)

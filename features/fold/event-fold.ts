@@ -24,7 +24,7 @@ export interface EventFoldSettings extends Omit<FoldSettings, 'ids' | 'refunds' 
   row?: RowColumns
   /** The values behind the codes of these. */
   dictionaries?: readonly Dictionary[]
-  /** Whether an event that is in the ring already is none for the second time. For kinds that no memory of ids covers. */
+  /** Whether the ring itself tells that an event comes twice. For kinds that no memory of ids covers. */
   once?: boolean
 }
 

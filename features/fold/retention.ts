@@ -74,7 +74,7 @@ export class Retention {
     return this.#of.clock.at(slot) - this.kept - this.lateness
   }
 
-  /** The oldest event that stays: none before it is reached by a window, not even that of an event as late as allowed. */
+  /** The oldest event that stays: no window reaches one before it, not even that of an event as late as allowed. */
   oldest(slot: number): number {
     const { rings } = this.#of
     const { time, next } = rings

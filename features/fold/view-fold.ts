@@ -26,9 +26,9 @@ import { ValueColumns } from './value-columns.ts'
  * implementation of every windowed feature. Backfill and scorer both drive it over the same rows in the same order, so
  * their values are the same bits.
  *
- * State of one key (a slot): its payments, its refunds where the dataset has any, and the events of each condition, each
- * kind in a fold of its own (`event-fold.ts`); fraud labels that came before their transaction (`fraud-labels.ts`); and whether it has changed
- * since the last checkpoint.
+ * State of one key (a slot): its payments, its refunds where the dataset has any, and the events of each condition,
+ * each kind in a fold of its own (`event-fold.ts`); fraud labels that came before their transaction
+ * (`fraud-labels.ts`); and whether it has changed since the last checkpoint.
  *
  * A transaction that came later than the allowed lateness is flagged and counted. So is flagged one whose windows reach
  * back to events that a full ring has pushed out.

@@ -28,8 +28,8 @@ export interface Aggregator {
   /** The oldest events of a window leave it. The others are those from `to` to below `end`. */
   leave(slot: number, k: number, from: number, to: number, end: number): void
   /**
-   * An event was put in at a sequence, and those from there on moved up by one. It may stand within the window. A window
-   * for ever does not count one that came later than allowed.
+   * An event was put in at a sequence, and those from there on moved up by one. It may stand within the window. A
+   * window for ever does not count one that came later than allowed.
    */
   inserted(slot: number, k: number, sequence: number, within: boolean, counted: boolean): void
   /** The ring drops the oldest events of a window for ever, which keeps them. The others are those up to `end`. */

@@ -16,8 +16,8 @@ export type Choice = Extract<AggregatorKind, 'min' | 'max' | 'last' | 'first'>
  * Nothing is computed, so nothing is rounded.
  *
  * When the event leaves, the next is looked for among those that stay. For the newest there is none then, and for the
- * oldest each event is passed once. For the lowest and highest all are looked at, in a large ring by the extremes of its
- * blocks (`BlockExtremes`).
+ * oldest each event is passed once. For the lowest and highest all are looked at, in a large ring by the extremes of
+ * its blocks (`BlockExtremes`).
  *
  * A window for ever keeps, of the events that the ring has dropped, the one that would be chosen: value and time.
  */

@@ -162,8 +162,8 @@ export class Moments implements Aggregator {
 }
 
 /**
- * n · Q − S², the float64 nearest to it, where Q = high · 2^40 + low. It is a whole number, and often a small difference
- * of large ones, so no product may be rounded before.
+ * n · Q − S², the float64 nearest to it, where Q = high · 2^40 + low. It is a whole number, and often a small
+ * difference of large ones, so no product may be rounded before.
  */
 function spreadOf(number: number, sum: number, high: number, low: number): number {
   const squares = high * LIMB + low

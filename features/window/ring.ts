@@ -18,7 +18,8 @@ const FEW = 32
  *
  * A ring holds a power of two. A full one moves to a region twice as large and leaves its old region to the next ring
  * of that size. An event takes 8 bytes for its time, 8 for an amount, 5 for fraud flag and id hash, 8 for a whole id,
- * 8 for its place, 8 for each number and 4 for each code of a value. A ring that has just grown is half empty. Adding an event at the young end is amortised O(1).
+ * 8 for its place, 8 for each number and 4 for each code of a value. A ring that has just grown is half empty. Adding
+ * an event at the young end is amortised O(1).
  */
 export class EventRings {
   slots = 0

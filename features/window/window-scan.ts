@@ -31,8 +31,8 @@ export class WindowScan {
   }
 
   /**
-   * Writes the features at event time t to `out[at …]`. Events below sequence `end` are visible. Bounds and sums stay as
-   * they are.
+   * Writes the features at event time t to `out[at …]`. Events below sequence `end` are visible. Bounds and sums stay
+   * as they are.
    *
    * A window at t differs from the one at the clock by the events between their two ends. Their amounts are added to
    * the sum that is known, or taken from it, unless the window itself has fewer events. So an event of a busy key that
