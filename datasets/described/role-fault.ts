@@ -89,6 +89,7 @@ function formFault(schema: DatasetSchema): string | undefined {
   if (column === undefined) return undefined
   return (
     `the column ${column} has two roles that write it differently: a column with \`token: true\` takes no other ` +
-    'role, and one that is text (categorical, a key of `type: string`) is no number in another'
+    'role, and one that is text (categorical, a key of `type: string`) is no number in another. ' +
+    'A key that is a category too has `type: string`'
   )
 }

@@ -111,17 +111,18 @@ export function readKey(
   into[row] = found
 }
 
-/** A category; null, which is missing, becomes ''. */
+/** A category; null, which is missing, becomes ''. True and false are named as in a table that has them. */
 export function readCategory(fields: Fields, column: string, forms: CellForms): string {
   const found = cell(fields, column, forms)
   if (found === null) return ''
+  if (typeof found === 'boolean') return String(found)
   if (typeof found !== 'string') throw unexpected(column, 'text', found)
   const fault = textFault(found)
   if (fault !== undefined) throw unexpected(column, fault, found)
   return found
 }
 
-/** A numeric attribute, of declared decimals or any; null, which is missing, becomes NaN. */
+/** A numeric attribute, of declared decimals or any; null, which is missing, becomes NaN. True is 1, false 0. */
 export function readNumeric(
   fields: Fields,
   { column, decimals }: { column: string; decimals: number | undefined },
@@ -131,7 +132,7 @@ export function readNumeric(
   // A cell of blanks is missing where numbers may be text, as in a file.
   const blank = forms.number !== undefined && typeof found === 'string' && found.trim() === ''
   if (found === null || blank) return Number.NaN
-  const read = readNumber(found, column, forms)
+  const read = typeof found === 'boolean' ? Number(found) : readNumber(found, column, forms)
   if (decimals === undefined) return read
   const number = toDecimal(read, decimals)
   if (!Number.isNaN(number)) return number

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { randomStream, type Random } from '../random/random.ts'
 import type { DatasetSchema, TimeRole } from '../table/dataset.ts'
+import { openDatabase } from '../table/duckdb.ts'
 import { readTable } from '../table/table.ts'
 import type { EventBatch } from '../table/transaction.ts'
 import { eventDecoder } from './event-json.ts'
@@ -93,7 +94,12 @@ function fromStream(cells: Record<string, string>, of = schema): EventBatch | un
     ([column, cell]) => `"${column}":${isNumber(column, cell, of) ? cell : JSON.stringify(cell)}`,
   )
   const bytes = Buffer.from(`{${fields.join(',')}}`)
-  const batch: RecordBatch = {
+  const { events } = eventDecoder(of)(oneRecord(bytes))
+  return events.size === 1 ? events : undefined
+}
+
+function oneRecord(bytes: Buffer): RecordBatch {
+  return {
     topic: 'transactions',
     partition: 0,
     size: 1,
@@ -104,8 +110,6 @@ function fromStream(cells: Record<string, string>, of = schema): EventBatch | un
     valueStart: Uint32Array.of(0),
     valueEnd: Uint32Array.of(bytes.length),
   }
-  const { events } = eventDecoder(of)(batch)
-  return events.size === 1 ? events : undefined
 }
 
 /** What a batch's first row holds, bit for bit: `Object.is` tells −0 from 0. */
@@ -276,4 +280,34 @@ test.each<[string, string, Record<string, string>, DatasetSchema, (random: Rando
   }
   expect(accepted).toBeGreaterThan(3)
   expect(accepted).toBeLessThan(rounds)
+})
+
+test('a column of true and false is a number or a category, in a table as in the stream; as words it is a category', async () => {
+  const file = join(folder, 'truth.parquet')
+  await using database = await openDatabase()
+  const cells = [true, false, null]
+  const rows = cells.map((cell) => `('c', 1.5, ${cell}::BOOLEAN)`).join(', ')
+  await database.run(
+    `COPY (SELECT * FROM (VALUES ${rows}) AS rows (card, amount, truth)) TO '${file}' (FORMAT parquet)`,
+  )
+  const { id: _, ...rest } = schema
+  const of: DatasetSchema = { ...rest, time: 'none', numeric: ['truth'], categorical: [] }
+  const asCategory: DatasetSchema = { ...of, numeric: [], categorical: ['truth'] }
+  const decoded = (by: DatasetSchema, truth: unknown): EventBatch => {
+    const bytes = Buffer.from(JSON.stringify({ transaction_id: 1, card: 'c', amount: 1.5, truth }))
+    const { events, rejected } = eventDecoder(by)({ ...oneRecord(bytes), timestamps: Float64Array.of(1) })
+    expect(rejected).toEqual([])
+    return events
+  }
+  for await (const batch of readTable(file, of))
+    expect([...batch.numeric[0].subarray(0, 3)]).toEqual([1, 0, Number.NaN])
+  expect(cells.map((cell) => decoded(of, cell).numeric[0][0])).toEqual([1, 0, Number.NaN])
+  for await (const batch of readTable(file, asCategory))
+    expect(batch.categorical[0].slice(0, 3)).toEqual(['true', 'false', ''])
+  expect(cells.map((cell) => decoded(asCategory, cell).categorical[0][0])).toEqual(['true', 'false', ''])
+  const words = join(folder, 'truth.csv')
+  writeFileSync(words, 'card,amount,truth\nc,1.5,True\n')
+  await expect(readTable(words, of).next()).rejects.toThrow(
+    /"True" is not a number\.\n.*list the column as categorical/,
+  )
 })

@@ -56,12 +56,15 @@ function numbersOf({ decimal, thousands }: NumberForm): string {
 }
 
 function numberHint(text: string, declared: NumberForm | undefined): string {
+  if (TRUTH.test(text)) return 'Words for true and false are categories: list the column as categorical.\n'
   const form = formOf(text, declared)
   if (form !== undefined) return `If numbers are written so, declare it in the schema: ${numbersOf(form)}\n`
   return MORE_THAN_A_NUMBER.test(text) && Number.isNaN(Number(text))
     ? 'Write the number alone: without a currency, a unit or brackets, and with a plain minus before it.\n'
     : ''
 }
+
+const TRUTH = /^(true|false|yes|no|t|f|y|n)$/i
 
 /** A figure, and beside it a letter, a sign of a currency, a bracket, or a minus that is none or stands behind. */
 const MORE_THAN_A_NUMBER = /^(?=.*\d)(?=.*[\p{L}\p{Sc}%()−–]|.*-$)/u
