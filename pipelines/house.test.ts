@@ -80,6 +80,7 @@ const ROOMS: Record<string, string[][]> = {
     ['contest'],
     ['testing/training'],
     ['testing'],
+    ['testing/projects'],
     ['mutation'],
     ['soak'],
   ],

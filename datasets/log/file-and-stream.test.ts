@@ -282,7 +282,7 @@ test.each<[string, string, Record<string, string>, DatasetSchema, (random: Rando
   expect(accepted).toBeLessThan(rounds)
 })
 
-test('a column of true and false is a number or a category, in a table as in the stream; as words it is a category', async () => {
+test('true and false are numbers or categories, in a table as in the stream; words are categories', async () => {
   const file = join(folder, 'truth.parquet')
   await using database = await openDatabase()
   const cells = [true, false, null]

@@ -50,9 +50,29 @@ interface Card {
  */
 export function cardTable({ rows, seed }: TableSize): Table {
   const columns = [
-    ...['', 'trans_date_trans_time', 'cc_num', 'merchant', 'category', 'amt', 'first', 'last', 'gender', 'street'],
-    ...['city', 'state', 'zip', 'lat', 'long', 'city_pop', 'job', 'dob', 'trans_num', 'unix_time', 'merch_lat'],
-    ...['merch_long', 'is_fraud'],
+    '',
+    'trans_date_trans_time',
+    'cc_num',
+    'merchant',
+    'category',
+    'amt',
+    'first',
+    'last',
+    'gender',
+    'street',
+    'city',
+    'state',
+    'zip',
+    'lat',
+    'long',
+    'city_pop',
+    'job',
+    'dob',
+    'trans_num',
+    'unix_time',
+    'merch_lat',
+    'merch_long',
+    'is_fraud',
   ]
   return { columns, rows: cardRows(rows, seed) }
 }
@@ -76,8 +96,21 @@ function* cardRows(size: number, seed: number): Generator<Cell[]> {
     const amount = spend(random, strike === undefined ? typical * card.thrift : STOLEN[category])
     const written = new Date(FIRST_DAY + 1000 * time).toISOString().slice(0, 19).replace('T', ' ')
     yield [
-      ...[row, written, card.number, name, category, amount, ...card.person, card.lat, card.long, card.cityPop],
-      ...[card.job, card.dob, hex(random, 32), OTHER_DAY / 1000 + time, ...near(random, card, strike)],
+      row,
+      written,
+      card.number,
+      name,
+      category,
+      amount,
+      ...card.person,
+      card.lat,
+      card.long,
+      card.cityPop,
+      card.job,
+      card.dob,
+      hex(random, 32),
+      OTHER_DAY / 1000 + time,
+      ...near(random, card, strike),
       strike === undefined ? 0 : 1,
     ]
   }
@@ -85,8 +118,8 @@ function* cardRows(size: number, seed: number): Generator<Cell[]> {
 
 function someMerchant(random: Random, m: number): Merchant {
   const [category, typical] = CATEGORIES[m % CATEGORIES.length]
-  const name = `fraud_${pick(random, ['Kirlin', 'Sporer', 'Haley', 'Kutch'])}${pick(random, [' and Sons', ', Hane and Rau'])} ${m}`
-  return { name, category, typical }
+  const owner = pick(random, ['Kirlin', 'Sporer', 'Haley', 'Kutch'])
+  return { name: `fraud_${owner}${pick(random, [' and Sons', ', Hane and Rau'])} ${m}`, category, typical }
 }
 
 function someCard(random: Random, merchants: readonly Merchant[]): Card {
@@ -99,8 +132,13 @@ function someCard(random: Random, merchants: readonly Merchant[]): Card {
   return {
     number: cardNumber(random),
     person: [
-      ...[first, last, pick(random, ['F', 'M']), `${100 + random.integer(900)} Perry Cove, Suite ${random.integer(9)}`],
-      ...[`City ${place}`, STATES[place % STATES.length], 10_000 + place],
+      first,
+      last,
+      pick(random, ['F', 'M']),
+      `${100 + random.integer(900)} Perry Cove, Suite ${random.integer(9)}`,
+      `City ${place}`,
+      STATES[place % STATES.length],
+      1e4 + place,
     ],
     lat: rounded(30 + (place % 18) + random.uniform(), 4),
     long: rounded(-120 + (place % 45) + random.uniform(), 4),

@@ -46,10 +46,15 @@ function* moneyRows(size: number, seed: number): Generator<Cell[]> {
     move(from, type === 'CASH_IN' ? amount : -amount)
     if (!shop) move(to, type === 'CASH_IN' ? -amount : amount)
     yield [
-      ...[1 + Math.floor(time / HOUR), type, amount.toFixed(2), from.name, before[0].toFixed(2)],
+      1 + Math.floor(time / HOUR),
+      type,
+      amount.toFixed(2),
+      from.name,
+      before[0].toFixed(2),
       from.balance.toFixed(2),
       ...(shop ? [`M${random.integer(size)}`, '0.0', '0.0'] : [to.name, before[1].toFixed(2), to.balance.toFixed(2)]),
-      ...[strike === undefined ? 0 : 1, strike !== undefined && amount > 200_000 ? 1 : 0],
+      strike === undefined ? 0 : 1,
+      strike !== undefined && amount > 200_000 ? 1 : 0,
     ]
   }
 }

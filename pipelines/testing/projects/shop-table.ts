@@ -30,9 +30,22 @@ interface Buyer {
  */
 export function shopTable({ rows, seed }: TableSize): Table {
   const columns = [
-    ...['TransactionID', 'isFraud', 'TransactionDT', 'TransactionAmt', 'ProductCD', ...numbered('card', 6)],
-    ...['addr1', 'addr2', 'dist1', 'dist2', 'P_emaildomain', 'R_emaildomain'],
-    ...[...numbered('C', CS), ...numbered('D', DS), ...numbered('M', MS), ...numbered('V', VS)],
+    'TransactionID',
+    'isFraud',
+    'TransactionDT',
+    'TransactionAmt',
+    'ProductCD',
+    ...numbered('card', 6),
+    'addr1',
+    'addr2',
+    'dist1',
+    'dist2',
+    'P_emaildomain',
+    'R_emaildomain',
+    ...numbered('C', CS),
+    ...numbered('D', DS),
+    ...numbered('M', MS),
+    ...numbered('V', VS),
   ]
   return { columns, rows: shopRows(rows, seed) }
 }
@@ -49,14 +62,19 @@ function* shopRows(size: number, seed: number): Generator<Cell[]> {
     const amount = spend(random, buyer.typical * (strike === undefined ? 1 : 2.5))
     const more = product === 'C' ? rounded(amount + 0.005, 3) : amount
     yield [
-      ...[FIRST_ID + row, strike === undefined ? 0 : 1, FIRST_SECOND + time, more, product, ...buyer.card],
-      ...[
-        buyer.address,
-        '87.0',
-        maybe(random, 0.4, () => float(random.integer(300))),
-        maybe(random, 0.06, () => '8.0'),
-      ],
-      ...[email, product === 'W' ? '' : pick(random, EMAILS)],
+      FIRST_ID + row,
+      strike === undefined ? 0 : 1,
+      FIRST_SECOND + time,
+      more,
+      product,
+      ...buyer.card,
+      buyer.address,
+      '87.0',
+      maybe(random, 0.4, () => float(random.integer(300))),
+      maybe(random, 0.06, () => '8.0'),
+
+      email,
+      product === 'W' ? '' : pick(random, EMAILS),
       ...Array.from({ length: CS }, () => float(strike === undefined ? random.integer(4) : random.integer(9))),
       ...days(random, Math.floor(time / 86_400) + buyer.since),
       ...Array.from({ length: MS }, (_, m) => flag(random, m, strike !== undefined)),
@@ -68,8 +86,11 @@ function* shopRows(size: number, seed: number): Generator<Cell[]> {
 function someBuyer(random: Random): Buyer {
   return {
     card: [
-      ...[1_000 + random.integer(17_000), maybe(random, 0.98, () => float(100 + random.integer(500))), '150.0'],
-      ...[pick(random, ['visa', 'visa', 'mastercard', 'discover']), float(100 + random.integer(140))],
+      1_000 + random.integer(17_000),
+      maybe(random, 0.98, () => float(100 + random.integer(500))),
+      '150.0',
+      pick(random, ['visa', 'visa', 'mastercard', 'discover']),
+      float(100 + random.integer(140)),
       pick(random, ['debit', 'debit', 'credit']),
     ],
     address: maybe(random, 0.9, () => float(100 + random.integer(440))),
