@@ -3,9 +3,10 @@ import { isBlank } from '../datasets/table/key.ts'
 import { HOUR, type EpochMs } from '../datasets/table/transaction.ts'
 import { decodeState } from './fold/entity-state.ts'
 import { viewSettings } from './fold/fold-settings.ts'
+import { DerivedFeatures } from './fold/row-features.ts'
 import { ViewFold } from './fold/view-fold.ts'
 import type { GroupState } from './store/online-store.ts'
-import type { AggregateView, FeatureService } from './view/view.ts'
+import { featureNames, type AggregateView, type FeatureService } from './view/view.ts'
 
 /** The aggregates of one entity's key at one instant. */
 export interface OnlineFeatures {
@@ -21,7 +22,10 @@ export interface OnlineFeatures {
 export interface OnlineRow {
   /** The key by entity: a number or a text as the store has it, the text that was asked for where it has none. */
   keys: Record<string, number | string>
-  /** Of every view of these entities, in the order of the service. NaN where the key is unknown. */
+  /**
+   * Of every view of these entities, in the order of the service, NaN where the key is unknown. Behind them come the
+   * derived features. There is no transaction here: what they take of one, or of other entities, is missing.
+   */
   features: Record<string, number>
   /** The entities whose key the store does not have. */
   unknown: string[]
@@ -67,7 +71,15 @@ export async function onlineRows(
       for (const view of own) await look(view, service, { ...lot, keys }, time, found)
     }
   }
-  return { at: time, rows: asked.map((keys) => rowOf(views, keys, found)) }
+  const derive = deriver(service)
+  return {
+    at: time,
+    rows: asked.map((keys) => {
+      const row = rowOf(views, keys, found)
+      derive(row.features)
+      return row
+    }),
+  }
 }
 
 /**
@@ -202,6 +214,18 @@ function rowOf(views: readonly AggregateView[], keys: AskedKeys, found: Readonly
     for (const { name } of view.features) row.features[name] = of?.features.get(name) ?? Number.NaN
   }
   return row
+}
+
+/** Adds the derived features of a service to those of a row, by name. */
+function deriver(service: FeatureService): (features: Record<string, number>) => void {
+  const derived = new DerivedFeatures(service)
+  const names = featureNames(service)
+  const { columns } = derived
+  return (features) => {
+    const values = Float64Array.from(names, (name) => features[name] ?? Number.NaN)
+    derived.write({ values, rows: 1 }, names.length)
+    for (const column of columns) features[names[column]] = values[column]
+  }
 }
 
 function nameOf(entity: string, key: string): string {

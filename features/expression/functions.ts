@@ -17,54 +17,65 @@ export interface ExpressionFunction {
   takes: string
   /** What it gives, with units and boundaries. */
   meaning: string
+  example: string
   /** The call as a term; undefined where the arguments are not what it takes, a text for another fault of theirs. */
   apply: (args: readonly Argument[]) => Term | string | undefined
 }
 
 /** The functions of expressions, by name. Where an argument is missing, what they give is missing. */
 export const FUNCTIONS: Readonly<Record<string, ExpressionFunction>> = {
-  hour: clock('hour', 'hour of the day, 0 to 23'),
-  weekday: clock('weekday', 'day of the week, 1 Monday to 7 Sunday'),
-  day_of_month: clock('day_of_month', 'day of the month, 1 to 31'),
-  log1p: ofOne('logarithm of 1 + x, missing where x is −1 or less', Math.log1p),
-  sqrt: ofOne('square root, missing below 0', Math.sqrt),
-  abs: ofOne('x without its sign', Math.abs),
-  min: ofMany('the least of the numbers', (x, y, out, count) => {
+  hour: clock('hour', 'hour of the day, 0 to 23', 'hour(time, "Europe/Berlin") < 6'),
+  weekday: clock('weekday', 'day of the week, 1 Monday to 7 Sunday', 'weekday(time) >= 6'),
+  day_of_month: clock('day_of_month', 'day of the month, 1 to 31', 'day_of_month(time) == 1'),
+  log1p: ofOne('logarithm of 1 + x, missing where x is −1 or less', 'log1p(amount)', Math.log1p),
+  sqrt: ofOne('square root, missing below 0', 'sqrt(amount)', Math.sqrt),
+  abs: ofOne('x without its sign', 'abs(amount - 100)', Math.abs),
+  min: ofMany('the least of the numbers', 'min(amount, 1000)', (x, y, out, count) => {
     for (let i = 0; i < count; i++) out[i] = Math.min(x[i], y[i])
   }),
-  max: ofMany('the greatest of the numbers', (x, y, out, count) => {
+  max: ofMany('the greatest of the numbers', 'amount / max(balance, 1)', (x, y, out, count) => {
     for (let i = 0; i < count; i++) out[i] = Math.max(x[i], y[i])
   }),
   clamp: ofNumbers(
     ['x', 'low', 'high'],
     'x, at least low and at most high; missing where low is above high',
+    'clamp(amount / balance, 0, 10)',
     ([x, low, high], i) => (low[i] <= high[i] ? Math.min(Math.max(x[i], low[i]), high[i]) : Number.NaN),
   ),
   haversine: ofNumbers(
     ['lat1', 'lon1', 'lat2', 'lon2'],
-    'kilometres between two places in degrees, on a sphere of the mean radius of the earth; ' +
-      'missing where a latitude is beyond 90',
+    'kilometres between two places in degrees, on a sphere; missing where a latitude is beyond 90',
+    'haversine(lat, lon, shop_lat, shop_lon) > 100',
     ([lat1, lon1, lat2, lon2], i) => haversine(lat1[i], lon1[i], lat2[i], lon2[i]),
   ),
   coalesce: {
     parameters: 'a, b, ...',
     takes: 'two or more values of one type',
     meaning: 'the first of the values that is not missing',
+    example: 'coalesce(balance, -1)',
     apply: (args) => (args.length < 2 ? undefined : firstThere(args.map(({ term }) => term))),
   },
   is_missing: {
     parameters: 'x',
     takes: 'one value',
     meaning: 'whether the value is missing, itself never missing',
+    example: 'is_missing(email)',
     apply: (args) => (args.length === 1 ? isMissing(args[0].term) : undefined),
   },
-  starts_with: ofTwoTexts('whether the text begins with the part', (text, part) => text.startsWith(part)),
-  ends_with: ofTwoTexts('whether the text ends with the part', (text, part) => text.endsWith(part)),
-  contains: ofTwoTexts('whether the part is in the text', (text, part) => text.includes(part)),
+  starts_with: ofTwoTexts('whether the text begins with the part', 'starts_with(email, "gmail")', (text, part) =>
+    text.startsWith(part),
+  ),
+  ends_with: ofTwoTexts('whether the text ends with the part', 'ends_with(email, ".com")', (text, part) =>
+    text.endsWith(part),
+  ),
+  contains: ofTwoTexts('whether the part is in the text', 'contains(email, "mail")', (text, part) =>
+    text.includes(part),
+  ),
   lower: {
     parameters: 'text',
     takes: 'one text',
     meaning: 'the text in lower case',
+    example: 'lower(country) == "de"',
     apply: (args) => {
       const [text] = textsOf(args)
       return text === undefined || args.length > 1 ? undefined : lower(text)
@@ -72,11 +83,12 @@ export const FUNCTIONS: Readonly<Record<string, ExpressionFunction>> = {
   },
 }
 
-function clock(part: ClockPart, meaning: string): ExpressionFunction {
+function clock(part: ClockPart, meaning: string, example: string): ExpressionFunction {
   return {
     parameters: 'time, zone?',
     takes: 'an instant in milliseconds since 1970, such as time, and a zone, such as "Europe/Berlin", if not in UTC',
-    meaning: `${meaning}, in UTC or in a zone of the IANA database`,
+    meaning: `${meaning}, in UTC or in an IANA time zone`,
+    example,
     apply: ([time, zone, ...more]) => {
       if (time?.term.type !== 'number' || more.length > 0) return undefined
       if (zone === undefined) return mapped(time.term, clockPart(part))
@@ -88,11 +100,12 @@ function clock(part: ClockPart, meaning: string): ExpressionFunction {
   }
 }
 
-function ofOne(meaning: string, compute: (x: number) => number): ExpressionFunction {
+function ofOne(meaning: string, example: string, compute: (x: number) => number): ExpressionFunction {
   return {
     parameters: 'x',
     takes: 'one number',
     meaning,
+    example,
     apply: ([x, ...more]) => (x?.term.type !== 'number' || more.length > 0 ? undefined : mapped(x.term, compute)),
   }
 }
@@ -108,12 +121,14 @@ function mapped(x: NumberTerm, compute: (x: number) => number): NumberTerm {
 function ofNumbers(
   names: readonly string[],
   meaning: string,
+  example: string,
   compute: (columns: readonly Float64Array[], i: number) => number,
 ): ExpressionFunction {
   return {
     parameters: names.join(', '),
     takes: `${names.length} numbers: ${names.join(', ')}`,
     meaning,
+    example,
     apply: (args) => {
       const terms = numbersOf(args)
       if (terms.length !== args.length || terms.length !== names.length) return undefined
@@ -128,11 +143,12 @@ function ofNumbers(
 
 type Loop = (x: Float64Array, y: Float64Array, out: Float64Array, count: number) => void
 
-function ofMany(meaning: string, loop: Loop): ExpressionFunction {
+function ofMany(meaning: string, example: string, loop: Loop): ExpressionFunction {
   return {
     parameters: 'x, y, ...',
     takes: 'two or more numbers',
     meaning,
+    example,
     apply: (args) => {
       const terms = numbersOf(args)
       if (terms.length !== args.length || terms.length < 2) return undefined
@@ -145,11 +161,16 @@ function ofMany(meaning: string, loop: Loop): ExpressionFunction {
   }
 }
 
-function ofTwoTexts(meaning: string, compute: (text: string, part: string) => boolean): ExpressionFunction {
+function ofTwoTexts(
+  meaning: string,
+  example: string,
+  compute: (text: string, part: string) => boolean,
+): ExpressionFunction {
   return {
     parameters: 'text, part',
     takes: 'two texts',
     meaning,
+    example,
     apply: (args) => {
       const [text, part] = textsOf(args)
       if (text === undefined || part === undefined || args.length > 2) return undefined

@@ -1,5 +1,5 @@
 /** How many rows are computed at once: the columns of an expression's terms stay in the processor's cache. */
-export const BLOCK = 512
+export const BLOCK = 128
 
 /** What an expression's parts give, in the words of messages. */
 export type ValueType = 'number' | 'condition' | 'text'

@@ -27,6 +27,7 @@ export function featuresCommand(): Command {
     .description('feature services: what models read')
     .addCommand(listCommand())
     .addCommand(describeCommand())
+    .addCommand(functionsCommand())
     .addCommand(backfillCommand())
     .addCommand(getCommand())
     .addCommand(joinCommand())
@@ -106,6 +107,27 @@ function window(span: Window): string {
   const days = (ms: number): string => `${figure(ms / 86_400_000)} d`
   const length = 'length' in span ? days(span.length) : 'ever'
   return span.delay === undefined ? length : `${length}, ending ${days(span.delay)} ago`
+}
+
+function functionsCommand(): Command {
+  return example(
+    new Command('functions').description('operators and functions of expressions, each with an example'),
+    'fd features functions',
+  ).action(action(functions))
+}
+
+async function functions({ output }: Context): Promise<void> {
+  const { reference } = await import('../../features/expression/reference.ts')
+  const entries = reference()
+  output.result(entries, () => {
+    const rows = entries.map(({ form, meaning, example: of }) => [form, of, meaning])
+    return (
+      `${table(['form', 'example', 'what it gives'], rows)}\n\n` +
+      'Names: amount, time (milliseconds since 1970), numeric and categorical columns, entities; in derived features ' +
+      'the features before them.\nWhat is missing makes the result missing, but where the other side decides, ' +
+      'in coalesce and in is_missing.'
+    )
+  })
 }
 
 interface BackfillOptions {

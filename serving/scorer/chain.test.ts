@@ -553,7 +553,10 @@ test.each([1, 3])(
       for (const key of new Set(events.flatMap((event) => keyOf(event, entity)?.toString() ?? []))) {
         const state = await world.store.group(service.name, statePlace(topics, TRANSACTIONS, 'g', service, entity, key))
         // There is no history, so a key without state of the group would be refused.
-        expect(String((await onlineFeatures(state, service, entity, key)).key)).toBe(key)
+        const found = await onlineFeatures(state, service, entity, key)
+        expect(String(found.key)).toBe(key)
+        const { share_of_card, twice, busy } = found.features
+        expect([share_of_card, twice, busy]).toEqual(derived((name) => found.features[name] ?? Number.NaN))
       }
     }
   },
