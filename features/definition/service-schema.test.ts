@@ -1,7 +1,31 @@
 import { expect, test } from 'vitest'
 import { featureServices } from '../catalog.ts'
 import { serviceDigest, withMaxEvents } from '../view/view.ts'
-import { amount, count, each, last, mean, request, service, sum, targetMean, view } from './builders.ts'
+import {
+  amount,
+  count,
+  distinct,
+  each,
+  ever,
+  first,
+  fraudCount,
+  isNew,
+  last,
+  max,
+  mean,
+  min,
+  refundCount,
+  refundSum,
+  request,
+  secondsSinceFirst,
+  secondsSincePrevious,
+  service,
+  shareSame,
+  std,
+  sum,
+  targetMean,
+  view,
+} from './builders.ts'
 import { readService } from './service-schema.ts'
 
 const plain = {
@@ -53,6 +77,23 @@ test('what has not the form of a definition is refused, by view and feature, wit
     [withFeatures(feature({ window: { length: 5, delay: -1 } })), 'window.delay is -1: give a delay of 0 or more'],
     [withFeatures(feature({ window: { last: 0 } })), 'window.last is 0: give 1 event or more'],
     [withFeatures(feature({ window: { last: 2 ** 20 } })), 'give fewer events than the 1048576 of a key'],
+    [withFeatures(feature({ window: { length: 5, hop: 0 } })), 'window.hop is 0: give a hop above 0'],
+    [withFeatures(feature({ window: { ever: false } })), 'feature "n", window: give a window'],
+    [withFeatures(feature({ function: 'std' })), 'feature "n", of is missing'],
+    [withFeatures(feature({ of: 'amount' })), 'feature "n": it takes no "of"'],
+    [withFeatures(feature({ where: '' })), 'feature "n", where is "": give an expression'],
+    [
+      withFeatures(feature({ function: 'fraud_count', window: { ever: true } })),
+      'feature "n", window: "fraud_count" cannot be over ever, since a label could not find its event',
+    ],
+    [
+      withFeatures(feature({ function: 'distinct', of: 'shop', window: { ever: true } })),
+      'feature "n", window: "distinct" cannot be over ever, since it would keep every value',
+    ],
+    [
+      withFeatures(feature({ function: 'fraud_share', window: { length: 5, hop: 5 } })),
+      'feature "n", window: "fraud_share" cannot have a hop: leave it out',
+    ],
     [withFeatures(feature({ windows: 1 })), 'feature "n": it takes no "windows"'],
     [
       withFeatures(feature({ function: 'fraud_share', smoothing: { prior: 2, weight: 1 } })),
@@ -119,14 +160,36 @@ test('builders give plain data; texts become milliseconds', () => {
   })
 })
 
+test('there is a builder for every function, window and option', () => {
+  const ofNumbers = { sum, mean, std, min, max, last, first }
+  for (const [name, build] of Object.entries(ofNumbers)) {
+    expect(build('weight', '1h')).toEqual({ function: name, of: 'weight', window: { length: 3_600_000 } })
+  }
+  const ofValues = { distinct, is_new: isNew, share_same: shareSame }
+  for (const [name, build] of Object.entries(ofValues)) {
+    const options = { delay: '1s', hop: '1m', where: 'amount > 5' }
+    const window = { length: 3_600_000, delay: 1000, hop: 60_000 }
+    expect(build('shop', '1h', options)).toEqual({ function: name, of: 'shop', window, where: 'amount > 5' })
+  }
+  const others = { count, fraud_count: fraudCount, refund_count: refundCount, refund_sum: refundSum }
+  for (const [name, build] of Object.entries(others)) {
+    expect(build(ever, { delay: '1s' })).toEqual({ function: name, window: { ever: true, delay: 1000 } })
+  }
+  const where = { where: 'true' }
+  expect(secondsSincePrevious(where)).toEqual({ function: 'seconds_since_previous', ...where })
+  expect(secondsSinceFirst()).toEqual({ function: 'seconds_since_first' })
+})
+
 test('a mistake that types would show is refused at run time, too', () => {
   const mistakes: [make: () => unknown, message: RegExp][] = [
     [() => count('10x'), /"10x" is no length of time: give one such as 30s, 10m, 1h, 7d/],
-    [() => count('7d', { dealy: '1d' } as object), /There is no option "dealy" here. There are: delay/],
+    [() => count('7d', { dealy: '1d' } as object), /There is no option "dealy" here. There are: delay, hop, where/],
     [() => count(last(5), { delay: '1d' }), /last\(5\) counts events, and has no delay/],
     [() => view('card', { entty: 'card' } as never, {}), /There is no option "entty" here. There are: entity/],
     [() => each(['1h', '2h'], () => ({ n: count('1h') })), /each\(\) makes two features "n"/],
-    [() => sum('amuont' as 'amount', '1h'), /"amuont" has no sum or mean/],
+    [() => last('amount', undefined as never), /"" is no length of time/],
+    [() => count(ever, { hop: '1d' }), /A hop belongs to a length of time/],
+    [() => secondsSincePrevious({ delay: '1d' } as object), /There is no option "delay" here. There are: where/],
   ]
   for (const [make, message] of mistakes) expect(make).toThrow(message)
 })

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { ringLimit } from '../../configs/ring-limit.ts'
 import { UserError } from '../../configs/user-error.ts'
-import type { AggregateFeature, Aggregation, Window } from '../view/aggregation.ts'
+import { windowFault, windowOf, type AggregateFeature, type Aggregation, type Window } from '../view/aggregation.ts'
 import {
   MAX_EVENTS,
   type AggregateView,
@@ -18,15 +18,19 @@ const plainName = z
   .regex(/^[A-Za-z0-9][\w.-]{0,99}$/, 'give a name of at most 100 letters, digits, ".", "_" and "-"')
 const span = z.number().int('give whole milliseconds')
 
+const delay = span.min(0, 'give a delay of 0 or more')
+
 const window: z.ZodType<Window> = z.union(
   [
     z.strictObject({
       length: span.positive('give a length above 0'),
-      delay: span.min(0, 'give a delay of 0 or more').optional(),
+      delay: delay.optional(),
+      hop: span.positive('give a hop above 0').optional(),
     }),
+    z.strictObject({ ever: z.literal(true), delay: delay.optional() }),
     z.strictObject({ last: z.number().int('give a whole number of events').positive('give 1 event or more') }),
   ],
-  { error: 'give a window: a length of time such as 10m, 1h or 7d, or last(5)' },
+  { error: 'give a window: a length of time such as 10m, 1h or 7d, last(5), or ever' },
 )
 
 /** What it means is checked against the columns of a dataset. */
@@ -37,16 +41,32 @@ const smoothing = z.strictObject({
   weight: z.number().positive('give a weight above 0'),
 })
 
+const where = expression.optional()
+const over = { window, where }
+const of = z.string().min(1, 'give the name of a column')
+
 /** Of each function: what else than its name it takes. */
 const AGGREGATIONS = {
-  count: { window },
-  mean_amount: { window },
-  sum_amount: { window },
-  fraud_share: { window, smoothing: smoothing.optional() },
-  refund_count: { window },
-  refund_sum: { window },
-  seconds_since_previous: {},
-} satisfies Partial<Record<Aggregation['function'], z.ZodRawShape>>
+  count: over,
+  mean_amount: over,
+  sum_amount: over,
+  sum: { of, ...over },
+  mean: { of, ...over },
+  std: { of, ...over },
+  min: { of, ...over },
+  max: { of, ...over },
+  last: { of, ...over },
+  first: { of, ...over },
+  distinct: { of, ...over },
+  is_new: { of, ...over },
+  share_same: { of, ...over },
+  fraud_count: over,
+  fraud_share: { ...over, smoothing: smoothing.optional() },
+  refund_count: over,
+  refund_sum: over,
+  seconds_since_previous: { where },
+  seconds_since_first: { where },
+} satisfies Record<Aggregation['function'], z.ZodRawShape>
 
 const REQUESTS = {
   amount: {},
@@ -66,7 +86,7 @@ const aggregateView = z
     maxEvents: ringLimit.optional(),
     features: z.array(oneOf<AggregateFeature>('function', AGGREGATIONS)).min(1, 'it has no features'),
   })
-  .superRefine(countsWithin) satisfies z.ZodType<AggregateView>
+  .superRefine(windowsFit) satisfies z.ZodType<AggregateView>
 
 const requestView = z.strictObject({
   kind: z.literal('request'),
@@ -120,13 +140,17 @@ function oneOf<Feature>(key: 'function' | 'from', forms: Record<string, z.ZodRaw
   })
 }
 
-/** A window by count must fit into what a view keeps of a key. */
-function countsWithin(view: AggregateView, context: z.RefinementCtx): void {
+/** A window by count must fit into what a view keeps of a key. Not every function can have every window. */
+function windowsFit(view: AggregateView, context: z.RefinementCtx): void {
   const kept = view.maxEvents ?? MAX_EVENTS
   view.features.forEach((feature, f) => {
-    if (!('window' in feature) || !('last' in feature.window) || feature.window.last < kept) return
-    const message = `give fewer events than the ${kept} of a key that a view keeps`
-    context.addIssue({ code: 'custom', path: ['features', f, 'window', 'last'], message })
+    const window = windowOf(feature)
+    const fits = window === undefined || !('last' in window) || window.last < kept
+    const tooMany = fits ? undefined : `give fewer events than the ${kept} of a key that a view keeps`
+    const message = tooMany ?? windowFault(feature)
+    if (message === undefined) return
+    const key = fits ? [] : ['last']
+    context.addIssue({ code: 'custom', path: ['features', f, 'window', ...key], message })
   })
 }
 

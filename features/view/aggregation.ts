@@ -105,3 +105,17 @@ export function reachOf(window: Window): DurationMs {
   const length = 'length' in window ? window.length + (window.hop ?? 0) : 0
   return length + (window.delay ?? 0)
 }
+
+/** What would need every event, or every value, for as long as there are any. */
+const BOUNDED = new Set(['fraud_count', 'fraud_share', 'distinct', 'is_new', 'share_same'])
+
+/** Why a function cannot have the window of a feature, undefined where it can. */
+export function windowFault(feature: AggregateFeature): string | undefined {
+  const window = windowOf(feature) ?? {}
+  const isOfFrauds = feature.function.startsWith('fraud_')
+  if ('ever' in window && BOUNDED.has(feature.function)) {
+    const why = isOfFrauds ? 'a label could not find its event' : 'it would keep every value'
+    return `"${feature.function}" cannot be over ever, since ${why}: give a length of time`
+  }
+  return 'hop' in window && isOfFrauds ? `"${feature.function}" cannot have a hop: leave it out` : undefined
+}

@@ -3,6 +3,7 @@ import type { DurationMs } from '../../datasets/table/transaction.ts'
 import {
   AMOUNT,
   reachOf,
+  windowFault,
   windowOf,
   type AggregateFeature,
   type Aggregation,
@@ -198,26 +199,17 @@ function isSame(one: Window, other: Window): boolean {
   return parts(one).every((part, i) => part === others[i])
 }
 
-/** What would need every event, or every value, for ever. */
-const BOUNDED = new Set(['fraud_count', 'fraud_share', 'distinct', 'is_new', 'share_same'])
-
 /**
  * Refuses what no fold can compute. A definition from a file is checked before; this also holds for any other.
  *
  * @throws UserError that names the feature.
  */
 function refuseUnknown(feature: AggregateFeature): void {
-  const window = windowOf(feature)
   const named = `Feature "${feature.name}"`
   if (!Object.hasOwn(CODES, feature.function))
     throw new UserError(`${named}: there is no function "${feature.function}".`)
-  if (window !== undefined && 'ever' in window && BOUNDED.has(feature.function)) {
-    const why = feature.function.startsWith('fraud_') ? 'a label could not find its event' : 'it would keep every value'
-    throw new UserError(`${named}: "${feature.function}" cannot be over ever, since ${why}. Give a length of time.`)
-  }
-  if (window !== undefined && 'hop' in window && feature.function.startsWith('fraud_')) {
-    throw new UserError(`${named}: "${feature.function}" cannot have a hop. Leave it out.`)
-  }
+  const fault = windowFault(feature)
+  if (fault !== undefined) throw new UserError(`${named}: ${fault}.`)
 }
 
 /** @throws UserError for a prior that is no share, or a weight that is no number above 0. */
