@@ -66,7 +66,7 @@ const ROOMS: Record<string, string[][]> = {
     ['.'],
     ['testing'],
   ],
-  serving: [['.'], ['model'], ['audit', 'scorer'], ['metrics'], ['testing']],
+  serving: [['.'], ['model'], ['audit', 'scorer', 'offline'], ['metrics'], ['testing']],
   pipelines: [
     ['console'],
     ['services'],

@@ -4,7 +4,7 @@ import { quotedText, shownText } from '../file/shown-text.ts'
 import { tokenizer } from '../table/card-token.ts'
 import { amountColumn, categoricalColumn, timeColumns, type TableColumn } from '../table/column.ts'
 import { batchShape, columnEntities, decimalsOf, type DatasetSchema, type TimeRole } from '../table/dataset.ts'
-import { openDatabase, sqlName, type Database } from '../table/duckdb.ts'
+import { openDatabase, type Database } from '../table/duckdb.ts'
 import { keyColumn } from '../table/key-column.ts'
 import { compoundKeys, isBlank } from '../table/key.ts'
 import { numericColumn } from '../table/numeric-column.ts'
@@ -12,9 +12,10 @@ import { asDeclared, openTableSource, readError, type TableSource } from '../tab
 import { cellError } from '../table/table.ts'
 import { parseTime, type TimeUnit } from '../table/time.ts'
 import { emptyBatch, LOOKUP, type EventBatch, type KeyColumn } from '../table/transaction.ts'
+import { tableCells, type TableCells } from './table-cells.ts'
 
 /** A user's own table of keys and times, whose rows ask for features. None of them is an event. */
-export interface Frame {
+export interface Frame extends TableCells {
   /** As the user names it. */
   file: string
   /** A row of the kind LOOKUP for each of the table, in its order. What the table does not have is missing. */
@@ -25,10 +26,6 @@ export interface Frame {
   identified: boolean
   /** The columns of the schema that the table does not have, times and labels not counted. */
   absent: string[]
-  /** All of its columns that have a name. */
-  columns: string[]
-  /** The query that gives these columns as they stand in the file, in the order of its rows. */
-  sql: string
 }
 
 export interface FrameOptions {
@@ -90,16 +87,13 @@ async function read(database: Database, file: string, schema: DatasetSchema, opt
     at += chunk.rows
   }
   fillCompounds(events, schema, file)
-  const names = [...source.types.keys()]
-  const cells = names.map((name) => `${source.raw(name)} AS ${sqlName(name)}`).join(', ')
   return {
     file,
     events,
     timed: time !== undefined,
     identified: roles.identified,
     absent: roles.absent,
-    columns: names,
-    sql: `SELECT ${cells} FROM ${source.sql}`,
+    ...tableCells(source),
   }
 }
 

@@ -71,7 +71,10 @@ export async function* readTable(
 ): AsyncGenerator<EventBatch> {
   await using database = await openDatabase()
   const reading = await openReading(database, file, schema, options)
-  const newBatch = (): EventBatch => emptyBatch(batchShape(schema), BATCH_ROWS)
+  const newBatch = (): EventBatch => {
+    const batch = emptyBatch(batchShape(schema), BATCH_ROWS)
+    return reading.sort ? { ...batch, fileRow: new Float64Array(BATCH_ROWS) } : batch
+  }
   let batch = newBatch()
   let size = 0
   for await (const chunk of chunksOf(reading)) {
@@ -162,6 +165,8 @@ function timeColumn(columns: readonly TableColumn[], { time }: DatasetSchema): T
 async function fillBatch(reading: Reading, batch: EventBatch, at: number, chunk: ColumnChunk): Promise<void> {
   const fileRow = fileRows(reading, chunk)
   if (reading.schema.time === 'none') for (let row = 0; row < chunk.rows; row++) batch.time[at + row] = fileRow(row)
+  const { fileRow: places } = batch
+  if (places !== undefined) for (let row = 0; row < chunk.rows; row++) places[at + row] = fileRow(row)
   let worst: BadCell | undefined
   for (const [index, column] of reading.columns.entries()) {
     const bad = column.fill(batch, at, chunk, index)

@@ -48,6 +48,8 @@ export interface EventBatch {
   label: Uint8Array
   /** When the label became known, EpochMs; Infinity when unlabelled. */
   knownAt: Float64Array
+  /** By row: its number in the file, from 0. Only in what was read from a file and sorted. */
+  fileRow?: Float64Array
 }
 
 type KeyType = 'integer' | 'string'

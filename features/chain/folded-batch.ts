@@ -1,6 +1,6 @@
 import type { DecodedBatch } from '../../datasets/log/event-json.ts'
 import type { RecordBatch } from '../../datasets/log/event-log.ts'
-import { FRAUD_LABEL } from '../../datasets/table/transaction.ts'
+import { FRAUD_LABEL, type EventBatch } from '../../datasets/table/transaction.ts'
 import { decodeState } from '../fold/entity-state.ts'
 import type { FeatureMatrix } from '../fold/fold-output.ts'
 import { LABEL_COUNTS, type LabelCounts } from '../fold/fraud-labels.ts'
@@ -88,13 +88,27 @@ export interface ModelInput {
   categories: string[]
 }
 
-/** The features of the fresh transactions as the model reads them. `sources`: which categorical columns, in order. */
-export function modelInput(folded: FoldedBatch, width: number, sources: readonly number[]): ModelInput {
-  return { rows: folded.fresh.length, numbers: numbersOf(folded, width), categories: namesOf(folded, sources) }
+/** Transactions of a batch that a model is to score, the last of the batch, with their features. */
+export interface ScoredRows extends Pick<FoldedBatch, 'features' | 'fresh' | 'firstFeature'> {
+  events: EventBatch
 }
 
-function namesOf({ fresh, input }: FoldedBatch, sources: readonly number[]): string[] {
-  const { categorical } = input.decoded.events
+/** The features of the fresh transactions as the model reads them. `sources`: which categorical columns, in order. */
+export function modelInput(
+  { fresh, firstFeature, features, input }: FoldedBatch,
+  width: number,
+  sources: readonly number[],
+): ModelInput {
+  return inputOf({ events: input.decoded.events, fresh, features, firstFeature }, width, sources)
+}
+
+/** The same of the last rows of any folded batch. */
+export function inputOf(rows: ScoredRows, width: number, sources: readonly number[]): ModelInput {
+  return { rows: rows.fresh.length, numbers: numbersOf(rows, width), categories: namesOf(rows, sources) }
+}
+
+function namesOf({ fresh, events }: ScoredRows, sources: readonly number[]): string[] {
+  const { categorical } = events
   const names = new Array<string>(fresh.length * sources.length)
   for (const [c, source] of sources.entries()) {
     const column = categorical[source]
@@ -103,7 +117,7 @@ function namesOf({ fresh, input }: FoldedBatch, sources: readonly number[]): str
   return names
 }
 
-function numbersOf({ features, fresh, firstFeature }: FoldedBatch, width: number): Float32Array {
+function numbersOf({ features, fresh, firstFeature }: ScoredRows, width: number): Float32Array {
   const input = new Float32Array(fresh.length * width)
   toModelInput(features.values.subarray(firstFeature * width), input.length, input)
   return input

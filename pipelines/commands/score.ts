@@ -11,23 +11,17 @@ import { readyInput } from '../console/input-topic.ts'
 import { modelName } from '../console/model-name.ts'
 import { instant, count, pairs } from '../console/output.ts'
 import { openLog, openRegistry, openStore } from '../console/parts.ts'
-
-interface ScoreOptions {
-  model?: string
-  alias: string
-  group?: string
-  untilIdle?: boolean
-  metrics?: number
-}
+import { scoreFile, scoresFile, type ScoreOptions } from './batch/score-file.ts'
 
 export function scoreCommand(): Command {
   return example(
     new Command('score')
       .description(
         'score the topic "transactions" with the champion, into "predictions" and "fraud_alerts"; ' +
-          'a group that is not the champion\'s writes "fraud_alerts.GROUP" and "transactions.dlq.GROUP"',
+          'a group that is not the champion\'s writes "fraud_alerts.GROUP" and "transactions.dlq.GROUP".\n' +
+          'With --file, score the rows of a file instead, each with what stood before it: no log has a part in it',
       )
-      .option('--model <name>', 'registered model (default: the only one there is)')
+      .option('--model <name>', 'registered model (default: the only one there is); of a file also NAME/VERSION')
       .option('--alias <alias>', 'which of its versions decides', 'champion')
       .option(
         '--group <group>',
@@ -40,8 +34,13 @@ export function scoreCommand(): Command {
           '(default: metrics.port of the configuration, else not at all)',
         portNumber,
       )
-      .option('--until-idle', 'end when everything in the log is scored'),
+      .option('--until-idle', 'end when everything in the log is scored')
+      .option('--file <file>', "CSV or Parquet with the columns of the model's dataset; the label may be missing")
+      .option('--history <file>', 'what was before it, in the same form (default: the file begins with nothing)')
+      .option('--out <file>', 'its rows with score, alert, threshold and version: .parquet, .csv or .csv.gz')
+      .option('--sort', 'score both files in the order of time; the rows keep that of the file'),
     'fd score --model card-fraud --until-idle',
+    'fd score --file july.csv --history june.csv --out july-scores.parquet',
   ).action(action(run))
 }
 
@@ -58,7 +57,9 @@ export interface ScoreTotals extends Omit<ScoredBatch, 'timestamps' | 'done' | '
   undated: number
 }
 
-async function run({ config, output, fd }: Context, options: ScoreOptions): Promise<void> {
+async function run(context: Context, options: ScoreOptions): Promise<void> {
+  if (scoresFile(options)) return scoreFile(context, options)
+  const { config, output, fd } = context
   const { note } = output
   const [{ score }, { openMeter }] = await Promise.all([
     import('../../serving/scorer/scorer.ts'),
