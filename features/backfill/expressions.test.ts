@@ -42,20 +42,21 @@ const derived = (features: Record<string, string>, name = 'derived'): DerivedVie
 
 const serviceOf = (...views: FeatureService['views']): FeatureService => ({ name: 'shop', description: '', views })
 
-const counts: FeatureService['views'][number] = {
+/** How many of the last 100 events of a card meet a condition. */
+const counted = (where?: string): FeatureService['views'][number] => ({
   kind: 'aggregate',
   name: 'cards',
   entity: 'card',
   includesCurrent: true,
-  features: [{ name: 'n', function: 'count', window: { last: 100 } }],
-}
+  features: [{ name: 'n', function: 'count', window: { last: 100 }, ...(where === undefined ? {} : { where }) }],
+})
 
 const shop = serviceOf(
   derived({ half: '1 / 2' }, 'constants'),
   request({ amount: 'amount', abroad: 'country != "DE"', v: 'column("V-1") * 2' }, [
     { name: 'country', from: 'categorical', column: 'country' },
   ]),
-  counts,
+  counted(),
   derived({ each: 'amount / n', twice: 'each * 2 + half', often: 'n > 2 && abroad == 1' }),
 )
 
@@ -116,6 +117,12 @@ test.each<[string, FeatureService, string]>([
     serviceOf(request({}, [{ name: 'V-1', from: 'numeric', column: 'V-1' }]), derived({ a: 'V-1 * 2' })),
     'there is no V. Did you mean feature("V-1")?',
   ],
+  [
+    'an unknown column in a condition',
+    serviceOf(counted('contry == "DE"')),
+    'there is no contry. Did you mean country?',
+  ],
+  ['a number as a condition', serviceOf(counted('amount')), 'a condition is wanted, such as amount > 100'],
   ['a text', serviceOf(request({ x: 'country' })), 'this is a text; a feature is a number or a condition'],
 ])('a definition that names %s is refused before anything is computed', (_, service, message) => {
   expect(() => checkService(service, schema, 'data')).toThrow(message)

@@ -59,7 +59,7 @@ export function scopeFeatures({ views }: FeatureService): ScopeFeature[] {
 }
 
 /**
- * Compiles every expression of a service against the columns of a dataset.
+ * Compiles every expression and condition of a service against the columns of a dataset.
  *
  * @throws UserError with a caret under what is wrong in the first that does not fit.
  */
@@ -69,10 +69,11 @@ function checkExpressions(service: FeatureService, schema: DatasetSchema, datase
   let column = 0
   for (const view of service.views) {
     for (const feature of view.features) {
+      const where = `Feature "${feature.name}" of service "${service.name}" on "${dataset}"`
       if ('expression' in feature) {
-        const scope = view.kind === 'derived' ? new FeatureScope(features, column) : events
-        compile(feature.expression, scope, `Feature "${feature.name}" of service "${service.name}" on "${dataset}"`)
+        compile(feature.expression, view.kind === 'derived' ? new FeatureScope(features, column) : events, where)
       }
+      if ('where' in feature && feature.where !== undefined) compile(feature.where, events, where, 'condition')
       column++
     }
   }
