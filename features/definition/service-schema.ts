@@ -10,6 +10,7 @@ import {
   type RequestFeature,
   type RequestView,
 } from '../view/view.ts'
+import { expressionsHold } from './expression-faults.ts'
 
 const name = z.string().min(1, 'give a name')
 /** Names of services and views stand in the keys of stores, in names of topics, and on the command line. */
@@ -111,6 +112,7 @@ const service = z
       .min(1, 'it has no views'),
   })
   .superRefine(namesOnce)
+  .superRefine(expressionsHold)
 
 /**
  * The definition of a service, from wherever it comes: a project's file, a model's card, a job. Any key that is not

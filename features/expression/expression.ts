@@ -1,5 +1,6 @@
+import { UserError } from '../../configs/user-error.ts'
 import { termOf } from './compile.ts'
-import { ExpressionFault, faultError } from './fault.ts'
+import { ExpressionFault, faultText } from './fault.ts'
 import { parse } from './parse.ts'
 import type { Scope } from './scope.ts'
 import { BLOCK, type NumberTerm } from './term.ts'
@@ -24,15 +25,37 @@ export interface Expression {
  */
 export function compile(expression: string, scope: Scope, where: string, wanted?: 'condition'): Expression {
   try {
-    const term = termOf(parse(expression), scope)
-    if (term.type === 'text') throw new ExpressionFault('this is a text; a feature is a number or a condition', 0)
-    if (term.type === 'number' && wanted === 'condition') {
-      throw new ExpressionFault('this is a number; a condition is wanted, such as amount > 100', 0)
-    }
+    const term = checked(expression, scope, wanted)
     return { type: term.type, values: byBlocks(term) }
   } catch (error) {
-    throw error instanceof ExpressionFault ? faultError(where, expression, error) : error
+    if (!(error instanceof ExpressionFault)) throw error
+    throw new UserError(`${where}: ${faultText(expression, error)}`)
   }
+}
+
+/**
+ * What is wrong with an expression, with its line and a caret; undefined where nothing is.
+ *
+ * @param scope without one only the syntax is looked at.
+ */
+export function faultOf(expression: string, scope?: Scope): string | undefined {
+  try {
+    if (scope === undefined) parse(expression)
+    else checked(expression, scope)
+    return undefined
+  } catch (error) {
+    if (!(error instanceof ExpressionFault)) throw error
+    return faultText(expression, error)
+  }
+}
+
+function checked(expression: string, scope: Scope, wanted?: 'condition'): NumberTerm {
+  const term = termOf(parse(expression), scope)
+  if (term.type === 'text') throw new ExpressionFault('this is a text; a feature is a number or a condition', 0)
+  if (term.type === 'number' && wanted === 'condition') {
+    throw new ExpressionFault('this is a number; a condition is wanted, such as amount > 100', 0)
+  }
+  return term
 }
 
 function byBlocks(term: NumberTerm): Expression['values'] {

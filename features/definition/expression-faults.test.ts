@@ -1,0 +1,60 @@
+import { expect, test } from 'vitest'
+import { serviceDigest } from '../view/view.ts'
+import { amount, categorical, count, derived, numeric, request, service, view } from './builders.ts'
+import { readService } from './service-schema.ts'
+
+const views = [
+  request({ amount: amount(), km: 'haversine(lat, lon, 52.5, 13.4)', country: categorical('country') }),
+  view('card', { entity: 'card' }, { n: count('7d') }),
+]
+const shop = service('shop', '', [...views, derived({ each: 'amount / n', far: 'km > 100 && each > 5' })])
+
+test('texts among request features and derived ones are expressions, as plain data', () => {
+  expect(shop.views[0].features).toEqual([
+    { name: 'amount', from: 'amount' },
+    { name: 'km', from: 'expression', expression: 'haversine(lat, lon, 52.5, 13.4)' },
+    { name: 'country', from: 'categorical', column: 'country' },
+  ])
+  expect(shop.views[2]).toEqual({
+    kind: 'derived',
+    name: 'derived',
+    features: [
+      { name: 'each', expression: 'amount / n' },
+      { name: 'far', expression: 'km > 100 && each > 5' },
+    ],
+  })
+  const read = readService(JSON.parse(JSON.stringify(shop)), 'a card')
+  expect(read).toEqual(shop)
+  expect(serviceDigest(read)).toBe(serviceDigest(shop))
+})
+
+test.each<[string, ReturnType<typeof service>, string[]]>([
+  [
+    'no CEL',
+    service('shop', '', [request({ x: 'amount >' })]),
+    [
+      'view "transaction", feature "x", expression is "amount >": something is missing at the end',
+      '  amount >',
+      '          ^',
+    ],
+  ],
+  [
+    'a column where a feature is meant',
+    service('shop', '', [...views, derived({ x: '1 + amuont' })]),
+    ['view "derived", feature "x", expression', 'there is no amuont. Did you mean amount?', '  1 + amuont', '      ^'],
+  ],
+  ['a category', service('shop', '', [...views, derived({ x: 'country' })]), ['country is a category']],
+  [
+    'what follows',
+    service('shop', '', [derived({ x: 'amount' }), request({ amount: amount() })]),
+    ['amount does not stand before this feature'],
+  ],
+  ['nothing', service('shop', '', [request({ x: '' })]), ['feature "x", expression is "": give an expression']],
+])('an expression of %s is refused as its file is loaded', (_, definition, lines) => {
+  for (const line of lines) expect(() => readService(definition, 'features/shop.ts')).toThrow(line)
+})
+
+test('columns are not known before there is a dataset', () => {
+  const odd = service('shop', '', [request({ x: 'nowhere > 1', y: numeric('nowhere') })])
+  expect(readService(odd, 'features/shop.ts')).toEqual(odd)
+})
