@@ -1,9 +1,9 @@
 import { UserError } from '../../configs/user-error.ts'
-import type { DatasetSchema } from '../../datasets/table/dataset.ts'
+import { decimalsOf, type DatasetSchema } from '../../datasets/table/dataset.ts'
 import { EventScope } from '../expression/event-scope.ts'
 import { compile } from '../expression/expression.ts'
 import { FeatureScope, type ScopeFeature } from '../expression/feature-scope.ts'
-import { isOfRefunds } from './aggregation.ts'
+import { AMOUNT, isOfRefunds, type AggregateFeature, type Aggregation } from './aggregation.ts'
 import type { FeatureService, FeatureView, RequestFeature } from './view.ts'
 
 /**
@@ -37,6 +37,7 @@ function missingFrom(view: FeatureView, schema: DatasetSchema): string[] {
   if (view.kind === 'aggregate') {
     const lacksRefunds = refunds !== true && view.features.some(isOfRefunds)
     return [
+      ...view.features.flatMap((feature) => columnMissing(feature, schema)),
       ...(entities.some((entity) => entity.name === view.entity) ? [] : [`entity "${view.entity}"`]),
       ...(lacksRefunds ? ['refunds (its schema does not say `refunds: true`)'] : []),
     ]
@@ -46,6 +47,25 @@ function missingFrom(view: FeatureView, schema: DatasetSchema): string[] {
     const known = feature.from === 'numeric' ? numeric : categorical
     return known.includes(feature.column) ? [] : [`${feature.from} column "${feature.column}"`]
   })
+}
+
+const SUMS = new Set<Aggregation['function']>(['sum', 'mean', 'std'])
+const VALUES = new Set<Aggregation['function']>(['distinct', 'is_new', 'share_same'])
+
+/** The column of a function that the dataset lacks, in words. */
+function columnMissing(feature: AggregateFeature, schema: DatasetSchema): string[] {
+  if (!('of' in feature)) return []
+  const { of } = feature
+  const { numeric, categorical, entities } = schema
+  if (VALUES.has(feature.function)) {
+    const known = categorical.includes(of) || entities.some(({ name }) => name === of)
+    return known ? [] : [`categorical column or entity "${of}", which ${feature.function} reads`]
+  }
+  if (of === AMOUNT) return []
+  if (!numeric.includes(of)) return [`numeric column "${of}", which ${feature.function} reads`]
+  if (!SUMS.has(feature.function) || decimalsOf(schema, of) !== undefined) return []
+  const line = `numeric: [{ column: ${of}, decimals: 2 }]`
+  return [`decimals of "${of}", without which ${feature.function} would depend on rounding: say them, \`${line}\``]
 }
 
 /** All features of a service as a derived one may name them. */

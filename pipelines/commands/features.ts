@@ -95,17 +95,20 @@ function source(feature: RequestFeature | DerivedFeature): string {
   return 'column' in feature ? feature.column : feature.from
 }
 
-/** The function, with the smoothing where a share has one. */
+/** The function, with its column, condition and smoothing where it has them. */
 function computation(feature: AggregateFeature): string {
-  if (feature.function !== 'fraud_share' || feature.smoothing === undefined) return feature.function
+  const of = 'of' in feature ? ` of ${feature.of}` : ''
+  const where = feature.where === undefined ? '' : ` where ${feature.where}`
+  if (feature.function !== 'fraud_share' || feature.smoothing === undefined) return `${feature.function}${of}${where}`
   const { prior, weight } = feature.smoothing
-  return `fraud_share, prior ${prior} as ${weight} events`
+  return `fraud_share, prior ${prior} as ${weight} events${where}`
 }
 
 function window(span: Window): string {
   if ('last' in span) return `last ${span.last}`
   const days = (ms: number): string => `${figure(ms / 86_400_000)} d`
-  const length = 'length' in span ? days(span.length) : 'ever'
+  const length =
+    'length' in span ? days(span.length) + (span.hop === undefined ? '' : `, begun at ${days(span.hop)}`) : 'ever'
   return span.delay === undefined ? length : `${length}, ending ${days(span.delay)} ago`
 }
 
