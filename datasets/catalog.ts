@@ -15,6 +15,11 @@ const BUILT_IN: Record<string, { schema: DatasetSchema; open: (config: Config, d
   simulated: { schema: HANDBOOK_SCHEMA, open: simulated },
 }
 
+/** Whether a dataset of that name comes with fd. */
+export function isBuiltIn(name: string): boolean {
+  return Object.hasOwn(BUILT_IN, name)
+}
+
 /**
  * Names of all datasets: the built-in first, then the user's own in alphabetical order.
  *

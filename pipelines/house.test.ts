@@ -29,7 +29,7 @@ const ROOMS: Record<string, string[][]> = {
   datasets: [
     ['random', 'file'],
     ['table'],
-    ['described', 'order', 'simulator', 'profile', 'frame'],
+    ['described', 'order', 'simulator', 'profile', 'guess', 'frame'],
     ['published'],
     ['log'],
     ['log/lmdb', 'log/kafka'],
@@ -70,7 +70,7 @@ const ROOMS: Record<string, string[][]> = {
   pipelines: [
     ['console'],
     ['services'],
-    ['doctor', 'jobs'],
+    ['doctor', 'jobs', 'init'],
     ['commands/batch'],
     ['commands'],
     ['demo'],

@@ -17,6 +17,7 @@ import { jobProcessCommand, workerCommand } from './commands/worker.ts'
 import { errorDocument, UsageError, wasAnswered } from './console/error-document.ts'
 import { lastLine } from './console/output.ts'
 import { demoCommand } from './demo/demo.ts'
+import { initCommand } from './init/init.ts'
 
 /** The whole command line. Commands load what they need when they run, so that `--help` stays fast. */
 export function program(): Command {
@@ -37,6 +38,7 @@ export function program(): Command {
   for (const command of [
     demoCommand(),
     doctorCommand(),
+    initCommand(),
     datasetsCommand(),
     featuresCommand(),
     trainCommand(),

@@ -9,8 +9,8 @@ import { likelyUnit, parseTime, textTimeReader, type TimeForm } from './time.ts'
  */
 export type CellRole = 'time' | 'amount' | 'number' | 'other'
 
-/** Texts that other tools write for an empty cell. */
-const EMPTY_WORDS = new Set(['na', 'n/a', '#n/a', 'nan', 'null', 'none', 'nil', '\\n', '?', '-', '.', 'unknown'])
+/** Texts that other tools write for an empty cell, in lower case. */
+export const EMPTY_WORDS = new Set(['na', 'n/a', '#n/a', 'nan', 'null', 'none', 'nil', '\\n', '?', '-', '.', 'unknown'])
 
 /**
  * What a cell that was refused looks like, and the declaration that reads it; '' where it looks like nothing known.
@@ -40,7 +40,7 @@ const FORMS: NumberForm[] = [
 ]
 
 /** The first form that reads the text, and all that the declared one reads. */
-function formOf(text: string, declared: Partial<NumberForm> = {}): NumberForm | undefined {
+export function formOf(text: string, declared: Partial<NumberForm> = {}): NumberForm | undefined {
   // No group of thousands begins with a zero: 0,123 is a fraction.
   const fraction = /^[+-]?0/.test(text)
   return FORMS.find((form) => {
@@ -122,7 +122,7 @@ const WRITTEN = new RegExp(
 const ORDERS = ['Ymd', 'dmY', 'dmy', 'mdY', 'mdy', 'Ydm', 'dbY', 'dby', 'dBY', 'dBy', 'bdY', 'BdY']
 
 /** The format that reads the text as a time, and the one with day and month exchanged, if it reads it too. */
-function formatsOf(text: string, { zone }: TimeForm): string[] {
+export function formatsOf(text: string, { zone }: Pick<TimeForm, 'zone'>): string[] {
   const groups = WRITTEN.exec(text)?.groups
   // A clock that the text names by a word is UTC's, and no other that is declared.
   if (groups === undefined || (groups['utc'] !== undefined && zone !== undefined)) return []

@@ -30,10 +30,16 @@ export function startFd(home: string, args: readonly string[], environment: Reco
 }
 
 /** Starts a TypeScript file as a process of its own. */
-export function startProgram(file: string, args: readonly string[], env: NodeJS.ProcessEnv): FdProcess {
+export function startProgram(
+  file: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+  cwd: string = process.cwd(),
+): FdProcess {
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', file, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env,
+    cwd,
   })
   const said = { stdout: '', stderr: '' }
   child.stdout.setEncoding('utf8').on('data', (text: string) => (said.stdout += text))
