@@ -49,6 +49,8 @@ export function parseInstant(text: string, clock: (local: number) => EpochMs = u
   const match = FORM.exec(text)
   if (match === null) return Number.NaN
   const [, year, month, day, hour = '0', minute = '0', second = '0', fraction = '', offset] = match
+  // Date.UTC takes a year below 100 for one of the twentieth century.
+  if (Number(year) < 100) return Number.NaN
   const midnight = Date.UTC(Number(year), Number(month) - 1, Number(day))
   // Date.UTC takes 31 April for 1 May, and month 13 for January: a day that no month has ends in another month.
   if (new Date(midnight).getUTCMonth() + 1 !== Number(month)) return Number.NaN

@@ -76,6 +76,8 @@ test.each([
   ['weekday(time)', 1],
   ['weekday(time, "Asia/Tokyo")', 2],
   ['day_of_month(time, "America/New_York")', 1],
+  ['timestamp("2024-07-01T22:30:00Z") == time', 1],
+  ['timestamp("1969-12-31 23:59:59")', -1000],
   ['log1p(x)', Math.log1p(3)],
   ['sqrt(x * 3)', 3],
   ['abs(y)', 4],
@@ -140,6 +142,9 @@ test.each([
   'clamp(x, 2, 1)',
   'haversine(91, 0, 0, 0)',
   'hour(1e300)',
+  'timestamp(s)',
+  'timestamp("2024-02-30")',
+  'timestamp("0024-02-20")',
   '1 / 0 > 5',
 ])('%s is missing', (expression) => {
   expect(valueOf(expression)).toBeNaN()

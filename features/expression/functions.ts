@@ -1,4 +1,5 @@
 import { isTimeZone } from '../../datasets/table/time-zone.ts'
+import { parseInstant } from '../../datasets/table/time.ts'
 import { clockPart, type ClockPart } from './clock.ts'
 import { haversine } from './haversine.ts'
 import { finite, numbers, texts, type NumberTerm, type Term, type TextTerm } from './term.ts'
@@ -27,6 +28,16 @@ export const FUNCTIONS: Readonly<Record<string, ExpressionFunction>> = {
   hour: clock('hour', 'hour of the day, 0 to 23', 'hour(time, "Europe/Berlin") < 6'),
   weekday: clock('weekday', 'day of the week, 1 Monday to 7 Sunday', 'weekday(time) >= 6'),
   day_of_month: clock('day_of_month', 'day of the month, 1 to 31', 'day_of_month(time) == 1'),
+  timestamp: {
+    parameters: 'text',
+    takes: 'one text',
+    meaning: 'milliseconds since 1970 of a date or time in ISO 8601, UTC unless it says; missing for other texts',
+    example: '(time - timestamp(born)) / 86400000',
+    apply: (args) => {
+      const [text] = textsOf(args)
+      return text === undefined || args.length > 1 ? undefined : instants(text)
+    },
+  },
   log1p: ofOne('logarithm of 1 + x, missing where x is −1 or less', 'log1p(amount)', Math.log1p),
   sqrt: ofOne('square root, missing below 0', 'sqrt(amount)', Math.sqrt),
   abs: ofOne('x without its sign', 'abs(amount - 100)', Math.abs),
@@ -193,6 +204,13 @@ function numbersOf(args: readonly Argument[]): NumberTerm[] {
 
 function textsOf(args: readonly Argument[]): (TextTerm | undefined)[] {
   return args.map(({ term }) => (term.type === 'text' ? term : undefined))
+}
+
+function instants(text: TextTerm): NumberTerm {
+  return numbers('number', (out, count, from) => {
+    text.fill(from, count)
+    for (let i = 0; i < count; i++) out[i] = parseInstant(text.values[i])
+  })
 }
 
 function lower(text: TextTerm): TextTerm {

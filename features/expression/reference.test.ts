@@ -11,7 +11,7 @@ const schema: DatasetSchema = {
   amount: { column: 'price', minorUnits: 2 },
   entities: [],
   numeric: ['balance', 'lat', 'lon', 'shop_lat', 'shop_lon', 'V-1'],
-  categorical: ['country', 'email'],
+  categorical: ['country', 'email', 'born'],
 }
 
 /** 800.00 from a balance of 200, on Sunday the first of September 2024, half past midnight in Berlin; no email. */
@@ -22,7 +22,7 @@ function scope(): EventScope {
   scope.batch.time[0] = Date.parse('2024-08-31T22:30:00Z')
   const numbers = [200, 52.52, 13.405, 48.857, 2.352, -4]
   for (const [n, column] of scope.batch.numeric.entries()) column[0] = numbers[n]
-  scope.batch.categorical = [['DE'], ['']]
+  scope.batch.categorical = [['DE'], [''], ['1969-12-31']]
   return scope
 }
 
@@ -38,6 +38,7 @@ test('the examples of the reference give what they say, and stand for every form
     'hour(time, "Europe/Berlin") < 6': 1,
     'weekday(time) >= 6': 1,
     'day_of_month(time) == 1': 0,
+    '(time - timestamp(born)) / 86400000': Date.parse('2024-08-31T22:30:00Z') / 86_400_000 + 1,
     'log1p(amount)': Math.log1p(800),
     'sqrt(amount)': Math.sqrt(800),
     'abs(amount - 100)': 700,

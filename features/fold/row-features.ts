@@ -27,7 +27,7 @@ export class RequestFeatures {
     for (const view of service.views) {
       if (view.kind === 'request' && views.includes(view)) {
         view.features.forEach((feature, f) =>
-          this.#features.push({ column: column + f, valuesOf: requestValues(feature, schema, this.#scope) }),
+          this.#features.push({ column: column + f, valuesOf: requestValues(service, feature, schema, this.#scope) }),
         )
       }
       column += view.features.length
@@ -93,12 +93,13 @@ export class DerivedFeatures {
 }
 
 function requestValues(
+  service: FeatureService,
   feature: RequestFeature,
   schema: DatasetSchema,
   scope: EventScope,
 ): (batch: EventBatch) => (row: number) => number {
   if (feature.from !== 'expression') return (batch) => requestValue(feature, batch, schema)
-  const { values } = compile(feature.expression, scope, `Feature "${feature.name}"`)
+  const { values } = compile(feature.expression, scope, `Feature "${feature.name}" of service "${service.name}"`)
   return ({ size }) => {
     const computed = values(size)
     return (row) => computed[row]

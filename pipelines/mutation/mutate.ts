@@ -18,7 +18,15 @@ interface Subject {
 }
 
 const SUBJECTS: Readonly<Record<string, Subject>> = {
-  fold: { files: ['features/fold/*.ts'], tests: ['features/fold/*.test.ts', 'features/definition/attributes.test.ts'] },
+  fold: {
+    files: ['features/fold/*.ts'],
+    tests: [
+      'features/fold/*.test.ts',
+      'features/definition/attributes.test.ts',
+      'features/backfill/expressions.test.ts',
+    ],
+  },
+  expression: { files: ['features/expression/*.ts'], tests: ['features/expression/*.test.ts'] },
   chain: {
     files: ['features/chain/*.ts'],
     tests: ['features/chain/*.test.ts', 'serving/testing/simulation.test.ts'],
@@ -37,7 +45,11 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
   },
   cells: {
     files: ['datasets/table/{time,time-format,time-zone,amount,number-form,key}.ts'],
-    tests: ['datasets/table/{time,amount,key}.test.ts', 'datasets/written-time.test.ts'],
+    tests: [
+      'datasets/table/{time,amount,key}.test.ts',
+      'datasets/written-time.test.ts',
+      'features/expression/clock.test.ts',
+    ],
   },
   promotion: { files: ['registry/promotion/*.ts'], tests: ['registry/promotion/*.test.ts'] },
   metrics: { files: ['training/metrics/*.ts'], tests: ['training/metrics/*.test.ts'] },
