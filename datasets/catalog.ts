@@ -25,8 +25,9 @@ export function isBuiltIn(name: string): boolean {
  *
  * @throws UserError when one of the user's has the name of a built-in.
  */
-export function datasetNames({ datasetFolder }: Config): string[] {
-  const own = userDatasetNames(datasetFolder)
+export function datasetNames(config: Config): string[] {
+  const { datasetFolder } = config
+  const own = userDatasetNames(config)
   const clash = own.find((name) => Object.hasOwn(BUILT_IN, name))
   if (clash !== undefined) {
     const file = `${datasetFolder}/${clash}.yaml`
@@ -58,9 +59,10 @@ export async function openDataset(name: string, config: Config, options: { data?
  * The fields in which records hold the id of a transaction: that of predictions and of records without an id column,
  * and the id columns of all datasets. A dataset whose YAML is not valid has none.
  */
-export function idColumnsOf({ datasetFolder }: Config): string[] {
+export function idColumnsOf(config: Config): string[] {
+  const { datasetFolder } = config
   const builtIn = Object.values(BUILT_IN).map(({ schema }) => schema)
-  const own = userDatasetNames(datasetFolder).flatMap((name) => {
+  const own = userDatasetNames(config).flatMap((name) => {
     try {
       return readUserDataset(join(datasetFolder, `${name}.yaml`)).schema
     } catch (error) {

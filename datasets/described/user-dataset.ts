@@ -184,16 +184,22 @@ export interface UserDataset {
   schema: DatasetSchema
 }
 
+/** Where a user's datasets are described. */
+export type DatasetPlaces = Pick<Config, 'datasetFolder' | 'project'>
+
 /**
- * Names of the user's datasets, sorted: the YAML files of the folder except `example.yaml`.
+ * Names of the user's datasets, sorted: the YAML files of the folder except `example.yaml`. A project need not have its
+ * usual folder of datasets.
  *
  * @throws UserError when there is no such folder.
  */
-export function userDatasetNames(folder: string): string[] {
-  if (!existsSync(folder))
+export function userDatasetNames({ datasetFolder: folder, project }: DatasetPlaces): string[] {
+  if (!existsSync(folder)) {
+    if (project !== undefined && folder === join(project, 'datasets')) return []
     throw new UserError(
       `There is no folder ${folder} of datasets. Mend datasetFolder in the configuration, or make it.`,
     )
+  }
   return readdirSync(folder)
     .filter((file) => file.endsWith('.yaml'))
     .map((file) => file.slice(0, -'.yaml'.length))

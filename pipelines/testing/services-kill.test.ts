@@ -1,7 +1,11 @@
 import { randomUUID } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { expectHostileHarmless } from './hostile.contract.ts'
 import { expectNothingLostOrDoubled, expectStoppedScorerHarmless, expectTakeover } from './kill.contract.ts'
+import { ownFeatures } from './own-features.ts'
 import { makeWorld, type World } from './world.ts'
 
 const { FD_TEST_KAFKA_URL: kafka, FD_TEST_REDIS_URL: redis, FD_TEST_MLFLOW_URL: mlflow, CI } = process.env
@@ -83,6 +87,23 @@ describe.runIf(kafka !== undefined && redis !== undefined)('on Kafka and Redis',
       expect(transactions).toBeGreaterThan(THREE.least)
     },
   )
+
+  test.runIf(inCi)("the same with features of one's own", { timeout: 900_000 }, async () => {
+    const project = await mkdtemp(join(tmpdir(), 'fd-project-'))
+    const { environment, service } = ownFeatures(project)
+    await using world = await makeWorld({
+      customers: 200,
+      terminals: 100,
+      days: 60,
+      liveDays: 12,
+      scorer: { ...SCORER, partitions: 3 },
+      environment: { ...freshPlaces(), ...environment },
+      service,
+    })
+    const { transactions } = await expectNothingLostOrDoubled(world, { kills: 6, rate: 200, longestLifeMs: 4000 })
+    expect(transactions).toBeGreaterThan(2000)
+    await rm(project, { recursive: true })
+  })
 
   test.each(inCi ? [1, 3] : [3])(
     'two scorers of a group over %i partitions: the second takes over when the first is killed',
