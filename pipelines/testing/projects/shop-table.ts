@@ -75,7 +75,7 @@ function* shopRows(size: number, seed: number): Generator<Cell[]> {
 
       email,
       product === 'W' ? '' : pick(random, EMAILS),
-      ...Array.from({ length: CS }, () => float(strike === undefined ? random.integer(4) : random.integer(9))),
+      ...Array.from({ length: CS }, () => float(random.integer(strike === undefined ? 6 : 7))),
       ...days(random, Math.floor(time / 86_400) + buyer.since),
       ...Array.from({ length: MS }, (_, m) => flag(random, m, strike !== undefined)),
       ...groups(random, product),
