@@ -96,7 +96,7 @@ function named(name: string, isQuoted: boolean, scope: Scope, at: number): Term 
   if (typeof found === 'object') return found
   if (found !== undefined) throw new ExpressionFault(found, at)
   const near = closest(name, scope.names)
-  const odd = scope.names.find((each) => each !== name && each.startsWith(name) && !/^[A-Za-z_]\w*$/.test(each))
+  const odd = scope.names.find((each) => each.startsWith(name) && !/^[A-Za-z_]\w*$/.test(each))
   const hint = near ?? (odd === undefined ? undefined : `${scope.quote}(${JSON.stringify(odd)})`)
   const names = scope.names.length > 12 ? [...scope.names.slice(0, 12), '…'] : scope.names
   const proposal = hint === undefined ? `There are: ${names.join(', ')}` : `Did you mean ${hint}?`

@@ -2,7 +2,8 @@ import { expect, test } from 'vitest'
 import { batchShape, type DatasetSchema } from '../../datasets/table/dataset.ts'
 import { emptyBatch, FRAUD_LABEL, type EventBatch } from '../../datasets/table/transaction.ts'
 import { EventScope } from './event-scope.ts'
-import { compile } from './expression.ts'
+import { compile, faultOf } from './expression.ts'
+import { FUNCTIONS } from './functions.ts'
 import { haversine } from './haversine.ts'
 import { maskOf } from './mask.ts'
 
@@ -198,7 +199,7 @@ test.each([
   ['s', 'this is a text; a feature is a number or a condition', '^'],
   ['s == ""', 'an empty text is a missing one: write is_missing(…)', '     ^'],
   ['sqr(x)', 'there is no function sqr. Did you mean sqrt?', '^'],
-  ['1 + matches(s, "a+")', 'there is no function matches. There are: hour, weekday', '    ^'],
+  ['1 + matches(s, "a+")', `there is no function matches. There are: ${Object.keys(FUNCTIONS).join(', ')}`, '    ^'],
   ['sqrt(s)', 'sqrt takes one number, and this is a text', '^'],
   ['max(x)', 'max takes two or more numbers, and this is a number', '^'],
   ['max()', 'max takes two or more numbers, and this is nothing', '^'],
@@ -207,11 +208,19 @@ test.each([
   ['hour(time, s)', 'hour takes a zone that is written out: "Europe/Berlin"', '^'],
   ['x in y', 'in takes a list, as in country in ["DE", "FR"]', '     ^'],
   ['x in [1, y]', 'a list has values that are written out', '         ^'],
+  ['x in [-y]', 'a list has values that are written out', '      ^'],
+  ['x in [-true]', 'a list has values that are written out', '      ^'],
   ['x in ["a"]', 'this is a text, and the value before in is a number', '      ^'],
   ['x in []', 'the list is empty', '     ^'],
   ['[1, 2]', 'a list can stand behind in alone, as in country in ["DE", "FR"]', '^'],
   ['s.startsWith("D")', 'a function takes its values in parentheses, as in starts_with(country, "D")', '^'],
-  ['[1].all(i, i > 0)', 'a function takes its values in parentheses', '^'],
+  ['[1].all(i, i > 0)', 'a function takes its values in parentheses, as in starts_with(country, "D")', '^'],
+  ['s[0] == "D"', 'values have no elements', '^'],
+  ['{} == {}', 'there are no maps', '^'],
+  ['x.y', 'values have no fields', '^'],
+  ['column()', 'column takes a name that is written out: column("V-1")', '^'],
+  ['column(1)', 'column takes a name that is written out: column("V-1")', '^'],
+  ['column("x", "y")', 'column takes a name that is written out: column("V-1")', '^'],
   ['column(s)', 'column takes a name that is written out: column("V-1")', '^'],
   ['column("V-2")', 'there is no V-2. Did you mean V-1?', '       ^'],
   ['null == null', 'values are numbers, texts, true and false', '^'],
@@ -227,7 +236,7 @@ test.each([
   [' ', 'the expression is empty', '^'],
 ])('%s: %s', (expression, message, caret) => {
   const [said, , , pointer] = fault(expression).split('\n')
-  expect(said).toContain(`here: ${message}`)
+  expect(said).toBe(`UserError: here: ${message}`)
   expect(pointer).toBe(`  ${caret}`)
 })
 
@@ -236,7 +245,7 @@ test('of an expression of several lines the one with the fault is shown', () => 
 })
 
 test.each([
-  ['!'.repeat(9000) + 'true'],
+  ['!'.repeat(9990) + 'true'],
   ['('.repeat(60) + 'x' + ')'.repeat(60)],
   [Array.from({ length: 300 }, () => 'x').join(' + ')],
   [Array.from({ length: 3000 }, () => 'x').join(' + ')],
@@ -244,6 +253,19 @@ test.each([
   [`x > ${' '.repeat(10_000)}1`],
 ])('an expression that would cost too much is refused: %#', (expression) => {
   expect(fault(expression)).toMatch(/Make several features of it|more than 250 parts/)
+})
+
+test('of many names some are listed, and one that cannot be written is proposed as it must be', () => {
+  const many = (count: number): DatasetSchema => ({
+    ...schema,
+    entities: [],
+    categorical: [],
+    numeric: [...Array.from({ length: count - 4 }, (_, i) => `n${i}`), 'Vendor', 'V-1'],
+  })
+  const message = (count: number, name: string): string => faultOf(name, new EventScope(many(count))) ?? 'no fault'
+  expect(message(12, 'qwertz')).toContain('n6, n7, Vendor, V-1\n')
+  expect(message(13, 'qwertz')).toContain('n7, n8, Vendor, …\n')
+  expect(message(12, 'V')).toContain('Did you mean column("V-1")?')
 })
 
 test('where a dataset has no times, an expression cannot name one', () => {
