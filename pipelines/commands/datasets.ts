@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander'
 import { UserError } from '../../configs/user-error.ts'
+import type { Profile } from '../../datasets/profile/profile.ts'
 import {
   decimalsOf,
   type Dataset,
@@ -7,7 +8,8 @@ import {
   type EntityRole,
   type SplitRule,
 } from '../../datasets/table/dataset.ts'
-import { withNext } from '../console/command-line.ts'
+import { DAY } from '../../datasets/table/transaction.ts'
+import { timeWord, withNext } from '../console/command-line.ts'
 import { action, dateTime, example, wholeNumber, type Context } from '../console/command.ts'
 import { outFile } from '../console/out-file.ts'
 import { count, pairs, table } from '../console/output.ts'
@@ -85,9 +87,32 @@ async function describe({ config, output, fd }: Context, options: { data?: strin
   output.result({ name, description, file, rows, digest, service, split, schema, profile, findings }, () =>
     withNext(
       [descriptionText(dataset, rows, digest), profileText(profile, findings)].join('\n\n'),
-      fd('train', { dataset: name, data: options.data, register: service }),
+      afterDescription(dataset, profile, options.data, fd),
     ),
   )
+}
+
+/** What comes next: to fold the history, but for a last fifth that is left to be streamed; without any, to train. */
+function afterDescription(
+  { name, schema, service }: Dataset,
+  profile: Profile,
+  data: string | undefined,
+  fd: Context['fd'],
+): string {
+  if (schema.time === 'none' || schema.entities.length === 0)
+    return fd('train', { dataset: name, data, register: service })
+  return fd('features', 'backfill', { dataset: name, data, until: timeWord(cutOf(profile)), online: true })
+}
+
+/** The first midnight before which four fifths of the rows lie; undefined where there is none behind the first day. */
+function cutOf({ rows, from, rowsByDay }: Profile): number | undefined {
+  let before = 0
+  const day = rowsByDay.findIndex((rowsOfDay) => {
+    if (before >= 0.8 * rows) return true
+    before += rowsOfDay
+    return false
+  })
+  return day === -1 ? undefined : Math.floor(from / DAY) * DAY + day * DAY
 }
 
 function descriptionText({ description, schema, service, split, file }: Dataset, rows: number, digest: string): string {

@@ -209,13 +209,20 @@ async function backfill({ config, output, fd }: Context, options: BackfillOption
   const seconds = (performance.now() - started) / 1000
   const timed = dataset.schema.time !== 'none'
   output.result({ ...report, watermark: timed ? instant(report.watermark) : null, seconds, out }, () =>
-    withNext(backfillText(report, seconds, { service: service.name, out, timed }), afterBackfill(options, fd)),
+    withNext(
+      backfillText(report, seconds, { service: service.name, out, timed }),
+      afterBackfill(options, service.name, fd),
+    ),
   )
 }
 
 /** What comes next: to train on the same history. */
-function afterBackfill({ dataset, data, service, until, sort }: BackfillOptions, fd: Context['fd']): string {
-  return fd('train', { dataset, data, service, until: timeWord(until), sort })
+function afterBackfill(
+  { dataset, data, service, until, sort }: BackfillOptions,
+  register: string,
+  fd: Context['fd'],
+): string {
+  return fd('train', { dataset, data, service, until: timeWord(until), sort, register })
 }
 
 /** @throws UserError for options that do not go together. */

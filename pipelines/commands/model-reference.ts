@@ -1,7 +1,9 @@
+import type { Config } from '../../configs/config.ts'
 import { UserError } from '../../configs/user-error.ts'
 import type { RegisteredModel } from '../../registry/model.ts'
 import type { Registry } from '../../registry/registry.ts'
 import { CHAMPION } from '../../serving/topics.ts'
+import { timeWord } from '../console/command-line.ts'
 import type { Context } from '../console/command.ts'
 import { modelName } from '../console/model-name.ts'
 
@@ -11,6 +13,40 @@ export function nextOf(fd: Context['fd'], { name, aliases, latestVersion }: Regi
   return latestVersion === undefined
     ? fd('train', { dataset: 'NAME', register: name })
     : fd('models', 'promote', name, latestVersion)
+}
+
+/**
+ * What comes next for a new champion: to stream what its training left of the file; undefined where it left nothing, or
+ * where its run does not say.
+ */
+export async function afterPromotion(
+  registry: Registry,
+  config: Config,
+  fd: Context['fd'],
+  { name, version }: { name: string; version: number },
+): Promise<string | undefined> {
+  const [{ readModelCard }, { RUN_PARAMS }, { openDataset }] = await Promise.all([
+    import('../../registry/model-card.ts'),
+    import('../../training/run.ts'),
+    import('../../datasets/catalog.ts'),
+  ])
+  const model = await registry.getModelVersion(name, version)
+  if (model.runId === undefined) return undefined
+  const { params } = await registry.getRun(model.runId)
+  const until = params[RUN_PARAMS.until]
+  if (until === undefined) return undefined
+  const { dataset } = readModelCard(model)
+  const file = params[RUN_PARAMS.file]
+  const usual = await openDataset(dataset.name, config).catch((error: unknown) => {
+    if (error instanceof UserError) return undefined
+    throw error
+  })
+  return fd('produce', {
+    dataset: dataset.name,
+    data: usual?.file === file ? undefined : file,
+    from: timeWord(Number(until)),
+    sort: params[RUN_PARAMS.sort] === 'true',
+  })
 }
 
 /** Reads `name`, `name@alias` or `name/version`. A name alone is its champion, or else its newest version. */

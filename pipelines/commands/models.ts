@@ -14,7 +14,7 @@ import { modelName } from '../console/model-name.ts'
 import { count, figure, instant, pairs, table } from '../console/output.ts'
 import { openRegistry, type ModelParts } from '../console/parts.ts'
 import { compareOnUnseen } from '../jobs/judge.ts'
-import { findVersion, nextOf, promotedVersion } from './model-reference.ts'
+import { afterPromotion, findVersion, nextOf, promotedVersion } from './model-reference.ts'
 import { thresholdCommand } from './models-threshold.ts'
 
 export function modelsCommand(): Command {
@@ -161,7 +161,8 @@ async function promote(
   const text = (): string => describeVerdict(name, verdict)
   const alias = options.alias === CHAMPION ? undefined : options.alias
   if (verdict.outcome !== 'refused') {
-    return output.result(verdict, () => withNext(text(), fd('score', { model: name, alias })))
+    const next = alias === undefined ? await afterPromotion(registry, config, fd, { name, version }) : undefined
+    return output.result(verdict, () => withNext(text(), next ?? fd('score', { model: name, alias })))
   }
   const overrule = fd('models', 'promote', name, version, { alias, force: true, reason: 'TEXT' })
   output.refuse(verdict, text, new UserError(`Not promoted. To overrule: ${overrule}`, { exitCode: 1 }))

@@ -55,6 +55,9 @@ test('what fd init writes loads, compiles and is used from any folder of the pro
     fd(inner, 'features', 'list', '--json'),
   ])
   expect(described.stdout).toContain('Nothing looks wrong.')
+  // The first midnight with four fifths of the 40 days before it.
+  const next = 'fd features backfill --dataset payments-2024 --until 2024-02-02 --online'
+  expect(described.stdout).toContain(`Next: ${next}`)
   expect(JSON.parse(listed.stdout)).toContainEqual(expect.objectContaining({ name: 'payments-2024' }))
   const filled = await fd(
     inner,
