@@ -1,6 +1,7 @@
 import { UserError } from '../configs/user-error.ts'
 import { isBlank } from '../datasets/table/key.ts'
 import { HOUR, type EpochMs } from '../datasets/table/transaction.ts'
+import type { AskedKeys } from './asked-keys.ts'
 import { decodeState } from './fold/entity-state.ts'
 import { viewSettings } from './fold/fold-settings.ts'
 import { DerivedFeatures } from './fold/row-features.ts'
@@ -32,9 +33,6 @@ export interface OnlineRow {
   /** As in `OnlineFeatures`; empty where nothing may be missing. */
   incomplete: string[]
 }
-
-/** What is asked for: the keys of one row by entity, as text. */
-export type AskedKeys = Readonly<Record<string, string>>
 
 /** Finds the state that has an entity's key. */
 export type StateOfKey = (entity: string, key: string) => Promise<GroupState>

@@ -48,6 +48,7 @@ const ROOMS: Record<string, string[][]> = {
     ['backfill'],
     ['join', 'parity'],
     ['testing'],
+    ['asked-keys.ts'],
     ['catalog.ts', 'online.ts', 'open.ts'],
   ],
   registry: [['.'], ['promotion'], ['sqlite', 'mlflow'], ['open.ts'], ['testing']],

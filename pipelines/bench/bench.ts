@@ -21,8 +21,8 @@ if (unknown.length > 0) {
   process.stderr.write(`No benchmark "${unknown.join(', ')}". There are: ${benches.map(name).join(', ')}\n`)
   process.exit(2)
 }
-/** `trees` installs its peers and takes half an hour, so it has to be named. */
-const ONLY_WHEN_NAMED = new Set(['trees'])
+/** These install their peers, and `trees` takes half an hour, so they have to be named. */
+const ONLY_WHEN_NAMED = new Set(['trees', 'join'])
 const chosen = benches.filter((file) =>
   wanted.length === 0 ? !ONLY_WHEN_NAMED.has(name(file)) : wanted.includes(name(file)),
 )

@@ -1,7 +1,8 @@
 import { Command, InvalidArgumentError } from 'commander'
 import { UserError } from '../../../configs/user-error.ts'
 import type { EventLog } from '../../../datasets/log/event-log.ts'
-import type { AskedKeys, OnlineRow, StateOfKey } from '../../../features/online.ts'
+import type { AskedKeys } from '../../../features/asked-keys.ts'
+import type { OnlineRow, StateOfKey } from '../../../features/online.ts'
 import type { GroupState, OnlineStore } from '../../../features/store/online-store.ts'
 import type { FeatureService } from '../../../features/view/view.ts'
 import { withNext } from '../../console/command-line.ts'
@@ -46,15 +47,22 @@ export function getCommand(): Command {
 }
 
 async function get({ config, output, fd }: Context, options: GetOptions): Promise<void> {
-  const [{ featureService }, { onlineRows, unknownKeys }] = await Promise.all([
-    import('../../../features/catalog.ts'),
-    import('../../../features/online.ts'),
-  ])
+  const [{ featureService }, { onlineRows, unknownKeys }, { askableEntities, withCompounds }, { TRANSACTIONS }] =
+    await Promise.all([
+      import('../../../features/catalog.ts'),
+      import('../../../features/online.ts'),
+      import('../../../features/asked-keys.ts'),
+      import('../../../serving/topics.ts'),
+    ])
   const service = featureService(options.service, undefined, config)
-  const asked = await askedKeys(options, service)
+  checkAsked(options)
   await using log = await openLog(config, output.note)
   await using store = await openStore(config, output.note)
-  const states = await stateFinder(log, store, service, options.group ?? config.scorer.group)
+  const group = options.group ?? config.scorer.group
+  const states = await stateFinder(log, store, service, group)
+  const { checkpoint, base } = await store.group(service.name, { group, topic: TRANSACTIONS, partition: 0 })
+  const schema = checkpoint?.schema ?? base.schema
+  const asked = withCompounds(service, schema, await askedKeys(options, askableEntities(service, schema)))
   const { at, rows } = await onlineRows(service, asked, states, options.at)
   const unknown = unknownOf(rows)
   if (rows.every((row) => row.unknown.length === Object.keys(row.keys).length)) {
@@ -69,7 +77,7 @@ async function get({ config, output, fd }: Context, options: GetOptions): Promis
     labels: 'FRAME.csv',
     out: 'FRAME.parquet',
   })
-  const single = options.keys === undefined && asked.length === 1 && Object.keys(asked[0]).length === 1
+  const single = options.keys === undefined && asked.length === 1 && options.entity?.length === 1
   if (single) return output.result(singleDocument(rows[0], at), () => withNext(singleText(rows[0], at), next))
   const document = rows.map((row) => ({ ...row, unknown: present(row.unknown), incomplete: present(row.incomplete) }))
   output.result({ at: instant(at), rows: document, unknown }, () => withNext(rowsText(rows, at), next))
@@ -79,13 +87,21 @@ async function get({ config, output, fd }: Context, options: GetOptions): Promis
  * What a row asks for. Lists of keys of several entities are taken together, the first with the first; a single key
  * goes with every key of the others.
  */
-async function askedKeys({ entity, keys }: GetOptions, service: FeatureService): Promise<AskedKeys[]> {
-  if (entity !== undefined && keys !== undefined) throw new UserError('Give --entity or --keys, not both.')
+async function askedKeys({ entity = [], keys }: GetOptions, entities: readonly string[]): Promise<AskedKeys[]> {
   if (keys !== undefined) {
     const { readKeyRows } = await import('../../../datasets/frame/key-rows.ts')
-    const entities = service.views.flatMap((view) => (view.kind === 'aggregate' ? [view.entity] : []))
-    return readKeyRows(keys, [...new Set(entities)])
+    return readKeyRows(keys, entities)
   }
+  const rows = Math.max(...entity.map((each) => each.keys.length))
+  return Array.from({ length: rows }, (_, row) =>
+    Object.fromEntries(entity.map((each) => [each.entity, each.keys[each.keys.length === 1 ? 0 : row]])),
+  )
+}
+
+/** @throws UserError for options that do not say which rows are asked for. */
+function checkAsked({ entity, keys }: GetOptions): void {
+  if (entity !== undefined && keys !== undefined) throw new UserError('Give --entity or --keys, not both.')
+  if (keys !== undefined) return
   if (entity === undefined) {
     throw new UserError('Say whose features: --entity customer=42, or a file of keys with --keys FILE.')
   }
@@ -104,9 +120,6 @@ async function askedKeys({ entity, keys }: GetOptions, service: FeatureService):
         'as many of each or one for all. Or give a file with a column for each entity: --keys FILE',
     )
   }
-  return Array.from({ length: rows }, (_, row) =>
-    Object.fromEntries(entity.map((each) => [each.entity, each.keys[each.keys.length === 1 ? 0 : row]])),
-  )
 }
 
 /** `ENTITY=KEY`, `ENTITY=KEY,KEY` or `ENTITY="KEY","KEY"`, gathered over the options of a command line. */
