@@ -98,16 +98,3 @@ test('instants in any order are answered as in the order of time', () => {
   const forward = instants.map(hour)
   expect(instants.toReversed().map(hour).toReversed()).toEqual(forward)
 })
-
-test('without a zone the clocks show UTC, whatever the zone of the process', () => {
-  const zone = process.env['TZ']
-  process.env['TZ'] = 'Asia/Tokyo'
-  try {
-    expect(new Date(0).getHours()).toBe(9)
-    expect(clockPart('hour')(0)).toBe(0)
-    expect(clockPart('day_of_month')(DAY - 1)).toBe(1)
-  } finally {
-    if (zone === undefined) delete process.env['TZ']
-    else process.env['TZ'] = zone
-  }
-})

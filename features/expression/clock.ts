@@ -15,10 +15,10 @@ const THURSDAY = 3
  * A part of the local time of an instant: the hour from 0 to 23, the day of the week from 1 (Monday) to 7 (Sunday, as
  * ISO 8601 counts), or the day of the month from 1 to 31. Instants outside of the years 1000 to 9999 have none (NaN).
  *
- * @param zone of the IANA database, with the rules that this version of Node knows. Without it the clocks show UTC.
+ * @param zone of the IANA database, with the rules that this version of Node knows.
  */
-export function clockPart(part: ClockPart, zone?: string): (instant: EpochMs) => number {
-  const offsetAt = zone === undefined ? () => 0 : zoneOffset(zone)
+export function clockPart(part: ClockPart, zone = 'UTC'): (instant: EpochMs) => number {
+  const offsetAt = zoneOffset(zone)
   return (instant) => {
     if (!(instant >= FIRST && instant < LAST)) return Number.NaN
     const local = instant + offsetAt(instant)
