@@ -21,7 +21,7 @@ import {
 const windows = ['10m', '1h', '24h', '7d', '90d'] as const
 
 /** For a card simulator's table: velocity and habits of a card, distance from home, risk of merchants. */
-export default service('cards', 'Velocity and habits of a card, distance from home, risk of merchants', [
+export default service('own', 'Velocity and habits of a card, distance from home, risk of merchants', [
   request({
     amount: amount(),
     hour: 'hour(time, "America/New_York")',

@@ -1,3 +1,4 @@
+import { isCardNumber } from '../../../datasets/file/shown-text.ts'
 import { randomStream, type Random } from '../../../datasets/random/random.ts'
 import { moments, pick, rounded, spend, strikes, type Cell, type Strike, type Table, type TableSize } from './table.ts'
 
@@ -45,7 +46,7 @@ interface Card {
 
 /**
  * A card simulator's table: home and merchant with their coordinates, category, job, date of birth, text times and a
- * count of seconds that is of other years, an index without a name in front. Card numbers have 12 to 19 digits. Frauds
+ * count of seconds that is of other years, an index without a name in front. Card numbers have 13 to 19 digits. Frauds
  * come in bursts, at night, far from home, and are dear for their category.
  */
 export function cardTable({ rows, seed }: TableSize): Table {
@@ -150,10 +151,11 @@ function someCard(random: Random, merchants: readonly Merchant[]): Card {
   }
 }
 
-/** Digits of 12 to 19, as the set has them. Nearly all that are longer than 15 have no float of their own. */
+/** Of 13 to 19 digits, the last of which is right. Those of 19 have no float of their own. */
 function cardNumber(random: Random): string {
-  const length = pick(random, [12, 13, 15, 16, 16, 19])
-  return `${3 + random.integer(4)}${Array.from({ length: length - 1 }, () => random.integer(10)).join('')}`
+  const length = pick(random, [13, 14, 15, 16, 16, 19])
+  const digits = `${3 + random.integer(4)}${Array.from({ length: length - 2 }, () => random.integer(10)).join('')}`
+  return Array.from({ length: 10 }, (_, last) => `${digits}${last}`).find(isCardNumber) ?? digits
 }
 
 function hex(random: Random, digits: number): string {

@@ -22,7 +22,7 @@ import {
 const windows = ['10m', '24h', '7d', '90d'] as const
 
 /** For a table of mobile money: emptied accounts, and who receives from whom. */
-export default service('money', 'Emptied accounts, velocity of senders and receivers, risk of receivers', [
+export default service('own', 'Emptied accounts, velocity of senders and receivers, risk of receivers', [
   request({
     amount: amount(),
     hour: 'hour(time, "Africa/Nairobi")',
@@ -54,7 +54,7 @@ export default service('money', 'Emptied accounts, velocity of senders and recei
       age: secondsSinceFirst(),
     },
   ),
-  view('pair', { entity: 'pair' }, { before: count('90d') }),
+  view('pair', { entity: 'sender_receiver' }, { before: count('90d') }),
   view(
     'type',
     { entity: 'type', includesCurrent: false },

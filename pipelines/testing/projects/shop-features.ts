@@ -23,7 +23,7 @@ const counts = Array.from({ length: 14 }, (_, n) => `C${n + 1}`)
 const blocks = Array.from({ length: 339 }, (_, n) => `V${n + 1}`)
 
 /** For a table of an e-commerce: its own columns, velocity of buyers and addresses, risk of addresses and e-mails. */
-export default service('shop', 'Columns of the table, velocity of buyers and addresses, risk of e-mail domains', [
+export default service('own', 'Columns of the table, velocity of buyers and addresses, risk of e-mail domains', [
   request({
     amount: amount(),
     log_amount: 'log1p(amount)',
@@ -37,7 +37,7 @@ export default service('shop', 'Columns of the table, velocity of buyers and add
   }),
   view(
     'buyer',
-    { entity: 'buyer' },
+    { entity: 'card_address' },
     {
       ...each(windows, (w) => ({ [`n_${w}`]: count(w), [`spent_${w}`]: sum('amount', w) })),
       products_7d: distinct('ProductCD', '7d'),

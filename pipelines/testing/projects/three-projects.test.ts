@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -21,114 +21,101 @@ interface Project {
   /** Rows of its table, where it is not the whole test. */
   quick: number
   table: (size: TableSize) => Table
-  /** The project's configuration. */
-  settings: string
-  dataset: string
+  /** The entities, as options of `fd init`. What else there is it finds by itself. */
+  entities: string[]
+  /** What is then changed in an editor: file, text, and what takes its place. */
+  edits: [file: string, from: string, to: string][]
   /** Where history ends and the stream begins: four fifths of the table. */
   cut: string
 }
 
-const numbered = (letter: string, count: number): string =>
-  Array.from({ length: count }, (_, n) => `${letter}${n + 1}`).join(', ')
+/** Makes an entity of several columns of what `fd init` proposes in a comment. */
+function compound(file: string, name: string, of: string): Project['edits'][number] {
+  const entity = `- { name: ${name}, of: [${of}] }`
+  return [file, `# Of several: ${entity}`, entity]
+}
 
 const PROJECTS: Project[] = [
   {
     name: 'card',
     quick: 3_000,
     table: cardTable,
-    settings: 'scorer: { partitions: 3 }\n',
+    entities: ['card=cc_num', 'merchant=merchant', 'category=category'],
+    edits: [
+      compound('datasets/card.yaml', 'card_merchant', 'card, merchant'),
+      ['datasets/card.yaml', 'column: cc_num, type: string', 'column: cc_num, type: string, token: true'],
+      ['datasets/card.yaml', 'categorical: [\n', 'categorical: [\n    category,\n'],
+      ['datasets/card.yaml', 'service: card', 'service: own'],
+      ['fd.yaml', '#   scorer: { partitions: 3 }', 'scorer: { partitions: 3 }'],
+    ],
     cut: '2019-05-25',
-    dataset: `
-service: cards
-schema:
-  id: { column: trans_num, type: string }
-  time: { column: trans_date_trans_time, unit: timestamp }
-  amount: { column: amt, minorUnits: 2 }
-  label: { column: is_fraud, delay: 1d }
-  entities:
-    - { name: card, column: cc_num, type: string, token: true }
-    - { name: merchant, column: merchant, type: string }
-    - { name: category, column: category, type: string }
-    - { name: card_merchant, of: [card, merchant] }
-  numeric: [lat, long, merch_lat, merch_long]
-  categorical: [category]
-`,
   },
   {
     name: 'money',
     quick: 3_000,
     table: moneyTable,
-    settings: '',
-    cut: '2018-01-25',
-    dataset: `
-service: money
-schema:
-  time: { column: step, unit: h, origin: 2018-01-01 }
-  amount: { column: amount, minorUnits: 2 }
-  label: { column: isFraud, delay: 1d }
-  entities:
-    - { name: sender, column: nameOrig, type: string }
-    - { name: receiver, column: nameDest, type: string }
-    - { name: type, column: type, type: string }
-    - { name: pair, of: [sender, receiver] }
-  numeric: [{ column: oldbalanceOrg, decimals: 2 }, newbalanceOrig]
-  categorical: [type]
-`,
+    entities: ['sender=nameOrig', 'receiver=nameDest', 'type=type'],
+    edits: [
+      compound('datasets/money.yaml', 'sender_receiver', 'sender, receiver'),
+      ['datasets/money.yaml', 'categorical: []', 'categorical: [type]'],
+      ['datasets/money.yaml', 'delay: 7d', 'delay: 1d'],
+      ['datasets/money.yaml', 'service: money', 'service: own'],
+    ],
+    cut: '2020-01-25',
   },
   {
     name: 'shop',
     quick: 1_500,
     table: shopTable,
-    settings: '',
-    cut: '2018-04-25',
-    dataset: `
-service: shop
-schema:
-  id: { column: TransactionID, type: integer }
-  time: { column: TransactionDT, unit: s, origin: 2017-11-30 }
-  amount: { column: TransactionAmt, minorUnits: 3 }
-  label: { column: isFraud, delay: 3d }
-  entities:
-    - { name: card, column: card1, type: integer }
-    - { name: address, column: addr1, type: string, optional: true }
-    - { name: buyer, of: [card, address] }
-    - { name: email, column: P_emaildomain, type: string, optional: true }
-  numeric: [dist1, dist2, ${numbered('C', 14)}, ${numbered('D', 15)}, ${numbered('V', 339)}]
-  categorical: [ProductCD, card6, P_emaildomain, R_emaildomain, ${numbered('M', 9)}]
-`,
+    entities: ['card=card1', 'address=addr1', 'email=P_emaildomain'],
+    edits: [
+      compound('datasets/shop.yaml', 'card_address', 'card, address'),
+      ['datasets/shop.yaml', 'categorical: [\n', 'categorical: [\n    P_emaildomain,\n'],
+      ['datasets/shop.yaml', 'service: shop', 'service: own'],
+    ],
+    cut: '2020-05-27',
   },
 ]
 
-describe.each(PROJECTS)('a project of a $name table', ({ name, quick, table, settings, dataset, cut }) => {
+describe.each(PROJECTS)('a project of a $name table', ({ name, quick, table, entities, edits, cut }) => {
   const size: TableSize = { rows: WHOLE ? 200_000 : quick, seed: 11 }
-  const root = mkdtempSync(join(tmpdir(), `fd-${name}-`))
+  const folder = mkdtempSync(join(tmpdir(), `fd-${name}-`))
+  const root = join(folder, 'project')
   let started: Started
   beforeAll(() => {
     started = startedProcesses()
-    for (const folder of ['datasets', 'features']) mkdirSync(join(root, folder))
-    writeFileSync(join(root, 'fd.yaml'), settings)
-    writeFileSync(join(root, 'package.json'), '{ "type": "module" }')
-    writeFileSync(join(root, 'datasets', `${name}.yaml`), `path: ${name}.csv\n${dataset}`)
-    cpSync(join(import.meta.dirname, `${name}-features.ts`), join(root, 'features', `${name}.ts`))
-    writeTable(join(root, `${name}.csv`), table(size))
+    writeTable(join(folder, `${name}.csv`), table(size))
   })
   afterAll(async () => {
     await started[Symbol.asyncDispose]()
-    await rm(root, { recursive: true, force: true })
+    await rm(folder, { recursive: true, force: true })
   })
 
-  /** Types a command in the project, and reads the document that it prints. */
+  /** Types a command, and reads the document that it prints. */
   async function fd<Document>(...args: string[]): Promise<Document> {
-    const environment = { FD_PROJECT: root, FD_TOKEN_KEY: 'a secret of the tests' }
+    const environment = { FD_PROJECT: existsSync(root) ? root : '', FD_TOKEN_KEY: 'a secret of the tests' }
     const { code, signal, stdout, stderr } = await started.fd(join(root, '.fd'), [...args, '--json'], environment).ended
     if (code !== 0) throw new Error(`fd ${args.join(' ')} ended with ${code ?? signal}: ${stdout}\n${stderr}`)
     return JSON.parse(stdout) as Document
+  }
+
+  /** Changes the project's files as its user does, and adds the features of the user's own. */
+  function edit(): void {
+    for (const [file, from, to] of edits) {
+      const text = readFileSync(join(root, file), 'utf8')
+      expect(text).toContain(from)
+      writeFileSync(join(root, file), text.replace(from, to))
+    }
+    cpSync(join(import.meta.dirname, `${name}-features.ts`), join(root, 'features', 'own.ts'))
   }
 
   test(
     'goes to a champion that scores, and what it was served is what a batch computes',
     { timeout: 900_000 },
     async () => {
+      const given = entities.flatMap((entity) => ['--entity', entity])
+      await fd('init', root, '--from', join(folder, `${name}.csv`), '--name', name, ...given)
+      edit()
       const history = ['--dataset', name, '--until', cut]
       const { profile } = await fd<{ profile: { rows: number; stopped: null } }>('datasets', 'describe', name)
       expect(profile).toMatchObject({ rows: size.rows, stopped: null })
