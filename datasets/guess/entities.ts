@@ -1,3 +1,4 @@
+import { isCardNumber } from '../file/shown-text.ts'
 import type { ColumnEntity } from '../table/dataset.ts'
 import type { ColumnFacts } from './facts.ts'
 
@@ -40,13 +41,21 @@ export function entitiesOf(
   return [...whole, ...(whole.length === 0 ? [] : others)].map(({ column, noun = nounOf(column.name) }, e) => {
     const name = nouns.has(noun) ? `${noun}_${e + 1}` : noun
     nouns.add(name)
+    const token = holdsCards(column)
     return {
       name,
       column: column.name,
-      type: column.whole ? 'integer' : 'string',
+      type: column.whole && !token ? 'integer' : 'string',
+      ...(token ? { token } : {}),
       ...(column.filled.length < rows ? { optional: true } : {}),
     }
   })
+}
+
+/** Whether most keys look like card numbers. One number in ten does by chance. */
+function holdsCards({ filled }: ColumnFacts): boolean {
+  const keys = [...new Set(filled)]
+  return 2 * keys.filter(isCardNumber).length > keys.length
 }
 
 function guessed(columns: ColumnFacts[]): { column: ColumnFacts; noun: string }[] {

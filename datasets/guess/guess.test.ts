@@ -2,6 +2,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { isCardNumber } from '../file/shown-text.ts'
 import type { DatasetSchema } from '../table/dataset.ts'
 import { lookAt } from './look.ts'
 import { guessRoles, type GivenRoles } from './roles.ts'
@@ -167,4 +168,19 @@ test('a table without an amount or without times', async () => {
   const { guess: found } = await guess(file, { amount: 'b' })
   expect(found.schema).toMatchObject({ time: 'none', entities: [] })
   await expect(guess(join(folder, 'gone.csv'))).rejects.toThrow(/gone.csv/)
+})
+
+test('keys that are card numbers become tokens, and those of other digits do not', async () => {
+  const numbers = Array.from({ length: 40 }, (_, card) =>
+    Array.from({ length: 10 }, (_d, last) => `411111111111${pad(card)}1${last}`),
+  )
+  const cards = numbers.map((each) => each.find(isCardNumber))
+  const others = numbers.map((each, card) => each.filter((number) => !isCardNumber(number))[card % 9])
+  const entities = async (keys: (string | undefined)[]): Promise<unknown> => {
+    const file = csv(PLAIN, (i) => plain(i).with(2, keys[i % 40] ?? ''))
+    return (await guess(file)).guess.schema.entities[0]
+  }
+  const card = { name: 'card', column: 'card_id', type: 'string' }
+  expect(await entities(cards)).toEqual({ ...card, token: true })
+  expect(await entities(others)).toEqual(card)
 })

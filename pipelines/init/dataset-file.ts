@@ -84,9 +84,9 @@ function entitiesText({ schema: { entities } }: Guess): string {
   #   entities: [{ name: card, column: card_id, type: string }]
 `
   }
-  const lines = entities.map(({ name, column, type, optional }) => {
-    const blank = optional === true ? ', optional: true' : ''
-    return `    - { name: ${yamlText(name)}, column: ${yamlText(column)}, type: ${type}${blank} }`
+  const lines = entities.map(({ name, column, type, token, optional }) => {
+    const more = (token === true ? ', token: true' : '') + (optional === true ? ', optional: true' : '')
+    return `    - { name: ${yamlText(name)}, column: ${yamlText(column)}, type: ${type}${more} }`
   })
   const pair = entities.length < 2 ? [] : [entities[0].name, entities[1].name]
   const compound =

@@ -4,7 +4,7 @@ import { environmentWith, loadConfig } from '../../configs/config.ts'
 import { findProject } from '../../configs/project.ts'
 import { UserError } from '../../configs/user-error.ts'
 import type { GivenRoles, Guess } from '../../datasets/guess/roles.ts'
-import type { ColumnEntity } from '../../datasets/table/dataset.ts'
+import type { ColumnEntity, DatasetSchema } from '../../datasets/table/dataset.ts'
 import { withNext } from '../console/command-line.ts'
 import { action, example, type Context } from '../console/command.ts'
 import { count, pairs, type Output } from '../console/output.ts'
@@ -165,10 +165,19 @@ function notesText({ schema, time, unused }: Guess, changes: readonly string[]):
     ...(schema.label === undefined
       ? ['No label: only isolation and autoencoder can be trained, and nothing is judged.']
       : []),
+    ...cardColumns(schema).map(
+      (column) =>
+        `${column} holds card numbers, which are kept as keyed tokens alone (token: true): set FD_TOKEN_KEY to a ` +
+        'secret of at least 16 characters before the next command.',
+    ),
     ...(schema.entities.length === 0 ? ['No entity: name whose history counts with --entity card=COLUMN.'] : []),
     ...(unused.length === 0 ? [] : [`${unused.length} columns have no role; the YAML says why.`]),
   ]
   return notes.length === 0 ? [] : [notes.map((note) => `- ${note}`).join('\n')]
+}
+
+function cardColumns({ entities }: DatasetSchema): string[] {
+  return entities.flatMap((entity) => ('column' in entity && entity.token === true ? [entity.column] : []))
 }
 
 function filesText(root: string, { written, kept }: Written): string {

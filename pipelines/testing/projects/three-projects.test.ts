@@ -43,7 +43,6 @@ const PROJECTS: Project[] = [
     entities: ['card=cc_num', 'merchant=merchant', 'category=category'],
     edits: [
       compound('datasets/card.yaml', 'card_merchant', 'card, merchant'),
-      ['datasets/card.yaml', 'column: cc_num, type: string', 'column: cc_num, type: string, token: true'],
       ['datasets/card.yaml', 'categorical: [\n', 'categorical: [\n    category,\n'],
       ['datasets/card.yaml', 'service: card', 'service: own'],
       ['fd.yaml', '#   scorer: { partitions: 3 }', 'scorer: { partitions: 3 }'],
