@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { randomStream, type Random } from '../../datasets/random/random.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
-import { DAY, HOUR } from '../../datasets/table/transaction.ts'
+import { DAY, HOUR, LOOKUP } from '../../datasets/table/transaction.ts'
 import { naiveFeatures } from '../testing/naive-features.ts'
 import { eventBatch, type LoggedEvent } from '../testing/small-log.ts'
 import type { AggregateFeature, Aggregation, Window } from '../view/aggregation.ts'
@@ -190,5 +190,36 @@ describe('every function over every window equals the quadratic loop bit for bit
     const found = folded(view, log, random, 6 * HOUR)
     expect(found.late).not.toContain(true)
     expect(differences(view, found.values, naive(view, log))).toEqual([])
+  })
+})
+
+describe('a lookup finds what a transaction of its columns would in its place, and leaves no trace', () => {
+  test.each(Array.from({ length: 12 }, (_, seed) => seed + 100))('every function, seed %i', (seed) => {
+    const random = randomStream(seed)
+    const view = randomView(random)
+    const log = makeLog(random, 150, random.integer(2) * 6 * HOUR)
+    const asked = new Set(log.filter(({ label }) => !label && random.integer(3) === 0).map(({ id }) => id))
+    const events = log.filter(({ id }) => !asked.has(id))
+    const fold = new ServiceFold(serviceOf(view), schema, { lateness: 6 * HOUR })
+    const found = new Map<number, number[]>()
+    const rows = log.filter(({ id, label }) => !label || !asked.has(id))
+    for (let from = 0; from < rows.length; from += 20) {
+      const part = rows.slice(from, from + 20)
+      const batch = eventBatch(part, schema)
+      for (const [row, { id }] of part.entries()) if (asked.has(id)) batch.kind[row] = LOOKUP
+      const { values } = fold.fold(batch)
+      for (const [k, { id }] of part.filter(({ label }) => !label).entries())
+        found.set(id, [...values.subarray(k * fold.names.length, (k + 1) * fold.names.length)])
+    }
+    const inPlace = [...asked].map((id) => {
+      const place = rows.findIndex((event) => event.id === id)
+      const before = rows.slice(0, place).filter((event) => !asked.has(event.id))
+      // Refunds see what payments see. The lookup's own amount is nobody's, and it is counted by nothing.
+      return naive({ ...view, includesCurrent: false }, [...before, rows[place]]).at(-1) ?? []
+    })
+    const ids = events.filter(({ label }) => !label).map(({ id }) => id)
+    const ofIds = (some: readonly number[]): number[][] => some.map((id) => found.get(id) ?? [])
+    expect(differences(view, ofIds([...asked]), inPlace)).toEqual([])
+    expect(differences(view, ofIds(ids), naive(view, events))).toEqual([])
   })
 })
