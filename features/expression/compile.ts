@@ -11,6 +11,21 @@ type Of<Op extends ASTNode['op']> = Extract<ASTNode, { op: Op }>
 /** How deep a tree may be. Long sums and conditions are deep too: a + b + c is (a + b) + c. */
 const DEEPEST = 250
 
+/** What other languages call functions that there are. */
+const OTHER_NAMES: Record<string, string> = {
+  not: '!',
+  has: 'is_missing',
+  isnull: 'is_missing',
+  ifnull: 'coalesce',
+  log: 'log1p',
+  ln: 'log1p',
+  now: 'time',
+  date: 'timestamp',
+  greatest: 'max',
+  least: 'min',
+  day: 'day_of_month',
+}
+
 /** Parts of CEL that are about structures, which transactions do not have. */
 const FOREIGN = {
   '.': 'values have no fields',
@@ -74,6 +89,7 @@ function foreign(node: Of<keyof typeof FOREIGN>, scope: Scope): ExpressionFault 
 
 /** A literal: whole numbers are numbers as all others, and '' would be a text that is missing. */
 function literal({ args, start }: Of<'value'>): number | boolean | string {
+  if (args === null) throw new ExpressionFault('nothing is null here: write is_missing(…)', start)
   if (args === '') throw new ExpressionFault('an empty text is a missing one: write is_missing(…)', start)
   if (typeof args === 'number' || typeof args === 'boolean' || typeof args === 'string') return args
   if (typeof args !== 'bigint') throw new ExpressionFault('values are numbers, texts, true and false', start)
@@ -98,8 +114,10 @@ function named(name: string, isQuoted: boolean, scope: Scope, at: number): Term 
   const near = closest(name, scope.names)
   const odd = scope.names.find((each) => each.startsWith(name) && !/^[A-Za-z_]\w*$/.test(each))
   const hint = near ?? (odd === undefined ? undefined : `${scope.quote}(${JSON.stringify(odd)})`)
-  const names = scope.names.length > 12 ? [...scope.names.slice(0, 12), '…'] : scope.names
-  const proposal = hint === undefined ? `There are: ${names.join(', ')}` : `Did you mean ${hint}?`
+  const names = scope.names.length > 12 ? [...scope.names.slice(0, 12), 'others'] : scope.names
+  // Among columns are texts, among features none.
+  const quotes = isQuoted || scope.quote !== 'column' ? '' : `. A text stands in quotes: "${name}"`
+  const proposal = hint === undefined ? `There are: ${names.join(', ')}${quotes}` : `Did you mean ${hint}?`
   throw new ExpressionFault(`there is no ${name}. ${proposal}`, at)
 }
 
@@ -115,7 +133,7 @@ function call(node: Of<'call'>, of: (part: ASTNode) => Term): Term {
   const [name, parts] = node.args
   const called = Object.hasOwn(FUNCTIONS, name) ? FUNCTIONS[name] : undefined
   if (called === undefined) {
-    const near = closest(name, Object.keys(FUNCTIONS))
+    const near = OTHER_NAMES[name.toLowerCase()] ?? closest(name, Object.keys(FUNCTIONS))
     const proposal = near === undefined ? `There are: ${Object.keys(FUNCTIONS).join(', ')}` : `Did you mean ${near}?`
     throw new ExpressionFault(`there is no function ${name}. ${proposal}`, node.start)
   }

@@ -166,6 +166,8 @@ test('kilometres of a few distances that are known', () => {
   expect(valueOf('haversine(52.52, 13.405, 48.8566, 2.3522)')).toBe(haversine(52.52, 13.405, 48.8566, 2.3522))
 })
 
+const NAMES = 'amount, time, x, y, V-1, type, s, t, card.type, card, terminal, card_terminal'
+
 function fault(expression: string): string {
   try {
     valueOf(expression)
@@ -182,11 +184,7 @@ test.each([
   ['terminal_id == 1', 'here the column terminal_id is called terminal', '^'],
   ['V-1 > 0', 'there is no V. Did you mean column("V-1")?', '^'],
   ['card.type == "x"', 'values have no fields. For the column write column("card.type")', '^'],
-  [
-    'qwertz',
-    'there is no qwertz. There are: amount, time, x, y, V-1, type, s, t, card.type, card, terminal, card_terminal',
-    '^',
-  ],
+  ['s == FR', `there is no FR. There are: ${NAMES}. A text stands in quotes: "FR"`, '     ^'],
   ['s + 1', '+ takes two numbers or two texts, and these are a text and a number', '  ^'],
   ['x * (s)', '* takes two numbers, and these are a number and a text', '  ^'],
   ['x && y', '&& takes two conditions, and these are a number and a number', '  ^'],
@@ -223,7 +221,26 @@ test.each([
   ['column("x", "y")', 'column takes a name that is written out: column("V-1")', '^'],
   ['column(s)', 'column takes a name that is written out: column("V-1")', '^'],
   ['column("V-2")', 'there is no V-2. Did you mean V-1?', '       ^'],
-  ['null == null', 'values are numbers, texts, true and false', '^'],
+  ['null == null', 'nothing is null here: write is_missing(…)', '^'],
+  ['b"x" == s', 'values are numbers, texts, true and false', '^'],
+  ['x === 1', 'no = can stand here. Write ==', '    ^'],
+  ['x => 1', 'no = can stand here. Write >=', '  ^'],
+  ['x =< 1', 'no = can stand here. Write <=', '  ^'],
+  ['x <> 1', 'no > can stand here. Write != for <>', '   ^'],
+  ['x > 1 OR y > 1', 'no OR can stand here. Write ||', '      ^'],
+  ['x | y', 'no | can stand here. Write ||', '  ^'],
+  ['s is null', 'no is can stand here. Write is_missing(x)', '  ^'],
+  ['s like "a"', 'no like can stand here. Write starts_with, ends_with or contains', '  ^'],
+  ['x * .5', 'no . can stand here. Write 0.5 for .5', '    ^'],
+  ['1.0.0', 'a name is missing before 0', '    ^'],
+  ['not(x > 1)', 'there is no function not. Did you mean !?', '^'],
+  ['log(x)', 'there is no function log. Did you mean log1p?', '^'],
+  ['{"a": 1} == x', 'there are no maps', '^'],
+  [
+    'Größe > 1',
+    'no ö can stand here. Write other names than of a-z, 0-9 and _ as column("NAME"), and texts in straight quotes',
+    '  ^',
+  ],
   ['x + 1u', 'values are numbers, texts, true and false', '    ^'],
   ['x > 9007199254740993', 'a whole number beyond 2^53 is not exact', '    ^'],
   ['x > 1 and y > 1', 'no and can stand here. Write &&', '      ^'],
@@ -242,6 +259,15 @@ test.each([
 
 test('of an expression of several lines the one with the fault is shown', () => {
   expect(fault('x > 1 &&\n\t\ty > z &&\n x < 3')).toContain('\n\n  \t\ty > z &&\n  \t\t    ^')
+})
+
+test('of a long line the part around the fault is shown', () => {
+  const many = Array.from({ length: 40 }, (_, i) => `x > ${i}`).join(' && ')
+  const [, , line, caret] = fault(many.replace('x > 30', 'z > 30')).split('\n')
+  expect(line.length).toBe(2 + 1 + 100 + 1)
+  expect([line.slice(0, 3), line.at(-1)]).toEqual(['  …', '…'])
+  expect(line.slice(caret.length - 1)).toMatch(/^z > 30/)
+  expect(fault(many.replace('x > 0', 'z > 0'))).toMatch(/\n\n {2}z > 0.*…\n {2}\^$/)
 })
 
 test.each([
@@ -263,8 +289,8 @@ test('of many names some are listed, and one that cannot be written is proposed 
     numeric: [...Array.from({ length: count - 4 }, (_, i) => `n${i}`), 'Vendor', 'V-1'],
   })
   const message = (count: number, name: string): string => faultOf(name, new EventScope(many(count))) ?? 'no fault'
-  expect(message(12, 'qwertz')).toContain('n6, n7, Vendor, V-1\n')
-  expect(message(13, 'qwertz')).toContain('n7, n8, Vendor, …\n')
+  expect(message(12, 'qwertz')).toContain('n6, n7, Vendor, V-1. A')
+  expect(message(13, 'qwertz')).toContain('n7, n8, Vendor, others. A')
   expect(message(12, 'V')).toContain('Did you mean column("V-1")?')
 })
 

@@ -40,6 +40,7 @@ export const FUNCTIONS: Readonly<Record<string, ExpressionFunction>> = {
   },
   log1p: ofOne('logarithm of 1 + x, missing where x is −1 or less', 'log1p(amount)', Math.log1p),
   sqrt: ofOne('square root, missing below 0', 'sqrt(amount)', Math.sqrt),
+  floor: ofOne('the greatest whole number that is not above x', 'floor(amount / 100)', Math.floor),
   abs: ofOne('x without its sign', 'abs(amount - 100)', Math.abs),
   min: ofMany('the least of the numbers', 'min(amount, 1000)', (x, y, out, count) => {
     for (let i = 0; i < count; i++) out[i] = Math.min(x[i], y[i])

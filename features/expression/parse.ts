@@ -3,7 +3,7 @@ import { ExpressionFault } from './fault.ts'
 
 // Bounds of what a definition may cost. The depth is checked again in the tree, where long sums are deep too.
 const MOST_CHARACTERS = 10_000
-const LIMITS = { maxAstNodes: 2000, maxDepth: 50, maxListElements: 1000, maxCallArguments: 16, maxMapEntries: 0 }
+const LIMITS = { maxAstNodes: 2000, maxDepth: 50, maxListElements: 1000, maxCallArguments: 16, maxMapEntries: 1000 }
 
 const TOO_LARGE =
   `the expression is too large: at most ${MOST_CHARACTERS} characters, ${LIMITS.maxAstNodes} parts, ` +
@@ -15,7 +15,6 @@ const language = new Environment({ limits: LIMITS })
 
 /** How people call what the parser's messages name. */
 const TOKENS: Record<string, string> = {
-  EOF: 'the end',
   LPAREN: '"("',
   RPAREN: '")"',
   LBRACKET: '"["',
@@ -25,8 +24,19 @@ const TOKENS: Record<string, string> = {
   IDENTIFIER: 'a name',
 }
 
-/** What users of other languages may have meant. */
-const MEANT: Record<string, string> = { and: '&&', or: '||', '=': '==', '&': '&&', '|': '||', '>': '!= for <>' }
+/** What users of other languages may have meant, by what they wrote. */
+const MEANT: readonly [written: RegExp, meant: string][] = [
+  [/^and\b|^&/i, '&&'],
+  [/^or\b|^\|/i, '||'],
+  [/^=>/, '>='],
+  [/^=</, '<='],
+  [/^=/, '=='],
+  [/^>/, '!= for <>'],
+  [/^is\b/i, 'is_missing(x)'],
+  [/^like\b/i, 'starts_with, ends_with or contains'],
+  [/^\.\d/, '0.5 for .5'],
+  [/^[\p{L}\p{N}`“”]/u, 'other names than of a-z, 0-9 and _ as column("NAME"), and texts in straight quotes'],
+]
 
 /**
  * The tree of an expression in CEL.
@@ -53,20 +63,14 @@ function faultOf(error: ParseError, expression: string): ExpressionFault {
   if (error.code === 'reserved_identifier') {
     return new ExpressionFault(`${found} is a word of the language, so it can name nothing`, start)
   }
-  if (error.code === 'expected_token') return new ExpressionFault(expected(error.summary), start)
+  if (error.code === 'expected_token') {
+    const [, wanted] = /Expected (\w+)/.exec(error.summary) ?? ['', '']
+    return new ExpressionFault(`${TOKENS[wanted] ?? wanted} is missing before ${found || 'the end'}`, start)
+  }
   if (error.code !== 'unexpected_token' && error.code !== 'unexpected_character') {
     return new ExpressionFault(error.summary, start)
   }
-  const meant = MEANT[found]
-  const hint = meant === undefined ? '' : `. Write ${meant}`
-  return new ExpressionFault(
-    found === '' ? 'something is missing at the end' : `no ${found} can stand here${hint}`,
-    start,
-  )
-}
-
-/** "Expected RPAREN, got EOF" in words. */
-function expected(summary: string): string {
-  const [wanted, found] = summary.replace('Expected ', '').split(', got ')
-  return `${TOKENS[wanted] ?? wanted} is missing before ${TOKENS[found] ?? found}`
+  if (found === '') return new ExpressionFault('something is missing at the end', start)
+  const meant = MEANT.find(([written]) => written.test(expression.slice(start)))
+  return new ExpressionFault(`no ${found} can stand here${meant === undefined ? '' : `. Write ${meant[1]}`}`, start)
 }

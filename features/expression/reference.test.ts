@@ -41,6 +41,7 @@ test('the examples of the reference give what they say, and stand for every form
     '(time - timestamp(born)) / 86400000': Date.parse('2024-08-31T22:30:00Z') / 86_400_000 + 1,
     'log1p(amount)': Math.log1p(800),
     'sqrt(amount)': Math.sqrt(800),
+    'floor(amount / 100)': 8,
     'abs(amount - 100)': 700,
     'min(amount, 1000)': 800,
     'amount / max(balance, 1)': 4,
