@@ -3,7 +3,7 @@ import { DAY } from '../../datasets/table/transaction.ts'
 import { durationText } from './dataset-file.ts'
 import { codeKey, codeText, wrapped } from './words.ts'
 
-/** A share of frauds that a key starts with, and how many transactions that counts for. */
+/** A share of frauds that a key starts with counts for this many transactions. */
 const WEIGHT = 20
 
 interface Service {
@@ -16,23 +16,23 @@ interface Service {
 /** A project's first features: what fits the columns of its table, as a definition to go on from. */
 export function featuresFile({ name, guess, frauds }: Service): string {
   const { schema, time } = guess
-  const views = time === undefined ? [] : schema.entities.map((entity) => velocityView(entity.name))
-  const delay = schema.label?.delay
-  const risks =
-    time === undefined || schema.label === undefined
-      ? []
-      : schema.entities.slice(1).map(({ name: entity }) => riskView(entity, delay, time.to - time.from, frauds))
-  const parts = [requestView(guess), ...views, ...risks]
+  const entities = time === undefined ? [] : schema.entities.map((entity) => entity.name)
+  const windows = windowsOf(guess)
+  const risks = schema.label === undefined ? [] : entities.slice(1).map((entity) => riskView(entity, guess, frauds))
+  const parts = [
+    requestView(guess),
+    ...entities.map((entity, e) => velocityView(entity, e === 0 ? entities.slice(1) : [], windows)),
+    ...risks,
+    ...entities.slice(0, 1).map((entity) => derivedView(entity, guess, windows)),
+  ]
   const used = BUILDERS.filter((builder) => parts.some((part) => new RegExp(`\\b${builder}\\(`).test(part)))
-  const imported = wrapped([...used, 'service'].toSorted(), '  ')
-  const windows = views.length === 0 ? '' : `\n${WINDOWS_COMMENT}\nconst windows = [${windowsOf(guess).join(', ')}]\n`
   return `import {
-${imported}
+${wrapped([...used, 'service'].toSorted(), '  ')}
 } from 'fd/features'
 
 // What a model of "${name}" reads. It is data, stored in the model's card: the same bits in training and in the stream.
-// After a change: fd features check, then fd features describe ${name}.
-${windows}${columnLists(guess)}
+// After a change: fd features check, then fd features describe ${name}. What expressions can say: fd features functions.
+${entities.length === 0 ? '' : windowList(windows)}${columnLists(guess)}
 export default service(${codeText(name)}, ${codeText(`Amount, columns and history of ${name}`)}, [
 ${parts.join('\n')}
 ])
@@ -43,44 +43,55 @@ const BUILDERS = [
   'amount',
   'categorical',
   'count',
+  'derived',
+  'distinct',
   'each',
+  'isNew',
   'mean',
-  'night',
   'numeric',
   'request',
   'secondsSincePrevious',
   'targetMean',
   'view',
-  'weekend',
 ]
-const WINDOWS_COMMENT = '// Windows are exact: (t - 7d, t], to the millisecond. last(5): the last five, whenever.'
 
-/** Windows that the history is long enough for. */
+/** Windows that the history is long enough for, the shortest first. */
 function windowsOf({ time }: Guess): string[] {
   const span = time === undefined ? 0 : time.to - time.from
-  const windows = span >= 30 * DAY ? ['1h', '24h', '7d', '30d'] : span >= 7 * DAY ? ['10m', '1h', '24h', '7d'] : []
-  return (windows.length > 0 ? windows : ['10m', '1h', '24h']).map(codeText)
+  if (span >= 30 * DAY) return ['1h', '24h', '7d', '30d']
+  return span >= 7 * DAY ? ['10m', '1h', '24h', '7d'] : ['10m', '1h', '24h']
+}
+
+function windowList(windows: readonly string[]): string {
+  return `
+// Windows are exact: (t - 7d, t], to the millisecond. last(5): the last five, whenever they were.
+const windows = [${windows.map(codeText).join(', ')}]
+`
 }
 
 function columnLists({ schema: { numeric, categorical } }: Guess): string {
   const list = (name: string, columns: string[]): string =>
     columns.length === 0 ? '' : `const ${name} = [\n${wrapped(columns.map(codeText), '  ')}\n]\n`
   const lists = list('numbers', numeric) + list('kinds', categorical)
-  return lists === ''
-    ? ''
-    : `\n// Columns as they are. Leave out what tells nothing: a model with fewer is quicker and steadier.\n${lists}`
+  const advice = '// Columns as they are. Leave out what tells nothing: a model of fewer is quicker and steadier.'
+  return lists === '' ? '' : `\n${advice}\n${lists}`
 }
 
-function requestView({ schema, time }: Guess): string {
-  const taken = new Set([...schema.numeric, ...schema.categorical])
-  const own = (name: string): string => codeKey(taken.has(name) ? `of_${name}` : name)
-  const hours =
-    time === undefined || time.madeUp ? [] : [`    ${own('weekend')}: weekend(),`, `    ${own('night')}: night(),`]
+function requestView(guess: Guess): string {
+  const { schema, time } = guess
+  const own = (name: string): string => codeKey(ownName(guess, name))
+  const km = distance(schema.numeric)
+  const hours = [
+    '    // UTC. On a clock of your own: hour(time, "Europe/Berlin")',
+    `    ${own('hour')}: 'hour(time)',`,
+    `    ${own('weekday')}: 'weekday(time)',`,
+  ]
   return [
     '  // The transaction itself.',
     '  request({',
     `    ${own('amount')}: amount(),`,
-    ...hours,
+    ...(time === undefined || time.madeUp ? [] : hours),
+    ...(km === undefined ? [] : [`    ${own('km')}: '${km}',`]),
     ...(schema.numeric.length === 0 ? [] : ['    ...each(numbers, (column) => ({ [column]: numeric(column) })),']),
     ...(schema.categorical.length === 0
       ? []
@@ -89,25 +100,54 @@ function requestView({ schema, time }: Guess): string {
   ].join('\n')
 }
 
-function velocityView(entity: string): string {
-  return `
-  // How often, how much and how long ago: the ${entity}'s own history, this transaction included.
-  view(${codeText(entity)}, { entity: ${codeText(entity)} }, {
-    ...each(windows, (w) => ({
-      [\`${entity}_n_\${w}\`]: count(w),
-      [\`${entity}_mean_\${w}\`]: mean('amount', w),
-    })),
-    ${entity}_seconds_since_previous: secondsSincePrevious(),
-  }),`
+/** The name of a feature that is no column, where columns are features under their own names. */
+function ownName({ schema }: Guess, name: string): string {
+  return schema.numeric.includes(name) || schema.categorical.includes(name) ? `of_${name}` : name
 }
 
-function riskView(entity: string, delay: number | undefined, span: number, frauds: number): string {
-  const window = span >= 28 * DAY ? '28d' : '7d'
-  const late = delay === undefined ? '' : `delay: '${durationText(delay)}', `
+/** The distance between two places, where the columns have two. */
+function distance(numeric: readonly string[]): string | undefined {
+  const named = (pattern: RegExp): string[] =>
+    numeric.filter((column) => /^[a-z_]\w*$/i.test(column) && pattern.test(column))
+  const [latitudes, longitudes] = [named(/(^|_)lat(itude)?$/i), named(/(^|_)(lng|long?|longitude)$/i)]
+  if (latitudes.length !== 2 || longitudes.length !== 2) return undefined
+  return `haversine(${latitudes[0]}, ${longitudes[0]}, ${latitudes[1]}, ${longitudes[1]})`
+}
+
+/** @param others entities that are new to this one, or many of them. */
+function velocityView(entity: string, others: readonly string[], windows: readonly string[]): string {
+  const longest = windows[windows.length - 1]
+  const values = others.flatMap((other) => [
+    `    ${entity}_${other}s_24h: distinct(${codeText(other)}, '24h'),`,
+    `    ${entity}_new_${other}: isNew(${codeText(other)}, ${codeText(longest)}),`,
+  ])
+  return [
+    '',
+    `  // How often, how much and how long ago: the ${entity}'s own history, this transaction included.`,
+    `  view(${codeText(entity)}, { entity: ${codeText(entity)} }, {`,
+    '    ...each(windows, (w) => ({',
+    `      [\`${entity}_n_\${w}\`]: count(w),`,
+    `      [\`${entity}_mean_\${w}\`]: mean('amount', w),`,
+    '    })),',
+    ...values,
+    `    ${entity}_seconds_since_previous: secondsSincePrevious(),`,
+    '  }),',
+  ].join('\n')
+}
+
+function riskView(entity: string, { schema, time }: Guess, frauds: number): string {
+  const window = time !== undefined && time.to - time.from >= 28 * DAY ? '28d' : '7d'
+  const late = schema.label?.delay === undefined ? '' : `delay: '${durationText(schema.label.delay)}', `
   const prior = Number(Math.max(frauds, 0.0001).toPrecision(2))
   return `
   // The share of frauds at this ${entity}, drawn towards that of all. The window ends where labels are known.
   view('${entity}_risk', { entity: ${codeText(entity)}, includesCurrent: false }, {
     ${entity}_risk_${window}: targetMean('${window}', { ${late}prior: ${prior}, weight: ${WEIGHT} }),
   }),`
+}
+
+function derivedView(entity: string, guess: Guess, windows: readonly string[]): string {
+  return `
+  // Of features before: how many times the usual amount this one is.
+  derived({ ${entity}_times_usual: '${ownName(guess, 'amount')} / max(${entity}_mean_${windows[windows.length - 1]}, 1.0)' }),`
 }
