@@ -72,7 +72,7 @@ const ROOMS: Record<string, string[][]> = {
     ['console'],
     ['services'],
     ['doctor', 'jobs', 'init'],
-    ['commands/batch'],
+    ['commands/batch', 'commands/definitions'],
     ['commands'],
     ['demo'],
     ['program.ts'],

@@ -1,8 +1,5 @@
-import { basename } from 'node:path'
 import { Command } from 'commander'
 import { UserError } from '../../configs/user-error.ts'
-import type { AggregateFeature, Window } from '../../features/view/aggregation.ts'
-import type { DerivedFeature, FeatureView, RequestFeature } from '../../features/view/view.ts'
 import { timeWord, withNext } from '../console/command-line.ts'
 import {
   action,
@@ -15,11 +12,14 @@ import {
   type Context,
 } from '../console/command.ts'
 import { outFile } from '../console/out-file.ts'
-import { count, figure, instant, pairs, table } from '../console/output.ts'
+import { count, instant, pairs, table } from '../console/output.ts'
 import { openStore } from '../console/parts.ts'
 import { nothingWritten, runBackfill, type BackfillResult, type BackfillRunOptions } from '../jobs/backfill-run.ts'
 import { getCommand } from './batch/features-get.ts'
 import { joinCommand } from './batch/features-join.ts'
+import { checkCommand } from './definitions/check.ts'
+import { describeCommand } from './definitions/describe.ts'
+import { listCommand } from './definitions/list.ts'
 import { verifyCommand } from './verify.ts'
 
 export function featuresCommand(): Command {
@@ -27,89 +27,12 @@ export function featuresCommand(): Command {
     .description('feature services: what models read')
     .addCommand(listCommand())
     .addCommand(describeCommand())
+    .addCommand(checkCommand())
     .addCommand(functionsCommand())
     .addCommand(backfillCommand())
     .addCommand(getCommand())
     .addCommand(joinCommand())
     .addCommand(verifyCommand())
-}
-
-function listCommand(): Command {
-  return example(new Command('list').description('feature services'), 'fd features list').action(action(list))
-}
-
-async function list({ config, output, fd }: Context): Promise<void> {
-  const [{ featureServices, projectServices }, { featureNames }, { ATTRIBUTES }] = await Promise.all([
-    import('../../features/catalog.ts'),
-    import('../../features/view/view.ts'),
-    import('../../features/definition/attributes.ts'),
-  ])
-  const files = projectServices(config)
-  const own = files.flatMap((each) => ('service' in each ? [each.service] : []))
-  const services = [...own, ...featureServices]
-  const rows = services.map((service) => [service.name, String(featureNames(service).length), service.description])
-  rows.push([ATTRIBUTES, 'any', "The dataset's own amount, numeric and categorical columns."])
-  for (const each of files) if ('fault' in each) rows.push([basename(each.file), '', each.fault.message])
-  const next = fd('features', 'describe', services[0].name)
-  output.result(services, () => withNext(table(['service', 'features', 'description'], rows), next))
-}
-
-function describeCommand(): Command {
-  return example(
-    new Command('describe').description('views, windows and features of a service').argument('<service>'),
-    'fd features describe card-fraud',
-  ).action(action(describe))
-}
-
-async function describe({ config, output, fd }: Context, _: object, name: string): Promise<void> {
-  const { featureService } = await import('../../features/catalog.ts')
-  const { serviceDigest } = await import('../../features/view/view.ts')
-  const service = featureService(name, undefined, config)
-  const digest = serviceDigest(service)
-  output.result({ ...service, digest }, () => {
-    const rows = service.views.flatMap(viewRows)
-    const features = table(['view', 'entity', 'feature', 'function', 'window'], rows)
-    const next = fd('features', 'backfill', { dataset: 'NAME', service: service.name, online: true })
-    return withNext(`${service.description}\ndigest ${digest}\n\n${features}`, next)
-  })
-}
-
-/** A row for each feature of a view: view, entity, feature, function, window. */
-function viewRows(view: FeatureView): string[][] {
-  if (view.kind !== 'aggregate') {
-    const about = view.kind === 'request' ? 'the transaction' : 'its features'
-    return view.features.map((feature) => [view.name, about, feature.name, source(feature), ''])
-  }
-  return view.features.map((feature) => [
-    view.name,
-    view.entity,
-    feature.name,
-    computation(feature),
-    'window' in feature ? window(feature.window) : '',
-  ])
-}
-
-/** What a feature without a window is made of. */
-function source(feature: RequestFeature | DerivedFeature): string {
-  if ('expression' in feature) return feature.expression
-  return 'column' in feature ? feature.column : feature.from
-}
-
-/** The function, with its column, condition and smoothing where it has them. */
-function computation(feature: AggregateFeature): string {
-  const of = 'of' in feature ? ` of ${feature.of}` : ''
-  const where = feature.where === undefined ? '' : ` where ${feature.where}`
-  if (feature.function !== 'fraud_share' || feature.smoothing === undefined) return `${feature.function}${of}${where}`
-  const { prior, weight } = feature.smoothing
-  return `fraud_share, prior ${prior} as ${weight} events${where}`
-}
-
-function window(span: Window): string {
-  if ('last' in span) return `last ${span.last}`
-  const days = (ms: number): string => `${figure(ms / 86_400_000)} d`
-  const length =
-    'length' in span ? days(span.length) + (span.hop === undefined ? '' : `, begun at ${days(span.hop)}`) : 'ever'
-  return span.delay === undefined ? length : `${length}, ending ${days(span.delay)} ago`
 }
 
 function functionsCommand(): Command {

@@ -72,8 +72,15 @@ test('what fd init writes loads, compiles and is used from any folder of the pro
   )
   expect(filled.code, filled.stderr).toBe(0)
   expect(JSON.parse(filled.stdout)).toMatchObject({ transactions: ROWS })
+  const checked = await fd(inner, 'features', 'check')
+  expect([checked.code, checked.stdout]).toEqual([
+    0,
+    expect.stringMatching(/dataset payments-2024 +fits, \d+ features/),
+  ])
   const broken = readFileSync(join(inner, 'payments-2024.ts'), 'utf8').replace('amount: amount()', 'amount: amuont()')
   writeFileSync(join(inner, 'payments-2024.ts'), broken)
+  const refused = await fd(root, 'features', 'check')
+  expect([refused.code, refused.stdout]).toEqual([1, expect.stringContaining('ReferenceError: amuont')])
   const wrong = await fd(root, 'features', 'describe', 'payments-2024')
   expect([wrong.code, wrong.stderr]).toEqual([
     2,
