@@ -8,6 +8,7 @@ import { openDataset } from '../../datasets/catalog.ts'
 import { simulateToParquet } from '../../datasets/simulator/simulator.ts'
 import type { Dataset } from '../../datasets/table/dataset.ts'
 import { DAY, type EventBatch } from '../../datasets/table/transaction.ts'
+import { count, distinct, isNew, view } from '../definition/builders.ts'
 import { cardFraud } from '../definition/card-fraud.ts'
 import type { FeatureMatrix } from '../fold/fold-output.ts'
 import type { EntityState } from '../store/online-store.ts'
@@ -17,11 +18,24 @@ import { joinShards, joinStates } from './shard-join.ts'
 import type { ShardFolder } from './shard-part.ts'
 import { backfillShard, shardOf, type ShardReport } from './shard.ts'
 
-/** What is derived from shards' columns is computed where they are joined. */
+/**
+ * What is derived from shards' columns is computed where they are joined. A function of another entity and a condition
+ * read more of an event than its key.
+ */
 const service: FeatureService = {
   ...cardFraud,
   views: [
     ...cardFraud.views,
+    view(
+      'customer_places',
+      { entity: 'customer' },
+      {
+        terminals_7d: distinct('terminal', '7d'),
+        new_terminal: isNew('terminal', '30d'),
+        large_7d: count('7d', { where: 'amount > 50.0' }),
+      },
+    ),
+    view('terminal_visitors', { entity: 'terminal' }, { visitors_7d: distinct('customer', '7d') }),
     {
       kind: 'derived',
       name: 'derived',

@@ -4,6 +4,7 @@ import { encodeState } from '../fold/entity-state.ts'
 import { featureMatrix } from '../fold/fold-output.ts'
 import { viewSettings } from '../fold/fold-settings.ts'
 import { ViewFold } from '../fold/view-fold.ts'
+import { AMOUNT, type AggregateFeature } from '../view/aggregation.ts'
 import { checkService } from '../view/service-check.ts'
 import type { AggregateView, FeatureService } from '../view/view.ts'
 import { historyOf, type BackfillOptions } from './backfill.ts'
@@ -127,6 +128,7 @@ function openViewShard(
   const fold = new ViewFold(view, viewSettings(view, service, schema))
   const entity = schema.entities.findIndex(({ name }) => name === view.entity)
   const width = view.features.length
+  const whole = view.features.some((feature) => readsColumns(feature))
   const part: PartWriter | undefined = features
     ? openPartWriter(featuresFile(shard, view.name, shard.shard), attempt)
     : undefined
@@ -134,9 +136,9 @@ function openViewShard(
     fold,
     write: (batch, numbers) => {
       const rows = rowsOf(batch.entities[entity], batch.size, shard)
-      const own = gather(batch, entity, rows)
+      const own = gather(batch, entity, rows, whole)
       const slots = new Uint32Array(rows.length)
-      fold.resolve(own.entities[0], own.size, slots)
+      fold.resolve(own.entities[entity], own.size, slots)
       const transactions = rows.map((row) => numbers[row]).filter((number) => number >= 0)
       const matrix = featureMatrix(transactions.length, width)
       fold.fold(own, slots, matrix, { column: 0, stride: width, bit: 1 })
@@ -147,6 +149,11 @@ function openViewShard(
   }
 }
 
+/** Whether a feature reads more of an event than its key, time and amount. */
+function readsColumns(feature: AggregateFeature): boolean {
+  return feature.where !== undefined || ('of' in feature && feature.of !== AMOUNT)
+}
+
 /** The rows of a batch whose key belongs to the shard. */
 function rowsOf(keys: KeyColumn, size: number, { shard, count: shards }: Shard): Float64Array {
   const rows = new Float64Array(size)
@@ -155,28 +162,28 @@ function rowsOf(keys: KeyColumn, size: number, { shard, count: shards }: Shard):
   return rows.subarray(0, found)
 }
 
-/** The given rows as a batch, with the columns that a view's fold reads and its entity as the only one. */
-function gather(batch: EventBatch, entity: number, rows: Float64Array): EventBatch {
-  const size = rows.length
-  const keys = batch.entities[entity]
-  const own: EventBatch = {
+/**
+ * The given rows as a batch for a view's fold.
+ *
+ * @param whole with all columns. Else only the entity's key is the rows' own, and no other column may be read.
+ */
+function gather(batch: EventBatch, entity: number, rows: Float64Array, whole: boolean): EventBatch {
+  const { kind, ids, time, amount, entities, numeric, categorical } = batch
+  return {
     ...batch,
-    size,
-    kind: new Uint8Array(size),
-    ids: Array.isArray(batch.ids) ? [] : new Float64Array(size),
-    time: new Float64Array(size),
-    amount: new Float64Array(size),
-    entities: [Array.isArray(keys) ? [] : new Float64Array(size)],
+    size: rows.length,
+    kind: Uint8Array.from(rows, (row) => kind[row]),
+    ids: rowsOfKeys(ids, rows),
+    time: Float64Array.from(rows, (row) => time[row]),
+    amount: Float64Array.from(rows, (row) => amount[row]),
+    entities: entities.map((keys, e) => (whole || e === entity ? rowsOfKeys(keys, rows) : keys)),
+    numeric: whole ? numeric.map((column) => Float64Array.from(rows, (row) => column[row])) : numeric,
+    categorical: whole ? categorical.map((column) => Array.from(rows, (row) => column[row])) : categorical,
   }
-  for (let i = 0; i < size; i++) {
-    const row = rows[i]
-    own.kind[i] = batch.kind[row]
-    own.ids[i] = batch.ids[row]
-    own.time[i] = batch.time[row]
-    own.amount[i] = batch.amount[row]
-    own.entities[0][i] = keys[row]
-  }
-  return own
+}
+
+function rowsOfKeys(keys: KeyColumn, rows: Float64Array): KeyColumn {
+  return Array.isArray(keys) ? Array.from(rows, (row) => keys[row]) : Float64Array.from(rows, (row) => keys[row])
 }
 
 function writeStates(folds: readonly ViewFold[], shard: Shard, attempt: string): void {
