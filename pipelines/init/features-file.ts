@@ -30,8 +30,9 @@ export function featuresFile({ name, guess, frauds }: Service): string {
 ${wrapped([...used, 'service'].toSorted(), '  ')}
 } from 'fd/features'
 
-// What a model of "${name}" reads. It is data, stored in the model's card: the same bits in training and in the stream.
-// After a change: fd features check, then fd features describe ${name}. What expressions can say: fd features functions.
+// What a model of "${name}" reads. It is data, stored in the model's card: the same bits in training and in the
+// stream. After a change: fd features check, then fd features describe ${name}.
+// What expressions can say: fd features functions.
 ${entities.length === 0 ? '' : windowList(windows)}${columnLists(guess)}
 export default service(${codeText(name)}, ${codeText(`Amount, columns and history of ${name}`)}, [
 ${parts.join('\n')}
@@ -147,7 +148,8 @@ function riskView(entity: string, { schema, time }: Guess, frauds: number): stri
 }
 
 function derivedView(entity: string, guess: Guess, windows: readonly string[]): string {
+  const usual = `${entity}_mean_${windows[windows.length - 1]}`
   return `
   // Of features before: how many times the usual amount this one is.
-  derived({ ${entity}_times_usual: '${ownName(guess, 'amount')} / max(${entity}_mean_${windows[windows.length - 1]}, 1.0)' }),`
+  derived({ ${entity}_times_usual: '${ownName(guess, 'amount')} / max(${usual}, 1.0)' }),`
 }
