@@ -83,7 +83,7 @@ export function termOf(node: ASTNode, scope: Scope, depth = 0): Term {
 function foreign(node: Of<keyof typeof FOREIGN>, scope: Scope): ExpressionFault {
   const text = node.input.slice(node.start, node.end)
   const isName = typeof scope.find(text, true) === 'object'
-  const hint = isName ? `. For the ${scope.quote} write ${scope.quote}(${JSON.stringify(text)})` : ''
+  const hint = isName ? `. For the ${scope.quote} write ${quotedName(text, scope)}` : ''
   return new ExpressionFault(`${FOREIGN[node.op]}${hint}`, node.start)
 }
 
@@ -107,17 +107,23 @@ function literalOf(node: ASTNode): number | boolean | string | undefined {
   return typeof value === 'number' ? -value : undefined
 }
 
+/** Names that an expression can write as they are. */
+const IDENTIFIER = /^[A-Za-z_]\w*$/
+
+function quotedName(name: string, { quote }: Scope): string {
+  return `${quote}(${JSON.stringify(name)})`
+}
+
 function named(name: string, isQuoted: boolean, scope: Scope, at: number): Term {
   const found = scope.find(name, isQuoted)
   if (typeof found === 'object') return found
   if (found !== undefined) throw new ExpressionFault(found, at)
-  const near = closest(name, scope.names)
-  const odd = scope.names.find((each) => each.startsWith(name) && !/^[A-Za-z_]\w*$/.test(each))
-  const hint = near ?? (odd === undefined ? undefined : `${scope.quote}(${JSON.stringify(odd)})`)
+  const near = closest(name, scope.names) ?? scope.names.find((each) => each.startsWith(name) && !IDENTIFIER.test(each))
   const names = scope.names.length > 12 ? [...scope.names.slice(0, 12), 'others'] : scope.names
   // Among columns are texts, among features none.
   const quotes = isQuoted || scope.quote !== 'column' ? '' : `. A text stands in quotes: "${name}"`
-  const proposal = hint === undefined ? `There are: ${names.join(', ')}${quotes}` : `Did you mean ${hint}?`
+  const meant = near === undefined || isQuoted || IDENTIFIER.test(near) ? near : quotedName(near, scope)
+  const proposal = meant === undefined ? `There are: ${names.join(', ')}${quotes}` : `Did you mean ${meant}?`
   throw new ExpressionFault(`there is no ${name}. ${proposal}`, at)
 }
 

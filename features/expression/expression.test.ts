@@ -184,6 +184,7 @@ test.each([
   ['terminal_id == 1', 'here the column terminal_id is called terminal', '^'],
   ['V-1 > 0', 'there is no V. Did you mean column("V-1")?', '^'],
   ['card.type == "x"', 'values have no fields. For the column write column("card.type")', '^'],
+  ['V_1 > 0', 'there is no V_1. Did you mean column("V-1")?', '^'],
   ['s == FR', `there is no FR. There are: ${NAMES}. A text stands in quotes: "FR"`, '     ^'],
   ['s + 1', '+ takes two numbers or two texts, and these are a text and a number', '  ^'],
   ['x * (s)', '* takes two numbers, and these are a number and a text', '  ^'],
