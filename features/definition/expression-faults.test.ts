@@ -1,6 +1,12 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { serviceDigest } from '../view/view.ts'
+import { PROJECT_ROOT } from '../../configs/config.ts'
+import { checkService } from '../view/service-check.ts'
+import { featureNames, serviceDigest } from '../view/view.ts'
 import { amount, categorical, count, derived, numeric, request, service, view } from './builders.ts'
+import { loadService } from './project-file.ts'
 import { readService } from './service-schema.ts'
 
 const views = [
@@ -52,6 +58,40 @@ test.each<[string, ReturnType<typeof service>, string[]]>([
   ['nothing', service('shop', '', [request({ x: '' })]), ['feature "x", expression is "": give an expression']],
 ])('an expression of %s is refused as its file is loaded', (_, definition, lines) => {
   for (const line of lines) expect(() => readService(definition, 'features/shop.ts')).toThrow(line)
+})
+
+test('README’s service is read as it stands there, and fits a dataset with its columns', async () => {
+  const readme = await readFile(join(PROJECT_ROOT, 'README.md'), 'utf8')
+  const [, block] = /^### Arithmetic and conditions in features$.*?^```ts\n(.*?)^```$/ms.exec(readme) ?? []
+  const folder = await mkdtemp(join(tmpdir(), 'fd-readme-'))
+  try {
+    const file = join(folder, 'shop.ts')
+    await writeFile(file, `import { count, derived, mean, request, service, view } from 'fd/features'\n${block}`)
+    const read = loadService(file, folder)
+    expect(featureNames(read)).toEqual([
+      'amount',
+      'hour',
+      'abroad',
+      'km',
+      'mean_7d',
+      'nights_7d',
+      'times_usual',
+      'far_at_night',
+    ])
+    checkService(
+      read,
+      {
+        time: { column: 'at', unit: 'timestamp' },
+        amount: { column: 'price', minorUnits: 2 },
+        entities: [{ name: 'card', column: 'card', type: 'string' }],
+        numeric: ['lat', 'lon', 'shop_lat', 'shop_lon'],
+        categorical: ['country'],
+      },
+      'shop',
+    )
+  } finally {
+    await rm(folder, { recursive: true })
+  }
 })
 
 test('columns are not known before there is a dataset', () => {
