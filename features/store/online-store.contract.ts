@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { UserError } from '../../configs/user-error.ts'
+import { LONGEST_COMPOUND } from '../../datasets/table/key.ts'
 import { openOnlineStore } from '../open.ts'
 import type { Base, EntityState, GroupPartition, OnlineStore, OwnedState } from './online-store.ts'
 
@@ -67,6 +68,21 @@ export function onlineStoreContract(
       )
       const group = await store.group('card-fraud', at('a'))
       expect(texts(await group.read('customers', keys))).toEqual(keys.map((_, i) => String(i)))
+    })
+
+    test('two keys as long as those of several columns may be are told apart by their last byte', async () => {
+      await using store = await open(url)
+      const keys = ['a', 'b'].map((last) => `é${'x'.repeat(LONGEST_COMPOUND - 3)}${last}`)
+      const place = at('g'.repeat(100), `transactions.${'t'.repeat(180)}`, 2 ** 20)
+      await store.publish(
+        draft,
+        keys.map((key) => state('v'.repeat(60), key, key.slice(-1))),
+      )
+      await using group = await store.take('card-fraud', place, mine)
+      expect(texts(await group.read('v'.repeat(60), keys))).toEqual(['a', 'b'])
+      const written = [state('v'.repeat(60), keys[0], 'A')]
+      await group.write(written, { offset: 1, watermark: 6, minorUnits: 2 })
+      expect(texts(await group.read('v'.repeat(60), keys))).toEqual(['A', 'b'])
     })
 
     test(
