@@ -78,7 +78,7 @@ export function onlineStoreContract(
         draft,
         keys.map((key) => state('v'.repeat(60), key, key.slice(-1))),
       )
-      await using group = await store.take('card-fraud', place, mine)
+      const group = await store.take('card-fraud', place, mine)
       expect(texts(await group.read('v'.repeat(60), keys))).toEqual(['a', 'b'])
       const written = [state('v'.repeat(60), keys[0], 'A')]
       await group.write(written, { offset: 1, watermark: 6, minorUnits: 2 })

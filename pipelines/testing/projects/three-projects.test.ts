@@ -115,6 +115,7 @@ describe.each(PROJECTS)('a project of a $name table', ({ name, quick, table, ent
       const given = entities.flatMap((entity) => ['--entity', entity])
       await fd('init', root, '--from', join(folder, `${name}.csv`), '--name', name, ...given)
       edit()
+      await fd('features', 'check')
       const history = ['--dataset', name, '--until', cut]
       const { profile } = await fd<{ profile: { rows: number; stopped: null } }>('datasets', 'describe', name)
       expect(profile).toMatchObject({ rows: size.rows, stopped: null })
