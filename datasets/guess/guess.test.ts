@@ -107,6 +107,8 @@ test('what does not hold for the whole file is guessed anew', async () => {
     entities: [{ name: 'merchant' }, { name: 'card', optional: true }],
     numeric: [],
   })
+  expect(found.time?.to).toBe(START + (beyond - 1) * 60_000)
+  expect(found.schema.label).toEqual({ column: 'is_fraud', delay: 86_400_000 })
   expect(found.schema.id).toBeUndefined()
   expect(found.schema.decimals).toBeUndefined()
   expect(changes).toEqual([

@@ -177,7 +177,7 @@ function amountRole({ name, numbers, decimals }: ColumnFacts): Pick<DatasetSchem
 }
 
 /** Frauds become known later, which no file says. A short one leaves no time for it. */
-function labelDelay(time: TimeGuess | undefined): { delay?: number } {
+export function labelDelay(time: TimeGuess | undefined): { delay?: number } {
   const span = time === undefined ? 0 : time.to - time.from
   if (span >= 28 * DAY) return { delay: 7 * DAY }
   return span >= 7 * DAY ? { delay: DAY } : {}

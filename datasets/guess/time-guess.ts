@@ -1,6 +1,6 @@
 import { formatsOf } from '../table/cell-hint.ts'
 import type { TimeRole } from '../table/dataset.ts'
-import { countedTime, likelyUnit, MS_OF_UNIT, textTimeReader, type TimeForm, type TimeUnit } from '../table/time.ts'
+import { countedTime, likelyUnit, textTimeReader, type TimeForm, type TimeUnit } from '../table/time.ts'
 import type { EpochMs } from '../table/transaction.ts'
 import type { ColumnFacts } from './facts.ts'
 
@@ -103,7 +103,11 @@ function spanOf(role: TimeRole, times: EpochMs[] | undefined, madeUp: boolean): 
   return { role, from, to, ordered, madeUp }
 }
 
-/** Whether a span is shorter than a unit of its own times. */
-export function isOneInstant({ from, to, role }: TimeGuess): boolean {
-  return to - from < MS_OF_UNIT[role.unit]
+/** The guess of a file's first rows with the time of its last one. */
+export function untilLast(guess: TimeGuess, cell: string): TimeGuess {
+  const { role } = guess
+  const last =
+    role.unit === 'timestamp' ? textTimeReader(role)(cell.trim()) : countedTime(Number(cell), role.unit, role.origin)
+  if (!(last >= 0)) return guess
+  return { ...guess, to: Math.max(guess.to, last), ordered: guess.ordered && last >= guess.to }
 }

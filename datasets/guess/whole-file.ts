@@ -1,6 +1,7 @@
 import { openDatabase } from '../table/duckdb.ts'
-import { asDeclared, openTableSource, readError, type TableSource } from '../table/source.ts'
-import type { Guess } from './roles.ts'
+import { asDeclared, cellText, openTableSource, readError, type TableSource } from '../table/source.ts'
+import { labelDelay, type Guess } from './roles.ts'
+import { untilLast } from './time-guess.ts'
 
 /** A guess that holds for every row of the file, and what had to change for it, in words. */
 export interface CheckedGuess {
@@ -21,6 +22,7 @@ const MOST_DECIMALS = 6
 export async function checkWhole(file: string, guess: Guess): Promise<CheckedGuess> {
   const facts = await readFacts(file, guess)
   const changes: string[] = []
+  const time = guess.time === undefined ? undefined : untilLast(guess.time, facts.lastTime)
   const { schema } = guess
   const checked = { ...schema }
   if (schema.id !== undefined && (facts.of('id_filled') < facts.rows || facts.of('id_distinct') < facts.rows)) {
@@ -31,6 +33,7 @@ export async function checkWhole(file: string, guess: Guess): Promise<CheckedGue
   } else if (schema.id?.type === 'integer' && facts.of('id_whole') < facts.rows) {
     checked.id = { ...schema.id, type: 'string' }
   }
+  if (schema.label !== undefined) checked.label = { column: schema.label.column, ...labelDelay(time) }
   if (facts.of('amount_least') < 0) checked.refunds = true
   const decimals = facts.of('amount_decimals')
   checked.amount = { ...schema.amount, minorUnits: Math.min(MOST_DECIMALS, Math.max(2, decimals)) }
@@ -52,7 +55,7 @@ export async function checkWhole(file: string, guess: Guess): Promise<CheckedGue
   if (declared.length > 0) checked.decimals = Object.fromEntries(declared)
   const dropped = schema.numeric.filter((column) => !checked.numeric.includes(column))
   const unused = [...guess.unused, ...dropped.map((column) => ({ column, why: 'not all of its cells are numbers' }))]
-  return { guess: { ...guess, schema: checked, unused }, rows: facts.rows, changes }
+  return { guess: { schema: checked, time, unused }, rows: facts.rows, changes }
 }
 
 function entitiesThatHold({ schema }: Guess, facts: FileFacts, changes: string[]): Guess['schema']['entities'] {
@@ -75,6 +78,8 @@ function entitiesThatHold({ schema }: Guess, facts: FileFacts, changes: string[]
 
 interface FileFacts {
   rows: number
+  /** The time of the last row as the file has it; '' where there are no times. */
+  lastTime: string
   of(name: string): number
 }
 
@@ -95,7 +100,10 @@ async function readFacts(file: string, { schema }: Guess): Promise<FileFacts> {
   ]
   try {
     const [found] = await database.rows(`SELECT ${selected.join(', ')} FROM ${source.sql}`)
-    return { rows: Number(found.n), of: (name) => Number(found[name] ?? 0) }
+    const rows = Number(found.n)
+    const lastTime =
+      schema.time === 'none' ? '' : await cellText(database, source, schema.time.column, Math.max(0, rows - 1))
+    return { rows, lastTime, of: (name) => Number(found[name] ?? 0) }
   } catch (error) {
     throw readError(file, error)
   }

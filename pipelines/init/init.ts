@@ -129,7 +129,7 @@ async function checkWritten(name: string, root: string): Promise<number> {
 }
 
 function rolesText({ schema, time }: Guess, features: number): string {
-  const span = time === undefined ? '' : `, ${instantDay(time.from)} to ${instantDay(time.to)} in the first rows`
+  const span = time === undefined ? '' : `, ${instantDay(time.from)} to ${instantDay(time.to)}`
   const entities = schema.entities.map(({ name, column, optional }: ColumnEntity) => {
     return `${name} (${column}${optional === true ? ', may be blank' : ''})`
   })
@@ -171,7 +171,7 @@ function notesText({ schema, time, unused }: Guess, changes: readonly string[]):
         'secret of at least 16 characters before the next command.',
     ),
     ...(schema.entities.length === 0 ? ['No entity: name whose history counts with --entity card=COLUMN.'] : []),
-    ...(unused.length === 0 ? [] : [`${unused.length} columns have no role; the YAML says why.`]),
+    ...(unused.length === 0 ? [] : [`${unused.length} of the columns have no role; the YAML says why.`]),
   ]
   return notes.length === 0 ? [] : [notes.map((note) => `- ${note}`).join('\n')]
 }
