@@ -1,10 +1,13 @@
-import { mkdirSync, mkdtempSync, realpathSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
+import { PROJECT_ROOT } from '../../configs/config.ts'
 import { UserError } from '../../configs/user-error.ts'
+import { HANDBOOK_SCHEMA } from '../../datasets/published/handbook.ts'
 import { featureService, projectServices } from '../catalog.ts'
-import { serviceDigest } from '../view/view.ts'
+import { checkService } from '../view/service-check.ts'
+import { featureNames, serviceDigest } from '../view/view.ts'
 import { count, each, service, view } from './builders.ts'
 import { loadService } from './project-file.ts'
 
@@ -45,6 +48,15 @@ test('a file of a project runs as it is, with the builders of this fd', () => {
   expect(serviceDigest(featureService('shop', undefined, config))).toBe(serviceDigest(own))
   const limited = featureService('shop', undefined, { ...config, features: { maxEvents: 64 } })
   expect(limited.views[0]).toMatchObject({ maxEvents: 64 })
+})
+
+test('the definition that README shows is one, and fits the table that it is about', () => {
+  const readme = readFileSync(join(PROJECT_ROOT, 'README.md'), 'utf8')
+  const [, text] = /```ts\n(import[^]*?)```/.exec(readme) ?? []
+  const { root, featureFolder } = project({ 'payments.ts': text })
+  const payments = loadService(join(featureFolder, 'payments.ts'), root)
+  checkService(payments, HANDBOOK_SCHEMA, 'payments')
+  expect(featureNames(payments)).toContain('times_usual')
 })
 
 test('the builders belong to the files of the project alone', () => {
