@@ -97,7 +97,7 @@ test.each<[string, string, RegExp, FrameOptions]>([
     {},
   ],
   ['another column of times', 'card_id,at\nc1,2\n', /has no column "then"\. It has: card_id, at/, { time: 'then' }],
-  ['a bad time', 'card_id,at\nc1,5\nc1,soon\n', /line 3, column at: "soon" is not a time/, {}],
+  ['a bad time', 'card_id,at\nc1,5\nc1,soon\n', /line 3, column at: "soon" is not a time.*--unit UNIT/s, {}],
   ['a blank time', 'card_id,at\nc1,\n', /line 2, column at: .* is not a time/, {}],
   ['a key of another type', 'shop_id,at\ns1,5\n', /line 2, column shop_id: "s1" is not a whole number/, {}],
   ['no rows', 'card_id,at\n', /columns but no rows.*--labels FILE/, {}],

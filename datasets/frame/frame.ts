@@ -81,7 +81,9 @@ async function read(database: Database, file: string, schema: DatasetSchema, opt
   for await (const chunk of database.stream(`SELECT ${selected} FROM ${source.sql}`)) {
     for (const [index, column] of columns.entries()) {
       const bad = column.fill(events, at, chunk, index)
-      if (bad !== undefined) throw await cellError({ database, source, schema: form }, bad, at + bad.row)
+      if (bad === undefined) continue
+      const error = await cellError({ database, source, schema: form }, bad, at + bad.row)
+      throw bad.column === time?.column && options.unit === undefined ? withUnits(error) : error
     }
     tokenize(events, at, at + chunk.rows)
     at += chunk.rows
@@ -95,6 +97,11 @@ async function read(database: Database, file: string, schema: DatasetSchema, opt
     absent: roles.absent,
     ...tableCells(source),
   }
+}
+
+/** Times may be written otherwise than in the dataset. */
+function withUnits({ message }: UserError): UserError {
+  return new UserError(`${message}\nWhere all times are counted in another unit than the dataset's, add: --unit UNIT`)
 }
 
 /** Rows of which nothing is known. */

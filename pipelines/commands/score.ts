@@ -18,7 +18,7 @@ export function scoreCommand(): Command {
     new Command('score')
       .description(
         'score the topic "transactions" with the champion, into "predictions" and "fraud_alerts"; ' +
-          'a group that is not the champion\'s writes "fraud_alerts.GROUP" and "transactions.dlq.GROUP".\n' +
+          'a group that is not the champion\'s writes "fraud_alerts.GROUP" and "transactions.dlq.GROUP".\n\n' +
           'With --file, score the rows of a file instead, each with what stood before it: no log has a part in it',
       )
       .option('--model <name>', 'registered model (default: the only one there is); of a file also NAME/VERSION')

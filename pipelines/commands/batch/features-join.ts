@@ -25,11 +25,11 @@ interface JoinOptions {
 export function joinCommand(): Command {
   const command = new Command('join')
     .description(
-      "give the rows of a table of one's own the features as of their times, out of a dataset's history.\n" +
-        'A row finds what a transaction of its keys would have found just before all transactions of its\n' +
-        'instant, with the fraud labels that were known by then. It is no event itself, so no window counts it.\n' +
-        'A row with the id of a transaction in the history, and its time where the table has times, is that\n' +
-        'transaction: it gets the values that a backfill computes for it',
+      "give the rows of a table of one's own the features as of their times, out of a dataset's history.\n\n" +
+        'A row finds what a transaction of its keys would have found just before all transactions of its instant, ' +
+        'with the fraud labels that were known by then. It is no event itself, so no window counts it.\n\n' +
+        'A row with the id of a transaction in the history, and its time where the table has times, is that ' +
+        'transaction: it gets the values that a backfill computes for it.',
     )
     .requiredOption('--dataset <name>', 'dataset whose history is folded')
     .option('--data <file>', 'its file, when not the configured one')
