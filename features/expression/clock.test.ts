@@ -86,7 +86,10 @@ test('Liberia changed its clocks by 44 minutes and 30 seconds, and Samoa left ou
 
 test('days before 1970 have weekdays too, and instants beyond the calendar have none', () => {
   const [weekday, hour] = [clockPart('weekday'), clockPart('hour', 'Asia/Tokyo')]
-  expect([0, -1, -DAY, -4 * DAY].map(weekday)).toEqual([4, 3, 3, 7])
+  expect([0, -0.5, -1, -DAY, -4 * DAY].map(weekday)).toEqual([4, 3, 3, 3, 7])
+  expect([0, -0.5, -1].map(clockPart('day_of_month'))).toEqual([1, 31, 31])
+  expect([0, -0.5, -1].map(clockPart('hour'))).toEqual([0, 23, 23])
+  expect([0, -1e-12].map(hour)).toEqual([9, 8])
   expect([Number.NaN, Infinity, 1e300, Date.UTC(999, 0, 1), Date.UTC(9999, 11, 31)].map(hour)).toEqual(
     new Array(5).fill(Number.NaN),
   )

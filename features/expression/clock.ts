@@ -21,10 +21,12 @@ export function clockPart(part: ClockPart, zone = 'UTC'): (instant: EpochMs) => 
   const offsetAt = zoneOffset(zone)
   return (instant) => {
     if (!(instant >= FIRST && instant < LAST)) return Number.NaN
-    const local = instant + offsetAt(instant)
+    // Added to hours, the part of a millisecond before 1970 would be lost in rounding.
+    const whole = Math.floor(instant)
+    const local = whole + offsetAt(whole)
     const days = Math.floor(local / DAY)
     if (part === 'hour') return Math.floor((local - days * DAY) / HOUR)
     if (part === 'weekday') return ((((days + THURSDAY) % 7) + 7) % 7) + 1
-    return new Date(local).getUTCDate()
+    return new Date(days * DAY).getUTCDate()
   }
 }

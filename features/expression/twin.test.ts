@@ -74,7 +74,8 @@ const berlin = new Intl.DateTimeFormat('en', { timeZone: 'Europe/Berlin', hour: 
 
 function berlinHour(time: number): number {
   if (time < Date.UTC(1000, 0, 2) || time >= Date.UTC(9999, 11, 30)) throw new Error('no time of a calendar')
-  return Number(berlin.format(time))
+  // Intl takes a part of a millisecond before 1970 for one after it.
+  return Number(berlin.format(Math.floor(time)))
 }
 
 function twinOfCel(): Environment {
