@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -98,13 +98,14 @@ describe.each(PROJECTS)('a project of a $name table', ({ name, quick, table, ent
     return JSON.parse(stdout) as Document
   }
 
-  /** Changes the project's files as its user does, and adds the features of the user's own. */
+  /** Changes the project's files as its user does, who writes features of one's own in place of the first ones. */
   function edit(): void {
     for (const [file, from, to] of edits) {
       const text = readFileSync(join(root, file), 'utf8')
       expect(text).toContain(from)
       writeFileSync(join(root, file), text.replace(from, to))
     }
+    rmSync(join(root, 'features', `${name}.ts`))
     cpSync(join(import.meta.dirname, `${name}-features.ts`), join(root, 'features', 'own.ts'))
   }
 
