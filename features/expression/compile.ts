@@ -12,19 +12,19 @@ type Of<Op extends ASTNode['op']> = Extract<ASTNode, { op: Op }>
 const DEEPEST = 250
 
 /** What other languages call functions that there are. */
-const OTHER_NAMES: Record<string, string> = {
-  not: '!',
-  has: 'is_missing',
-  isnull: 'is_missing',
-  ifnull: 'coalesce',
-  log: 'log1p',
-  ln: 'log1p',
-  now: 'time',
-  date: 'timestamp',
-  greatest: 'max',
-  least: 'min',
-  day: 'day_of_month',
-}
+const OTHER_NAMES: ReadonlyMap<string, string> = new Map([
+  ['not', '!'],
+  ['has', 'is_missing'],
+  ['isnull', 'is_missing'],
+  ['ifnull', 'coalesce'],
+  ['log', 'log1p'],
+  ['ln', 'log1p'],
+  ['now', 'time'],
+  ['date', 'timestamp'],
+  ['greatest', 'max'],
+  ['least', 'min'],
+  ['day', 'day_of_month'],
+])
 
 /** Parts of CEL that are about structures, which transactions do not have. */
 const FOREIGN = {
@@ -139,7 +139,7 @@ function call(node: Of<'call'>, of: (part: ASTNode) => Term): Term {
   const [name, parts] = node.args
   const called = Object.hasOwn(FUNCTIONS, name) ? FUNCTIONS[name] : undefined
   if (called === undefined) {
-    const near = OTHER_NAMES[name.toLowerCase()] ?? closest(name, Object.keys(FUNCTIONS))
+    const near = OTHER_NAMES.get(name.toLowerCase()) ?? closest(name, Object.keys(FUNCTIONS))
     const proposal = near === undefined ? `There are: ${Object.keys(FUNCTIONS).join(', ')}` : `Did you mean ${near}?`
     throw new ExpressionFault(`there is no function ${name}. ${proposal}`, node.start)
   }

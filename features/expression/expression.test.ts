@@ -235,6 +235,7 @@ test.each([
   ['x * .5', 'no . can stand here. Write 0.5 for .5', '    ^'],
   ['1.0.0', 'a name is missing before 0', '    ^'],
   ['not(x > 1)', 'there is no function not. Did you mean !?', '^'],
+  ['constructor(x)', `there is no function constructor. There are: ${Object.keys(FUNCTIONS).join(', ')}`, '^'],
   ['log(x)', 'there is no function log. Did you mean log1p?', '^'],
   ['{"a": 1} == x', 'there are no maps', '^'],
   [
