@@ -14,7 +14,7 @@ import type { KindFold } from './kind-fold.ts'
  */
 export function encodeColumns({ fold, plan }: KindFold, slot: number): Buffer {
   const { rings, windows, oldest } = fold
-  const events = rings.next[slot] - rings.first[slot]
+  const events = rings.next(slot) - rings.first(slot)
   const numbers = rings.numbers.map((column) => {
     const copy = new Float64Array(events)
     copyRing(column, copy, rings, slot)
@@ -35,7 +35,7 @@ export function encodeColumns({ fold, plan }: KindFold, slot: number): Buffer {
  */
 export function decodeColumns({ fold, plan }: KindFold, slot: number, bytes: Buffer): number[] | undefined {
   const { rings, windows, oldest } = fold
-  const events = rings.next[slot] - rings.first[slot]
+  const events = rings.next(slot) - rings.first(slot)
   const sizeOfBases = windows.state.basesSize
   let at = 0
   const size = 8 * (events * rings.numbers.length + sizeOfBases + Number(plan.first))

@@ -64,7 +64,7 @@ function isPlain({ kind, plan }: KindFold): boolean {
 }
 
 function isEmpty({ rings, pushedOut }: EventFold, slot: number): boolean {
-  return rings.first[slot] === rings.next[slot] && pushedOut.at(slot) === -Infinity
+  return rings.first(slot) === rings.next(slot) && pushedOut.at(slot) === -Infinity
 }
 
 function resume(of: EventFold, slot: number, bytes: Buffer, owner: StateOwner): HeldLabels {

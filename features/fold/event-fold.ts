@@ -136,7 +136,7 @@ export class EventFold {
     if (t >= this.clock.at(slot)) {
       this.#inOrder(slot, t, own, amount, out, at)
     } else {
-      if (this.rings.after(slot, t) - this.rings.first[slot] < this.#plan.mostLast) reach = Infinity
+      if (this.rings.after(slot, t) - this.rings.first(slot) < this.#plan.mostLast) reach = Infinity
       if (this.#outOfOrder(slot, t, own, amount, out, at)) flags = LATE
     }
     if (this.#includesCurrent) pushedOut = this.pushedOut.at(slot)
@@ -152,7 +152,7 @@ export class EventFold {
     const end = this.rings.after(slot, t)
     this.#since(slot, end, t)
     this.windows.scan(slot, t, end, known ? NOT_COUNTED : NOT_KNOWN, out, at)
-    const few = t < this.clock.at(slot) && end - this.rings.first[slot] < this.#plan.mostLast
+    const few = t < this.clock.at(slot) && end - this.rings.first(slot) < this.#plan.mostLast
     return this.pushedOut.at(slot) > t - (few ? Infinity : this.#plan.span) ? TRUNCATED : 0
   }
 
@@ -163,13 +163,13 @@ export class EventFold {
    */
   #inOrder(slot: number, t: EpochMs, own: boolean, amount: number, out: Float64Array, at: number): void {
     const { rings, windows } = this
-    this.#since(slot, rings.next[slot], t)
+    this.#since(slot, rings.next(slot), t)
     const current = this.#includesCurrent
     this.clock.set(slot, t)
-    if (own && current) this.#write(slot, rings.next[slot], t, amount)
+    if (own && current) this.#write(slot, rings.next(slot), t, amount)
     windows.advance(slot, t)
     windows.emit(slot, own && current, out, at)
-    if (own && !current) this.#write(slot, rings.next[slot], t, amount)
+    if (own && !current) this.#write(slot, rings.next(slot), t, amount)
     this.#trim(slot)
   }
 
@@ -246,7 +246,10 @@ export class EventFold {
   /** Sets the seconds to time t from the event before `place`, and from the first of all. */
   #since(slot: number, place: number, t: EpochMs): void {
     const { rings, windows } = this
-    windows.sincePrevious = place > rings.first[slot] ? (t - rings.time[rings.position(slot, place - 1)]) / 1000 : -1
+    if (this.#plan.previous) {
+      const last = place - 1
+      windows.sincePrevious = last < rings.first(slot) ? -1 : (t - rings.time[rings.position(slot, last)]) / 1000
+    }
     if (!this.#plan.first) return
     const oldest = this.oldest.at(slot)
     windows.sinceFirst = oldest <= t ? (t - oldest) / 1000 : -1
@@ -255,7 +258,7 @@ export class EventFold {
   /** Whether the ring has the event at hand. */
   #isThere(slot: number, t: EpochMs): boolean {
     const { rings } = this
-    for (let s = rings.after(slot, t) - 1; s >= rings.first[slot]; s--) {
+    for (let s = rings.after(slot, t) - 1; s >= rings.first(slot); s--) {
       const p = rings.position(slot, s)
       if (rings.time[p] !== t) return false
       if (rings.idHash[p] === this.#idHash && rings.idHigh[p] === this.#idHigh) return true
@@ -266,7 +269,7 @@ export class EventFold {
   /** Drops the events that no window can reach any more. */
   #trim(slot: number): void {
     const oldest = this.retention.oldest(slot)
-    if (oldest === this.rings.first[slot]) return
+    if (oldest === this.rings.first(slot)) return
     if (this.#plan.hasEver) this.windows.dropping(slot, oldest)
     this.rings.drop(slot, oldest)
   }
@@ -275,7 +278,7 @@ export class EventFold {
   #write(slot: number, place: number, t: EpochMs, amount: number): number {
     const { rings } = this
     if (!rings.roomFor(slot)) this.#pushOut(slot)
-    const at = Math.max(place, rings.first[slot])
+    const at = Math.max(place, rings.first(slot))
     const position = rings.put(slot, at, t, amount, this.#idHash, this.#idHigh)
     if (rings.places) rings.place[position] = this.place
     if (this.#plan.first && t < this.oldest.at(slot)) this.oldest.set(slot, t)
@@ -288,7 +291,7 @@ export class EventFold {
 
   /** Drops the oldest event of a full ring, from the windows that still hold it too. */
   #pushOut(slot: number): void {
-    const oldest = this.rings.first[slot]
+    const oldest = this.rings.first(slot)
     this.windows.pushedOut(slot, oldest)
     const time = this.rings.time[this.rings.position(slot, oldest)]
     this.pushedOut.set(slot, Math.max(this.pushedOut.at(slot), time))

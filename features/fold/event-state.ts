@@ -52,8 +52,8 @@ export function encodeEvents(of: EventFold, held: Readonly<HeldLabels>, slot: nu
   const { rings } = of
   const { amount, label, id } = rings.columns
   const progress = of.windows.state.progress(slot)
-  const first = rings.first[slot]
-  const events = rings.next[slot] - first
+  const first = rings.first(slot)
+  const events = rings.next(slot) - first
   const pushedOut = of.pushedOut.at(slot)
   const places = rings.places && hasPlaces(rings, slot)
   const columns =
@@ -86,7 +86,7 @@ export function encodeEvents(of: EventFold, held: Readonly<HeldLabels>, slot: nu
  * the youngest; but one that came late may be the only one.
  */
 function hasPlaces(rings: EventRings, slot: number): boolean {
-  for (let s = rings.next[slot] - 1; s >= rings.first[slot]; s--)
+  for (let s = rings.next(slot) - 1; s >= rings.first(slot); s--)
     if (rings.place[rings.position(slot, s)] !== NO_PLACE) return true
   return false
 }
@@ -113,9 +113,9 @@ export function copyRing<T extends Float64Array | Uint32Array | Uint8Array>(
   rings: EventRings,
   slot: number,
 ): void {
-  const start = rings.first[slot] & rings.mask[slot]
-  const base = rings.base[slot]
-  const untilEnd = Math.min(to.length, rings.mask[slot] + 1 - start)
+  const start = rings.first(slot) & rings.mask(slot)
+  const base = rings.base(slot)
+  const untilEnd = Math.min(to.length, rings.mask(slot) + 1 - start)
   to.set(from.subarray(base + start, base + start + untilEnd))
   to.set(from.subarray(base, base + to.length - untilEnd), untilEnd)
 }

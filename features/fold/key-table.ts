@@ -49,6 +49,8 @@ export class KeyTable {
   #textsEnd = 0
   readonly #seedHigh: number
   readonly #seedLow: number
+  /** Whether all keys are whole numbers of 32 bits, and all of their low half is kept. */
+  #words = true
   /** The hash of the key at hand. */
   #high = 0
   #low = 0
@@ -58,6 +60,7 @@ export class KeyTable {
   /** @param bits of the second half of the hash that are used. With fewer, keys meet that otherwise never would. */
   constructor(seed = randomInt(2 ** 47), bits = 32) {
     this.#shift = 32 - bits
+    this.#words = bits === 32
     this.#seedHigh = Math.floor(seed / 0x1_0000_0000)
     this.#seedLow = seed | 0
   }
@@ -68,15 +71,18 @@ export class KeyTable {
     const table = this.#segments[this.#high]
     const low = this.#low
     const mask = table.length - 1
+    // No two whole numbers of 32 bits have one low half, so nothing else need be compared.
+    const isWord = this.#words && typeof key === 'number' && key >>> 0 === key
     for (let at = (low << 1) & mask; ; at = (at + 2) & mask) {
       const slot = table[at + 1] - 1
-      if (slot < 0 || (table[at] === low && this.#is(slot, key))) return slot
+      if (slot < 0 || (table[at] === low && (isWord || this.#is(slot, key)))) return slot
     }
   }
 
   /** Adds a key that is not known yet, and returns its slot. */
   add(key: number | string): number {
     const slot = this.size++
+    if (typeof key !== 'number' || key >>> 0 !== key) this.#words = false
     this.#keep(slot, key)
     this.#hash(key)
     const segment = this.#high

@@ -54,11 +54,11 @@ export class Retention {
   mayLack(slot: number, t: EpochMs, clock: EpochMs, more: number): boolean {
     if (t < clock - this.kept - this.lateness || t <= this.#of.pushedOut.at(slot)) return true
     const { rings } = this.#of
-    const events = rings.next[slot] - rings.first[slot]
+    const events = rings.next(slot) - rings.first(slot)
     // So many at most were pushed out, each the oldest of its moment, so none is younger than as many oldest ones now.
     const over = events + more - rings.maxEvents
     if (over <= 0) return false
-    return over > events || t <= rings.time[rings.position(slot, rings.first[slot] + over - 1)]
+    return over > events || t <= rings.time[rings.position(slot, rings.first(slot) + over - 1)]
   }
 
   /** Before this time TRIM leaves no event; −Infinity while it leaves any. */
@@ -66,7 +66,7 @@ export class Retention {
     const bound = this.#bound(slot)
     if (this.spare === 0) return bound
     const oldest = this.#of.rings.after(slot, bound - 1) - this.spare
-    return oldest < this.#of.rings.first[slot] ? -Infinity : this.#of.rings.time[this.#of.rings.position(slot, oldest)]
+    return oldest < this.#of.rings.first(slot) ? -Infinity : this.#of.rings.time[this.#of.rings.position(slot, oldest)]
   }
 
   /** Where the longest window of an event as late as is allowed begins. */
@@ -77,15 +77,16 @@ export class Retention {
   /** The oldest event that stays: no window reaches one before it, not even that of an event as late as allowed. */
   oldest(slot: number): number {
     const { rings } = this.#of
-    const { time, next } = rings
+    const { time } = rings
+    const next = rings.next(slot)
     const bound = this.#bound(slot)
     const spare = this.spare
-    let oldest = rings.first[slot]
-    while (oldest + spare < next[slot] && time[rings.position(slot, oldest + spare)] < bound) {
+    let oldest = rings.first(slot)
+    while (oldest + spare < next && time[rings.position(slot, oldest + spare)] < bound) {
       const t = time[rings.position(slot, oldest)]
       const alone = spare === 0 || time[rings.position(slot, oldest + 1)] > t
       const younger = alone ? oldest + 1 : rings.after(slot, t)
-      if (younger + spare > next[slot] || time[rings.position(slot, younger + spare - 1)] >= bound) break
+      if (younger + spare > next || time[rings.position(slot, younger + spare - 1)] >= bound) break
       oldest = younger
     }
     return oldest

@@ -69,8 +69,8 @@ function newestIn(
   low: number,
   high: number,
 ): First | undefined {
-  const end = time === undefined ? rings.next[slot] : rings.after(slot, time)
-  for (let s = end - 1; s >= rings.first[slot]; s--) {
+  const end = time === undefined ? rings.next(slot) : rings.after(slot, time)
+  for (let s = end - 1; s >= rings.first(slot); s--) {
     const p = rings.position(slot, s)
     if (time !== undefined && rings.time[p] !== time) return undefined
     if (rings.idHash[p] !== low || rings.idHigh[p] !== high) continue

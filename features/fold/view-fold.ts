@@ -210,7 +210,8 @@ export class ViewFold {
     const { payments, labels } = this
     this.#changes.mark(slot)
     payments.setId(idHash, idHigh)
-    let flags = payments.fold(slot, t, this.#payments.turnTo(row, amount), amount, out, at)
+    const own = this.#reads ? this.#payments.turnTo(row, amount) : amount >= 0
+    let flags = payments.fold(slot, t, own, amount, out, at)
     for (const other of this.#others) {
       other.fold.setId(idHash, idHigh)
       const minor = other.kind.refunds ? -amount : amount

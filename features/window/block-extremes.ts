@@ -54,14 +54,14 @@ export class BlockExtremes {
   written(slot: number, sequence: number): void {
     const blocks = this.#rememberedOf.get(slot)
     if (blocks === undefined) return
-    const count = (this.#rings.mask[slot] + 1) >> BITS
+    const count = (this.#rings.mask(slot) + 1) >> BITS
     if (blocks.known.length !== count) return void this.#rememberedOf.delete(slot)
-    const last = this.#rings.next[slot] - 1
+    const last = this.#rings.next(slot) - 1
     for (let block = sequence >>> BITS; block <= last >>> BITS; block++) blocks.known[block & (count - 1)] = 0
   }
 
   #blocksOf(slot: number): Blocks {
-    const count = (this.#rings.mask[slot] + 1) >> BITS
+    const count = (this.#rings.mask(slot) + 1) >> BITS
     const remembered = this.#rememberedOf.get(slot)
     if (remembered?.known.length === count) return remembered
     const blocks = { extremes: new Float64Array(count), known: new Uint8Array(count) }
@@ -70,7 +70,7 @@ export class BlockExtremes {
   }
 
   #known({ extremes, known }: Blocks, slot: number, from: number): number {
-    const block = (from & this.#rings.mask[slot]) >> BITS
+    const block = (from & this.#rings.mask(slot)) >> BITS
     if (known[block] === 0) {
       extremes[block] = this.#extreme(slot, from, from + BLOCK)
       known[block] = 1

@@ -125,13 +125,14 @@ export class Extremes implements Aggregator {
 
   /** The chosen event (sequence + 1, 0 for none) of one that was chosen before and those of a range. */
   #choose(slot: number, chosen: number, from: number, to: number): number {
-    const { base, mask } = this.#rings
+    const base = this.#rings.base(slot)
+    const mask = this.#rings.mask(slot)
     const column = this.#column(this.#rings)
     let best = chosen
     for (let s = from; s < to; s++) {
-      const value = column[base[slot] + (s & mask[slot])]
+      const value = column[base + (s & mask)]
       if (Number.isNaN(value)) continue
-      if (best === 0 || this.#isBetter(value, s, column[base[slot] + ((best - 1) & mask[slot])], best - 1)) best = s + 1
+      if (best === 0 || this.#isBetter(value, s, column[base + ((best - 1) & mask)], best - 1)) best = s + 1
     }
     return best
   }

@@ -123,8 +123,8 @@ export class Moments implements Aggregator {
 
   #add(state: Float64Array, at: number, slot: number, from: number, to: number, sign: 1 | -1): void {
     const column = this.#column(this.#rings)
-    const base = this.#rings.base[slot]
-    const mask = this.#rings.mask[slot]
+    const base = this.#rings.base(slot)
+    const mask = this.#rings.mask(slot)
     let [number, sum] = [state[at + NUMBER], state[at + SUM]]
     for (let s = from; s < to; s++) {
       const value = column[base + (s & mask)]

@@ -8,12 +8,18 @@ const SMALLEST = 2
 /** Up to so many events are moved one by one, which is then faster than by blocks. */
 const FEW = 32
 
+/** What is kept of a ring. */
+const BASE = 0
+const MASK = 1
+const FIRST = 2
+const NEXT = 3
+
 /**
  * The recent events of many entities. Each entity has a ring of its own, cut from typed arrays that all share. A ring
  * is ordered by event time, and among events of one time by log order.
  *
- * An entity is a slot (0, 1, 2 …). Its events have the sequence numbers from `first[slot]` to below `next[slot]`, and
- * event s stands at `base[slot] + (s & mask[slot])` of every column. The fold drops old events by raising `first`, and
+ * An entity is a slot (0, 1, 2 …). Its events have the sequence numbers from `first(slot)` to below `next(slot)`, and
+ * event s stands at `base(slot) + (s & mask(slot))` of every column. The fold drops old events by raising `first`, and
  * puts a late event between others by `insert`.
  *
  * A ring holds a power of two. A full one moves to a region twice as large and leaves its old region to the next ring
@@ -23,11 +29,6 @@ const FEW = 32
  */
 export class EventRings {
   slots = 0
-  base: Uint32Array
-  mask: Uint32Array
-  first: Uint32Array
-  next: Uint32Array
-
   time: Float64Array
   amount: Float64Array
   fraud: Uint8Array
@@ -40,10 +41,7 @@ export class EventRings {
 
   /** The room behind the columns above. */
   readonly #room = {
-    base: new Growing(Uint32Array),
-    mask: new Growing(Uint32Array),
-    first: new Growing(Uint32Array),
-    next: new Growing(Uint32Array),
+    bounds: new Growing(Uint32Array),
     time: new Growing(Float64Array),
     amount: new Growing(Float64Array),
     fraud: new Growing(Uint8Array),
@@ -59,6 +57,8 @@ export class EventRings {
   readonly dictionaries: readonly Dictionary[]
   readonly columns: RingColumns
   readonly maxEvents: number
+  /** By slot, side by side: base, mask, first and next. They are always read together. */
+  #bounds = this.#room.bounds.array
   readonly #free = new Map<number, number[]>()
   readonly #numberRoom: Growing<Float64Array>[]
   readonly #codeRoom: Growing<Uint32Array>[]
@@ -73,10 +73,6 @@ export class EventRings {
     this.numbers = this.#numberRoom.map(({ array }) => array)
     this.codes = this.#codeRoom.map(({ array }) => array)
     this.maxEvents = maxEvents
-    this.base = this.#room.base.array
-    this.mask = this.#room.mask.array
-    this.first = this.#room.first.array
-    this.next = this.#room.next.array
     this.time = this.#room.time.array
     this.amount = this.#room.amount.array
     this.fraud = this.#room.fraud.array
@@ -94,29 +90,42 @@ export class EventRings {
 
   /** Adds an entity without events and returns its slot. */
   addSlot(): number {
-    if (this.slots === this.base.length) {
-      this.base = this.#room.base.grow(this.slots + 1)
-      this.mask = this.#room.mask.grow(this.slots + 1)
-      this.first = this.#room.first.grow(this.slots + 1)
-      this.next = this.#room.next.grow(this.slots + 1)
-    }
+    this.#bounds = this.#room.bounds.grow((this.slots + 1) * 4)
     const slot = this.slots++
-    this.base[slot] = this.#allocate(1 << SMALLEST)
-    this.mask[slot] = (1 << SMALLEST) - 1
+    this.#bounds[slot * 4 + BASE] = this.#allocate(1 << SMALLEST)
+    this.#bounds[slot * 4 + MASK] = (1 << SMALLEST) - 1
     return slot
+  }
+
+  base(slot: number): number {
+    return this.#bounds[slot * 4 + BASE]
+  }
+
+  mask(slot: number): number {
+    return this.#bounds[slot * 4 + MASK]
+  }
+
+  /** The sequence of the oldest event. */
+  first(slot: number): number {
+    return this.#bounds[slot * 4 + FIRST]
+  }
+
+  /** The sequence of the event that comes next. */
+  next(slot: number): number {
+    return this.#bounds[slot * 4 + NEXT]
   }
 
   /** Whether one more event fits. Where it does not, the fold pushes out the oldest one first. */
   roomFor(slot: number): boolean {
-    return this.next[slot] - this.first[slot] < this.maxEvents
+    return this.next(slot) - this.first(slot) < this.maxEvents
   }
 
   /** Opens a place at the young end and returns its position. Hazard: may replace the column arrays. */
   push(slot: number): number {
-    const sequence = this.next[slot]
-    if (sequence - this.first[slot] > this.mask[slot]) this.#grow(slot)
-    this.next[slot] = sequence + 1
-    return this.base[slot] + (sequence & this.mask[slot])
+    const sequence = this.next(slot)
+    if (sequence - this.first(slot) > this.mask(slot)) this.#grow(slot)
+    this.#bounds[slot * 4 + NEXT] = sequence + 1
+    return this.base(slot) + (sequence & this.mask(slot))
   }
 
   /**
@@ -125,7 +134,7 @@ export class EventRings {
    */
   insert(slot: number, sequence: number): number {
     this.push(slot)
-    const last = this.next[slot] - 1
+    const last = this.next(slot) - 1
     if (last - sequence > FEW) this.#moveUp(slot, sequence, last)
     else for (let s = last; s > sequence; s--) this.#copy(this.position(slot, s - 1), this.position(slot, s))
     return this.position(slot, sequence)
@@ -133,8 +142,8 @@ export class EventRings {
 
   /** Moves the events from `from` to before `last` up by one, in whole blocks: two where they go around the ring. */
   #moveUp(slot: number, from: number, last: number): void {
-    const base = this.base[slot]
-    const end = base + this.mask[slot]
+    const base = this.base(slot)
+    const end = base + this.mask(slot)
     const start = this.position(slot, from)
     const stop = this.position(slot, last)
     if (start < stop) return this.#copyBlock(start, stop, start + 1)
@@ -149,7 +158,7 @@ export class EventRings {
    */
   put(slot: number, sequence: number, time: number, amount: number, idHash: number, idHigh: number): number {
     const { columns } = this
-    const position = sequence === this.next[slot] ? this.push(slot) : this.insert(slot, sequence)
+    const position = sequence === this.next(slot) ? this.push(slot) : this.insert(slot, sequence)
     this.time[position] = time
     if (columns.amount) this.amount[position] = amount
     if (columns.label) this.fraud[position] = 0
@@ -175,31 +184,31 @@ export class EventRings {
   /** Drops the events before a sequence. */
   drop(slot: number, oldest: number): void {
     for (let c = 0; c < this.codes.length; c++) {
-      for (let s = this.first[slot]; s < oldest; s++)
+      for (let s = this.first(slot); s < oldest; s++)
         this.dictionaries[c].release(this.codes[c][this.position(slot, s)])
     }
-    this.first[slot] = oldest
+    this.#bounds[slot * 4 + FIRST] = oldest
   }
 
   /** Appends the events of another's slot to slot 0, with those of their columns that tell when and which they were. */
   take(from: EventRings, slot: number): void {
     if (from.places) this.keepPlaces()
-    for (let s = from.first[slot]; s < from.next[slot]; s++) {
+    for (let s = from.first(slot); s < from.next(slot); s++) {
       const p = from.position(slot, s)
-      const at = this.put(0, this.next[0], from.time[p], 0, from.idHash[p], from.idHigh[p])
+      const at = this.put(0, this.next(0), from.time[p], 0, from.idHash[p], from.idHigh[p])
       if (from.places) this.place[at] = from.place[p]
     }
   }
 
   /** Where an event stands in the columns. Valid until the ring grows. */
   position(slot: number, sequence: number): number {
-    return this.base[slot] + (sequence & this.mask[slot])
+    return this.base(slot) + (sequence & this.mask(slot))
   }
 
   /** The sequence number of the first event later than `time`, or `next` when none is. A binary search. */
   after(slot: number, time: number): number {
-    let low = this.first[slot]
-    let high = this.next[slot]
+    let low = this.first(slot)
+    let high = this.next(slot)
     while (low < high) {
       const middle = (low + high) >>> 1
       if (this.time[this.position(slot, middle)] <= time) low = middle + 1
@@ -210,7 +219,7 @@ export class EventRings {
 
   /** The sequence number of the newest event from time `from` to `to`, both included, with this id hash. */
   find(slot: number, from: number, to: number, idHash: number): number | undefined {
-    for (let s = this.after(slot, to) - 1; s >= this.first[slot]; s--) {
+    for (let s = this.after(slot, to) - 1; s >= this.first(slot); s--) {
       const p = this.position(slot, s)
       if (this.time[p] < from) return undefined
       if (this.idHash[p] === idHash) return s
@@ -219,13 +228,13 @@ export class EventRings {
   }
 
   #grow(slot: number): void {
-    const size = this.mask[slot] + 1
-    const from = this.base[slot]
+    const size = this.mask(slot) + 1
+    const from = this.base(slot)
     const to = this.#allocate(size * 2)
-    for (let s = this.first[slot]; s < this.next[slot]; s++)
+    for (let s = this.first(slot); s < this.next(slot); s++)
       this.#copy(from + (s & (size - 1)), to + (s & (size * 2 - 1)))
-    this.base[slot] = to
-    this.mask[slot] = size * 2 - 1
+    this.#bounds[slot * 4 + BASE] = to
+    this.#bounds[slot * 4 + MASK] = size * 2 - 1
     const free = this.#free.get(size)
     if (free) free.push(from)
     else this.#free.set(size, [from])

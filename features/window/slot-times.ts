@@ -6,6 +6,8 @@ export class SlotTimes {
   readonly #room = new Growing(Float64Array)
   readonly #initial: EpochMs
   #times: Float64Array
+  /** Whether any was set. Most views never push out an event, and need not look at each slot. */
+  #isSet = false
 
   constructor(initial = -Infinity) {
     this.#initial = initial
@@ -18,10 +20,12 @@ export class SlotTimes {
   }
 
   at(slot: number): EpochMs {
-    return this.#times[slot]
+    return this.#isSet ? this.#times[slot] : this.#initial
   }
 
   set(slot: number, time: EpochMs): void {
+    if (!this.#isSet && time === this.#initial) return
+    this.#isSet = true
     this.#times[slot] = time
   }
 

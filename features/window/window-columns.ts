@@ -14,52 +14,49 @@ export interface WindowParts {
   scale: number
 }
 
-/** Bounds and sums of windows. Each slot has an element for every window, at `slot · windows + window`. */
+/** What is kept of a window, side by side, since it is always read together. As whole numbers they are exact. */
+export const ENTER = 0
+export const LEAVE = 1
+export const SUM = 2
+export const FRAUDS = 3
+/** How many there are. */
+export const CELLS = 4
+
+/**
+ * Bounds and sums of windows. Each slot has `CELLS` cells for every window, from `(slot · windows + window) · CELLS` on:
+ *
+ * - ENTER: events below this sequence have come into the window.
+ * - LEAVE: events below this sequence have left it.
+ * - SUM: the amounts of the events in the window.
+ * - FRAUDS: how many of them are known as frauds.
+ */
 export class WindowColumns {
-  /** Events below this sequence have come into the window. */
-  enter: Uint32Array
-  /** Events below this sequence have left it. */
-  leave: Uint32Array
-  /** Sum of the amounts of the events in the window. */
-  sum: Float64Array
-  /** How many of them are known as frauds. */
-  frauds: Uint32Array
-  /** How many events a window for ever counts that the ring has dropped. */
+  cells: Float64Array
+  /** How many events a window for ever counts that the ring has dropped, at `slot · windows + window`. */
   gone: Float64Array
 
   readonly #plan: WindowPlan
-  readonly #room = {
-    enter: new Growing(Uint32Array),
-    leave: new Growing(Uint32Array),
-    sum: new Growing(Float64Array),
-    frauds: new Growing(Uint32Array),
-    gone: new Growing(Float64Array, 0),
-  }
+  readonly #cellRoom = new Growing(Float64Array)
+  readonly #goneRoom = new Growing(Float64Array, 0)
   readonly #held: Range = { from: 0, to: 0 }
 
   constructor(plan: WindowPlan) {
     this.#plan = plan
-    this.enter = this.#room.enter.array
-    this.leave = this.#room.leave.array
-    this.sum = this.#room.sum.array
-    this.frauds = this.#room.frauds.array
-    this.gone = this.#room.gone.array
+    this.cells = this.#cellRoom.array
+    this.gone = this.#goneRoom.array
   }
 
   /** Makes room for `slots` keys. */
   grow(slots: number): void {
     const width = slots * this.#plan.delays.length
-    this.enter = this.#room.enter.grow(width)
-    this.leave = this.#room.leave.grow(width)
-    this.sum = this.#room.sum.grow(width)
-    this.frauds = this.#room.frauds.grow(width)
-    if (this.#plan.hasEver) this.gone = this.#room.gone.grow(width)
+    this.cells = this.#cellRoom.grow(width * CELLS)
+    if (this.#plan.hasEver) this.gone = this.#goneRoom.grow(width)
   }
 
   /** The events of a window that are in the ring. Valid until the next call. */
   held(i: number): Range {
-    this.#held.from = this.leave[i]
-    this.#held.to = this.enter[i]
+    this.#held.from = this.cells[i * CELLS + LEAVE]
+    this.#held.to = this.cells[i * CELLS + ENTER]
     return this.#held
   }
 

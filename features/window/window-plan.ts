@@ -65,7 +65,8 @@ export interface WindowPlan {
   /** Whether any function reads the windows' sums of amounts, and their frauds. */
   sums: boolean
   frauds: boolean
-  /** Whether any function asks for the first event. */
+  /** Whether any function asks for the previous event, and whether any does for the first. */
+  previous: boolean
   first: boolean
   functions: Uint8Array
   windowOf: Uint16Array
@@ -118,6 +119,7 @@ export function planView(
     ...boundsOf(windows),
     sums: asks(MEAN_AMOUNT, SUM_AMOUNT),
     frauds: asks(FRAUD_SHARE, FRAUD_COUNT),
+    previous: asks(SECONDS_SINCE_PREVIOUS),
     first: asks(SECONDS_SINCE_FIRST),
     functions,
     windowOf: indices,

@@ -3,7 +3,7 @@ import { INSIDE, OUTSIDE, UNKNOWN, type Own, type Range } from './aggregator.ts'
 import type { Attached } from './aggregators.ts'
 import { evaluate } from './evaluate.ts'
 import { Totals } from './totals.ts'
-import type { WindowParts } from './window-columns.ts'
+import { CELLS, ENTER, FRAUDS, LEAVE, SUM, type WindowParts } from './window-columns.ts'
 
 /** As the sequence of the transaction's own event: it is none of the fold's; nothing is known of its columns either. */
 export const NOT_COUNTED = -1
@@ -80,10 +80,10 @@ export class WindowScan {
     const from = Math.min(Math.max(after, to - plan.lasts[w]), to)
     this.#from[w] = from
     this.#to[w] = to
-    const [leave, enter, totals] = [columns.leave[i], columns.enter[i], this.#totals]
+    const [leave, enter, totals] = [columns.cells[i * CELLS + LEAVE], columns.cells[i * CELLS + ENTER], this.#totals]
     // What the ring has dropped is in the sums alone.
     if (plan.ever[w] === 1 || Math.abs(to - enter) + Math.abs(from - leave) < to - from) {
-      totals.start(columns.sum[i], columns.frauds[i])
+      totals.start(columns.cells[i * CELLS + SUM], columns.cells[i * CELLS + FRAUDS])
       totals.add(slot, enter, to)
       totals.add(slot, from, leave)
     } else {

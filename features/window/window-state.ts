@@ -1,5 +1,5 @@
 import { Totals } from './totals.ts'
-import type { WindowParts } from './window-columns.ts'
+import { CELLS, ENTER, FRAUDS, LEAVE, SUM, type WindowParts } from './window-columns.ts'
 
 /** What is stored of a slot's windows. Sums over events of the ring are not; they are added up again. */
 export class WindowState {
@@ -20,11 +20,11 @@ export class WindowState {
   progress(slot: number): Uint32Array {
     const { columns, rings } = this.#parts
     const windows = this.count
-    const first = rings.first[slot]
+    const first = rings.first(slot)
     const progress = new Uint32Array(windows * 2)
     for (let w = 0, i = slot * windows; w < windows; w++, i++) {
-      progress[w * 2] = columns.enter[i] - first
-      progress[w * 2 + 1] = columns.leave[i] - first
+      progress[w * 2] = columns.cells[i * CELLS + ENTER] - first
+      progress[w * 2 + 1] = columns.cells[i * CELLS + LEAVE] - first
     }
     return progress
   }
@@ -44,8 +44,8 @@ export class WindowState {
     return aggregators.byWindow.flatMap((attached, w) => {
       if (plan.ever[w] === 0) return []
       const i = slot * this.count + w
-      this.#totals.start(columns.sum[i], 0)
-      this.#totals.add(slot, columns.enter[i], columns.leave[i])
+      this.#totals.start(columns.cells[i * CELLS + SUM], 0)
+      this.#totals.add(slot, columns.cells[i * CELLS + ENTER], columns.cells[i * CELLS + LEAVE])
       const held = columns.held(i)
       const ofAggregators = attached.flatMap(({ aggregator, k }) => aggregator.base(slot, k, held))
       return [columns.gone[i], this.#totals.sum, ...ofAggregators]
@@ -61,13 +61,13 @@ export class WindowState {
     let at = 0
     for (let w = 0, i = slot * this.count; w < this.count; w++, i++) {
       const ever = plan.ever[w] === 1
-      columns.enter[i] = progress[w * 2]
-      columns.leave[i] = progress[w * 2 + 1]
+      columns.cells[i * CELLS + ENTER] = progress[w * 2]
+      columns.cells[i * CELLS + LEAVE] = progress[w * 2 + 1]
       if (ever) columns.gone[i] = bases[at++]
       this.#totals.start(ever ? bases[at++] : 0, 0)
-      this.#totals.add(slot, columns.leave[i], columns.enter[i])
-      columns.sum[i] = this.#totals.sum
-      columns.frauds[i] = this.#totals.frauds
+      this.#totals.add(slot, columns.cells[i * CELLS + LEAVE], columns.cells[i * CELLS + ENTER])
+      columns.cells[i * CELLS + SUM] = this.#totals.sum
+      columns.cells[i * CELLS + FRAUDS] = this.#totals.frauds
       for (const { aggregator, k } of aggregators.byWindow[w]) {
         const size = ever ? aggregator.baseSize : 0
         aggregator.resume(slot, k, columns.held(i), bases.slice(at, at + size))

@@ -4,7 +4,7 @@ import { makeAggregators } from './aggregators.ts'
 import { evaluate } from './evaluate.ts'
 import { NO_COLUMNS, type RowColumns } from './ring-columns.ts'
 import type { EventRings } from './ring.ts'
-import { WindowColumns, type WindowParts } from './window-columns.ts'
+import { CELLS, ENTER, FRAUDS, LEAVE, SUM, WindowColumns, type WindowParts } from './window-columns.ts'
 import type { WindowPlan } from './window-plan.ts'
 import { startOf, WindowScan } from './window-scan.ts'
 import { WindowState } from './window-state.ts'
@@ -55,15 +55,21 @@ export class Windows {
     const { plan, rings, columns, aggregators } = this.#parts
     const { delays, lengths, lasts, hops, sums, frauds: labels } = plan
     const { time, amount, fraud } = rings
+    const { cells } = columns
     const { byWindow } = aggregators
-    const base = rings.base[slot]
-    const mask = rings.mask[slot]
-    const next = rings.next[slot]
+    const base = rings.base(slot)
+    const mask = rings.mask(slot)
+    const next = rings.next(slot)
     for (let w = 0, i = slot * delays.length; w < delays.length; w++, i++) {
       const end = t - delays[w]
       const start = hops[w] === 0 ? end - lengths[w] : startOf(end - lengths[w], hops[w])
-      const [came, left] = [columns.enter[i], columns.leave[i]]
-      let [enter, leave, sum, frauds] = [came, left, columns.sum[i], columns.frauds[i]]
+      const cell = i * CELLS
+      const came = cells[cell + ENTER] >>> 0
+      const left = cells[cell + LEAVE] >>> 0
+      let enter = came
+      let leave = left
+      let sum = cells[cell + SUM]
+      let frauds = cells[cell + FRAUDS]
       for (; enter < next; enter++) {
         const p = base + (enter & mask)
         if (time[p] > end) break
@@ -76,14 +82,11 @@ export class Windows {
         if (sums) sum -= amount[p]
         if (labels) frauds -= fraud[p]
       }
-      columns.enter[i] = enter
-      columns.leave[i] = leave
-      columns.sum[i] = sum
-      columns.frauds[i] = frauds
-      for (const { aggregator, k } of byWindow[w]) {
-        if (enter > came) aggregator.enter(slot, k, came, enter)
-        if (leave > left) aggregator.leave(slot, k, left, leave, enter)
-      }
+      cells[cell + ENTER] = enter
+      cells[cell + LEAVE] = leave
+      cells[cell + SUM] = sum
+      cells[cell + FRAUDS] = frauds
+      if (byWindow[w].length > 0) this.#tell(slot, w, came, enter, left, leave)
     }
   }
 
@@ -96,10 +99,10 @@ export class Windows {
     const { plan, columns, aggregators, scale } = this.#parts
     const { functions, windowOf, places, priors, weights, asked } = plan
     const { byFeature } = aggregators
-    const { enter, leave, sum, frauds } = columns
+    const { cells } = columns
     const { sincePrevious, sinceFirst } = this
     const first = slot * plan.delays.length
-    const newest = counted ? this.#parts.rings.next[slot] : -1
+    const newest = counted ? this.#parts.rings.next(slot) : -1
     for (let f = 0; f < functions.length; f++) {
       const i = first + windowOf[f]
       const attached = byFeature[f]
@@ -109,9 +112,9 @@ export class Windows {
               functions[f],
               priors[f],
               weights[f],
-              columns.count(i, leave[i], enter[i]),
-              sum[i],
-              frauds[i],
+              columns.count(i, cells[i * CELLS + LEAVE], cells[i * CELLS + ENTER]),
+              cells[i * CELLS + SUM],
+              cells[i * CELLS + FRAUDS],
               sincePrevious,
               sinceFirst,
               scale,
@@ -121,7 +124,7 @@ export class Windows {
               slot,
               attached.k,
               columns.held(i),
-              enter[i] === newest ? INSIDE : OUTSIDE,
+              cells[i * CELLS + ENTER] === newest ? INSIDE : OUTSIDE,
             )
     }
   }
@@ -147,12 +150,12 @@ export class Windows {
     const { plan, columns, aggregators } = this.#parts
     const windows = plan.delays.length
     for (let w = 0, i = slot * windows; w < windows; w++, i++) {
-      if (place >= columns.enter[i]) continue
-      columns.enter[i]++
-      const within = place >= columns.leave[i]
+      if (place >= columns.cells[i * CELLS + ENTER]) continue
+      columns.cells[i * CELLS + ENTER]++
+      const within = place >= columns.cells[i * CELLS + LEAVE]
       const counted = within && !(late && plan.ever[w] === 1)
-      if (!within) columns.leave[i]++
-      else if (counted) columns.sum[i] += amount
+      if (!within) columns.cells[i * CELLS + LEAVE]++
+      else if (counted) columns.cells[i * CELLS + SUM] += amount
       else columns.gone[i]--
       for (const { aggregator, k } of aggregators.byWindow[w]) aggregator.inserted(slot, k, place, within, counted)
     }
@@ -168,19 +171,19 @@ export class Windows {
     const { plan, columns } = this.#parts
     const windows = plan.delays.length
     for (let w = 0, i = slot * windows; w < windows; w++, i++) {
-      if (columns.leave[i] > sequence) continue
+      if (columns.cells[i * CELLS + LEAVE] > sequence) continue
       const ever = plan.ever[w] === 1
       // It may still wait to come in. For ever it does so now: a little early, while rows are flagged as truncated.
-      if (columns.enter[i] === sequence) {
-        columns.enter[i]++
+      if (columns.cells[i * CELLS + ENTER] === sequence) {
+        columns.cells[i * CELLS + ENTER]++
         if (!ever) {
-          columns.leave[i]++
+          columns.cells[i * CELLS + LEAVE]++
           continue
         }
         this.#shift(slot, w, i, sequence, 1)
       }
       if (ever) continue
-      columns.leave[i]++
+      columns.cells[i * CELLS + LEAVE]++
       this.#shift(slot, w, i, sequence, -1)
     }
     if (plan.hasEver) this.dropping(slot, sequence + 1)
@@ -191,11 +194,11 @@ export class Windows {
     const { plan, columns, aggregators } = this.#parts
     const windows = plan.delays.length
     for (let w = 0, i = slot * windows; w < windows; w++, i++) {
-      if (plan.ever[w] === 0 || columns.leave[i] >= oldest) continue
+      if (plan.ever[w] === 0 || columns.cells[i * CELLS + LEAVE] >= oldest) continue
       for (const { aggregator, k } of aggregators.byWindow[w])
-        aggregator.absorb(slot, k, columns.leave[i], oldest, columns.enter[i])
-      columns.gone[i] += oldest - columns.leave[i]
-      columns.leave[i] = oldest
+        aggregator.absorb(slot, k, columns.cells[i * CELLS + LEAVE], oldest, columns.cells[i * CELLS + ENTER])
+      columns.gone[i] += oldest - columns.cells[i * CELLS + LEAVE]
+      columns.cells[i * CELLS + LEAVE] = oldest
     }
   }
 
@@ -204,7 +207,16 @@ export class Windows {
     const { plan, columns } = this.#parts
     const windows = plan.delays.length
     for (let i = slot * windows; i < (slot + 1) * windows; i++) {
-      if (sequence >= columns.leave[i] && sequence < columns.enter[i]) columns.frauds[i]++
+      if (sequence >= columns.cells[i * CELLS + LEAVE] && sequence < columns.cells[i * CELLS + ENTER])
+        columns.cells[i * CELLS + FRAUDS]++
+    }
+  }
+
+  /** Tells the aggregators of a window which events have come in and which have left. */
+  #tell(slot: number, w: number, came: number, enter: number, left: number, leave: number): void {
+    for (const { aggregator, k } of this.#parts.aggregators.byWindow[w]) {
+      if (enter > came) aggregator.enter(slot, k, came, enter)
+      if (leave > left) aggregator.leave(slot, k, left, leave, enter)
     }
   }
 
@@ -212,11 +224,11 @@ export class Windows {
   #shift(slot: number, w: number, i: number, sequence: number, sign: 1 | -1): void {
     const { plan, rings, columns, aggregators } = this.#parts
     const p = rings.position(slot, sequence)
-    if (plan.sums) columns.sum[i] += sign * rings.amount[p]
-    if (plan.frauds) columns.frauds[i] += sign * rings.fraud[p]
+    if (plan.sums) columns.cells[i * CELLS + SUM] += sign * rings.amount[p]
+    if (plan.frauds) columns.cells[i * CELLS + FRAUDS] += sign * rings.fraud[p]
     for (const { aggregator, k } of aggregators.byWindow[w]) {
       if (sign > 0) aggregator.enter(slot, k, sequence, sequence + 1)
-      else aggregator.leave(slot, k, sequence, sequence + 1, columns.enter[i])
+      else aggregator.leave(slot, k, sequence, sequence + 1, columns.cells[i * CELLS + ENTER])
     }
   }
 }
