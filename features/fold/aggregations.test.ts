@@ -191,6 +191,25 @@ describe('every function over every window equals the quadratic loop bit for bit
     expect(found.late).not.toContain(true)
     expect(differences(view, found.values, naive(view, log))).toEqual([])
   })
+
+  test.each([100, 101, 102, 103, 104, 105])('on busy keys whose amounts fall for long, seed %i', (seed) => {
+    const random = randomStream(seed)
+    const view = randomView(random)
+    const log = makeLog(random, 1500, HOUR).map((event) => ({
+      ...event,
+      customer: 1,
+      terminal: 1,
+      // Within a few days there are many hundreds, which fall or rise for most of the time.
+      time: event.time - Math.floor(event.id * 0.9 * HOUR),
+      amount: event.amount < 0 ? event.amount : event.id % 700 < 600 ? 100_000 - (event.id % 700) * 100 : event.amount,
+      weight: Number.isNaN(event.weight)
+        ? event.weight
+        : Math.round((event.id % 900) * 1000 + random.integer(9)) / 1000,
+      shop: event.id % 3 === 0 ? event.shop : `shop ${random.integer(200)}`,
+    }))
+    const found = folded(view, log, random, 40 * DAY)
+    expect(differences(view, found.values, naive(view, log))).toEqual([])
+  })
 })
 
 describe('a lookup finds what a transaction of its columns would in its place, and leaves no trace', () => {

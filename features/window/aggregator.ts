@@ -13,6 +13,16 @@ export interface Range {
   to: number
 }
 
+/** How the windows of a slot have moved, by window of the plan. */
+export interface Moves {
+  /** The events from `came` to below `enter` have come in. */
+  came: Uint32Array
+  enter: Uint32Array
+  /** Then those from `left` to below `leave` have left. */
+  left: Uint32Array
+  leave: Uint32Array
+}
+
 /**
  * What is kept of one column's values for some windows of every key, so that a value over a window costs little when it
  * is read. `Windows` owns the bounds of the windows, and tells an aggregator what comes in and what leaves; a window is
@@ -23,6 +33,8 @@ export interface Range {
 export interface Aggregator {
   /** Makes room for so many keys. */
   grow(slots: number): void
+  /** The windows of a slot have moved on. One call tells all of them, so that a call costs little an event. */
+  moved(slot: number, moves: Moves): void
   /** The events of a range come into a window, at its young end. */
   enter(slot: number, k: number, from: number, to: number): void
   /** The oldest events of a window leave it. The others are those from `to` to below `end`. */
@@ -30,8 +42,10 @@ export interface Aggregator {
   /**
    * An event was put in at a sequence, and those from there on moved up by one. It may stand within the window. A
    * window for ever does not count one that came later than allowed.
+   *
+   * @param held the events of the window now.
    */
-  inserted(slot: number, k: number, sequence: number, within: boolean, counted: boolean): void
+  inserted(slot: number, k: number, sequence: number, within: boolean, counted: boolean, held: Range): void
   /** The ring drops the oldest events of a window for ever, which keeps them. The others are those up to `end`. */
   absorb(slot: number, k: number, from: number, to: number, end: number): void
   /** What events from a sequence on were was written anew. Those who remember more than the windows forget it. */

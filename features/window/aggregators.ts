@@ -55,13 +55,14 @@ function makeAggregator(
   row: RowColumns,
   scale: number,
 ): Aggregator {
-  if (kind === 'values') return new Values(rings, row, columns.values?.indexOf(of) ?? -1, windows.length)
+  if (kind === 'values') return new Values(rings, row, columns.values?.indexOf(of) ?? -1, windows)
   const n = columns.numbers?.indexOf(of) ?? -1
   const column = of === AMOUNT ? amounts : (from: EventRings): Float64Array => from.numbers[n]
   const declared = of === AMOUNT ? scale : row.scales[n]
   const forEver = windows.map((w) => ever[w] === 1)
-  if (kind !== 'moments' && kind !== 'squares') return new Extremes(rings, column, declared || 1, forEver, kind)
-  if (declared > 0) return new Moments(rings, column, declared, forEver, kind === 'squares')
+  if (kind !== 'moments' && kind !== 'squares')
+    return new Extremes(rings, column, declared || 1, windows, forEver, kind)
+  if (declared > 0) return new Moments(rings, column, declared, windows, forEver, kind === 'squares')
   throw new UserError(`Column "${of}" declares no decimals, so its sums would depend on how they were rounded.`)
 }
 

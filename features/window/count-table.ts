@@ -26,6 +26,9 @@ export class CountTable {
   /** Where `find` ended. */
   #segment = 0
   #at = 0
+  /** The entry that was found last and is still there: the windows of a key are asked for one after the other. */
+  #foundSlot = -1
+  #foundCode = 0
 
   /** @param windows of each key. */
   constructor(windows: number) {
@@ -74,6 +77,8 @@ export class CountTable {
 
   /** Looks for an entry. Sets `#segment`, and `#at` to the entry or to the free place where it would stand. */
   #find(slot: number, code: number): boolean {
+    if (slot === this.#foundSlot && code === this.#foundCode) return true
+    this.#foundSlot = -1
     const hash = this.#hash(slot, code)
     this.#segment = hash >>> (32 - SEGMENT_BITS)
     const table = this.#segments[this.#segment]
@@ -85,7 +90,10 @@ export class CountTable {
       const found = table[at]
       if (found === 0 || (found === slot + 1 && table[at + 1] === code)) {
         this.#at = at
-        return found !== 0
+        if (found === 0) return false
+        this.#foundSlot = slot
+        this.#foundCode = code
+        return true
       }
       entry = (entry + 1) & (entries - 1)
     }
@@ -101,6 +109,8 @@ export class CountTable {
     const table = this.#segments[this.#segment]
     table[this.#at] = slot + 1
     table[this.#at + 1] = code
+    this.#foundSlot = slot
+    this.#foundCode = code
   }
 
   #double(segment: number): void {
@@ -119,6 +129,7 @@ export class CountTable {
 
   /** Takes out an entry. An entry behind it that would be found no more moves up, and leaves its place to the next. */
   #free(table: Uint32Array, freed: number): void {
+    this.#foundSlot = -1
     const stride = this.#stride
     const last = table.length / stride - 1
     let hole = freed / stride

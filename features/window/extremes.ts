@@ -1,6 +1,6 @@
 import type { Aggregation } from '../view/aggregation.ts'
 import type { AggregatorKind } from './aggregator-plan.ts'
-import type { Aggregator, Range } from './aggregator.ts'
+import type { Aggregator, Moves, Range } from './aggregator.ts'
 import { BlockExtremes } from './block-extremes.ts'
 import { Growing } from './growing.ts'
 import type { EventRings } from './ring.ts'
@@ -27,6 +27,8 @@ export class Extremes implements Aggregator {
   readonly #column: (rings: EventRings) => Float64Array
   readonly #scale: number
   readonly #choice: Choice
+  /** Indices of its windows in the plan. */
+  readonly #indices: readonly number[]
   readonly #windows: number
   readonly #hasEver: boolean
   readonly #blocks: BlockExtremes | undefined
@@ -39,12 +41,14 @@ export class Extremes implements Aggregator {
 
   /**
    * @param scale minor units in one major unit; 1 where the values are as they came.
+   * @param windows indices in the plan.
    * @param ever by window: whether it is for ever.
    */
   constructor(
     rings: EventRings,
     column: (rings: EventRings) => Float64Array,
     scale: number,
+    windows: readonly number[],
     ever: readonly boolean[],
     choice: Choice,
   ) {
@@ -52,7 +56,8 @@ export class Extremes implements Aggregator {
     this.#column = column
     this.#scale = scale
     this.#choice = choice
-    this.#windows = ever.length
+    this.#indices = windows
+    this.#windows = windows.length
     this.#hasEver = ever.includes(true)
     if (choice === 'min' || choice === 'max') this.#blocks = new BlockExtremes(rings, column, choice === 'max')
   }
@@ -62,6 +67,14 @@ export class Extremes implements Aggregator {
     if (!this.#hasEver) return
     const before = this.#base.length
     this.#base = this.#baseRoom.grow(slots * this.#windows * 2).fill(Number.NaN, before)
+  }
+
+  moved(slot: number, { came, enter, left, leave }: Moves): void {
+    for (let k = 0; k < this.#windows; k++) {
+      const w = this.#indices[k]
+      if (enter[w] > came[w]) this.enter(slot, k, came[w], enter[w])
+      if (leave[w] > left[w]) this.leave(slot, k, left[w], leave[w], enter[w])
+    }
   }
 
   enter(slot: number, k: number, from: number, to: number): void {

@@ -1,5 +1,5 @@
 import type { Aggregation } from '../view/aggregation.ts'
-import type { Aggregator, Range } from './aggregator.ts'
+import type { Aggregator, Moves, Range } from './aggregator.ts'
 import { Growing } from './growing.ts'
 import type { EventRings } from './ring.ts'
 
@@ -9,7 +9,10 @@ const HALF = 2 ** 20
 const EXACT = 2 ** 53
 
 /** What is kept of a window: number of values, their sum and, in two limbs of 40 bits, the sum of their squares. */
-const [NUMBER, SUM, HIGH, LOW] = [0, 1, 2, 3]
+const NUMBER = 0
+const SUM = 1
+const HIGH = 2
+const LOW = 3
 
 /**
  * Sums, means and standard deviations of one column.
@@ -22,7 +25,8 @@ export class Moments implements Aggregator {
   readonly #rings: EventRings
   readonly #column: (rings: EventRings) => Float64Array
   readonly #scale: number
-  /** Windows of a key. */
+  /** Indices of its windows in the plan. */
+  readonly #indices: readonly number[]
   readonly #windows: number
   /** By window: whether it is for ever. */
   readonly #ever: readonly boolean[]
@@ -36,6 +40,7 @@ export class Moments implements Aggregator {
 
   /**
    * @param scale minor units in one major unit.
+   * @param windows indices in the plan.
    * @param ever by window: whether it is for ever.
    * @param squares whether sums of squares are kept.
    */
@@ -43,13 +48,15 @@ export class Moments implements Aggregator {
     rings: EventRings,
     column: (rings: EventRings) => Float64Array,
     scale: number,
+    windows: readonly number[],
     ever: readonly boolean[],
     squares: boolean,
   ) {
     this.#rings = rings
     this.#column = column
     this.#scale = scale
-    this.#windows = ever.length
+    this.#indices = windows
+    this.#windows = windows.length
     this.#ever = ever
     this.#squares = squares
     this.#size = squares ? 4 : 2
@@ -61,6 +68,17 @@ export class Moments implements Aggregator {
 
   grow(slots: number): void {
     this.#state = this.#room.grow(slots * this.#windows * this.#size)
+  }
+
+  moved(slot: number, { came, enter, left, leave }: Moves): void {
+    const column = this.#column(this.#rings)
+    const base = this.#rings.base(slot)
+    const mask = this.#rings.mask(slot)
+    for (let k = 0, at = this.#at(slot, 0); k < this.#windows; k++, at += this.#size) {
+      const w = this.#indices[k]
+      for (let s = came[w]; s < enter[w]; s++) this.#count(this.#state, at, column[base + (s & mask)], 1)
+      for (let s = left[w]; s < leave[w]; s++) this.#count(this.#state, at, column[base + (s & mask)], -1)
+    }
   }
 
   enter(slot: number, k: number, from: number, to: number): void {
@@ -123,31 +141,30 @@ export class Moments implements Aggregator {
 
   #add(state: Float64Array, at: number, slot: number, from: number, to: number, sign: 1 | -1): void {
     const column = this.#column(this.#rings)
-    const base = this.#rings.base(slot)
-    const mask = this.#rings.mask(slot)
-    let [number, sum] = [state[at + NUMBER], state[at + SUM]]
-    for (let s = from; s < to; s++) {
-      const value = column[base + (s & mask)]
-      if (Number.isNaN(value)) continue
-      number += sign
-      sum += sign * value
-      if (this.#squares) this.#addSquare(state, at, value, sign)
-    }
-    state[at + NUMBER] = number
-    state[at + SUM] = sum
+    for (let s = from; s < to; s++) this.#count(state, at, column[this.#rings.position(slot, s)], sign)
   }
 
-  /** With x = h · 2^20 + l: x² = (h² + carry) · 2^40 + the rest of 2hl · 2^20 + l². No product exceeds 2^41. */
-  #addSquare(state: Float64Array, at: number, value: number, sign: 1 | -1): void {
+  /** Counts a value, or takes it out again. */
+  #count(state: Float64Array, at: number, value: number, sign: 1 | -1): void {
+    if (Number.isNaN(value)) return
+    state[at + NUMBER] += sign
+    state[at + SUM] += sign * value
+    if (!this.#squares) return
     const size = Math.abs(value)
-    const high = Math.floor(size / HALF)
-    const low = size - high * HALF
-    const middle = 2 * high * low
-    const carry = Math.floor(middle / HALF)
-    const sum = state[at + LOW] + sign * ((middle - carry * HALF) * HALF + low * low)
-    const over = Math.floor(sum / LIMB)
-    state[at + HIGH] += sign * (high * high + carry) + over
-    state[at + LOW] = sum - over * LIMB
+    let low = state[at + LOW]
+    if (size < HALF) low += sign * size * size
+    else {
+      // With x = h · 2^20 + l: x² = (h² + carry) · 2^40 + the rest of 2hl · 2^20 + l². No product exceeds 2^41.
+      const high = Math.floor(size / HALF)
+      const rest = size - high * HALF
+      const middle = 2 * high * rest
+      const carry = Math.floor(middle / HALF)
+      state[at + HIGH] += sign * (high * high + carry)
+      low += sign * ((middle - carry * HALF) * HALF + rest * rest)
+    }
+    const over = low >= 0 && low < LIMB ? 0 : Math.floor(low / LIMB)
+    state[at + HIGH] += over
+    state[at + LOW] = low - over * LIMB
   }
 
   #read(asked: Aggregation['function'], state: Float64Array, at: number): number {

@@ -1,14 +1,17 @@
 import type { Aggregation } from '../view/aggregation.ts'
-import { INSIDE, UNKNOWN, type Aggregator, type Own, type Range } from './aggregator.ts'
+import { INSIDE, UNKNOWN, type Aggregator, type Moves, type Own, type Range } from './aggregator.ts'
 import { CountTable } from './count-table.ts'
 import { NO_VALUE } from './dictionary.ts'
 import { Growing } from './growing.ts'
 import type { RowColumns } from './ring-columns.ts'
 import type { EventRings } from './ring.ts'
 
+/** A ring of so many events gets counts. In a smaller one values are compared, which is quicker and takes no memory. */
+const COUNTED = 128
+
 /**
  * The values of one categorical column, or of an entity: how many there are, and how many events have the one of the
- * transaction at hand. They are counted by their codes (`Dictionary`), one event at a time, so nothing is estimated.
+ * transaction at hand. They are compared, or counted, by their codes (`Dictionary`), so nothing is estimated.
  */
 export class Values implements Aggregator {
   readonly baseSize = 0
@@ -16,47 +19,73 @@ export class Values implements Aggregator {
   readonly #row: RowColumns
   /** Which of the columns of values. */
   readonly #column: number
+  /** Indices of its windows in the plan. */
+  readonly #indices: readonly number[]
   readonly #windows: number
   readonly #counts: CountTable
-  readonly #room = new Growing(Uint32Array)
+  readonly #room = { distinct: new Growing(Uint32Array), counted: new Growing(Uint8Array) }
   /** By window: how many values its events have. */
-  #distinct = this.#room.array
+  #distinct = this.#room.distinct.array
+  /** By slot: 1 where the events of its windows are counted by value. */
+  #counted = this.#room.counted.array
 
   /**
    * @param row the transaction at hand.
    * @param column which of the rings' columns of values.
-   * @param windows of each key.
+   * @param windows indices in the plan.
    */
-  constructor(rings: EventRings, row: RowColumns, column: number, windows: number) {
+  constructor(rings: EventRings, row: RowColumns, column: number, windows: readonly number[]) {
     this.#rings = rings
     this.#row = row
     this.#column = column
-    this.#windows = windows
-    this.#counts = new CountTable(windows)
+    this.#indices = windows
+    this.#windows = windows.length
+    this.#counts = new CountTable(windows.length)
   }
 
   grow(slots: number): void {
-    this.#distinct = this.#room.grow(slots * this.#windows)
+    this.#distinct = this.#room.distinct.grow(slots * this.#windows)
+    this.#counted = this.#room.counted.grow(slots)
+  }
+
+  moved(slot: number, { came, enter, left, leave }: Moves): void {
+    if (this.#counted[slot] === 0 && this.#rings.mask(slot) >= COUNTED - 1) {
+      for (const [k, w] of this.#indices.entries()) this.#count(slot, k, left[w], came[w])
+      this.#counted[slot] = 1
+    }
+    // All come in before any leaves: mostly it is one event, whose counts are found once.
+    for (let k = 0; k < this.#windows; k++) {
+      const w = this.#indices[k]
+      if (enter[w] > came[w]) this.#enter(slot, k, came[w], enter[w], left[w])
+    }
+    for (let k = 0; k < this.#windows; k++) {
+      const w = this.#indices[k]
+      if (leave[w] > left[w]) this.leave(slot, k, left[w], leave[w], enter[w])
+    }
   }
 
   enter(slot: number, k: number, from: number, to: number): void {
-    const codes = this.#rings.codes[this.#column]
+    this.#enter(slot, k, from, to, from)
+  }
+
+  leave(slot: number, k: number, from: number, to: number, end: number): void {
+    const i = slot * this.#windows + k
     for (let s = from; s < to; s++) {
-      const code = codes[this.#rings.position(slot, s)]
-      if (code !== NO_VALUE && this.#counts.add(slot, code, k) === 1) this.#distinct[slot * this.#windows + k]++
+      const code = this.#code(slot, s)
+      if (code === NO_VALUE) continue
+      const left = this.#counted[slot] === 1 ? this.#counts.remove(slot, code, k) : this.#has(slot, code, s + 1, end)
+      if (left === 0) this.#distinct[i]--
     }
   }
 
-  leave(slot: number, k: number, from: number, to: number): void {
-    const codes = this.#rings.codes[this.#column]
-    for (let s = from; s < to; s++) {
-      const code = codes[this.#rings.position(slot, s)]
-      if (code !== NO_VALUE && this.#counts.remove(slot, code, k) === 0) this.#distinct[slot * this.#windows + k]--
-    }
-  }
-
-  inserted(slot: number, k: number, sequence: number, within: boolean): void {
-    if (within) this.enter(slot, k, sequence, sequence + 1)
+  inserted(slot: number, k: number, sequence: number, within: boolean, _counted: boolean, { from, to }: Range): void {
+    const code = this.#code(slot, sequence)
+    if (!within || code === NO_VALUE) return
+    const others =
+      this.#counted[slot] === 1
+        ? this.#counts.add(slot, code, k) - 1
+        : this.#has(slot, code, from, sequence) + this.#has(slot, code, sequence + 1, to)
+    if (others === 0) this.#distinct[slot * this.#windows + k]++
   }
 
   /** No window of values is for ever. */
@@ -64,21 +93,12 @@ export class Values implements Aggregator {
 
   value(asked: Aggregation['function'], slot: number, k: number, held: Range, own: Own): number {
     if (asked === 'distinct') return this.#distinct[slot * this.#windows + k]
-    const code = this.#ownCode(own)
-    if (code === NO_VALUE) return Number.NaN
-    return ofOwn(asked, this.#counts.count(slot, code, k), held.to - held.from, own)
+    return this.#ofOwn(asked, slot, k, held, held, own)
   }
 
   valueOver(asked: Aggregation['function'], slot: number, k: number, held: Range, over: Range, own: Own): number {
     if (asked === 'distinct') return this.#distinctOver(slot, k, held, over)
-    const code = this.#ownCode(own)
-    if (code === NO_VALUE) return Number.NaN
-    const before = isNear(held, over) ? this.#counts.count(slot, code, k) : undefined
-    const same =
-      before === undefined
-        ? this.#same(slot, code, over.from, over.to)
-        : before + this.#same(slot, code, held.to, over.to) + this.#same(slot, code, over.from, held.from)
-    return ofOwn(asked, same, over.to - over.from, own)
+    return this.#ofOwn(asked, slot, k, held, over, own)
   }
 
   base(): number[] {
@@ -86,15 +106,53 @@ export class Values implements Aggregator {
   }
 
   resume(slot: number, k: number, { from, to }: Range): void {
-    this.enter(slot, k, from, to)
+    this.#enter(slot, k, from, to, from)
+  }
+
+  /** Lets events come into a window, whose oldest one is at `first`. */
+  #enter(slot: number, k: number, from: number, to: number, first: number): void {
+    const i = slot * this.#windows + k
+    for (let s = from; s < to; s++) {
+      const code = this.#code(slot, s)
+      if (code === NO_VALUE) continue
+      const before = this.#counted[slot] === 1 ? this.#counts.add(slot, code, k) - 1 : this.#has(slot, code, first, s)
+      if (before === 0) this.#distinct[i]++
+    }
+  }
+
+  /** Begins to count the events of a window, which it has by now. */
+  #count(slot: number, k: number, from: number, to: number): void {
+    for (let s = from; s < to; s++) {
+      const code = this.#code(slot, s)
+      if (code !== NO_VALUE) this.#counts.add(slot, code, k)
+    }
+  }
+
+  #ofOwn(asked: Aggregation['function'], slot: number, k: number, held: Range, over: Range, own: Own): number {
+    const code = own === UNKNOWN ? NO_VALUE : this.#row.codes[this.#column][this.#row.row]
+    if (code === NO_VALUE) return Number.NaN
+    const itself = own === INSIDE ? 1 : 0
+    if (this.#counted[slot] === 0 && asked === 'is_new') {
+      // Where it is itself among them, it has the highest sequence of all.
+      return this.#has(slot, code, over.from, over.to - itself) === 0 ? 1 : 0
+    }
+    const same = this.#sameAmong(slot, code, k, held, over)
+    if (asked === 'is_new') return same > itself ? 0 : 1
+    return same / (over.to - over.from)
+  }
+
+  /** How many events of a range have a code: by the counts of the window, or by a look at each. */
+  #sameAmong(slot: number, code: number, k: number, held: Range, over: Range): number {
+    if (this.#counted[slot] === 0 || !isNear(held, over)) return this.#same(slot, code, over.from, over.to)
+    const before = this.#counts.count(slot, code, k)
+    return before + this.#same(slot, code, held.to, over.to) + this.#same(slot, code, over.from, held.from)
   }
 
   /** Moves the window over the other events and back, or looks at each of these, whichever is less work. */
   #distinctOver(slot: number, k: number, held: Range, over: Range): number {
-    if (!isNear(held, over)) {
+    if (this.#counted[slot] === 0 || !isNear(held, over)) {
       const codes = new Set<number>()
-      for (let s = over.from; s < over.to; s++)
-        codes.add(this.#rings.codes[this.#column][this.#rings.position(slot, s)])
+      for (let s = over.from; s < over.to; s++) codes.add(this.#code(slot, s))
       codes.delete(NO_VALUE)
       return codes.size
     }
@@ -105,14 +163,24 @@ export class Values implements Aggregator {
   }
 
   #move(slot: number, k: number, from: Range, to: Range): void {
-    this.enter(slot, k, from.to, to.to)
-    this.enter(slot, k, to.from, from.from)
-    this.leave(slot, k, to.to, from.to)
-    this.leave(slot, k, from.from, to.from)
+    this.#enter(slot, k, from.to, to.to, from.from)
+    this.#enter(slot, k, to.from, from.from, to.from)
+    this.leave(slot, k, to.to, from.to, from.to)
+    this.leave(slot, k, from.from, to.from, to.to)
   }
 
-  #ownCode(own: Own): number {
-    return own === UNKNOWN ? NO_VALUE : this.#row.codes[this.#column][this.#row.row]
+  #code(slot: number, sequence: number): number {
+    return this.#rings.codes[this.#column][this.#rings.position(slot, sequence)]
+  }
+
+  /** 1 where an event from `from` to below `to` has the code, else 0. */
+  #has(slot: number, code: number, from: number, to: number): 0 | 1 {
+    const codes = this.#rings.codes[this.#column]
+    const base = this.#rings.base(slot)
+    const mask = this.#rings.mask(slot)
+    // The youngest first: who comes again has mostly been there lately.
+    for (let s = to - 1; s >= from; s--) if (codes[base + (s & mask)] === code) return 1
+    return 0
   }
 
   /** How many events from `from` to below `to` have the code. Where `to` is the lower one, as many below 0. */
@@ -129,9 +197,4 @@ export class Values implements Aggregator {
 function isNear(held: Range, over: Range): boolean {
   if (over.from > held.to || over.to < held.from) return false
   return Math.abs(over.to - held.to) + Math.abs(over.from - held.from) < over.to - over.from
-}
-
-function ofOwn(asked: Aggregation['function'], same: number, events: number, own: Own): number {
-  if (asked === 'is_new') return same > (own === INSIDE ? 1 : 0) ? 0 : 1
-  return same / events
 }

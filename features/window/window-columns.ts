@@ -14,7 +14,7 @@ export interface WindowParts {
   scale: number
 }
 
-/** What is kept of a window, side by side, since it is always read together. As whole numbers they are exact. */
+/** What is kept of a window, side by side, since it is read together. As whole numbers they are exact. */
 export const ENTER = 0
 export const LEAVE = 1
 export const SUM = 2

@@ -1,5 +1,5 @@
 import type { EpochMs } from '../../datasets/table/transaction.ts'
-import { INSIDE, OUTSIDE } from './aggregator.ts'
+import { INSIDE, OUTSIDE, type Moves } from './aggregator.ts'
 import { makeAggregators } from './aggregators.ts'
 import { evaluate } from './evaluate.ts'
 import { NO_COLUMNS, type RowColumns } from './ring-columns.ts'
@@ -31,6 +31,8 @@ export class Windows {
 
   readonly #parts: WindowParts
   readonly #scan: WindowScan
+  /** Absent where there are no aggregators. */
+  readonly #moves: Moves | undefined
 
   /**
    * @param scale minor units in one major unit.
@@ -40,6 +42,7 @@ export class Windows {
     const aggregators = makeAggregators(plan, rings, row, scale)
     this.#parts = { plan, rings, scale, aggregators, columns: new WindowColumns(plan) }
     this.#scan = new WindowScan(this.#parts)
+    if (aggregators.all.length > 0) this.#moves = movesOf(plan.delays.length)
     this.state = new WindowState(this.#parts)
     this.grow(64)
   }
@@ -56,7 +59,7 @@ export class Windows {
     const { delays, lengths, lasts, hops, sums, frauds: labels } = plan
     const { time, amount, fraud } = rings
     const { cells } = columns
-    const { byWindow } = aggregators
+    const moves = this.#moves
     const base = rings.base(slot)
     const mask = rings.mask(slot)
     const next = rings.next(slot)
@@ -86,8 +89,13 @@ export class Windows {
       cells[cell + LEAVE] = leave
       cells[cell + SUM] = sum
       cells[cell + FRAUDS] = frauds
-      if (byWindow[w].length > 0) this.#tell(slot, w, came, enter, left, leave)
+      if (moves === undefined) continue
+      moves.came[w] = came
+      moves.enter[w] = enter
+      moves.left[w] = left
+      moves.leave[w] = leave
     }
+    if (moves !== undefined) for (const aggregator of aggregators.all) aggregator.moved(slot, moves)
   }
 
   /**
@@ -157,7 +165,8 @@ export class Windows {
       if (!within) columns.cells[i * CELLS + LEAVE]++
       else if (counted) columns.cells[i * CELLS + SUM] += amount
       else columns.gone[i]--
-      for (const { aggregator, k } of aggregators.byWindow[w]) aggregator.inserted(slot, k, place, within, counted)
+      for (const { aggregator, k } of aggregators.byWindow[w])
+        aggregator.inserted(slot, k, place, within, counted, columns.held(i))
     }
   }
 
@@ -212,14 +221,6 @@ export class Windows {
     }
   }
 
-  /** Tells the aggregators of a window which events have come in and which have left. */
-  #tell(slot: number, w: number, came: number, enter: number, left: number, leave: number): void {
-    for (const { aggregator, k } of this.#parts.aggregators.byWindow[w]) {
-      if (enter > came) aggregator.enter(slot, k, came, enter)
-      if (leave > left) aggregator.leave(slot, k, left, leave, enter)
-    }
-  }
-
   /** Adds an event to a window or takes it out. */
   #shift(slot: number, w: number, i: number, sequence: number, sign: 1 | -1): void {
     const { plan, rings, columns, aggregators } = this.#parts
@@ -231,4 +232,9 @@ export class Windows {
       else aggregator.leave(slot, k, sequence, sequence + 1, columns.cells[i * CELLS + ENTER])
     }
   }
+}
+
+function movesOf(windows: number): Moves {
+  const column = (): Uint32Array => new Uint32Array(windows)
+  return { came: column(), enter: column(), left: column(), leave: column() }
 }
