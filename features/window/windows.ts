@@ -89,11 +89,7 @@ export class Windows {
       cells[cell + LEAVE] = leave
       cells[cell + SUM] = sum
       cells[cell + FRAUDS] = frauds
-      if (moves === undefined) continue
-      moves.came[w] = came
-      moves.enter[w] = enter
-      moves.left[w] = left
-      moves.leave[w] = leave
+      if (moves !== undefined) note(moves, w, came, enter, left, leave)
     }
     if (moves !== undefined) for (const aggregator of aggregators.all) aggregator.moved(slot, moves)
   }
@@ -232,6 +228,13 @@ export class Windows {
       else aggregator.leave(slot, k, sequence, sequence + 1, columns.cells[i * CELLS + ENTER])
     }
   }
+}
+
+function note(moves: Moves, w: number, came: number, enter: number, left: number, leave: number): void {
+  moves.came[w] = came
+  moves.enter[w] = enter
+  moves.left[w] = left
+  moves.leave[w] = leave
 }
 
 function movesOf(windows: number): Moves {
