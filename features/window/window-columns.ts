@@ -23,7 +23,7 @@ export const FRAUDS = 3
 export const CELLS = 4
 
 /**
- * Bounds and sums of windows. Each slot has `CELLS` cells for every window, from `(slot · windows + window) · CELLS` on:
+ * Bounds and sums of windows. Each slot has `CELLS` cells for every window, from `(slot · windows + window) · CELLS`:
  *
  * - ENTER: events below this sequence have come into the window.
  * - LEAVE: events below this sequence have left it.
