@@ -47,7 +47,8 @@ export async function openDataset(name: string, config: Config, options: { data?
   if (!names.includes(name)) {
     throw new UserError(
       `There is no dataset "${name}". There are: ${names.join(', ')}.\n` +
-        `For your own, copy configs/datasets/example.yaml to ${join(config.datasetFolder, 'NAME.yaml')}.`,
+        `For your own: fd init DIR --from FILE, or copy configs/datasets/example.yaml to ` +
+        `${join(config.datasetFolder, 'NAME.yaml')}. Those of a project are found from within it, or by --project DIR.`,
     )
   }
   return Object.hasOwn(BUILT_IN, name)

@@ -1,6 +1,6 @@
 import { isCardNumber } from '../file/shown-text.ts'
 import type { ColumnEntity } from '../table/dataset.ts'
-import type { ColumnFacts } from './facts.ts'
+import { patternName, type ColumnFacts } from './facts.ts'
 
 /** Nouns of card payments by names of columns, the first entity first: the one whose card or account is used. */
 const NOUNS: [noun: string, column: RegExp][] = [
@@ -61,12 +61,12 @@ function holdsCards({ filled }: ColumnFacts): boolean {
 function guessed(columns: ColumnFacts[]): { column: ColumnFacts; noun: string }[] {
   const keys = columns.filter(
     ({ name, digits, numbers, distinct }) =>
-      (digits || numbers === undefined) && distinct >= FEWEST_KEYS && !NO_KEY.test(name),
+      (digits || numbers === undefined) && distinct >= FEWEST_KEYS && !NO_KEY.test(patternName(name)),
   )
   const found: { column: ColumnFacts; noun: string }[] = []
   for (const [noun, pattern] of NOUNS) {
     const column = keys
-      .filter(({ name }) => pattern.test(name) && found.every((each) => each.column.name !== name))
+      .filter(({ name }) => pattern.test(patternName(name)) && found.every((each) => each.column.name !== name))
       .toSorted((a, b) => b.distinct - a.distinct)[0]
     if (column !== undefined && found.length < MOST_ENTITIES) found.push({ column, noun })
   }

@@ -29,6 +29,11 @@ export function factsOf({ columns }: TableLook): { facts: ColumnFacts[]; form?: 
   return form === undefined ? { facts: plain } : { facts: columns.map((column) => factsOfColumn(column, form)), form }
 }
 
+/** A name of a column as patterns of names expect it: `Card no.` → `Card_no`. */
+export function patternName(name: string): string {
+  return name.replace(/[^\p{L}\p{N}]+/gu, '_').replace(/^_|_$/g, '')
+}
+
 const WHOLE = /^(0|[1-9]\d{0,14})$/
 
 function factsOfColumn({ name, type, cells }: ColumnLook, form: NumberForm | undefined): ColumnFacts {

@@ -119,7 +119,7 @@ test('what does not hold for the whole file is guessed anew', async () => {
 
 test('empty cells, texts for them, decimal commas and columns without use', async () => {
   const file = csv(
-    'Betrag;Zeit;konto;account no;score;note;const;empty',
+    'Betrag;Zeit;konto;Card no.;score;note;const;empty',
     (i) => [`1.${pad(i % 100)}0,5`, iso(i), i % 20, `a${i % 25}`, i % 4 === 0 ? 'NA' : '0,25', `text ${i}`, 'x', ''],
     2000,
     ';',
@@ -129,8 +129,11 @@ test('empty cells, texts for them, decimal commas and columns without use', asyn
     amount: { column: 'Betrag', minorUnits: 2 },
     missing: ['NA'],
     numbers: { decimal: ',', thousands: '.' },
-    numeric: ['konto', 'score'],
-    entities: [{ name: 'account', column: 'account no', type: 'string' }],
+    numeric: ['score'],
+    entities: [
+      { name: 'card', column: 'Card no.', type: 'string' },
+      { name: 'account', column: 'konto', type: 'integer' },
+    ],
   })
   expect(Object.fromEntries(found.unused.map(({ column, why }) => [column, why]))).toEqual({
     note: 'too many texts for a category',
@@ -165,8 +168,9 @@ test('what a person says stands, and what is not there is told', async () => {
 })
 
 test('a table without an amount or without times', async () => {
-  const file = csv('a,b', (i) => [`x${i % 3}`, i])
-  await expect(guess(file)).rejects.toThrow(/no column looks like an amount.*--amount COLUMN. Columns of numbers: b/)
+  const file = csv('a,b,c', (i) => [`x${i % 3}`, i, i])
+  await expect(guess(file)).rejects.toThrow(/no column looks like an amount.*--amount COLUMN. Columns of numbers: b, c/)
+  await expect(guess(csv('a,amount', () => [], 0))).rejects.toThrow(/has columns but no rows/)
   const { guess: found } = await guess(file, { amount: 'b' })
   expect(found.schema).toMatchObject({ time: 'none', entities: [] })
   await expect(guess(join(folder, 'gone.csv'))).rejects.toThrow(/gone.csv/)

@@ -4,7 +4,7 @@ import type { NumberForm } from '../table/number-form.ts'
 import { parseInstant } from '../table/time.ts'
 import { DAY } from '../table/transaction.ts'
 import { entitiesOf } from './entities.ts'
-import { factsOf, type ColumnFacts } from './facts.ts'
+import { factsOf, patternName, type ColumnFacts } from './facts.ts'
 import type { TableLook } from './look.ts'
 import { rankTimes, timeGuess, type TimeGuess } from './time-guess.ts'
 
@@ -47,6 +47,7 @@ const MOST_DECLARED = 40
  * @throws UserError when a given column is not there, or no column can be the amount.
  */
 export function guessRoles(look: TableLook, given: GivenRoles): Guess {
+  if (look.rows === 0) throw new UserError(`${look.file} has columns but no rows. Give another file with --data FILE.`)
   const { facts, form } = factsOf(look)
   const column = (name: string | undefined): ColumnFacts | undefined => named(look.file, facts, name)
   const time = timeOf(facts, given.time, column)
@@ -124,7 +125,9 @@ function timeOf(
 /** The first column by the patterns, the likelier pattern first. */
 function byName(columns: Iterable<ColumnFacts>, patterns: RegExp[]): ColumnFacts | undefined {
   const all = [...columns]
-  return patterns.map((pattern) => all.find(({ name }) => pattern.test(name))).find((found) => found !== undefined)
+  return patterns
+    .map((pattern) => all.find(({ name }) => pattern.test(patternName(name))))
+    .find((found) => found !== undefined)
 }
 
 const LABEL_CELLS = new Set(['0', '1', '0.0', '1.0', 'true', 'false', 'yes', 'no', 'y', 'n', 't', 'f'])
@@ -138,7 +141,8 @@ function labelOf(columns: Iterable<ColumnFacts>): ColumnFacts | undefined {
 
 function amountOf(columns: Iterable<ColumnFacts>): ColumnFacts | undefined {
   const numbers = [...columns].filter((each) => each.numbers !== undefined && each.empty === 0)
-  return byName(numbers, AMOUNT) ?? numbers.find(({ decimals, distinct }) => decimals === 2 && distinct > 2)
+  const likely = byName(numbers, AMOUNT) ?? numbers.find(({ decimals, distinct }) => decimals === 2 && distinct > 2)
+  return likely ?? (numbers.length === 1 ? numbers[0] : undefined)
 }
 
 function idOf(columns: Iterable<ColumnFacts>, rows: number): ColumnFacts | undefined {

@@ -1,3 +1,4 @@
+import { UserError } from '../../configs/user-error.ts'
 import type { TableLook } from '../../datasets/guess/look.ts'
 import type { GivenRoles, Guess } from '../../datasets/guess/roles.ts'
 import type { Output } from '../console/output.ts'
@@ -21,6 +22,21 @@ export async function lookAtTable(
   file: string,
   given: GivenRoles,
   ask: boolean,
+  output: Pick<Output, 'note'>,
+): Promise<TableGuess> {
+  try {
+    return await look(file, given, ask, output)
+  } catch (error) {
+    // Elsewhere a table is given by --data.
+    if (error instanceof UserError) throw new UserError(error.message.replaceAll('--data FILE', '--from FILE'))
+    throw error
+  }
+}
+
+async function look(
+  file: string,
+  given: GivenRoles,
+  ask: boolean,
   { note }: Pick<Output, 'note'>,
 ): Promise<TableGuess> {
   const [{ lookAt }, { guessRoles }, { checkWhole }] = await Promise.all([
@@ -28,14 +44,14 @@ export async function lookAtTable(
     import('../../datasets/guess/roles.ts'),
     import('../../datasets/guess/whole-file.ts'),
   ])
-  const look = await lookAt(file)
+  const seen = await lookAt(file)
   const { stdin: input, stderr: output } = process
   const person = ask && input.isTTY && output.isTTY
-  const roles = person ? await (await import('./ask.ts')).askRoles(look, given, { input, output }) : given
-  const first = guessRoles(look, roles)
+  const roles = person ? await (await import('./ask.ts')).askRoles(seen, given, { input, output }) : given
+  const first = guessRoles(seen, roles)
   note(`Looking at the whole of ${file}`)
   const { guess, rows, changes } = await checkWhole(file, first)
-  return { guess, rows, changes, frauds: fraudShare(look, guess) }
+  return { guess, rows, changes, frauds: fraudShare(seen, guess) }
 }
 
 const FRAUD = new Set(['1', '1.0', 'true', 'yes', 'y', 't'])
