@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { isLogName } from '../../datasets/log/log-name.ts'
 import { partitionOf } from '../../datasets/log/murmur2.ts'
 import type { DatasetSchema } from '../../datasets/table/dataset.ts'
 import { serviceDigest, type AggregateView, type FeatureService, type RequestView } from '../view/view.ts'
@@ -54,6 +55,16 @@ test('a stage’s topic names input, group, entity and definition', () => {
   const digest = serviceDigest(service).slice(0, 12)
   expect(topics).toEqual(['in', `in.g.terminal.${digest}`, `in.g.shop.${digest}`])
   expect(stageTopic('in', 'g', 'shop', serviceOf(request))).not.toBe(topics[2])
+})
+
+test('an entity of any name has a topic that every log can have', () => {
+  const topics = ['käufer', 'kaufer', 'k ufer', '😀', 'card_shop', 'a.b-c'].map((name) =>
+    stageTopic('in', 'g', name, service),
+  )
+  expect(topics.filter((topic) => !isLogName(topic))).toEqual([])
+  expect(new Set(topics).size).toBe(topics.length)
+  const digest = serviceDigest(service).slice(0, 12)
+  expect(topics.slice(-2)).toEqual([`in.g.card_shop.${digest}`, `in.g.a.b-c.${digest}`])
 })
 
 test('state lies with the partition that the key’s events come to', () => {

@@ -71,7 +71,12 @@ export function stageFold(
  * service has another topic.
  */
 export function stageTopic(input: string, group: string, entity: string, service: FeatureService): string {
-  return `${input}.${group}.${entity}.${serviceDigest(service).slice(0, 12)}`
+  return `${input}.${group}.${topicWord(entity)}.${serviceDigest(service).slice(0, 12)}`
+}
+
+/** An entity may have any name, and a topic may not: what it cannot have is written as its code point. */
+function topicWord(name: string): string {
+  return name.replaceAll(/[^A-Za-z0-9._-]/gu, (character) => `.${character.codePointAt(0)?.toString(16)}.`)
 }
 
 /**
