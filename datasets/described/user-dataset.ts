@@ -248,7 +248,7 @@ export function readUserDataset(yaml: string): UserDataset {
   })
   throw new UserError(
     `${yaml} does not describe a dataset:\n${issues.join('\n')}\n` +
-      'Mend it by the comments of configs/datasets/example.yaml.',
+      'Mend it by the comments in it, or in configs/datasets/example.yaml of fd.',
   )
 }
 

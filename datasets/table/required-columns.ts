@@ -27,7 +27,7 @@ export function requireColumns(source: TableSource, schema: DatasetSchema): void
   throw new UserError(
     `${source.file} has no column ${shownNames(missing)}. It has: ${shownNames([...source.types.keys()])}.\n` +
       nameHint(missing, source) +
-      'Give another file with --data FILE, or describe this one in configs/datasets/NAME.yaml (see example.yaml).',
+      'Give another file with --data FILE, or describe this one: fd init DIR --from FILE',
   )
 }
 
