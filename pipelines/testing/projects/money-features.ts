@@ -40,6 +40,8 @@ export default service('own', 'Emptied accounts, velocity of senders and receive
       new_receiver: isNew('receiver', '90d'),
       usual: mean('amount', '90d'),
       most_held: max('oldbalanceOrg', '7d'),
+      held: mean('oldbalanceOrg', '90d'),
+      held_spread: std('oldbalanceOrg', '90d'),
     },
   ),
   view(
