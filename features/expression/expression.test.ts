@@ -102,6 +102,11 @@ test.each([
   ['x + 1', Number.NaN],
   ['s == "DE"', Number.NaN],
   ['s != "DE"', Number.NaN],
+  ['t != s', Number.NaN],
+  ['t == s', Number.NaN],
+  ['t < s', Number.NaN],
+  ['t <= s', Number.NaN],
+  ['y != x', Number.NaN],
   ['s in ["DE"]', Number.NaN],
   ['x in [1]', Number.NaN],
   ['x == x', Number.NaN],
@@ -142,6 +147,7 @@ test.each([
   'log1p(-2)',
   'clamp(x, 2, 1)',
   'haversine(91, 0, 0, 0)',
+  'haversine(0, 0, -91, 0)',
   'hour(1e300)',
   'timestamp(s)',
   'timestamp("2024-02-30")',
@@ -163,6 +169,7 @@ test('kilometres of a few distances that are known', () => {
   expect(haversine(52.52, 13.405, 48.8566, 2.3522)).toBeCloseTo(877.46, 1)
   expect(haversine(0, 0, 0, 180)).toBeCloseTo(Math.PI * 6371.0088, 6)
   expect(haversine(0, -180, 0, 540)).toBeCloseTo(0, 6)
+  expect(haversine(90, 0, -90, 77)).toBeCloseTo(Math.PI * 6371.0088, 6)
   expect(valueOf('haversine(52.52, 13.405, 48.8566, 2.3522)')).toBe(haversine(52.52, 13.405, 48.8566, 2.3522))
 })
 
@@ -299,14 +306,44 @@ test('of many names some are listed, and one that cannot be written is proposed 
 test('where a dataset has no times, an expression cannot name one', () => {
   const scope = new EventScope({ ...schema, time: 'none' })
   expect(() => compile('hour(time)', scope, 'here')).toThrow(/the dataset has no times \(`time: none`\)/)
-  expect(scope.names).not.toContain('time')
+  expect(scope.names.slice(0, 2)).toEqual(['amount', 'x'])
+  expect(new EventScope(schema).names.slice(0, 3)).toEqual(['amount', 'time', 'x'])
 })
 
 test('a name that is a column and an entity of another column is refused; quoted it is the column', () => {
-  const scope = new EventScope({ ...schema, categorical: ['s', 't', 'terminal'] })
+  const scope = new EventScope({ ...schema, categorical: ['terminal', 's', 't'] })
+  const number = new EventScope({ ...schema, numeric: ['terminal', 'x'] })
+  expect(() => compile('terminal == 1', number, 'here')).toThrow(/For the column write column\("terminal"\)/)
   expect(() => compile('terminal == "x"', scope, 'here')).toThrow(/For the column write column\("terminal"\)/)
   expect(compile('column("terminal") == "x"', scope, 'here').type).toBe('condition')
   expect(compile('column("terminal_id") == 1', scope, 'here').type).toBe('condition')
+})
+
+test.each([
+  'hour()',
+  'hour(time, 5)',
+  'hour(time, "UTC", 1)',
+  'hour(s)',
+  'timestamp(x)',
+  'timestamp(s, t)',
+  'sqrt()',
+  'sqrt(x, y)',
+  'clamp(x, 1)',
+  'clamp(x, 1, 2, s)',
+  'clamp(x, 1, s)',
+  'min(x, s)',
+  'haversine(x, y, x)',
+  'coalesce()',
+  'is_missing()',
+  'is_missing(x, y)',
+  'starts_with(s)',
+  'starts_with(s, t, t)',
+  'starts_with(s, x)',
+  'lower()',
+  'lower(x) == s',
+  'lower(s, t) == s',
+])('%s has not the arguments that it takes', (expression) => {
+  expect(fault(expression)).toMatch(/^UserError: here: \w+ takes .*\n\n {2}.*\n {2}\^$/)
 })
 
 test('a mask has the transactions of which a condition is true', () => {

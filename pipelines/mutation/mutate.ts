@@ -26,7 +26,14 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
       'features/backfill/expressions.test.ts',
     ],
   },
-  expression: { files: ['features/expression/*.ts'], tests: ['features/expression/*.test.ts'] },
+  expression: {
+    files: ['features/expression/*.ts'],
+    tests: [
+      'features/expression/*.test.ts',
+      'features/backfill/expressions.test.ts',
+      'features/definition/expression-faults.test.ts',
+    ],
+  },
   chain: {
     files: ['features/chain/*.ts'],
     tests: ['features/chain/*.test.ts', 'serving/testing/simulation.test.ts'],
