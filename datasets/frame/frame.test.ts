@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
@@ -126,7 +126,7 @@ test.each(['parquet', 'csv', 'csv.gz'])('a frame is written beside what was foun
         { name: 'value', type: 'DOUBLE' },
         { name: 'text', type: 'VARCHAR' },
       ],
-      frame.sql,
+      frame,
     )
     writer.append([value, text], rows)
     await writer.close()
@@ -144,4 +144,15 @@ test.each(['parquet', 'csv', 'csv.gz'])('a frame is written beside what was foun
       text: name,
     })),
   )
+})
+
+test('a frame that was changed before it is written out is refused, and leaves nothing', async () => {
+  const file = write('card_id,at\nc1,5\n')
+  const frame = await readFrame(file, schema)
+  writeFileSync(file, 'card_id,at\nc1,5\nc2,6\n')
+  const out = join(folder, 'changed.parquet')
+  await using writer = await openTableWriter(out, [{ name: 'value', type: 'DOUBLE' }], frame)
+  writer.append([new Float64Array(1)], 1)
+  await expect(writer.close()).rejects.toThrow(/was changed while it was read/)
+  expect(existsSync(out)).toBe(false)
 })

@@ -5,6 +5,7 @@ import { tokenizer } from '../table/card-token.ts'
 import { amountColumn, categoricalColumn, timeColumns, type TableColumn } from '../table/column.ts'
 import { batchShape, columnEntities, decimalsOf, type DatasetSchema, type TimeRole } from '../table/dataset.ts'
 import { openDatabase, type Database } from '../table/duckdb.ts'
+import { changeGuard } from '../table/file-dataset.ts'
 import { keyColumn } from '../table/key-column.ts'
 import { compoundKeys, isBlank } from '../table/key.ts'
 import { numericColumn } from '../table/numeric-column.ts'
@@ -65,6 +66,8 @@ function ofFrame(error: UserError): UserError {
 }
 
 async function read(database: Database, file: string, schema: DatasetSchema, options: FrameOptions): Promise<Frame> {
+  const unchanged = changeGuard(file)
+  unchanged()
   const source = asDeclared(await openTableSource(database, file), schema)
   const roles = rolesIn(source, schema)
   const time = await timeRole(database, source, schema, options)
@@ -95,7 +98,7 @@ async function read(database: Database, file: string, schema: DatasetSchema, opt
     timed: time !== undefined,
     identified: roles.identified,
     absent: roles.absent,
-    ...tableCells(source),
+    ...tableCells(source, unchanged),
   }
 }
 

@@ -1,25 +1,28 @@
 import { openDatabase, sqlName } from '../table/duckdb.ts'
+import { changeGuard } from '../table/file-dataset.ts'
+import type { Beside } from '../table/parquet.ts'
 import { openTableSource, readError, type TableSource } from '../table/source.ts'
 
-/** A table as it stands in its file, to be written beside what was found for its rows. */
-export interface TableCells {
+/** A table as it stands in its file, to be written beside what was found for its rows, in their order. */
+export interface TableCells extends Beside {
   /** All of its columns that have a name. */
   columns: string[]
-  /** The query that gives these columns, in the order of the rows. */
-  sql: string
 }
 
-export function tableCells(source: TableSource): TableCells {
+/** @param unchanged the guard of its file, from before it was looked at. */
+export function tableCells(source: TableSource, unchanged: () => void): TableCells {
   const columns = [...source.types.keys()]
   const cells = columns.map((name) => `${source.raw(name)} AS ${sqlName(name)}`).join(', ')
-  return { columns, sql: `SELECT ${cells} FROM ${source.sql}` }
+  return { columns, sql: `SELECT ${cells} FROM ${source.sql}`, unchanged }
 }
 
 /** @throws UserError for a file that is no table. */
 export async function readTableCells(file: string): Promise<TableCells> {
   await using database = await openDatabase()
+  const unchanged = changeGuard(file)
+  unchanged()
   try {
-    return tableCells(await openTableSource(database, file))
+    return tableCells(await openTableSource(database, file), unchanged)
   } catch (error) {
     throw readError(file, error)
   }

@@ -62,7 +62,7 @@ export function fileDataset(
  * Throws when the file is another than at the first call. What is counted, digested and read must be the same rows, or
  * a model would be said to know rows that it has not seen.
  */
-function changeGuard(file: string): () => void {
+export function changeGuard(file: string): () => void {
   let mark: string | undefined
   return () => {
     if (!existsSync(file)) return

@@ -39,10 +39,17 @@ export interface ParquetWriter extends AsyncDisposable {
   close(): Promise<void>
 }
 
+/** What stands before the columns that are appended, row by row. It has as many rows. */
+export interface Beside {
+  /** A query. */
+  sql: string
+  /** Throws when what the query reads is no more what it was: then its rows would be others. */
+  unchanged(): void
+}
+
 /** What else stands in a file that is written, and in which format. */
 interface FileForm {
-  /** A query whose columns stand before those that are appended, row by row. It has as many rows. */
-  beside?: string
+  beside?: Beside
   format: 'parquet' | 'csv' | 'csv.gz'
 }
 
@@ -67,13 +74,12 @@ export function openParquetWriter(file: string, columns: readonly ParquetColumn[
  * Opens a writer of a file whose ending says what it becomes: `.parquet`, `.csv` or `.csv.gz`. In a CSV, what is
  * missing is an empty cell: NaN, and '' in the columns that are appended.
  *
- * @param beside a query whose columns stand before the others, as `FileForm.beside`.
- * @throws UserError as `openParquetWriter`, and for a file of another ending.
+ * @throws UserError as `openParquetWriter`, for a file of another ending, and where what stands beside has changed.
  */
 export async function openTableWriter(
   file: string,
   columns: readonly ParquetColumn[],
-  beside: string,
+  beside: Beside,
 ): Promise<ParquetWriter> {
   return openWriter(file, columns, { beside, format: tableFormat(file) })
 }
@@ -106,7 +112,7 @@ async function openWriter(file: string, columns: readonly ParquetColumn[], form:
     append: (values, rows) => guard(file, () => appendRows(appender, chunk, columns, values, rows)),
     close: async () => {
       try {
-        await complete(database, appender, partial, file, copySql(columns, form))
+        await complete(database, appender, { partial, file }, copySql(columns, form), form.beside)
       } finally {
         await release()
       }
@@ -122,7 +128,7 @@ function copySql(columns: readonly ParquetColumn[], { beside, format }: FileForm
     if (format === 'parquet' || !(type in EMPTY)) return cell
     return `${EMPTY[type as keyof typeof EMPTY](cell)} AS ${sqlName(name)}`
   })
-  const rows = beside === undefined ? 'rows r' : `(${beside}) b POSITIONAL JOIN rows r`
+  const rows = beside === undefined ? 'rows r' : `(${beside.sql}) b POSITIONAL JOIN rows r`
   const query = `SELECT ${[...(beside === undefined ? [] : ['b.*']), ...shown].join(', ')} FROM ${rows}`
   if (format === 'parquet') return [query, 'FORMAT parquet, COMPRESSION zstd']
   return [query, `FORMAT csv, HEADER true${format === 'csv.gz' ? ', COMPRESSION gzip' : ''}`]
@@ -138,15 +144,18 @@ const EMPTY = {
 async function complete(
   database: Database,
   appender: DuckDBAppender,
-  partial: string,
-  file: string,
+  { partial, file }: { partial: string; file: string },
   [query, options]: [query: string, options: string],
+  beside?: Beside,
 ): Promise<void> {
   try {
     appender.flushSync()
     await database.run(`COPY (${query}) TO ${sqlText(partial)} (${options})`)
+    beside?.unchanged()
     renameSync(partial, file)
   } catch (error) {
+    if (error instanceof UserError) throw error
+    beside?.unchanged()
     throw writeError(file, error)
   }
 }

@@ -88,7 +88,17 @@ function datasetOf(history: readonly Purchase[], batchSize: number): Dataset {
 
 function frameOf(rows: readonly Row[], options: Partial<Frame> = {}): Frame {
   const events = batchOf(rows, (batch, row) => (batch.kind[row] = LOOKUP))
-  return { file: 'f.csv', events, timed: true, identified: false, absent: [], columns: [], sql: '', ...options }
+  return {
+    file: 'f.csv',
+    events,
+    timed: true,
+    identified: false,
+    absent: [],
+    columns: [],
+    sql: '',
+    unchanged: () => {},
+    ...options,
+  }
 }
 
 const viewOf = (entity: string, includesCurrent: boolean): AggregateView => ({

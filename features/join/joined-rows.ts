@@ -159,7 +159,7 @@ export async function writeJoined(
     name: renamed[name] ?? name,
     type: category.has(f) ? 'VARCHAR' : 'DOUBLE',
   }))
-  await using writer = await openTableWriter(out, columns, frame.sql)
+  await using writer = await openTableWriter(out, columns, frame)
   const numbers = names.map(() => new Float64Array(Math.min(ROWS_AT_ONCE, report.rows)))
   for (let from = 0; from < report.rows; from += ROWS_AT_ONCE) {
     const rows = Math.min(ROWS_AT_ONCE, report.rows - from)

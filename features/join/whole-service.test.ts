@@ -149,7 +149,16 @@ test.each([1, 2])('a row finds what it would find if it were a transaction of th
     .filter((_, row) => row % 9 === 0)
     .map((row, n): Purchase => ({ ...row, time: n % 2 === 0 ? row.time : purchases[row.id].time, id: 1000 + n }))
   const events = batchOf(asked, LOOKUP)
-  const frame: Frame = { file: 'f.csv', events, timed: true, identified: false, absent: [], columns: [], sql: '' }
+  const frame: Frame = {
+    file: 'f.csv',
+    events,
+    timed: true,
+    identified: false,
+    absent: [],
+    columns: [],
+    sql: '',
+    unchanged: () => {},
+  }
   const { values, categories } = await joinFeatures(datasetOf(purchases), service, frame)
   for (const [row, question] of asked.entries()) {
     const place = purchases.findIndex(({ time }) => time >= question.time)

@@ -134,7 +134,7 @@ const ROWS_AT_ONCE = 65_536
 /** Writes the file's columns, then score, alert, threshold and version. Resolves to the names of these four. */
 async function writeScores(
   out: string,
-  { columns, sql }: TableCells,
+  cells: TableCells,
   { threshold, version }: Champion,
   { scores }: OfflineScores,
 ): Promise<string[]> {
@@ -142,7 +142,7 @@ async function writeScores(
     import('../../../datasets/table/parquet.ts'),
     import('../../../serving/prediction.ts'),
   ])
-  const taken = new Set(columns.map((name) => name.toLowerCase()))
+  const taken = new Set(cells.columns.map((name) => name.toLowerCase()))
   const names = ['score', 'alert', 'threshold', 'version'].map((name) => {
     let free = name
     while (taken.has(free)) free = `fd_${free}`
@@ -151,7 +151,7 @@ async function writeScores(
   await using writer = await openTableWriter(
     out,
     names.map((name, n) => ({ name, type: (['DOUBLE', 'UTINYINT', 'DOUBLE', 'INTEGER'] as const)[n] })),
-    sql,
+    cells,
   )
   for (let from = 0; from < scores.length; from += ROWS_AT_ONCE) {
     const some = scores.subarray(from, from + ROWS_AT_ONCE)
