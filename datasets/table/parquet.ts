@@ -95,7 +95,9 @@ async function openWriter(file: string, columns: readonly ParquetColumn[], form:
   const partial = `${file}.partial`
   const spill = `${file}.spill`
   claim(file, partial)
-  const database = await openDatabase(':memory:', { memory_limit: MEMORY_LIMIT, temp_directory: spill })
+  // What is read from a table on its way to the file cannot wait beside it: of 400 columns it may be more than that.
+  const limit: Record<string, string> = form.beside === undefined ? { memory_limit: MEMORY_LIMIT } : {}
+  const database = await openDatabase(':memory:', { ...limit, temp_directory: spill })
   await database.run(`CREATE TABLE rows (${columns.map(({ name, type }) => `${sqlName(name)} ${type}`).join(', ')})`)
   const appender = await database.connection.createAppender('rows')
   const chunk = DuckDBDataChunk.create(columns.map(({ type }) => TYPES[type]))

@@ -3,6 +3,8 @@ import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { openDatabase, sqlText } from '../../../datasets/table/duckdb.ts'
+import type { Prediction } from '../../../serving/prediction.ts'
 import { startedProcesses, type Started } from '../started.ts'
 import { cardTable } from './card-table.ts'
 import { moneyTable } from './money-table.ts'
@@ -92,10 +94,19 @@ describe.each(PROJECTS)('a project of a $name table', ({ name, quick, table, ent
 
   /** Types a command, and reads the document that it prints. */
   async function fd<Document>(...args: string[]): Promise<Document> {
+    return JSON.parse(await printed(...args, '--json')) as Document
+  }
+
+  async function printed(...args: string[]): Promise<string> {
     const environment = { FD_PROJECT: existsSync(root) ? root : '', FD_TOKEN_KEY: 'a secret of the tests' }
-    const { code, signal, stdout, stderr } = await started.fd(join(root, '.fd'), [...args, '--json'], environment).ended
+    const { code, signal, stdout, stderr } = await started.fd(join(root, '.fd'), args, environment).ended
     if (code !== 0) throw new Error(`fd ${args.join(' ')} ended with ${code ?? signal}: ${stdout}\n${stderr}`)
-    return JSON.parse(stdout) as Document
+    return stdout
+  }
+
+  async function readPredictions(): Promise<Prediction[]> {
+    const lines = (await printed('topics', 'read', 'predictions')).trim().split('\n')
+    return lines.map((line) => (JSON.parse(line) as { value: Prediction }).value)
   }
 
   /** Changes the project's files as its user does, who writes features of one's own in place of the first ones. */
@@ -146,6 +157,26 @@ describe.each(PROJECTS)('a project of a $name table', ({ name, quick, table, ent
         duplicates: 0,
         missing: 0,
       })
+    },
+  )
+
+  // In several partitions the entities behind the log's key see events in the order in which those were read.
+  test.skipIf(edits.some(([, , to]) => to.includes('partitions')))(
+    'scores the table as a file with the very scores of the stream',
+    { timeout: 300_000 },
+    async () => {
+      const table = join(folder, `${name}.csv`)
+      const out = join(root, 'scores.parquet')
+      expect(await fd('score', '--file', table, '--out', out)).toMatchObject({ scored: size.rows })
+      await using database = await openDatabase()
+      const id = name === 'shop' ? 'TransactionID' : 'file_row_number'
+      const rows = await database.rows(
+        `SELECT ${id}::DOUBLE AS id, score FROM read_parquet(${sqlText(out)}, file_row_number = true)`,
+      )
+      const scores = new Map(rows.map((row) => [row['id'], row['score']]))
+      const predictions = await readPredictions()
+      expect(predictions.length).toBeGreaterThan(size.rows / 10)
+      expect(predictions.filter((each) => scores.get(each.transaction_id) !== each.score)).toEqual([])
     },
   )
 })
