@@ -1,5 +1,5 @@
 import { UserError } from '../../configs/user-error.ts'
-import type { ColumnEntity, DatasetSchema, KeyRole } from '../table/dataset.ts'
+import { DEFAULT_ID, FRAUD_KNOWN_AT, type ColumnEntity, type DatasetSchema, type KeyRole } from '../table/dataset.ts'
 import type { NumberForm } from '../table/number-form.ts'
 import { parseInstant } from '../table/time.ts'
 import { DAY } from '../table/transaction.ts'
@@ -201,8 +201,11 @@ function attributesOf(
   }
 }
 
+const RESERVED = new Set([DEFAULT_ID.column, FRAUD_KNOWN_AT])
+
 /** Why a column has no use as an attribute. */
 function whyUnused(column: ColumnFacts, time: TimeGuess | undefined): string | undefined {
+  if (RESERVED.has(column.name)) return 'records of the stream have a field of this name'
   if (column.distinct <= 1 && column.empty === 0) return 'all rows have the same'
   if (/fraud/i.test(column.name)) return 'it seems to tell the label'
   if (column.numbers === undefined) {

@@ -87,6 +87,18 @@ test('a folder that cannot be written is the user’s error', async () => {
   )
 })
 
+test('two columns of one name are refused, before anything is written', async () => {
+  const file = join(folder, 'twice.parquet')
+  const open = (...names: string[]): Promise<unknown> =>
+    openParquetWriter(
+      file,
+      names.map((name) => ({ name, type: 'DOUBLE' as const })),
+    )
+  await expect(open('a', 'label', 'label')).rejects.toThrow(/would have two columns "label"\. Give the feature/)
+  await expect(open('V1', 'v1')).rejects.toThrow(/the columns "V1" and "v1", which tables take for one/)
+  expect(existsSync(`${file}.partial`)).toBe(false)
+})
+
 test('columns that do not fit are a bug, not the user’s error', async () => {
   await using writer = await openParquetWriter(join(folder, 'bug.parquet'), [{ name: 'id', type: 'BIGINT' }])
   expect(() => writer.append([new Float64Array(2)], 3)).toThrow(RangeError)

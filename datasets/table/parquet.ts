@@ -91,7 +91,22 @@ export function tableFormat(file: string): FileForm['format'] {
   throw new UserError(`${file} ends in no format that is written. Name a file that ends in .parquet, .csv or .csv.gz.`)
 }
 
+/** @throws UserError for two columns of one name: tables do not tell names apart by their case. */
+function requireNames(file: string, columns: readonly ParquetColumn[]): void {
+  const seen = new Map<string, string>()
+  for (const { name } of columns) {
+    const other = seen.get(name.toLowerCase())
+    if (other !== undefined) {
+      const both =
+        other === name ? `two columns "${name}"` : `the columns "${other}" and "${name}", which tables take for one`
+      throw new UserError(`${file} would have ${both}. Give the feature, or the column, another name.`)
+    }
+    seen.set(name.toLowerCase(), name)
+  }
+}
+
 async function openWriter(file: string, columns: readonly ParquetColumn[], form: FileForm): Promise<ParquetWriter> {
+  requireNames(file, columns)
   const partial = `${file}.partial`
   const spill = `${file}.spill`
   claim(file, partial)
