@@ -6,6 +6,7 @@ import { naiveFeatures } from '../testing/naive-features.ts'
 import { eventBatch, type LoggedEvent } from '../testing/small-log.ts'
 import type { AggregateFeature, Aggregation, Window } from '../view/aggregation.ts'
 import type { AggregateView, FeatureService } from '../view/view.ts'
+import { needsOf } from '../window/window-plan.ts'
 import { decodeState, encodeState } from './entity-state.ts'
 import { ServiceFold } from './service-fold.ts'
 
@@ -242,4 +243,111 @@ describe('a lookup finds what a transaction of its columns would in its place, a
     expect(differences(view, ofIds([...asked]), inPlace)).toEqual([])
     expect(differences(view, ofIds(ids), naive(view, events))).toEqual([])
   })
+})
+
+/** The rows of a log by the features of a view that pass, NaN for the others. */
+function only(
+  view: AggregateView,
+  rows: readonly number[][],
+  passes: (feature: AggregateFeature) => boolean,
+): number[][] {
+  return rows.map((row) => row.map((value, f) => (passes(view.features[f]) ? value : Number.NaN)))
+}
+
+const isTimed = (feature: AggregateFeature): boolean => 'window' in feature && 'length' in feature.window
+const COUNTED = new Set(['count', 'sum', 'sum_amount', 'mean_amount', 'mean', 'std'])
+const isCountedForEver = (feature: AggregateFeature): boolean =>
+  'window' in feature && 'ever' in feature.window && COUNTED.has(feature.function)
+
+test.each([200, 201, 202, 203, 204, 205])('late events change no row that comes in time, seed %i', (seed) => {
+  const random = randomStream(seed)
+  const view = randomView(
+    random,
+    ALL.filter((each) => isTimed({ name: '', ...each })),
+  )
+  const log = makeLog(random, 300, 9 * DAY)
+  const { values, late } = folded(view, log, random, HOUR)
+  const onTime = (rows: readonly number[][]): number[][] => rows.filter((_, k) => !late[k])
+  expect(late.filter(Boolean).length).toBeGreaterThan(2)
+  expect(differences(view, onTime(values), onTime(naive(view, log)))).toEqual([])
+})
+
+test.each([210, 211, 212, 213, 214, 215])(
+  'one older than all that is kept is not counted for ever, seed %i',
+  (seed) => {
+    const random = randomStream(seed)
+    const counted = ALL.filter((each) => isCountedForEver({ name: '', ...each }))
+    const drawn = randomView(random, counted)
+    const features = drawn.features.map((feature): AggregateFeature => {
+      const { where: _, ...plain } = feature
+      return plain
+    })
+    const view = { ...drawn, features }
+    const { span } = needsOf(features)
+    const log = makeLog(random, 300, DAY)
+    const { values, late } = folded(view, log, random, HOUR)
+    const clocks = new Map<number, number>()
+    const gone = new Set<number>()
+    for (const { id, time, label, customer, terminal } of log) {
+      const key = view.entity === 'customer' ? customer : terminal
+      const clock = clocks.get(key) ?? -Infinity
+      if (!label && time < clock - span - HOUR) gone.add(id)
+      if (!label) clocks.set(key, Math.max(clock, time))
+    }
+    const exact = naive(
+      view,
+      log.filter(({ id }) => !gone.has(id)),
+    )
+    const inTime = new Set(log.filter(({ label }) => !label).filter((_, k) => !late[k]))
+    const kept = log.filter(({ label, id }) => !label && !gone.has(id))
+    const wanted = exact.filter((_, k) => inTime.has(kept[k]))
+    expect(gone.size).toBeGreaterThan(0)
+    expect(
+      differences(
+        view,
+        values.filter((_, k) => !late[k]),
+        wanted,
+      ),
+    ).toEqual([])
+  },
+)
+
+test.each([300, 301, 302, 303, 304, 305])('a full ring flags every row that differs, seed %i', (seed) => {
+  const random = randomStream(seed)
+  const view = { ...randomView(random), maxEvents: 16 }
+  const log = makeLog(random, 400, HOUR)
+  const { values, truncated } = folded(view, log, random, HOUR)
+  const whole = (rows: readonly number[][]): number[][] => rows.filter((_, k) => !truncated[k])
+  const known = (rows: readonly number[][]): number[][] =>
+    only(view, whole(rows), (feature) => isTimed(feature) || ('window' in feature && 'last' in feature.window))
+  expect(truncated).toContain(false)
+  expect(differences(view, known(values), known(naive(view, log)))).toEqual([])
+})
+
+test('an event of a condition that comes again, long after all windows by time, is counted once', () => {
+  const features: AggregateFeature[] = [
+    { name: 'large', function: 'count', window: { last: 5 }, where: 'amount > 200.0' },
+  ]
+  const view: AggregateView = { kind: 'aggregate', name: 'v', entity: 'customer', includesCurrent: true, features }
+  const [event] = makeLog(randomStream(1), 1, 0)
+  const at = (day: number, id: number, amount: number): Event => ({ ...event, id, amount, time: START + day * DAY })
+  const small = Array.from({ length: 30 }, (_, n) => at(1 + n, 10 + n, 100))
+  const log = [at(0, 1, 30_000), ...small, at(0, 1, 30_000), at(40, 2, 30_000)]
+  const fold = new ServiceFold(serviceOf(view), schema)
+  const { values, rows } = fold.fold(eventBatch(log, schema))
+  expect([rows, values[rows - 1]]).toEqual([33, 2])
+})
+
+test('a view may have hundreds of windows and functions', () => {
+  const features = Array.from({ length: 300 }, (_, n): AggregateFeature => {
+    const window = { length: (n + 1) * 600_000 }
+    return {
+      name: `f${n}`,
+      ...(n % 2 === 0 ? { function: 'count', window } : { function: 'max', of: 'amount', window }),
+    }
+  })
+  const view: AggregateView = { kind: 'aggregate', name: 'v', entity: 'customer', includesCurrent: true, features }
+  const random = randomStream(7)
+  const log = makeLog(random, 60, HOUR)
+  expect(differences(view, folded(view, log, random, HOUR).values, naive(view, log))).toEqual([])
 })

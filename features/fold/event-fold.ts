@@ -235,7 +235,7 @@ export class EventFold {
     if (!counts || !current) this.windows.scan(slot, t, place, NOT_COUNTED, out, at)
     if (!counts) return late
     const sequence = this.#write(slot, place, t, amount)
-    this.windows.inserted(slot, sequence, amount, late)
+    this.windows.inserted(slot, sequence, amount, t < this.retention.bound(slot))
     if (current) this.windows.scan(slot, t, sequence + 1, sequence, out, at)
     // Every window must pass the new event before the ring may drop it.
     this.windows.advance(slot, this.clock.at(slot))

@@ -63,14 +63,14 @@ export class Retention {
 
   /** Before this time TRIM leaves no event; −Infinity while it leaves any. */
   #oldestKept(slot: number): EpochMs {
-    const bound = this.#bound(slot)
+    const bound = this.bound(slot)
     if (this.spare === 0) return bound
     const oldest = this.#of.rings.after(slot, bound - 1) - this.spare
     return oldest < this.#of.rings.first(slot) ? -Infinity : this.#of.rings.time[this.#of.rings.position(slot, oldest)]
   }
 
   /** Where the longest window of an event as late as is allowed begins. */
-  #bound(slot: number): EpochMs {
+  bound(slot: number): EpochMs {
     return this.#of.clock.at(slot) - this.kept - this.lateness
   }
 
@@ -79,7 +79,7 @@ export class Retention {
     const { rings } = this.#of
     const { time } = rings
     const next = rings.next(slot)
-    const bound = this.#bound(slot)
+    const bound = this.bound(slot)
     const spare = this.spare
     let oldest = rings.first(slot)
     while (oldest + spare < next && time[rings.position(slot, oldest + spare)] < bound) {

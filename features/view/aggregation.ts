@@ -6,7 +6,8 @@ import type { DurationMs } from '../../datasets/table/transaction.ts'
  * - By time: events in (t − length − delay, t − delay], start open, end closed. With `hop`, the start is moved back to
  *   a multiple of it (of the epoch, UTC): the window begins with a whole day, say.
  * - By count: the last `last` events up to t.
- * - Ever: all events up to t − delay, however old.
+ * - Ever: all events up to t − delay, however old. One that comes when all of its time have left the other windows, and
+ *   the allowed lateness is over, is not counted nor summed: nothing would tell whether it came before.
  *
  * Only events that stand earlier in the log count, and the transaction itself where the view includes it. Events are
  * payments. For the functions of refunds they are refunds: no window has both. With a condition (`where`), they are

@@ -40,12 +40,13 @@ export interface Aggregator {
   /** The oldest events of a window leave it. The others are those from `to` to below `end`. */
   leave(slot: number, k: number, from: number, to: number, end: number): void
   /**
-   * An event was put in at a sequence, and those from there on moved up by one. It may stand within the window. A
-   * window for ever does not count one that came later than allowed.
+   * An event was put in at a sequence, and those from there on moved up by one. It may stand within the window.
    *
+   * @param count how often sums count it: once within the window. Where a window for ever must not count it, 0 within,
+   * and −1 where it is about to come in.
    * @param held the events of the window now.
    */
-  inserted(slot: number, k: number, sequence: number, within: boolean, counted: boolean, held: Range): void
+  inserted(slot: number, k: number, sequence: number, within: boolean, count: -1 | 0 | 1, held: Range): void
   /** The ring drops the oldest events of a window for ever, which keeps them. The others are those up to `end`. */
   absorb(slot: number, k: number, from: number, to: number, end: number): void
   /** What events from a sequence on were was written anew. Those who remember more than the windows forget it. */

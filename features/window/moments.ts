@@ -89,8 +89,8 @@ export class Moments implements Aggregator {
     this.#add(this.#state, this.#at(slot, k), slot, from, to, -1)
   }
 
-  inserted(slot: number, k: number, sequence: number, _within: boolean, counted: boolean): void {
-    if (counted) this.#add(this.#state, this.#at(slot, k), slot, sequence, sequence + 1, 1)
+  inserted(slot: number, k: number, sequence: number, _within: boolean, count: -1 | 0 | 1): void {
+    if (count !== 0) this.#add(this.#state, this.#at(slot, k), slot, sequence, sequence + 1, count)
   }
 
   /** What was added stays. */

@@ -78,7 +78,7 @@ export class Values implements Aggregator {
     }
   }
 
-  inserted(slot: number, k: number, sequence: number, within: boolean, _counted: boolean, { from, to }: Range): void {
+  inserted(slot: number, k: number, sequence: number, within: boolean, _count: -1 | 0 | 1, { from, to }: Range): void {
     const code = this.#code(slot, sequence)
     if (!within || code === NO_VALUE) return
     const others =

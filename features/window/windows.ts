@@ -147,22 +147,25 @@ export class Windows {
    * one, and a window whose bounds now enclose the event counts it. `advance` must follow (see `EventFold`,
    * `#outOfOrder`).
    *
-   * @param late whether it came later than allowed. Then no window for ever counts it, nor its amount: nothing would
-   * tell whether it came before.
+   * @param forgotten whether it is older than all that is kept, so that nothing tells whether it came before. Then
+   * windows for ever do not count it, nor its amount.
    */
-  inserted(slot: number, place: number, amount: number, late: boolean): void {
+  inserted(slot: number, place: number, amount: number, forgotten: boolean): void {
     const { plan, columns, aggregators } = this.#parts
     const windows = plan.delays.length
     for (let w = 0, i = slot * windows; w < windows; w++, i++) {
-      if (place >= columns.cells[i * CELLS + ENTER]) continue
-      columns.cells[i * CELLS + ENTER]++
-      const within = place >= columns.cells[i * CELLS + LEAVE]
-      const counted = within && !(late && plan.ever[w] === 1)
-      if (!within) columns.cells[i * CELLS + LEAVE]++
-      else if (counted) columns.cells[i * CELLS + SUM] += amount
-      else columns.gone[i]--
+      const uncounted = forgotten && plan.ever[w] === 1
+      const waits = place >= columns.cells[i * CELLS + ENTER]
+      if (waits && !uncounted) continue
+      const within = !waits && place >= columns.cells[i * CELLS + LEAVE]
+      // One that waits comes in when the windows advance. What is taken away now is added then.
+      const count = uncounted ? (waits ? -1 : 0) : within ? 1 : 0
+      if (!waits) columns.cells[i * CELLS + ENTER]++
+      if (!waits && !within) columns.cells[i * CELLS + LEAVE]++
+      if (uncounted && (waits || within)) columns.gone[i]--
+      if (plan.sums) columns.cells[i * CELLS + SUM] += count * amount
       for (const { aggregator, k } of aggregators.byWindow[w])
-        aggregator.inserted(slot, k, place, within, counted, columns.held(i))
+        aggregator.inserted(slot, k, place, within, count, columns.held(i))
     }
   }
 
