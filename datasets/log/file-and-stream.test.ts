@@ -172,13 +172,13 @@ function clockCell(random: Random): string {
 /** An amount, mostly below 0. */
 function refundCell(random: Random): string {
   const sign = pick(random, '-', '-', '-', '')
-  const whole = pick(random, '0', '7', '149', '90071992', '90071993')
+  const whole = pick(random, '0', '7', '149', '687194767', '687194768')
   return `${sign}${whole}${pick(random, '', '.5', '.25', '.995', '.9e-9')}`
 }
 
 /** A number of few decimals, or of too many, or one that is too large. */
 function decimalCell(random: Random): string {
-  const whole = pick(random, '0', '7', '149', '90071992', '90071993', '9007199254', '9007199255', '1e400')
+  const whole = pick(random, '0', '7', '149', '687194767', '687194768', '68719476736', '68719476737', '1e400')
   return `${pick(random, '-', '')}${whole}${pick(random, '', '', '.5', '.25', '.0', '.995', '.30000000000000004')}`
 }
 

@@ -1,8 +1,9 @@
 /**
- * Amounts are at most this many minor units, and refunds as many below 0, so that a million of them still sum exactly
- * in a float64.
+ * Amounts are at most this many minor units, 687 million in a currency of cents, and refunds as many below 0. Balances
+ * of mobile money come to half of that. A float64 sums them exactly up to 2^53, which is 90 trillion in such a
+ * currency, or 131,072 of the largest amount.
  */
-const LARGEST = 2 ** 53 / 1_000_000
+const LARGEST = 2 ** 36
 
 /**
  * How far from a whole minor unit an amount may lie. A float64 of this size is off by its last bits. A decimal too many
@@ -51,7 +52,7 @@ function isWithin(major: number, minor: number, refunds: boolean): boolean {
   return (refunds || major >= 0) && Math.abs(minor) <= LARGEST
 }
 
-/** The bounds of an amount, for messages: `0 to 90071992.54740992`, in major units. */
+/** The bounds of an amount, for messages: `0 to 687194767.36`, in major units. */
 export function amountBounds(decimals: number, refunds = false): string {
   const largest = LARGEST / 10 ** decimals
   return `${refunds ? `−${largest}` : '0'} to ${largest}`

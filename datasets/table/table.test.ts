@@ -265,7 +265,7 @@ test.each<[string, string, RegExp]>([
   ['a time', line({ at: 'yesterday' }), /line 3, column at: "yesterday" is not a time/],
   ['a time in the order of some country', line({ at: '5/4/2024' }), /column at: "5\/4\/2024" is not a time .*: give/],
   ['a time of our years', line({ at: '3000-01-01' }), /column at: "3000-01-01" is not a time from 1970 to 2999/],
-  ['an amount that sums', line({ amount: '90071992.55' }), /"90071992.55" is not an amount from 0 to 90071992\.5/],
+  ['an amount that sums', line({ amount: '687194767.37' }), /"687194767.37" is not an amount from 0 to 687194767\.36/],
   ['a key without blanks', line({ card: ' c' }), /column card: " c" is no key: it must be text without blanks/],
   ['a key of bounded length', line({ card: 'x'.repeat(257) }), /is no key: it must be at most 256 characters/],
   ['a time from 1970', line({ at: '1969-01-01' }), /column at: "1969-01-01" is not a time/],

@@ -107,7 +107,7 @@ function makeLog(random: Random, size: number, disorder: number): Event[] {
   for (let id = 0; id < size; id++) {
     if (random.integer(5) > 0) now += random.integer(3) ** 2 * random.integer(HOUR)
     const back = random.integer(8) === 0 ? random.integer(disorder + 1) : 0
-    const large = random.integer(4) === 0 ? 9_007_199_254 : 50_000
+    const large = random.integer(4) === 0 ? 68_719_476_736 : 50_000
     log.push({
       id,
       time: now - back,

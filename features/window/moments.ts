@@ -17,7 +17,7 @@ const LOW = 3
 /**
  * Sums, means and standard deviations of one column.
  *
- * The values are whole minor units, of at most 33 bits (`toMinorUnits`). So the sum is exact below 2^53, and so is the
+ * The values are whole minor units, of at most 36 bits (`toMinorUnits`). So the sum is exact below 2^53, and so is the
  * sum of squares in its two limbs, of which the lower one is always from 0 to below 2^40. What has come in is taken out
  * again without a trace, in whatever order. Rounding happens at the read alone: one division, and one root.
  */
