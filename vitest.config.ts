@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 import { LongestFirst } from './pipelines/testing/test-order.ts'
 
@@ -13,7 +14,7 @@ export default defineConfig({
     // Tests start real processes and real databases: forks keep native add-ons (LMDB, DuckDB, ONNX Runtime) apart.
     pool: 'forks',
     // Many tests wait for a server more than they compute. In CI the streams are long, so fewer files run at once.
-    maxWorkers: process.env.CI === undefined ? 3 : 2,
+    maxWorkers: process.env.CI === undefined ? Math.max(3, Math.ceil(availableParallelism() / 2)) : 2,
     // A machine that others use, too, may be many times slower. What hangs still ends.
     testTimeout: 120_000,
     hookTimeout: 300_000,
