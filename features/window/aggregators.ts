@@ -20,8 +20,8 @@ export interface Aggregators {
   all: Aggregator[]
   /** By window of the plan. */
   byWindow: Attached[][]
-  /** By feature; undefined for one that needs none. */
-  byFeature: (Attached | undefined)[]
+  /** Of the features that have one, in their order. */
+  byFeature: (Attached & { feature: number })[]
 }
 
 /**
@@ -42,8 +42,8 @@ export function makeAggregators(plan: WindowPlan, rings: EventRings, row: RowCol
     byWindow: Array.from(plan.delays, (_, w) =>
       all.flatMap((_each, a) => (plan.aggregators[a].windows.includes(w) ? [attached(a, w)] : [])),
     ),
-    byFeature: Array.from(plan.functions, (_, f) =>
-      plan.aggregated[f] === 1 ? attached(plan.aggregatorOf[f], plan.windowOf[f]) : undefined,
+    byFeature: [...plan.aggregated].flatMap((aggregated, feature) =>
+      aggregated === 1 ? [{ feature, ...attached(plan.aggregatorOf[feature], plan.windowOf[feature]) }] : [],
     ),
   }
 }

@@ -14,49 +14,43 @@ export interface WindowParts {
   scale: number
 }
 
-/** What is kept of a window, side by side, since it is read together. As whole numbers they are exact. */
-export const ENTER = 0
-export const LEAVE = 1
-export const SUM = 2
-export const FRAUDS = 3
-/** How many there are. */
-export const CELLS = 4
-
 /**
- * Bounds and sums of windows. Each slot has `CELLS` cells for every window, from `(slot · windows + window) · CELLS`:
- *
- * - ENTER: events below this sequence have come into the window.
- * - LEAVE: events below this sequence have left it.
- * - SUM: the amounts of the events in the window.
- * - FRAUDS: how many of them are known as frauds.
+ * Bounds and sums of windows. Each slot has a pair of both for every window, at `2 · (slot · windows + window)`. What
+ * is read together lies side by side.
  */
 export class WindowColumns {
-  cells: Float64Array
+  /** Events below the first sequence have come into the window, those below the second have left it. */
+  bounds: Uint32Array
+  /** The amounts of the events in the window, and how many of them are known as frauds. Whole numbers, so exact. */
+  sums: Float64Array
   /** How many events a window for ever counts that the ring has dropped, at `slot · windows + window`. */
   gone: Float64Array
 
   readonly #plan: WindowPlan
-  readonly #cellRoom = new Growing(Float64Array)
+  readonly #boundRoom = new Growing(Uint32Array)
+  readonly #sumRoom = new Growing(Float64Array)
   readonly #goneRoom = new Growing(Float64Array, 0)
   readonly #held: Range = { from: 0, to: 0 }
 
   constructor(plan: WindowPlan) {
     this.#plan = plan
-    this.cells = this.#cellRoom.array
+    this.bounds = this.#boundRoom.array
+    this.sums = this.#sumRoom.array
     this.gone = this.#goneRoom.array
   }
 
   /** Makes room for `slots` keys. */
   grow(slots: number): void {
     const width = slots * this.#plan.delays.length
-    this.cells = this.#cellRoom.grow(width * CELLS)
+    this.bounds = this.#boundRoom.grow(width * 2)
+    this.sums = this.#sumRoom.grow(width * 2)
     if (this.#plan.hasEver) this.gone = this.#goneRoom.grow(width)
   }
 
   /** The events of a window that are in the ring. Valid until the next call. */
   held(i: number): Range {
-    this.#held.from = this.cells[i * CELLS + LEAVE]
-    this.#held.to = this.cells[i * CELLS + ENTER]
+    this.#held.from = this.bounds[2 * i + 1]
+    this.#held.to = this.bounds[2 * i]
     return this.#held
   }
 

@@ -58,6 +58,8 @@ export interface WindowPlan {
   lasts: Float64Array
   /** 0 where the start of a window moves with every event. */
   hops: Float64Array
+  /** Whether any window has a hop. */
+  hasHops: boolean
   /** 1 where a window never lets an event go. */
   ever: Uint8Array
   /** Whether any window is for ever. */
@@ -144,12 +146,13 @@ export function planView(
 
 function boundsOf(
   windows: readonly Window[],
-): Pick<WindowPlan, 'delays' | 'lengths' | 'lasts' | 'hops' | 'ever' | 'hasEver'> {
+): Pick<WindowPlan, 'delays' | 'lengths' | 'lasts' | 'hops' | 'hasHops' | 'ever' | 'hasEver'> {
   return {
     delays: Float64Array.from(windows, (window) => ('last' in window ? 0 : (window.delay ?? 0))),
     lengths: Float64Array.from(windows, (window) => ('length' in window ? window.length : Infinity)),
     lasts: Float64Array.from(windows, (window) => ('last' in window ? window.last : Infinity)),
     hops: Float64Array.from(windows, (window) => ('length' in window ? (window.hop ?? 0) : 0)),
+    hasHops: windows.some((window) => 'length' in window && window.hop !== undefined),
     ever: Uint8Array.from(windows, (window) => ('ever' in window ? 1 : 0)),
     hasEver: windows.some((window) => 'ever' in window),
   }

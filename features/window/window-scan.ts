@@ -3,7 +3,7 @@ import { INSIDE, OUTSIDE, UNKNOWN, type Own, type Range } from './aggregator.ts'
 import type { Attached } from './aggregators.ts'
 import { evaluate } from './evaluate.ts'
 import { Totals } from './totals.ts'
-import { CELLS, ENTER, FRAUDS, LEAVE, SUM, type WindowParts } from './window-columns.ts'
+import type { WindowParts } from './window-columns.ts'
 
 /** As the sequence of the transaction's own event: it is none of the fold's; nothing is known of its columns either. */
 export const NOT_COUNTED = -1
@@ -59,15 +59,12 @@ export class WindowScan {
     for (let w = 0; w < plan.delays.length; w++) this.#range(slot, w, t, end)
     for (let f = 0; f < functions.length; f++) {
       const w = windowOf[f]
-      const attached = aggregators.byFeature[f]
-      if (attached !== undefined) {
-        out[at + places[f]] = this.#aggregated(f, attached, slot, own)
-        continue
-      }
       const count = columns.count(windows + w, this.#from[w], this.#to[w])
       const [sum, frauds] = [this.#sums[w], this.#frauds[w]]
       out[at + places[f]] = evaluate(functions[f], priors[f], weights[f], count, sum, frauds, previous, first, scale)
     }
+    for (const attached of aggregators.byFeature)
+      out[at + places[attached.feature]] = this.#aggregated(attached.feature, attached, slot, own)
   }
 
   /** Finds the events of a window at time t, and their totals. */
@@ -76,14 +73,14 @@ export class WindowScan {
     const i = slot * plan.delays.length + w
     const start = t - plan.delays[w] - plan.lengths[w]
     const to = Math.min(end, rings.after(slot, t - plan.delays[w]))
-    const after = rings.after(slot, plan.hops[w] === 0 ? start : startOf(start, plan.hops[w]))
+    const after = rings.after(slot, startOf(start, plan.hops[w]))
     const from = Math.min(Math.max(after, to - plan.lasts[w]), to)
     this.#from[w] = from
     this.#to[w] = to
-    const [leave, enter, totals] = [columns.cells[i * CELLS + LEAVE], columns.cells[i * CELLS + ENTER], this.#totals]
+    const [leave, enter, totals] = [columns.bounds[2 * i + 1], columns.bounds[2 * i], this.#totals]
     // What the ring has dropped is in the sums alone.
     if (plan.ever[w] === 1 || Math.abs(to - enter) + Math.abs(from - leave) < to - from) {
-      totals.start(columns.cells[i * CELLS + SUM], columns.cells[i * CELLS + FRAUDS])
+      totals.start(columns.sums[2 * i], columns.sums[2 * i + 1])
       totals.add(slot, enter, to)
       totals.add(slot, from, leave)
     } else {
@@ -104,9 +101,9 @@ export class WindowScan {
   }
 }
 
-/** The start of a window, moved back to a multiple of its hop. */
+/** The start of a window, moved back to a multiple of its hop; 0: it has none. */
 export function startOf(start: EpochMs, hop: number): EpochMs {
-  return Math.floor(start / hop) * hop
+  return hop === 0 ? start : Math.floor(start / hop) * hop
 }
 
 function ownOf(own: number, { from, to }: Range): Own {

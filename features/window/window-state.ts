@@ -1,5 +1,5 @@
 import { Totals } from './totals.ts'
-import { CELLS, ENTER, FRAUDS, LEAVE, SUM, type WindowParts } from './window-columns.ts'
+import type { WindowParts } from './window-columns.ts'
 
 /** What is stored of a slot's windows. Sums over events of the ring are not; they are added up again. */
 export class WindowState {
@@ -23,8 +23,8 @@ export class WindowState {
     const first = rings.first(slot)
     const progress = new Uint32Array(windows * 2)
     for (let w = 0, i = slot * windows; w < windows; w++, i++) {
-      progress[w * 2] = columns.cells[i * CELLS + ENTER] - first
-      progress[w * 2 + 1] = columns.cells[i * CELLS + LEAVE] - first
+      progress[w * 2] = columns.bounds[2 * i] - first
+      progress[w * 2 + 1] = columns.bounds[2 * i + 1] - first
     }
     return progress
   }
@@ -44,8 +44,8 @@ export class WindowState {
     return aggregators.byWindow.flatMap((attached, w) => {
       if (plan.ever[w] === 0) return []
       const i = slot * this.count + w
-      this.#totals.start(columns.cells[i * CELLS + SUM], 0)
-      this.#totals.add(slot, columns.cells[i * CELLS + ENTER], columns.cells[i * CELLS + LEAVE])
+      this.#totals.start(columns.sums[2 * i], 0)
+      this.#totals.add(slot, columns.bounds[2 * i], columns.bounds[2 * i + 1])
       const held = columns.held(i)
       const ofAggregators = attached.flatMap(({ aggregator, k }) => aggregator.base(slot, k, held))
       return [columns.gone[i], this.#totals.sum, ...ofAggregators]
@@ -61,13 +61,13 @@ export class WindowState {
     let at = 0
     for (let w = 0, i = slot * this.count; w < this.count; w++, i++) {
       const ever = plan.ever[w] === 1
-      columns.cells[i * CELLS + ENTER] = progress[w * 2]
-      columns.cells[i * CELLS + LEAVE] = progress[w * 2 + 1]
+      columns.bounds[2 * i] = progress[w * 2]
+      columns.bounds[2 * i + 1] = progress[w * 2 + 1]
       if (ever) columns.gone[i] = bases[at++]
       this.#totals.start(ever ? bases[at++] : 0, 0)
-      this.#totals.add(slot, columns.cells[i * CELLS + LEAVE], columns.cells[i * CELLS + ENTER])
-      columns.cells[i * CELLS + SUM] = this.#totals.sum
-      columns.cells[i * CELLS + FRAUDS] = this.#totals.frauds
+      this.#totals.add(slot, columns.bounds[2 * i + 1], columns.bounds[2 * i])
+      columns.sums[2 * i] = this.#totals.sum
+      columns.sums[2 * i + 1] = this.#totals.frauds
       for (const { aggregator, k } of aggregators.byWindow[w]) {
         const size = ever ? aggregator.baseSize : 0
         aggregator.resume(slot, k, columns.held(i), bases.slice(at, at + size))

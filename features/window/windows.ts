@@ -4,7 +4,7 @@ import { makeAggregators } from './aggregators.ts'
 import { evaluate } from './evaluate.ts'
 import { NO_COLUMNS, type RowColumns } from './ring-columns.ts'
 import type { EventRings } from './ring.ts'
-import { CELLS, ENTER, FRAUDS, LEAVE, SUM, WindowColumns, type WindowParts } from './window-columns.ts'
+import { WindowColumns, type WindowParts } from './window-columns.ts'
 import type { WindowPlan } from './window-plan.ts'
 import { startOf, WindowScan } from './window-scan.ts'
 import { WindowState } from './window-state.ts'
@@ -56,39 +56,39 @@ export class Windows {
   /** Moves every window of a slot on to event time t, which must not be earlier than at the last call. */
   advance(slot: number, t: EpochMs): void {
     const { plan, rings, columns, aggregators } = this.#parts
-    const { delays, lengths, lasts, hops, sums, frauds: labels } = plan
+    const { delays, lengths, lasts, hops, hasHops: hopping, sums: amounts, frauds: labels } = plan
     const { time, amount, fraud } = rings
-    const { cells } = columns
+    const { bounds, sums } = columns
     const moves = this.#moves
     const base = rings.base(slot)
     const mask = rings.mask(slot)
     const next = rings.next(slot)
     for (let w = 0, i = slot * delays.length; w < delays.length; w++, i++) {
       const end = t - delays[w]
-      const start = hops[w] === 0 ? end - lengths[w] : startOf(end - lengths[w], hops[w])
-      const cell = i * CELLS
-      const came = cells[cell + ENTER] >>> 0
-      const left = cells[cell + LEAVE] >>> 0
+      const start = hopping ? startOf(end - lengths[w], hops[w]) : end - lengths[w]
+      const at = 2 * i
+      const came = bounds[at]
+      const left = bounds[at + 1]
       let enter = came
       let leave = left
-      let sum = cells[cell + SUM]
-      let frauds = cells[cell + FRAUDS]
+      let sum = sums[at]
+      let frauds = sums[at + 1]
       for (; enter < next; enter++) {
         const p = base + (enter & mask)
         if (time[p] > end) break
-        if (sums) sum += amount[p]
+        if (amounts) sum += amount[p]
         if (labels) frauds += fraud[p]
       }
       for (; leave < enter; leave++) {
         const p = base + (leave & mask)
         if (time[p] > start && enter - leave <= lasts[w]) break
-        if (sums) sum -= amount[p]
+        if (amounts) sum -= amount[p]
         if (labels) frauds -= fraud[p]
       }
-      cells[cell + ENTER] = enter
-      cells[cell + LEAVE] = leave
-      cells[cell + SUM] = sum
-      cells[cell + FRAUDS] = frauds
+      bounds[at] = enter
+      bounds[at + 1] = leave
+      sums[at] = sum
+      sums[at + 1] = frauds
       if (moves !== undefined) note(moves, w, came, enter, left, leave)
     }
     if (moves !== undefined) for (const aggregator of aggregators.all) aggregator.moved(slot, moves)
@@ -100,36 +100,40 @@ export class Windows {
    * @param counted whether the newest event of the ring is that of the transaction at hand.
    */
   emit(slot: number, counted: boolean, out: Float64Array, at: number): void {
-    const { plan, columns, aggregators, scale } = this.#parts
-    const { functions, windowOf, places, priors, weights, asked } = plan
-    const { byFeature } = aggregators
-    const { cells } = columns
+    this.#emitTotals(slot, out, at)
+    if (this.#moves === undefined) return
+    const { plan, rings, columns, aggregators } = this.#parts
+    const { windowOf, places, asked } = plan
+    const first = slot * plan.delays.length
+    const newest = counted ? rings.next(slot) : -1
+    for (const { feature: f, aggregator, k } of aggregators.byFeature) {
+      const i = first + windowOf[f]
+      const standing = columns.bounds[2 * i] === newest ? INSIDE : OUTSIDE
+      out[at + places[f]] = aggregator.value(asked[f], slot, k, columns.held(i), standing)
+    }
+  }
+
+  /** Writes the features that are made of bounds and sums. What it writes for those of aggregators means nothing. */
+  #emitTotals(slot: number, out: Float64Array, at: number): void {
+    const { plan, columns, scale } = this.#parts
+    const { functions, windowOf, places, priors, weights, hasEver } = plan
+    const { bounds, sums, gone } = columns
     const { sincePrevious, sinceFirst } = this
     const first = slot * plan.delays.length
-    const newest = counted ? this.#parts.rings.next(slot) : -1
     for (let f = 0; f < functions.length; f++) {
       const i = first + windowOf[f]
-      const attached = byFeature[f]
-      out[at + places[f]] =
-        attached === undefined
-          ? evaluate(
-              functions[f],
-              priors[f],
-              weights[f],
-              columns.count(i, cells[i * CELLS + LEAVE], cells[i * CELLS + ENTER]),
-              cells[i * CELLS + SUM],
-              cells[i * CELLS + FRAUDS],
-              sincePrevious,
-              sinceFirst,
-              scale,
-            )
-          : attached.aggregator.value(
-              asked[f],
-              slot,
-              attached.k,
-              columns.held(i),
-              cells[i * CELLS + ENTER] === newest ? INSIDE : OUTSIDE,
-            )
+      const held = bounds[2 * i] - bounds[2 * i + 1]
+      out[at + places[f]] = evaluate(
+        functions[f],
+        priors[f],
+        weights[f],
+        hasEver ? held + gone[i] : held,
+        sums[2 * i],
+        sums[2 * i + 1],
+        sincePrevious,
+        sinceFirst,
+        scale,
+      )
     }
   }
 
@@ -155,15 +159,15 @@ export class Windows {
     const windows = plan.delays.length
     for (let w = 0, i = slot * windows; w < windows; w++, i++) {
       const uncounted = forgotten && plan.ever[w] === 1
-      const waits = place >= columns.cells[i * CELLS + ENTER]
+      const waits = place >= columns.bounds[2 * i]
       if (waits && !uncounted) continue
-      const within = !waits && place >= columns.cells[i * CELLS + LEAVE]
+      const within = !waits && place >= columns.bounds[2 * i + 1]
       // One that waits comes in when the windows advance. What is taken away now is added then.
       const count = uncounted ? (waits ? -1 : 0) : within ? 1 : 0
-      if (!waits) columns.cells[i * CELLS + ENTER]++
-      if (!waits && !within) columns.cells[i * CELLS + LEAVE]++
+      if (!waits) columns.bounds[2 * i]++
+      if (!waits && !within) columns.bounds[2 * i + 1]++
       if (uncounted && (waits || within)) columns.gone[i]--
-      if (plan.sums) columns.cells[i * CELLS + SUM] += count * amount
+      if (plan.sums) columns.sums[2 * i] += count * amount
       for (const { aggregator, k } of aggregators.byWindow[w])
         aggregator.inserted(slot, k, place, within, count, columns.held(i))
     }
@@ -179,19 +183,19 @@ export class Windows {
     const { plan, columns } = this.#parts
     const windows = plan.delays.length
     for (let w = 0, i = slot * windows; w < windows; w++, i++) {
-      if (columns.cells[i * CELLS + LEAVE] > sequence) continue
+      if (columns.bounds[2 * i + 1] > sequence) continue
       const ever = plan.ever[w] === 1
       // It may still wait to come in. For ever it does so now: a little early, while rows are flagged as truncated.
-      if (columns.cells[i * CELLS + ENTER] === sequence) {
-        columns.cells[i * CELLS + ENTER]++
+      if (columns.bounds[2 * i] === sequence) {
+        columns.bounds[2 * i]++
         if (!ever) {
-          columns.cells[i * CELLS + LEAVE]++
+          columns.bounds[2 * i + 1]++
           continue
         }
         this.#shift(slot, w, i, sequence, 1)
       }
       if (ever) continue
-      columns.cells[i * CELLS + LEAVE]++
+      columns.bounds[2 * i + 1]++
       this.#shift(slot, w, i, sequence, -1)
     }
     if (plan.hasEver) this.dropping(slot, sequence + 1)
@@ -202,11 +206,11 @@ export class Windows {
     const { plan, columns, aggregators } = this.#parts
     const windows = plan.delays.length
     for (let w = 0, i = slot * windows; w < windows; w++, i++) {
-      if (plan.ever[w] === 0 || columns.cells[i * CELLS + LEAVE] >= oldest) continue
+      if (plan.ever[w] === 0 || columns.bounds[2 * i + 1] >= oldest) continue
       for (const { aggregator, k } of aggregators.byWindow[w])
-        aggregator.absorb(slot, k, columns.cells[i * CELLS + LEAVE], oldest, columns.cells[i * CELLS + ENTER])
-      columns.gone[i] += oldest - columns.cells[i * CELLS + LEAVE]
-      columns.cells[i * CELLS + LEAVE] = oldest
+        aggregator.absorb(slot, k, columns.bounds[2 * i + 1], oldest, columns.bounds[2 * i])
+      columns.gone[i] += oldest - columns.bounds[2 * i + 1]
+      columns.bounds[2 * i + 1] = oldest
     }
   }
 
@@ -215,8 +219,7 @@ export class Windows {
     const { plan, columns } = this.#parts
     const windows = plan.delays.length
     for (let i = slot * windows; i < (slot + 1) * windows; i++) {
-      if (sequence >= columns.cells[i * CELLS + LEAVE] && sequence < columns.cells[i * CELLS + ENTER])
-        columns.cells[i * CELLS + FRAUDS]++
+      if (sequence >= columns.bounds[2 * i + 1] && sequence < columns.bounds[2 * i]) columns.sums[2 * i + 1]++
     }
   }
 
@@ -224,11 +227,11 @@ export class Windows {
   #shift(slot: number, w: number, i: number, sequence: number, sign: 1 | -1): void {
     const { plan, rings, columns, aggregators } = this.#parts
     const p = rings.position(slot, sequence)
-    if (plan.sums) columns.cells[i * CELLS + SUM] += sign * rings.amount[p]
-    if (plan.frauds) columns.cells[i * CELLS + FRAUDS] += sign * rings.fraud[p]
+    if (plan.sums) columns.sums[2 * i] += sign * rings.amount[p]
+    if (plan.frauds) columns.sums[2 * i + 1] += sign * rings.fraud[p]
     for (const { aggregator, k } of aggregators.byWindow[w]) {
       if (sign > 0) aggregator.enter(slot, k, sequence, sequence + 1)
-      else aggregator.leave(slot, k, sequence, sequence + 1, columns.cells[i * CELLS + ENTER])
+      else aggregator.leave(slot, k, sequence, sequence + 1, columns.bounds[2 * i])
     }
   }
 }
