@@ -40,8 +40,6 @@ export interface World extends AsyncDisposable {
   with(environment: Record<string, string>, scorer?: ScorerSettings): World
 }
 
-const MODEL = 'card-fraud'
-
 /** The part `scorer` of a configuration file. */
 export type ScorerSettings = Record<string, number>
 
@@ -57,7 +55,10 @@ export interface WorldSize {
   service?: WorldService
 }
 
-/** The feature service of a world's model, and how many features it has. */
+/**
+ * The feature service of a world's model, which is registered under the same name, and how many features it has. Worlds
+ * of other services on one registry are of other models.
+ */
 export interface WorldService {
   name: string
   features: number
@@ -89,11 +90,11 @@ async function furnish(world: World, size: WorldSize, service: WorldService): Pr
   await fd('datasets', 'simulate', ...people, '--days', String(size.days), '--seed', '3', '--out', file)
   await world.backfill()
   const history = ['--dataset', 'simulated', '--data', file, '--service', service.name, '--until', cut]
-  const trained = await fd('train', ...history, '--param', 'rounds=20', '--register', MODEL, '--json')
+  const trained = await fd('train', ...history, '--param', 'rounds=20', '--register', service.name, '--json')
   // A shared registry may hold versions of other tests. It must not matter which version has the alias there, hence
   // --force.
   const { version } = JSON.parse(trained) as { version: number }
-  await fd('models', 'promote', MODEL, String(version), '--force', '--reason', 'the model of this test')
+  await fd('models', 'promote', service.name, String(version), '--force', '--reason', 'the model of this test')
 }
 
 interface Place {
@@ -112,7 +113,7 @@ function worldIn({ home, cut, scorer, environment, service, started }: Place): W
   // A shared registry may have models of other tests, so who reads the champion is told which one is meant.
   const shared = environment['MLFLOW_TRACKING_URI'] !== undefined
   const named = ([command, what]: string[]): string[] =>
-    shared && (command === 'score' || what === 'verify') ? ['--model', MODEL] : []
+    shared && (command === 'score' || what === 'verify') ? ['--model', service.name] : []
   const start = (...args: string[]): FdProcess =>
     started.fd(home, [...args, ...named(args), '--config', config], environment)
   const attempt = (...args: string[]): Promise<Ended> => start(...args).ended
