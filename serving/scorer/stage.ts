@@ -102,6 +102,8 @@ interface Holding {
   checkpoints: Checkpointer
   commits: Committer
   seam: Seam
+  /** A batch was begun, and the committer does not have its outputs: so no checkpoint may hold it. */
+  unfinished: boolean
 }
 
 interface Loop {
@@ -199,7 +201,7 @@ function hold(
     begun: state.checkpoint !== undefined,
     onGap: (gap) => options.onGap?.(stage.topic, gap),
   })
-  return { state, fold, checkpoints, commits, seam }
+  return { state, fold, checkpoints, commits, seam, unfinished: false }
 }
 
 /**
@@ -212,9 +214,10 @@ async function revoked({ joined, held, options }: Loop, partitions: readonly num
   joined?.backlog.forget(partitions)
   for (const partition of partitions) {
     const holding = held.get(partition)
-    // Nothing more can be committed to a lost partition. Its new owner goes on from the last commit that was accepted.
-    // One that is under way must end first: it must not meet a log that is closed, or the same partition's next term.
-    if (lost) await Promise.allSettled([holding?.commits.durable()])
+    // Nothing more can be committed to a lost partition, or after a batch that failed. The new owner goes on from the
+    // last commit that was accepted. One that is under way must end first: it must not meet a log that is closed, or
+    // the same partition's next term.
+    if (lost || holding?.unfinished === true) await Promise.allSettled([holding?.commits.durable()])
     else if (holding !== undefined)
       await writeOut(holding).catch((error) => unlessAnothers(joined?.member, partition, error))
     holding?.state[Symbol.dispose]()
@@ -257,6 +260,7 @@ async function handle(loop: Loop, joined: Joined, records: RecordBatch): Promise
   // The state of new keys may have been written by another owner since.
   await unlessLost(loop, joined, partition, async () => {
     const { fold, state, checkpoints, commits, seam } = holding
+    holding.unfinished = true
     const input = loop.read(records)
     const committed = joined.member.committed.get(partition) ?? 0
     const folded = await foldBatch(input, committed, fold, state, seam)
@@ -265,6 +269,7 @@ async function handle(loop: Loop, joined: Joined, records: RecordBatch): Promise
     const written = await loop.options.emit(folded)
     // When the whole batch was replayed its outputs are there already, and the committed offset must not go back.
     await commits.add(written, folded.replayed < records.size ? next : undefined)
+    holding.unfinished = false
   })
 }
 

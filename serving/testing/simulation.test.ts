@@ -54,6 +54,7 @@ test.each<[string, number, Partial<Weather>?]>([
   ['a state is taken by one that was stopped before it heard that the partition is another’s', 38],
   ['a commit is under way when its scorer ends', 167],
   ['a stopped scorer hears of its loss from the store, before it hears from the log', 363, stopped],
+  ['a batch fails after it was folded, and its partition is given up before its scorer ends', 48_051],
 ])('a schedule in which %s', async (_, seed, weather) => {
   expect(await run(seed, weather)).toBeGreaterThan(50)
 })
