@@ -260,6 +260,21 @@ describe('what can go wrong', () => {
     )
   })
 
+  test('a block that begins before the end of the one before it is an error, not a shorter batch', async () => {
+    const { folder, file } = await filled()
+    const environment = openEnvironment(join(folder, 'topics', 't'))
+    const blocks = environment.database('topic t')
+    const [{ key }] = blocks.getRange({ offset: 20, limit: 1 })
+    const [longer] = encodeBlocks(Array.from({ length: 3 }, () => ({ value: 'v', timestamp: 0 })))
+    stampOffset(longer, 18)
+    environment.write(() => void blocks.put(key, longer.bytes))
+    await environment.close()
+    await expect(drain(folder, 1000)).rejects.toThrow(
+      `Topic "t", partition 0 in ${file} is damaged: records 18 to 19 are there twice. ` +
+        'Read on behind them with: fd topics read t --from 20',
+    )
+  })
+
   test.each(['this is not a database', 'x'.repeat(100_000), '\0'.repeat(8192)])(
     'a file that is something else is an error that names it',
     async (content) => {

@@ -112,7 +112,7 @@ export interface PartitionCursor {
    * most `maxRecords`, and at least one unless there is none. Joins small blocks, so that a reader that fell behind
    * catches up in full batches.
    *
-   * @throws UserError for a damaged block, and where records are missing between two blocks; names topic, partition,
+   * @throws UserError for a damaged block, and where two blocks do not join; names topic, partition,
    * offset and file.
    */
   take(from: number, maxRecords: number, end: number): RecordBatch | undefined
@@ -138,9 +138,10 @@ export function partitionCursor(partition: Partition): PartitionCursor {
       return parts.length === 0 ? undefined : joinBatches(parts)
 
       function add(source: RecordBatch): void {
+        // Retention deletes from the oldest block on. So what is missing between two blocks was never deleted, and what
+        // begins before the end of the last one was written over records that are lost.
+        if (parts.length > 0 && source.offsets[0] !== next) throw torn(partition, next, source.offsets[0])
         const part = cut(source, next, room, end)
-        // Retention deletes from the oldest block on. So what is missing between two blocks was never deleted.
-        if (parts.length > 0 && part.size > 0 && part.offsets[0] !== next) throw gap(partition, next, part.offsets[0])
         if (part.size > 0) parts.push(part)
         room -= part.size
         bytes += batchBytes(part)
@@ -178,9 +179,11 @@ function decoded({ topic, number, file }: Partition, bytes: Buffer, lastOffset: 
   )
 }
 
-function gap({ topic, number, file }: Partition, from: number, to: number): UserError {
+function torn({ topic, number, file }: Partition, expected: number, found: number): UserError {
+  const [from, to] = [Math.min(expected, found), Math.max(expected, found)]
+  const fault = found > expected ? 'are missing' : 'are there twice'
   return new UserError(
-    `Topic "${topic}", partition ${number} in ${file} is damaged: records ${from} to ${to - 1} are missing. ` +
+    `Topic "${topic}", partition ${number} in ${file} is damaged: records ${from} to ${to - 1} ${fault}. ` +
       `Read on behind them with: fd topics read ${topic} --from ${to}, or restore the file from a copy.`,
   )
 }
