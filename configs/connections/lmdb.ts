@@ -51,6 +51,8 @@ export interface Environment {
   close(): Promise<void>
 }
 
+/** A key that the root does not have. Its keys are the names of databases. */
+const NO_DATABASE = Buffer.of(0)
 /** `TransactionFlags.ABORTABLE | SYNCHRONOUS_COMMIT` */
 const COMMIT_NOW: number = 3
 const MOST_DATABASES = 256
@@ -96,6 +98,9 @@ export function openEnvironment(folder: string, options: EnvironmentOptions = {}
     read: (action) =>
       guarded(file, () => {
         root.resetReadTxn()
+        // The first read renews the transaction. Where that fails a get throws. A cursor of lmdb-js ends as if there
+        // were nothing more, and a scorer would take that for the end of its topic.
+        root.get(NO_DATABASE)
         return action()
       }),
     close: () => closeEnvironment(root),
@@ -110,7 +115,7 @@ export function openEnvironment(folder: string, options: EnvironmentOptions = {}
  */
 function tryToRead(root: RootDatabase<Buffer, Buffer>, file: string): void {
   try {
-    root.get(Buffer.of(0))
+    root.get(NO_DATABASE)
   } catch (error) {
     if (!(error instanceof TypeError)) throw error
     forgetReadTxn(root)
