@@ -23,7 +23,6 @@
  * History ends at its `until`, and what it holds ends with its newest transaction, which may be long before.
  */
 import { UserError } from '../../configs/user-error.ts'
-import type { RecordBatch } from '../../datasets/log/event-log.ts'
 import { DAY, FRAUD_LABEL, removeRows, type EpochMs, type EventBatch } from '../../datasets/table/transaction.ts'
 import { keepRows } from '../fold/fold-output.ts'
 import type { Repeat } from '../fold/repeats.ts'
@@ -84,7 +83,7 @@ export class Seam {
     // As a repeat of itself the record would never be scored.
     // Between two stages it may have been passed on twice, which would be found as a repeat.
     const folded = repeats.find(({ row, first }) => first !== NO_PLACE && first === places[row])
-    if (folded !== undefined && input.earlier === undefined) throw foldedBefore(input.records, folded.first)
+    if (folded !== undefined && input.earlier === undefined) throw foldedBefore(input, folded.row)
     // Later stages get what the first one let pass.
     if (input.earlier === undefined) {
       this.#tellGap(input.decoded.events)
@@ -102,12 +101,13 @@ export class Seam {
   }
 }
 
-function foldedBefore({ topic }: RecordBatch, first: number): UserError {
-  const { partition, offset } = unpackPlace(first) ?? { partition: 0, offset: 0 }
+function foldedBefore({ decoded, records, partitions, offsets }: StageInput, row: number): UserError {
+  const [partition, offset] = [partitions, offsets].map((each) => each[decoded.index[row]])
   return new UserError(
-    `The stored state holds the transaction at offset ${offset} of partition ${partition} already, though it is said ` +
-      `to end before it ("${topic}"). So it belongs to another copy of this log. Put that one back, or begin anew on ` +
-      'this one, from the history that ends where it begins: fd features backfill --until DATE --online',
+    `The stored state holds the transaction at offset ${offset} of partition ${partition} already, though it is ` +
+      `said to end before it ("${records.topic}"). So it belongs to another copy of this log. Put that one back, or ` +
+      'begin anew on this one, from the history that ends where it begins: ' +
+      'fd features backfill --until DATE --online',
   )
 }
 

@@ -113,10 +113,9 @@ const BOUNDED = new Set(['fraud_count', 'fraud_share', 'distinct', 'is_new', 'sh
 /** Why a function cannot have the window of a feature, undefined where it can. */
 export function windowFault(feature: AggregateFeature): string | undefined {
   const window = windowOf(feature) ?? {}
-  const isOfFrauds = feature.function.startsWith('fraud_')
   if ('ever' in window && BOUNDED.has(feature.function)) {
-    const why = isOfFrauds ? 'a label could not find its event' : 'it would keep every value'
+    const why = readsLabels(feature) ? 'a label could not find its event' : 'it would keep every value'
     return `"${feature.function}" cannot be over ever, since ${why}: give a length of time`
   }
-  return 'hop' in window && isOfFrauds ? `"${feature.function}" cannot have a hop: leave it out` : undefined
+  return 'hop' in window && readsLabels(feature) ? `"${feature.function}" cannot have a hop: leave it out` : undefined
 }
