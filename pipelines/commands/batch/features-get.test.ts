@@ -79,6 +79,7 @@ test('a time that the store has let go is said to be one', async () => {
 
 test.each([
   [['--entity', 'customer=a', '--keys', 'k.csv'], /--entity or --keys, not both/],
+  [['--keys', 'gone.csv'], /There is no file .*gone.csv. Give an existing CSV or Parquet file with --keys FILE/],
   [[], /--entity customer=42, or a file of keys/],
   [['--entity', 'customer=a,,b'], /"customer=a,,b" has an empty key/],
   [['--entity', 'customer=a', '--entity', 'customer=b'], /given twice.*customer=1,2,3/],

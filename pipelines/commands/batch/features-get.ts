@@ -90,7 +90,11 @@ async function get({ config, output, fd }: Context, options: GetOptions): Promis
 async function askedKeys({ entity = [], keys }: GetOptions, entities: readonly string[]): Promise<AskedKeys[]> {
   if (keys !== undefined) {
     const { readKeyRows } = await import('../../../datasets/frame/key-rows.ts')
-    return readKeyRows(keys, entities)
+    return await readKeyRows(keys, entities).catch((error: unknown) => {
+      // Readers of tables name the option of datasets.
+      if (!(error instanceof UserError)) throw error
+      throw new UserError(error.message.replaceAll('--data FILE', '--keys FILE'), { cause: error })
+    })
   }
   const rows = Math.max(...entity.map((each) => each.keys.length))
   return Array.from({ length: rows }, (_, row) =>
